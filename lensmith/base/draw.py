@@ -1,0 +1,38 @@
+"""Random numbers as a function of what they are for: the same for any order, any number of workers, any restart."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _scramble(state: np.ndarray) -> np.ndarray:
+    """The finaliser of SplitMix64 (Steele, Lea, Flood 2014): every input bit reaches every output bit."""
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return state ^ (state >> np.uint64(31))
+
+
+def hashed(*keys: int | Sequence[int] | np.ndarray) -> np.ndarray:
+    """uint64 of the broadcast shape of `keys`: a hash of all of them, in order."""
+    state = np.zeros(1, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        for key in keys:
+            word = np.asarray(key, dtype=np.int64).view(np.uint64) if not np.isscalar(key) else \
+                np.array([key], dtype=np.int64).view(np.uint64)
+            state = _scramble((state ^ _scramble(word + _GOLDEN)) + _GOLDEN)
+    return state
+
+
+def seed_of(*keys: int) -> int:
+    """One seed, 0 .. 2^63 - 1, out of several numbers."""
+    return int(hashed(*keys)[0] >> np.uint64(1))
+
+
+def uniform(keys: np.ndarray, stream: int) -> Tensor:
+    """float32 [n] in [0, 1): one number for each of `keys` (uint64 [n], from `hashed`) and this stream."""
+    bits = hashed(keys.view(np.int64), stream) >> np.uint64(40)    # 24 bits are what a float32 holds exactly
+    return torch.from_numpy(bits.astype(np.float32) / np.float32(1 << 24))

@@ -1,0 +1,50 @@
+"""Errors a user can act on: what was given, what is accepted, what to do; each with its exit code."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import TypeVar
+
+Entry = TypeVar("Entry")
+
+
+class UserError(ValueError):
+    """A mistake in a command or a recipe; the command line prints it in one line, without a traceback."""
+
+    code = 2
+
+
+class DataError(UserError):
+    """Pictures, labels or a data set that cannot be used."""
+
+    code = 3
+
+
+class ModelError(UserError):
+    """A network, its weights or a checkpoint that cannot be used."""
+
+    code = 4
+
+
+class Stopped(UserError):
+    """Training ended before its time, for the reason named in the message."""
+
+    code = 6
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """` Did you mean 'lenet'?`, or nothing where no known name is near."""
+    near = get_close_matches(str(name), list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def choose(table: Mapping[str, Entry], name: str, what: str, *, error: type[UserError] = UserError) -> Entry:
+    """`table[name]`, or an error that says which names exist and which is nearest."""
+    if name in table:
+        return table[name]
+    raise error(f"unknown {what} {name!r}.{nearest(name, table)} Known: {', '.join(sorted(table))}.")
+
+
+def count(number: int, noun: str) -> str:
+    """`1 picture`, `1,200 pictures`."""
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith(("s", "x", "ch")) else "s")
+    return f"{number:,} {noun if number == 1 else plural}"

@@ -1,0 +1,184 @@
+"""One canonical way from a picture file to a tensor, for training, testing, prediction and serving alike."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from lensmith.base.errors import DataError
+
+Fit = Literal["crop", "pad", "squash"]
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".jp2")
+MOST_PIXELS = 89_000_000    # a file that declares more is taken for an attack on memory; Pillow warns at 89.4 million
+GROUND = 114                # the gray around a letterboxed picture, Darknet's value
+_DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+_TURNED = (5, 6, 7, 8)      # EXIF orientations that swap width and height
+_ORIENTATION = 0x0112
+
+
+class BadPicture(DataError):
+    """A file that cannot be used as a picture; the message is the reason alone, without the file's name."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """The form to which every picture of a run is brought."""
+
+    channels: int        # 1 gray, 3 RGB, 4 RGBA
+    height: int          # pixels
+    width: int           # pixels
+    fit: Fit = "crop"    # how another aspect ratio is met: cut the middle out, letterbox, or stretch
+    bits: int = 8        # 8 gives uint8, 16 gives uint16
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.height, self.width
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.uint8 if self.bits == 8 else torch.uint16
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself before its pixels are read."""
+
+    height: int    # pixels, after the EXIF rotation
+    width: int
+    gray: bool     # one channel and no alpha
+    deep: bool     # 16 bits
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a picture came from and how it was fitted, so that a prediction can go back to the file's pixels."""
+
+    file: str
+    size: tuple[int, int]                                       # height, width in the file, after the EXIF rotation
+    fit: tuple[float, float, float, float] = (1.0, 1.0, 0.0, 0.0)    # scale x, y, shift x, y: network = file * scale + shift
+
+
+@contextmanager
+def _readable(source: Path | bytes) -> Iterator[Image.Image]:
+    """An opened picture, every way of failing turned into a BadPicture with a reason."""
+    length = len(source) if isinstance(source, bytes) else source.stat().st_size if source.is_file() else None
+    if length == 0:
+        raise BadPicture("is empty (0 bytes)")
+    try:
+        with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
+            width, height = image.size
+            if width * height > MOST_PIXELS:
+                raise BadPicture(f"declares {width} x {height} pixels; at most {MOST_PIXELS:,} are accepted")
+            yield image
+    except BadPicture:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadPicture(f"declares too many pixels; at most {MOST_PIXELS:,} are accepted") from error
+    except UnidentifiedImageError as error:
+        raise BadPicture("is not a picture in a format that Pillow reads") from error
+    except FileNotFoundError as error:
+        raise BadPicture("does not exist") from error
+    except PermissionError as error:
+        raise BadPicture("may not be read (permission denied)") from error
+    except MemoryError as error:
+        raise BadPicture("does not fit into memory") from error
+    except Exception as error:    # Pillow's decoders raise OSError, SyntaxError, struct.error, EOFError, ValueError ...
+        truncated = "truncated" in str(error).lower() or isinstance(error, EOFError)
+        reason = "is truncated" if truncated else "cannot be decoded"
+        raise BadPicture(f"{reason} ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else '-'})") \
+            from error
+
+
+def read_header(source: Path | bytes) -> Header:
+    """The size and kind of a picture without decoding it; raises BadPicture."""
+    with _readable(source) as image:
+        width, height = image.size
+        if image.getexif().get(_ORIENTATION) in _TURNED:
+            width, height = height, width
+        deep = image.mode in _DEEP
+        gray = (deep or image.mode in ("1", "L")) and "transparency" not in image.info
+        return Header(height, width, gray, deep)
+
+
+def decode(source: Path | bytes, form: Form, *, name: str | None = None) -> tuple[Tensor, Place]:
+    """A file, or its bytes, -> its picture [channels, height, width] in `form`, and its place.
+
+    Transparent pixels show white, as a viewer would show them; palette, CMYK and 16-bit pictures are converted; the
+    EXIF rotation is applied. Raises BadPicture.
+    """
+    with _readable(source) as image:
+        upright = ImageOps.exif_transpose(image)
+        upright.load()
+        return bring(upright, form, name=name if name is not None else str(source))
+
+
+def bring(image: Image.Image, form: Form, *, name: str = "") -> tuple[Tensor, Place]:
+    """An upright Pillow picture -> its tensor in `form`, and its place."""
+    planes = _planes(image, form)
+    box, (height, width), (top, left) = _fitting(planes.size, form)
+    if planes.size != (width, height) or box != (0, 0, width, height):
+        planes = planes.resize((width, height), Image.Resampling.BILINEAR, box=box)
+    array = np.array(planes)
+    if array.dtype == np.float32:
+        array = np.rint(np.clip(array, 0, 65535)).astype(np.uint16)
+    elif form.bits == 16:
+        array = array.astype(np.uint16) * 257
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.shape[2] == 1 and form.channels > 1:    # 16-bit gray into a colour run
+        array = np.repeat(array, form.channels, axis=2)
+    if (height, width) != form.size:
+        ground = np.full((*form.size, form.channels), GROUND * (257 if form.bits == 16 else 1), dtype=array.dtype)
+        ground[top : top + height, left : left + width] = array
+        array = ground
+    tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
+    scale_x, scale_y = width / (box[2] - box[0]), height / (box[3] - box[1])
+    fit = (scale_x, scale_y, left - box[0] * scale_x, top - box[1] * scale_y)
+    return tensor, Place(name, (image.height, image.width), fit)
+
+
+def _planes(image: Image.Image, form: Form) -> Image.Image:
+    """The picture with the channels of `form`: mode L, RGB or RGBA, or F for 16 bits of gray."""
+    if image.mode == "F":
+        raise BadPicture("has floating-point pixels; save it with 8 or 16 bits a channel")
+    if image.mode in _DEEP:
+        values = np.asarray(image).astype(np.float32)
+        if form.bits == 16:
+            return Image.fromarray(values)
+        image = Image.fromarray(np.rint(np.clip(values, 0, 65535) / 257).astype(np.uint8))
+    if (image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info) and form.channels != 4:
+        alpha = image.convert("RGBA")
+        white = Image.new("RGBA", alpha.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, alpha).convert("RGB")
+    return image.convert({1: "L", 3: "RGB", 4: "RGBA"}[form.channels])
+
+
+def _fitting(size: tuple[int, int], form: Form) -> tuple[tuple[float, float, float, float], tuple[int, int],
+                                                         tuple[int, int]]:
+    """The part of the file that is used (left, top, right, bottom), the size it is brought to, and where that goes."""
+    width, height = size
+    if form.fit == "crop":
+        scale = max(form.height / height, form.width / width)
+        wide, high = form.width / scale, form.height / scale
+        left, top = (width - wide) / 2, (height - high) / 2
+        return (left, top, left + wide, top + high), form.size, (0, 0)
+    if form.fit == "pad":
+        scale = min(form.height / height, form.width / width)
+        high, wide = max(1, round(height * scale)), max(1, round(width * scale))
+        return (0, 0, width, height), (high, wide), ((form.height - high) // 2, (form.width - wide) // 2)
+    return (0, 0, width, height), form.size, (0, 0)
+
+
+def to_pil(picture: Tensor) -> Image.Image:
+    """A picture [channels, height, width], uint8 or uint16, -> a Pillow picture of 8 bits, to be looked at."""
+    if picture.dtype == torch.uint16:
+        picture = (picture.to(torch.int32) // 257).to(torch.uint8)
+    array = picture.permute(1, 2, 0).numpy()
+    return Image.fromarray(np.ascontiguousarray(array[:, :, 0] if array.shape[2] == 1 else array))

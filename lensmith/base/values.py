@@ -1,0 +1,214 @@
+"""What is said of a picture: a label, tags, numbers, boxes or a mask. Truth and prediction share these types.
+
+A stack of values is a value of the same type: every tensor then has one leading axis more, `[batch, ...]`; boxes
+carry `image` instead, the number of the picture that each belongs to.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lensmith.base.errors import UserError
+
+IGNORED = 255    # the class of a pixel that neither counts nor costs
+UNKNOWN = -1     # the label of a picture that has none
+
+
+@dataclass(frozen=True)
+class Value:
+    """The operations that every value shares; the plain ones are right for what does not depend on geometry."""
+
+    def _tensors(self) -> dict[str, Tensor]:
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: tensor for name, tensor in found.items() if tensor is not None}
+
+    def to(self, device: torch.device | str) -> Self:
+        return replace(self, **{name: tensor.to(device) for name, tensor in self._tensors().items()})
+
+    @classmethod
+    def stack(cls, values: Sequence[Self]) -> Self:
+        """Single values, one a picture -> one stacked value."""
+        names = values[0]._tensors()
+        return cls(**{name: torch.stack([getattr(value, name) for value in values]) for name in names})
+
+    def take(self, rows: Tensor) -> Self:
+        """The pictures `rows` (int64 [k]) of a stacked value, in that order."""
+        return replace(self, **{name: tensor[rows] for name, tensor in self._tensors().items()})
+
+    def __getitem__(self, row: int) -> Self:
+        """One picture's value out of a stacked one."""
+        return replace(self, **{name: tensor[row] for name, tensor in self._tensors().items()})
+
+    def flip(self, width: int) -> Self:
+        """The value of the picture mirrored left to right; `width` in pixels."""
+        return self
+
+    def warp(self, matrix: Tensor, size: tuple[int, int]) -> Self:
+        """A stacked value after each picture's own affine map.
+
+        `matrix` float [batch, 2, 3] takes source pixels (x, y, 1) to target pixels; `size` is the target's
+        (height, width).
+        """
+        return self
+
+    def mix(self, other: Self, share: Tensor, classes: int) -> Self:
+        """A stacked value blended with another: `share` float [batch] of self, the rest of `other`."""
+        raise UserError(f"mixup and cutmix blend labels, tags and numbers; a {type(self).__name__.lower()} target "
+                        "cannot be blended: set augment.mixup=0 and augment.cutmix=0")
+
+    def as_json(self, names: Sequence[str]) -> dict[str, Any]:
+        """A single value as plain data; `names` are the classes."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Label(Value):
+    """One class per picture."""
+
+    index: Tensor                   # int64 []; UNKNOWN where the picture has no label
+    scores: Tensor | None = None    # float [classes], summing to 1; in the truth only where pictures were blended
+
+    def mix(self, other: Self, share: Tensor, classes: int) -> Self:
+        own = self.scores if self.scores is not None else F.one_hot(self.index, classes).float()
+        its = other.scores if other.scores is not None else F.one_hot(other.index, classes).float()
+        scores = share[:, None] * own + (1 - share[:, None]) * its
+        return replace(self, index=torch.where(share >= 0.5, self.index, other.index), scores=scores)
+
+    def top(self, k: int) -> list[tuple[int, float]]:
+        """The k likeliest classes of a single prediction, best first, with their probabilities."""
+        if self.scores is None:
+            return [(int(self.index), 1.0)]
+        best = self.scores.topk(min(k, len(self.scores)))
+        return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+
+    def as_json(self, names: Sequence[str]) -> dict[str, Any]:
+        shown: dict[str, Any] = {"label": names[int(self.index)] if int(self.index) >= 0 else None}
+        if self.scores is not None:
+            shown["scores"] = {names[i]: round(p, 6) for i, p in self.top(5)}
+        return shown
+
+
+@dataclass(frozen=True)
+class Tags(Value):
+    """Any number of classes per picture."""
+
+    present: Tensor                 # float [classes]: 1 present, 0 absent; between the two where pictures were blended
+    scores: Tensor | None = None    # float [classes], each in 0..1
+
+    def mix(self, other: Self, share: Tensor, classes: int) -> Self:
+        return replace(self, present=share[:, None] * self.present + (1 - share[:, None]) * other.present)
+
+    def as_json(self, names: Sequence[str]) -> dict[str, Any]:
+        shown: dict[str, Any] = {"tags": [name for name, on in zip(names, self.present.tolist(), strict=True) if on]}
+        if self.scores is not None:
+            shown["scores"] = {name: round(p, 6) for name, p in zip(names, self.scores.tolist(), strict=True)}
+        return shown
+
+
+@dataclass(frozen=True)
+class Numbers(Value):
+    """One or several quantities per picture, in the units of the file they came from."""
+
+    values: Tensor    # float32 [quantities]
+
+    def mix(self, other: Self, share: Tensor, classes: int) -> Self:
+        return replace(self, values=share[:, None] * self.values + (1 - share[:, None]) * other.values)
+
+    def as_json(self, names: Sequence[str]) -> dict[str, Any]:
+        return {"numbers": dict(zip(names, self.values.tolist(), strict=True))}
+
+
+@dataclass(frozen=True)
+class Boxes(Value):
+    """Objects as rectangles with a class each."""
+
+    corners: Tensor                 # float32 [n, 4]: x0 y0 x1 y1, pixels of the network's picture
+    classes: Tensor                 # int64 [n]
+    scores: Tensor | None = None    # float32 [n]; None in the truth
+    image: Tensor | None = None     # int64 [n], ascending: which picture of the batch; None for a single picture
+    crowd: Tensor | None = None     # bool [n]: regions that neither count nor cost (COCO iscrowd, VOC difficult)
+    area: Tensor | None = None      # float32 [n], square pixels: the annotation's own area where the file gives one
+
+    @classmethod
+    def stack(cls, values: Sequence[Self]) -> Self:
+        image = torch.cat([torch.full_like(one.classes, i) for i, one in enumerate(values)])
+        names = [name for name in values[0]._tensors() if name != "image"]
+        return cls(**{name: torch.cat([getattr(one, name) for one in values]) for name in names}, image=image)
+
+    def _rows(self, chosen: Tensor, image: Tensor | None) -> Self:
+        kept = {name: tensor[chosen] for name, tensor in self._tensors().items() if name != "image"}
+        return replace(self, **kept, image=image)
+
+    def take(self, rows: Tensor) -> Self:
+        assert self.image is not None
+        first, last = torch.searchsorted(self.image, rows), torch.searchsorted(self.image, rows, right=True)
+        counts = last - first
+        image = torch.repeat_interleave(torch.arange(len(rows)), counts)
+        within = torch.arange(int(counts.sum())) - torch.repeat_interleave(counts.cumsum(0) - counts, counts)
+        return self._rows(first[image] + within, image)
+
+    def __getitem__(self, row: int) -> Self:
+        assert self.image is not None
+        return self._rows((self.image == row).nonzero()[:, 0], None)
+
+    def flip(self, width: int) -> Self:
+        x0, y0, x1, y1 = self.corners.unbind(1)
+        return replace(self, corners=torch.stack((width - x1, y0, width - x0, y1), 1))
+
+    def warp(self, matrix: Tensor, size: tuple[int, int]) -> Self:
+        assert self.image is not None
+        x0, y0, x1, y1 = self.corners.unbind(1)
+        corners = torch.stack((torch.stack((x0, x1, x1, x0), 1), torch.stack((y0, y0, y1, y1), 1)), 1)    # [n, 2, 4]
+        own = matrix[self.image]
+        moved = own[:, :, :2] @ corners + own[:, :, 2:]
+        low, high = moved.amin(2), moved.amax(2)
+        limit = torch.tensor([size[1], size[0]], dtype=low.dtype)
+        low, high = torch.minimum(low.clamp(min=0), limit), torch.minimum(high.clamp(min=0), limit)
+        kept = ((high - low) > 1e-3).all(1).nonzero()[:, 0]
+        return replace(self, corners=torch.cat((low, high), 1))._rows(kept, self.image[kept])
+
+    def as_json(self, names: Sequence[str]) -> dict[str, Any]:
+        scores = self.scores.tolist() if self.scores is not None else [None] * len(self.classes)
+        rows = zip(self.corners.tolist(), self.classes.tolist(), scores, strict=True)
+        return {"boxes": [{"label": names[c], "corners": box, **({} if s is None else {"score": s})}
+                          for box, c, s in rows]}
+
+
+@dataclass(frozen=True)
+class Mask(Value):
+    """One class per pixel."""
+
+    classes: Tensor    # int64 [height, width]; IGNORED where a pixel neither counts nor costs
+
+    def flip(self, width: int) -> Self:
+        return replace(self, classes=self.classes.flip(-1))
+
+    def warp(self, matrix: Tensor, size: tuple[int, int]) -> Self:
+        grid = sampling_grid(matrix, self.classes.shape[-2:], size)
+        moved = F.grid_sample(self.classes[:, None].float() + 1, grid, mode="nearest", align_corners=False)
+        # What came from outside the picture sampled as 0: no class was seen there.
+        classes = torch.where(moved[:, 0] == 0, IGNORED + 1, moved[:, 0]).long() - 1
+        return replace(self, classes=classes)
+
+    def as_json(self, names: Sequence[str]) -> dict[str, Any]:
+        counts = torch.bincount(self.classes.flatten(), minlength=len(names))[: len(names)]
+        return {"pixels": dict(zip(names, counts.tolist(), strict=True))}
+
+
+def sampling_grid(matrix: Tensor, source: Sequence[int], target: tuple[int, int]) -> Tensor:
+    """Where each target pixel's centre lies in the source, for `grid_sample(align_corners=False)`.
+
+    `matrix` float [batch, 2, 3] takes source pixels to target pixels; sizes are (height, width).
+    -> float [batch, height, width, 2], x and y in -1..1.
+    """
+    height, width = target
+    linear = torch.linalg.inv(matrix[:, :, :2])
+    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    points = torch.stack((x, y), -1).to(matrix).view(1, -1, 2) - matrix[:, None, :, 2]
+    found = points @ linear.transpose(1, 2)
+    extent = torch.tensor([source[1], source[0]], dtype=matrix.dtype, device=matrix.device)
+    return (found * 2 / extent - 1).view(-1, height, width, 2)

@@ -1,0 +1,75 @@
+"""What a backbone is, and the heads that every backbone can give."""
+
+import math
+from typing import cast
+
+from torch import Tensor, nn
+
+from lensmith.base.errors import ModelError
+
+
+class Backbone(nn.Module):
+    """Pictures, standardised float [batch, inputs, height, width], to feature maps, finest first.
+
+    A backbone of this package takes `inputs`, the channels of the pictures, and where it needs it `size`, their
+    (height, width), beside its own settings; it raises ModelError, with the arithmetic, for a size it cannot take.
+    """
+
+    channels: tuple[int, ...]    # of each map that forward() returns
+    strides: tuple[int, ...]     # picture pixels per cell of each map
+
+    def classifier(self, outputs: int) -> nn.Module:
+        """A head from the maps to [batch, outputs]; networks with dense layers of their own give those."""
+        return PooledLinear(self.channels[-1], outputs)
+
+
+class PooledLinear(nn.Module):
+    """The mean of the last map, then a dense layer."""
+
+    def __init__(self, channels: int, outputs: int, dropout: float = 0.0):
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.dense = nn.Linear(channels, outputs)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:    # -> [batch, outputs]
+        return cast(Tensor, self.dense(self.dropout(maps[-1].mean((2, 3)))))
+
+
+class LastMap(nn.Module):
+    """A head that works on the last map alone, as the dense layers of LeNet and VGG do."""
+
+    def __init__(self, layers: nn.Sequential):
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, maps: list[Tensor]) -> Tensor:    # -> [batch, outputs]
+        return cast(Tensor, self.layers(maps[-1]))
+
+
+def reduced(size: tuple[int, int], steps: list[tuple[str, int, int, int]], *, what: str) -> tuple[int, int]:
+    """The (height, width) left after `steps`, each (name, kernel, stride, padding); dilation counts into the kernel.
+
+    Raises ModelError where nothing is left, with the arithmetic up to the layer that fails.
+    """
+    trail = [f"{size[0]}x{size[1]}"]
+    for name, kernel, stride, padding in steps:
+        height, width = ((edge + 2 * padding - kernel) // stride + 1 for edge in size)
+        trail.append(f"{name} -> {height}x{width}")
+        if height < 1 or width < 1:
+            raise ModelError(f"{what} cannot take pictures of {trail[0].replace('x', ' x ')} pixels: "
+                             f"{', '.join(trail)}. Take larger pictures with --size {least_size(steps)} or more.")
+        size = height, width
+    return size
+
+
+def least_size(steps: list[tuple[str, int, int, int]]) -> int:
+    """The smallest edge that leaves one pixel after `steps`."""
+    edge = 1
+    for _, kernel, stride, padding in reversed(steps):
+        edge = max(1, (edge - 1) * stride + kernel - 2 * padding)
+    return edge
+
+
+def flattened(channels: int, size: tuple[int, int]) -> int:
+    """The values of a map when it is flattened."""
+    return channels * math.prod(size)

@@ -1,0 +1,43 @@
+"""The seam between a problem and the engine. A task holds settings, never weights."""
+
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from lensmith.base.values import Value
+from lensmith.models.backbone import Backbone
+
+
+class Metrics(Protocol):
+    """Counts over a split, then numbers."""
+
+    def update(self, predictions: dict[str, Value], targets: dict[str, Value]) -> None:
+        """Count one batch; both hold stacked values under the same names, on the CPU."""
+
+    def result(self) -> dict[str, Any]:
+        """The headline numbers as floats by the names users know, and under `details` whatever a report can show.
+
+        `intervals`, where present, holds {headline: [low, high]}, 95 % confidence.
+        """
+
+
+class Task(Protocol):
+    """A problem: what it reads of the data, how an output is judged, and what it means."""
+
+    needs: tuple[str, ...]    # the targets it reads, which are also the predictions it gives
+    score: str                # the metric that ranks checkpoints; more is better
+
+    def head(self, backbone: Backbone) -> nn.Module:
+        """The part from feature maps to this task's output."""
+
+    def loss(self, output: Any, targets: dict[str, Value]) -> dict[str, Tensor]:
+        """Named parts, each a scalar; training minimises their sum."""
+
+    def decode(self, output: Any) -> dict[str, Value]:
+        """Stacked predictions, in the same form as the targets."""
+
+    def evidence(self, output: Any, index: int) -> Tensor:
+        """[batch]: how strongly the output speaks for `index`; explanations differentiate it."""
+
+    def metrics(self) -> Metrics:
+        """A fresh count."""
