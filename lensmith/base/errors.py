@@ -46,5 +46,5 @@ def choose(table: Mapping[str, Entry], name: str, what: str, *, error: type[User
 
 def count(number: int, noun: str) -> str:
     """`1 picture`, `1,200 pictures`."""
-    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith(("s", "x", "ch")) else "s")
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith(("s", "x", "tch")) else "s")
     return f"{number:,} {noun if number == 1 else plural}"

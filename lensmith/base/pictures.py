@@ -100,7 +100,8 @@ def read_header(source: Path | bytes) -> Header:
     """The size and kind of a picture without decoding it; raises BadPicture."""
     with _readable(source) as image:
         width, height = image.size
-        if image.getexif().get(_ORIENTATION) in _TURNED:
+        # Pillow gives a TIFF's size already turned.
+        if image.format != "TIFF" and image.getexif().get(_ORIENTATION) in _TURNED:
             width, height = height, width
         deep = image.mode in _DEEP
         gray = (deep or image.mode in ("1", "L")) and "transparency" not in image.info
@@ -166,7 +167,8 @@ def _fitting(size: tuple[int, int], form: Form) -> tuple[tuple[float, float, flo
     width, height = size
     if form.fit == "crop":
         scale = max(form.height / height, form.width / width)
-        wide, high = form.width / scale, form.height / scale
+        # Rounding may exceed the picture by a hair, which Pillow refuses.
+        wide, high = min(width, form.width / scale), min(height, form.height / scale)
         left, top = (width - wide) / 2, (height - high) / 2
         return (left, top, left + wide, top + high), form.size, (0, 0)
     if form.fit == "pad":

@@ -73,10 +73,14 @@ class Label(Value):
     scores: Tensor | None = None    # float [classes], summing to 1; in the truth only where pictures were blended
 
     def mix(self, other: Self, share: Tensor, classes: int) -> Self:
-        own = self.scores if self.scores is not None else F.one_hot(self.index, classes).float()
-        its = other.scores if other.scores is not None else F.one_hot(other.index, classes).float()
-        scores = share[:, None] * own + (1 - share[:, None]) * its
+        scores = share[:, None] * self._shares(classes) + (1 - share[:, None]) * other._shares(classes)
         return replace(self, index=torch.where(share >= 0.5, self.index, other.index), scores=scores)
+
+    def _shares(self, classes: int) -> Tensor:
+        """float [batch, classes]: the scores, or all on the one class; nothing where the label is unknown."""
+        if self.scores is not None:
+            return self.scores
+        return F.one_hot(self.index.clamp(min=0), classes) * (self.index != UNKNOWN).float()[:, None]
 
     def top(self, k: int) -> list[tuple[int, float]]:
         """The k likeliest classes of a single prediction, best first, with their probabilities."""
@@ -96,14 +100,15 @@ class Label(Value):
 class Tags(Value):
     """Any number of classes per picture."""
 
-    present: Tensor                 # float [classes]: 1 present, 0 absent; between the two where pictures were blended
+    present: Tensor                 # float [classes]: 1 present, 0 absent, NaN not known; between where blended
     scores: Tensor | None = None    # float [classes], each in 0..1
 
     def mix(self, other: Self, share: Tensor, classes: int) -> Self:
         return replace(self, present=share[:, None] * self.present + (1 - share[:, None]) * other.present)
 
     def as_json(self, names: Sequence[str]) -> dict[str, Any]:
-        shown: dict[str, Any] = {"tags": [name for name, on in zip(names, self.present.tolist(), strict=True) if on]}
+        present = self.present.tolist()
+        shown: dict[str, Any] = {"tags": [name for name, on in zip(names, present, strict=True) if on >= 0.5]}
         if self.scores is not None:
             shown["scores"] = {name: round(p, 6) for name, p in zip(names, self.scores.tolist(), strict=True)}
         return shown
@@ -113,7 +118,7 @@ class Tags(Value):
 class Numbers(Value):
     """One or several quantities per picture, in the units of the file they came from."""
 
-    values: Tensor    # float32 [quantities]
+    values: Tensor    # float32 [quantities]; NaN where not known
 
     def mix(self, other: Self, share: Tensor, classes: int) -> Self:
         return replace(self, values=share[:, None] * self.values + (1 - share[:, None]) * other.values)

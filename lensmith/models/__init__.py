@@ -1,0 +1,39 @@
+"""The table of backbones, and how a name in a recipe becomes one."""
+
+from collections.abc import Callable
+from functools import partial
+
+from lensmith.base.errors import ModelError, nearest
+from lensmith.models.backbone import Backbone
+from lensmith.models.lenet import conv10_20, lenet, lenet3x3
+from lensmith.models.outside import find_outside
+from lensmith.models.simple import cnn3, simple, simple2
+from lensmith.models.stack import stack
+from lensmith.models.timm_networks import find_timm
+from lensmith.models.torchvision_networks import TORCHVISION, torchvision_network
+
+BACKBONES: dict[str, Callable[..., Backbone]] = {
+    "lenet": lenet,
+    "lenet3x3": lenet3x3,
+    "conv10_20": conv10_20,
+    "simple": simple,
+    "simple2": simple2,
+    "cnn3": cnn3,
+    "stack": stack,
+    **{name: partial(torchvision_network, name) for name in TORCHVISION},
+}
+
+
+def find_backbone(name: str, *, trusted: bool) -> Callable[..., Backbone]:
+    """The constructor that a name stands for: one of BACKBONES, `timm:NAME`, `my_net.py:Net` or `package.module:Net`.
+
+    Code from outside runs only where it is trusted. Raises ModelError for what is unknown, absent or not trusted.
+    """
+    if name in BACKBONES:
+        return BACKBONES[name]
+    if name.startswith("timm:"):
+        return find_timm(name.removeprefix("timm:"))
+    if ":" in name:
+        return find_outside(name, trusted=trusted)
+    raise ModelError(f"unknown backbone {name!r}.{nearest(name, BACKBONES)} `lensmith list backbones` shows all; "
+                     "timm:NAME, FILE.py:CLASS and PACKAGE.MODULE:CLASS are accepted too.")

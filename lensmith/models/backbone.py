@@ -54,7 +54,7 @@ def reduced(size: tuple[int, int], steps: list[tuple[str, int, int, int]], *, wh
     trail = [f"{size[0]}x{size[1]}"]
     for name, kernel, stride, padding in steps:
         height, width = ((edge + 2 * padding - kernel) // stride + 1 for edge in size)
-        trail.append(f"{name} -> {height}x{width}")
+        trail.append(f"{name} ({kernel}x{kernel}) -> {f'{height}x{width}' if min(height, width) > 0 else 'nothing'}")
         if height < 1 or width < 1:
             raise ModelError(f"{what} cannot take pictures of {trail[0].replace('x', ' x ')} pixels: "
                              f"{', '.join(trail)}. Take larger pictures with --size {least_size(steps)} or more.")

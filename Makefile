@@ -1,0 +1,38 @@
+# make demo: set up, train on real pictures, show the score.   make test: set up, check everything but the long ones.
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: demo test test-slow benchmark check-python clean
+
+check-python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Lensmith needs Python 3.11 or newer; this is $$($(PYTHON) --version). Name another: make PYTHON=python3.12"; exit 1; }
+
+.venv/installed: pyproject.toml | check-python
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+.venv/installed-test: pyproject.toml .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@
+
+demo: .venv/installed
+	@sh scripts/demo.sh
+
+test: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+test-slow: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -m 'slow or not slow'
+
+benchmark: .venv/installed
+	$(BIN)/python benchmarks/classic.py
+
+clean:
+	rm -rf .venv build dist

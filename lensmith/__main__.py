@@ -1,0 +1,5 @@
+"""`python -m lensmith` is the command `lensmith`."""
+
+from lensmith.cli import main
+
+main()

@@ -1,0 +1,333 @@
+"""The command line. Results go to stdout, progress to stderr; nothing heavy is imported before a command needs it."""
+
+import json
+import shlex
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import click
+import typer
+
+from lensmith.base.errors import ModelError, UserError
+
+if TYPE_CHECKING:
+    from lensmith.api import Session
+
+app = typer.Typer(name="lensmith", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False,
+                  rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
+                  help="From pictures to a convolutional network that works: train, test, predict, inspect.")
+data_app = typer.Typer(no_args_is_help=True, help="Data sets: what is known, what is here, and getting one.")
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+Trust = Annotated[bool, typer.Option("--trust", help="Run the user's own code that the run folder names.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+
+
+@app.command()
+def train(
+    source: Annotated[str | None, typer.Argument(help="A recipe (.toml), a data set's name, a folder of pictures, a "
+                                                      "table (.csv, .tsv), or a run folder to train again.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...",
+                                                          help="Any other setting of the recipe.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="A network of `lensmith list backbones`, timm:NAME, or "
+                                                      "my_net.py:Net.")] = None,
+    task: Annotated[str | None, typer.Option(help="By itself the one that the data can feed.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
+    rate: Annotated[float | None, typer.Option(help="The optimizer's peak rate.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw or muon.")] = None,
+    size: Annotated[int | None, typer.Option(help="Edge of the network's pictures, pixels.")] = None,
+    device: Device = None,
+    seed: Annotated[int | None, typer.Option(help="The seed of weights, order and augmentation.")] = None,
+    name: Annotated[str | None, typer.Option(help="The run folder's name; by itself the next free number.")] = None,
+    runs: Annotated[Path, typer.Option(help="Where run folders lie.")] = Path("runs"),
+    on_bad: Annotated[str | None, typer.Option(help="skip or refuse files that cannot be read.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with a run folder, to the same bits.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved recipe and stop.")] = False,
+    as_json: Json = False, quiet: Quiet = False, trust: Trust = False,
+) -> None:
+    """Train a network, test it and write its run folder with a report."""
+    from lensmith import api, recipe, settings
+
+    flags = {"backbone.name": backbone, "task.name": task, "learner.epochs": epochs, "loading.batch": batch,
+             "optimizer.rate": rate, "optimizer.name": optimizer, "pictures.size": size, "plan.device": device,
+             "run.seed": seed, "run.name": name, "pictures.on_bad": on_bad}
+    if resume is not None:
+        changed = [*(key for key, value in flags.items() if value is not None), *(overrides or ()),
+                   *([source] if source else ())]
+        if changed:
+            raise UserError(f"--resume goes on with the run as it was and takes no other setting; got "
+                            f"{', '.join(changed)}. To change things begin a new run: lensmith train {resume} ...")
+        session = api.resume(resume, trusted=trust, progress=_teller(quiet))
+    else:
+        if source is None:
+            raise UserError("nothing to train on: name a recipe, a data set, a folder or a table, as in "
+                            "`lensmith train fashion-mnist`, or --resume RUN")
+        if "=" in source and not Path(source).exists():
+            raise UserError(f"the first argument names the data or the recipe; got the setting {source!r}")
+        wanted = recipe.put(api.recipe_for(source), _switching(api.recipe_for(source), flags))
+        wanted = recipe.override(wanted, overrides or (), settings.SECTIONS)
+        if dry_run:
+            print(recipe.write(settings.resolve(wanted)), end="")
+            return
+        session = api.begin(wanted, runs=runs, command=shlex.join(["lensmith", *sys.argv[1:]]),
+                            progress=_teller(quiet))
+    _follow(session, quiet=quiet)
+    if as_json:
+        print(json.dumps({"run": str(session.run), "report": str(session.run.folder / "report.html"),
+                          **{part: _headlines(found) for part, found in session.metrics.items()}}))
+        return
+    for part, found in session.metrics.items():
+        print(f"{part:<5} {_in_words(found)}")
+    print(f"run    {session.run}")
+    print(f"report {session.run.folder / 'report.html'}")
+
+
+def _switching(recipe: dict[str, dict[str, Any]], flags: dict[str, Any]) -> dict[str, Any]:
+    """The flags; where one names another entry than the recipe does, that section's own settings are left behind."""
+    for path, value in flags.items():
+        section, _, key = path.partition(".")
+        if key == "name" and section != "run" and value is not None and recipe.get(section, {}).get("name") != value:
+            recipe[section] = {}
+    return flags
+
+
+@app.command()
+def val(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    split: Annotated[str | None, typer.Option(help="train, valid or test; by itself test where there is one.")] = None,
+    device: Device = None, as_json: Json = False, quiet: Quiet = False, trust: Trust = False,
+) -> None:
+    """Measure a trained network on a split of its data. (Also: validate, test.)"""
+    from lensmith import api
+
+    found = api.load(run, device=device, trust=trust).validate(split, progress=_teller(quiet))
+    if as_json:
+        print(json.dumps(api.finite(found)))
+        return
+    print(f"{found['split']:<5} {_in_words(found)}")
+    rows = found["details"].get("per_class")
+    if rows:
+        _table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows])
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    sources: Annotated[list[str], typer.Argument(help="Files, folders or patterns such as 'photos/*.jpg'.")],
+    top: Annotated[int, typer.Option(help="How many classes to print.", min=1)] = 3,
+    out: Annotated[Path | None, typer.Option(help="A folder for captioned pictures, predictions.json and "
+                                                  "predictions.csv.")] = None,
+    device: Device = None, as_json: Json = False, trust: Trust = False,
+) -> None:
+    """Say what pictures show."""
+    from lensmith import api
+    from lensmith.ship.predict import write_predictions
+
+    found = api.load(run, device=device, trust=trust).predict(sources)
+    if out is not None:
+        write_predictions(found, out, top=top)
+    if as_json:
+        print(json.dumps([one.as_json() for one in found]))
+    else:
+        for one in found:
+            if one.error is None:
+                print(f"{one.file}: {one.text(top)}")
+    bad = [one for one in found if one.error is not None]
+    for one in bad:
+        print(f"lensmith: {one.file} {one.error}", file=sys.stderr)
+    if bad:
+        raise typer.Exit(3)
+
+
+@app.command()
+def inspect(
+    network: Annotated[str, typer.Argument(help="A network's name, my_net.py:Net, or a run folder.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...",
+                                                          help="Settings of the network.")] = None,
+    size: Annotated[int, typer.Option(help="Edge of the picture, pixels.", min=1)] = 0,
+    channels: Annotated[int, typer.Option(help="Channels of the picture.", min=1)] = 0,
+    classes: Annotated[int, typer.Option(help="Outputs of the last layer.", min=1)] = 10,
+    as_json: Json = False, trust: Trust = False,
+) -> None:
+    """A network's layers: output shape, parameters, multiply-adds, memory, receptive field. (Also: summary.)"""
+    from lensmith import catalogue
+
+    found = catalogue.layers(network, overrides or (), size=size, channels=channels, classes=classes,
+                                  trusted=trust)
+    if as_json:
+        print(json.dumps({"layers": [asdict(row) for row in found.rows], **asdict(found.totals)}))
+    else:
+        _table(("layer", "kind", "output", "parameters", "multiply-adds", "memory kB", "field"),
+               [(row.name, row.kind, " x ".join(map(str, row.shape)) or "-", f"{row.parameters:,}",
+                 f"{row.multiply_adds:,}", f"{row.activation_bytes / 1000:,.1f}",
+                 "-" if row.receptive_field is None else str(row.receptive_field)) for row in found.rows])
+        totals = found.totals
+        print(f"{totals.parameters:,} parameters ({4 * totals.parameters / 1e6:,.2f} MB), "
+              f"{totals.multiply_adds / 1e6:,.2f} million multiply-adds, "
+              f"{totals.activation_bytes / 1e6:,.2f} MB of activations for one picture")
+    if found.totals.problem:
+        raise ModelError(found.totals.problem)
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[str, typer.Argument(help="backbones, tasks, data, optimizers, schedules or runs.")] = "backbones",
+    runs: Annotated[Path, typer.Option(help="Where run folders lie.")] = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Show what there is to choose from, or the runs there are."""
+    from lensmith import catalogue
+
+    rows = catalogue.entries(what, runs=runs)
+    if as_json:
+        print(json.dumps(rows))
+    elif rows:
+        _table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows])
+
+
+@data_app.command(name="list")
+def data_list(as_json: Json = False) -> None:
+    """The data sets known by name, and where they lie on this machine."""
+    list_("data", as_json=as_json)
+
+
+@data_app.command(name="get")
+def data_get(name: Annotated[str, typer.Argument(help="fashion-mnist, mnist, cifar10 or cifar100.")]) -> None:
+    """Download a data set into the user's cache; the only command that uses the network."""
+    from lensmith.data.download import get
+
+    def tell(file: str, done: int, total: int) -> None:
+        if done == total:
+            print(f"{file}: {done:,} bytes", file=sys.stderr, flush=True)
+
+    print(get(name, progress=tell))
+
+
+@data_app.command(name="show")
+def data_show(
+    source: Annotated[str, typer.Argument(help="A data set's name, a folder, a table or a recipe.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...")] = None,
+    as_json: Json = False,
+) -> None:
+    """What a data set holds: splits, classes, the form of its pictures, and what cannot be read."""
+    from lensmith import api, recipe, settings
+    from lensmith.assemble import open_data
+
+    wanted = recipe.override(api.recipe_for(source), overrides or (), settings.SECTIONS)
+    account = open_data(settings.resolve(wanted), progress=_teller(False)).account
+    if as_json:
+        print(json.dumps({key: value for key, value in account.items() if key != "files"}))
+        return
+    form = account["form"]
+    print(f"{account['name']}: {form['channels']} x {form['height']} x {form['width']}, {form['bits']} bits")
+    parts = account["splits"]
+    for target, names in account["classes"].items():
+        print(f"{target}: {', '.join(names)}")
+    counted = next(iter(parts.values())).get("per_class")
+    if counted:
+        _table(["class", *parts], [[name, *(str(part["per_class"].get(name, 0)) for part in parts.values())]
+                                   for name in counted] + [["all", *(str(part["count"]) for part in parts.values())]])
+    else:
+        _table(["split", "count"], [[name, str(part["count"])] for name, part in parts.items()])
+    for one in account["dropped"]:
+        print(f"left out: {one['file']} {one['reason']}")
+
+
+for _name, _command in (("validate", val), ("test", val), ("summary", inspect)):
+    app.command(name=_name, hidden=True)(_command)
+
+
+def _teller(quiet: bool) -> Any:
+    return (lambda text: None) if quiet else (lambda text: print(text, file=sys.stderr, flush=True))
+
+
+def _follow(session: "Session", *, quiet: bool) -> None:
+    """Train, showing a bar on a terminal and a line an epoch in a file."""
+    bar = None
+    if sys.stderr.isatty() and not quiet:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                       TextColumn("{task.fields[loss]}"), TimeRemainingColumn(), console=Console(stderr=True),
+                       transient=True)
+    if not quiet:
+        print(f"training into {session.run}", file=sys.stderr, flush=True)
+    try:
+        number = None
+        if bar is not None:
+            bar.start()
+        for report in session:
+            if bar is not None:
+                if number is None:
+                    number = bar.add_task("", total=report.steps, loss="")
+                if report.step % 10 == 0 or report.row:
+                    bar.update(number, completed=report.step, description=f"epoch {report.epoch + (not report.row)}",
+                               loss=f"loss {report.loss:.4f}")
+            if report.row is not None and not quiet:
+                line = _epoch_line(report.row, session.job.learner.epochs, session.progress.seconds)
+                bar.console.print(line, markup=False, highlight=False) if bar is not None else \
+                    print(line, file=sys.stderr, flush=True)
+    finally:
+        if bar is not None:
+            bar.stop()
+
+
+def _epoch_line(row: dict[str, float], epochs: int, seconds: float) -> str:
+    shown = "  ".join(f"{name} {value:.4f}" for name, value in row.items()
+                      if name.startswith(("train/", "valid/")) and name not in ("valid/accuracy_top5",))
+    return f"epoch {int(row['epoch'])}/{epochs}  {shown}  {seconds:.1f} s"
+
+
+def _headlines(found: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of a measurement, without its tables and pictures."""
+    return {name: value for name, value in found.items() if name not in ("details", "worst")}
+
+
+def _in_words(found: dict[str, Any]) -> str:
+    """`accuracy_top1 0.8925 (0.8863-0.8984)  macro_f1 ...  on 10,000 pictures`"""
+    parts = []
+    for name, value in found.items():
+        if isinstance(value, float) and name != "loss":
+            low_high = found.get("intervals", {}).get(name)
+            parts.append(f"{name} {value:.4f}" + (f" ({low_high[0]:.4f}-{low_high[1]:.4f})" if low_high else ""))
+    return f"{'  '.join(parts)}  on {found['count']:,} pictures"
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else \
+        f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Plain columns, wide enough for what they hold, numbers to the right: fit for a terminal and for a file."""
+    lines = [list(columns), *(list(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    right = [all(line[i][:1] in "0123456789-." for line in lines[1:]) for i in range(len(widths))]
+    for line in lines:
+        print("  ".join(cell.rjust(width) if number else cell.ljust(width)
+                        for cell, width, number in zip(line, widths, right, strict=True)).rstrip())
+
+
+def main() -> None:
+    """Run a command; a user's mistake is one line on stderr and its exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except UserError as error:
+        print(f"lensmith: {error}", file=sys.stderr)
+        sys.exit(error.code)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()    # the reader of our output has gone, as `| head` does; nothing is wrong
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

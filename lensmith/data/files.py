@@ -1,0 +1,50 @@
+"""A data set whose pictures are files on the disk."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+
+from lensmith.base.pictures import Form, Place, decode
+from lensmith.base.values import Value
+from lensmith.data.sample import Sample
+
+
+class Files:
+    """A Source that decodes a picture each time it is asked for it; `form` must have been set by `shaped`."""
+
+    def __init__(self, paths: list[Path], targets: dict[str, Value], classes: dict[str, tuple[str, ...]], *,
+                 root: Path, groups: np.ndarray | None = None, form: Form | None = None):
+        self.paths, self.targets, self.classes = paths, targets, classes
+        self.root, self.groups, self.form = root, groups, form
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, i: int) -> Sample:
+        """Raises BadPicture, whose message is the reason alone, where the file cannot be decoded."""
+        assert self.form is not None, "shaped() comes before the first picture"
+        image, place = decode(self.paths[i], self.form, name=self.name(i))
+        return Sample(image, {name: value[i] for name, value in self.targets.items()}, place)
+
+    def name(self, i: int) -> str:
+        """The file's path below the set's folder, with / between its parts; bytes that are not UTF-8 as U+FFFD."""
+        path = self.paths[i]
+        shown = path.relative_to(self.root) if path.is_relative_to(self.root) else path
+        return shown.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+    def place(self, i: int) -> Place:
+        """Where sample `i` comes from; its size is not known before it is decoded and stands as (0, 0)."""
+        return Place(self.name(i), (0, 0))
+
+    def subset(self, rows: Sequence[int]) -> Self:
+        chosen = np.asarray(rows, dtype=np.int64)
+        taken = torch.from_numpy(chosen)
+        return type(self)([self.paths[i] for i in chosen.tolist()],
+                          {name: value.take(taken) for name, value in self.targets.items()}, self.classes,
+                          root=self.root, groups=None if self.groups is None else self.groups[chosen], form=self.form)
+
+    def shaped(self, form: Form) -> Self:
+        return type(self)(self.paths, self.targets, self.classes, root=self.root, groups=self.groups, form=form)

@@ -1,0 +1,40 @@
+"""Where a data set that has a name is looked for: the given path, LENSMITH_DATA, the user's cache, Debian's folder."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lensmith.base.errors import DataError
+
+DEBIAN = Path("/usr/share/datasets")    # of Debian's packages dataset-*
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: $LENSMITH_CACHE, else $XDG_CACHE_HOME/lensmith, else ~/.cache/lensmith."""
+    own = os.environ.get("LENSMITH_CACHE")
+    if own:
+        return Path(own).expanduser()
+    caches = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification has relative paths ignored.
+    return (Path(caches) if os.path.isabs(caches) else Path.home() / ".cache") / "lensmith"
+
+
+def find_folder(name: str, path: str | None, *, inner: Sequence[str], holds: Callable[[Path], bool], hint: str) -> Path:
+    """The first folder that `holds` the data set `name`; raises DataError with the places searched and `hint`.
+
+    A given `path` is the only root searched, so that nothing else is taken in its place. Each root is searched in its
+    folders `inner` first, then in itself.
+    """
+    roots = [Path(path).expanduser()] if path is not None else _roots()
+    for root in roots:
+        for folder in [*(root / step for step in inner), root]:
+            if holds(folder):
+                return folder
+    unset = "" if path is not None or os.environ.get("LENSMITH_DATA") else "; LENSMITH_DATA is not set"
+    raise DataError(f"data set {name!r} was not found in {', '.join(map(str, roots))} "
+                    f"(nor there in {', '.join(inner)}){unset}: {hint}")
+
+
+def _roots() -> list[Path]:
+    given = os.environ.get("LENSMITH_DATA")
+    return [*([Path(given).expanduser()] if given else []), cache_folder(), DEBIAN]

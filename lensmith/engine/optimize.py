@@ -1,0 +1,231 @@
+"""From gradients to better weights: optimizers, groups of parameters, the stepper and averaged weights."""
+
+import fnmatch
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lensmith.base.errors import UserError, nearest
+from lensmith.engine.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One parameter with the factors on the rate and the decay that its group gives it."""
+
+    name: str
+    parameter: nn.Parameter
+    rate: float
+    decay: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters whose name matches a pattern, such as `backbone.*`."""
+
+    match: str
+    rate: float = 1.0     # factor on the optimizer's rate
+    decay: float = 1.0    # factor on its weight decay
+
+
+def leaves(network: nn.Module, groups: Sequence[dict[str, Any]] = ()) -> list[Leaf]:
+    """The parameters that learn. Decay is left off biases and norms (all that has one axis), as is usual; later
+    groups win over earlier ones. Raises UserError for a pattern that matches nothing."""
+    rules = []
+    for given in groups:
+        unknown = set(given) - {"match", "rate", "decay"}
+        if unknown or "match" not in given:
+            raise UserError(f"learner.groups: an entry has match, rate and decay, for example "
+                            f"{{match = \"backbone.*\", rate = 0.1}}; got {given}")
+        rules.append(Group(**given))
+    named = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
+    for rule in rules:
+        if not fnmatch.filter([name for name, _ in named], rule.match):
+            raise UserError(f"learner.groups: no parameter matches {rule.match!r}."
+                            f"{nearest(rule.match, [name for name, _ in named])} Patterns are like 'backbone.*'.")
+    found = []
+    for name, parameter in named:
+        rate, decay = 1.0, 1.0 if parameter.ndim > 1 else 0.0
+        for rule in rules:
+            if fnmatch.fnmatch(name, rule.match):
+                rate, decay = rule.rate, rule.decay * (1.0 if parameter.ndim > 1 else 0.0)
+        found.append(Leaf(name, parameter, rate, decay))
+    return found
+
+
+def _groups(chosen: Sequence[Leaf], rate: float, decay: float) -> list[dict[str, Any]]:
+    """One parameter group per pair of factors; `peak` is the rate that the schedule scales."""
+    if rate <= 0:
+        raise UserError(f"optimizer.rate must be above 0; got {rate}")
+    if decay < 0:
+        raise UserError(f"optimizer.decay must be 0 or more; got {decay}")
+    pairs = sorted({(leaf.rate, leaf.decay) for leaf in chosen})
+    return [{"params": [leaf.parameter for leaf in chosen if (leaf.rate, leaf.decay) == pair],
+             "lr": rate * pair[0], "peak": rate * pair[0], "weight_decay": decay * pair[1]} for pair in pairs]
+
+
+def _fused(chosen: Sequence[Leaf]) -> bool:
+    """One kernel for all parameters: five times faster than a loop for networks as small as LeNet."""
+    return all(leaf.parameter.device.type in ("cpu", "cuda") for leaf in chosen)
+
+
+def sgd(chosen: Sequence[Leaf], *, rate: float = 0.05, momentum: float = 0.9, nesterov: bool = True,
+        decay: float = 5e-4) -> list[torch.optim.Optimizer]:
+    """Stochastic gradient descent with momentum."""
+    return [torch.optim.SGD(_groups(chosen, rate, decay), lr=rate, momentum=momentum,
+                            nesterov=nesterov and momentum > 0, fused=_fused(chosen))]
+
+
+def adam(chosen: Sequence[Leaf], *, rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999,
+         epsilon: float = 1e-8, decay: float = 0.0) -> list[torch.optim.Optimizer]:
+    """Adam (Kingma 2015); its decay is added to the gradient."""
+    return [torch.optim.Adam(_groups(chosen, rate, decay), lr=rate, betas=(beta1, beta2), eps=epsilon,
+                             fused=_fused(chosen))]
+
+
+def adamw(chosen: Sequence[Leaf], *, rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999,
+          epsilon: float = 1e-8, decay: float = 0.05) -> list[torch.optim.Optimizer]:
+    """Adam with decay apart from the gradient (Loshchilov 2019)."""
+    return [torch.optim.AdamW(_groups(chosen, rate, decay), lr=rate, betas=(beta1, beta2), eps=epsilon,
+                              fused=_fused(chosen))]
+
+
+def muon(chosen: Sequence[Leaf], *, rate: float = 0.02, momentum: float = 0.95, decay: float = 0.01,
+         other_rate: float = 2e-3, other_decay: float = 0.0) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan 2024) for the convolutions and hidden dense layers, AdamW for the rest: biases, norms and the last
+    layer, whose rows are classes and not features."""
+    hidden = [leaf for leaf in chosen if leaf.parameter.ndim in (2, 4)]
+    last = hidden[-1:] if len(hidden) > 1 else []
+    hidden = hidden[: len(hidden) - len(last)]
+    if not hidden:
+        raise UserError("optimizer 'muon' needs a convolution or a dense layer to work on; use adamw")
+    flat = [Leaf(leaf.name, nn.Parameter(_matrix(leaf.parameter.detach())), leaf.rate, leaf.decay) for leaf in hidden]
+    main = torch.optim.Muon(_groups(flat, rate, decay), lr=rate, momentum=momentum, adjust_lr_fn="original")
+    taken = {leaf.name for leaf in hidden}
+    rest = [leaf for leaf in chosen if leaf.name not in taken]
+    return [main, *(adamw(rest, rate=other_rate, decay=other_decay) if rest else [])]
+
+
+def _matrix(weight: Tensor) -> Tensor:
+    """A weight [outputs, ...] as a matrix [outputs, inputs] that shares its memory, whatever its layout."""
+    if weight.ndim == 2:
+        return weight
+    flat = (weight if weight.is_contiguous() else weight.permute(0, 2, 3, 1)).flatten(1)
+    assert flat.data_ptr() == weight.data_ptr()
+    return flat
+
+
+OPTIMIZERS: dict[str, Callable[..., list[torch.optim.Optimizer]]] = {
+    "sgd": sgd,
+    "adam": adam,
+    "adamw": adamw,
+    "muon": muon,
+}
+
+
+class Stepper:
+    """Backward, accumulation, clipping, schedule, optimizers and averaged weights: what happens to a loss."""
+
+    def __init__(self, network: nn.Module, chosen: Sequence[Leaf], optimizers: Sequence[torch.optim.Optimizer], *,
+                 schedule: Schedule, clip: float = 0.0, average: float = 0.0):
+        """`clip` is the most norm of the gradient, 0 for none; `average` the decay of the averaged weights, 0 for
+        none. `steps`, those of the whole run, is set by the learner, which knows them."""
+        if clip < 0:
+            raise UserError(f"learner.clip is the most norm of the gradient, 0 for none; got {clip}")
+        if not 0 <= average < 1:
+            raise UserError(f"learner.average is the decay of the averaged weights, 0 (off) .. 0.9999; got {average}")
+        self.network, self.leaves, self.optimizers = network, list(chosen), list(optimizers)
+        self.schedule, self.clip, self.decay = schedule, clip, average
+        self.steps, self.done = 1, 0
+        self.average = deepcopy(network).requires_grad_(False) if average else None
+        self._by_storage = {leaf.parameter.data_ptr(): leaf.parameter for leaf in self.leaves}
+
+    @property
+    def rate(self) -> float:
+        """The greatest rate of any group at the present step."""
+        factor = self.schedule(self.done / self.steps)
+        return max(group["peak"] for optimizer in self.optimizers for group in optimizer.param_groups) * factor
+
+    def step(self, loss: Tensor, *, share: float = 1.0, final: bool = True) -> None:
+        """Add the gradient of `share * loss`; with `final`, move the weights."""
+        (loss * share if share != 1.0 else loss).backward()  # type: ignore[no-untyped-call]
+        if not final:
+            return
+        if self.clip:
+            nn.utils.clip_grad_norm_([leaf.parameter for leaf in self.leaves], self.clip)
+        factor = self.schedule(self.done / self.steps)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * factor
+                for parameter in group["params"]:
+                    self._lend_gradient(parameter)
+            optimizer.step()
+        self.done += 1
+        if self.average is not None:
+            self._follow(self.average)
+        for leaf in self.leaves:
+            leaf.parameter.grad = None
+
+    def _lend_gradient(self, parameter: nn.Parameter) -> None:
+        """Give Muon's flattened leaf the gradient of the weight whose memory it shares."""
+        own = self._by_storage[parameter.data_ptr()]
+        if own is parameter:
+            return
+        if own.grad is None:
+            parameter.grad = None
+        elif own.ndim == 2 or own.is_contiguous():
+            parameter.grad = own.grad.reshape(parameter.shape)
+        else:
+            parameter.grad = own.grad.permute(0, 2, 3, 1).reshape(parameter.shape)
+
+    @torch.no_grad()
+    def _follow(self, average: nn.Module) -> None:
+        """Move the averaged weights towards the live ones; early on faster, so that the start is forgotten."""
+        decay = min(self.decay, (1 + self.done) / (10 + self.done))
+        pairs = [*zip(average.parameters(), self.network.parameters(), strict=True),
+                 *zip(average.buffers(), self.network.buffers(), strict=True)]
+        slow = [(old, new) for old, new in pairs if old.is_floating_point()]
+        torch._foreach_lerp_([old for old, _ in slow], [new for _, new in slow], 1 - decay)
+        for old, new in pairs:
+            if not old.is_floating_point():    # counters, as batch norm's
+                old.copy_(new)
+
+    def state_dict(self) -> dict[str, Any]:
+        """By parameter name, not number, so that a state of another network is noticed."""
+        names = {id(leaf.parameter): leaf.name for leaf in self.leaves}
+        moments: dict[str, Any] = {}
+        for optimizer in self.optimizers:
+            for parameter, state in optimizer.state.items():
+                name = names[id(self._by_storage[parameter.data_ptr()])]
+                moments[name] = dict(state)
+        state = {"done": self.done, "moments": moments}
+        if self.average is not None:
+            state["average"] = self.average.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        names = {id(leaf.parameter): leaf.name for leaf in self.leaves}
+        for optimizer in self.optimizers:
+            optimizer.state.clear()
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    saved = state["moments"].get(names[id(self._by_storage[parameter.data_ptr()])])
+                    if saved is not None:
+                        optimizer.state[parameter] = {key: _laid_out(value, parameter) for key, value in saved.items()}
+        self.done = state["done"]
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+
+
+def _laid_out(value: Any, parameter: Tensor) -> Any:
+    """A restored moment in the memory layout of its parameter: fused kernels walk both by one pointer, and with a
+    moment saved contiguous beside a channels_last weight they change the wrong values."""
+    if not isinstance(value, Tensor):
+        return value
+    if value.shape == parameter.shape and value.ndim > 0:
+        return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    return value.clone()

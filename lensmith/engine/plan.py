@@ -1,0 +1,55 @@
+"""How to run on this machine: device, precision, memory layout and threads."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lensmith.base.device import choose_device
+from lensmith.base.errors import UserError
+
+Precision = Literal["float32", "bfloat16"]
+Layout = Literal["contiguous", "channels_last"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The choice a run is made with; a resumed run uses its own again, since other threads give other last bits."""
+
+    device: str
+    precision: Precision
+    layout: Layout
+    threads: int
+
+    def place(self, network: nn.Module) -> nn.Module:
+        """The network, moved in place to the device and the layout."""
+        network.to(self.device)
+        if self.layout == "channels_last":
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
+
+    def arrange(self, images: Tensor) -> Tensor:
+        """Pictures on their device already, in the layout."""
+        return images.contiguous(memory_format=torch.channels_last) if self.layout == "channels_last" else images
+
+    def precise(self) -> AbstractContextManager[Any]:
+        """The context in which forward and loss are computed."""
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def plan(*, device: str = "auto", precision: Precision = "float32", layout: Layout = "contiguous",
+         threads: int = 0) -> Plan:
+    """The plan as asked for; `threads` 0 takes what PyTorch would."""
+    if threads < 0:
+        raise UserError(f"plan.threads must be 0 (all cores) or more; got {threads}")
+    chosen = choose_device(device)
+    if precision == "bfloat16" and chosen.type == "mps":
+        raise UserError("plan.precision='bfloat16' is not supported on mps here: use float32")
+    return Plan(str(chosen), precision, layout, threads or torch.get_num_threads())

@@ -1,0 +1,112 @@
+"""The run folder: where everything about one training lies, every file whole at any moment."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lensmith.base.errors import ModelError, UserError, nearest
+from lensmith.base.files import write_text
+from lensmith.engine.checkpoint import read_state, write_state
+
+_NAME = re.compile(r"[\w][\w.+-]*")
+
+
+class Run:
+    """One folder. Its files are only ever replaced whole; nothing in it can run code."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    @classmethod
+    def create(cls, runs: Path, *, name: str | None, fallback: str) -> "Run":
+        """A new, empty folder under `runs`: `name`, or `fallback` with the next free number.
+
+        Raises UserError where the name is taken, is no plain name, or the folder may not be written.
+        """
+        if name is not None and not _NAME.fullmatch(name):
+            raise UserError(f"--name must be a plain folder name of letters, digits, '.', '_', '+' and '-'; got {name!r}")
+        try:
+            runs.mkdir(parents=True, exist_ok=True)
+            if name is not None:
+                if (runs / name).exists():
+                    raise UserError(f"{runs / name} exists: choose another --name, or go on with "
+                                    f"lensmith train --resume {runs / name}")
+                (runs / name).mkdir()
+                return cls(runs / name)
+            safe = re.sub(r"[^\w.+-]+", "-", fallback).strip("-.") or "run"
+            number = 1
+            while True:
+                try:
+                    (runs / f"{safe}-{number}").mkdir()
+                    return cls(runs / f"{safe}-{number}")
+                except FileExistsError:
+                    number += 1
+        except PermissionError as error:
+            raise UserError(f"no permission to write into {runs}: choose another folder with --runs") from error
+        except (NotADirectoryError, FileExistsError) as error:
+            raise UserError(f"{runs} is not a folder: choose another one with --runs") from error
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Run":
+        """An existing run folder. Raises ModelError where there is none, with the nearest name."""
+        folder = Path(folder)
+        if (folder / "recipe.toml").is_file():
+            return cls(folder)
+        if folder.is_dir():
+            raise ModelError(f"{folder} is not a run folder: it has no recipe.toml")
+        siblings = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        raise ModelError(f"there is no run folder {folder}.{nearest(folder.name, siblings)} "
+                         "`lensmith list runs` shows those that are there.")
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    def write_json(self, name: str, content: Any) -> None:
+        write_text(self.folder / name, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """A JSON file of the run. Raises ModelError where it is absent or damaged."""
+        path = self.folder / name
+        try:
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return found
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path} cannot be read ({error}): the run folder is incomplete, train again") from error
+
+    def save_last(self, learner: dict[str, Any], history: Sequence[dict[str, float]], seconds: float) -> None:
+        """Everything that exact resume needs, as `last.safetensors`, and a readable word beside it."""
+        write_state(self.folder / "last.safetensors",
+                    {"learner": learner, "history": list(history), "seconds": seconds})
+        self.write_json("last.json", {"epoch": learner.get("epoch"), "position": learner.get("position"),
+                                      "seconds": round(seconds, 3), "epochs_in_history": len(history)})
+        self.write_history(history)
+
+    def read_last(self) -> dict[str, Any]:
+        """What `save_last` wrote."""
+        return read_state(self.folder / "last.safetensors")
+
+    def save_best(self, weights: dict[str, Any], row: dict[str, float], score: float) -> None:
+        """The weights that every later command uses, as `best.safetensors`."""
+        write_state(self.folder / "best.safetensors", {"network": weights, "row": row, "score": score})
+        self.write_json("best.json", {"epoch": row["epoch"], "score": score, "row": row})
+
+    def read_best(self) -> dict[str, Any]:
+        """What `save_best` wrote."""
+        return read_state(self.folder / "best.safetensors")
+
+    def write_history(self, history: Sequence[dict[str, float]]) -> None:
+        """`history.csv`: a line an epoch, the columns of all of them."""
+        columns = list(dict.fromkeys(name for row in history for name in row))
+        text = io.StringIO()
+        table = csv.DictWriter(text, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows([{name: _shown(value) for name, value in row.items()} for row in history])
+        write_text(self.folder / "history.csv", text.getvalue())
+
+
+def _shown(value: float) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

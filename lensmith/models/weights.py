@@ -1,0 +1,89 @@
+"""Weights files: read without running anything in them, and put into the network that they belong to."""
+
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lensmith.base.errors import ModelError, count, nearest
+
+SUFFIXES = (".safetensors", ".pth", ".pt")
+INSIDE = ("state_dict", "model")    # where other programs keep the weights among the rest of a checkpoint
+FOREIGN = ("Unsupported global", "Unsupported class", "unrecognized function")    # in torch's words: code is asked for
+ACCEPTED = "Accepted are .safetensors files, and .pth or .pt files that hold only tensors by name"
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors, .pth or .pt file by name, on the CPU.
+
+    Nothing in a file is run: a pickle is read with torch's weights_only alone. Raises ModelError for a file that is
+    absent, damaged, of another kind, or that would need code.
+    """
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder, where a weights file is expected. {ACCEPTED}")
+    if not path.is_file():
+        beside = [file.name for file in path.parent.glob("*") if file.suffix in SUFFIXES] if path.parent.is_dir() \
+            else []
+        raise ModelError(f"no weights file {path}.{nearest(path.name, beside)} {ACCEPTED}")
+    if path.suffix not in SUFFIXES:
+        raise ModelError(f"{path} has the suffix {path.suffix or '(none)'!r}. {ACCEPTED}")
+    try:
+        with warnings.catch_warnings():    # torch warns of forms that are then read or refused all the same
+            warnings.simplefilter("ignore")
+            found = load_file(path) if path.suffix == ".safetensors" else \
+                torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise ModelError(f"{path} may not be read (permission denied)") from error
+    except Exception as error:    # a damaged file can make torch's reader raise almost anything
+        if isinstance(error, pickle.UnpicklingError) and any(word in str(error) for word in FOREIGN):
+            raise ModelError(f"{path} is refused: it is a pickle that runs code when it is read, and a weights file "
+                             f"from a stranger may do anything. {ACCEPTED}; ask its author for a .safetensors file") \
+                from error
+        raise ModelError(f"{path} is damaged or not a weights file ({_first_line(error)}). {ACCEPTED}") from error
+    return _tensors(found, path)
+
+
+def load_into(module: nn.Module, weights: dict[str, Tensor], *, what: str) -> None:
+    """Put `weights` into `module`: the same names and shapes, or a ModelError that says how they differ."""
+    own = module.state_dict()
+    missing = [name for name in own if name not in weights]
+    unknown = [name for name in weights if name not in own]
+    other = [f"{name} is {_shape(weights[name])} in the file and {_shape(own[name])} here"
+             for name in own if name in weights and weights[name].shape != own[name].shape]
+    differences = [_some(missing, "name", "missing"), _some(unknown, "name", "unknown here"),
+                   _some(other, "tensor", "of another shape")]
+    if any(differences):
+        raise ModelError(f"{what} is a checkpoint of another network: {'; '.join(filter(None, differences))}. Use the "
+                         "backbone, its settings, the picture size and the classes that it was trained with")
+    module.load_state_dict(weights)
+
+
+def _tensors(found: Any, path: Path) -> dict[str, Tensor]:
+    if isinstance(found, dict):
+        inside = next((found[key] for key in INSIDE if isinstance(found.get(key), dict)), found)
+        if inside and all(isinstance(name, str) and isinstance(value, Tensor) for name, value in inside.items()):
+            return dict(inside)
+        odd = next((f"{name!r} is {type(value).__name__}" for name, value in inside.items()
+                    if not isinstance(name, str) or not isinstance(value, Tensor)), "it is empty")
+    else:
+        odd = f"it holds {type(found).__name__}"
+    raise ModelError(f"{path} does not hold tensors by name: {odd}. {ACCEPTED}")
+
+
+def _some(names: list[str], noun: str, state: str) -> str:
+    """`12 names missing (a, b, c ...)`, or nothing."""
+    if not names:
+        return ""
+    return f"{count(len(names), noun)} {state} ({', '.join(names[:3])}{' ...' if len(names) > 3 else ''})"
+
+
+def _shape(tensor: Tensor) -> str:
+    return " x ".join(str(edge) for edge in tensor.shape) or "a scalar"
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0][:120]}" if str(error) else type(error).__name__

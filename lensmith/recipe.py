@@ -1,0 +1,120 @@
+"""A recipe names, in each section, one entry of a table and its arguments; the signature of that entry is the schema."""
+
+import inspect
+import json
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import tomli_w
+from pydantic import TypeAdapter, ValidationError
+
+from lensmith.base.errors import UserError, choose, nearest
+
+Section = dict[str, Any]
+Recipe = dict[str, Section]
+
+
+def read(path: Path) -> Recipe:
+    """A recipe file -> its sections. Raises UserError for a file that is absent or not TOML."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        near = nearest(path.name, [one.name for one in path.parent.glob("*.toml")] if path.parent.is_dir() else [])
+        raise UserError(f"there is no recipe {path}.{near}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"the recipe {path} cannot be read: {error}") from error
+    try:
+        recipe = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"the recipe {path} is not valid TOML: {error}") from error
+    for name, section in recipe.items():
+        if not isinstance(section, dict):
+            raise UserError(f"the recipe {path} sets {name!r} outside of a section: write it under [learner] or the "
+                            "section it belongs to")
+    return recipe
+
+
+def override(recipe: Recipe, items: Sequence[str], sections: Sequence[str]) -> Recipe:
+    """The recipe with `section.key=value` put in; the value is TOML, and a bare word is a string."""
+    changed = {name: dict(section) for name, section in recipe.items()}
+    for item in items:
+        path, sign, text = item.partition("=")
+        section, dot, key = path.strip().lstrip("-").partition(".")
+        if not (sign and dot and section and key):
+            raise UserError(f"a setting reads section.key=value, for example learner.epochs=10; got {item!r}")
+        choose(dict.fromkeys(sections), section, "section")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text.strip()
+        changed.setdefault(section, {})[key] = value
+    return changed
+
+
+def put(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """The recipe with {"section.key": value} put in; None leaves things as they are."""
+    changed = {name: dict(section) for name, section in recipe.items()}
+    for path, value in settings.items():
+        section, dot, key = path.partition(".")
+        if not (dot and section and key):
+            raise UserError(f"a setting is named section.key, for example learner.epochs; got {path!r}")
+        if value is not None:
+            changed.setdefault(section, {})[key] = value
+    return changed
+
+
+def settle(section: Section, entry: Callable[..., Any], what: str, *, given: Sequence[str] = ()) -> Section:
+    """The section checked against the signature of `entry`, with every default filled in.
+
+    `given` are the arguments that the program passes itself; a recipe may not set them. Raises UserError that names
+    the setting, what came, what is accepted, and the nearest name.
+    """
+    parameters = {name: parameter for name, parameter in inspect.signature(entry).parameters.items()
+                  if name not in given and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)}
+    hints = _hints(entry)
+    settled: Section = {}
+    for key, value in section.items():
+        if key not in parameters:
+            known = ", ".join(sorted(parameters)) or "none"
+            raise UserError(f"{what} has no setting {key!r}.{nearest(key, parameters)} It has: {known}.")
+        settled[key] = _checked(value, hints.get(key, Any), f"{what}: {key}")
+    for name, parameter in parameters.items():
+        if name in settled:
+            continue
+        if parameter.default is parameter.empty:
+            raise UserError(f"{what} needs the setting {name!r}: give it as section.{name}=value")
+        if parameter.default is not None:
+            settled[name] = parameter.default
+    return {name: settled[name] for name in parameters if name in settled}
+
+
+def _hints(entry: Callable[..., Any]) -> Mapping[str, Any]:
+    function = entry
+    while hasattr(function, "func"):    # functools.partial
+        function = function.func
+    if inspect.isclass(function):
+        function = function.__init__
+    return get_type_hints(function)
+
+
+def _checked(value: Any, wanted: Any, what: str) -> Any:
+    """The value as the annotation wants it; JSON's strict rules: no text for numbers, whole numbers for floats."""
+    try:
+        return TypeAdapter(wanted).validate_json(json.dumps(value, default=str), strict=True)
+    except ValidationError as error:
+        reasons = "; ".join(dict.fromkeys(
+            one["msg"].replace("Input should be", "must be").replace("valid ", "") for one in error.errors()))
+        raise UserError(f"{what} {reasons}; got {value!r}") from error
+
+
+def call(section: Section, entry: Callable[..., Any], **given: Any) -> Any:
+    """Call `entry` with a settled section and those of `given` that it takes."""
+    accepted = inspect.signature(entry).parameters
+    return entry(**section, **{name: value for name, value in given.items() if name in accepted})
+
+
+def write(recipe: Recipe) -> str:
+    """The TOML text of a recipe: what a run folder keeps, and what can be trained again."""
+    return tomli_w.dumps({name: section for name, section in recipe.items() if section})

@@ -1,0 +1,110 @@
+"""The sections of a recipe: what checks each of them, and the recipe with every default written out."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from lensmith import recipe as recipes
+from lensmith.base.errors import DataError, UserError, choose
+from lensmith.base.pictures import Fit
+from lensmith.data import DATASETS
+from lensmith.data.augment import Augment
+from lensmith.data.split import divide
+from lensmith.engine.optimize import OPTIMIZERS
+from lensmith.engine.plan import plan
+from lensmith.engine.schedule import SCHEDULES
+from lensmith.models import find_backbone
+from lensmith.tasks import TASKS
+
+
+def run(*, name: str | None = None, seed: int = 0) -> None:
+    """[run]: the folder's name, and the seed of everything drawn in training."""
+
+
+def pictures(*, size: int | list[int] | None = None, channels: Literal[1, 3, 4] | None = None,
+             bits: Literal[8, 16] | None = None, fit: Fit = "crop",
+             on_bad: Literal["skip", "refuse"] = "skip") -> None:
+    """[pictures]: the form that every picture is brought to, and what happens to files that cannot be read."""
+
+
+def loading(*, batch: int = 64, workers: int | None = None, memory: float = 0.4, balance: bool = False,
+            fraction: float = 1.0) -> None:
+    """[loading]: pictures a step, worker processes for streamed sets, the share of free memory that kept pictures may
+    take, drawing all classes equally often, and the share of the training pictures to use."""
+
+
+def learner(*, epochs: int = 10, accumulate: int = 1, clip: float = 0.0, average: float = 0.0, patience: int = 0,
+            groups: list[dict[str, str | float]] | None = None) -> None:
+    """[learner]: passes over the data, batches a step, clipping, averaged weights, early stopping, rates by group."""
+
+
+# Sections without a name: what checks them. The others name an entry of a table.
+PLAIN: dict[str, Callable[..., Any]] = {"run": run, "split": divide, "pictures": pictures, "augment": Augment,
+                                        "loading": loading, "learner": learner, "plan": plan}
+SECTIONS = ("run", "data", "split", "pictures", "augment", "loading", "backbone", "task", "optimizer", "schedule",
+            "learner", "plan")
+# Arguments that the program passes itself; a recipe may not set them.
+_GIVEN = {"split": ("splits",), "augment": ("seed", "classes", "length"), "task": ("classes", "targets"),
+                     "backbone": ("inputs", "size", "outputs"), "optimizer": ("chosen",)}
+DEFAULTS: recipes.Recipe = {"optimizer": {"name": "adamw"}, "schedule": {"name": "cosine", "warmup": 0.05}}
+
+
+def resolve(given: recipes.Recipe, *, trusted: bool = True, brought: Sequence[str] = ()) -> recipes.Recipe:
+    """The recipe with every section checked and every default written out, but for what only the data can tell.
+
+    Sections in `brought` stand for objects that a Python caller passes; they are left as they are.
+    """
+    for section in given:
+        choose(dict.fromkeys(SECTIONS), section, "section")
+    settled: recipes.Recipe = {}
+    for section in SECTIONS:
+        if section == "augment" and section not in given:
+            continue    # chosen by what the pictures are
+        if section in brought:
+            settled[section] = dict(given[section])
+            continue
+        values = {**DEFAULTS.get(section, {}), **given.get(section, {})}
+        own = given.get(section, {})
+        if section in DEFAULTS and own.get("name", DEFAULTS[section]["name"]) != DEFAULTS[section]["name"]:
+            values = dict(own)    # another entry does not take the default entry's arguments
+        if section in PLAIN:
+            settled[section] = recipes.settle(values, PLAIN[section], f"section [{section}]",
+                                              given=_GIVEN.get(section, ()))
+        elif values:
+            settled[section] = named_entry(section, values, trusted=trusted)
+    if "data" not in settled:
+        raise UserError("the recipe names no data: give [data] name = \"fashion-mnist\", or a folder or table as the "
+                        f"first argument. Known: {', '.join(sorted(DATASETS))}.")
+    return settled
+
+
+def named_entry(section: str, values: recipes.Section, *, trusted: bool) -> recipes.Section:
+    """A section that names an entry of a table, checked against that entry."""
+    if "name" not in values:
+        known = ", ".join(sorted(_table(section)))
+        raise UserError(f"section [{section}] needs a name. Known: {known}.")
+    name = values["name"]
+    entry = entry_of(section, name, trusted=trusted)
+    arguments = {key: value for key, value in values.items() if key != "name"}
+    return {"name": name, **recipes.settle(arguments, entry, f"{section} {name!r}",
+                                           given=_GIVEN.get(section, ()))}
+
+
+def _table(section: str) -> dict[str, Any]:
+    tables: dict[str, dict[str, Any]] = {"data": DATASETS, "task": TASKS, "optimizer": OPTIMIZERS,
+                                         "schedule": SCHEDULES}
+    return tables.get(section, {})
+
+
+def entry_of(section: str, name: Any, *, trusted: bool) -> Callable[..., Any]:
+    """The function or class that a section's name stands for; outside code only where it is `trusted`."""
+    if not isinstance(name, str):
+        raise UserError(f"section [{section}]: name must be text; got {name!r}")
+    if section == "backbone":
+        return find_backbone(name, trusted=trusted)
+    what = {"data": "data set"}.get(section, section)
+    return choose(_table(section), name, what, error=DataError if section == "data" else UserError)
+
+
+def arguments_of(section: recipes.Section) -> recipes.Section:
+    """A section without its name: the arguments of the entry that the name stands for."""
+    return {key: value for key, value in section.items() if key != "name"}

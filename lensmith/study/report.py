@@ -1,0 +1,312 @@
+"""The report of a run: one HTML file out of what the run folder holds, to be opened anywhere, offline."""
+
+import base64
+import csv
+import json
+import shlex
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lensmith.base.errors import DataError, count
+from lensmith.base.files import write_text
+from lensmith.study import charts
+
+_SHARES = ("accuracy_top1", "accuracy_top5", "balanced_accuracy", "exact_match")    # shown in percent
+_FIRST = {"test": 0, "valid": 1}    # the order of the splits; the first of them gives the headline
+_LISTED = 200    # dropped files that are named; data.json has them all
+_MEASURES = {"tags": "summed error {:.2f}", "numbers": "{:.1f} deviations off"}
+_NOTES = {
+    "label": "Where the network was wrong and most sure of it: the truth, then what it said.",
+    "tags": "Where the scores of the tags were furthest from the truth: the truth, then what the network said.",
+    "numbers": "Where a number was furthest off, in standard deviations of the truth: the truth, then what was said.",
+}
+
+
+def report(folder: Path) -> Path:
+    """Write `report.html` into a run folder, from its files alone -> its path. What is not there yet is left out.
+
+    Raises DataError where the folder is no run folder or one of its files is damaged.
+    """
+    if not (folder / "run.json").is_file() and not (folder / "recipe.toml").is_file():
+        raise DataError(f"{folder} is not a run folder: it has neither run.json nor recipe.toml. "
+                        "Give the folder that lensmith train made, for example runs/fashion-mnist-1")
+    path = folder / "report.html"
+    # A file name that is no UTF-8 came in as lone surrogates, which no file can hold.
+    write_text(path, _render(_contents(folder)).encode("utf-8", "replace").decode("utf-8"))
+    return path
+
+
+def _render(contents: dict[str, Any]) -> str:
+    # Not at the top: only a report needs it.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    pages = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
+                        undefined=StrictUndefined, trim_blocks=True)
+    pages.filters["figure"], pages.filters["percent"] = _figure, _percent
+    return pages.get_template("report.html.jinja").render(contents)
+
+
+def _contents(folder: Path) -> dict[str, Any]:
+    """Everything the page shows, by the names the template uses."""
+    run, metrics = _read_json(folder / "run.json"), _read_json(folder / "metrics.json")
+    recipe_text = _read_text(folder / "recipe.toml")
+    splits = sorted((name for name in metrics if metrics[name]), key=lambda name: (_FIRST.get(name, 2), name))
+    history = _read_history(folder / "history.csv")
+    score = run.get("score_name") or next((name for split in splits for name in _headlines(metrics[split])), None)
+    best = run.get("best_epoch")
+    curves = charts.curves(history, score=score, best=best)
+    last = history[-1]["epoch"] if history else 0
+    return {
+        "title": run.get("name") or folder.resolve().name,
+        "subtitle": _subtitle(run, _read_recipe(recipe_text, folder)),
+        "notice": _notice(run, folder, epochs_done=int(last)),
+        "headline": _headline(splits[0], metrics[splits[0]], score) if splits and score else None,
+        "curves": curves,
+        "curves_note": f"{count(int(last), 'epoch')}" + (f"; the weights of epoch {best} were kept as the best."
+                                                       if best is not None else "."),
+        "parts": [_part(name, metrics[name], folder, full=name == splits[0]) for name in splits],
+        "data": _data(_read_json(folder / "data.json")),
+        "command": run.get("command"),
+        "predict": f"lensmith predict {shlex.quote(str(folder))} picture.jpg",
+        "run": _run_facts(run),
+        "plan": _facts(_read_json(folder / "plan.json")),
+        "environment": _facts(_read_json(folder / "environment.json")),
+        "recipe": recipe_text,
+    }
+
+
+def _read_text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """An object, empty where there is no such file. Raises DataError where it is no JSON object."""
+    text = _read_text(path)
+    if not text:
+        return {}
+    try:
+        read = json.loads(text)
+        if "\\ud" in text.lower():
+            read = json.loads(json.dumps(read, ensure_ascii=False).encode("utf-8", "replace"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} is damaged: line {error.lineno} is not JSON ({error.msg}). Restore it, or delete it "
+                        "to have a report without it") from error
+    if not isinstance(read, dict):
+        raise DataError(f"{path} is damaged: it holds a {type(read).__name__}, not an object of names. Restore it, or "
+                        "delete it to have a report without it")
+    return read
+
+
+def _read_recipe(text: str, folder: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"{folder / 'recipe.toml'} is damaged: {error}. Restore it to have a report") from error
+
+
+def _read_history(path: Path) -> list[dict[str, float]]:
+    """The rows of history.csv as numbers. What is empty, or cut off in a killed run's last line, is left out."""
+    rows = []
+    for line in csv.DictReader(_read_text(path).splitlines()):
+        row = {}
+        for name, value in line.items():
+            try:
+                row[name] = float(value)
+            except (TypeError, ValueError):
+                continue
+        if "epoch" in row:
+            rows.append(row)
+    return rows
+
+
+def _headlines(measured: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of a split: its plain numbers, less what only describes the measurement."""
+    return {name: value for name, value in measured.items()
+            if isinstance(value, int | float) and name not in ("count", "loss")}
+
+
+def _figure(value: Any) -> str:
+    """A number as people read it: counts with thousands apart, the rest with three or four digits."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool | str):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.3f}" if 0.1 <= abs(value) < 10 or value == 0 else f"{value:.4g}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _measure(name: str, value: float) -> str:
+    """A metric's value in its own manner; accuracies with two digits after the point, as they are compared."""
+    return f"{100 * value:.2f} %" if name in _SHARES else _figure(float(value))
+
+
+def _interval(name: str, measured: Mapping[str, Any]) -> str:
+    ends = measured.get("intervals", {}).get(name)
+    return f"{_measure(name, ends[0])} to {_measure(name, ends[1])}" if ends else ""
+
+
+def _counted(measured: Mapping[str, Any]) -> int:
+    """The pictures that the metrics counted; those without a truth are not among them."""
+    return int(measured.get("details", {}).get("count", measured.get("count", 0)))
+
+
+def _subtitle(run: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+    named = [recipe.get(section, {}).get("name") for section in ("task", "data", "backbone")]
+    parts = [str(name) for name in named if name]
+    if run.get("started"):
+        parts.append(f"started {str(run['started']).replace('T', ' ')}")
+    if run.get("seconds") is not None:
+        parts.append(_duration(run["seconds"]))
+    if run.get("version"):
+        parts.append(f"Lensmith {run['version']}")
+    return " · ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def _notice(run: Mapping[str, Any], folder: Path, *, epochs_done: int) -> dict[str, str] | None:
+    """What a reader has to know first, where the run did not simply finish."""
+    status, resume = run.get("status"), f"lensmith train --resume {shlex.quote(str(folder))}"
+    so_far = f"after {count(epochs_done, 'epoch')}" + (f" of {run['epochs']}" if run.get("epochs") else "")
+    reason = f": {run['reason']}" if run.get("reason") else ""
+    if status == "interrupted":
+        return {"text": f"This run was interrupted {so_far}{reason}. Go on with", "command": resume}
+    if status == "stopped":
+        return {"text": f"This run was stopped {so_far}{reason}.", "command": ""}
+    if status == "running":
+        return {"text": f"This run had not ended when the report was written, {so_far}. If it was killed, go on with",
+                "command": resume}
+    return None
+
+
+def _headline(split: str, measured: Mapping[str, Any], score: str) -> dict[str, Any] | None:
+    found = _headlines(measured)
+    if score not in found:
+        score = next(iter(found), "")
+        if not score:
+            return None
+    others = [(name, _measure(name, value)) for name, value in found.items() if name != score]
+    return {"name": score, "value": _measure(score, found[score]), "interval": _interval(score, measured),
+            "sentence": _sentence(split, measured, score, found), "others": others}
+
+
+def _sentence(split: str, measured: Mapping[str, Any], score: str, found: Mapping[str, float]) -> str:
+    """The headline in words, with what to compare it with, and a warning where it flatters."""
+    pictures, details = _counted(measured), measured.get("details", {})
+    rows = details.get("per_class", [])
+    shown = f"{pictures:,} {'validation' if split == 'valid' else split} {'picture' if pictures == 1 else 'pictures'}"
+    if score == "accuracy_top1":
+        text = f"The network names the right class for {round(found[score] * pictures):,} of {shown}."
+        if rows:
+            largest = max(row["support"] for row in rows)
+            text += f" Always naming the most frequent class would be right for {_percent(largest / pictures)}."
+        if details.get("most_confused"):
+            pair = details["most_confused"][0]
+            text += f" Its most frequent mistake is to take {pair['truth']} for {pair['predicted']}."
+    elif score == "R2":
+        text = f"On {shown}, the predictions explain {_percent(found[score])} of the spread of the truth"
+        if found[score] <= 0:
+            text = f"On {shown}, the predictions are no better than always saying the mean of the truth"
+        text += f"; they are off by {_figure(found['MAE'])} on average." if "MAE" in found else "."
+    elif score == "macro_f1":
+        text = f"On {shown}, precision and recall meet at an F1 of {_figure(found[score])} in the mean over the tags."
+        if rows:
+            weakest = min(rows, key=lambda row: row["f1"])
+            text += f" The weakest is {weakest['class']}, with {_figure(weakest['f1'])}."
+    else:
+        text = f"{score} is {_measure(score, found[score])} on {shown}."
+    if split == "valid":
+        text += " These pictures also chose the best epoch, so the number flatters a little; a test split does not."
+    return text
+
+
+def _part(split: str, measured: Mapping[str, Any], folder: Path, *, full: bool) -> dict[str, Any]:
+    """A split's section: in full for the split of the headline, else its scores alone."""
+    details = measured.get("details", {}) if full else {}
+    rows, classes = details.get("per_class", []), details.get("confusion")
+    columns = [name for name in rows[0] if name != "class"] if rows else []
+    ranked = next((name for name in ("f1", "R2") if name in columns), "")
+    worst = [_worst(row, folder) for row in measured.get("worst", [])] if full else []
+    noun = "class" if classes else "quantity" if "scatter" in details else "tag"
+    scores = {**_headlines(measured), **({"loss": measured["loss"]} if measured.get("loss") is not None else {})}
+    return {
+        "title": f"{'Validation' if split == 'valid' else split.capitalize()}: {count(_counted(measured), 'picture')}",
+        "scores": [{"name": name, "value": _measure(name, value), "interval": _interval(name, measured)}
+                   for name, value in scores.items()],
+        "noun": noun, "columns": columns, "ranked": ranked, "bars": ranked == "f1",
+        "per_class_title": f"By {noun}, the worst first",
+        "per_class": sorted(rows, key=lambda row: row[ranked]) if ranked else rows,
+        "confusion": charts.confusion(classes, [row["class"] for row in rows]) if classes else "",
+        "most_confused": details.get("most_confused", []),
+        "scatter": charts.scatter(details.get("scatter", {})),
+        "worst": worst,
+        "worst_note": " ".join(_NOTES[target] for target in dict.fromkeys(row["target"] for row in worst)),
+    }
+
+
+def _worst(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A row of the gallery with its picture as a data URI, empty where the file is absent or lies elsewhere."""
+    path = (folder / row["picture"]).resolve()
+    inside = path.is_relative_to(folder.resolve()) and path.suffix == ".png" and path.is_file()
+    data = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}" if inside else ""
+    target = row.get("target", "label")
+    return {**row, "target": target, "data": data, "measure": _MEASURES.get(target, "").format(row["score"])}
+
+
+def _data(data: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The section on the data set, or None where nothing is written of it."""
+    if not data:
+        return None
+    form, splits = data.get("form", {}), data.get("splits", {})
+    facts = [("name", data["name"])] if data.get("name") else []
+    if form:
+        facts.append(("pictures", f"{form['channels']} x {form['height']} x {form['width']}, {form['bits']} bits, "
+                                  f"fitted by {form['fit']}"))
+    facts += [(f"{name} classes", f"{len(names):,}") for name, names in data.get("classes", {}).items()]
+    facts += _facts(data.get("source", {}))
+    if data.get("fingerprint"):
+        facts.append(("fingerprint", data["fingerprint"]))
+    per_class = {name: split.get("per_class") or {} for name, split in splits.items()}
+    names = dict.fromkeys(name for counts in per_class.values() for name in counts)
+    dropped = data.get("dropped", [])
+    note = f"{count(len(dropped), 'file')} could not be used."
+    if len(dropped) > _LISTED:
+        note += f" The first {_LISTED} are listed here, all of them in data.json."
+    return {
+        "facts": facts, "notes": data.get("notes", []), "splits": list(splits), "chart": charts.counts(per_class),
+        "totals": [split.get("count", 0) for split in splits.values()],
+        "rows": [{"name": name, "counts": [counts.get(name, 0) for counts in per_class.values()]} for name in names],
+        "dropped": dropped[:_LISTED], "dropped_note": note,
+    }
+
+
+def _run_facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
+    shown = {name: run.get(name) for name in ("status", "reason", "started", "finished", "epochs", "best_epoch")}
+    return _facts({name: value for name, value in shown.items() if value is not None})
+
+
+def _facts(table: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Names and values as text; what is nested in one line of its own."""
+    return [(name.replace("_", " "), _in_line(value)) for name, value in table.items() if value not in (None, "", [], {})]
+
+
+def _in_line(value: Any) -> str:
+    if isinstance(value, Mapping):
+        text = ", ".join(f"{name} {_in_line(inner)}" for name, inner in value.items())
+    elif isinstance(value, list):
+        text = ", ".join(_in_line(inner) for inner in value)
+    else:
+        text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 300 else text[:299] + "…"

@@ -1,0 +1,179 @@
+"""The worst errors of an evaluation, as small pictures with the truth and what was said."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lensmith.base.errors import UserError
+from lensmith.base.files import write_atomic
+from lensmith.base.pictures import to_pil
+from lensmith.base.values import UNKNOWN, Label, Numbers, Tags, Value
+from lensmith.data.sample import Batch
+
+SMALLEST, LARGEST = 96, 192    # pixels of a saved picture's longer edge
+
+
+@dataclass(frozen=True)
+class Error:
+    """One picture on which the network was wrong."""
+
+    score: float       # how wrong; larger is worse
+    number: int        # of the picture in the order of the evaluation, which settles ties
+    image: Tensor      # as in the batch, [channels, height, width]
+    file: str
+    truth: Value       # single
+    found: Value       # single
+
+
+class Worst:
+    """Sees each batch of an evaluation with its predictions and keeps, for each target, the `keep` worst errors.
+
+    A wrong label is the worse the surer it was; wrong tags by the sum over the tags of |score - truth|; numbers by
+    their largest error over the quantities, in standard deviations of the truth of all pictures seen.
+    """
+
+    def __init__(self, needs: tuple[str, ...], classes: Mapping[str, Sequence[str]], *, keep: int = 24):
+        """`classes`: target name -> the names of its classes, tags or quantities."""
+        self.needs, self.classes, self.keep = needs, classes, keep
+        self.kept: dict[tuple[str, int], list[Error]] = {}    # of a target; of numbers, of each of its quantities
+        self.moments: dict[str, Tensor] = {}                  # float64 [3, quantities]: count, mean, sum of squares
+        self.seen = 0
+
+    def update(self, batch: Batch, predictions: dict[str, Value]) -> None:
+        """Look at one batch. Raises UserError for a target whose errors have no picture here."""
+        for name in self.needs:
+            if name not in batch.targets:
+                continue
+            truth, found = batch.targets[name].to("cpu"), predictions[name].to("cpu")
+            if isinstance(truth, Label) and isinstance(found, Label):
+                badness = _label_errors(truth, found)[:, None]
+            elif isinstance(truth, Tags) and isinstance(found, Tags):
+                badness = _tag_errors(truth, found)[:, None]
+            elif isinstance(truth, Numbers) and isinstance(found, Numbers):
+                # Which pictures are worst in one quantity does not depend on its deviation, known only at the end:
+                # the worst overall are among the worst of each quantity.
+                badness = (found.values - truth.values).abs()
+                self._count(name, truth.values.double())
+            else:
+                raise UserError(f"the worst errors of {type(truth).__name__.lower()} targets cannot be shown: "
+                                "only those of labels, tags and numbers can")
+            for column in range(badness.shape[1]):
+                self._consider((name, column), badness[:, column], batch, truth=truth, found=found)
+        self.seen += len(batch)
+
+    def _consider(self, key: tuple[str, int], badness: Tensor, batch: Batch, *, truth: Value, found: Value) -> None:
+        kept = self.kept.setdefault(key, [])
+        least = kept[-1].score if len(kept) == self.keep else 0.0
+        rows = (badness > least).nonzero()[:, 0]
+        rows = rows[badness[rows].argsort(descending=True, stable=True)[: self.keep]]
+        for row in rows.tolist():
+            file = batch.places[row].file if batch.places else f"picture {self.seen + row}"
+            # A view would hold the whole batch in memory.
+            kept.append(Error(badness[row].item(), self.seen + row, batch.images[row].cpu().clone(), file, truth[row],
+                              found[row]))
+        kept.sort(key=_worst_first)
+        del kept[self.keep:]
+
+    def _count(self, name: str, values: Tensor) -> None:
+        """Add to a target's moments, merged by Chan, Golub and LeVeque 1979."""
+        known = ~values.isnan()
+        count, mean = known.sum(0).double(), values.nanmean(0).nan_to_num()
+        squares = torch.where(known, values - mean, 0.0).square().sum(0)
+        if name in self.moments:
+            before, middle, spread = self.moments[name]
+            total = before + count
+            shift = mean - middle
+            share = count / total.clamp(min=1)
+            mean, squares = middle + shift * share, spread + squares + shift.square() * before * share
+            count = total
+        self.moments[name] = torch.stack((count, mean, squares))
+
+    def errors(self, name: str) -> list[Error]:
+        """The worst errors of a target, worst first; those of numbers scored in standard deviations."""
+        if name not in self.moments:
+            return list(self.kept.get((name, 0), []))
+        count, _, squares = self.moments[name]
+        deviation = (squares / count.clamp(min=1)).sqrt()
+        # A quantity that never changes has no deviation to measure by; its own unit serves.
+        deviation = torch.where(deviation > 0, deviation, 1.0)
+        worst: dict[int, Error] = {}
+        for column, unit in enumerate(deviation.tolist()):
+            for error in self.kept.get((name, column), []):
+                score = error.score / unit
+                if error.number not in worst or score > worst[error.number].score:
+                    worst[error.number] = Error(score, error.number, error.image, error.file, error.truth, error.found)
+        return sorted(worst.values(), key=_worst_first)[: self.keep]
+
+    def save(self, folder: Path, *, name: str = "worst") -> list[dict[str, Any]]:
+        """Write `worst-00.png`, ... into `folder` and give a row for each, worst first, target by target.
+
+        A row is {picture (the file written), file (where it came from), target, truth, predicted, score}.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        rows: list[dict[str, Any]] = []
+        for target in self.needs:
+            for error in self.errors(target):
+                picture = f"{name}-{len(rows):02d}.png"
+                _write(folder / picture, viewable(error.image))
+                truth, predicted = in_words(error.truth, error.found, self.classes[target])
+                rows.append({"picture": picture, "file": error.file, "target": target, "truth": truth,
+                             "predicted": predicted, "score": error.score})
+        return rows
+
+
+def _worst_first(error: Error) -> tuple[float, int]:
+    return -error.score, error.number
+
+
+def _write(path: Path, picture: Image.Image) -> None:
+    write_atomic(path, lambda aside: picture.save(aside, format="PNG"))
+
+
+def viewable(image: Tensor) -> Image.Image:
+    """A picture [channels, height, width] as a person can look at it: its longer edge 96 to 192 pixels or so.
+
+    Tiny pictures are enlarged by a whole number, so that their pixels stay squares. Of channels that are neither
+    gray, RGB nor RGBA the first is shown.
+    """
+    picture = to_pil(image if image.shape[0] in (1, 3, 4) else image[:1])
+    longest = max(picture.size)
+    if longest < SMALLEST:
+        factor = -(-SMALLEST // longest)
+        return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+    if longest > LARGEST:
+        picture.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
+    return picture
+
+
+def in_words(truth: Value, found: Value, names: Sequence[str]) -> tuple[str, str]:
+    """The truth and the prediction of one picture as text."""
+    if isinstance(truth, Label) and isinstance(found, Label):
+        sure = f" ({found.scores.max().item():.0%})" if found.scores is not None else ""
+        return names[int(truth.index)], names[int(found.index)] + sure
+    if isinstance(truth, Tags) and isinstance(found, Tags):
+        def said(present: Tensor) -> str:
+            return ", ".join(name for name, on in zip(names, present.tolist(), strict=True) if on >= 0.5) or "none"
+        return said(truth.present), said(found.present)
+    assert isinstance(truth, Numbers) and isinstance(found, Numbers)
+    texts = [", ".join(f"{name} {value:.4g}" for name, value in zip(names, numbers.tolist(), strict=True))
+             for numbers in (truth.values, found.values)]
+    return texts[0], texts[1]
+
+
+def _label_errors(truth: Label, found: Label) -> Tensor:
+    """float [batch]: the probability of the wrong class that was said; 0 where right or not known."""
+    wrong = (truth.index != found.index) & (truth.index != UNKNOWN)
+    return wrong * (found.scores.amax(1) if found.scores is not None else torch.ones(len(wrong)))
+
+
+def _tag_errors(truth: Tags, found: Tags) -> Tensor:
+    """float [batch]: the summed distance of the scores to the truth; 0 where every known tag was said rightly."""
+    known = ~truth.present.isnan()
+    wrong = (((truth.present >= 0.5) != (found.present >= 0.5)) & known).any(1)
+    scores = found.scores if found.scores is not None else found.present
+    return wrong * torch.where(known, (scores - truth.present).abs(), 0.0).sum(1)

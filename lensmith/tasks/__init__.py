@@ -1,0 +1,14 @@
+"""The problems a network can be trained for; a new one is a file, perhaps a head, and a line here."""
+
+from collections.abc import Callable
+
+from lensmith.tasks.classification import Classification
+from lensmith.tasks.regression import Regression
+from lensmith.tasks.tagging import Tagging
+from lensmith.tasks.task import Task
+
+TASKS: dict[str, Callable[..., Task]] = {
+    "classification": Classification,
+    "tagging": Tagging,
+    "regression": Regression,
+}

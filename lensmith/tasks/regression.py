@@ -1,0 +1,174 @@
+"""One or several numbers per picture, a box's four corners among them."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lensmith.base.errors import DataError, UserError
+from lensmith.base.values import Numbers, Value
+from lensmith.models.backbone import Backbone
+from lensmith.tasks.confusion import nothing_to_measure
+from lensmith.tasks.intervals import bounds, resampled_rows
+from lensmith.tasks.losses import Distance, distance
+
+_SHOWN = 500    # points of a scatter plot
+
+
+class Standard(NamedTuple):
+    """What a regression head gives: standard units, and what brings them back to the file's."""
+
+    values: Tensor       # [batch, quantities], mean 0 and deviation 1 over the training set
+    mean: Tensor         # float32 [quantities], the file's units
+    deviation: Tensor    # float32 [quantities], the file's units
+
+
+class Standardised(nn.Module):
+    """A head whose output is in standard units; mean and deviation are buffers, so they travel with the weights."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, inner: nn.Module, mean: Tensor, deviation: Tensor):
+        super().__init__()
+        self.inner = inner
+        self.register_buffer("mean", mean.clone())
+        self.register_buffer("deviation", deviation.clone())
+
+    def forward(self, maps: list[Tensor]) -> Standard:
+        return Standard(self.inner(maps), self.mean, self.deviation)
+
+
+class Regression:
+    """The quantities `classes` of a picture. The output is `Standard`."""
+
+    needs: tuple[str, ...] = ("numbers",)
+    score: str = "R2"
+
+    def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, loss: Distance = "squared",
+                 delta: float = 1.0):
+        """`targets`, the stacked training numbers, give the head its mean and deviation; without them it has 0 and 1
+        until trained weights are loaded. `delta`, of the Huber loss, is in standard deviations."""
+        if loss not in ("squared", "absolute", "huber"):
+            raise UserError(f"unknown task.loss {loss!r}. Known: squared, absolute, huber.")
+        if not 0 < delta < float("inf"):
+            raise UserError(f"task.delta must be above 0; got {delta}. It is where the Huber loss turns straight, in "
+                            "standard deviations; usual is 1.0")
+        if delta != 1.0 and loss != "huber":
+            raise UserError(f"task.delta belongs to the Huber loss, and task.loss is {loss!r}: set "
+                            "task.loss=\"huber\" or leave delta out")
+        self.classes, self.kind, self.delta = classes, loss, delta
+        self.mean, self.deviation = torch.zeros(len(classes)), torch.ones(len(classes))
+        if targets is not None:
+            assert isinstance(targets, Numbers)
+            self.mean, self.deviation = _moments(targets.values, classes)
+
+    def head(self, backbone: Backbone) -> nn.Module:
+        return Standardised(backbone.classifier(len(self.classes)), self.mean, self.deviation)
+
+    def loss(self, output: Standard, targets: dict[str, Value]) -> dict[str, Tensor]:
+        truth = targets["numbers"]
+        assert isinstance(truth, Numbers)
+        goal = (truth.values - output.mean) / output.deviation
+        return {"numbers": distance(output.values, goal, kind=self.kind, delta=self.delta)}
+
+    def decode(self, output: Standard) -> dict[str, Value]:
+        return {"numbers": Numbers(output.values.float() * output.deviation + output.mean)}
+
+    def evidence(self, output: Standard, index: int) -> Tensor:
+        return output.values[:, index]
+
+    def metrics(self) -> "NumberMetrics":
+        return NumberMetrics(self.classes)
+
+
+class NumberMetrics:
+    """Keeps every pair of truth and prediction. A quantity that is NaN in the truth is not counted."""
+
+    def __init__(self, classes: tuple[str, ...]):
+        self.classes = classes
+        empty = torch.empty(0, len(classes))
+        self.rows: dict[str, list[Tensor]] = {"truth": [empty], "found": [empty]}    # float32 [n, quantities]
+
+    def update(self, predictions: dict[str, Value], targets: dict[str, Value]) -> None:
+        truth, found = targets["numbers"], predictions["numbers"]
+        assert isinstance(truth, Numbers) and isinstance(found, Numbers)
+        self.rows["truth"].append(truth.values.detach())
+        self.rows["found"].append(found.values.detach())
+
+    def state(self) -> dict[str, Tensor]:
+        """The pairs as tensors, to be sent to another process."""
+        return {name: torch.cat(rows) for name, rows in self.rows.items()}
+
+    def merge(self, state: dict[str, Tensor]) -> None:
+        """Add another's pairs."""
+        for name, rows in self.rows.items():
+            rows.append(state[name])
+
+    def result(self) -> dict[str, Any]:
+        """MAE, RMSE (the file's units) and R2, each the plain mean over the quantities; intervals; details.
+
+        R2 of a quantity whose truth is constant is 1 where every prediction is exact and 0 otherwise, as in
+        scikit-learn. Raises DataError where a quantity has no known number.
+        """
+        truth, found = (rows.double().numpy() for rows in self.state().values())
+        known = ~np.isnan(truth)
+        if not known.any(0).all():
+            missing = [name for name, some in zip(self.classes, known.any(0), strict=True) if not some]
+            raise nothing_to_measure(f"number for {', '.join(missing)}")
+        # Sums of squares around the mean keep their digits, and a constant truth is exactly 0 everywhere.
+        middle = np.nanmean(truth, axis=0)
+        low, high = np.nanmin(truth, axis=0), np.nanmax(truth, axis=0)
+        truth, error = np.where(known & (low != high), truth - middle, 0.0), np.where(known, found - truth, 0.0)
+        tables = [known.astype(np.float64), np.abs(error), error**2, truth, truth**2]
+        each = _scores([table.sum(0) for table in tables])
+        draws: dict[str, list[np.ndarray]] = {name: [] for name in each}
+        for weights in resampled_rows(*truth.shape):
+            for name, values in _scores([weights @ table for table in tables]).items():
+                draws[name].append(values.mean(-1))
+        per_class = [{"class": name, **{score: float(values[i]) for score, values in each.items()},
+                      "support": int(known[:, i].sum())} for i, name in enumerate(self.classes)]
+        return {**{name: float(values.mean()) for name, values in each.items()},
+                "intervals": {name: bounds(np.concatenate(values)) for name, values in draws.items()},
+                "details": {"count": int(known.any(1).sum()), "per_class": per_class, "scatter": self._scatter()}}
+
+    def _scatter(self) -> dict[str, list[list[float]]]:
+        """Up to 500 [truth, prediction] of each quantity, evenly picked in the order they came."""
+        truth, found = self.state().values()
+        pairs = {}
+        for i, name in enumerate(self.classes):
+            known = (~truth[:, i].isnan()).nonzero()[:, 0]
+            chosen = known[torch.linspace(0, len(known) - 1, min(_SHOWN, len(known))).round().long()]
+            pairs[name] = torch.stack((truth[chosen, i], found[chosen, i]), 1).tolist()
+        return pairs
+
+
+def _scores(sums: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """MAE, RMSE and R2 [..., quantities] from the sums of 1, |error|, error^2, truth and truth^2."""
+    count, absolute, squared, total, total_squared = sums
+    count = np.maximum(count, 1)
+    spread = total_squared - total**2 / count
+    # What rounding leaves of the spread of equal numbers is no spread.
+    constant = spread <= 1e-12 * total_squared
+    share = squared / np.where(constant, 1.0, spread)
+    explained = np.where(constant, np.where(squared == 0, 1.0, 0.0), 1 - share)
+    return {"MAE": absolute / count, "RMSE": np.sqrt(squared / count), "R2": explained}
+
+
+def _moments(values: Tensor, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+    """Mean and deviation, float32 [quantities] each, of what is known; a constant quantity has deviation 1.
+
+    Raises DataError for a quantity that is infinite or never known.
+    """
+    mean, deviation = [], []
+    for name, column in zip(names, values.double().unbind(1), strict=True):
+        column = column[~column.isnan()]
+        if not len(column) or not column.isfinite().all():
+            raise DataError(f"the quantity {name!r} is {'infinite in places' if len(column) else 'never given'} in the "
+                            "training set: mend its column, or leave it out of the data set")
+        spread = column.std(correction=0)
+        mean.append(column.mean())
+        # Against the mean: a constant 0.1 has a deviation of a few 1e-18 after rounding.
+        deviation.append(torch.where(spread > 1e-7 * column.abs().max(), spread, 1.0))
+    return torch.stack(mean).float(), torch.stack(deviation).float()

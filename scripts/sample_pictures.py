@@ -1,0 +1,16 @@
+"""Write a few test pictures of a run's data set as PNG files, so that there is something to predict on."""
+
+import sys
+from pathlib import Path
+
+from lensmith import recipe, settings
+from lensmith.assemble import open_data
+from lensmith.base.pictures import to_pil
+
+run, folder, number = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+test = open_data(settings.resolve(recipe.read(run / "recipe.toml"))).splits["test"]
+folder.mkdir(parents=True)
+for i in range(number):
+    sample = test[i]
+    name = test.classes["label"][int(sample.targets["label"].index)]
+    to_pil(sample.image).save(folder / f"{i}-{''.join(c if c.isalnum() else '-' for c in name.lower())}.png")

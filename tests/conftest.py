@@ -1,0 +1,59 @@
+"""What many tests need: the command in this process, small sets, and a folder of pictures."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from lensmith.base.pictures import to_pil
+from lensmith.cli import main
+from lensmith.data.memory import InMemory
+from lensmith.data.shapes import shapes
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run `lensmith ...` in this process; -> its exit code, stdout and stderr."""
+
+    def run(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["lensmith", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def drawn() -> dict[str, InMemory]:
+    """The drawn set, small: "train" and "test"."""
+    return dict(shapes(count=240, size=20).splits)
+
+
+@pytest.fixture
+def photos(tmp_path: Path, drawn: dict[str, InMemory]) -> Path:
+    """Class folders of 60 PNG files in three classes, without a split."""
+    folder = tmp_path / "photos"
+    train = drawn["train"]
+    names = train.classes["label"]
+    for i in range(60):
+        sample = train[i]
+        place = folder / names[int(sample.targets["label"].index)]
+        place.mkdir(parents=True, exist_ok=True)
+        to_pil(sample.image).save(place / f"{i:03d}.png")
+    return folder

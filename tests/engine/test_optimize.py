@@ -1,0 +1,170 @@
+"""Optimizers, groups, accumulation, clipping and averaged weights, each against a plain form."""
+
+import pytest
+import torch
+from torch import nn
+
+from lensmith.base.errors import UserError
+from lensmith.engine.optimize import OPTIMIZERS, Leaf, Stepper, adamw, leaves, muon, sgd
+from lensmith.engine.schedule import constant
+
+
+def network(seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.Flatten(),
+                         nn.Linear(16, 5))
+
+
+def loss_of(net: nn.Module, seed: int) -> torch.Tensor:
+    torch.manual_seed(seed)
+    return nn.functional.cross_entropy(net(torch.randn(6, 3, 6, 6)), torch.arange(6) % 5)
+
+
+def test_decay_is_left_off_biases_and_norms():
+    decays = {leaf.name: leaf.decay for leaf in leaves(network())}
+    assert decays["0.weight"] == decays["5.weight"] == 1
+    assert decays["0.bias"] == decays["1.weight"] == decays["1.bias"] == 0
+
+
+def test_groups_set_rates_and_decays_by_name():
+    net = network()
+    found = {leaf.name: leaf for leaf in leaves(net, [{"match": "0.*", "rate": 0.1, "decay": 0.5}])}
+    assert found["0.weight"].rate == 0.1 and found["0.weight"].decay == 0.5 and found["3.weight"].rate == 1
+    groups = adamw(list(found.values()), rate=0.01)[0].param_groups
+    assert sorted({group["peak"] for group in groups}) == pytest.approx([0.001, 0.01])
+
+
+@pytest.mark.parametrize(("groups", "text"), [
+    ([{"match": "backbon.*"}], "no parameter matches 'backbon.*'"),
+    ([{"rate": 0.1}], "an entry has match, rate and decay"),
+    ([{"match": "*", "speed": 1}], "an entry has match, rate and decay")])
+def test_wrong_groups_are_refused(groups, text):
+    with pytest.raises(UserError) as raised:
+        leaves(network(), groups)
+    assert text in str(raised.value)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_lowers_a_loss(name: str):
+    net = network()
+    chosen = leaves(net)
+    stepper = Stepper(net, chosen, OPTIMIZERS[name](chosen, rate=0.02), schedule=constant())
+    stepper.steps = 30
+    first = loss_of(net, 1).item()
+    for _ in range(30):
+        stepper.step(loss_of(net, 1))
+    assert loss_of(net, 1).item() < 0.6 * first
+    assert stepper.done == 30
+
+
+def test_sgd_is_plain_sgd():
+    net, twin = network(), network()
+    chosen = leaves(net)
+    stepper = Stepper(net, chosen, sgd(chosen, rate=0.1, momentum=0.0, decay=0.0), schedule=constant())
+    stepper.step(loss_of(net, 2))
+    loss_of(twin, 2).backward()
+    for own, other in zip(net.parameters(), twin.parameters(), strict=True):
+        assert torch.allclose(own, other - 0.1 * other.grad, atol=1e-7)
+
+
+def test_accumulated_halves_equal_the_mean_of_their_gradients():
+    net, twin = network(), network()
+    chosen = leaves(net)
+    stepper = Stepper(net, chosen, sgd(chosen, rate=0.1, momentum=0.0, decay=0.0), schedule=constant())
+    stepper.step(loss_of(net, 1), share=0.5, final=False)
+    assert stepper.done == 0
+    stepper.step(loss_of(net, 2), share=0.5, final=True)
+    ((loss_of(twin, 1) + loss_of(twin, 2)) / 2).backward()
+    for own, other in zip(net.parameters(), twin.parameters(), strict=True):
+        assert torch.allclose(own, other - 0.1 * other.grad, atol=1e-6)
+
+
+def test_clipping_bounds_the_step():
+    net, before = network(), network()
+    chosen = leaves(net)
+    stepper = Stepper(net, chosen, sgd(chosen, rate=1.0, momentum=0.0, decay=0.0), schedule=constant(), clip=1e-3)
+    stepper.step(loss_of(net, 1))
+    pairs = zip(net.parameters(), before.parameters(), strict=True)
+    moved = sum((a.detach() - b.detach()).square().sum() for a, b in pairs).sqrt()
+    assert float(moved) == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_averaged_weights_follow_the_stated_recursion():
+    net = network()
+    chosen = leaves(net)
+    stepper = Stepper(net, chosen, sgd(chosen, rate=0.1), schedule=constant(), average=0.9)
+    stepper.steps = 20
+    wanted = {name: value.clone() for name, value in net.state_dict().items()}
+    for step in range(1, 21):
+        stepper.step(loss_of(net, step))
+        decay = min(0.9, (1 + step) / (10 + step))
+        for name, value in net.state_dict().items():
+            wanted[name] = decay * wanted[name] + (1 - decay) * value if value.is_floating_point() else value.clone()
+    for name, value in stepper.average.state_dict().items():
+        assert torch.allclose(value, wanted[name], atol=1e-6), name
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_muon_moves_the_convolution_by_an_orthogonal_matrix(layout):
+    """One step of Muon without decay moves a weight by rate times a matrix whose singular values are near 1."""
+    net = network().to(memory_format=layout)
+    before = net[3].weight.detach().clone()
+    chosen = leaves(net)
+    stepper = Stepper(net, chosen, muon(chosen, rate=0.1, decay=0.0), schedule=constant())
+    stepper.step(loss_of(net, 1))
+    moved = (before - net[3].weight.detach()).flatten(1)
+    values = torch.linalg.svdvals(moved) / 0.1
+    assert 0.5 < float(values.min()) and float(values.max()) < 1.5
+    assert not torch.equal(net[5].weight, network()[5].weight)    # the last layer moves too, by AdamW
+
+
+def test_muon_needs_matrices():
+    with pytest.raises(UserError, match="'muon' needs a convolution or a dense layer"):
+        muon([Leaf("bias", nn.Parameter(torch.zeros(3)), 1.0, 0.0)])
+
+
+@pytest.mark.parametrize(("name", "settings", "text"), [
+    ("adam", {"rate": 0.0}, "optimizer.rate must be above 0; got 0.0"),
+    ("sgd", {"decay": -1.0}, "optimizer.decay must be 0 or more; got -1.0")])
+def test_wrong_settings_are_refused(name, settings, text):
+    with pytest.raises(UserError) as raised:
+        OPTIMIZERS[name](leaves(network()), **settings)
+    assert text in str(raised.value)
+
+
+def test_wrong_clip_and_average_are_refused():
+    net = network()
+    chosen = leaves(net)
+    for settings, text in (({"clip": -1.0}, "learner.clip"), ({"average": 1.0}, "learner.average")):
+        with pytest.raises(UserError, match=text):
+            Stepper(net, chosen, sgd(chosen), schedule=constant(), **settings)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_restored_state_goes_on_with_the_same_bits(name: str, layout):
+    """Also through plain row-major memory, as safetensors keeps it: the trap of fused optimizers."""
+    def make():
+        net = network().to(memory_format=layout)
+        chosen = leaves(net)
+        stepper = Stepper(net, chosen, OPTIMIZERS[name](chosen, rate=0.01), schedule=constant(), average=0.9)
+        stepper.steps = 10
+        return net, stepper
+
+    net, stepper = make()
+    for step in range(5):
+        stepper.step(loss_of(net, step))
+    weights = {key: value.contiguous().clone() for key, value in net.state_dict().items()}
+    state = stepper.state_dict()
+    state["moments"] = {leaf: {key: value.contiguous().clone() if torch.is_tensor(value) else value
+                               for key, value in moments.items()} for leaf, moments in state["moments"].items()}
+    state["average"] = {key: value.contiguous().clone() for key, value in state["average"].items()}
+    other, restored = make()
+    other.load_state_dict(weights)
+    restored.load_state_dict(state)
+    for step in range(5, 10):
+        stepper.step(loss_of(net, step))
+        restored.step(loss_of(other, step))
+    for own, its in zip((*net.state_dict().values(), *stepper.average.state_dict().values()),
+                        (*other.state_dict().values(), *restored.average.state_dict().values()), strict=True):
+        assert torch.equal(own, its)

@@ -1,0 +1,108 @@
+"""Run folders as training leaves them, small but whole, for whatever reads one."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lensmith.base.device import environment
+from lensmith.base.pictures import Place
+from lensmith.base.values import Label, Numbers, Tags, Value
+from lensmith.data.sample import Batch
+from lensmith.study.worst import Worst
+from lensmith.tasks import TASKS
+
+FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+BOX = ("x0", "y0", "x1", "y1")
+RECIPE = """\
+[run]
+seed = 0
+device = "cpu"
+
+[data]
+name = "fashion-mnist"
+
+[backbone]
+name = "lenet"
+activation = "sigmoid"
+
+[task]
+name = "{task}"
+
+[learner]
+epochs = 5
+"""
+
+
+def _answers(task: str, pictures: int, classes: tuple[str, ...]) -> tuple[dict[str, Value], dict[str, Value]]:
+    """Truth and predictions as a middling network might give them."""
+    draw = torch.Generator().manual_seed(3)
+    if task == "classification":
+        index = torch.arange(pictures) % len(classes)
+        logits = torch.randn(pictures, len(classes), generator=draw) * 2.5
+        logits[torch.arange(pictures), index] += 6
+        logits[index == len(classes) - 1, 0] += 4    # one pair is confused more than the others
+        return {"label": Label(index)}, {"label": Label(logits.argmax(1), logits.softmax(1))}
+    if task == "tagging":
+        scores = torch.rand(pictures, len(classes), generator=draw)
+        present = (torch.rand(pictures, len(classes), generator=draw) < scores).float()
+        return {"tags": Tags(present)}, {"tags": Tags((scores >= 0.5).float(), scores)}
+    values = torch.rand(pictures, len(classes), generator=draw) * 28
+    noise = torch.randn(pictures, len(classes), generator=draw)
+    return {"numbers": Numbers(values)}, {"numbers": Numbers(values + noise)}
+
+
+@pytest.fixture
+def write_run(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a finished run's folder: `write_run("classification", classes=..., without=("test",))`."""
+
+    def write(task: str = "classification", *, classes: tuple[str, ...] | None = None, pictures: int = 400,
+              without: tuple[str, ...] = (), **run: Any) -> Path:
+        classes = classes or (BOX if task == "regression" else FASHION)
+        folder = tmp_path / f"{task}-1"
+        folder.mkdir()
+        truth, found = _answers(task, pictures, classes)
+        target = next(iter(truth))
+        metrics = TASKS[task](classes).metrics()
+        metrics.update(found, truth)
+        result = {**metrics.result(), "count": pictures, "loss": 0.3}
+        score = TASKS[task](classes).score
+        images = torch.randint(256, (pictures, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+        worst = Worst((target,), {target: classes})
+        worst.update(Batch(images, truth, [Place(f"test#{i}", (28, 28)) for i in range(pictures)]), found)
+        rows = [{**row, "picture": f"pictures/{row['picture']}"}
+                for row in worst.save(folder / "pictures", name="test-worst")]
+        measured = {"valid": {**result, "worst": []}, "test": {**result, "worst": rows}}
+        per_class = {} if task == "regression" else dict.fromkeys(classes, 40)
+        splits = {"train": {"count": 3200, "per_class": {name: 8 * n for name, n in per_class.items()}},
+                  "valid": {"count": pictures, "per_class": per_class},
+                  "test": {"count": pictures, "per_class": per_class}}
+        data = {"name": "fashion-mnist", "source": {"folder": "/data/fashion-mnist", "format": "IDX"},
+                "classes": {target: list(classes)},
+                "form": {"channels": 1, "height": 28, "width": 28, "fit": "crop", "bits": 8},
+                "splits": {name: value for name, value in splits.items() if name not in without},
+                "files": {"train": ["train#0"]}, "fingerprint": "5b1c0ffee5b1c0ff",
+                "dropped": [{"file": "train/Bag/broken.jpg", "reason": "is truncated"}],
+                "notes": ["10 % of the training pictures were set aside for validation."]}
+        files = {
+            "recipe.toml": RECIPE.format(task=task),
+            "history.csv": f"epoch,step,time,rate,train/loss,valid/loss,valid/{score}\n" + "".join(
+                f"{i},{100 * i},{6.2 * i},0.01,{2 / i},{2.1 / i},{result[score] - 0.1 / i}\n" for i in range(1, 6)),
+            "metrics.json": json.dumps({name: value for name, value in measured.items() if name not in without}),
+            "data.json": json.dumps(data),
+            "plan.json": json.dumps({"device": "cpu", "precision": "float32", "layout": "contiguous", "threads": 2}),
+            "environment.json": json.dumps(environment()),
+            "run.json": json.dumps({
+                "name": f"{task}-1", "command": f"lensmith train fashion-mnist --task {task} --epochs 5",
+                "started": "2025-11-22T05:48:00", "finished": "2025-11-22T05:48:31", "seconds": 31.2,
+                "status": "finished", "reason": "", "epochs": 5, "best_epoch": 4, "score_name": score,
+                "score": result[score], "version": "0.1.0", **run})}
+        for name, text in files.items():
+            if name not in without:
+                (folder / name).write_text(text, encoding="utf-8")
+        return folder
+
+    return write

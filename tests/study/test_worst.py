@@ -1,0 +1,156 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lensmith.base.errors import UserError
+from lensmith.base.pictures import Place
+from lensmith.base.values import Label, Mask, Numbers, Tags, Value
+from lensmith.data.sample import Batch
+from lensmith.study.worst import Worst, viewable
+
+NAMES = ("ant", "bee", "cat")
+
+
+def batches(target: str, truth: Value, found: Value, pictures: int, *,
+            size: int = 5) -> list[tuple[Batch, dict[str, Value]]]:
+    """Pictures whose every pixel is their own number, so that a saved one can be recognised."""
+    images = torch.arange(pictures, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 8, 8).contiguous()
+    parts = [torch.arange(start, min(start + size, pictures)) for start in range(0, pictures, size)]
+    return [(Batch(images[rows], {target: truth.take(rows)}, [Place(f"{i}.png", (8, 8)) for i in rows.tolist()], rows),
+             {target: found.take(rows)}) for rows in parts]
+
+
+def watched(target: str, truth: Value, found: Value, pictures: int, *, keep: int = 24) -> Worst:
+    worst = Worst((target,), {target: NAMES}, keep=keep)
+    for batch, predictions in batches(target, truth, found, pictures):
+        worst.update(batch, predictions)
+    return worst
+
+
+def drawn_labels(pictures: int) -> tuple[Label, Label]:
+    draw = torch.Generator().manual_seed(0)
+    scores = torch.rand(pictures, 3, generator=draw).softmax(1)
+    return Label(torch.arange(pictures) % 3), Label(scores.argmax(1), scores)
+
+
+def test_labels_are_kept_by_how_sure_the_wrong_answer_was(tmp_path: Path) -> None:
+    truth, found = drawn_labels(60)
+    rows = watched("label", truth, found, 60, keep=7).save(tmp_path)
+    wanted = sorted((i for i in range(60) if truth.index[i] != found.index[i]),
+                    key=lambda i: (-found.scores[i].max().item(), i))[:7]
+    assert [row["file"] for row in rows] == [f"{i}.png" for i in wanted]
+    first = wanted[0]
+    assert rows[0] == {"picture": "worst-00.png", "file": f"{first}.png", "target": "label",
+                       "truth": NAMES[truth.index[first]], "score": pytest.approx(found.scores[first].max().item()),
+                       "predicted": f"{NAMES[found.index[first]]} ({found.scores[first].max().item():.0%})"}
+    for i, row in zip(wanted, rows, strict=True):
+        saved = np.array(Image.open(tmp_path / row["picture"]))
+        assert saved.shape == (96, 96) and (saved == i).all()
+
+
+def test_only_errors_are_kept(tmp_path: Path) -> None:
+    truth = Label(torch.tensor([0, 1, -1]))
+    assert watched("label", truth, Label(torch.tensor([0, 2, 2])), 3).save(tmp_path)[0]["file"] == "1.png"
+    tags = Tags(torch.tensor([[1.0, 0, 0], [0, 1, 0]]))
+    assert watched("tags", tags, Tags(tags.present, torch.full((2, 3), 0.5)), 2).save(tmp_path) == []
+    numbers = Numbers(torch.randn(4, 3))
+    assert watched("numbers", numbers, numbers, 4).save(tmp_path) == []
+
+
+def test_equal_errors_keep_the_order_in_which_they_came(tmp_path: Path) -> None:
+    rows = watched("label", Label(torch.zeros(40, dtype=torch.int64)), Label(torch.ones(40, dtype=torch.int64)), 40,
+                   keep=8).save(tmp_path)
+    assert [row["file"] for row in rows] == [f"{i}.png" for i in range(8)]
+
+
+def test_tags_are_kept_by_their_summed_error(tmp_path: Path) -> None:
+    draw = torch.Generator().manual_seed(1)
+    scores = torch.rand(40, 3, generator=draw)
+    present = (torch.rand(40, 3, generator=draw) < 0.5).float()
+    present[5, 0] = float("nan")
+    found = Tags((scores >= 0.5).float(), scores)
+    rows = watched("tags", Tags(present), found, 40, keep=6).save(tmp_path)
+    errors = np.nansum(np.abs(scores.numpy() - present.numpy()), 1)
+    wrong = [i for i in range(40) if any(t == t and t != s for t, s in zip(present[i].tolist(),
+                                                                         found.present[i].tolist(), strict=True))]
+    wanted = sorted(wrong, key=lambda i: -errors[i])[:6]
+    assert [row["file"] for row in rows] == [f"{i}.png" for i in wanted]
+    assert rows[0]["score"] == pytest.approx(errors[wanted[0]], rel=1e-5)
+    said = [name for name, on in zip(NAMES, found.present[wanted[0]].tolist(), strict=True) if on]
+    assert rows[0]["predicted"] == (", ".join(said) or "none")
+
+
+def test_numbers_are_kept_by_their_error_in_standard_deviations(tmp_path: Path) -> None:
+    draw = torch.Generator().manual_seed(2)
+    unit = torch.tensor([1.0, 1000.0, 1.0])
+    truth = torch.randn(50, 3, generator=draw) * unit
+    truth[:, 2] = 4    # constant: measured by its own unit
+    truth[7, 1] = float("nan")
+    found = truth.nan_to_num() + torch.randn(50, 3, generator=draw) * unit * torch.tensor([0.3, 0.3, 0.2])
+    rows = watched("numbers", Numbers(truth), Numbers(found), 50, keep=9).save(tmp_path)
+    deviation = np.nanstd(truth.double().numpy(), axis=0)
+    deviation[2] = 1
+    scores = np.nanmax(np.abs((found - truth).double().numpy()) / deviation, axis=1)
+    wanted = np.argsort(-scores)[:9]
+    assert [row["file"] for row in rows] == [f"{i}.png" for i in wanted]
+    assert [row["score"] for row in rows] == pytest.approx(scores[wanted], rel=1e-5)
+    first = wanted[0]
+    assert rows[0]["truth"] == ", ".join(f"{n} {v:.4g}" for n, v in zip(NAMES, truth[first].tolist(), strict=True))
+
+
+def test_several_targets_each_have_their_rows(tmp_path: Path) -> None:
+    worst = Worst(("label", "numbers"), {"label": NAMES, "numbers": NAMES}, keep=2)
+    targets = {"label": Label(torch.zeros(3, dtype=torch.int64)), "numbers": Numbers(torch.randn(3, 3))}
+    found = {"label": Label(torch.tensor([1, 0, 0])), "numbers": Numbers(torch.zeros(3, 3))}
+    worst.update(Batch(torch.zeros(3, 1, 8, 8, dtype=torch.uint8), targets), found)
+    rows = worst.save(tmp_path, name="test-worst")
+    assert [row["target"] for row in rows] == ["label", "numbers", "numbers"]
+    assert [row["picture"] for row in rows] == [f"test-worst-0{i}.png" for i in range(3)]
+    assert rows[0]["file"] == "picture 0"    # a batch of the user's own may have no places
+    assert {path.name for path in tmp_path.iterdir()} == {row["picture"] for row in rows}
+
+
+def test_the_same_evaluation_gives_the_same_files(tmp_path: Path) -> None:
+    truth, found = drawn_labels(30)
+    rows = [watched("label", truth, found, 30).save(tmp_path / name) for name in ("a", "b")]
+    assert rows[0] == rows[1]
+    for row in rows[0]:
+        assert (tmp_path / "a" / row["picture"]).read_bytes() == (tmp_path / "b" / row["picture"]).read_bytes()
+
+
+def test_no_more_pictures_are_held_than_are_kept() -> None:
+    worst = Worst(("label",), {"label": NAMES}, keep=3)
+    for batch, predictions in batches("label", Label(torch.zeros(200, dtype=torch.int64)),
+                                      Label(torch.ones(200, dtype=torch.int64)), 200, size=50):
+        worst.update(batch, predictions)
+        kept = worst.kept["label", 0]
+        assert len(kept) <= 3 and all(error.image.untyped_storage().nbytes() == 64 for error in kept)
+
+
+@pytest.mark.parametrize(("shape", "size"), [
+    ((1, 28, 28), (112, 112)), ((3, 1, 3), (96, 32)), ((3, 96, 50), (50, 96)), ((4, 20, 40), (120, 60)),
+    ((1, 150, 150), (150, 150)), ((3, 400, 800), (192, 96)), ((2, 32, 32), (96, 96)), ((13, 32, 32), (96, 96)),
+])
+def test_pictures_are_brought_to_a_size_one_can_see(shape: tuple[int, ...], size: tuple[int, int]) -> None:
+    assert viewable(torch.zeros(shape, dtype=torch.uint8)).size == size
+
+
+def test_tiny_pictures_are_enlarged_without_blur() -> None:
+    image = torch.tensor([[[0, 255], [255, 0]]], dtype=torch.uint8)
+    assert np.array_equal(np.array(viewable(image)), np.kron([[0, 255], [255, 0]], np.ones((48, 48))))
+
+
+def test_deep_pictures_are_saved_too(tmp_path: Path) -> None:
+    worst = Worst(("label",), {"label": NAMES})
+    images = torch.full((1, 1, 8, 8), 65535, dtype=torch.int32).to(torch.uint16)
+    worst.update(Batch(images, {"label": Label(torch.tensor([0]))}), {"label": Label(torch.tensor([1]))})
+    assert (np.array(Image.open(tmp_path / worst.save(tmp_path)[0]["picture"])) == 255).all()
+
+
+def test_a_value_without_a_picture_of_its_errors_is_refused() -> None:
+    masks = {"mask": Mask(torch.zeros(1, 8, 8, dtype=torch.int64))}
+    with pytest.raises(UserError, match="the worst errors of mask targets cannot be shown: only those of labels"):
+        Worst(("mask",), {"mask": NAMES}).update(Batch(torch.zeros(1, 1, 8, 8, dtype=torch.uint8), masks), masks)

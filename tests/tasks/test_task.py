@@ -1,0 +1,73 @@
+import inspect
+
+import pytest
+import torch
+
+from lensmith.base.values import Label, Numbers, Tags, Value
+from lensmith.models.backbone import Backbone
+from lensmith.models.network import Network
+from lensmith.tasks import TASKS
+from lensmith.tasks.task import Metrics, Task
+
+MEMBERS = ("needs", "score", "head", "loss", "decode", "evidence", "metrics")
+CLASSES = ("a", "b", "c", "d", "e")
+TRUTH: dict[str, Value] = {"label": Label(torch.tensor([0, 4, 1])), "tags": Tags(torch.eye(5)[:3]),
+                           "numbers": Numbers(torch.arange(15.0).view(3, 5))}
+
+
+class Plain(Backbone):
+    channels, strides = (2,), (1,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv2d(1, 2, 3)
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        return [self.layer(images)]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_has_the_seven_members_of_the_protocol(name: str) -> None:
+    task = TASKS[name](CLASSES)
+    assert all(hasattr(task, member) for member in MEMBERS)
+    assert set(MEMBERS) == {member for member in {*Task.__annotations__, *vars(Task)} if not member.startswith("_")}
+    for member in ("head", "loss", "decode", "evidence", "metrics"):
+        wanted = list(inspect.signature(getattr(Task, member)).parameters)[1:]
+        assert list(inspect.signature(getattr(task, member)).parameters) == wanted
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_serves_a_network_from_pictures_to_scores(name: str) -> None:
+    task = TASKS[name](CLASSES)
+    backbone = Plain()
+    network = Network(backbone, task.head(backbone), mean=[100.0], deviation=[50.0])
+    output = network(torch.randint(256, (3, 1, 8, 8), dtype=torch.uint8))
+    targets = {need: TRUTH[need] for need in task.needs}
+    parts = task.loss(output, targets)
+    sum(parts.values()).backward()
+    assert all(part.shape == () and part.isfinite() for part in parts.values())
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    found = task.decode(output)
+    assert set(found) == set(task.needs)
+    assert all(type(found[need]) is type(targets[need]) for need in found)
+    assert task.evidence(output, 4).shape == (3,)
+    counts: Metrics = task.metrics()
+    counts.update({need: value.to("cpu") for need, value in found.items()}, targets)
+    assert task.score in counts.result()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_truth_against_itself_has_the_score_one(name: str) -> None:
+    task = TASKS[name](CLASSES)
+    targets = {need: TRUTH[need] for need in task.needs}
+    counts = task.metrics()
+    counts.update(targets, targets)
+    assert counts.result()[task.score] == 1
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_settings_of_a_recipe_are_plain_and_keyword_only(name: str) -> None:
+    parameters = list(inspect.signature(TASKS[name]).parameters.values())
+    assert [p.name for p in parameters[:2]] == ["classes", "targets"]
+    assert all(p.kind is p.KEYWORD_ONLY and p.annotation is not p.empty and p.default is not p.empty
+               for p in parameters[1:])
