@@ -283,7 +283,7 @@ def _data(recipe: recipes.Recipe, brought: Any, *, progress: Callable[[str], obj
         brought = {"train": brought}
     size = recipe["pictures"].get("size")
     edges = (size, size) if isinstance(size, int) else tuple(size) if size else None
-    opened = {part: given_data(one, size=edges) for part, one in brought.items() if one is not None}  # type: ignore[arg-type]
+    opened = {part: given_data(one, size=edges) for part, one in brought.items() if one is not None}
     classes = opened["train"].classes
     for part, one in opened.items():
         if set(one.classes) != set(classes):

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +14,7 @@ from lensmith.base.errors import UserError, count
 from lensmith.base.pictures import Form
 from lensmith.base.values import Value
 from lensmith.data.augment import Augment
-from lensmith.data.loading import Loader, balancing_weights, limited
+from lensmith.data.loading import Loader, balancing_weights, limited, narrowed
 from lensmith.data.memory import InMemory
 from lensmith.data.sample import Collection, Parts
 from lensmith.data.split import divide, fingerprint, listing
@@ -29,6 +28,7 @@ from lensmith.engine.schedule import SCHEDULES
 from lensmith.engine.supervised import Supervised
 from lensmith.models import find_backbone
 from lensmith.models.network import Network
+from lensmith.models.outside import adopt
 from lensmith.settings import arguments_of, entry_of, named_entry
 from lensmith.tasks import TASKS
 from lensmith.tasks.task import Task
@@ -141,7 +141,7 @@ def build_network(recipe: recipes.Recipe, task: Task, form: Form, *, outputs: in
     section = recipe["backbone"]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(recipe["run"]["seed"], _WEIGHTS))
-        backbone = adopt(module) if module is not None else \
+        backbone = adopt(module, inputs=form.channels, size=form.size) if module is not None else \
             recipes.call(arguments_of(section), find_backbone(section["name"], trusted=trusted),
                          inputs=form.channels, size=form.size, outputs=outputs)
         return Network(backbone, task.head(backbone), mean=mean, deviation=deviation)
@@ -170,8 +170,7 @@ def make_loaders(recipe: recipes.Recipe, data: Data, task: Task) -> dict[str, Lo
         workers = 0 if data.account["kept_in_memory"] else min(4, os.cpu_count() or 1)
     loaders = {}
     for part, source in data.splits.items():
-        narrow = copy(source)    # targets that no task reads would be gathered and warped for nothing
-        narrow.targets = {name: source.targets[name] for name in task.needs}
+        narrow = narrowed(source, task.needs)
         if part != "train":
             # Small pictures are measured in larger batches: nothing is learned there, so it changes no result.
             pixels = data.form.channels * data.form.height * data.form.width

@@ -2,11 +2,13 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
+from copy import copy
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as IndexedBatches
 
 from lensmith.base.draw import seed_of
 from lensmith.base.errors import DataError, Stopped, UserError
@@ -15,6 +17,7 @@ from lensmith.data.augment import Augment
 from lensmith.data.memory import InMemory
 from lensmith.data.sample import Batch, Collection, Dataset, Sample, collate
 
+Loaded = tuple[Batch, Batch | None, dict[str, str]]    # a batch, its partners, and the files that failed: reason
 _ORDER = 1    # the stream of the order, apart from those of the augmentation
 
 
@@ -88,7 +91,7 @@ class Loader:
             raise
 
 
-class _Rows:
+class _Rows(IndexedBatches[Loaded]):
     """A data set addressed by whole batches of rows."""
 
     def __init__(self, dataset: Dataset):
@@ -97,7 +100,7 @@ class _Rows:
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, pair: tuple[Tensor, Tensor | None]) -> tuple[Batch, Batch | None, dict[str, str]]:
+    def __getitem__(self, pair: tuple[Tensor, Tensor | None]) -> Loaded:
         rows, partners = pair
         failed: dict[str, str] = {}
         found = {row: self._sample(row, failed) for row in rows.tolist()}
@@ -137,6 +140,13 @@ def balancing_weights(collection: Collection) -> Tensor:
         raise UserError(f"loading.balance needs a label per picture; the data set gives {given}")
     index = label.index.clamp(min=0)
     return (1.0 / torch.bincount(index).clamp(min=1).float())[index]
+
+
+def narrowed(collection: Any, needs: Sequence[str]) -> Any:
+    """The collection with the targets `needs` alone: others would be gathered, warped and blended for nothing."""
+    narrow = copy(collection)
+    narrow.targets = {name: collection.targets[name] for name in needs}
+    return narrow
 
 
 def limited(collection: Any, share: float, seed: int) -> Any:

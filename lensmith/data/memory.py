@@ -21,7 +21,7 @@ class Numbered(Sequence[Place]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, i):    # type: ignore[no-untyped-def,override]
+    def __getitem__(self, i):    # type: ignore[no-untyped-def]
         return Place(f"{self.file}#{self.rows[i]}", self.size)
 
     def subset(self, rows: np.ndarray) -> "Numbered":

@@ -114,7 +114,7 @@ def _read(file: Path, separator: str | None) -> Rows:
     if len(found) < 2:
         raise DataError(f"table {file} is empty: a first line that names the columns, as path,label, and a line for "
                         "each picture are expected")
-    header = found[0]
+    header = [" ".join(name.split()) for name in found[0]]
     for row, line in zip(found, lines, strict=True):
         if len(row) != len(header):
             raise DataError(f"{file}, line {line}: {count(len(row), 'cell')} where the first line names "

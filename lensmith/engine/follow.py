@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
+import torch
+
 from lensmith.base.errors import Stopped, UserError
 from lensmith.engine.learner import Report
 from lensmith.engine.run import Run
@@ -61,7 +63,7 @@ def follow(learner: Supervised, run: Run, progress: Progress, *, patience: int =
     with _held_signals() as caught:
         if not progress.patient(patience):
             return
-        for report in learner:
+        for report in _within_memory(learner):
             progress.seconds = time.monotonic() - began
             if report.row is not None:
                 progress.history.append({"epoch": report.row["epoch"], "step": report.row["step"],
@@ -79,6 +81,19 @@ def follow(learner: Supervised, run: Run, progress: Progress, *, patience: int =
                                   f"lensmith train --resume {run}")
             if report.row is not None and not progress.patient(patience):
                 return
+
+
+def _within_memory(learner: Supervised) -> Iterator[Report]:
+    """The learner's reports; running out of memory in a step becomes a sentence."""
+    try:
+        yield from learner
+    except (MemoryError, RuntimeError) as error:
+        told = str(error).splitlines()[0] if str(error) else "MemoryError"
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in told \
+                or "Storage size calculation overflowed" in told:
+            raise Stopped(f"not enough memory for a step: {told}. Take smaller batches with --batch (and "
+                          "learner.accumulate to keep their sum), or smaller pictures with --size") from error
+        raise
 
 
 def _ranked(report: Report, before: int) -> float:

@@ -152,7 +152,7 @@ class Stepper:
 
     def step(self, loss: Tensor, *, share: float = 1.0, final: bool = True) -> None:
         """Add the gradient of `share * loss`; with `final`, move the weights."""
-        (loss * share if share != 1.0 else loss).backward()  # type: ignore[no-untyped-call]
+        (loss * share if share != 1.0 else loss).backward()
         if not final:
             return
         if self.clip:

@@ -27,7 +27,7 @@ class Plan:
         """The network, moved in place to the device and the layout."""
         network.to(self.device)
         if self.layout == "channels_last":
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network.to(memory_format=torch.channels_last)
         return network
 
     def arrange(self, images: Tensor) -> Tensor:

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from lensmith.base.draw import seed_of
-from lensmith.base.errors import ModelError, Stopped, UserError
+from lensmith.base.errors import Stopped, UserError
 from lensmith.data.sample import Batch
 from lensmith.engine.evaluate import evaluate
 from lensmith.engine.learner import Report
 from lensmith.engine.optimize import Stepper
 from lensmith.engine.plan import Plan
+from lensmith.models.weights import load_into
 from lensmith.tasks.task import Task
 
 _NOISE = 2    # the stream of what the network itself draws: dropout, stochastic depth
@@ -121,14 +122,7 @@ class Supervised:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Raises ModelError where the state is of another network."""
-        own, given = self.network.state_dict(), state["network"]
-        wrong = sorted(set(own) ^ set(given)) or \
-            [f"{name} {tuple(given[name].shape)}, not {tuple(own[name].shape)}" for name in own
-             if own[name].shape != given[name].shape]
-        if wrong:
-            raise ModelError(f"the checkpoint is of another network: {', '.join(wrong[:3])}"
-                             f"{f' and {len(wrong) - 3} more' if len(wrong) > 3 else ''} do not fit")
-        self.network.load_state_dict(given)
+        load_into(self.network, state["network"], what="the run's last state")
         self.stepper.load_state_dict(state["stepper"])
         self.epoch, self.position = state["epoch"], state["position"]
         self.seen, self.sums = state["seen"], dict(state["sums"])

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from lensmith.base.errors import ModelError
 from lensmith.models.initialise import initialise
 
+MOST = 65_536    # channels, values or pixels: beyond that it is a slip, and torch's own sizes overflow at last
 # The last part of each is how an error names the type.
-Count = Annotated[int, Field(ge=1), "int of at least 1"]
-Extent = Annotated[int, Field(ge=0), "int of at least 0"]
+Count = Annotated[int, Field(ge=1, le=MOST), f"int from 1 to {MOST}"]
+Extent = Annotated[int, Field(ge=0, le=MOST), f"int from 0 to {MOST}"]
 Share = Annotated[float, Field(ge=0, lt=1), "float from 0 to less than 1"]
 Shape = tuple[int, ...]    # of one picture's values: channels, height, width; or, behind a flatten, their number alone
 UNCHANGED = (1, 1, 0)

@@ -146,7 +146,7 @@ def _fit_stem(network: nn.Module, name: str) -> None:
 
 def _like(old: nn.Conv2d, *, inputs: int, kernel: tuple[int, ...], stride: tuple[int, ...],
           padding: tuple[int, ...] | str) -> nn.Conv2d:
-    new = nn.Conv2d(inputs, old.out_channels, kernel, stride, padding, bias=old.bias is not None)    # type: ignore
+    new = nn.Conv2d(inputs, old.out_channels, kernel, stride, padding, bias=old.bias is not None)    # type: ignore[arg-type]
     initialise(new, "relu")
     return new
 

@@ -182,9 +182,10 @@ def caption(source: Path, text: str) -> Image.Image:
         image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.NEAREST)
     elif max(image.size) > 1024:
         image.thumbnail((1024, 1024))
-    font = ImageFont.load_default(size=max(13, image.width // 32))
+    height = max(13, image.width // 32)
+    font = ImageFont.load_default(size=height)
     width = max(image.width, round(font.getlength(text)) + 12)
-    sheet = Image.new("RGB", (width, image.height + round(font.size * 1.8)), "white")
+    sheet = Image.new("RGB", (width, image.height + round(height * 1.8)), "white")
     sheet.paste(image, ((width - image.width) // 2, 0))
-    ImageDraw.Draw(sheet).text((6, image.height + font.size * 0.3), text, fill="black", font=font)
+    ImageDraw.Draw(sheet).text((6, image.height + height * 0.3), text, fill="black", font=font)
     return sheet

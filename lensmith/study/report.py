@@ -299,7 +299,8 @@ def _run_facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _facts(table: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Names and values as text; what is nested in one line of its own."""
-    return [(name.replace("_", " "), _in_line(value)) for name, value in table.items() if value not in (None, "", [], {})]
+    return [(name.replace("_", " "), _in_line(value)) for name, value in table.items()
+            if value not in (None, "", [], {})]
 
 
 def _in_line(value: Any) -> str:

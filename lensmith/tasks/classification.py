@@ -21,6 +21,8 @@ from lensmith.tasks.confusion import (
 from lensmith.tasks.intervals import wilson
 from lensmith.tasks.losses import balanced_weights, check_focal, class_entropy, given_weights, unweighted
 
+_WRITTEN_UP_TO = 1000    # classes whose confusion matrix goes into the details; beyond, it would be gigabytes of text
+
 
 class Classification:
     """Which of `classes` a picture shows. The output is [batch, classes], before the softmax."""
@@ -97,7 +99,7 @@ class LabelMetrics:
     def result(self) -> dict[str, Any]:
         """accuracy_top1, accuracy_top5 (from five classes on), macro_f1, balanced_accuracy; intervals; details.
 
-        Raises DataError where no labelled picture was seen.
+        The details hold the confusion matrix up to 1,000 classes. Raises DataError where no labelled picture was seen.
         """
         total, right = int(self.counts.sum()), int(self.counts.trace())
         if not total:
@@ -112,7 +114,9 @@ class LabelMetrics:
         headline["macro_f1"] = float(macro_f1(hits, support, predicted))
         headline["balanced_accuracy"] = float(balanced_accuracy(hits, support))
         details = {"count": total, "per_class": rows_per_class(self.classes, hits, support, predicted),
-                   "confusion": counts.tolist(), "most_confused": most_confused(self.classes, counts)}
+                   "most_confused": most_confused(self.classes, counts)}
+        if len(self.classes) <= _WRITTEN_UP_TO:
+            details["confusion"] = counts.tolist()
         return {**headline, "intervals": {**intervals, **confusion_intervals(counts)}, "details": details}
 
 

@@ -122,11 +122,13 @@ class NumberMetrics:
         low, high = np.nanmin(truth, axis=0), np.nanmax(truth, axis=0)
         truth, error = np.where(known & (low != high), truth - middle, 0.0), np.where(known, found - truth, 0.0)
         tables = [known.astype(np.float64), np.abs(error), error**2, truth, truth**2]
-        each = _scores([table.sum(0) for table in tables])
-        draws: dict[str, list[np.ndarray]] = {name: [] for name in each}
-        for weights in resampled_rows(*truth.shape):
-            for name, values in _scores([weights @ table for table in tables]).items():
-                draws[name].append(values.mean(-1))
+        # What a diverged network says may be infinite; then so is its error, or NaN.
+        with np.errstate(invalid="ignore"):
+            each = _scores([table.sum(0) for table in tables])
+            draws: dict[str, list[np.ndarray]] = {name: [] for name in each}
+            for weights in resampled_rows(*truth.shape):
+                for name, values in _scores([weights @ table for table in tables]).items():
+                    draws[name].append(values.mean(-1))
         per_class = [{"class": name, **{score: float(values[i]) for score, values in each.items()},
                       "support": int(known[:, i].sum())} for i, name in enumerate(self.classes)]
         return {**{name: float(values.mean()) for name, values in each.items()},

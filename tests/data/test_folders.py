@@ -45,7 +45,7 @@ def test_folders_with_a_split_keep_it(tmp_path, alias):
 
 def test_hidden_things_are_passed_over_and_other_files_are_counted(tmp_path):
     parts = class_folders(fill(tmp_path, "a/1.JPG", "a/.2.jpg", "a/Thumbs.db", "a/readme.txt", "b/1.tiff",
-                               "b/.git/x.png", "b/list.TXT", "b/plain", ".cache/x.png", "__MACOSX/a/1.jpg", "readme.md"))
+                               "b/.git/x.png", "b/list.TXT", "b/plain", ".cache/x.png", "__MACOSX/a/1.jpg", "x.md"))
     assert names(parts.splits["all"]) == ["a/1.JPG", "b/1.tiff"]
     assert parts.account["ignored"] == {"(no suffix)": 1, ".db": 1, ".txt": 2}
 

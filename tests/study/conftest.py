@@ -70,7 +70,9 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
         metrics.update(found, truth)
         result = {**metrics.result(), "count": pictures, "loss": 0.3}
         score = TASKS[task](classes).score
-        images = torch.randint(256, (pictures, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+        images = torch.arange(pictures).view(-1, 1, 1, 1).repeat(1, 1, 28, 28)
+        images[:, :, 0] //= 256    # no two are alike
+        images = images.to(torch.uint8)
         worst = Worst((target,), {target: classes})
         worst.update(Batch(images, truth, [Place(f"test#{i}", (28, 28)) for i in range(pictures)]), found)
         rows = [{**row, "picture": f"pictures/{row['picture']}"}

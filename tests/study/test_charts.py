@@ -1,8 +1,12 @@
+"""What charts say, and that they are whole, quiet and the same each time."""
+
 import re
 import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lensmith.study import charts
 
@@ -45,6 +49,13 @@ def test_strangers_names_are_text_and_nothing_else() -> None:
     for name in NASTY:
         short = name if len(name) <= 22 else name[:21] + "…"
         assert sum(text.strip() == short for text in written) == 2, name    # beside the rows and under the columns
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), min_size=2, max_size=3, unique=True))
+@settings(deadline=None, max_examples=15)
+def test_any_name_can_be_drawn(names: list[str]) -> None:
+    svg = charts.confusion(np.eye(len(names), dtype=int).tolist(), names)
+    assert svg.count("<svg") == svg.count("</svg>") == 1 and "predicted" in svg
 
 
 def test_ids_of_different_charts_do_not_meet() -> None:

@@ -1,3 +1,5 @@
+"""What the report of a run says, and what it must never do."""
+
 import base64
 import json
 import re
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lensmith.base.errors import DataError
+from lensmith.study import charts
 from lensmith.study.report import report
 
 Write = Callable[..., Path]
@@ -65,6 +68,12 @@ class Page(HTMLParser):
             self.headings[-1] += data
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts take most of a report's time; what is said beside them does not depend on them."""
+    monkeypatch.setattr(charts, "_svg", lambda name, size, draw: f'<svg id="{name}"></svg>')
+
+
 def change(path: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
@@ -87,12 +96,14 @@ def test_the_summary_says_the_score_its_interval_and_what_it_means(write_run: Wr
     summary = text[: text.index("Learning")]
     assert f"{100 * test['accuracy_top1']:.2f} % accuracy_top1, 95 % interval {100 * low:.2f} % to {100 * high:.2f} %" \
         in summary
-    assert f"The network names the right class for {round(400 * test['accuracy_top1'])} of 400 test pictures." in summary
+    right = round(400 * test["accuracy_top1"])
+    assert f"The network names the right class for {right} of 400 test pictures." in summary
     assert "Always naming the most frequent class would be right for 10.0 %." in summary
     assert "Its most frequent mistake is to take Ankle boot for T-shirt/top." in summary
     assert "flatters" not in summary
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_table_of_classes_is_sorted_worst_first(write_run: Write) -> None:
     folder = write_run()
     rows = json.loads((folder / "metrics.json").read_text())["test"]["details"]["per_class"]
@@ -104,6 +115,7 @@ def test_the_table_of_classes_is_sorted_worst_first(write_run: Write) -> None:
     assert shown[0][3] == f"{min(row['f1'] for row in rows):.3f}"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_most_confused_pairs_data_plan_machine_recipe_and_commands_are_there(write_run: Write) -> None:
     folder = write_run()
     page = Page(report(folder))
@@ -171,6 +183,7 @@ def test_regression_shows_quantities_and_scatter(write_run: Write) -> None:
     assert "deviations off" in page.text and ["all", "3,200", "400", "400"] in page.rows
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_regression_that_has_learnt_nothing_is_told_so(write_run: Write) -> None:
     folder = write_run("regression")
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -179,12 +192,14 @@ def test_a_regression_that_has_learnt_nothing_is_told_so(write_run: Write) -> No
     assert "the predictions are no better than always saying the mean of the truth" in Page(report(folder)).text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_tagging_shows_tags(write_run: Write) -> None:
     page = Page(report(write_run("tagging")))
     assert "By tag, the worst first" in page.headings and "Which class is taken for which" not in page.headings
     assert "F1 of" in page.text and "summed error" in page.text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_without_a_test_split_the_validation_speaks_and_says_that_it_flatters(write_run: Write) -> None:
     page = Page(report(write_run(without=("test",))))
     assert "of 400 validation pictures" in page.text and "so the number flatters a little" in page.text
@@ -192,6 +207,7 @@ def test_without_a_test_split_the_validation_speaks_and_says_that_it_flatters(wr
     assert "The worst errors" not in page.headings
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("missing", ["history.csv", "metrics.json", "data.json", "plan.json", "environment.json",
                                      "recipe.toml", "run.json"])
 def test_a_missing_piece_leaves_its_section_out(write_run: Write, missing: str) -> None:
@@ -217,6 +233,7 @@ def test_pictures_that_are_gone_or_lie_elsewhere_are_left_out(write_run: Write) 
     assert sum(uri.startswith("data:image/png") for uri in page.fetched) == 21 + 1    # and the confusion matrix
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("run", "text"), [
     ({"status": "interrupted"}, "This run was interrupted after 5 epochs of 9. Go on with lensmith train --resume"),
     ({"status": "stopped", "reason": "the loss is not finite"},
@@ -228,6 +245,7 @@ def test_a_run_that_did_not_finish_says_so_first(write_run: Write, run: dict, te
     assert text in page.text and page.text.index(text) < page.text.index("Learning")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_history_cut_off_in_its_last_line_is_read_up_to_there(write_run: Write) -> None:
     folder = write_run()
     whole = (folder / "history.csv").read_text()
@@ -237,6 +255,7 @@ def test_a_history_cut_off_in_its_last_line_is_read_up_to_there(write_run: Write
     assert "Learning" not in Page(report(folder)).headings
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_many_dropped_files_are_counted_and_the_first_are_named(write_run: Write) -> None:
     folder = write_run()
     change(folder / "data.json", dropped=[{"file": f"{i}.jpg", "reason": "is empty (0 bytes)"} for i in range(1234)])
@@ -245,6 +264,7 @@ def test_many_dropped_files_are_counted_and_the_first_are_named(write_run: Write
     assert ["199.jpg", "is empty (0 bytes)"] in page.rows and ["200.jpg", "is empty (0 bytes)"] not in page.rows
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_commands_can_be_pasted_whatever_the_folder_is_called(write_run: Write) -> None:
     folder = write_run(status="interrupted")
     odd = folder.rename(folder.with_name("my run; rm"))
@@ -252,6 +272,7 @@ def test_the_commands_can_be_pasted_whatever_the_folder_is_called(write_run: Wri
     assert f"lensmith predict '{odd}' picture.jpg" in text and f"lensmith train --resume '{odd}'" in text
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("name", "content", "message"), [
     ("metrics.json", '{"test": {', r"metrics.json is damaged: line 1 is not JSON \(.*\)\. Restore it, or delete it to"),
     ("plan.json", "[1]", r"plan.json is damaged: it holds a list, not an object of names\. Restore it, or delete"),

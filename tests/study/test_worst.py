@@ -1,3 +1,5 @@
+"""Which errors are kept, in which order, and how their pictures look."""
+
 from pathlib import Path
 
 import numpy as np

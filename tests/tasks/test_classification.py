@@ -1,3 +1,5 @@
+"""One class per picture: the numbers against scikit-learn, the settings, the errors."""
+
 import numpy as np
 import pytest
 import torch
@@ -84,7 +86,7 @@ def test_pictures_without_a_label_are_not_counted() -> None:
 
 def test_nothing_to_measure_is_said() -> None:
     counts = Classification(SIX).metrics()
-    with pytest.raises(DataError, match=r"^nothing to measure: no picture of this split has a label\. Give it pictures"):
+    with pytest.raises(DataError, match=r"^nothing to measure: no picture of this split has a label\. Give it"):
         counts.result()
     with pytest.raises(DataError, match="nothing to measure"):
         measured(torch.zeros(3, 6), torch.full((3,), -1)).result()
@@ -146,7 +148,7 @@ def test_a_setting_that_cannot_be_is_refused(settings: dict, message: str) -> No
 def test_balancing_without_labels_is_refused_by_the_loss_but_not_by_a_prediction() -> None:
     task = Classification(("a", "b"), class_weights="balanced")
     task.decode(torch.zeros(1, 2))
-    with pytest.raises(UserError, match=r"counts the training labels, and none were given: build the task with targets"):
+    with pytest.raises(UserError, match=r"counts the training labels, and none were given: build the task"):
         task.loss(torch.zeros(1, 2), {"label": Label(torch.tensor([0]))})
 
 

@@ -1,3 +1,7 @@
+"""The counting core against scikit-learn."""
+
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -41,8 +45,8 @@ def test_counts_and_rates_are_those_of_scikit_learn(pairs: list[tuple[int, int]]
 def test_the_most_confused_pairs_are_the_largest_cells_beside_the_diagonal(pairs: list[tuple[int, int]]) -> None:
     truth, predicted, counts = counted(pairs)
     rows = confusion.most_confused("abcde", counts, best=3)
-    wanted = sorted(((int(((truth == t) & (predicted == p)).sum()), t, p) for t in range(5) for p in range(5) if t != p),
-                    key=lambda cell: (-cell[0], cell[1:]))
+    cells = [(int(((truth == t) & (predicted == p)).sum()), t, p) for t in range(5) for p in range(5) if t != p]
+    wanted = sorted(cells, key=lambda cell: (-cell[0], cell[1:]))
     assert [(row["count"], "abcde".index(row["truth"]), "abcde".index(row["predicted"])) for row in rows] == \
         [cell for cell in wanted[:3] if cell[0]]
     assert all(row["share"] == pytest.approx(row["count"] / (truth == "abcde".index(row["truth"])).sum())
@@ -71,7 +75,6 @@ def test_intervals_are_those_of_resampled_pictures() -> None:
 
 
 def test_intervals_of_a_thousand_classes_are_cheap_enough_for_every_epoch() -> None:
-    import time
     draw = np.random.default_rng(1)
     truth = draw.integers(1000, size=10_000)
     predicted = np.where(draw.random(10_000) < 0.7, truth, draw.integers(1000, size=10_000))

@@ -1,3 +1,5 @@
+"""Intervals against scipy and against resampling written otherwise."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings

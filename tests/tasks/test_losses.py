@@ -1,8 +1,11 @@
+"""Every loss against torch, torchvision, scikit-learn or its written formula."""
+
 import itertools
 
 import numpy as np
 import pytest
 import torch
+from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
@@ -113,6 +116,16 @@ def test_half_precision_outputs_cost_what_they_cost_in_full() -> None:
     assert torch.equal(distance(half, shares), distance(half.float(), shares))
 
 
+def test_autocast_does_not_reach_into_the_losses() -> None:
+    logits, index, shares = drawn()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = [class_entropy(logits, Label(index)), class_entropy(logits, Label(index), focal=2.0),
+                 tag_entropy(logits, shares), distance(logits, shares)]
+    wanted = [class_entropy(logits, Label(index)), class_entropy(logits, Label(index), focal=2.0),
+              tag_entropy(logits, shares), distance(logits, shares)]
+    assert found == wanted and all(loss.dtype == torch.float32 for loss in found)
+
+
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0, 1.0, 0.1])])
 def test_tag_entropy_equals_torch(weights: Tensor | None) -> None:
     logits, _, shares = drawn()
@@ -142,7 +155,8 @@ def test_what_is_not_known_costs_nothing_and_leaves_no_gradient() -> None:
     logits.requires_grad_()
     shares[0, 1] = shares[3] = float("nan")
     known = ~shares.isnan()
-    for loss, wanted in ((tag_entropy(logits, shares), F.binary_cross_entropy_with_logits(logits[known], shares[known])),
+    entropy = F.binary_cross_entropy_with_logits(logits[known], shares[known])
+    for loss, wanted in ((tag_entropy(logits, shares), entropy),
                          (distance(logits, shares), F.mse_loss(logits[known], shares[known]))):
         assert torch.allclose(loss, wanted, rtol=1e-5)
         gradient = torch.autograd.grad(loss, logits)[0]
@@ -153,7 +167,6 @@ def test_what_is_not_known_costs_nothing_and_leaves_no_gradient() -> None:
 
 
 def test_balanced_weights_are_those_of_scikit_learn() -> None:
-    from sklearn.utils.class_weight import compute_class_weight
     labels = np.array([0] * 5 + [2] * 90 + [3] * 1)
     wanted = compute_class_weight("balanced", classes=np.array([0, 2, 3]), y=labels)
     found = balanced_weights(torch.bincount(torch.from_numpy(labels), minlength=4))

@@ -1,3 +1,5 @@
+"""Numbers against scikit-learn, standard units that travel with the weights, a box learnt."""
+
 import io
 
 import numpy as np
@@ -134,6 +136,12 @@ def test_nothing_to_measure_is_said() -> None:
     truth = torch.tensor([[1.0, float("nan")]])
     with pytest.raises(DataError, match="no picture of this split has a number for q1"):
         measured(truth, truth).result()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_diverged_network_is_measured_without_a_crash_and_never_well(value: float) -> None:
+    truth = torch.randn(9, 2)
+    assert not measured(torch.full((9, 2), value), truth).result()["R2"] > -1
 
 
 def test_merged_pairs_are_those_of_one_process() -> None:

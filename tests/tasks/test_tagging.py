@@ -1,3 +1,5 @@
+"""Tags: the numbers against scikit-learn, the settings, the errors."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""What every task of the table holds to."""
+
 import inspect
 
 import pytest

@@ -1,0 +1,189 @@
+import io
+import os
+import pickle
+import zipfile
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import nn
+
+from lensmith.base.errors import ModelError
+from lensmith.models.weights import load_into, read_weights
+
+ACCEPTED = "Accepted are .safetensors files, and .pth or .pt files that hold only tensors by name"
+
+
+class Bomb:
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+def refusal(path):
+    with pytest.raises(ModelError) as caught:
+        read_weights(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def same(one, two):
+    return one.keys() == two.keys() and all(one[name].equal(two[name]) for name in one)
+
+
+def test_every_accepted_kind_of_file_gives_its_tensors(tmp_path):
+    state = nn.Linear(2, 3).state_dict()
+    save_file(state, tmp_path / "a.safetensors")
+    torch.save(state, tmp_path / "a.pth")
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / "b.pth")
+    torch.save({"model": state, "optimizer": {"lr": 0.1}}, tmp_path / "c.pt")
+    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    for name in ("a.safetensors", "a.pth", "b.pth", "c.pt", "old.pth"):
+        assert same(read_weights(tmp_path / name), state), name
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt"])
+@pytest.mark.parametrize("write", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
+def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path, suffix, write):
+    trace = tmp_path / "ran"
+    path = tmp_path / f"weights{suffix}"
+    write({"a": torch.zeros(1), "b": Bomb(f"touch {trace}")}, path)
+    assert refusal(path) == (
+        f"{path} is refused: it is a pickle that runs code when it is read, and a weights file from a stranger may do "
+        f"anything. {ACCEPTED}; ask its author for a .safetensors file")
+    assert not trace.exists()
+    # The file is truly armed: read the way that Lensmith never reads, it runs.
+    if write is not torch.save:
+        pickle.loads(path.read_bytes())
+        assert trace.exists()
+
+
+def test_a_whole_module_in_a_pickle_is_refused(tmp_path):
+    torch.save(nn.Linear(2, 3), tmp_path / "whole.pth")
+    assert "is refused: it is a pickle that runs code" in refusal(tmp_path / "whole.pth")
+
+
+def test_a_pickle_under_the_name_of_safetensors_is_not_unpickled(tmp_path):
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(pickle.dumps(Bomb(f"touch {tmp_path / 'ran'}")))
+    assert "is damaged or not a weights file" in refusal(path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_is_not_a_weights_file_is_named(tmp_path):
+    (tmp_path / "weights.pth").mkdir()
+    assert refusal(tmp_path / "weights.pth") == \
+        f"{tmp_path / 'weights.pth'} is a folder, where a weights file is expected. {ACCEPTED}"
+    (tmp_path / "last.pth").write_bytes(b"x")
+    assert refusal(tmp_path / "lost.pth") == \
+        f"no weights file {tmp_path / 'lost.pth'}. Did you mean 'last.pth'? {ACCEPTED}"
+    assert refusal(tmp_path / "absent" / "w.pth") == f"no weights file {tmp_path / 'absent' / 'w.pth'}. {ACCEPTED}"
+    (tmp_path / "w.pkl").write_bytes(b"x")
+    assert refusal(tmp_path / "w.pkl") == f"{tmp_path / 'w.pkl'} has the suffix '.pkl'. {ACCEPTED}"
+    (tmp_path / "w").write_bytes(b"x")
+    assert refusal(tmp_path / "w") == f"{tmp_path / 'w'} has the suffix '(none)'. {ACCEPTED}"
+
+
+@pytest.mark.parametrize(("value", "why"), [
+    ({"a": 1}, "'a' is int"), ([torch.zeros(1)], "it holds list"), ({}, "it is empty"), (torch.zeros(2), "it holds"),
+    ({"model": {"w": 0.5}}, "'w' is float"), ({3: torch.zeros(1)}, "3 is Tensor"),
+])
+def test_a_file_that_holds_something_else_is_refused(tmp_path, value, why):
+    torch.save(value, tmp_path / "w.pth")
+    assert refusal(tmp_path / "w.pth").startswith(f"{tmp_path / 'w.pth'} does not hold tensors by name: {why}")
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"hello\n",
+                                    lambda data: data[:-1], lambda data: b"\xff" * 64])
+def test_a_damaged_file_is_called_so(tmp_path, suffix, damage):
+    path = tmp_path / f"w{suffix}"
+    if suffix == ".pth":
+        torch.save(nn.Linear(20, 30).state_dict(), path)
+    else:
+        save_file(nn.Linear(20, 30).state_dict(), path)
+    path.write_bytes(damage(path.read_bytes()))
+    assert refusal(path).startswith(f"{path} is damaged or not a weights file (")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_called_so(tmp_path):
+    path = tmp_path / "w.pth"
+    path.write_bytes(b"x")
+    path.chmod(0)
+    assert refusal(path) == f"{path} may not be read (permission denied)"
+
+
+def test_a_permission_error_of_the_reader_is_told(tmp_path, monkeypatch):
+    def denied(*arguments, **settings):
+        raise PermissionError(13, "Permission denied")
+
+    path = tmp_path / "w.pth"
+    path.write_bytes(b"x")
+    monkeypatch.setattr(torch, "load", denied)
+    assert refusal(path) == f"{path} may not be read (permission denied)"
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("seeds")
+    state = {"w": torch.arange(6.0).view(2, 3), "b": torch.ones(2)}
+    torch.save(state, folder / "w.pth")
+    torch.save(state, folder / "old.pth", _use_new_zipfile_serialization=False)
+    save_file(state, folder / "w.safetensors")
+    return folder, {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["w.pth", "old.pth", "w.safetensors"]),
+       st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=4), st.floats(0.2, 1))
+def test_any_damage_gives_tensors_or_a_model_error(seeds, name, changes, kept):
+    folder, whole = seeds
+    data = bytearray(whole[name])
+    for place, value in changes:
+        data[int(place * len(data))] = value
+    path = folder / f"fuzzed-{name}"
+    path.write_bytes(data[: int(kept * len(data))] if kept < 0.9 else data)
+    try:
+        found = read_weights(path)
+    except ModelError as error:
+        assert "\n" not in str(error)
+    else:
+        assert all(isinstance(tensor, torch.Tensor) for tensor in found.values())
+
+
+def test_a_hidden_global_inside_a_torch_archive_is_refused(tmp_path):
+    torch.save({"a": torch.zeros(2)}, tmp_path / "good.pth")
+    evil = io.BytesIO()
+    with zipfile.ZipFile(tmp_path / "good.pth") as source, zipfile.ZipFile(evil, "w") as target:
+        for item in source.infolist():
+            content = source.read(item)
+            if item.filename.endswith("data.pkl"):
+                content = pickle.dumps(Bomb(f"touch {tmp_path / 'ran'}"), protocol=2)
+            target.writestr(item, content)
+    (tmp_path / "evil.pth").write_bytes(evil.getvalue())
+    assert "is refused: it is a pickle that runs code" in refusal(tmp_path / "evil.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_weights_of_the_same_network_go_in():
+    source, target = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)), nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    load_into(target, source.state_dict(), what="a.pth")
+    assert same(source.state_dict(), target.state_dict())
+
+
+def test_weights_of_another_network_are_refused_and_nothing_is_changed():
+    target = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4), nn.Linear(4, 5))
+    before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
+    weights = nn.Sequential(nn.Linear(2, 3)).state_dict() | {"0.weight": torch.zeros(7, 2), "extra": torch.zeros(())}
+    with pytest.raises(ModelError) as caught:
+        load_into(target, weights, what="best.safetensors")
+    assert str(caught.value) == (
+        "best.safetensors is a checkpoint of another network: 4 names missing (1.weight, 1.bias, 2.weight ...); "
+        "1 name unknown here (extra); 1 tensor of another shape (0.weight is 7 x 2 in the file and 3 x 2 here). "
+        "Use the backbone, its settings, the picture size and the classes that it was trained with")
+    assert same(before, target.state_dict())
