@@ -55,7 +55,8 @@ class Session:
         self._write_run("running")
         try:
             yield from follow(self.job.learner, self.run, self.progress,
-                              patience=self.job.recipe["learner"]["patience"])
+                              patience=self.job.recipe["learner"]["patience"],
+                              save_every=self.job.recipe["run"]["save_every"])
         except Interrupted as error:
             self._write_run("interrupted", str(error))
             raise

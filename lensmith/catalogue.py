@@ -74,7 +74,7 @@ class Layers:
     totals: Summary
 
 
-def layers(name: str, settings: Sequence[str] = (), *, size: int = 0, channels: int = 0, classes: int = 10,
+def layers(name: str, settings: Sequence[str] = (), *, size: int | None = None, channels: int | None = None, classes: int = 10,
            trusted: bool = True) -> Layers:
     """The layers of a network of the tables, of `my_net.py:Net`, or of a run folder, whose own size is the default."""
     if (Path(name) / "recipe.toml").is_file():

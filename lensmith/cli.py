@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 
 from lensmith.base.errors import ModelError, UserError
@@ -22,6 +21,8 @@ app = typer.Typer(name="lensmith", no_args_is_help=True, add_completion=True, pr
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: what is known, what is here, and getting one.")
 app.add_typer(data_app, name="data")
 
+# What click raises for wrong arguments; typer brings click along under a name of its own that has changed before.
+_REFUSED = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Run the user's own code that the run folder names.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
@@ -150,8 +151,10 @@ def inspect(
     network: Annotated[str, typer.Argument(help="A network's name, my_net.py:Net, or a run folder.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...",
                                                           help="Settings of the network.")] = None,
-    size: Annotated[int, typer.Option(help="Edge of the picture, pixels.", min=1)] = 0,
-    channels: Annotated[int, typer.Option(help="Channels of the picture.", min=1)] = 0,
+    size: Annotated[int | None, typer.Option(help="Edge of the picture, pixels; by itself 224, or the run's.",
+                                             min=1)] = None,
+    channels: Annotated[int | None, typer.Option(help="Channels of the picture; by itself 3, or the run's.",
+                                                 min=1)] = None,
     classes: Annotated[int, typer.Option(help="Outputs of the last layer.", min=1)] = 10,
     as_json: Json = False, trust: Trust = False,
 ) -> None:
@@ -315,18 +318,31 @@ def _table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
                         for cell, width, number in zip(line, widths, right, strict=True)).rstrip())
 
 
+def _wrong_argument(error: Any, given: list[str]) -> str:
+    """Click's sentence on a wrong argument, with what came, which it leaves out, and where to look."""
+    told = error.format_message().rstrip(".").replace("Input should be", "must be")
+    for option in getattr(getattr(error, "param", None), "opts", ()):
+        for i, word in enumerate(given):
+            if word == option and i + 1 < len(given):
+                told += f"; got {given[i + 1]!r}"
+            elif word.startswith(f"{option}="):
+                told += f"; got {word.partition('=')[2]!r}"
+    context = getattr(error, "ctx", None)
+    return f"{told}. `{context.command_path if context else 'lensmith'} --help` shows what is accepted"
+
+
 def main() -> None:
     """Run a command; a user's mistake is one line on stderr and its exit code."""
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="lensmith")
     except UserError as error:
         print(f"lensmith: {error}", file=sys.stderr)
         sys.exit(error.code)
-    except click.exceptions.Abort:
+    except typer.Abort:
         sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+    except _REFUSED as error:
+        print(f"lensmith: {_wrong_argument(error, sys.argv[1:])}", file=sys.stderr)
+        sys.exit(2)
     except BrokenPipeError:
         sys.stderr.close()    # the reader of our output has gone, as `| head` does; nothing is wrong
         sys.exit(0)

@@ -12,6 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from lensmith.base.errors import UserError, choose, nearest
 
+# What pydantic found wrong -> what a setting must be, in words.
+_WORDS = {"int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number",
+          "bool_type": "true or false", "string_type": "text", "list_type": "a list", "dict_type": "a table"}
 Section = dict[str, Any]
 Recipe = dict[str, Section]
 
@@ -104,9 +107,9 @@ def _checked(value: Any, wanted: Any, what: str) -> Any:
     try:
         return TypeAdapter(wanted).validate_json(json.dumps(value, default=str), strict=True)
     except ValidationError as error:
-        reasons = "; ".join(dict.fromkeys(
-            one["msg"].replace("Input should be", "must be").replace("valid ", "") for one in error.errors()))
-        raise UserError(f"{what} {reasons}; got {value!r}") from error
+        wanted_words = dict.fromkeys(_WORDS.get(one["type"]) or one["msg"].removeprefix("Input should be ")
+                                     for one in error.errors())
+        raise UserError(f"{what} must be {' or '.join(wanted_words)}; got {value!r}") from error
 
 
 def call(section: Section, entry: Callable[..., Any], **given: Any) -> Any:

@@ -16,8 +16,9 @@ from lensmith.models import find_backbone
 from lensmith.tasks import TASKS
 
 
-def run(*, name: str | None = None, seed: int = 0) -> None:
-    """[run]: the folder's name, and the seed of everything drawn in training."""
+def run(*, name: str | None = None, seed: int = 0, save_every: float = 60.0) -> None:
+    """[run]: the folder's name, the seed of everything drawn in training, and the seconds after which the state is
+    saved within an epoch."""
 
 
 def pictures(*, size: int | list[int] | None = None, channels: Literal[1, 3, 4] | None = None,

@@ -1,5 +1,6 @@
 """One canonical way from a picture file to a tensor, for training, testing, prediction and serving alike."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,11 @@ GROUND = 114                # the gray around a letterboxed picture, Darknet's v
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _TURNED = (5, 6, 7, 8)      # EXIF orientations that swap width and height
 _ORIENTATION = 0x0112
+_PNG_EXIF = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}    # where a PNG may say how it is turned
+
+
+# What is too large is refused with a reason; Pillow's own warning would only be a second line on the screen.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class BadPicture(DataError):
@@ -62,7 +68,7 @@ class Place:
 
     file: str
     size: tuple[int, int]                                       # height, width in the file, after the EXIF rotation
-    fit: tuple[float, float, float, float] = (1.0, 1.0, 0.0, 0.0)    # scale x, y, shift x, y: network = file * scale + shift
+    fit: tuple[float, float, float, float] = (1.0, 1.0, 0.0, 0.0)    # scale x, y, shift x, y: file * scale + shift
 
 
 @contextmanager
@@ -100,12 +106,20 @@ def read_header(source: Path | bytes) -> Header:
     """The size and kind of a picture without decoding it; raises BadPicture."""
     with _readable(source) as image:
         width, height = image.size
-        # Pillow gives a TIFF's size already turned.
-        if image.format != "TIFF" and image.getexif().get(_ORIENTATION) in _TURNED:
+        if _is_turned(image):
             width, height = height, width
         deep = image.mode in _DEEP
         gray = (deep or image.mode in ("1", "L")) and "transparency" not in image.info
         return Header(height, width, gray, deep)
+
+
+def _is_turned(image: Image.Image) -> bool:
+    """Whether the EXIF rotation will swap the width and height of a picture that is not decoded yet."""
+    if image.format == "TIFF":    # Pillow gives its size already turned
+        return False
+    if image.format == "PNG" and not _PNG_EXIF & image.info.keys():    # getexif() would decode it to look further
+        return False
+    return image.getexif().get(_ORIENTATION) in _TURNED
 
 
 def decode(source: Path | bytes, form: Form, *, name: str | None = None) -> tuple[Tensor, Place]:

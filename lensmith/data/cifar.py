@@ -8,7 +8,7 @@ import torch
 
 from lensmith.base.errors import DataError
 from lensmith.base.values import Label
-from lensmith.data.find import find_folder
+from lensmith.data.find import find_folder, search_roots
 from lensmith.data.memory import InMemory, Numbered
 from lensmith.data.sample import Parts
 
@@ -39,13 +39,13 @@ def cifar100(path: str | None = None) -> Parts:
 def _open(name: str, path: str | None, *, unpacked: str, pickled: str, train: Sequence[str], test: Sequence[str],
           names: str, labels: int) -> Parts:
     inner = (name, unpacked, f"{name}/{unpacked}")
-    python_form = [Path(path).expanduser() / step for step in ("", pickled, f"{name}/{pickled}")] if path else []
-    for folder in python_form:
-        if any((folder / file).is_file() for file in ("data_batch_1", "batches.meta", "meta")):
-            raise DataError(f"{folder} holds the python form of {name}: pickles, which can run code when they are read "
-                            f"and are refused. Get the binary form with: lensmith data get {name}")
-    folder = find_folder(name, path, inner=inner, holds=lambda there: (there / train[0]).is_file(),
-                         hint=f"get it, in the binary form, with: lensmith data get {name}")
+    hint = f"get it, in the binary form, with: lensmith data get {name}"
+    for place in (root / step for root in search_roots(path) for step in ("", pickled, f"{name}/{pickled}")):
+        if any((place / file).is_file() for file in ("data_batch_1", "batches.meta", "meta")):
+            hint = (f"{place} holds its python form, pickles, which can run code when they are read and are refused; "
+                    f"{hint}")
+            break
+    folder = find_folder(name, path, inner=inner, holds=lambda there: (there / train[0]).is_file(), hint=hint)
     classes = _names(folder / names)
     splits = {split: _part(folder, files, f"{name}-{split}", labels=labels, classes=classes)
               for split, files in (("train", train), ("test", test))}

@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import os
+import ssl
 import tarfile
 import tempfile
 import urllib.error
@@ -85,7 +86,8 @@ def get(name: str, folder: Path | None = None, *,
                 (place / file).parent.mkdir(exist_ok=True)
                 os.replace(Path(aside) / file, place / file)
     except FileNotFoundError as error:
-        raise DataError(f"the archive of {name} lacks {error.filename}: its publisher has changed it") from error
+        raise DataError(f"the archive of {name} lacks {Path(error.filename).name}: its publisher has changed it") \
+            from error
     except tarfile.TarError as error:
         raise DataError(f"the archive of {name} cannot be unpacked ({error})") from error
     except OSError as error:
@@ -113,7 +115,7 @@ def _fetch(public: Public, file: str, digest: str, target: Path, *, place: Path,
             failures.append(f"{mirror + file} (HTTP {error.code} {error.reason})")
         except urllib.error.URLError as error:
             failures.append(f"{mirror + file} ({error.reason})")
-        except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
+        except (TimeoutError, ConnectionError, ssl.SSLError, http.client.HTTPException) as error:
             failures.append(f"{mirror + file} ({error or type(error).__name__})")
         else:
             if _is_right(target, digest):

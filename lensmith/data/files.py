@@ -1,5 +1,6 @@
 """A data set whose pictures are files on the disk."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -31,9 +32,8 @@ class Files:
 
     def name(self, i: int) -> str:
         """The file's path below the set's folder, with / between its parts; bytes that are not UTF-8 as U+FFFD."""
-        path = self.paths[i]
-        shown = path.relative_to(self.root) if path.is_relative_to(self.root) else path
-        return shown.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        shown = os.fspath(self.paths[i]).removeprefix(os.path.join(self.root, "")).replace(os.sep, "/")
+        return shown.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
     def place(self, i: int) -> Place:
         """Where sample `i` comes from; its size is not known before it is decoded and stands as (0, 0)."""

@@ -25,7 +25,7 @@ def find_folder(name: str, path: str | None, *, inner: Sequence[str], holds: Cal
     A given `path` is the only root searched, so that nothing else is taken in its place. Each root is searched in its
     folders `inner` first, then in itself.
     """
-    roots = [Path(path).expanduser()] if path is not None else _roots()
+    roots = search_roots(path)
     for root in roots:
         for folder in [*(root / step for step in inner), root]:
             if holds(folder):
@@ -35,6 +35,9 @@ def find_folder(name: str, path: str | None, *, inner: Sequence[str], holds: Cal
                     f"(nor there in {', '.join(inner)}){unset}: {hint}")
 
 
-def _roots() -> list[Path]:
+def search_roots(path: str | None) -> list[Path]:
+    """A given path alone; else LENSMITH_DATA where it is set, the cache, and Debian's folder."""
+    if path is not None:
+        return [Path(path).expanduser()]
     given = os.environ.get("LENSMITH_DATA")
     return [*([Path(given).expanduser()] if given else []), cache_folder(), DEBIAN]

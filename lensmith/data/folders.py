@@ -15,8 +15,7 @@ from lensmith.base.values import Label
 from lensmith.data.files import Files
 from lensmith.data.sample import Parts
 
-SPLITS = {"train": "train", "training": "train", "val": "valid", "valid": "valid", "validation": "valid",
-          "test": "test", "testing": "test"}
+SPLITS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
 _LAYOUTS = "accepted are <split>/<class>/<pictures> with the splits train, valid (or val, validation) and test, and " \
            "<class>/<pictures>"
 

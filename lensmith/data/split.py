@@ -181,15 +181,18 @@ def _grouped_shares(source: Source, shares: tuple[float, float], seed: int) -> n
                         f"{count(len(wanted), 'part')} to take off")
     table = _table(member, _strata(source))
     share = np.array([1 - sum(shares), *shares])
-    pinned = np.zeros(len(groups), dtype=bool)
-    if _label(source) is not None:    # a class that lies in one group is for training
-        pinned = ((table > 0) & ((table > 0).sum(0) == 1)).any(1)
-    part = _balance(table, share, seed, pinned=pinned)
-    sizes = table.sum(1)
+    if _label(source) is None:
+        table = table.sum(1, keepdims=True)    # nothing to keep in train but some samples
+    holds, sizes = table > 0, table.sum(1)
+    part = _balance(table, share, seed, pinned=(holds & (holds.sum(0) == 1)).any(1))
+    for stratum in np.flatnonzero(~holds[part == 0].any(0)):
+        holders = np.flatnonzero(holds[:, stratum])
+        part[holders[sizes[holders].argmin()]] = 0
     for number in wanted:
         if not (part == number).any():
-            spare = np.flatnonzero((part == 0) & ~pinned)
-            if len(spare) < (1 if pinned.any() else 2):
+            # A group may leave train where each of its classes stays there with another.
+            spare = np.flatnonzero((part == 0) & ~(holds & (holds[part == 0].sum(0) == 1)).any(1))
+            if not len(spare):
                 name = ("train", "valid", "test")[number]
                 raise DataError(f"the set's groups cannot give a {name} part without taking a whole class from "
                                 f"train: set split.{name}=0, or split without split.by_group")
@@ -199,6 +202,8 @@ def _grouped_shares(source: Source, shares: tuple[float, float], seed: int) -> n
 
 def _balance(table: np.ndarray, share: np.ndarray, seed: int, *, pinned: np.ndarray | None = None) -> np.ndarray:
     """int64 [groups]: a part for each group, the largest first, each where it best meets the strata's shares.
+
+    `pinned` groups, such as the only one of a class, go to part 0.
 
     What a group costs in a part is what it adds to the chi-square distance between the part's counts and those wanted.
     """

@@ -130,7 +130,7 @@ def drop(source: Kept, bad: Sequence[Bad], *, on_bad: OnBad) -> Kept:
     label = source.targets.get("label")
     if isinstance(label, Label):
         index = label.index.numpy()
-        lost = np.setdiff1d(index, index[good])
+        lost = np.setdiff1d(index[index >= 0], index[good])
         if len(lost):
             file = files[int(np.argmax(index == lost[0]))]
             raise DataError(f"no picture of class {source.classes['label'][lost[0]]!r} can be used; the first: {file} "

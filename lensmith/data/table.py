@@ -81,6 +81,7 @@ def table(path: str, *, target: str | list[str] | None = None, kind: Kind = "aut
         _check_labels(rows, parts, names, fixed=classes is not None)
     account: dict[str, Any] = {
         "table": str(rows.file), "target": columns, "kind": kind, "kind_because": rule,
+        "unused": [name for name in rows.header if name not in {picture, split, group, *columns}],
         "pictures": {name: len(part) for name, part in parts.items()}, "duplicates": len(paths) - len(set(paths))}
     return Parts(dict(parts), account)
 

@@ -20,11 +20,15 @@ def initialise(module: nn.Module, activation: Activation | None) -> None:
     for layer in module.modules():
         if not isinstance(layer, WEIGHTED):
             continue
+        groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
+        fan_in = layer.weight[0].numel()
         if activation is None or activation in ("tanh", "sigmoid"):
-            nn.init.xavier_uniform_(layer.weight, gain=4.0 if activation == "sigmoid" else 1.0)
+            # Not torch's own xavier_uniform_, whose fan out forgets the groups: depthwise weights would come out tiny.
+            fan_out = fan_in * layer.weight.shape[0] // (groups * layer.weight.shape[1])
+            bound = (4 if activation == "sigmoid" else 1) * math.sqrt(6 / (fan_in + fan_out))
+            nn.init.uniform_(layer.weight, -bound, bound)
         else:
             slope = 0.01 if activation == "leaky_relu" else 0.0    # nn.LeakyReLU's own
-            fan = layer.weight[0].numel()
-            nn.init.normal_(layer.weight, std=math.sqrt(2 / ((1 + slope**2) * fan)))
+            nn.init.normal_(layer.weight, std=math.sqrt(2 / ((1 + slope**2) * fan_in)))
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)

@@ -125,7 +125,10 @@ def find_module(name: str, *, trusted: bool) -> Callable[..., nn.Module]:
 
 
 def _constructor(factory: Callable[..., object], name: str) -> Callable[..., nn.Module]:
-    own = inspect.signature(factory)
+    try:
+        own = inspect.signature(factory)
+    except ValueError as error:    # some builtins have none
+        raise ModelError(f"{name} has no signature: name a class or function written in Python") from error
 
     @wraps(factory)
     def build(*, inputs: int, size: tuple[int, int], outputs: int, **settings: Any) -> nn.Module:
@@ -156,8 +159,12 @@ def _import_file(path: Path) -> ModuleType:
     assert specification is not None and specification.loader is not None    # the suffix is .py
     module = importlib.util.module_from_spec(specification)
     sys.modules[specification.name] = module    # dataclasses and pickles look their module up there
-    with _importable(path.resolve().parent), _told_as_model_error(str(path)):
-        specification.loader.exec_module(module)
+    try:
+        with _importable(path.resolve().parent), _told_as_model_error(str(path)):
+            specification.loader.exec_module(module)
+    except ModelError:
+        del sys.modules[specification.name]
+        raise
     return module
 
 

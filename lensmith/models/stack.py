@@ -52,7 +52,7 @@ class Stack(Backbone):
             layers.append(layer)
             if layer.window != UNCHANGED:
                 steps.append((name, *layer.window))
-        self.shape = (shape[0], *reduced(size, steps, what=what))
+        self.shape: Shape = (shape[0], *reduced(size, steps, what=what))
         self.layers = _sequence(names, layers)
         _initialise(layers, spatial)
         self._place_maps(layers, inputs)
@@ -76,31 +76,22 @@ class Stack(Backbone):
 
     def classifier(self, outputs: int) -> nn.Module:
         """The rest of the list, freshly drawn, then the dense layer to the outputs. -> [batch, outputs]"""
-        orders = list(self.rest)
-        if not any(order.kind in ENDS for order in orders):
+        orders = [*self.rest, Order("", "dense", outputs)]
+        if orders[0].kind == "dense":    # the first entry behind the maps: only it can meet one
             orders.insert(0, Order("", "flatten"))
-        orders.append(Order("", "dense", outputs))
-        shape, layers, built = self.shape, [], []
+        shape, layers = self.shape, []
         for order in orders:
-            if order.kind == "dense" and len(shape) == 3:
-                built.append(Order("", "flatten"))
-                layers.append(_build(built[-1], shape))
-                shape = (math.prod(shape),)
-            layer = _build(order, shape)
-            built.append(order)
-            layers.append(layer)
-            if order.kind == "flatten":
-                shape = (math.prod(shape),)
-            else:
-                shape = (layer.channels,) if order.kind in ENDS else (layer.channels, *shape[1:])
-        _initialise(layers, built)
-        return LastMap(_sequence(_names(built), layers))
+            layers.append(_build(order, shape))
+            shape = (math.prod(shape),) if order.kind == "flatten" else (layers[-1].channels,)
+        _initialise(layers, orders)
+        return LastMap(_sequence(_names(orders), layers))
 
 
 def stack(layers: list[str | dict[str, Any]], *, inputs: int, size: tuple[int, int]) -> Stack:
     """The network of a recipe's list: `[{conv = 32, kernel = 3, padding = 1}, "relu", {maxpool = 2}, {dense = 120}]`.
 
-    The dense layer to the classes is added. Raises ModelError as Stack does.
+    An entry's first name is a key of BUILDERS, whose signature has its settings; activations, "batchnorm", "layernorm",
+    "globalpool" and "flatten" may stand as words. The dense layer to the classes is added. Raises ModelError as Stack.
     """
     return Stack(layers, inputs=inputs, size=size)
 
@@ -181,7 +172,11 @@ def _sequence(names: list[str], layers: list[Layer]) -> nn.Sequential:
 
 def _initialise(layers: list[Layer], orders: list[Order]) -> None:
     for i, order in enumerate(orders):
-        if order.kind in ("conv", "separable", "dense"):
+        if order.kind == "separable":
+            depthwise, pointwise = cast(nn.Sequential, layers[i].module)
+            initialise(depthwise, None)
+            initialise(pointwise, _following(orders[i + 1:]))
+        elif order.kind in ("conv", "dense"):
             initialise(layers[i].module, _following(orders[i + 1:]))
 
 

@@ -13,7 +13,6 @@ from lensmith.base.errors import ModelError, count, nearest
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 INSIDE = ("state_dict", "model")    # where other programs keep the weights among the rest of a checkpoint
-FOREIGN = ("Unsupported global", "Unsupported class", "unrecognized function")    # in torch's words: code is asked for
 ACCEPTED = "Accepted are .safetensors files, and .pth or .pt files that hold only tensors by name"
 
 
@@ -39,10 +38,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except PermissionError as error:
         raise ModelError(f"{path} may not be read (permission denied)") from error
     except Exception as error:    # a damaged file can make torch's reader raise almost anything
-        if isinstance(error, pickle.UnpicklingError) and any(word in str(error) for word in FOREIGN):
-            raise ModelError(f"{path} is refused: it is a pickle that runs code when it is read, and a weights file "
-                             f"from a stranger may do anything. {ACCEPTED}; ask its author for a .safetensors file") \
-                from error
+        if isinstance(error, pickle.UnpicklingError) and (" GLOBAL " in str(error) or _is_bare_pickle(path)):
+            raise ModelError(f"{path} is refused: it is a pickle that asks for more than tensors, and reading it could "
+                             f"run a stranger's code. {ACCEPTED}; ask its author for a .safetensors file") from error
         raise ModelError(f"{path} is damaged or not a weights file ({_first_line(error)}). {ACCEPTED}") from error
     return _tensors(found, path)
 
@@ -85,5 +83,12 @@ def _shape(tensor: Tensor) -> str:
     return " x ".join(str(edge) for edge in tensor.shape) or "a scalar"
 
 
+def _is_bare_pickle(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(1) == b"\x80"    # the first byte since pickle's protocol 2; torch's own files are ZIP archives
+
+
 def _first_line(error: Exception) -> str:
+    if isinstance(error, pickle.UnpicklingError):    # torch's first line is advice to switch the protection off
+        return "torch cannot read its pickle"
     return f"{type(error).__name__}: {str(error).splitlines()[0][:120]}" if str(error) else type(error).__name__

@@ -74,14 +74,15 @@ def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
     colours[np.eye(classes, dtype=bool), :3] = [0.0, 0x72 / 255, 0xB2 / 255]
     # The root shows the few mistakes beside the many hits.
     colours[..., 3] = np.sqrt(share)
-    edge = float(np.clip(1.4 + 0.42 * classes, 3.2, 8.2 if classes <= 40 else 11.0))
     size = float(np.clip(260 / classes, 3.4, 9))
+    every = range(classes) if classes <= _NAMES_UP_TO else range(0, classes, -(-classes // 25))
+    labels = [_short(names[i]) if classes <= _NAMES_UP_TO else str(i + 1) for i in every]
+    beside = max(map(_ems, labels)) * size / 72    # inches
+    edge = beside + float(np.clip(0.8 + 0.42 * classes, 2.2, 7.0 if classes <= 40 else 10.0))
 
     def draw(figure: "Figure") -> None:
         ax = figure.subplots()
         ax.imshow(colours, interpolation="none")
-        every = range(classes) if classes <= _NAMES_UP_TO else range(0, classes, -(-classes // 25))
-        labels = [_short(names[i]) for i in every] if classes <= _NAMES_UP_TO else [str(i + 1) for i in every]
         upright = sum(len(label) for label in labels) <= 40
         ax.set_xticks(list(every), labels, rotation=0 if upright else 90, fontsize=size)
         ax.set_yticks(list(every), labels, fontsize=size)
@@ -173,7 +174,14 @@ def _series(rows: Sequence[Mapping[str, float]], name: str) -> tuple[list[float]
 
 
 def _short(name: str) -> str:
+    """At most 22 letters; what cannot be printed, a line break or an escape, shows as �."""
+    name = "".join(letter if letter.isprintable() else "�" for letter in name)
     return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+
+
+def _ems(text: str) -> float:
+    """About how wide a text is, in units of its size; letters beyond Latin, Greek and Cyrillic may be square."""
+    return sum(0.65 if letter < "\u0590" else 1.1 for letter in text)
 
 
 def _brief(number: int) -> str:

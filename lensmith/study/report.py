@@ -161,7 +161,7 @@ def _subtitle(run: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
     named = [recipe.get(section, {}).get("name") for section in ("task", "data", "backbone")]
     parts = [str(name) for name in named if name]
     if run.get("started"):
-        parts.append(f"started {str(run['started']).replace('T', ' ')}")
+        parts.append(f"started {str(run['started']).replace('T', ' ').replace('+00:00', ' UTC')}")
     if run.get("seconds") is not None:
         parts.append(_duration(run["seconds"]))
     if run.get("version"):
@@ -272,7 +272,7 @@ def _data(data: Mapping[str, Any]) -> dict[str, Any] | None:
     form, splits = data.get("form", {}), data.get("splits", {})
     facts = [("name", data["name"])] if data.get("name") else []
     if form:
-        facts.append(("pictures", f"{form['channels']} x {form['height']} x {form['width']}, {form['bits']} bits, "
+        facts.append(("form", f"{form['channels']} x {form['height']} x {form['width']}, {form['bits']} bits, "
                                   f"fitted by {form['fit']}"))
     facts += [(f"{name} classes", f"{len(names):,}") for name, names in data.get("classes", {}).items()]
     facts += _facts(data.get("source", {}))

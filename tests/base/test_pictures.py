@@ -197,6 +197,14 @@ def test_a_truncated_file_is_bad(kind, tmp_path):
         decode(tmp_path / "cut", Form(3, 40, 50))
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
+def test_a_header_is_read_without_the_body(kind):
+    noise = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
+    data = encoded(Image.fromarray(noise), kind)
+    header = read_header(data[: len(data) // 2] if kind != "WEBP" else data)    # WebP is refused where it is not whole
+    assert (header.height, header.width) == (90, 70)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_the_reason_says_that_a_file_is_truncated(kind):
     data = encoded(photo(), kind)

@@ -72,14 +72,24 @@ def test_a_set_that_is_nowhere_says_how_to_get_it(opens):
 @pytest.mark.parametrize(("opens", "below", "file"), [
     (cifar10, "cifar-10-batches-py", "data_batch_1"), (cifar100, "cifar-100-python", "meta"),
     (cifar10, "", "batches.meta")])
-def test_the_pickles_of_the_python_form_are_refused(opens, below, file, tmp_path):
+def test_the_pickles_of_the_python_form_are_refused(opens, below, file, tmp_path, monkeypatch):
     (tmp_path / below).mkdir(exist_ok=True)
     (tmp_path / below / file).write_bytes(b"\x80\x02}.")
     with pytest.raises(DataError) as caught:
         opens(str(tmp_path))
-    assert str(caught.value) == (
-        f"{tmp_path / below} holds the python form of {opens.__name__}: pickles, which can run code when they are read "
-        f"and are refused. Get the binary form with: lensmith data get {opens.__name__}")
+    assert str(caught.value).endswith(
+        f"{tmp_path / below} holds its python form, pickles, which can run code when they are read and are refused; "
+        f"get it, in the binary form, with: lensmith data get {opens.__name__}")
+    monkeypatch.setenv("LENSMITH_DATA", str(tmp_path))
+    with pytest.raises(DataError, match="holds its python form, pickles"):
+        opens()
+
+
+def test_the_binary_form_is_taken_where_both_lie_side_by_side(tmp_path):
+    write_ten(tmp_path / "cifar-10-batches-bin")
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    (tmp_path / "cifar-10-batches-py" / "data_batch_1").touch()
+    assert len(cifar10(str(tmp_path)).splits["train"]) == 20
 
 
 @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"x", lambda data: b""])

@@ -46,8 +46,10 @@ def test_every_header_is_read_and_every_bad_file_is_named(source):
 
 
 def test_nothing_is_decoded_so_a_truncated_body_passes(source):
-    for path, size in ((source.paths[0], 60), (source.paths[2], 600)):
-        path.write_bytes(path.read_bytes()[:size])
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(source.paths[2])
+    for path in (source.paths[0], source.paths[2]):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
     assert survey(source).bad == BAD
 
 
@@ -61,7 +63,7 @@ def test_pictures_in_memory_tell_their_form_by_the_tensor():
 
 
 def test_a_source_of_another_kind_is_refused():
-    with pytest.raises(UserError, match="a data set of type list has no headers to read: give pictures.size"):
+    with pytest.raises(UserError, match=r"a data set of type list has no headers to read: give pictures\.size"):
         survey([1, 2])
 
 
@@ -136,13 +138,13 @@ def test_refuse_names_the_first_three_and_how_many_there_are(source):
 
 def test_a_set_of_which_nothing_is_left_is_refused(source):
     part = source.subset([1, 3])
-    with pytest.raises(DataError, match=r"^none of the 2 pictures can be used; the first: empty\.jpg is empty \(0 bytes\)$"):
+    with pytest.raises(DataError, match=r"^none of the 2 pictures can be used; the first: empty\.jpg is empty "):
         drop(part, survey(part).bad, on_bad="skip")
 
 
 def test_a_class_of_which_nothing_is_left_is_refused_by_its_name(source):
     part = source.subset([0, 3, 4])
-    with pytest.raises(DataError, match=r"^no picture of class 'dog' can be used; the first: text\.png is not a picture "):
+    with pytest.raises(DataError, match=r"^no picture of class 'dog' can be used; the first: text\.png is not "):
         drop(part, survey(part).bad, on_bad="skip")
 
 

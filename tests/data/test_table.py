@@ -36,7 +36,8 @@ def test_a_label_a_picture(tmp_path):
     assert source.classes == {"label": ("cat", "dog")} and labels(source) == ["dog", "cat", "dog"]
     assert source.paths[1] == tmp_path / "sub" / "b.png" and files(source) == ["a.png", "sub/b.png", "c.png"]
     assert parts.account == {"table": str(tmp_path / "list.csv"), "target": ["label"], "kind": "label",
-                             "kind_because": "the column is called 'label'", "pictures": {"all": 3}, "duplicates": 0}
+                             "kind_because": "the column is called 'label'", "unused": [], "pictures": {"all": 3},
+                             "duplicates": 0}
 
 
 def test_split_and_group_columns_are_honoured(tmp_path):
@@ -113,6 +114,7 @@ def test_numbers_keep_their_names_and_values(tmp_path):
 def test_a_column_may_be_chosen_and_its_kind_too(tmp_path):
     path = write(tmp_path, "path,breed,age,size\na.png,lab,3,1.5\nb.png,pug,4,2.5\nc.png,lab,3,3.5\n")
     assert labels(table(path, target="breed").splits["all"]) == ["lab", "pug", "lab"]
+    assert table(path, target="breed").account["unused"] == ["age", "size"]
     assert table(path, target="age", kind="numbers").splits["all"].targets["numbers"].values.tolist() == [[3], [4], [3]]
     both = table(path, target=["size", "age"]).splits["all"]
     assert both.classes["numbers"] == ("size", "age") and both.targets["numbers"].values[1].tolist() == [2.5, 4]
@@ -155,7 +157,7 @@ WRONG = {
     "no picture column": ("paht,label\na,x\n", {}, r"has no column for the pictures: accepted are path, file, .* its "
                           r"columns are paht, label\. Did you mean 'paht'\?"),
     "nothing to learn": ("path,split\na,train\n", {}, "has no column to learn beside path, split: a column label"),
-    "unknown target": ("path,breed\na,x\n", {"target": "bread"}, r"no column 'bread' to learn\. Did you mean 'breed'\?"),
+    "unknown target": ("path,breed\na,x\n", {"target": "bread"}, r"no column 'bread' to learn\. Did you mean 'bre"),
     "the picture as target": ("path,breed\na,x\n", {"target": "path"}, "has no column 'path' to learn"),
     "several columns": ("path,breed,age\na,x,1\nb,y,2\n", {}, r"several columns that could be learned \(breed, age\), "
                         "and 'breed' does not hold numbers: say which one with data.target"),
@@ -180,8 +182,8 @@ WRONG = {
     "no train": ("path,label,split\na,x,test\nb,y,test\n", {}, "gives no picture the split 'train'"),
     "one label": ("path,label\na,x\nb,x\n", {}, "one label, 'x': to tell classes apart takes at least two"),
     "one label in train": ("path,label,split\na,x,train\nb,y,test\n", {}, "one label, 'x'"),
-    "a label that train lacks": ("path,label,split\na,x,train\nb,y,train\nc,z,val\n", {}, "label 'z' is in split 'valid' but "
-                                 "not in 'train'"),
+    "a label that train lacks": ("path,label,split\na,x,train\nb,y,train\nc,z,val\n", {}, "'z' is in split 'valid' "
+                                 "but not in 'train'"),
     "empty": ("", {}, "is empty: a first line that names the columns, as path,label"),
     "only a header": ("path,label\n\n", {}, "is empty: a first line"),
     "a short row": ("path,label\na,x\nb\n", {}, "line 3: 1 cell where the first line names 2 columns"),
@@ -225,7 +227,8 @@ def test_a_file_that_is_no_text_or_not_there_is_named(tmp_path):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from([b"", b"path,label\n"]), st.binary(max_size=80) | st.text("pathlbe,;\t\"\n\r\0 01.x", max_size=60).map(str.encode))
+@given(st.sampled_from([b"", b"path,label\n"]),
+       st.binary(max_size=80) | st.text("pathlbe,;\t\"\n\r\0 01.x", max_size=60).map(str.encode))
 def test_any_bytes_give_parts_or_a_user_error_in_one_line(tmp_path_factory, beginning, data):
     path = write(tmp_path_factory.mktemp("table"), beginning + data)
     said = ""

@@ -36,6 +36,23 @@ def test_he_is_normal_and_xavier_is_uniform():
     assert 0.99 * bound < largest <= bound
 
 
+@pytest.mark.parametrize("activation", [None, "relu"])
+def test_a_depthwise_convolution_keeps_the_size_of_the_signal(activation):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(500, 500, 3, groups=500)
+    initialise(layer, activation)
+    gain = layer(torch.randn(2, 500, 12, 12)).std().item()
+    assert gain == pytest.approx(1 if activation is None else math.sqrt(2), rel=0.05)
+
+
+@pytest.mark.parametrize("layer", [nn.Conv2d(40, 80, 3), nn.Conv2d(40, 80, (1, 5)), nn.Linear(300, 100)])
+def test_without_groups_xavier_is_torchs_own(layer):
+    initialise(layer, "sigmoid")
+    mine = layer.weight.std().item()
+    nn.init.xavier_uniform_(layer.weight, gain=4)
+    assert mine == pytest.approx(layer.weight.std().item(), rel=0.03)
+
+
 def test_every_layer_inside_a_module_is_drawn_and_every_bias_is_0():
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Sequential(nn.Linear(600, 400)), nn.Linear(5, 5, bias=False))

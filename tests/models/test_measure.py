@@ -42,7 +42,13 @@ def test_strides_are_not_blurred_by_missing_padding():
 def test_every_module_comes_back_into_its_mode_after_a_failure_too():
     network = Maps()
     network.second.eval()
-    with pytest.raises(ZeroDivisionError), at_rest(network):
-        assert not network.training and not torch.is_grad_enabled()
+    modes = []
+
+    def fail() -> None:
+        modes.append((network.training, network.first.training, torch.is_grad_enabled()))
         raise ZeroDivisionError
-    assert network.training and not network.second.training and torch.is_grad_enabled()
+
+    with pytest.raises(ZeroDivisionError), at_rest(network):
+        fail()
+    assert modes == [(False, False, False)]
+    assert network.training and network.first.training and not network.second.training and torch.is_grad_enabled()

@@ -177,12 +177,17 @@ def test_what_is_missing_is_named_with_the_nearest(file, tmp_path):
         f"{file}:SETTING is int, where a class or function that gives a torch.nn.Module is expected"
 
 
+def test_a_builtin_without_a_signature_is_refused():
+    assert refusal("builtins:dict") == "builtins:dict has no signature: name a class or function written in Python"
+
+
 def test_a_file_that_does_not_run_is_named_with_its_error(tmp_path):
     path = tmp_path / "bad.py"
     path.write_text("def f(:\n")
     assert refusal(f"{path}:f").startswith(f"{path} could not be imported: SyntaxError: ")
     path.write_text("1 / 0\n")
     assert refusal(f"{path}:f") == f"{path} could not be imported: ZeroDivisionError: division by zero"
+    assert "lensmith_outside_bad" not in sys.modules
 
 
 def test_what_cannot_be_built_or_is_no_module_is_refused(file):

@@ -117,7 +117,7 @@ def test_maps_are_taken_before_each_stride_and_at_the_end():
 
 
 def test_a_list_without_maps_hands_the_picture_to_its_dense_layers():
-    backbone, head, maps = scores([{"dense": 10}, "relu"])
+    backbone, head, _ = scores([{"dense": 10}, "relu"])
     assert (backbone.channels, backbone.strides) == ((3,), (1,))
     assert list(head.layers._modules) == ["flatten1", "dense1", "relu1", "dense2"]
     assert scores([])[1].layers.dense1.in_features == 3 * 28 * 28
@@ -240,8 +240,10 @@ junk = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st
     junk, st.dictionaries(st.sampled_from([*BUILDERS, "kernel", "stride", "padding", "groups"]),
                           st.one_of(junk, st.integers(-3, 9)), min_size=1, max_size=3)), min_size=1, max_size=3))
 def test_anything_else_in_the_list_gives_a_model_error_or_a_network(layers):
+    refused = ""
     try:
-        with torch.device("meta"):    # an entry may ask for a billion channels
+        with torch.device("meta"):    # an entry may ask for many channels
             stack(layers, inputs=2, size=(16, 16))
     except ModelError as error:
-        assert "layers[" in str(error) or "cannot take pictures" in str(error)
+        refused = str(error)
+    assert not refused or "layers[" in refused or "cannot take pictures" in refused

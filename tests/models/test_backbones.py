@@ -1,0 +1,38 @@
+import pytest
+
+from lensmith.base.errors import ModelError
+from lensmith.models import BACKBONES, find_backbone
+from lensmith.models.backbone import least_size, reduced
+from lensmith.models.torchvision_networks import TORCHVISION
+
+OWN = {"lenet", "lenet3x3", "conv10_20", "simple", "simple2", "cnn3", "stack"}
+
+
+def test_the_table_holds_the_own_networks_and_torchvisions():
+    assert set(BACKBONES) == OWN | set(TORCHVISION)
+
+
+def test_a_name_of_the_table_is_found_without_trust():
+    assert find_backbone("lenet", trusted=False) is BACKBONES["lenet"]
+
+
+@pytest.mark.parametrize(("name", "hint"), [
+    ("lennet", " Did you mean 'lenet'?"), ("resnet-18", " Did you mean 'resnet1"), ("zzzz", " `lensmith list"),
+])
+def test_an_unknown_name_gets_the_nearest_and_what_else_is_accepted(name, hint):
+    with pytest.raises(ModelError) as caught:
+        find_backbone(name, trusted=False)
+    text = str(caught.value)
+    assert text.startswith(f"unknown backbone {name!r}.{hint}")
+    assert text.endswith("`lensmith list backbones` shows all; timm:NAME, FILE.py:CLASS and PACKAGE.MODULE:CLASS are "
+                         "accepted too.")
+
+
+def test_reduced_and_least_size_agree():
+    steps = [("conv1", 5, 1, 0), ("pool1", 2, 2, 0), ("conv2", 3, 2, 1), ("pool2", 3, 3, 0)]
+    least = least_size(steps)
+    assert min(reduced((least, least + 3), steps, what="it")) == 1
+    with pytest.raises(ModelError) as caught:
+        reduced((least, least - 1), steps, what="it")
+    assert str(caught.value).startswith(f"it cannot take pictures of {least} x {least - 1} pixels: ")
+    assert str(caught.value).endswith(f"-> nothing. Take larger pictures with --size {least} or more.")

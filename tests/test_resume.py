@@ -1,0 +1,126 @@
+"""Resume is exact: a run killed by SIGKILL, again and again, ends with the same bits as one that was not."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from lensmith.engine.checkpoint import read_state
+
+COMMON = ["train", "shapes", "data.count=900", "data.size=20", "--backbone", "stack", "--batch", "10", "--epochs", "6",
+          "--device", "cpu", "plan.threads=1", "run.save_every=0.02", "learner.average=0.98", "learner.patience=4",
+          "augment.flip=true", "augment.crop_padding=3", "augment.brightness=0.2", "augment.mixup=0.3",
+          'backbone.layers=[{conv = 8, kernel = 3, stride = 2}, {batchnorm = true}, "relu", {dropout = 0.2}, '
+          '{separable = 16, kernel = 3}, {batchnorm = true}, "relu", {globalpool = "mean"}, {dropout = 0.1}]']
+FORMS = {"float32": [], "bfloat16": ["plan.precision=bfloat16", "plan.layout=channels_last"],
+         "muon": ["--optimizer", "muon", "learner.accumulate=2"], "sgd": ["--optimizer", "sgd", "plan.layout=channels_last"]}
+
+
+def start(*arguments: str) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-m", "lensmith", *arguments], stdout=subprocess.DEVNULL,
+                            stderr=subprocess.PIPE, text=True)
+
+
+def kill_after(process: subprocess.Popen, checkpoint: Path, saves: int) -> bool:
+    """SIGKILL the process when its checkpoint has been written `saves` times; -> whether it was still running."""
+    seen, last = 0, None
+    while process.poll() is None:
+        now = checkpoint.stat().st_mtime_ns if checkpoint.exists() else None
+        if now != last:
+            seen, last = seen + (last is not None or now is not None), now
+            if seen > saves:
+                process.send_signal(signal.SIGKILL)
+                break
+        time.sleep(0.001)
+    process.wait(60)
+    process.stderr.close()
+    return process.returncode == -signal.SIGKILL
+
+
+def everything(run: Path) -> tuple[dict[str, torch.Tensor], list]:
+    """All tensors of a run's last state and best weights, and its history without the clock."""
+    tensors: dict[str, torch.Tensor] = {}
+
+    def collect(node, name):
+        if isinstance(node, torch.Tensor):
+            tensors[name] = node
+        elif isinstance(node, dict):
+            for key, value in node.items():
+                collect(value, f"{name}.{key}")
+
+    last, best = read_state(run / "last.safetensors"), read_state(run / "best.safetensors")
+    collect(last, "last")
+    collect(best, "best")
+    return tensors, [{key: value for key, value in row.items() if key != "time"} for row in last["history"]]
+
+
+def check(tmp_path: Path, form: str, kills: list[int]) -> int:
+    """Kill and resume; -> how many of the kills hit the middle of an epoch."""
+    whole = start(*COMMON, *FORMS[form], "--name", "whole", "--runs", str(tmp_path))
+    killed = start(*COMMON, *FORMS[form], "--name", "killed", "--runs", str(tmp_path))
+    run, inside = tmp_path / "killed", 0
+    for number, saves in enumerate(kills):
+        assert kill_after(killed, run / "last.safetensors", saves), f"kill {number} came too late"
+        inside += json.loads((run / "last.json").read_text())["position"] > 0
+        killed = start("train", "--resume", str(run))
+    assert killed.wait(120) == 0, killed.stderr.read()
+    assert whole.wait(120) == 0, whole.stderr.read()
+    for process in (whole, killed):
+        process.stderr.close()
+    tensors, history = everything(run)
+    wanted, rows = everything(tmp_path / "whole")
+    assert history == rows
+    assert tensors.keys() == wanted.keys() and len(tensors) > 30
+    for name, tensor in tensors.items():
+        assert torch.equal(tensor, wanted[name]), name
+    metrics = [json.loads((folder / "metrics.json").read_text()) for folder in (run, tmp_path / "whole")]
+    assert metrics[0]["test"]["accuracy_top1"] == metrics[1]["test"]["accuracy_top1"]
+    assert (run / "report.html").exists() and json.loads((run / "run.json").read_text())["status"] == "finished"
+    return inside
+
+
+@pytest.mark.parametrize("form", ["float32", "bfloat16"])
+def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path, form: str):
+    assert check(tmp_path, form, [2, 5]) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+def test_a_run_killed_many_times_ends_with_the_same_bits(tmp_path: Path, form: str):
+    assert check(tmp_path, form, [1, 1, 2, 3, 1, 4, 2, 1]) > 3
+
+
+def test_sigterm_saves_and_says_how_to_go_on(tmp_path: Path):
+    process = start(*COMMON, "--name", "one", "--runs", str(tmp_path))
+    while not (tmp_path / "one" / "last.safetensors").exists():
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"all is saved. Go on with: lensmith train --resume {tmp_path / 'one'}" in told
+    assert json.loads((tmp_path / "one" / "run.json").read_text())["status"] == "interrupted"
+
+
+def test_data_that_changed_since_are_noticed(photos: Path, tmp_path: Path, command):
+    ended = command("train", photos, "--epochs", "1", "--name", "one", "--runs", tmp_path, "-q")
+    assert ended.code == 0, ended.err
+    next(photos.rglob("*.png")).unlink()
+    resumed = command("train", "--resume", tmp_path / "one")
+    assert resumed.code == 3 and "have changed since it began" in resumed.err
+    measured = command("val", tmp_path / "one")
+    assert measured.code == 3 and "have changed since it was trained" in measured.err
+
+
+def test_a_finished_run_resumes_to_the_same_report(tmp_path: Path, command):
+    assert command("train", "shapes", "data.count=90", "--backbone", "simple", "--epochs", 1, "--name", "one", "--runs",
+                   tmp_path, "-q").code == 0
+    before = everything(tmp_path / "one")
+    assert command("train", "--resume", tmp_path / "one", "-q").code == 0
+    after = everything(tmp_path / "one")
+    assert all(torch.equal(value, after[0][name]) for name, value in before[0].items()) and before[1] == after[1]
