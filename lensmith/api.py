@@ -208,12 +208,12 @@ def resume(folder: str | Path, *, data: Any = None, module: nn.Module | None = N
     stopped. Raises DataError where the data have changed since."""
     run = Run.open(folder)
     recipe = _own_recipe(run, module=module, data=data, trusted=trusted)
-    recipe["plan"] = {name: value for name, value in run.read_json("plan.json").items()}
+    recipe["plan"] = run.read_json("plan.json")
     facts = run.read_json("run.json") if (run.folder / "run.json").is_file() else {}
     ready = _data(recipe, data, progress=progress)
     if ready.account["fingerprint"] != run.read_json("data.json").get("fingerprint"):
-        raise DataError(f"the data of {run} have changed since it began, so it cannot go on with the same bits: put the "
-                        "files back, or begin a new run with its recipe: lensmith train " + str(run))
+        raise DataError(f"the data of {run} have changed since it began, so it cannot go on with the same bits: put "
+                        "the files back, or begin a new run with its recipe: lensmith train " + str(run))
     session = Session(run, assemble(recipe, ready, module=module, trusted=trusted), facts.get("command", ""),
                       started=facts.get("started") or _now())
     if (run.folder / "last.safetensors").exists():    # a run killed before its first checkpoint begins anew

@@ -85,20 +85,22 @@ def prepare(opened: Parts, recipe: recipes.Recipe, *, name: str,
     splits = divide(sources, **recipe["split"])
     splits["train"] = limited(splits["train"], kept["fraction"], recipe["run"]["seed"])
     keep = fits(sum(len(source) for source in splits.values()), form, share=kept["memory"])
-    ready = {}
+    # What the run is known by comes from the files, which are the same whether they are kept decoded or streamed.
+    known, named, ready = fingerprint(splits), {}, {}
     for part, source in splits.items():
         if not isinstance(source, InMemory):
             progress(f"decoding {count(len(source), 'picture')} ({part})")
         decoded, bad = decode_all(source, form, keep=keep)
         dropped += bad
+        named[part] = drop(source, bad, on_bad="skip")
         ready[part] = drop(decoded, bad, on_bad=wanted["on_bad"])
     account = {
         "name": name, "source": opened.account, "classes": {key: list(v) for key, v in ready["train"].classes.items()},
         "form": {"channels": form.channels, "height": form.height, "width": form.width, "fit": form.fit,
                  "bits": form.bits},
         "kept_in_memory": keep, "splits": {part: _counts(source) for part, source in ready.items()},
-        "fingerprint": fingerprint(ready), "dropped": [{"file": one.file, "reason": one.reason} for one in dropped],
-        "files": listing(ready),
+        "fingerprint": known, "dropped": [{"file": one.file, "reason": one.reason} for one in dropped],
+        "files": listing(named),
     }
     return Data(ready, form, account)
 

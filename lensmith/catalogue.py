@@ -74,8 +74,8 @@ class Layers:
     totals: Summary
 
 
-def layers(name: str, settings: Sequence[str] = (), *, size: int | None = None, channels: int | None = None, classes: int = 10,
-           trusted: bool = True) -> Layers:
+def layers(name: str, settings: Sequence[str] = (), *, size: int | None = None, channels: int | None = None,
+           classes: int = 10, trusted: bool = True) -> Layers:
     """The layers of a network of the tables, of `my_net.py:Net`, or of a run folder, whose own size is the default."""
     if (Path(name) / "recipe.toml").is_file():
         trained = load(name, device="cpu", trust=trusted)

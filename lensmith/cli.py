@@ -22,7 +22,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Data sets: what is known, wha
 app.add_typer(data_app, name="data")
 
 # What click raises for wrong arguments; typer brings click along under a name of its own that has changed before.
-_REFUSED = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+_REFUSED: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Run the user's own code that the run folder names.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]

@@ -1,4 +1,4 @@
-"""A recipe names, in each section, one entry of a table and its arguments; the signature of that entry is the schema."""
+"""A recipe names, in each section, an entry of a table and its arguments; the signature of that entry is the schema."""
 
 import inspect
 import json

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from lensmith.base.pictures import to_pil
@@ -19,7 +20,8 @@ ENDING = {"usage": 2, "data": 3, "model": 4, "stopped": 6}
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder, trained by the command in a process of its own."""
     runs = tmp_path_factory.mktemp("trained")
-    done = subprocess.run([sys.executable, "-m", "lensmith", "train", "shapes", "data.count=900", "data.size=20", "--backbone", "lenet",
+    done = subprocess.run([sys.executable, "-m", "lensmith", "train", "shapes", "data.count=900", "data.size=20",
+                           "--backbone", "lenet",
                            "--batch", "16", "--epochs", "6", "--name", "one", "--runs", str(runs), "--device", "cpu"],
                           capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
@@ -138,7 +140,8 @@ def test_list_and_data(command, trained: Path):
     runs = json.loads(command("list", "runs", "--runs", trained.parent, "--json").out)
     assert runs[0]["status"] == "finished" and runs[0]["epochs"] == 6
     shown = command("data", "show", "shapes", "data.count=90")
-    assert shown.code == 0 and "label: square, disc, triangle" in shown.out and shown.out.splitlines()[-1].startswith("all")
+    assert shown.code == 0 and "label: square, disc, triangle" in shown.out
+    assert shown.out.splitlines()[-1].startswith("all")
     assert "shapes" in command("data", "list").out
 
 
@@ -150,7 +153,8 @@ def test_list_and_data(command, trained: Path):
     (["train", "none.csv"], "data", ["none.csv"]),
     (["train", "shapes", "--backbone", "lennet"], "model", ["unknown backbone 'lennet'. Did you mean 'lenet'?"]),
     (["train", "shapes", "--epoch", "3"], "usage", ["No such option: --epoch (Possible options: --epochs)"]),
-    (["train", "shapes", "--epochs", "three"], "usage", ["Invalid value for '--epochs'", "; got 'three'. `lensmith train --help`"]),
+    (["train", "shapes", "--epochs", "three"], "usage",
+     ["Invalid value for '--epochs'", "; got 'three'. `lensmith train --help`"]),
     (["train", "shapes", "--epochs", "0"], "usage", ["learner.epochs must be at least 1; got 0"]),
     (["train", "shapes", "--batch", "0"], "usage", ["loading.batch must be at least 1; got 0"]),
     (["train", "shapes", "--rate", "-1"], "usage", ["optimizer.rate must be above 0; got -1.0"]),
@@ -207,12 +211,13 @@ def test_a_run_with_strange_code_asks_for_trust(command, tmp_path: Path, monkeyp
         "                                    nn.Flatten(), nn.Linear(width, outputs))\n"
         "    def forward(self, images):\n"
         "        return self.layers(images)\n")
-    ended = command("train", "shapes", "data.count=90", "--backbone", "my_net.py:Net", "backbone.width=6", "--epochs", 1,
-                    "--name", "own", "-q")
+    ended = command("train", "shapes", "data.count=90", "--backbone", "my_net.py:Net", "backbone.width=6",
+                    "--epochs", 1, "--name", "own", "-q")
     assert ended.code == 0, ended.err
-    to_pil(__import__("torch").zeros(3, 32, 32, dtype=__import__("torch").uint8)).save("one.png")
+    to_pil(torch.zeros(3, 32, 32, dtype=torch.uint8)).save("one.png")
     refused = command("predict", "runs/own", "one.png")
-    assert refused.code == ENDING["model"] and "would run the code of my_net.py" in refused.err and "--trust" in refused.err
+    assert refused.code == ENDING["model"]
+    assert "would run the code of my_net.py" in refused.err and "--trust" in refused.err
     assert command("predict", "runs/own", "one.png", "--trust").code == 0
     assert command("val", "runs/own", "--trust").code == 0
 

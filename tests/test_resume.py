@@ -18,7 +18,8 @@ COMMON = ["train", "shapes", "data.count=900", "data.size=20", "--backbone", "st
           'backbone.layers=[{conv = 8, kernel = 3, stride = 2}, {batchnorm = true}, "relu", {dropout = 0.2}, '
           '{separable = 16, kernel = 3}, {batchnorm = true}, "relu", {globalpool = "mean"}, {dropout = 0.1}]']
 FORMS = {"float32": [], "bfloat16": ["plan.precision=bfloat16", "plan.layout=channels_last"],
-         "muon": ["--optimizer", "muon", "learner.accumulate=2"], "sgd": ["--optimizer", "sgd", "plan.layout=channels_last"]}
+         "muon": ["--optimizer", "muon", "learner.accumulate=2"],
+         "sgd": ["--optimizer", "sgd", "plan.layout=channels_last"]}
 
 
 def start(*arguments: str) -> subprocess.Popen:

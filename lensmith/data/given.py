@@ -14,8 +14,8 @@ from lensmith.base.values import Label, Numbers, Value
 from lensmith.data.memory import InMemory
 from lensmith.data.sample import Sample
 
-_FORMS = "a uint8 tensor [channels, height, width], a uint8 array [height, width(, channels)], a Pillow picture, or a " \
-         "float tensor in 0..1 as torchvision's ToTensor gives"
+_FORMS = "a uint8 tensor [channels, height, width], a uint8 array [height, width(, channels)], a Pillow picture, or " \
+         "a float tensor in 0..1 as torchvision's ToTensor gives"
 
 
 def given(dataset: Any, *, size: tuple[int, int] | None = None) -> InMemory:
@@ -104,7 +104,7 @@ def _names(dataset: Any, targets: dict[str, Value]) -> dict[str, tuple[str, ...]
         if isinstance(value, Label):
             count = int(value.index.max()) + 1
             listed = tuple(str(one) for one in own) if isinstance(own, list | tuple) else ()
-            if listed and len(listed) < count or int(value.index.min()) < 0:
+            if (listed and len(listed) < count) or int(value.index.min()) < 0:
                 raise DataError(f"the data set names {len(listed)} classes, but its labels run from "
                                 f"{int(value.index.min())} to {count - 1}")
             found[name] = listed or tuple(str(i) for i in range(count))

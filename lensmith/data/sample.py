@@ -71,7 +71,7 @@ class Source(Collection, Protocol):
 class Parts:
     """What opening a data set gives: its parts by their given split, and an account of what was found."""
 
-    splits: dict[str, Any]                          # "train", "valid", "test" -> Source; "all" where the set has no split
+    splits: dict[str, Any]                          # "train", "valid", "test" -> Source; "all" where there is no split
     account: dict[str, Any] = field(default_factory=dict)    # for data.json: where it lies, what was dropped and why
 
 

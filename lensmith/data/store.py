@@ -1,4 +1,4 @@
-"""The decode-once store: pictures on the disk become one tensor in memory where they fit, else they are only checked."""
+"""The decode-once store: pictures on the disk become one tensor in memory where they fit, else are only checked."""
 
 import os
 from collections.abc import Callable

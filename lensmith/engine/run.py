@@ -28,7 +28,7 @@ class Run:
         Raises UserError where the name is taken, is no plain name, or the folder may not be written.
         """
         if name is not None and not _NAME.fullmatch(name):
-            raise UserError(f"--name must be a plain folder name of letters, digits, '.', '_', '+' and '-'; got {name!r}")
+            raise UserError(f"--name must be a plain folder name of letters, digits, '.', '_', '+', '-'; got {name!r}")
         try:
             runs.mkdir(parents=True, exist_ok=True)
             if name is not None:

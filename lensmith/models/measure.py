@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 MOST = 1024    # pixels: no network for pictures needs more
+REFUSALS = (RuntimeError, AssertionError, ValueError, TypeError, IndexError)    # how networks refuse a picture
 LARGE = 512    # pixels: an edge at which borders do not blur the strides
 
 
 def measure(network: nn.Module, inputs: int, size: tuple[int, int]) -> list[tuple[int, ...]]:
-    """The shapes of the maps that `network` gives for two pictures; raises RuntimeError as its layers do."""
+    """The shapes of the maps that `network` gives for two pictures; raises one of REFUSALS as its layers do."""
     empty = {name: torch.empty_like(tensor, device="meta")
              for name, tensor in chain(network.named_parameters(), network.named_buffers())}
     with at_rest(network):
@@ -40,7 +41,7 @@ def least_edge(network: nn.Module, inputs: int) -> int:
         try:
             measure(network, inputs, (middle, middle))
             high = middle
-        except RuntimeError:
+        except REFUSALS:
             low = middle + 1
     return high
 

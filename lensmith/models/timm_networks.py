@@ -12,9 +12,7 @@ from torch.func import functional_call
 
 from lensmith.base.errors import ModelError, nearest
 from lensmith.models.backbone import Backbone
-from lensmith.models.measure import LARGE, at_rest, least_edge, measure, strides_of
-
-REFUSALS = (RuntimeError, AssertionError, ValueError, TypeError, IndexError)    # how timm's networks refuse a picture
+from lensmith.models.measure import LARGE, REFUSALS, at_rest, least_edge, measure, strides_of
 
 
 class TimmBackbone(Backbone):

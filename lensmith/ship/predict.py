@@ -123,7 +123,7 @@ def find_pictures(sources: Iterable[str | Path]) -> list[Path]:
 
 def predict(network: nn.Module, task: Task, files: Sequence[Path | Image.Image], *, form: Form, plan: Plan,
             names: dict[str, tuple[str, ...]], batch: int = 64) -> Iterator[Prediction]:
-    """A prediction for each file, in order; one that cannot be read gives its reason, never another picture's answer."""
+    """A prediction for each file, in order; one that cannot be read gives the reason, not another picture's answer."""
     for start in range(0, len(files), batch):
         chosen = files[start : start + batch]
         answers: dict[int, Prediction] = {}

@@ -96,7 +96,7 @@ def test_a_batch_of_nothing_but_lost_pictures_ends_the_run(photos: Path):
     files, _ = decode_all(class_folders(str(photos)).splits["all"], FORM, keep=False)
     for path in files.paths:
         path.unlink()
-    with pytest.raises(DataError, match="every picture of a batch became unreadable, the first being .* does not exist"):
+    with pytest.raises(DataError, match="every picture of a batch became unreadable, .* does not exist"):
         list(Loader(files, 8))
 
 
@@ -105,7 +105,8 @@ def test_bad_pictures_are_found_when_decoding_whether_kept_or_not(photos: Path):
     files.paths[2].write_bytes(files.paths[2].read_bytes()[:60] + b'?' * 40)
     for keep in (True, False):
         _, bad = decode_all(files, FORM, keep=keep)
-        assert [one.file for one in bad] == [files.place(2).file] and ("truncated" in bad[0].reason or "decoded" in bad[0].reason)
+        assert [one.file for one in bad] == [files.place(2).file]
+        assert "truncated" in bad[0].reason or "decoded" in bad[0].reason
 
 
 def test_limited_takes_a_seeded_share(drawn: dict[str, InMemory]):

@@ -32,7 +32,7 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path):
         Run.create(tmp_path / "runs", name=None, fallback="x")
 
 
-@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs Linux's /sys, where not even root may make a folder")
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs Linux's /sys, which not even root may write")
 def test_no_permission_is_said_in_words():
     with pytest.raises(UserError, match="no permission to write into /sys/runs: choose another folder with --runs"):
         Run.create(Path("/sys/runs"), name="x", fallback="")

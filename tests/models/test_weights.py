@@ -110,14 +110,6 @@ def test_a_damaged_file_is_called_so(tmp_path, suffix, damage):
     assert refusal(path).startswith(f"{path} is damaged or not a weights file (")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_called_so(tmp_path):
-    path = tmp_path / "w.pth"
-    path.write_bytes(b"x")
-    path.chmod(0)
-    assert refusal(path) == f"{path} may not be read (permission denied)"
-
-
 def test_a_permission_error_of_the_reader_is_told(tmp_path, monkeypatch):
     def denied(*arguments, **settings):
         raise PermissionError(13, "Permission denied")

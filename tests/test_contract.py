@@ -1,0 +1,138 @@
+"""One suite over every backbone and every task: what each pair must do on drawn data."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import nn
+
+from lensmith.base.values import Label, Numbers, Tags, Value
+from lensmith.data.loading import Loader
+from lensmith.data.memory import InMemory
+from lensmith.engine.checkpoint import read_state, write_state
+from lensmith.engine.evaluate import evaluate
+from lensmith.engine.optimize import Stepper, adamw, leaves
+from lensmith.engine.plan import plan
+from lensmith.engine.schedule import constant
+from lensmith.engine.supervised import Supervised
+from lensmith.models import BACKBONES, find_backbone
+from lensmith.models.network import Network
+from lensmith.tasks import TASKS
+from lensmith.tasks.task import Task
+
+CPU = plan(device="cpu")
+# Settings that an entry cannot do without, and the picture that it can take.
+OWN = {"stack": {"layers": [{"conv": 8, "kernel": 3}, "relu", {"maxpool": 2}, {"residual": 12, "stride": 2},
+                            {"globalpool": "mean"}]}}
+SMALL = ("lenet", "lenet3x3", "conv10_20", "simple", "simple2", "cnn3", "stack")
+FAMILIES = {"resnet18": 32, "mobilenet_v3_small": 32, "shufflenet_v2_x0_5": 32, "squeezenet1_1": 32}
+CASES = [(backbone, 20, task) for backbone in SMALL for task in TASKS] + \
+    [(backbone, size, "classification") for backbone, size in FAMILIES.items()]
+
+
+def targets_of(part: InMemory, task: str) -> tuple[tuple[str, ...], dict[str, Value]]:
+    """The drawn set's truth in the form of a task: its label, the same as tags, or its box as four numbers."""
+    names, label = part.classes["label"], part.targets["label"]
+    if task == "tagging":
+        return names, {"tags": Tags(nn.functional.one_hot(label.index, len(names)).float())}
+    if task == "regression":
+        return ("x0", "y0", "x1", "y1"), {"numbers": Numbers(part.targets["boxes"].corners.clone())}
+    return names, {"label": Label(label.index)}
+
+
+def made(backbone: str, size: int, task: str, drawn: dict[str, InMemory]) -> tuple[Network, Task, InMemory]:
+    part = drawn["train"].subset(range(32))
+    names, targets = targets_of(part, task)
+    images = nn.functional.interpolate(part.images.float(), (size, size)).to(torch.uint8)
+    data = InMemory(images, targets, {next(iter(targets)): names}, places=part.places)
+    torch.manual_seed(0)
+    entry = find_backbone(backbone, trusted=False)
+    trunk = entry(**OWN.get(backbone, {}), inputs=3, size=(size, size))
+    kind = TASKS[task](names, targets=next(iter(targets.values())))
+    return Network(trunk, kind.head(trunk), mean=[110.0] * 3, deviation=[60.0] * 3), kind, data
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{case[2]}")
+def case(request: pytest.FixtureRequest, drawn: dict[str, InMemory]) -> Iterator[tuple[Network, Task, InMemory]]:
+    yield made(*request.param, drawn)
+
+
+def test_shapes_loss_and_decoding(case: tuple[Network, Task, InMemory]):
+    network, task, data = case
+    batch = data.gather(torch.arange(8))
+    network.eval()
+    with torch.no_grad():
+        output = network(batch.images)
+        parts = task.loss(output, batch.targets)
+        found = task.decode(output)
+    assert parts and all(part.ndim == 0 and part.isfinite() for part in parts.values())
+    assert tuple(found) == task.needs
+    for name, value in found.items():
+        assert type(value) is type(batch.targets[name])
+        assert len(next(iter(value._tensors().values()))) == 8
+    evidence = task.evidence(output, 1)
+    assert evidence.shape == (8,)
+
+
+def test_the_loss_falls_in_twenty_steps(case: tuple[Network, Task, InMemory]):
+    network, task, data = case
+    chosen = leaves(network)
+    stepper = Stepper(network, chosen, adamw(chosen, rate=3e-3), schedule=constant())
+    learner = Supervised(network, task, Loader(data, 16, shuffle=True), valid=None, stepper=stepper, plan=CPU, epochs=10)
+    losses = [report.row["train/loss"] for report in learner if report.row]
+    assert stepper.done == 20
+    assert sum(losses[-2:]) < 0.9 * sum(losses[:2])
+
+
+def test_a_state_comes_back_with_the_same_answers(case: tuple[Network, Task, InMemory], tmp_path):
+    network, _, data = case
+    network.eval()
+    with torch.no_grad():
+        before = network(data.images[:4])
+        write_state(tmp_path / "one.safetensors", network.state_dict())
+        for value in network.state_dict().values():
+            value.zero_() if not value.is_floating_point() else value.uniform_()
+        network.load_state_dict(read_state(tmp_path / "one.safetensors"))
+        after = network(data.images[:4])
+    for one, other in zip(before, after, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_truth_measured_against_itself_is_one(task: str, drawn: dict[str, InMemory]):
+    names, targets = targets_of(drawn["train"], task)
+    kind = TASKS[task](names, targets=next(iter(targets.values())))
+    metrics = kind.metrics()
+    truth = {"label": lambda value: Label(value.index, nn.functional.one_hot(value.index, len(names)).float()),
+             "tags": lambda value: Tags(value.present, value.present), "numbers": lambda value: value}
+    metrics.update({name: truth[name](value) for name, value in targets.items()}, targets)
+    assert metrics.result()[kind.score] == pytest.approx(1.0)
+
+
+def test_flipping_twice_changes_nothing(drawn: dict[str, InMemory]):
+    part = drawn["train"]
+    width = part.images.shape[-1]
+    for value in part.targets.values():
+        twice = value.flip(width).flip(width)
+        for name, tensor in value._tensors().items():
+            assert torch.equal(tensor, twice._tensors()[name])
+
+
+def test_every_name_of_the_table_is_of_a_tested_kind():
+    from lensmith.models.torchvision_networks import TORCHVISION
+
+    assert set(BACKBONES) == {*SMALL, *TORCHVISION}
+
+
+def test_pictures_of_four_channels_and_sixteen_bits_are_taken(drawn: dict[str, InMemory]):
+    for channels, dtype in ((1, torch.uint16), (4, torch.uint8)):
+        trunk = BACKBONES["lenet"](inputs=channels, size=(20, 24))
+        network = Network(trunk, trunk.classifier(3), mean=[9.0] * channels, deviation=[2.0] * channels)
+        assert network(torch.zeros(2, channels, 20, 24, dtype=dtype)).shape == (2, 3)
+
+
+def test_a_network_is_measured_the_same_alone_and_in_a_batch(drawn: dict[str, InMemory]):
+    network, task, data = made("lenet", 20, "classification", drawn)
+    whole, single = (evaluate(network, task, Loader(data, batch), plan=CPU) for batch in (32, 1))
+    assert whole["accuracy_top1"] == single["accuracy_top1"]
+    assert whole["loss"] == pytest.approx(single["loss"], rel=1e-4)
