@@ -190,9 +190,12 @@ def begin(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "
           module: nn.Module | None = None, progress: Callable[[str], object] = lambda text: None) -> Session:
     """A recipe, or the beginnings of one -> a session, its run folder made and its data ready."""
     brought = [name for name, thing in (("data", data), ("backbone", module)) if thing is not None]
-    settled = resolve(recipe, brought=brought)
+    settled = _anchored(resolve(recipe, brought=brought))
     ready = _data(settled, data, progress=progress)
     job = assemble(settled, ready, module=module)
+    ready.account["notes"] += job.notes
+    for note in ready.account["notes"]:
+        progress(note)
     label = f"{Path(settled['data'].get('path') or settled['data']['name']).stem}-{job.recipe['backbone']['name']}"
     run = Run.create(Path(runs), name=settled["run"].get("name"), fallback=label.replace(BROUGHT, ""))
     write_text(run.folder / "recipe.toml", recipes.write(job.recipe))
@@ -293,6 +296,17 @@ def _data(recipe: recipes.Recipe, brought: Any, *, progress: Callable[[str], obj
         opened[part] = copy(one)
         opened[part].classes = classes
     return prepare(Parts(opened), recipe, name=recipe["data"]["name"], progress=progress)
+
+
+def _anchored(recipe: recipes.Recipe) -> recipes.Recipe:
+    """The recipe with its paths absolute, so that the run folder's later commands work from anywhere."""
+    data, backbone = recipe["data"], recipe.get("backbone", {})
+    if "path" in data:
+        data["path"] = str(Path(data["path"]).expanduser().absolute())
+    place, _, attribute = str(backbone.get("name", "")).rpartition(":")
+    if place.endswith(".py"):
+        backbone["name"] = f"{Path(place).absolute()}:{attribute}"
+    return recipe
 
 
 def _own_recipe(run: Run, *, module: nn.Module | None, data: Any, trusted: bool) -> recipes.Recipe:

@@ -1,7 +1,7 @@
 """The only place that knows all tables: a recipe becomes data, network, task and learner."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +19,8 @@ from lensmith.data.memory import InMemory
 from lensmith.data.sample import Collection, Parts
 from lensmith.data.split import divide, fingerprint, listing
 from lensmith.data.statistics import statistics
-from lensmith.data.store import decode_all, fits
-from lensmith.data.survey import Bad, drop, survey
+from lensmith.data.store import decode_all, fits, picture_bytes
+from lensmith.data.survey import Bad, Survey, drop, survey
 from lensmith.data.survey import settle as settle_form
 from lensmith.engine.optimize import OPTIMIZERS, Stepper, leaves
 from lensmith.engine.plan import Plan, plan
@@ -28,7 +28,7 @@ from lensmith.engine.schedule import SCHEDULES
 from lensmith.engine.supervised import Supervised
 from lensmith.models import find_backbone
 from lensmith.models.network import Network
-from lensmith.models.outside import adopt
+from lensmith.models.outside import Whole, adopt
 from lensmith.settings import arguments_of, entry_of, named_entry
 from lensmith.tasks import TASKS
 from lensmith.tasks.task import Task
@@ -60,6 +60,7 @@ class Job:
     task: Task
     plan: Plan
     learner: Supervised
+    notes: tuple[str, ...] = ()    # what was decided for the user and is worth a line
 
 
 def open_data(recipe: recipes.Recipe, *, progress: Callable[[str], object] = lambda text: None) -> Data:
@@ -84,7 +85,12 @@ def prepare(opened: Parts, recipe: recipes.Recipe, *, name: str,
                        fit=wanted["fit"])
     splits = divide(sources, **recipe["split"])
     splits["train"] = limited(splits["train"], kept["fraction"], recipe["run"]["seed"])
-    keep = fits(sum(len(source) for source in splits.values()), form, share=kept["memory"])
+    total = sum(len(source) for source in splits.values())
+    keep = fits(total, form, share=kept["memory"])
+    notes = _notes(surveys, form)
+    if not keep and not all(isinstance(source, InMemory) for source in splits.values()):
+        notes.append(f"{total:,} decoded pictures take {total * picture_bytes(form) / 1e6:,.0f} MB, more than "
+                     f"loading.memory={kept['memory']:g} of the free memory: they are decoded anew each epoch")
     # What the run is known by comes from the files, which are the same whether they are kept decoded or streamed.
     known, named, ready = fingerprint(splits), {}, {}
     for part, source in splits.items():
@@ -100,9 +106,20 @@ def prepare(opened: Parts, recipe: recipes.Recipe, *, name: str,
                  "bits": form.bits},
         "kept_in_memory": keep, "splits": {part: _counts(source) for part, source in ready.items()},
         "fingerprint": known, "dropped": [{"file": one.file, "reason": one.reason} for one in dropped],
-        "files": listing(named),
+        "notes": notes, "files": listing(named),
     }
     return Data(ready, form, account)
+
+
+def _notes(surveys: Sequence[Survey], form: Form) -> list[str]:
+    """What was decided about the form of the pictures, where they do not have it already."""
+    headers = [header for one in surveys for header in one.headers if header is not None]
+    sizes = {(header.height, header.width) for header in headers}
+    if sizes == {form.size}:
+        return []
+    way = {"crop": "their middle cut out", "pad": "letterboxed", "squash": "stretched"}[form.fit]
+    had = "1 size" if len(sizes) == 1 else f"{len(sizes):,} sizes"
+    return [f"pictures of {had} are brought to {form.height} x {form.width}, {way} (pictures.size, pictures.fit)"]
 
 
 def _counts(source: Collection) -> dict[str, Any]:
@@ -206,4 +223,5 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
                       average=settings["average"])
     learning = Supervised(network, task, loaders["train"], valid=loaders.get("valid"), stepper=stepper, plan=chosen,
                           epochs=settings["epochs"], accumulate=settings["accumulate"], seed=recipe["run"]["seed"])
-    return Job(recipe, data, task, chosen, learning)
+    notes = tuple(module.note for module in network.modules() if isinstance(module, Whole) and module.note)
+    return Job(recipe, data, task, chosen, learning, notes)

@@ -15,6 +15,7 @@ from lensmith.engine.optimize import OPTIMIZERS
 from lensmith.engine.schedule import SCHEDULES
 from lensmith.models import BACKBONES, find_backbone
 from lensmith.models.network import Network
+from lensmith.models.outside import find_module
 from lensmith.study.inspect import Row, Summary, inspect, summary
 from lensmith.tasks import TASKS
 
@@ -83,11 +84,15 @@ def layers(name: str, settings: Sequence[str] = (), *, size: int | None = None, 
         rows = inspect(trained.network, channels or form.channels, height=size or form.height,
                        width=size or form.width)
         return Layers(rows, summary(rows))
-    entry = find_backbone(name, trusted=True)
+    place, _, _ = name.rpartition(":")
+    outside = bool(place) and place != "timm"
+    # A module that does not fit is what one wants to see layer by layer, so nothing is asked of it here.
+    entry: Any = find_module(name, trusted=True) if outside else find_backbone(name, trusted=True)
     given = recipes.override({}, [f"backbone.{item}" for item in settings], ("backbone",)).get("backbone", {})
     section = recipes.settle(given, entry, f"backbone {name!r}", given=("inputs", "size", "outputs"))
     edge, depth = size or _SIDE, channels or 3
     backbone = recipes.call(section, entry, inputs=depth, size=(edge, edge), outputs=classes)
-    network = Network(backbone, backbone.classifier(classes), mean=[0.0] * depth, deviation=[1.0] * depth)
+    network = backbone if outside else \
+        Network(backbone, backbone.classifier(classes), mean=[0.0] * depth, deviation=[1.0] * depth)
     rows = inspect(network, depth, height=edge, width=edge)
     return Layers(rows, summary(rows))

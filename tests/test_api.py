@@ -1,0 +1,151 @@
+"""The package from Python, as the README shows it, and with what a user brings along."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import lensmith
+from lensmith.base.errors import DataError, ModelError, UserError
+
+
+class Net(nn.Module):
+    """A user's own network, which knows nothing of this package."""
+
+    def __init__(self, outputs: int = 7):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, 6, 3, 2), nn.ReLU(), nn.Conv2d(6, 8, 3, 2), nn.ReLU(), nn.Flatten(),
+                                    nn.Linear(8 * 4 * 4, outputs))
+
+    def forward(self, images):
+        return self.layers(images)
+
+
+class Bars:
+    """A user's own data set: upright or lying bars, as (array, class) pairs."""
+
+    classes = ("upright", "lying")
+
+    def __init__(self, count: int, seed: int = 0):
+        random = np.random.default_rng(seed)
+        self.kinds = random.integers(0, 2, count)
+        self.places = random.integers(2, 16, count)
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    def __getitem__(self, i: int):
+        if i >= len(self):
+            raise IndexError
+        picture = np.zeros((20, 20), dtype=np.uint8)
+        if self.kinds[i] == 0:
+            picture[:, self.places[i] : self.places[i] + 2] = 255
+        else:
+            picture[self.places[i] : self.places[i] + 2] = 255
+        return picture, int(self.kinds[i])
+
+
+def test_five_lines_of_python(tmp_path: Path, photos: Path):
+    run = lensmith.train("shapes", backbone="lenet", epochs=2, batch=32, runs=tmp_path, settings={"data.count": 300})
+    assert (run.folder / "report.html").exists() and 0 <= run.metrics["test"]["accuracy_top1"] <= 1
+    trained = lensmith.load(run.folder)
+    found = trained.predict([photos, next(photos.rglob("*.png"))])
+    assert len(found) == 60 or len(found) == 61
+    assert found[0].label in ("square", "disc", "triangle") and 1 / 3 < found[0].score <= 1
+    assert trained.validate()["accuracy_top1"] == run.metrics["test"]["accuracy_top1"]
+    assert [name for name, _ in found[0].top(3)][0] == found[0].label
+
+
+def test_a_users_module_and_data_set(tmp_path: Path):
+    seen = []
+    run = lensmith.train(Bars(200), valid=Bars(40, 1), test=Bars(60, 2), backbone=Net(), epochs=4, batch=20, rate=3e-3,
+                         name="own", runs=tmp_path, show=seen.append)
+    assert run.metrics["test"]["accuracy_top1"] > 0.95 and run.metrics["test"]["count"] == 60
+    assert sum(report.row is not None for report in seen) == 4
+    picture, kind = Bars(10, 5)[0]
+    assert run.predict(Image.fromarray(picture))[0].label == Bars.classes[kind]
+    with pytest.raises(ModelError, match=r"was trained on a Python object as its backbone: .* backbone=\.\.\."):
+        lensmith.load(run.folder)
+    again = lensmith.load(run.folder, backbone=Net())
+    assert again.predict(Image.fromarray(picture))[0].score == run.predict(Image.fromarray(picture))[0].score
+    found = again.validate("test", data={"train": Bars(200), "valid": Bars(40, 1), "test": Bars(60, 2)})
+    assert found["accuracy_top1"] == run.metrics["test"]["accuracy_top1"]
+    notes = run.run.read_json("data.json")["notes"]
+    assert any("its last layer, layers.5, was replaced: 2 outputs instead of 7" in note for note in notes)
+
+
+def test_a_torchvision_style_data_set_of_floats(tmp_path: Path):
+    pairs = [(torch.from_numpy(picture)[None] / 255, kind) for picture, kind in Bars(60)]
+    run = lensmith.train(pairs, backbone="simple", epochs=1, runs=tmp_path)
+    assert run.form.channels == 1 and run.form.size == (20, 20)
+
+
+def test_regression_from_a_table_and_tags_from_a_table(tmp_path: Path, drawn):
+    from lensmith.base.pictures import to_pil
+
+    part = drawn["train"]
+    lines = {"box": ["path,x0,y0,x1,y1"], "tags": ["path,tags"]}
+    for i in range(80):
+        to_pil(part.images[i]).save(tmp_path / f"{i}.png")
+        corners = ",".join(f"{value:.1f}" for value in part.targets["boxes"].corners[i].tolist())
+        name = part.classes["label"][int(part.targets["label"].index[i])]
+        lines["box"].append(f"{i}.png,{corners}")
+        lines["tags"].append(f"{i}.png,{name};{'big' if i % 2 else 'small'}")
+    for name, rows in lines.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join(rows) + "\n")
+    box = lensmith.train(tmp_path / "box.csv", backbone="lenet", epochs=2, runs=tmp_path / "runs")
+    assert {"MAE", "RMSE", "R2"} <= set(box.metrics["test"]) and box.recipe["task"]["name"] == "regression"
+    values = box.predict(tmp_path / "3.png")[0].as_json()["numbers"]
+    assert set(values) == {"x0", "y0", "x1", "y1"}
+    tags = lensmith.train(tmp_path / "tags.csv", backbone="lenet", epochs=1, runs=tmp_path / "runs")
+    assert tags.recipe["task"]["name"] == "tagging" and "macro_f1" in tags.metrics["test"]
+    assert "tags" in tags.predict(tmp_path / "3.png")[0].as_json()
+
+
+def test_class_weights_smoothing_focal_and_balance(tmp_path: Path):
+    run = lensmith.train("shapes", backbone="simple", epochs=1, runs=tmp_path, settings={
+        "data.count": 120, "task.name": "classification", "task.class_weights": "balanced", "task.smoothing": 0.1,
+        "task.focal": 1.0, "loading.balance": True, "augment.cutmix": 1.0, "augment.mixup": 0.5})
+    assert lensmith.load(run.folder).validate("train")["count"] == 90
+
+
+def test_streamed_and_kept_pictures_train_to_the_same_weights(photos: Path, tmp_path: Path):
+    runs = [lensmith.train(photos, backbone="lenet", epochs=2, name=name, runs=tmp_path, settings={
+        "loading.memory": memory, "loading.workers": workers, "plan.threads": 1})
+        for name, memory, workers in (("kept", 0.4, 0), ("streamed", 0.0, 2))]
+    weights = [run.network.state_dict() for run in runs]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    kept, streamed = (run.run.read_json("data.json") for run in runs)
+    assert kept["fingerprint"] == streamed["fingerprint"] and kept["files"] == streamed["files"]
+    assert "decoded anew each epoch" in streamed["notes"][0] and not kept["notes"]
+
+
+def test_folds_and_groups_are_written_to_the_run(photos: Path, tmp_path: Path):
+    parts = []
+    for fold in range(3):
+        run = lensmith.train(photos, backbone="simple", epochs=1, runs=tmp_path, settings={
+            "split.folds": 3, "split.fold": fold, "split.test": 0.0})
+        parts.append(set(run.run.read_json("data.json")["files"]["valid"]))
+    assert len(set.union(*parts)) == 60 == sum(map(len, parts))
+
+
+def test_what_a_python_caller_gets_wrong(tmp_path: Path):
+    with pytest.raises(DataError, match="a data set has a length and gives samples by number; got a int"):
+        lensmith.train(3, runs=tmp_path)
+    with pytest.raises(UserError, match="a setting is named section.key, for example learner.epochs; got 'epochs'"):
+        lensmith.train("shapes", runs=tmp_path, settings={"epochs": 3})
+    with pytest.raises(DataError, match="the valid part gives numbers, the training part label"):
+        lensmith.train(Bars(20), valid=[(Bars(1)[0][0], 0.5)], backbone="simple", runs=tmp_path)
+    with pytest.raises(ModelError, match="the network gives"):
+        lensmith.train(Bars(20), backbone=nn.Conv2d(1, 2, 3), runs=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_public_names():
+    assert sorted(lensmith.__all__) == ["Trained", "__version__", "load", "train"]
+    assert all(hasattr(lensmith, name) for name in lensmith.__all__)
+    with pytest.raises(AttributeError, match="module 'lensmith' has no attribute 'trian'"):
+        lensmith.trian  # noqa: B018 - the look-up is the test
