@@ -21,6 +21,7 @@ from lensmith.base.files import write_text
 from lensmith.base.pictures import Form
 from lensmith.data import DATASETS
 from lensmith.data.given import given as given_data
+from lensmith.data.loading import Loader
 from lensmith.data.sample import Parts
 from lensmith.engine.evaluate import evaluate
 from lensmith.engine.follow import Interrupted, Progress, follow, restore
@@ -79,10 +80,11 @@ class Session:
                 self.metrics[part] = found | {"worst": [row | {"picture": f"pictures/{row['picture']}"}
                                                         for row in rows]}
         self.run.write_json("metrics.json", finite(self.metrics))
-        lost = {**self.job.learner.train.dropped} if hasattr(self.job.learner.train, "dropped") else {}
-        if lost:
+        train = self.job.learner.train
+        if isinstance(train, Loader) and train.dropped:
             account = self.run.read_json("data.json")
-            account["lost_while_training"] = [{"file": file, "reason": why} for file, why in lost.items()]
+            account["dropped"] += [{"file": file, "reason": f"{why} (found while training)"}
+                                   for file, why in train.dropped.items()]
             self.run.write_json("data.json", account)
         self._write_run("finished")
         write_report(self.run.folder)

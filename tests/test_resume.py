@@ -125,3 +125,48 @@ def test_a_finished_run_resumes_to_the_same_report(tmp_path: Path, command):
     assert command("train", "--resume", tmp_path / "one", "-q").code == 0
     after = everything(tmp_path / "one")
     assert all(torch.equal(value, after[0][name]) for name, value in before[0].items()) and before[1] == after[1]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """A file system of its own with 8 MB, where the system lets one be made."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip("needs the right to mount a small file system")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_full_disk_keeps_the_last_whole_checkpoint_and_the_run_goes_on_when_there_is_room(tmp_path, small_disk, command):
+    process = start(*COMMON, "--name", "one", "--runs", str(small_disk))
+    run = small_disk / "one"
+    while not (run / "last.safetensors").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.002)
+    with (small_disk / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space left"):
+        while filler.write(bytes(4096)):
+            pass
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 6, told
+    assert "the disk is full" in told and "the last whole file was kept" in told and "--resume" in told
+    assert read_state(run / "last.safetensors")["learner"]["epoch"] < 6
+    assert not [path for path in run.iterdir() if path.name.startswith(".")]
+    (small_disk / "filler").unlink()
+    assert command("train", "--resume", run, "-q").code == 0
+    assert command(*COMMON, "--name", "whole", "--runs", tmp_path, "-q").code == 0
+    tensors, wanted = everything(run)[0], everything(tmp_path / "whole")[0]
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in tensors.items())
+
+
+def test_a_limit_on_file_size_is_told_like_a_full_disk(tmp_path: Path):
+    """RLIMIT_FSIZE gives the same failure without a disk: the writer's error comes from safetensors."""
+    program = ("import resource, sys\nresource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000))\n"
+               "import signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+               "from lensmith.cli import main\nmain()\n")
+    done = subprocess.run([sys.executable, "-c", program, *COMMON, "--name", "one", "--runs", str(tmp_path)],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 6, done.stderr
+    assert "the disk is full" in done.stderr and "Traceback" not in done.stderr
+    assert not [path for path in (tmp_path / "one").iterdir() if path.name.startswith(".")]

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_STEP, _MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
+_GOLDEN = np.uint64(_STEP)
 
 
 def _scramble(state: np.ndarray) -> np.ndarray:
@@ -28,8 +29,19 @@ def hashed(*keys: int | Sequence[int] | np.ndarray) -> np.ndarray:
 
 
 def seed_of(*keys: int) -> int:
-    """One seed, 0 .. 2^63 - 1, out of several numbers."""
-    return int(hashed(*keys)[0] >> np.uint64(1))
+    """One seed, 0 .. 2^63 - 1, out of several numbers: `hashed` of them, halved."""
+    state = 0
+    for key in keys:
+        state = _scramble_one((state ^ _scramble_one(key + _STEP)) + _STEP)
+    return state >> 1
+
+
+def _scramble_one(state: int) -> int:
+    """`_scramble` for one Python integer: ten times quicker than an array of one."""
+    state &= _MASK
+    state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
+    return state ^ (state >> 31)
 
 
 def uniform(keys: np.ndarray, stream: int) -> Tensor:

@@ -48,15 +48,18 @@ class InMemory:
     def gather(self, rows: Tensor) -> Batch:
         """The samples `rows` (int64 [batch]) as a batch, copied at once."""
         targets = {name: value.take(rows) for name, value in self.targets.items()}
-        return Batch(take_pictures(self.images, rows), targets, [self.places[i] for i in rows.tolist()], rows)
+        return Batch(take_pictures(self.images, rows), targets, self._places(rows), rows)
+
+    def _places(self, rows: Tensor) -> Sequence[Place]:
+        if isinstance(self.places, Numbered):    # made only when they are looked at
+            return self.places.subset(rows.numpy())
+        return [self.places[i] for i in rows.tolist()]
 
     def subset(self, rows: Sequence[int]) -> Self:
         chosen = torch.as_tensor(np.asarray(rows, dtype=np.int64))
         targets = {name: value.take(chosen) for name, value in self.targets.items()}
-        places = self.places.subset(chosen.numpy()) if isinstance(self.places, Numbered) else \
-            [self.places[i] for i in chosen.tolist()]
         groups = None if self.groups is None else self.groups[chosen.numpy()]
-        return type(self)(take_pictures(self.images, chosen), targets, self.classes, places=places, groups=groups)
+        return type(self)(take_pictures(self.images, chosen), targets, self.classes, places=self._places(chosen), groups=groups)
 
     def shaped(self, form: Form) -> Self:
         """The same pictures in another form, by the same way that a picture file takes."""

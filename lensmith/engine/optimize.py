@@ -142,6 +142,9 @@ class Stepper:
         self.schedule, self.clip, self.decay = schedule, clip, average
         self.steps, self.done = 1, 0
         self.average = deepcopy(network).requires_grad_(False) if average else None
+        self._followed = [] if self.average is None else [
+            *zip(self.average.parameters(), network.parameters(), strict=True),
+            *zip(self.average.buffers(), network.buffers(), strict=True)]
         self._by_storage = {leaf.parameter.data_ptr(): leaf.parameter for leaf in self.leaves}
 
     @property
@@ -166,7 +169,7 @@ class Stepper:
             optimizer.step()
         self.done += 1
         if self.average is not None:
-            self._follow(self.average)
+            self._follow()
         for leaf in self.leaves:
             leaf.parameter.grad = None
 
@@ -183,14 +186,12 @@ class Stepper:
             parameter.grad = own.grad.permute(0, 2, 3, 1).reshape(parameter.shape)
 
     @torch.no_grad()
-    def _follow(self, average: nn.Module) -> None:
+    def _follow(self) -> None:
         """Move the averaged weights towards the live ones; early on faster, so that the start is forgotten."""
         decay = min(self.decay, (1 + self.done) / (10 + self.done))
-        pairs = [*zip(average.parameters(), self.network.parameters(), strict=True),
-                 *zip(average.buffers(), self.network.buffers(), strict=True)]
-        slow = [(old, new) for old, new in pairs if old.is_floating_point()]
+        slow = [(old, new) for old, new in self._followed if old.is_floating_point()]
         torch._foreach_lerp_([old for old, _ in slow], [new for _, new in slow], 1 - decay)
-        for old, new in pairs:
+        for old, new in self._followed:
             if not old.is_floating_point():    # counters, as batch norm's
                 old.copy_(new)
 

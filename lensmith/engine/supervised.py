@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sized
+from functools import reduce
 from itertools import islice
+from operator import add
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -71,13 +73,14 @@ class Supervised:
         """Learn from what is left of this epoch; yields the loss of each optimizer step."""
         length = len(self.train)
         for batch in _from(self.train, self.epoch, self.position):
-            self.network.train()
+            if not self.network.training:
+                self.network.train()
             _seed(seed_of(self.seed, self.stepper.done, self.position, _NOISE))
             place = batch.to(self.plan.device)
             with self.plan.precise():
                 output = self.network(self.plan.arrange(place.images))
                 parts = self.task.loss(output, place.targets)
-            loss = torch.stack(list(parts.values())).sum()
+            loss = reduce(add, parts.values())
             values = {name: part.item() for name, part in parts.items()}
             if not all(math.isfinite(value) for value in values.values()):
                 raise Stopped(self._not_finite(values, batch))
