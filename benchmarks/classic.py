@@ -56,8 +56,8 @@ def main(times: int) -> None:
     try:
         torchvision_layout(folder)
         plain = [sys.executable, str(HERE / "classic_plain.py"), str(folder), "0"]
-        ours = [sys.executable, "-m", "lensmith", "train", str(HERE.parent / "recipes" / "fashion-lenet.toml"), "--runs",
-                str(folder / "runs"), "--json", "--quiet"]
+        ours = [sys.executable, "-m", "lensmith", "train", str(HERE.parent / "recipes" / "fashion-lenet.toml"),
+                "--runs", str(folder / "runs"), "--json", "--quiet"]
         found = environment()
         print(f"{found['processor']}, {found['cores']} cores, torch {torch.__version__}, threads {found['threads']}")
         print("run  plain s  lensmith s  ratio  plain MB  lensmith MB  plain test  lensmith test")
@@ -67,8 +67,9 @@ def main(times: int) -> None:
             own_seconds, own_memory = timed(ours, folder / "own")
             accuracy = json.loads((folder / "own").read_text())["test"]["accuracy_top1"]
             rows.append((plain_seconds, own_seconds, own_seconds / plain_seconds, plain_memory, own_memory))
-            print(f"{number + 1:>3}  {plain_seconds:7.1f}  {own_seconds:10.1f}  {rows[-1][2]:5.2f}  {plain_memory:8.0f}  "
-                  f"{own_memory:11.0f}  {float((folder / 'plain').read_text()):10.4f}  {accuracy:13.4f}", flush=True)
+            told = float((folder / "plain").read_text())
+            print(f"{number + 1:>3}  {plain_seconds:7.1f}  {own_seconds:10.1f}  {rows[-1][2]:5.2f}  "
+                  f"{plain_memory:8.0f}  {own_memory:11.0f}  {told:10.4f}  {accuracy:13.4f}", flush=True)
         medians = [statistics.median(column) for column in zip(*rows, strict=True)]
         print(f"median ratio {medians[2]:.2f}, peak memory {medians[4]:.0f} MB against {medians[3]:.0f} MB")
     finally:

@@ -1,5 +1,7 @@
-"""A recipe over several seeds: python benchmarks/seeds.py RECIPE NUMBER [SECTION.KEY=VALUE ...]; prints the test score and
-the seconds of each whole process, then the least, the mean and the median."""
+"""A recipe over several seeds: python benchmarks/seeds.py RECIPE NUMBER [SECTION.KEY=VALUE ...].
+
+Prints the test score and the seconds of each whole process, then the least, the mean and the most, and the median time.
+"""
 
 import json
 import statistics
@@ -13,8 +15,8 @@ scores, seconds = [], []
 with tempfile.TemporaryDirectory() as folder:
     for seed in range(number):
         started = time.perf_counter()
-        done = subprocess.run([sys.executable, "-m", "lensmith", "train", recipe, *settings, "--seed", str(seed), "--runs",
-                               folder, "--json", "--quiet"], check=True, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-m", "lensmith", "train", recipe, *settings, "--seed", str(seed),
+                               "--runs", folder, "--json", "--quiet"], check=True, capture_output=True, text=True)
         seconds.append(time.perf_counter() - started)
         scores.append(json.loads(done.stdout)["test"]["accuracy_top1"])
         print(f"seed {seed}: test accuracy {scores[-1]:.4f} in {seconds[-1]:.0f} s", flush=True)

@@ -56,7 +56,7 @@ def test_five_lines_of_python(tmp_path: Path, photos: Path):
     assert len(found) == 60 or len(found) == 61
     assert found[0].label in ("square", "disc", "triangle") and 1 / 3 < found[0].score <= 1
     assert trained.validate()["accuracy_top1"] == run.metrics["test"]["accuracy_top1"]
-    assert [name for name, _ in found[0].top(3)][0] == found[0].label
+    assert found[0].top(3)[0][0] == found[0].label
 
 
 def test_a_users_module_and_data_set(tmp_path: Path):

@@ -132,14 +132,15 @@ def small_disk(tmp_path: Path):
     """A file system of its own with 8 MB, where the system lets one be made."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], capture_output=True, check=False)
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], capture_output=True,
+                          check=False)
     if made.returncode:
         pytest.skip("needs the right to mount a small file system")
     yield disk
     subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_a_full_disk_keeps_the_last_whole_checkpoint_and_the_run_goes_on_when_there_is_room(tmp_path, small_disk, command):
+def test_a_full_disk_keeps_the_last_whole_checkpoint_and_the_run_goes_on_later(tmp_path, small_disk, command):
     process = start(*COMMON, "--name", "one", "--runs", str(small_disk))
     run = small_disk / "one"
     while not (run / "last.safetensors").exists():

@@ -59,7 +59,8 @@ class InMemory:
         chosen = torch.as_tensor(np.asarray(rows, dtype=np.int64))
         targets = {name: value.take(chosen) for name, value in self.targets.items()}
         groups = None if self.groups is None else self.groups[chosen.numpy()]
-        return type(self)(take_pictures(self.images, chosen), targets, self.classes, places=self._places(chosen), groups=groups)
+        return type(self)(take_pictures(self.images, chosen), targets, self.classes, places=self._places(chosen),
+                          groups=groups)
 
     def shaped(self, form: Form) -> Self:
         """The same pictures in another form, by the same way that a picture file takes."""

@@ -1,0 +1,49 @@
+"""What the documentation says is there: every setting, every command, every file it names."""
+
+import inspect
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from lensmith.data import DATASETS
+from lensmith.engine.optimize import OPTIMIZERS
+from lensmith.engine.schedule import SCHEDULES
+from lensmith.settings import PLAIN, SECTIONS, resolve
+from lensmith.tasks import TASKS
+
+ROOT = Path(__file__).parents[1]
+GIVEN = {"splits", "classes", "length", "targets", "chosen"}
+
+
+def sections() -> dict[str, str]:
+    parts = re.split(r"^## \[(\w+)\]$", (ROOT / "docs" / "recipe.md").read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def test_every_section_and_setting_is_described():
+    described = sections()
+    assert set(described) == set(SECTIONS)
+    tables = {"data": DATASETS, "task": TASKS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+    entries = [*PLAIN.items(), *((section, one) for section, table in tables.items() for one in table.values())]
+    for section, entry in entries:
+        for name in inspect.signature(entry).parameters:
+            given = name in GIVEN or (section == "augment" and name == "seed")
+            if not given:
+                assert re.search(rf"\b{name}\b", described[section]), f"[{section}] {name} is not in docs/recipe.md"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_recipe_resolves_and_says_how_it_is_run(path: Path):
+    text = path.read_text()
+    assert text.startswith(f"# lensmith train recipes/{path.name}")
+    assert resolve(tomllib.loads(text))["data"]["name"] in DATASETS
+
+
+def test_links_and_files_named_in_the_documentation_exist():
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+        for target in re.findall(r"\b(?:recipes|benchmarks|docs|scripts)/[\w.-]+\.\w+", page.read_text()):
+            assert (ROOT / target).exists(), f"{page.name} names {target}"
