@@ -16,7 +16,7 @@ with tempfile.TemporaryDirectory() as folder:
     for seed in range(number):
         started = time.perf_counter()
         done = subprocess.run([sys.executable, "-m", "lensmith", "train", recipe, *settings, "--seed", str(seed),
-                               "--runs", folder, "--json", "--quiet"], check=True, capture_output=True, text=True)
+                               "--runs", folder, "--json", "--quiet"], check=True, stdout=subprocess.PIPE, text=True)
         seconds.append(time.perf_counter() - started)
         scores.append(json.loads(done.stdout)["test"]["accuracy_top1"])
         print(f"seed {seed}: test accuracy {scores[-1]:.4f} in {seconds[-1]:.0f} s", flush=True)

@@ -3,15 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Trained", "__version__", "load", "train"]
+__all__ = ["Trained", "__version__", "load", "resume", "train"]
 
 if TYPE_CHECKING:
-    from lensmith.api import Trained, load, train
+    from lensmith.api import Trained, load, resume, train
 
 
 def __getattr__(name: str) -> Any:
     """The public names, imported when they are first used: `lensmith --help` must not wait for torch."""
-    if name in ("Trained", "load", "train"):
+    if name in ("Trained", "load", "resume", "train"):
         from lensmith import api
 
         return getattr(api, name)

@@ -1,7 +1,8 @@
 """What there is to choose from, the runs there are, and the layers of any network by its name."""
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
@@ -11,14 +12,19 @@ from lensmith import recipe as recipes
 from lensmith.api import load
 from lensmith.base.errors import DataError, UserError, choose
 from lensmith.data import DATASETS
+from lensmith.data.cifar import find_cifar
+from lensmith.data.idx import find_idx
 from lensmith.engine.optimize import OPTIMIZERS
 from lensmith.engine.schedule import SCHEDULES
 from lensmith.models import BACKBONES, find_backbone
 from lensmith.models.network import Network
 from lensmith.models.outside import find_module
+from lensmith.models.torchvision_networks import TORCHVISION
 from lensmith.study.inspect import Row, Summary, inspect, summary
 from lensmith.tasks import TASKS
 
+_FINDERS: dict[str, Callable[[str], Path]] = {"fashion-mnist": find_idx, "mnist": find_idx, "cifar10": find_cifar,
+                                              "cifar100": find_cifar}
 _SIDE = 224    # pixels: the picture a network is shown where none is named, ImageNet's
 
 
@@ -31,25 +37,27 @@ def entries(what: str, *, runs: Path = Path("runs")) -> list[dict[str, Any]]:
     if what == "data":
         return [{"name": name, "here": _whereabouts(name)} for name in DATASETS]
     table = choose({**tables, "data": {}, "runs": {}}, what, "list")
-    return [{"name": name, "what": _first_sentence(entry)} for name, entry in table.items()]
+    return [{"name": name, "what": _what(name, entry)} for name, entry in table.items()]
 
 
 def _whereabouts(name: str) -> str | None:
-    """The folder that a data set lies in on this machine; None where it is not there."""
-    entry = DATASETS[name]
-    if any(parameter.default is parameter.empty for parameter in signature(entry).parameters.values()):
+    """The folder that a data set lies in on this machine; None where it is not there. Nothing of it is read."""
+    if any(parameter.default is parameter.empty for parameter in signature(DATASETS[name]).parameters.values()):
         return "give a path"
+    if name not in _FINDERS:
+        return "drawn"
     try:
-        return str(entry().account.get("folder", "drawn"))
+        return str(_FINDERS[name](name))
     except DataError:
         return None
 
 
-def _first_sentence(entry: Any) -> str:
-    while hasattr(entry, "func"):    # functools.partial
-        entry = entry.func
+def _what(name: str, entry: Any) -> str:
+    if name in TORCHVISION:
+        return f"torchvision's {name}"
     text = " ".join((entry.__doc__ or "").split())
-    return text.split(". ")[0].rstrip(".")
+    # The first sentence; "et al. 1998" and "et al. Nature" do not end one.
+    return re.split(r"(?<!al)\. (?=[A-Z`])", text)[0].rstrip(".")
 
 
 def _runs(folder: Path) -> list[dict[str, Any]]:
@@ -57,14 +65,22 @@ def _runs(folder: Path) -> list[dict[str, Any]]:
         raise UserError(f"there is no folder {folder}: name the one that holds your runs with --runs")
     rows = []
     for path in sorted(folder.glob("*/recipe.toml")):
-        try:
-            facts = json.loads((path.parent / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            facts = {}
+        facts = _facts(path.parent / "run.json")
         rows.append({"run": str(path.parent), "status": facts.get("status", "unknown"),
                      "epochs": facts.get("epochs"), "score_name": facts.get("score_name"),
                      "score": facts.get("score"), "seconds": facts.get("seconds")})
     return rows
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """What run.json says; nothing where there is none yet, the status "damaged" where it cannot be understood."""
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError):
+        facts = None
+    return facts if isinstance(facts, dict) else {"status": "damaged"}
 
 
 @dataclass(frozen=True)
@@ -79,6 +95,9 @@ def layers(name: str, settings: Sequence[str] = (), *, size: int | None = None, 
            classes: int = 10, trusted: bool = True) -> Layers:
     """The layers of a network of the tables, of `my_net.py:Net`, or of a run folder, whose own size is the default."""
     if (Path(name) / "recipe.toml").is_file():
+        if settings:
+            raise UserError(f"{name} is a run folder, whose network is as it was trained: leave {settings[0]!r} out, "
+                            "or name a network instead")
         trained = load(name, device="cpu", trust=trusted)
         form = trained.form
         rows = inspect(trained.network, channels or form.channels, height=size or form.height,
@@ -88,7 +107,8 @@ def layers(name: str, settings: Sequence[str] = (), *, size: int | None = None, 
     outside = bool(place) and place != "timm"
     # A module that does not fit is what one wants to see layer by layer, so nothing is asked of it here.
     entry: Any = find_module(name, trusted=True) if outside else find_backbone(name, trusted=True)
-    given = recipes.override({}, [f"backbone.{item}" for item in settings], ("backbone",)).get("backbone", {})
+    items = [f"backbone.{item.removeprefix('backbone.')}" for item in settings]
+    given = recipes.override({}, items, ("backbone",)).get("backbone", {})
     section = recipes.settle(given, entry, f"backbone {name!r}", given=("inputs", "size", "outputs"))
     edge, depth = size or _SIDE, channels or 3
     backbone = recipes.call(section, entry, inputs=depth, size=(edge, edge), outputs=classes)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lensmith.base.errors import ModelError, UserError
+from lensmith.base.errors import ModelError, UserError, count
 
 if TYPE_CHECKING:
-    from lensmith.api import Session
+    from lensmith.session import Session
 
 app = typer.Typer(name="lensmith", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False,
                   rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
@@ -46,42 +46,50 @@ def train(
     device: Device = None,
     seed: Annotated[int | None, typer.Option(help="The seed of weights, order and augmentation.")] = None,
     name: Annotated[str | None, typer.Option(help="The run folder's name; by itself the next free number.")] = None,
-    runs: Annotated[Path, typer.Option(help="Where run folders lie.")] = Path("runs"),
+    weights: Annotated[str | None, typer.Option(help="A file of weights to begin with: .safetensors or .pth.")] = None,
+    runs: Annotated[Path | None, typer.Option(help="Where run folders lie; by itself runs.")] = None,
     on_bad: Annotated[str | None, typer.Option(help="skip or refuse files that cannot be read.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with a run folder, to the same bits.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved recipe and stop.")] = False,
     as_json: Json = False, quiet: Quiet = False, trust: Trust = False,
 ) -> None:
     """Train a network, test it and write its run folder with a report."""
-    from lensmith import api, recipe, settings
+    from lensmith import recipe as recipes
+    from lensmith.session import begin, recipe_for
+    from lensmith.session import resume as resumed
+    from lensmith.settings import SECTIONS, switch
 
     flags = {"backbone.name": backbone, "task.name": task, "learner.epochs": epochs, "loading.batch": batch,
              "optimizer.rate": rate, "optimizer.name": optimizer, "pictures.size": size, "plan.device": device,
-             "run.seed": seed, "run.name": name, "pictures.on_bad": on_bad}
+             "run.seed": seed, "run.name": name, "pictures.on_bad": on_bad, "learner.weights": weights}
     if resume is not None:
         changed = [*(key for key, value in flags.items() if value is not None), *(overrides or ()),
-                   *([source] if source else ())]
+                   *([source] if source else ()), *(["--dry-run"] if dry_run else ()),
+                   *([f"--runs {runs}"] if runs is not None else ())]
         if changed:
             raise UserError(f"--resume goes on with the run as it was and takes no other setting; got "
                             f"{', '.join(changed)}. To change things begin a new run: lensmith train {resume} ...")
-        session = api.resume(resume, trusted=trust, progress=_teller(quiet))
+        session = resumed(resume, trusted=trust, tell=_teller(quiet))
     else:
         if source is None:
             raise UserError("nothing to train on: name a recipe, a data set, a folder or a table, as in "
                             "`lensmith train fashion-mnist`, or --resume RUN")
         if "=" in source and not Path(source).exists():
             raise UserError(f"the first argument names the data or the recipe; got the setting {source!r}")
-        wanted = recipe.put(api.recipe_for(source), _switching(api.recipe_for(source), flags))
-        wanted = recipe.override(wanted, overrides or (), settings.SECTIONS)
+        wanted = recipes.override(switch(recipe_for(source), flags), overrides or (), SECTIONS)
+        # Code that is named in this command is the user's own word; code that a file names needs --trust.
+        trusted = trust or backbone is not None or any(one.startswith("backbone.name=") for one in overrides or ())
         if dry_run:
-            print(recipe.write(settings.resolve(wanted)), end="")
+            print(recipes.write(_resolved(wanted, trusted=trusted)), end="")
             return
-        session = api.begin(wanted, runs=runs, command=shlex.join(["lensmith", *sys.argv[1:]]),
-                            progress=_teller(quiet))
+        session = begin(wanted, runs=runs or Path("runs"), command=shlex.join(["lensmith", *sys.argv[1:]]),
+                        trusted=trusted, tell=_teller(quiet))
     _follow(session, quiet=quiet)
     if as_json:
-        print(json.dumps({"run": str(session.run), "report": str(session.run.folder / "report.html"),
-                          **{part: _headlines(found) for part, found in session.metrics.items()}}))
+        from lensmith.engine.run import finite
+
+        print(json.dumps(finite({"run": str(session.run), "report": str(session.run.folder / "report.html"),
+                                 **{part: _headlines(found) for part, found in session.metrics.items()}})))
         return
     for part, found in session.metrics.items():
         print(f"{part:<5} {_in_words(found)}")
@@ -89,13 +97,15 @@ def train(
     print(f"report {session.run.folder / 'report.html'}")
 
 
-def _switching(recipe: dict[str, dict[str, Any]], flags: dict[str, Any]) -> dict[str, Any]:
-    """The flags; where one names another entry than the recipe does, that section's own settings are left behind."""
-    for path, value in flags.items():
-        section, _, key = path.partition(".")
-        if key == "name" and section != "run" and value is not None and recipe.get(section, {}).get("name") != value:
-            recipe[section] = {}
-    return flags
+def _resolved(wanted: dict[str, dict[str, Any]], *, trusted: bool) -> dict[str, dict[str, Any]]:
+    """The whole recipe, with what the pictures' headers decide; nothing is decoded and nothing written."""
+    from lensmith.assemble import complete
+    from lensmith.opening import look, open_parts
+    from lensmith.settings import resolve
+
+    settled = resolve(wanted, trusted=trusted)
+    seen = look(open_parts(settled), settled)
+    return complete(settled, seen.classes, seen.form)
 
 
 @app.command()
@@ -106,10 +116,11 @@ def val(
 ) -> None:
     """Measure a trained network on a split of its data. (Also: validate, test.)"""
     from lensmith import api
+    from lensmith.engine.run import finite
 
-    found = api.load(run, device=device, trust=trust).validate(split, progress=_teller(quiet))
+    found = api.load(run, device=device, trust=trust).validate(split, tell=_teller(quiet))
     if as_json:
-        print(json.dumps(api.finite(found)))
+        print(json.dumps(finite(found)))
         return
     print(f"{found['split']:<5} {_in_words(found)}")
     rows = found["details"].get("per_class")
@@ -134,7 +145,7 @@ def predict(
     if out is not None:
         write_predictions(found, out, top=top)
     if as_json:
-        print(json.dumps([one.as_json() for one in found]))
+        print(json.dumps([one.as_json(top) for one in found]))
     else:
         for one in found:
             if one.error is None:
@@ -219,11 +230,15 @@ def data_show(
     as_json: Json = False,
 ) -> None:
     """What a data set holds: splits, classes, the form of its pictures, and what cannot be read."""
-    from lensmith import api, recipe, settings
-    from lensmith.assemble import open_data
+    from lensmith import recipe as recipes
+    from lensmith.opening import open_data
+    from lensmith.session import recipe_for
+    from lensmith.settings import SECTIONS, resolve
 
-    wanted = recipe.override(api.recipe_for(source), overrides or (), settings.SECTIONS)
-    account = open_data(settings.resolve(wanted), progress=_teller(False)).account
+    about_pictures = ("data", "split", "pictures", "loading")
+    named = {key: section for key, section in recipe_for(source).items() if key in about_pictures}
+    wanted = recipes.override(named, overrides or (), SECTIONS)
+    account = open_data(resolve(wanted, trusted=False), tell=_teller(False)).account
     if as_json:
         print(json.dumps({key: value for key, value in account.items() if key != "files"}))
         return
@@ -300,7 +315,7 @@ def _in_words(found: dict[str, Any]) -> str:
         if isinstance(value, float) and name != "loss":
             low_high = found.get("intervals", {}).get(name)
             parts.append(f"{name} {value:.4f}" + (f" ({low_high[0]:.4f}-{low_high[1]:.4f})" if low_high else ""))
-    return f"{'  '.join(parts)}  on {found['count']:,} pictures"
+    return f"{'  '.join(parts)}  on {count(found['count'], 'picture')}"
 
 
 def _cell(value: Any) -> str:

@@ -44,7 +44,7 @@ def override(recipe: Recipe, items: Sequence[str], sections: Sequence[str]) -> R
     changed = {name: dict(section) for name, section in recipe.items()}
     for item in items:
         path, sign, text = item.partition("=")
-        section, dot, key = path.strip().lstrip("-").partition(".")
+        section, dot, key = path.strip().partition(".")
         if not (sign and dot and section and key):
             raise UserError(f"a setting reads section.key=value, for example learner.epochs=10; got {item!r}")
         choose(dict.fromkeys(sections), section, "section")
@@ -87,7 +87,8 @@ def settle(section: Section, entry: Callable[..., Any], what: str, *, given: Seq
         if name in settled:
             continue
         if parameter.default is parameter.empty:
-            raise UserError(f"{what} needs the setting {name!r}: give it as section.{name}=value")
+            section_name = what.removeprefix("section ").split()[0].strip("[]")
+            raise UserError(f"{what} needs the setting {name!r}: give it as {section_name}.{name}=...")
         if parameter.default is not None:
             settled[name] = parameter.default
     return {name: settled[name] for name in parameters if name in settled}
@@ -99,7 +100,7 @@ def _hints(entry: Callable[..., Any]) -> Mapping[str, Any]:
         function = function.func
     if inspect.isclass(function):
         function = function.__init__
-    return get_type_hints(function)
+    return get_type_hints(function, include_extras=True)
 
 
 def _checked(value: Any, wanted: Any, what: str) -> Any:

@@ -1,7 +1,9 @@
 """The sections of a recipe: what checks each of them, and the recipe with every default written out."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from lensmith import recipe as recipes
 from lensmith.base.errors import DataError, UserError, choose
@@ -16,7 +18,7 @@ from lensmith.models import find_backbone
 from lensmith.tasks import TASKS
 
 
-def run(*, name: str | None = None, seed: int = 0, save_every: float = 60.0) -> None:
+def run(*, name: str | None = None, seed: Annotated[int, Field(ge=0, lt=2**62)] = 0, save_every: float = 60.0) -> None:
     """[run]: the folder's name, the seed of everything drawn in training, and the seconds after which the state is
     saved within an epoch."""
 
@@ -34,8 +36,9 @@ def loading(*, batch: int = 64, workers: int | None = None, memory: float = 0.4,
 
 
 def learner(*, epochs: int = 10, accumulate: int = 1, clip: float = 0.0, average: float = 0.0, patience: int = 0,
-            groups: list[dict[str, str | float]] | None = None) -> None:
-    """[learner]: passes over the data, batches a step, clipping, averaged weights, early stopping, rates by group."""
+            weights: str | None = None, groups: list[dict[str, str | float]] | None = None) -> None:
+    """[learner]: passes over the data, batches a step, clipping, averaged weights, early stopping, a file of weights to
+    begin with, rates by group."""
 
 
 # Sections without a name: what checks them. The others name an entry of a table.
@@ -49,7 +52,18 @@ _GIVEN = {"split": ("splits",), "augment": ("seed", "classes", "length"), "task"
 DEFAULTS: recipes.Recipe = {"optimizer": {"name": "adamw"}, "schedule": {"name": "cosine", "warmup": 0.05}}
 
 
-def resolve(given: recipes.Recipe, *, trusted: bool = True, brought: Sequence[str] = ()) -> recipes.Recipe:
+def switch(recipe: recipes.Recipe, flags: Mapping[str, Any]) -> recipes.Recipe:
+    """The recipe with {"section.key": value} put in, None left out. Where a flag names another entry than the recipe
+    does, the settings of the recipe's own entry are left behind: they were not meant for this one."""
+    kept = dict(recipe)
+    for path, value in flags.items():
+        section, _, key = path.partition(".")
+        if key == "name" and section != "run" and value is not None and recipe.get(section, {}).get("name") != value:
+            kept[section] = {}
+    return recipes.put(kept, flags)
+
+
+def resolve(given: recipes.Recipe, *, trusted: bool, brought: Sequence[str] = ()) -> recipes.Recipe:
     """The recipe with every section checked and every default written out, but for what only the data can tell.
 
     Sections in `brought` stand for objects that a Python caller passes; they are left as they are.

@@ -3,12 +3,13 @@
 import sys
 from pathlib import Path
 
-from lensmith import recipe, settings
-from lensmith.assemble import open_data
 from lensmith.base.pictures import to_pil
+from lensmith.engine.run import Run
+from lensmith.opening import open_data
+from lensmith.session import own_recipe
 
 run, folder, number = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-test = open_data(settings.resolve(recipe.read(run / "recipe.toml"))).splits["test"]
+test = open_data(own_recipe(Run.open(run), module=None, data=None, trusted=False)).splits["test"]
 folder.mkdir(parents=True)
 for i in range(number):
     sample = test[i]

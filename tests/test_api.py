@@ -77,6 +77,37 @@ def test_a_users_module_and_data_set(tmp_path: Path):
     assert any("its last layer, layers.5, was replaced: 2 outputs instead of 7" in note for note in notes)
 
 
+def test_a_run_on_python_objects_goes_on_to_the_same_bits(tmp_path: Path):
+    def stop(report):
+        if report.step == 7:
+            raise KeyboardInterrupt
+
+    given = {"valid": Bars(40, 1), "epochs": 2, "batch": 20, "runs": tmp_path, "settings": {"run.save_every": 0.0}}
+    torch.manual_seed(3)
+    whole = lensmith.train(Bars(200), backbone=Net(2), name="whole", **given)
+    torch.manual_seed(3)
+    with pytest.raises(KeyboardInterrupt):
+        lensmith.train(Bars(200), backbone=Net(2), name="cut", show=stop, **given)
+    gone_on = lensmith.resume(tmp_path / "cut", data=Bars(200), valid=Bars(40, 1), backbone=Net(2))
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, gone_on.network.state_dict()[name])
+    with pytest.raises(ModelError, match="was trained on a Python object as its data"):
+        lensmith.load(tmp_path / "cut", backbone=Net(2)).validate()
+
+
+def test_one_step_of_one_batch_moves_the_weights(tmp_path: Path):
+    from lensmith.engine.run import Run
+
+    run = lensmith.train("shapes", backbone="simple", epochs=1, batch=512, runs=tmp_path, settings={
+        "data.count": 60, "split.valid": 0.0})
+    assert Run.open(run.folder).read_last()["learner"]["stepper"]["done"] == 1
+    moments = Run.open(run.folder).read_last()["learner"]["stepper"]["moments"]
+    weight = run.network.state_dict()["backbone.layers.conv1.weight"]
+    fresh = lensmith.train("shapes", backbone="simple", epochs=1, batch=512, rate=1e-30, runs=tmp_path, settings={
+        "data.count": 60, "split.valid": 0.0}).network.state_dict()["backbone.layers.conv1.weight"]
+    assert moments and (weight - fresh).abs().max() > 1e-5
+
+
 def test_a_torchvision_style_data_set_of_floats(tmp_path: Path):
     pairs = [(torch.from_numpy(picture)[None] / 255, kind) for picture, kind in Bars(60)]
     run = lensmith.train(pairs, backbone="simple", epochs=1, runs=tmp_path)
@@ -139,13 +170,17 @@ def test_what_a_python_caller_gets_wrong(tmp_path: Path):
         lensmith.train("shapes", runs=tmp_path, settings={"epochs": 3})
     with pytest.raises(DataError, match="the valid part gives numbers, the training part label"):
         lensmith.train(Bars(20), valid=[(Bars(1)[0][0], 0.5)], backbone="simple", runs=tmp_path)
+    with pytest.raises(UserError, match="valid= and test= go with a data set object; 'shapes' brings its own parts"):
+        lensmith.train("shapes", valid=Bars(3), runs=tmp_path)
+    with pytest.raises(DataError, match="the valid part has the classes"):
+        lensmith.train([(Bars(1)[0][0], 0), (Bars(1)[0][0], 1)], valid=Bars(9), backbone="simple", runs=tmp_path)
     with pytest.raises(ModelError, match="the network gives"):
         lensmith.train(Bars(20), backbone=nn.Conv2d(1, 2, 3), runs=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_the_public_names():
-    assert sorted(lensmith.__all__) == ["Trained", "__version__", "load", "train"]
+    assert sorted(lensmith.__all__) == ["Trained", "__version__", "load", "resume", "train"]
     assert all(hasattr(lensmith, name) for name in lensmith.__all__)
     with pytest.raises(AttributeError, match="module 'lensmith' has no attribute 'trian'"):
         lensmith.trian  # noqa: B018 - the look-up is the test

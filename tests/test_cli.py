@@ -70,7 +70,7 @@ def test_predict_takes_files_folders_and_patterns(trained: Path, photos: Path, c
     shown = command("predict", trained, first, "--out", tmp_path / "out", "--top", "2")
     assert shown.code == 0 and shown.out.startswith(f"{first}: {whole[0]['label']} ")
     assert json.loads((tmp_path / "out" / "predictions.json").read_text())[0]["label"] == whole[0]["label"]
-    assert (tmp_path / "out" / "predictions.csv").read_text().startswith("file,label,score\n")
+    assert (tmp_path / "out" / "predictions.csv").read_text().startswith("file,label,score,label2,score2\n")
     with Image.open(next((tmp_path / "out").glob("00000-*.png"))) as drawn:
         assert max(drawn.size) >= 224
     right = sum(Path(one["file"]).parent.name == one["label"] for one in whole)
@@ -186,6 +186,79 @@ def test_mistakes_get_one_line_and_their_exit_code(command, arguments, kind, tex
     assert not list(tmp_path.iterdir())    # nothing was begun
 
 
+@pytest.mark.parametrize(("settings", "text"), [
+    (["learner.patience=2", "split.valid=0"], "learner.patience=2 waits for a better score on a valid part"),
+    (["augment.hue=0.1", "pictures.channels=1"], "augment.hue=0.1 does nothing to gray pictures"),
+    (["augment.crop_padding=40"], "augment.crop_padding=40 must be smaller than the pictures, 32 x 32"),
+    (["schedule.name=cosine", "schedule.final=-1.0"], "schedule.final is a share of the peak, 0 .. 1; got -1.0"),
+    (["optimizer.beta1=1.5"], "optimizer 'adamw' does not take these settings: Invalid beta"),
+    (["optimizer.rate=nan"], "optimizer.rate must be above 0; got nan"),
+    (["run.seed=-1"], "section [run]: seed must be greater than or equal to 0; got -1"),
+    (["pictures.size=0"], "0"), (["split.valid=1.5"], "split.valid=1.5")])
+def test_settings_that_cannot_be_are_refused_before_anything_begins(command, tmp_path, monkeypatch, settings, text):
+    monkeypatch.chdir(tmp_path)
+    ended = command("train", "shapes", "data.count=90", "--backbone", "simple", "--name", "one", *settings)
+    assert ended.code == ENDING["usage"] and text in ended.err and ended.err.count("\n") == 1, ended.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_flag_that_names_another_entry_leaves_the_old_ones_settings_behind(command, tmp_path):
+    recipe = tmp_path / "one.toml"
+    recipe.write_text('[data]\nname = "shapes"\n[backbone]\nname = "lenet"\nactivation = "tanh"\n'
+                      '[optimizer]\nname = "sgd"\nmomentum = 0.5\n')
+    same = command("train", recipe, "--backbone", "lenet", "--dry-run")
+    assert 'activation = "tanh"' in same.out and "momentum = 0.5" in same.out
+    other = command("train", recipe, "--backbone", "simple", "--optimizer", "adam", "--dry-run")
+    assert other.code == 0 and "activation" not in other.out and 'name = "adam"' in other.out
+
+
+def test_resume_takes_no_other_option(command, trained: Path):
+    for option in (["--dry-run"], ["--runs", "x"]):
+        ended = command("train", "--resume", trained, *option)
+        assert ended.code == ENDING["usage"] and "takes no other setting" in ended.err
+
+
+def test_training_that_breaks_leaves_a_reason_and_a_report(command, tmp_path):
+    ended = command("train", "shapes", "data.count=12", "--backbone", "stack", "--batch", "1", "--name", "one",
+                    "--runs", tmp_path, 'backbone.layers=[{conv = 4, kernel = 3}, {globalpool = "mean"}, {dense = 4}, '
+                    '{layernorm = true}]', "optimizer.rate=1e30", "-q")
+    run = json.loads((tmp_path / "one" / "run.json").read_text())
+    assert ended.code == ENDING["stopped"] and run["status"] == "stopped"
+    assert run["reason"] in ended.err and "the loss is not finite" in run["reason"]
+    assert "the loss is not finite" in (tmp_path / "one" / "report.html").read_text()
+
+
+def test_batch_norm_on_one_value_is_told_in_words(command, tmp_path):
+    ended = command("train", "shapes", "data.count=12", "--backbone", "resnet18", "--batch", "1", "--epochs", "1",
+                    "--runs", tmp_path, "-q")
+    assert ended.code == ENDING["stopped"] and "batch normalisation cannot learn from one value" in ended.err
+    assert "--batch" in ended.err
+
+
+def test_training_begins_with_weights_from_a_file(command, trained: Path, tmp_path):
+    from safetensors.torch import save_file
+
+    from lensmith.engine.checkpoint import read_state
+
+    save_file(read_state(trained / "best.safetensors")["network"], tmp_path / "weights.safetensors")
+    ended = command("train", "shapes", "data.count=60", "data.size=20", "--backbone", "lenet", "--epochs", 1,
+                    "--rate", "1e-12", "--weights", tmp_path / "weights.safetensors", "--runs", tmp_path, "--json")
+    assert ended.code == 0, ended.err
+    before = json.loads((trained / "metrics.json").read_text())["test"]["accuracy_top1"]
+    assert before > 0.5 and json.loads(ended.out)["test"]["accuracy_top1"] > before - 0.3
+    assert "weights.safetensors" in ended.err
+    (tmp_path / "weights.pth").write_bytes(b"\x80\x04junk")
+    refused = command("train", "shapes", "--weights", tmp_path / "weights.pth", "--runs", tmp_path)
+    assert refused.code == ENDING["model"] and "weights.pth" in refused.err
+
+
+def test_stopping_early_says_so(command, tmp_path):
+    ended = command("train", "shapes", "data.count=60", "--backbone", "simple", "--epochs", 30, "--rate", "1e-12",
+                    "learner.patience=1", "--name", "one", "--runs", tmp_path, "-q")
+    run = json.loads((tmp_path / "one" / "run.json").read_text())
+    assert ended.code == 0 and run["status"] == "stopped early" and run["planned_epochs"] == 30 > run["epochs"]
+
+
 def test_a_taken_name_is_refused(trained: Path, command):
     ended = command("train", "shapes", "--name", "one", "--runs", trained.parent)
     assert ended.code == ENDING["usage"] and "one exists: choose another --name, or go on with" in ended.err
@@ -220,6 +293,27 @@ def test_a_run_with_strange_code_asks_for_trust(command, tmp_path: Path, monkeyp
     assert "would run the code of" in refused.err and "--trust" in refused.err
     assert command("predict", "runs/own", "one.png", "--trust").code == 0
     assert command("val", "runs/own", "--trust").code == 0
+    for arguments in (["train", "runs/own", "--dry-run"], ["train", "runs/own"], ["train", "--resume", "runs/own"]):
+        again = command(*arguments)
+        assert again.code == ENDING["model"] and "--trust" in again.err
+    assert command("train", "runs/own", "--dry-run", "--trust").code == 0
+    assert command("data", "show", "runs/own").code == 0    # looks at pictures, so no network is asked for
+
+
+@pytest.mark.parametrize("file", ["best.safetensors", "plan.json", "data.json", "recipe.toml"])
+def test_run_files_with_strange_content_are_refused(trained: Path, command, photos: Path, tmp_path: Path, file: str):
+    import shutil
+
+    from lensmith.engine.checkpoint import write_state
+
+    broken = tmp_path / "broken"
+    shutil.copytree(trained, broken)
+    if file == "best.safetensors":
+        write_state(broken / file, {"something": 1})
+    else:
+        (broken / file).write_text('{"device": "mps", "colour": 3}' if file.endswith("json") else "[colour]\nred = 1\n")
+    ended = command("predict", broken, photos)
+    assert ended.code == ENDING["model"] and file in ended.err and ended.err.count("\n") == 1
 
 
 def test_damaged_and_foreign_checkpoints_are_refused(trained: Path, command, photos: Path, tmp_path: Path):

@@ -42,7 +42,7 @@ def test_what_does_not_fit_is_named(section, text):
 
 
 def test_overrides_are_toml_or_bare_words():
-    found = recipes.override({"learner": {"epochs": 1}}, ["learner.epochs=5", "data.name=mnist", "--augment.flip=true",
+    found = recipes.override({"learner": {"epochs": 1}}, ["learner.epochs=5", "data.name=mnist", "augment.flip=true",
                                                           "pictures.size=[3, 4]", "run.name='a b'"],
                              ("learner", "data", "augment", "pictures", "run"))
     assert found == {"learner": {"epochs": 5}, "data": {"name": "mnist"}, "augment": {"flip": True},
@@ -87,13 +87,14 @@ def test_a_recipe_that_is_not_there(tmp_path: Path):
 
 
 def test_resolving_twice_changes_nothing():
-    once = resolve({"data": {"name": "shapes"}, "backbone": {"name": "lenet"}, "augment": {"flip": True}})
-    assert resolve(once) == once
+    once = resolve({"data": {"name": "shapes"}, "backbone": {"name": "lenet"}, "augment": {"flip": True}},
+                   trusted=False)
+    assert resolve(once, trusted=False) == once
     assert once["learner"]["epochs"] == 10 and once["optimizer"]["name"] == "adamw"
 
 
 def test_another_entry_does_not_inherit_the_default_entrys_settings():
-    found = resolve({"data": {"name": "shapes"}, "schedule": {"name": "one_cycle"}})["schedule"]
+    found = resolve({"data": {"name": "shapes"}, "schedule": {"name": "one_cycle"}}, trusted=False)["schedule"]
     assert "warmup" not in found and found["rise"] == 0.3
 
 
@@ -111,7 +112,7 @@ def test_another_entry_does_not_inherit_the_default_entrys_settings():
     ({"data": {"name": "shapes"}, "augment": {"seed": 3}}, "section [augment] has no setting 'seed'")])
 def test_wrong_recipes_are_refused_in_words(given_recipe, text):
     with pytest.raises(UserError) as raised:
-        resolve(given_recipe)
+        resolve(given_recipe, trusted=False)
     assert text in str(raised.value)
 
 

@@ -22,8 +22,8 @@ def hashed(*keys: int | Sequence[int] | np.ndarray) -> np.ndarray:
     state = np.zeros(1, dtype=np.uint64)
     with np.errstate(over="ignore"):
         for key in keys:
-            word = np.asarray(key, dtype=np.int64).view(np.uint64) if not np.isscalar(key) else \
-                np.array([key], dtype=np.int64).view(np.uint64)
+            word = np.array([key & _MASK], dtype=np.uint64) if isinstance(key, int) else \
+                np.asarray(key, dtype=np.int64).reshape(-1).view(np.uint64)
             state = _scramble((state ^ _scramble(word + _GOLDEN)) + _GOLDEN)
     return state
 

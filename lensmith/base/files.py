@@ -8,11 +8,12 @@ from pathlib import Path
 from lensmith.base.errors import Stopped, UserError
 
 
-def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomic(path: Path, write: Callable[[Path], object], *, advice: str = "") -> None:
     """Let `write` fill a temporary file beside `path`, then put it in place in one step.
 
-    Until that step the previous file stays whole; a failure removes the temporary one. Raises Stopped where the disk
-    is full, UserError where the folder may not be written.
+    Until that step the previous file stays whole; a failure removes the temporary one. `advice` is what a user can do
+    where it fails; by itself what helps a run folder. Raises Stopped where the disk is full, UserError where the folder
+    may not be written.
     """
     aside = None
     try:
@@ -27,20 +28,21 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(aside, path)
         _sync_folder(path.parent)
     except PermissionError as error:
-        raise UserError(f"no permission to write {path}: choose another folder with --runs") from error
+        raise UserError(f"no permission to write {path}: {advice or 'choose another folder with --runs'}") from error
     except Exception as error:
         if is_full(error):
             raise Stopped(f"the disk is full: {path} could not be written ({error}); the last whole file was kept. "
-                          "Free some space, then go on with lensmith train --resume") from error
+                          f"Free some space, {f'or {advice}' if advice else 'then go on with lensmith train --resume'}"
+                          ) from error
         raise
     finally:
         if aside is not None:
             aside.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically, as UTF-8."""
-    write_atomic(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+def write_text(path: Path, text: str, *, advice: str = "") -> None:
+    """Write a text file atomically, as UTF-8; `advice` as of write_atomic."""
+    write_atomic(path, lambda aside: aside.write_text(text, encoding="utf-8"), advice=advice)
 
 
 def is_full(error: BaseException) -> bool:

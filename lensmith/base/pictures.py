@@ -1,9 +1,11 @@
 """One canonical way from a picture file to a tensor, for training, testing, prediction and serving alike."""
 
+import os
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -22,6 +24,7 @@ GROUND = 114                # the gray around a letterboxed picture, Darknet's v
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _TURNED = (5, 6, 7, 8)      # EXIF orientations that swap width and height
 _ORIENTATION = 0x0112
+_LUMA = (0.299, 0.587, 0.114)    # ITU-R BT.601, as Pillow weighs colours into gray
 _PNG_EXIF = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}    # where a PNG may say how it is turned
 
 
@@ -72,17 +75,10 @@ class Place:
 
 
 @contextmanager
-def _readable(source: Path | bytes) -> Iterator[Image.Image]:
-    """An opened picture, every way of failing turned into a BadPicture with a reason."""
-    length = len(source) if isinstance(source, bytes) else source.stat().st_size if source.is_file() else None
-    if length == 0:
-        raise BadPicture("is empty (0 bytes)")
+def _explained() -> Iterator[None]:
+    """Every way of failing to read a picture turned into a BadPicture with a reason."""
     try:
-        with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
-            width, height = image.size
-            if width * height > MOST_PIXELS:
-                raise BadPicture(f"declares {width} x {height} pixels; at most {MOST_PIXELS:,} are accepted")
-            yield image
+        yield
     except BadPicture:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -96,10 +92,39 @@ def _readable(source: Path | bytes) -> Iterator[Image.Image]:
     except MemoryError as error:
         raise BadPicture("does not fit into memory") from error
     except Exception as error:    # Pillow's decoders raise OSError, SyntaxError, struct.error, EOFError, ValueError ...
+        if isinstance(error, OSError) and error.strerror:    # the system's, not Pillow's own
+            raise BadPicture(f"cannot be read ({error.strerror})") from error
         truncated = "truncated" in str(error).lower() or isinstance(error, EOFError)
         reason = "is truncated" if truncated else "cannot be decoded"
         raise BadPicture(f"{reason} ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else '-'})") \
             from error
+
+
+@contextmanager
+def _readable(source: Path | bytes) -> Iterator[Image.Image]:
+    """An opened picture; raises BadPicture, then and within."""
+    with _explained():
+        if (len(source) if isinstance(source, bytes) else _file_length(source)) == 0:
+            raise BadPicture("is empty (0 bytes)")
+        with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
+            width, height = image.size
+            if width * height > MOST_PIXELS:
+                raise BadPicture(f"declares {width} x {height} pixels; at most {MOST_PIXELS:,} are accepted")
+            yield image
+
+
+def _file_length(path: Path) -> int:
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):    # a pipe would be waited for without end
+        raise BadPicture("is not a file")
+    return status.st_size
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a picture's file; raises BadPicture."""
+    with _explained():
+        _file_length(path)
+        return path.read_bytes()
 
 
 def read_header(source: Path | bytes) -> Header:
@@ -149,6 +174,7 @@ def bring(image: Image.Image, form: Form, *, name: str = "") -> tuple[Tensor, Pl
         array = array[:, :, None]
     if array.shape[2] == 1 and form.channels > 1:    # 16-bit gray into a colour run
         array = np.repeat(array, form.channels, axis=2)
+        array[:, :, 3:] = np.iinfo(array.dtype).max    # alpha: nothing shines through
     if (height, width) != form.size:
         ground = np.full((*form.size, form.channels), GROUND * (257 if form.bits == 16 else 1), dtype=array.dtype)
         ground[top : top + height, left : left + width] = array
@@ -190,6 +216,31 @@ def _fitting(size: tuple[int, int], form: Form) -> tuple[tuple[float, float, flo
         high, wide = max(1, round(height * scale)), max(1, round(width * scale))
         return (0, 0, width, height), (high, wide), ((form.height - high) // 2, (form.width - wide) // 2)
     return (0, 0, width, height), form.size, (0, 0)
+
+
+def refit(picture: Tensor, form: Form) -> Tensor:
+    """A picture [channels, height, width], uint8 or uint16, brought to `form` as a file with its pixels would be."""
+    if picture.dtype != torch.uint16:
+        return bring(to_pil(picture), form)[0]
+    # Pillow has no colours of 16 bits: each plane goes its way as a gray picture.
+    planes, plane_form = _deep_planes(picture.numpy(), form.channels), replace(form, channels=1)
+    return torch.cat([bring(Image.fromarray(plane), plane_form)[0] for plane in planes])
+
+
+def _deep_planes(values: np.ndarray, channels: int) -> np.ndarray:
+    """uint16 [channels, height, width] out of one with 1, 3 or 4 channels, by the rules that hold for 8 bits."""
+    if len(values) == channels:
+        return values
+    colour, alpha = values[:3].astype(np.float64), values[3:] / 65535
+    if len(alpha):
+        colour = colour * alpha + 65535 * (1 - alpha)    # on white
+    if channels == 1 and len(colour) == 3:
+        colour = np.tensordot(_LUMA, colour, axes=1)[None]
+    if channels > 1 and len(colour) == 1:
+        colour = np.repeat(colour, 3, axis=0)
+    if channels == 4:
+        colour = np.concatenate((colour, np.full_like(colour[:1], 65535)))
+    return np.rint(colour).astype(np.uint16)
 
 
 def to_pil(picture: Tensor) -> Image.Image:

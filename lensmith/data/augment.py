@@ -23,7 +23,8 @@ _YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.
 class Augment:
     """What is done to training batches. All zeros: nothing.
 
-    Invariant: what happens to a sample depends on (seed, epoch, index in the set) alone, never on its neighbours.
+    Invariant: what happens to a sample depends on (seed, epoch, index in the set) alone, never on its neighbours; and
+    where balanced sampling draws it again in one epoch, on how often it was drawn before.
     """
 
     def __init__(self, *, crop_padding: int = 0, resized_crop: list[float] | None = None, flip: bool = False,
@@ -63,10 +64,22 @@ class Augment:
         """Whether samples need partners."""
         return bool(self.mixup or self.cutmix) and self.mixed > 0
 
-    def partners(self, epoch: int, rows: Tensor) -> Tensor:
-        """int64 [batch]: the sample that each of `rows` is blended with."""
-        drawn = hashed(self.seed, epoch, rows.numpy(), _PARTNER) >> np.uint64(1)
+    def partners(self, epoch: int, rows: Tensor, occurrences: Tensor | None = None) -> Tensor:
+        """int64 [batch]: the sample that each of `rows` is blended with, in its draw after `occurrences` others."""
+        drawn = hashed(self.seed, epoch, rows.numpy(), _PARTNER)
+        if occurrences is not None:
+            again = hashed(self._keys(epoch, rows, occurrences).view(np.int64), _PARTNER)
+            drawn = np.where(occurrences.numpy() == 0, drawn, again)
+        drawn = drawn >> np.uint64(1)
         return torch.from_numpy((drawn % np.uint64(self.length)).astype(np.int64))
+
+    def _keys(self, epoch: int, rows: Tensor, occurrences: Tensor | None) -> np.ndarray:
+        """uint64 [batch]: what all that is drawn for a sample follows from."""
+        first = hashed(self.seed, epoch, rows.numpy())
+        if occurrences is None:
+            return first
+        again = hashed(self.seed, epoch, rows.numpy(), occurrences.numpy())
+        return np.where(occurrences.numpy() == 0, first, again)
 
     def __call__(self, batch: Batch, epoch: int, partner: Batch | None = None) -> Batch:
         """The augmented batch; `partner`, from `partners`, is needed where samples are blended."""
@@ -77,7 +90,7 @@ class Augment:
         return batch
 
     def _alone(self, batch: Batch, epoch: int) -> Batch:
-        keys = hashed(self.seed, epoch, batch.indices.numpy())
+        keys = self._keys(epoch, batch.indices, batch.occurrences)
         if self.resized_crop or self.rotate:
             batch = self._affine(batch, keys)
         elif self.crop_padding or self.flip:
@@ -166,7 +179,7 @@ class Augment:
         return torch.where(inside[:, None], values.mean((2, 3), keepdim=True), values)
 
     def _blend(self, batch: Batch, partner: Batch, epoch: int) -> Batch:
-        keys = hashed(self.seed, epoch, batch.indices.numpy())
+        keys = self._keys(epoch, batch.indices, batch.occurrences)
         height, width = batch.images.shape[-2:]
         cut = uniform(keys, _KIND) < (0.5 if self.mixup and self.cutmix else float(self.cutmix > 0))
         drawn = uniform(keys, _SHARE)

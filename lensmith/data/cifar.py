@@ -13,6 +13,8 @@ from lensmith.data.memory import InMemory, Numbered
 from lensmith.data.sample import Parts
 
 _EDGE = 32                        # pixels
+# The folder that the author's archive unpacks to, and a file that lies in it.
+_UNPACKED = {"cifar10": ("cifar-10-batches-bin", "data_batch_1.bin"), "cifar100": ("cifar-100-binary", "train.bin")}
 _VALUES = 3 * _EDGE * _EDGE       # bytes of a picture: its red plane, then green, then blue
 
 
@@ -23,8 +25,8 @@ def cifar10(path: str | None = None) -> Parts:
     not found, with the places searched, lies there in another form, or is damaged.
     """
     train = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
-    return _open("cifar10", path, unpacked="cifar-10-batches-bin", pickled="cifar-10-batches-py", train=train,
-                 test=("test_batch.bin",), names="batches.meta.txt", labels=1)
+    return _open("cifar10", path, pickled="cifar-10-batches-py", train=train, test=("test_batch.bin",),
+                 names="batches.meta.txt", labels=1)
 
 
 def cifar100(path: str | None = None) -> Parts:
@@ -32,20 +34,26 @@ def cifar100(path: str | None = None) -> Parts:
 
     Raises DataError where the set is not found, with the places searched, lies there in another form, or is damaged.
     """
-    return _open("cifar100", path, unpacked="cifar-100-binary", pickled="cifar-100-python", train=("train.bin",),
-                 test=("test.bin",), names="fine_label_names.txt", labels=2)
+    return _open("cifar100", path, pickled="cifar-100-python", train=("train.bin",), test=("test.bin",),
+                 names="fine_label_names.txt", labels=2)
 
 
-def _open(name: str, path: str | None, *, unpacked: str, pickled: str, train: Sequence[str], test: Sequence[str],
-          names: str, labels: int) -> Parts:
-    inner = (name, unpacked, f"{name}/{unpacked}")
+def find_cifar(name: str, path: str | None = None, *, hint: str = "") -> Path:
+    """The folder in which "cifar10" or "cifar100" lies; its files are not read. Raises DataError as find_folder."""
+    unpacked, first = _UNPACKED[name]
+    return find_folder(name, path, inner=(name, unpacked, f"{name}/{unpacked}"),
+                       holds=lambda there: (there / first).is_file(), hint=hint)
+
+
+def _open(name: str, path: str | None, *, pickled: str, train: Sequence[str], test: Sequence[str], names: str,
+          labels: int) -> Parts:
     hint = f"get it, in the binary form, with: lensmith data get {name}"
     for place in (root / step for root in search_roots(path) for step in ("", pickled, f"{name}/{pickled}")):
         if any((place / file).is_file() for file in ("data_batch_1", "batches.meta", "meta")):
             hint = (f"{place} holds its python form, pickles, which can run code when they are read and are refused; "
                     f"{hint}")
             break
-    folder = find_folder(name, path, inner=inner, holds=lambda there: (there / train[0]).is_file(), hint=hint)
+    folder = find_cifar(name, path, hint=hint)
     classes = _names(folder / names)
     splits = {split: _part(folder, files, f"{name}-{split}", labels=labels, classes=classes)
               for split, files in (("train", train), ("test", test))}

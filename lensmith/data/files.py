@@ -32,8 +32,7 @@ class Files:
 
     def name(self, i: int) -> str:
         """The file's path below the set's folder, with / between its parts; bytes that are not UTF-8 as U+FFFD."""
-        shown = os.fspath(self.paths[i]).removeprefix(os.path.join(self.root, "")).replace(os.sep, "/")
-        return shown.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return readable(name_below(self.root, self.paths[i]))
 
     def place(self, i: int) -> Place:
         """Where sample `i` comes from; its size is not known before it is decoded and stands as (0, 0)."""
@@ -48,3 +47,13 @@ class Files:
 
     def shaped(self, form: Form) -> Self:
         return type(self)(self.paths, self.targets, self.classes, root=self.root, groups=self.groups, form=form)
+
+
+def name_below(root: Path, path: Path | str) -> str:
+    """A path below a folder, with / between its parts; the whole path where it is not below."""
+    return os.fspath(path).removeprefix(os.path.join(root, "")).replace(os.sep, "/")
+
+
+def readable(name: Path | str) -> str:
+    """A name of the file system as text that can be written down: bytes that are not UTF-8 as U+FFFD."""
+    return os.fspath(name).encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -12,10 +12,11 @@ import torch
 from lensmith.base.errors import DataError, UserError, count, nearest
 from lensmith.base.pictures import SUFFIXES
 from lensmith.base.values import Label
-from lensmith.data.files import Files
+from lensmith.data.files import Files, name_below, readable
 from lensmith.data.sample import Parts
 
 SPLITS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
+_LISTED = 100    # ignored files that the account names
 _LAYOUTS = "accepted are <split>/<class>/<pictures> with the splits train, valid (or val, validation) and test, and " \
            "<class>/<pictures>"
 
@@ -23,7 +24,8 @@ _LAYOUTS = "accepted are <split>/<class>/<pictures> with the splits train, valid
 def class_folders(path: str, *, group: str | None = None) -> Parts:
     """The pictures under `path`, labelled by their class folder; a class's own subfolders count to it.
 
-    Hidden files are passed over, files without a picture's suffix are counted in the account. `group` is a regular
+    Hidden files are passed over. Files without a picture's suffix are counted and listed in the account, whatever
+    pictures.on_bad says: what is refused there are files that look like pictures and are none. `group` is a regular
     expression for the file names: what its first bracket matches is the picture's group (a patient, a person, a
     video), which a split by group keeps whole. Raises DataError for folders that are missing, empty or laid out in
     another way, UserError for a wrong expression.
@@ -32,7 +34,7 @@ def class_folders(path: str, *, group: str | None = None) -> Parts:
     expression = _expression(group)
     folders = _subfolders(_existing(root))
     named = _by_split(root, folders)
-    ignored: Counter[str] = Counter()
+    ignored: list[str] = []
     found = {split: _classes(folder, root, ignored=ignored) for split, folder in named.items()}
     classes = tuple(sorted(found.get("train", found.get("all", {}))))
     for split, listed in found.items():
@@ -42,11 +44,13 @@ def class_folders(path: str, *, group: str | None = None) -> Parts:
     if len(classes) < 2:
         raise DataError(f"{root} has one class folder only, {classes[0]!r}: to tell classes apart takes at least two")
     splits = {split: _part(listed, classes, root=root, expression=expression) for split, listed in found.items()}
-    account = {"folder": str(root), "layout": "<class>" if "all" in splits else "<split>/<class>",
+    suffixes = Counter(os.path.splitext(file)[1].lower() or "(no suffix)" for file in ignored)
+    account = {"folder": readable(root), "layout": "<class>" if "all" in splits else "<split>/<class>",
                "pictures": {split: len(part) for split, part in splits.items()},
-               "ignored": dict(sorted(ignored.items())),
-               "ignored_folders": sorted(set(folders) - {folder.name for folder in named.values()})
-               if "all" not in named else []}
+               "ignored": {readable(suffix): number for suffix, number in sorted(suffixes.items())},
+               "ignored_files": _listing(ignored, root),
+               "ignored_folders": [readable(name) for name in folders if "all" not in named and
+                                   name not in {one.name for one in named.values()}]}
     return Parts(dict(splits), account)
 
 
@@ -123,13 +127,16 @@ def _is_picture(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def _classes(folder: Path, root: Path, *, ignored: Counter[str]) -> dict[str, list[Path]]:
+def _classes(folder: Path, root: Path, *, ignored: list[str]) -> dict[str, list[Path]]:
     """Class name -> its pictures, ordered by their path."""
     names = _subfolders(folder)
     if not names:
         raise DataError(f"{folder} holds no class folder: {_LAYOUTS}")
     found = {}
     for name in names:
+        if readable(name) != name:
+            raise DataError(f"class folder {readable(name)!r} in {readable(folder)} has a name that is not UTF-8 text, "
+                            "so the class could not be written down: rename it")
         found[name] = [Path(picture) for picture in sorted(_pictures(os.path.join(folder, name), ignored=ignored))]
         if not found[name]:
             raise DataError(f"class folder {folder / name} holds no picture ({', '.join(SUFFIXES)}): fill it or "
@@ -137,7 +144,7 @@ def _classes(folder: Path, root: Path, *, ignored: Counter[str]) -> dict[str, li
     return found
 
 
-def _pictures(folder: str, *, ignored: Counter[str]) -> Iterator[str]:
+def _pictures(folder: str, *, ignored: list[str]) -> Iterator[str]:
     """The files with a picture's suffix below `folder`, links followed, each folder once so that a loop of links ends.
 
     A link that leads nowhere is given too; reading its header finds that out, and it is then listed as bad.
@@ -156,7 +163,13 @@ def _pictures(folder: str, *, ignored: Counter[str]) -> Iterator[str]:
             elif _is_picture(entry.name):
                 yield entry.path
             else:
-                ignored[os.path.splitext(entry.name)[1].lower() or "(no suffix)"] += 1
+                ignored.append(entry.path)
+
+
+def _listing(files: list[str], root: Path) -> list[str]:
+    """The names below `root` of the first hundred files, and how many more there are."""
+    shown = [readable(name_below(root, file)) for file in sorted(files)[:_LISTED]]
+    return [*shown, f"and {len(files) - _LISTED:,} more"] if len(files) > _LISTED else shown
 
 
 def _part(listed: dict[str, list[Path]], classes: tuple[str, ...], *, root: Path,

@@ -18,6 +18,7 @@ FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shi
 DIGITS = tuple("0123456789")
 # The two sets use the same file names; their first training labels tell which one lies there.
 _BEGINNINGS = {"mnist": (5, 0, 4, 1, 9, 2, 1, 3), "fashion-mnist": (9, 0, 0, 3, 0, 2, 7, 2)}
+_TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}    # the folders that torchvision makes
 _UNSIGNED_BYTES = 8
 
 
@@ -27,7 +28,7 @@ def fashion_mnist(path: str | None = None) -> Parts:
     Raises DataError where it is not found, with the places searched, or is damaged.
     """
     hint = "get it with: lensmith data get fashion-mnist (or Debian's package: apt install dataset-fashion-mnist)"
-    return _open("fashion-mnist", path, torchvision="FashionMNIST", classes=FASHION, hint=hint)
+    return _open("fashion-mnist", path, classes=FASHION, hint=hint)
 
 
 def mnist(path: str | None = None) -> Parts:
@@ -35,7 +36,14 @@ def mnist(path: str | None = None) -> Parts:
 
     Raises DataError where it is not found, with the places searched, or is damaged.
     """
-    return _open("mnist", path, torchvision="MNIST", classes=DIGITS, hint="get it with: lensmith data get mnist")
+    return _open("mnist", path, classes=DIGITS, hint="get it with: lensmith data get mnist")
+
+
+def find_idx(name: str, path: str | None = None, *, hint: str = "") -> Path:
+    """The folder in which "mnist" or "fashion-mnist" lies; its files are not read. Raises DataError as find_folder."""
+    inner = (name, f"{_TORCHVISION[name]}/raw", f"{name}/{_TORCHVISION[name]}/raw")
+    return find_folder(name, path, inner=inner, holds=lambda there: _file(there, "train-images", 3) is not None,
+                       hint=hint)
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -77,10 +85,8 @@ def read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(body, np.uint8).reshape(shape).copy()    # bytes are read-only, which torch warns of
 
 
-def _open(name: str, path: str | None, *, torchvision: str, classes: tuple[str, ...], hint: str) -> Parts:
-    inner = (name, f"{torchvision}/raw", f"{name}/{torchvision}/raw")
-    folder = find_folder(name, path, inner=inner, holds=lambda there: _file(there, "train-images", 3) is not None,
-                         hint=hint)
+def _open(name: str, path: str | None, *, classes: tuple[str, ...], hint: str) -> Parts:
+    folder = find_idx(name, path, hint=hint)
     splits = {split: _part(folder, stem, classes=classes) for split, stem in (("train", "train"), ("test", "t10k"))}
     labels = splits["train"].targets["label"]
     assert isinstance(labels, Label)

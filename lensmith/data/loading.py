@@ -3,8 +3,10 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -13,12 +15,23 @@ from torch.utils.data import Dataset as IndexedBatches
 from lensmith.base.draw import seed_of
 from lensmith.base.errors import DataError, Stopped, UserError
 from lensmith.base.pictures import BadPicture
+from lensmith.base.values import Label
 from lensmith.data.augment import Augment
 from lensmith.data.memory import InMemory
 from lensmith.data.sample import Batch, Collection, Dataset, Sample, collate
+from lensmith.data.split import apportion
 
 Loaded = tuple[Batch, Batch | None, dict[str, str]]    # a batch, its partners, and the files that failed: reason
 _ORDER = 1    # the stream of the order, apart from those of the augmentation
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """What one batch is made of; every tensor is int64 [batch]."""
+
+    rows: Tensor
+    occurrences: Tensor | None    # earlier draws of each row in this epoch; None where a row is drawn once only
+    partners: Tensor | None
 
 
 class Loader:
@@ -59,22 +72,33 @@ class Loader:
 
     def at(self, epoch: int, position: int) -> Iterator[Batch]:
         """The batches of `epoch` from `position` on."""
-        chosen = self.order(epoch).split(self.batch)[position : len(self)]
-        for batch, partner in self._loaded(epoch, chosen):
+        for batch, partner in self._loaded(self._draws(epoch)[position : len(self)]):
             yield self.augment(batch, epoch, partner) if self.augment is not None else batch
 
-    def _loaded(self, epoch: int, chosen: Sequence[Tensor]) -> Iterator[tuple[Batch, Batch | None]]:
-        blends = self.augment is not None and self.augment.blends
-        pairs = [(rows, self.augment.partners(epoch, rows) if blends and self.augment else None) for rows in chosen]
+    def _draws(self, epoch: int) -> list[_Draw]:
+        """Every batch of the epoch; counted from its beginning, wherever it is entered."""
+        order = self.order(epoch)
+        again = None if self.weights is None else _occurrences(order).split(self.batch)
+        draws = []
+        for number, rows in enumerate(order.split(self.batch)):
+            occurrences = None if again is None else again[number]
+            blends = self.augment is not None and self.augment.blends
+            partners = self.augment.partners(epoch, rows, occurrences) if blends and self.augment else None
+            draws.append(_Draw(rows, occurrences, partners))
+        return draws
+
+    def _loaded(self, draws: Sequence[_Draw]) -> Iterator[tuple[Batch, Batch | None]]:
         if isinstance(self.dataset, InMemory):
-            for rows, partners in pairs:
-                yield self.dataset.gather(rows), None if partners is None else self.dataset.gather(partners)
+            for draw in draws:
+                partner = None if draw.partners is None else self.dataset.gather(draw.partners)
+                yield (replace(self.dataset.gather(draw.rows), occurrences=draw.occurrences),
+                       None if partner is None else replace(partner, occurrences=draw.occurrences))
             return
         # Each item is a whole batch, so that a worker collates; nothing random happens in it.
         with warnings.catch_warnings():
             # As many workers as were asked for: more than cores can pay where files are waited for.
             warnings.filterwarnings("ignore", "This DataLoader will create")
-            loader = iter(DataLoader(_Rows(self.dataset), batch_size=None, sampler=pairs, num_workers=self.workers,
+            loader = iter(DataLoader(_Rows(self.dataset), batch_size=None, sampler=draws, num_workers=self.workers,
                                      collate_fn=_same))
         try:
             for batch, partner, failed in loader:
@@ -100,20 +124,25 @@ class _Rows(IndexedBatches[Loaded]):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, pair: tuple[Tensor, Tensor | None]) -> Loaded:
-        rows, partners = pair
+    def __getitem__(self, draw: _Draw) -> Loaded:
         failed: dict[str, str] = {}
-        found = {row: self._sample(row, failed) for row in rows.tolist()}
-        kept = [row for row, sample in found.items() if sample is not None] if failed else rows.tolist()
-        batch = _together([found[row] for row in kept], kept)
-        if partners is None:
+        found: dict[int, Sample | None] = {}    # a row that is drawn twice is read once
+
+        def sample(row: int) -> Sample | None:
+            if row not in found:
+                found[row] = self._sample(row, failed)
+            return found[row]
+
+        rows = draw.rows.tolist()
+        kept = [at for at, row in enumerate(rows) if sample(row) is not None]
+        occurrences = None if draw.occurrences is None else draw.occurrences[kept]
+        batch = _together([found[rows[at]] for at in kept], [rows[at] for at in kept], occurrences)
+        if draw.partners is None:
             return batch, None, failed
-        pairs = dict(zip(rows.tolist(), partners.tolist(), strict=True))
+        partners = draw.partners.tolist()
         # A partner that cannot be read is replaced by the sample itself, which blends to no change.
-        others = [(pairs[row], self._sample(pairs[row], failed)) for row in kept]
-        chosen = [(other, sample) if sample is not None else (row, found[row])
-                  for row, (other, sample) in zip(kept, others, strict=True)]
-        return batch, _together([sample for _, sample in chosen], [row for row, _ in chosen]), failed
+        chosen = [partners[at] if sample(partners[at]) is not None else rows[at] for at in kept]
+        return batch, _together([found[row] for row in chosen], chosen, occurrences), failed
 
     def _sample(self, row: int, failed: dict[str, str]) -> Sample | None:
         try:
@@ -123,9 +152,19 @@ class _Rows(IndexedBatches[Loaded]):
             return None
 
 
-def _together(samples: Sequence[Sample | None], rows: list[int]) -> Batch:
+def _together(samples: Sequence[Sample | None], rows: list[int], occurrences: Tensor | None) -> Batch:
     given = [sample for sample in samples if sample is not None]
-    return collate(given, torch.tensor(rows)) if given else Batch(torch.empty(0), {})
+    if not given:
+        return Batch(torch.empty(0), {})
+    return replace(collate(given, torch.tensor(rows)), occurrences=occurrences)
+
+
+def _occurrences(order: Tensor) -> Tensor:
+    """int64 [n]: how often each sample stands further ahead in `order` (int64 [n])."""
+    ascending, places = order.sort(stable=True)
+    counted = torch.empty_like(order)
+    counted[places] = torch.arange(len(order)) - torch.searchsorted(ascending, ascending)
+    return counted
 
 
 def _same(item: Any) -> Any:
@@ -150,13 +189,19 @@ def narrowed(collection: Any, needs: Sequence[str]) -> Any:
 
 
 def limited(collection: Any, share: float, seed: int) -> Any:
-    """A seeded share of a collection, for a quick try."""
+    """A seeded share of a collection, for a quick try: of each class where there are labels, and at least one."""
     if not 0 < share <= 1:
         raise UserError(f"loading.fraction must lie above 0 and at most 1; got {share}")
     if share == 1:
         return collection
+    label = collection.targets.get("label")
+    kinds = label.index.numpy() if isinstance(label, Label) else np.zeros(len(collection), dtype=np.int64)
+    strata = np.unique(kinds, return_inverse=True)[1]
+    wanted = np.maximum(apportion(np.bincount(strata), share), 1)
+    if wanted.sum() < 2:
+        raise UserError(f"loading.fraction={share} leaves {wanted.sum()} of {len(collection)} training pictures: to "
+                        f"learn takes at least two, a fraction of {min(1, 2 / len(collection)):.2g}")
     draw = torch.Generator().manual_seed(seed_of(seed, 0, _ORDER + 1))
-    return collection.subset(torch.randperm(len(collection), generator=draw)[: max(1, round(len(collection) * share))]
-                             .sort().values.tolist())
-
-
+    order = torch.randperm(len(collection), generator=draw).numpy()
+    chosen = [order[strata[order] == stratum][:number] for stratum, number in enumerate(wanted)]
+    return collection.subset(np.sort(np.concatenate(chosen)).tolist())

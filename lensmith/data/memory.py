@@ -1,13 +1,16 @@
 """A data set that lies in memory as one tensor of pictures: what IDX and CIFAR files are, and what the store makes."""
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lensmith.base.pictures import Form, Place, bring, to_pil
+from lensmith.base.errors import DataError
+from lensmith.base.pictures import Form, Place, refit
 from lensmith.base.values import Value
 from lensmith.data.sample import Batch, Sample
 
@@ -62,12 +65,55 @@ class InMemory:
         return type(self)(take_pictures(self.images, chosen), targets, self.classes, places=self._places(chosen),
                           groups=groups)
 
+    def has(self, form: Form) -> bool:
+        """Whether the pictures are of that size, those channels and bits already."""
+        return self.images.shape[1:] == (form.channels, *form.size) and self.images.dtype == form.dtype
+
     def shaped(self, form: Form) -> Self:
-        """The same pictures in another form, by the same way that a picture file takes."""
-        if self.images.shape[1:] == (form.channels, *form.size) and self.images.dtype == form.dtype:
+        """The same pictures in another form, by the same way that a picture file takes; DataError where they are too
+        large for the memory."""
+        if self.has(form):
             return self
-        images = torch.stack([bring(to_pil(image), form)[0] for image in self.images])
+        images = room_for(len(self), form)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for _ in pool.map(lambda i: images[i].copy_(refit(self.images[i], form)), range(len(self))):
+                pass
         return type(self)(images, self.targets, self.classes, places=self.places, groups=self.groups)
+
+
+class Reshaped:
+    """A Source that brings pictures in memory to another form each time it is asked: for those that only fit small."""
+
+    def __init__(self, source: InMemory, form: Form):
+        self.source, self.form = source, form
+        self.targets, self.classes, self.groups = source.targets, source.classes, source.groups
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, i: int) -> Sample:
+        targets = {name: value[i] for name, value in self.targets.items()}
+        return Sample(refit(self.source.images[i], self.form), targets, self.place(i))
+
+    def place(self, i: int) -> Place:
+        return self.source.place(i)
+
+    def subset(self, rows: Sequence[int]) -> Self:
+        part = type(self)(self.source.subset(rows), self.form)
+        part.targets = {name: part.targets[name] for name in self.targets}
+        return part
+
+    def shaped(self, form: Form) -> Self:
+        return type(self)(self.source, form)
+
+
+def room_for(count: int, form: Form) -> Tensor:
+    """An empty tensor [count, channels, height, width] of the form; DataError where it does not fit into memory."""
+    try:
+        return torch.empty((count, form.channels, *form.size), dtype=form.dtype)
+    except (RuntimeError, MemoryError) as error:
+        raise DataError(f"{count:,} pictures of {form.height} x {form.width} do not fit into memory: stream them with "
+                        "loading.memory=0, or take smaller ones with --size") from error
 
 
 def take_pictures(images: Tensor, rows: Tensor) -> Tensor:

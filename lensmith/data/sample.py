@@ -29,6 +29,7 @@ class Batch:
     targets: dict[str, Value]
     places: Sequence[Place] = ()          # one a picture; where it came from
     indices: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))    # int64 [batch], in the set
+    occurrences: Tensor | None = None     # int64 [batch]: earlier draws of the sample in this epoch; None: of none
 
     def __len__(self) -> int:
         return len(self.images)

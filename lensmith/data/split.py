@@ -1,41 +1,40 @@
 """Dividing a data set into train, valid and test: stratified, by group or by fold, and the same for the same seed."""
 
 import hashlib
-import os
 from collections.abc import Mapping
 from typing import TypeVar
 
 import numpy as np
-import torch
 
 from lensmith.base.draw import hashed
 from lensmith.base.errors import DataError, UserError, count
 from lensmith.base.values import Label, Numbers
 from lensmith.data.files import Files
-from lensmith.data.memory import InMemory, Numbered, take_pictures
+from lensmith.data.memory import InMemory, Numbered, Reshaped
 from lensmith.data.sample import Source
 
 Part = TypeVar("Part", Files, InMemory, Source)
-_SEEN = 64    # pictures in memory that a fingerprint looks at
 _BINS = 10    # quantiles by which numbers are stratified
 
 
 def divide(splits: Mapping[str, Part], *, valid: float = 0.1, test: float = 0.1, seed: int = 0,
-           by_group: bool = False, folds: int | None = None, fold: int | None = None) -> dict[str, Part]:
+           by_group: bool | None = None, folds: int | None = None, fold: int | None = None) -> dict[str, Part]:
     """The parts "train" and, where there are any, "valid" and "test"; their rows keep the order of the set.
 
     Given parts stay as they are. `valid` is the share of "train" (or of a set without a split, "all") for choosing the
     best step, `test` the share of "all" for the final score; a share of 0 makes no such part. Each class keeps its
     share to within one sample, and one sample of each stays in train; numbers are stratified by the quantiles of the
-    first quantity. `by_group` keeps the samples of a group together. With `folds`, the part number `fold` (from 0) of
-    that many equal ones is "valid", whatever the share; what "all" gives to "test" is taken off before. Raises
-    UserError for shares and folds that cannot be, DataError where the set is too small for them.
+    first quantity. `by_group` keeps the samples of a group together: None, where the set has groups; False divides
+    it as if it had none. With `folds`, the part number `fold` (from 0) of that many equal ones is "valid", whatever
+    the share; what "all" gives to "test" is taken off before. Raises UserError for shares and folds that cannot be,
+    DataError where the set is too small for them.
     """
     _check(splits, valid, test, folds=folds, fold=fold)
     whole = splits["train"] if "train" in splits else splits["all"]
     if by_group and whole.groups is None:
         raise UserError("the set has no groups to split by: give data.group for class folders (a regular expression "
                         "for the file names) or a column 'group' in a table")
+    by_group = whole.groups is not None if by_group is None else by_group
     parts: dict[str, Part] = {}
     test = test if "all" in splits else 0.0
     if "valid" in splits:
@@ -95,7 +94,7 @@ def _shuffled(seed: int, rows: np.ndarray) -> np.ndarray:
     return np.argsort(hashed(seed, rows), kind="stable")
 
 
-def _apportion(counts: np.ndarray, share: float) -> np.ndarray:
+def apportion(counts: np.ndarray, share: float) -> np.ndarray:
     """int64 [strata]: `share` of each count by the method of largest remainders, so that the total is right too."""
     quota = counts * share
     given = np.floor(quota + 1e-9).astype(np.int64)
@@ -108,8 +107,8 @@ def _stratified_shares(source: Source, shares: tuple[float, float], seed: int) -
     """int64 [n]: 0 train, 1 valid, 2 test."""
     strata = _strata(source)
     counts = np.bincount(strata)
-    test = np.minimum(_apportion(counts, shares[1]), counts - 1)
-    valid = np.minimum(_apportion(counts, shares[0]), counts - 1 - test)
+    test = np.minimum(apportion(counts, shares[1]), counts - 1)
+    valid = np.minimum(apportion(counts, shares[0]), counts - 1 - test)
     part = np.zeros(len(source), dtype=np.int64)
     order = _shuffled(seed, np.arange(len(source)))
     for stratum in range(len(counts)):
@@ -178,7 +177,7 @@ def _grouped_shares(source: Source, shares: tuple[float, float], seed: int) -> n
     wanted = [number for number in (1, 2) if shares[number - 1] > 0]
     if len(groups) <= len(wanted):
         raise DataError(f"the set has {count(len(groups), 'group')}: to be divided by group it needs one more than the "
-                        f"{count(len(wanted), 'part')} to take off")
+                        f"{count(len(wanted), 'part')} to take off; split.by_group=false divides it without them")
     table = _table(member, _strata(source))
     share = np.array([1 - sum(shares), *shares])
     if _label(source) is None:
@@ -195,7 +194,7 @@ def _grouped_shares(source: Source, shares: tuple[float, float], seed: int) -> n
             if not len(spare):
                 name = ("train", "valid", "test")[number]
                 raise DataError(f"the set's groups cannot give a {name} part without taking a whole class from "
-                                f"train: set split.{name}=0, or split without split.by_group")
+                                f"train: set split.{name}=0, or split.by_group=false to divide it without them")
             part[spare[sizes[spare].argmin()]] = number
     return part[member]
 
@@ -230,8 +229,9 @@ def listing(splits: Mapping[str, Source]) -> dict[str, list[str] | dict[str, str
 
 
 def _listed(source: Source) -> list[str] | dict[str, str]:
-    if isinstance(source, InMemory) and isinstance(source.places, Numbered):
-        return {"file": source.places.file, "rows": _ranges(source.places.rows)}
+    lying = source.source if isinstance(source, Reshaped) else source
+    if isinstance(lying, InMemory) and isinstance(lying.places, Numbered):
+        return {"file": lying.places.file, "rows": _ranges(lying.places.rows)}
     return [source.place(i).file for i in range(len(source))]
 
 
@@ -242,36 +242,20 @@ def _ranges(rows: np.ndarray) -> str:
     return " ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs if len(run))
 
 
-def fingerprint(splits: Mapping[str, Source]) -> str:
-    """A hash (BLAKE2b, 32 hex digits) of the parts: names and targets, and with them the files'
-    sizes in bytes, or some of the pictures where they lie in memory.
-
-    Taken of the parts before they are decoded, it does not depend on whether they are kept in memory.
-    """
-    digest = hashlib.blake2b(digest_size=16)
+def fingerprint(splits: Mapping[str, Source], digests: Mapping[str, str]) -> str:
+    """A hash (BLAKE2b, 32 hex digits) of the parts: what they are called, their samples' names and targets, the names
+    of the classes, and `digests`, that of each part's contents, which decoding it gives."""
+    whole = hashlib.blake2b(digest_size=16)
     for split in sorted(splits):
         source = splits[split]
         names = _listed(source)
-        digest.update(f"{split}\0{len(source)}\0".encode())
+        whole.update(f"{split}\0{len(source)}\0{digests[split]}\0".encode())
         shown = names if isinstance(names, list) else names.values()
-        digest.update("\0".join(shown).encode("utf-8", "surrogateescape"))
-        if isinstance(source, Files):
-            digest.update(np.array([_bytes(path) for path in source.paths], dtype="<i8").tobytes())
-        elif isinstance(source, InMemory):
-            seen = np.linspace(0, len(source) - 1, min(_SEEN, len(source))).astype(np.int64)
-            digest.update(f"{tuple(source.images.shape)} {source.images.dtype}".encode())
-            digest.update(take_pictures(source.images, torch.from_numpy(seen)).numpy().tobytes())
+        whole.update("\0".join(shown).encode("utf-8", "surrogateescape"))
         for name in sorted(source.targets):
-            digest.update(f"\0{name}\0{source.classes[name]}".encode("utf-8", "surrogateescape"))
+            whole.update(f"\0{name}\0{source.classes[name]}".encode("utf-8", "surrogateescape"))
             for field, tensor in vars(source.targets[name]).items():
                 if tensor is not None:
-                    digest.update(f"\0{field}\0{tuple(tensor.shape)}".encode())
-                    digest.update(np.ascontiguousarray(tensor.numpy()).data)
-    return digest.hexdigest()
-
-
-def _bytes(path: os.PathLike[str]) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return -1
+                    whole.update(f"\0{field}\0{tuple(tensor.shape)}".encode())
+                    whole.update(np.ascontiguousarray(tensor.numpy()).data)
+    return whole.hexdigest()

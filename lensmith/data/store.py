@@ -1,17 +1,22 @@
 """The decode-once store: pictures on the disk become one tensor in memory where they fit, else are only checked."""
 
+import hashlib
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
-import torch
+import numpy as np
 
 from lensmith.base.device import free_memory
-from lensmith.base.errors import DataError, UserError
-from lensmith.base.pictures import BadPicture, Form
-from lensmith.data.memory import InMemory
-from lensmith.data.sample import Source
+from lensmith.base.errors import UserError
+from lensmith.base.pictures import BadPicture, Form, decode, read_file
+from lensmith.data.files import Files
+from lensmith.data.memory import InMemory, Reshaped, room_for
 from lensmith.data.survey import Bad
+
+_PAUSE = 5.0    # seconds between two lines of progress
 
 
 def fits(count: int, form: Form, *, share: float) -> bool:
@@ -26,40 +31,63 @@ def picture_bytes(form: Form) -> int:
     return form.channels * form.height * form.width * form.bits // 8
 
 
-def decode_all(source: Source, form: Form, *, keep: bool,
-               progress: Callable[[int], object] = lambda done: None) -> tuple[Source, list[Bad]]:
-    """Decode every picture of `source` once, on all cores.
+@dataclass(frozen=True)
+class Decoded:
+    """What decoding a set once gives."""
 
-    -> what to train on, and the pictures that could not be decoded, which are still in it. With `keep` that is an
-    InMemory set; without it is the source itself, to be decoded again each epoch. Both hold the same samples in the
-    same order. Raises DataError where the kept form does not fit into memory after all.
+    source: Files | InMemory | Reshaped    # what to train on; the bad ones are still in it
+    bad: list[Bad]
+    digest: str                            # BLAKE2b, 32 hex digits, of what all samples hold, the bad ones included
+
+
+def decode_all(source: Files | InMemory, form: Form, *, keep: bool,
+               progress: Callable[[str], object] = lambda line: None) -> Decoded:
+    """Decode every picture of `source` once, on all cores, and find out which cannot be.
+
+    With `keep` the pictures to train on are an InMemory set. Without it they are decoded, or brought to the form,
+    again each epoch; pictures that lie in memory in this form already stay there. Both hold the same samples in the
+    same order. The digest is of the files' bytes, or of the pictures in memory as they were opened, and so does not
+    depend on the form or on `keep`. `progress` is told a line every few seconds. Raises DataError where the kept form
+    does not fit into memory after all.
     """
     if isinstance(source, InMemory):
-        return source.shaped(form), []
-    try:
-        images = torch.empty((len(source) if keep else 0, form.channels, *form.size), dtype=form.dtype)
-    except RuntimeError as error:
-        raise DataError(f"{len(source):,} pictures of {form.height} x {form.width} do not fit into memory: stream them "
-                        "with loading.memory=0, or take smaller ones with --size") from error
+        digest = _digest_of(source)
+        return Decoded(source.shaped(form) if keep or source.has(form) else Reshaped(source, form), [], digest)
+    images = room_for(len(source) if keep else 0, form)
     places, bad = [source.place(i) for i in range(len(source))], list[Bad]()
-    shaped = source.shaped(form)
 
-    def one(i: int) -> str | None:
+    def one(i: int) -> tuple[str | None, bytes]:
+        content = b""
         try:
-            sample = shaped[i]
+            content = read_file(source.paths[i])
+            image, places[i] = decode(content, form, name=source.name(i))
         except BadPicture as error:
-            return str(error)
+            return str(error), _hashed(content)
         if keep:
-            images[i].copy_(sample.image)
-        places[i] = sample.place
-        return None
+            images[i].copy_(image)
+        return None, _hashed(content)
 
+    whole, told = hashlib.blake2b(digest_size=16), time.monotonic()
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for i, reason in enumerate(pool.map(one, range(len(source)), chunksize=64)):
+        for i, (reason, content) in enumerate(pool.map(one, range(len(source)))):
+            whole.update(content)
             if reason is not None:
                 bad.append(Bad(places[i].file, reason))
-            if i % 256 == 255:
-                progress(i + 1)
+            if time.monotonic() - told >= _PAUSE:
+                progress(f"decoded {i + 1:,} of {len(source):,}")
+                told = time.monotonic()
     if not keep:
-        return shaped, bad
-    return InMemory(images, source.targets, source.classes, places=places, groups=source.groups), bad
+        return Decoded(source.shaped(form), bad, whole.hexdigest())
+    kept = InMemory(images, source.targets, source.classes, places=places, groups=source.groups)
+    return Decoded(kept, bad, whole.hexdigest())
+
+
+def _hashed(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def _digest_of(source: InMemory) -> str:
+    whole = hashlib.blake2b(f"{tuple(source.images.shape)} {source.images.dtype}".encode(), digest_size=16)
+    for images in source.images.split(1_024):    # in parts: they may have to be copied into order
+        whole.update(np.ascontiguousarray(images.numpy()).data)
+    return whole.hexdigest()

@@ -82,11 +82,12 @@ def settle(surveys: Iterable[Survey], *, size: int | Sequence[int] | None = None
     if bits not in (8, 16):
         raise UserError(f"pictures.bits={bits} is not possible: accepted are 8 and 16")
     choose({"crop": 0, "pad": 0, "squash": 0}, fit, "pictures.fit")
-    height, width = _own_size(headers) if size is None else _given_size(size)
+    height, width = _own_size(headers) if size is None else given_size(size)
     return Form(channels, height, width, fit, bits)
 
 
-def _given_size(size: int | Sequence[int]) -> tuple[int, int]:
+def given_size(size: int | Sequence[int]) -> tuple[int, int]:
+    """The (height, width) that a setting stands for; raises UserError where it is no size."""
     edges = [size, size] if isinstance(size, int) else list(size)
     if len(edges) != 2 or min(edges) < 1:
         raise UserError(f"pictures.size={size} is not a size: accepted are one edge in pixels, as 224, or "

@@ -41,7 +41,7 @@ def read_state(path: Path) -> dict[str, Any]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         state: dict[str, Any] = _unpack(json.loads(metadata["tree"]), tensors)
         return state
-    except (SafetensorError, json.JSONDecodeError, KeyError, UnicodeDecodeError) as error:
+    except (SafetensorError, json.JSONDecodeError, KeyError, UnicodeDecodeError, RecursionError) as error:
         kind = "a pickle, which can run code and is refused" if _is_pickle(path) else f"damaged ({error})"
         raise ModelError(f"the checkpoint {path} is {kind}: go back to another one of the run, "
                          "or train again") from error

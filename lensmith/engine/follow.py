@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from lensmith.base.errors import Stopped, UserError
+from lensmith.base.errors import ModelError, Stopped, UserError
 from lensmith.engine.learner import Report
 from lensmith.engine.run import Run
 from lensmith.engine.supervised import Supervised
@@ -63,7 +63,7 @@ def follow(learner: Supervised, run: Run, progress: Progress, *, patience: int =
     with _held_signals() as caught:
         if not progress.patient(patience):
             return
-        for report in _within_memory(learner):
+        for report in _explained(learner):
             progress.seconds = time.monotonic() - began
             if report.row is not None:
                 progress.history.append({"epoch": report.row["epoch"], "step": report.row["step"],
@@ -83,10 +83,15 @@ def follow(learner: Supervised, run: Run, progress: Progress, *, patience: int =
                 return
 
 
-def _within_memory(learner: Supervised) -> Iterator[Report]:
-    """The learner's reports; running out of memory in a step becomes a sentence."""
+def _explained(learner: Supervised) -> Iterator[Report]:
+    """The learner's reports; what a step can run into becomes a sentence: no memory, batch norm of one value."""
     try:
         yield from learner
+    except ValueError as error:
+        if "more than 1 value per channel" in str(error):
+            raise Stopped(f"batch normalisation cannot learn from one value a channel ({error}): take larger batches "
+                          "with --batch, or larger pictures with --size") from error
+        raise
     except (MemoryError, RuntimeError) as error:
         told = str(error).splitlines()[0] if str(error) else "MemoryError"
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in told \
@@ -111,9 +116,13 @@ def _rows(progress: Progress) -> list[dict[str, Any]]:
 def restore(learner: Supervised, run: Run) -> Progress:
     """Put the learner where the run's last checkpoint stands; -> what had been seen until then."""
     state = run.read_last()
-    learner.load_state_dict(state["learner"])
-    history = [{name: value for name, value in row.items() if name != "score"} for row in state["history"]]
-    return Progress(history, [row["score"] for row in state["history"]], state["seconds"])
+    try:
+        learner.load_state_dict(state["learner"])
+        history = [{name: value for name, value in row.items() if name != "score"} for row in state["history"]]
+        return Progress(history, [row["score"] for row in state["history"]], state["seconds"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{run.folder / 'last.safetensors'} is not a whole checkpoint ({error}): train again") \
+            from error
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """From gradients to better weights: optimizers, groups of parameters, the stepper and averaged weights."""
 
 import fnmatch
+import math
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -37,8 +38,10 @@ def leaves(network: nn.Module, groups: Sequence[dict[str, Any]] = ()) -> list[Le
     groups win over earlier ones. Raises UserError for a pattern that matches nothing."""
     rules = []
     for given in groups:
-        unknown = set(given) - {"match", "rate", "decay"}
-        if unknown or "match" not in given:
+        factors = [given.get(key, 1.0) for key in ("rate", "decay")]
+        right = set(given) <= {"match", "rate", "decay"} and isinstance(given.get("match"), str) and all(
+            isinstance(one, int | float) and 0 <= one < math.inf for one in factors)
+        if not right:
             raise UserError(f"learner.groups: an entry has match, rate and decay, for example "
                             f"{{match = \"backbone.*\", rate = 0.1}}; got {given}")
         rules.append(Group(**given))
@@ -59,9 +62,9 @@ def leaves(network: nn.Module, groups: Sequence[dict[str, Any]] = ()) -> list[Le
 
 def _groups(chosen: Sequence[Leaf], rate: float, decay: float) -> list[dict[str, Any]]:
     """One parameter group per pair of factors; `peak` is the rate that the schedule scales."""
-    if rate <= 0:
+    if not 0 < rate < math.inf:
         raise UserError(f"optimizer.rate must be above 0; got {rate}")
-    if decay < 0:
+    if not 0 <= decay < math.inf:
         raise UserError(f"optimizer.decay must be 0 or more; got {decay}")
     pairs = sorted({(leaf.rate, leaf.decay) for leaf in chosen})
     return [{"params": [leaf.parameter for leaf in chosen if (leaf.rate, leaf.decay) == pair],
@@ -150,8 +153,12 @@ class Stepper:
     @property
     def rate(self) -> float:
         """The greatest rate of any group at the present step."""
-        factor = self.schedule(self.done / self.steps)
+        factor = self._factor()
         return max(group["peak"] for optimizer in self.optimizers for group in optimizer.param_groups) * factor
+
+    def _factor(self) -> float:
+        """The schedule at the middle of the coming step: neither the first nor the last step then has rate 0."""
+        return self.schedule(min(1.0, (self.done + 0.5) / self.steps))
 
     def step(self, loss: Tensor, *, share: float = 1.0, final: bool = True) -> None:
         """Add the gradient of `share * loss`; with `final`, move the weights."""
@@ -160,7 +167,7 @@ class Stepper:
             return
         if self.clip:
             nn.utils.clip_grad_norm_([leaf.parameter for leaf in self.leaves], self.clip)
-        factor = self.schedule(self.done / self.steps)
+        factor = self._factor()
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * factor

@@ -1,14 +1,14 @@
 """How to run on this machine: device, precision, memory layout and threads."""
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from lensmith.base.device import choose_device
-from lensmith.base.errors import UserError
+from lensmith.base.errors import ModelError, UserError
 
 Precision = Literal["float32", "bfloat16"]
 Layout = Literal["contiguous", "channels_last"]
@@ -42,6 +42,22 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def planned(content: dict[str, Any]) -> Plan:
+    """The plan that a plan.json holds, on a device of this machine. Raises ModelError for one that is damaged."""
+    try:
+        own = Plan(**content)
+        usable = own.precision in get_args(Precision) and own.layout in get_args(Layout) and int(own.threads) > 0
+    except (TypeError, ValueError):
+        usable = False
+    if not usable:
+        raise ModelError(f"plan.json is damaged: it holds {content}, where device, precision, layout and threads stand")
+    try:
+        choose_device(own.device)
+    except UserError:    # trained on another machine
+        return replace(own, device=str(choose_device("auto")))
+    return own
 
 
 def plan(*, device: str = "auto", precision: Precision = "float32", layout: Layout = "channels_last",

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,6 +50,9 @@ class Run:
             raise UserError(f"no permission to write into {runs}: choose another folder with --runs") from error
         except (NotADirectoryError, FileExistsError) as error:
             raise UserError(f"{runs} is not a folder: choose another one with --runs") from error
+        except OSError as error:
+            raise UserError(f"no run folder can be made in {runs} ({error.strerror}): choose another --name or "
+                            "--runs") from error
 
     @classmethod
     def open(cls, folder: str | Path) -> "Run":
@@ -66,7 +70,8 @@ class Run:
         return str(self.folder)
 
     def write_json(self, name: str, content: Any) -> None:
-        write_text(self.folder / name, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        """A JSON file of the run; a number that is none (NaN, infinite) is written as null."""
+        write_text(self.folder / name, json.dumps(finite(content), indent=1, ensure_ascii=False) + "\n")
 
     def read_json(self, name: str) -> dict[str, Any]:
         """A JSON file of the run. Raises ModelError where it is absent or damaged."""
@@ -87,7 +92,7 @@ class Run:
 
     def read_last(self) -> dict[str, Any]:
         """What `save_last` wrote."""
-        return read_state(self.folder / "last.safetensors")
+        return self._state("last.safetensors", ("learner", "history", "seconds"))
 
     def save_best(self, weights: dict[str, Any], row: dict[str, float], score: float) -> None:
         """The weights that every later command uses, as `best.safetensors`."""
@@ -96,7 +101,14 @@ class Run:
 
     def read_best(self) -> dict[str, Any]:
         """What `save_best` wrote."""
-        return read_state(self.folder / "best.safetensors")
+        return self._state("best.safetensors", ("network", "row", "score"))
+
+    def _state(self, name: str, parts: Sequence[str]) -> dict[str, Any]:
+        state = read_state(self.folder / name)
+        missing = [part for part in parts if part not in state]
+        if missing:
+            raise ModelError(f"{self.folder / name} is not a whole checkpoint: it lacks {', '.join(missing)}")
+        return state
 
     def write_history(self, history: Sequence[dict[str, float]]) -> None:
         """`history.csv`: a line an epoch, the columns of all of them."""
@@ -106,6 +118,15 @@ class Run:
         table.writeheader()
         table.writerows([{name: _shown(value) for name, value in row.items()} for row in history])
         write_text(self.folder / "history.csv", text.getvalue())
+
+
+def finite(node: Any) -> Any:
+    """Plain data as JSON can say it: NaN and infinities become None."""
+    if isinstance(node, dict):
+        return {key: finite(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [finite(value) for value in node]
+    return None if isinstance(node, float) and not math.isfinite(node) else node
 
 
 def _shown(value: float) -> str:

@@ -15,18 +15,22 @@ def constant(*, warmup: float = 0.0) -> Schedule:
 
 def cosine(*, warmup: float = 0.0, final: float = 0.0) -> Schedule:
     """Half a cosine from the peak to the share `final` of it (Loshchilov 2017, without restarts)."""
+    _share("final", final, of="the peak")
     return _warmed(_share("warmup", warmup),
                    lambda share: final + (1 - final) * (1 + math.cos(math.pi * share)) / 2)
 
 
 def linear(*, warmup: float = 0.1, final: float = 0.0) -> Schedule:
     """Straight up over the share `warmup` of the run, then straight down to the share `final`."""
+    _share("final", final, of="the peak")
     return _warmed(_share("warmup", warmup), lambda share: 1 - (1 - final) * share)
 
 
 def one_cycle(*, rise: float = 0.3, start: float = 0.04, final: float = 1e-5) -> Schedule:
     """Cosine up from `start` over the share `rise`, then cosine down to `final` (Smith 2018; the rate alone)."""
     _share("rise", rise)
+    _share("start", start, of="the peak")
+    _share("final", final, of="the peak")
 
     def factor(share: float) -> float:
         if share < rise:
@@ -45,9 +49,9 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 }
 
 
-def _share(name: str, value: float) -> float:
+def _share(name: str, value: float, *, of: str = "the run") -> float:
     if not 0 <= value <= 1:
-        raise UserError(f"schedule.{name} is a share of the run, 0 .. 1; got {value}")
+        raise UserError(f"schedule.{name} is a share of {of}, 0 .. 1; got {value}")
     return value
 
 

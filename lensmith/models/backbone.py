@@ -1,6 +1,5 @@
 """What a backbone is, and the heads that every backbone can give."""
 
-import math
 from typing import cast
 
 from torch import Tensor, nn
@@ -26,13 +25,12 @@ class Backbone(nn.Module):
 class PooledLinear(nn.Module):
     """The mean of the last map, then a dense layer."""
 
-    def __init__(self, channels: int, outputs: int, dropout: float = 0.0):
+    def __init__(self, channels: int, outputs: int):
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
         self.dense = nn.Linear(channels, outputs)
 
     def forward(self, maps: list[Tensor]) -> Tensor:    # -> [batch, outputs]
-        return cast(Tensor, self.dense(self.dropout(maps[-1].mean((2, 3)))))
+        return cast(Tensor, self.dense(maps[-1].mean((2, 3))))
 
 
 class LastMap(nn.Module):
@@ -68,8 +66,3 @@ def least_size(steps: list[tuple[str, int, int, int]]) -> int:
     for _, kernel, stride, padding in reversed(steps):
         edge = max(1, (edge - 1) * stride + kernel - 2 * padding)
     return edge
-
-
-def flattened(channels: int, size: tuple[int, int]) -> int:
-    """The values of a map when it is flattened."""
-    return channels * math.prod(size)

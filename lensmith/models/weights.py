@@ -2,6 +2,9 @@
 
 import pickle
 import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lensmith.base.errors import ModelError, count, nearest
+from lensmith.models.network import Network
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 INSIDE = ("state_dict", "model")    # where other programs keep the weights among the rest of a checkpoint
+# What stands before a layer's name where a network lies in another one: here, in other programs, in torch's wrappers.
+WRAPPERS = ("backbone", "head", "layers", "model", "module", "network", "parts", "_orig_mod")
 ACCEPTED = "Accepted are .safetensors files, and .pth or .pt files that hold only tensors by name"
 
 
@@ -60,6 +66,81 @@ def load_into(module: nn.Module, weights: dict[str, Tensor], *, what: str) -> No
     module.load_state_dict(weights)
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """What `fit_into` did with the tensors of a file."""
+
+    what: str              # the file
+    taken: int             # tensors of the network that came from the file
+    missing: list[str]     # of the network: not in the file, so as fresh as they were
+    unknown: list[str]     # of the file: the network has no such name
+    reshaped: list[str]    # of the network: of another shape in the file, so as fresh as they were
+
+    def in_words(self) -> str:
+        """`resnet.pth: 120 tensors taken; 2 tensors of another shape left fresh (head.layers.fc.weight, ...)`"""
+        parts = (f"{count(self.taken, 'tensor')} taken", _some(self.reshaped, "tensor", "of another shape left fresh"),
+                 _some(self.missing, "tensor", "that the file lacks left fresh"),
+                 _some(self.unknown, "tensor", "of the file not used"))
+        return f"{self.what}: {'; '.join(part for part in parts if part)}"
+
+
+def fit_into(module: nn.Module, weights: dict[str, Tensor], *, what: str) -> Fitted:
+    """Put those of `weights` that fit by name and shape into `module`, and leave the rest of it as it is.
+
+    Names fit where they are equal behind a front of WRAPPERS, such as `backbone.`: the exchange of fronts that fits
+    most tensors goes first, then the one that fits most of what is left, as for a head. The mean and deviation of a
+    Network belong to its pictures, not to its weights, and stay. Raises ModelError where no parameter fits.
+    """
+    own = {name: tensor for name, tensor in module.state_dict().items() if isinstance(tensor, Tensor)}
+    pairs = _pairs(own, weights)
+    used = set(pairs.values())
+    for name in ("mean", "deviation") if isinstance(module, Network) else ():
+        own.pop(name)
+        pairs.pop(name, None)
+    fitting = {name: there for name, there in pairs.items() if own[name].shape == weights[there].shape}
+    reshaped = [name for name in own if name in pairs and name not in fitting]
+    if not any(name in fitting for name, _ in module.named_parameters(remove_duplicate=False)):
+        raise ModelError(f"nothing in {what} fits this network: the file has {_first(weights)}, the network "
+                         f"{_first(own)}{f'; of another shape is {reshaped[0]}' if reshaped else ''}; use the "
+                         "backbone that the weights were trained with, or leave them out")
+    with torch.no_grad():
+        for name, there in fitting.items():
+            own[name].copy_(weights[there])
+    return Fitted(what, len(fitting), missing=[name for name in own if name not in pairs],
+                  unknown=[name for name in weights if name not in used], reshaped=reshaped)
+
+
+def _pairs(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, str]:
+    """Name in the network -> name in the file, each used once; those of one shape first."""
+    pairs: dict[str, str] = {}
+    left, there = dict(own), dict(weights)
+    for same_shape in (True, False):
+        while True:
+            best: dict[str, str] = {}
+            for put, cut in product(_fronts(left), _fronts(there)):
+                named = {name: cut + name.removeprefix(put) for name in left if name.startswith(put)}
+                found = {name: other for name, other in named.items() if other in there
+                         and (not same_shape or there[other].shape == left[name].shape)}
+                if len(found) > len(best):
+                    best = found
+            if not best:
+                break
+            pairs |= best
+            left = {name: tensor for name, tensor in left.items() if name not in best}
+            there = {name: tensor for name, tensor in there.items() if name not in set(best.values())}
+    return pairs
+
+
+def _fronts(names: Iterable[str]) -> list[str]:
+    """Every front made of WRAPPERS that one of the names has, the empty one first: `backbone.`, `backbone.parts.`"""
+    found = {""}
+    for name in names:
+        steps = name.split(".")[:-1]
+        found |= {"".join(f"{step}." for step in steps[: i + 1]) for i in range(len(steps))
+                  if all(step in WRAPPERS for step in steps[: i + 1])}
+    return sorted(found, key=lambda front: (len(front), front))
+
+
 def _tensors(found: Any, path: Path) -> dict[str, Tensor]:
     if isinstance(found, dict):
         inside = next((found[key] for key in INSIDE if isinstance(found.get(key), dict)), found)
@@ -77,6 +158,10 @@ def _some(names: list[str], noun: str, state: str) -> str:
     if not names:
         return ""
     return f"{count(len(names), noun)} {state} ({', '.join(names[:3])}{' ...' if len(names) > 3 else ''})"
+
+
+def _first(names: Mapping[str, Tensor]) -> str:
+    return ", ".join(list(names)[:3]) + (" ..." if len(names) > 3 else "")
 
 
 def _shape(tensor: Tensor) -> str:

@@ -4,8 +4,10 @@ import csv
 import glob
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,17 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import nn
 
 from lensmith.base.errors import DataError, UserError, nearest
-from lensmith.base.files import write_text
-from lensmith.base.pictures import SUFFIXES, BadPicture, Form, Place, decode
+from lensmith.base.files import write_atomic, write_text
+from lensmith.base.pictures import SUFFIXES, BadPicture, Form, Place, bring, decode
+from lensmith.base.show import open_viewable
 from lensmith.base.values import Label, Numbers, Tags, Value
 from lensmith.data.sample import Batch
 from lensmith.engine.evaluate import predictions
 from lensmith.engine.plan import Plan
 from lensmith.tasks.task import Task
 
-_LEAST_EDGE = 224    # pixels; smaller pictures are enlarged before the caption is written under them
+_LEAST, _MOST = 224, 1024    # pixels of a captioned picture's longer edge
+_ELSEWHERE = "choose another folder with --out"
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Prediction:
     values: dict[str, Value] = field(default_factory=dict)              # target name -> a single value
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)     # target name -> class names
     error: str | None = None
+    from_memory: bool = False                                           # `file` then only counts the pictures
 
     @property
     def label(self) -> str | None:
@@ -53,12 +58,16 @@ class Prediction:
             return []
         return [(self.names["label"][i], score) for i, score in value.top(k)]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self, top: int = 5) -> dict[str, Any]:
+        """Plain data; of a label the `top` likeliest classes with their probabilities."""
         if self.error is not None:
             return {"file": self.file, "error": self.error}
         shown: dict[str, Any] = {"file": self.file}
         for name, value in self.values.items():
-            shown |= value.as_json(self.names[name])
+            if isinstance(value, Label):
+                shown |= {"label": self.label, "scores": {one: round(score, 6) for one, score in self.top(top)}}
+            else:
+                shown |= value.as_json(self.names[name])
         return shown
 
     def text(self, k: int = 3) -> str:
@@ -78,14 +87,16 @@ class Prediction:
                 parts.append(", ".join(f"{one} {number:.5g}" for one, number in pairs))
         return "; ".join(parts)
 
-    def row(self) -> dict[str, Any]:
-        """One line of a CSV table."""
+    def row(self, top: int = 1) -> dict[str, Any]:
+        """One line of a CSV table; the `top` likeliest classes as label, score, label2, score2, ..."""
         if self.error is not None:
             return {"file": self.file, "error": self.error}
         row: dict[str, Any] = {"file": self.file}
         for name, value in self.values.items():
             if isinstance(value, Label):
-                row |= {"label": self.label, "score": self.score}
+                for i, (one, score) in enumerate(self.top(top), start=1):
+                    number = "" if i == 1 else str(i)
+                    row |= {f"label{number}": one, f"score{number}": score}
             elif isinstance(value, Tags):
                 pairs = zip(self.names[name], value.present.tolist(), strict=True)
                 row["tags"] = ";".join(one for one, on in pairs if on)
@@ -97,28 +108,66 @@ class Prediction:
 def find_pictures(sources: Iterable[str | Path]) -> list[Path]:
     """Files, folders (searched through) and glob patterns -> picture files, in order, each once.
 
-    Raises DataError for a source that is not there or holds no picture.
+    In folders hidden names and files without a picture's suffix are passed over, as in training; links are followed,
+    each folder once. Raises DataError for a source that is not there, cannot be searched or holds no picture.
     """
-    found: dict[Path, None] = {}
-    for source in sources:
-        path = Path(source)
-        if path.is_dir():
-            inside = [one for one in sorted(path.rglob("*")) if one.suffix.lower() in SUFFIXES and one.is_file()]
+    found: dict[str, Path] = {}
+    for source in map(str, sources):
+        if os.path.isdir(source):
+            inside = [one for one in sorted(_below(source)) if one.suffix.lower() in SUFFIXES]
             if not inside:
-                raise DataError(f"the folder {path} holds no picture; accepted are {', '.join(SUFFIXES)}")
-        elif path.exists():
-            inside = [path]
-        elif glob.has_magic(str(source)):
-            inside = sorted(Path(one) for one in glob.glob(str(source), recursive=True) if Path(one).is_file())
+                raise DataError(f"the folder {source} holds no picture; accepted are {', '.join(SUFFIXES)}")
+        elif os.path.lexists(source):
+            inside = [Path(source)]
+        elif glob.has_magic(source):
+            inside = sorted(one for one in _matches(source) if one.is_file())
             if not inside:
-                raise DataError(f"no file matches {str(source)!r}")
+                raise DataError(f"no file matches {source!r}")
         else:
-            near = nearest(path.name, [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else [])
-            raise DataError(f"there is no file or folder {path}.{near}")
-        found |= dict.fromkeys(inside)
+            folder, name = os.path.split(source)
+            near = nearest(name, os.listdir(folder or ".")) if os.access(folder or ".", os.R_OK | os.X_OK) else ""
+            raise DataError(f"there is no file or folder {source!r}.{near}")
+        for one in inside:
+            found.setdefault(os.path.abspath(one), one)
     if not found:
         raise DataError("nothing to predict: name files, folders or patterns such as 'photos/*.jpg'")
-    return list(found)
+    return list(found.values())
+
+
+def _folders(top: str) -> Iterator[tuple[str, list[str]]]:
+    """`top` and the folders below it, each once whatever links there are, with the names of its files; nothing
+    hidden."""
+    def refuse(error: OSError) -> None:
+        raise DataError(f"folder {error.filename} cannot be read ({error.strerror}): change its permissions or name "
+                        "other folders") from error
+
+    seen = set()
+    for here, folders, files in os.walk(top, followlinks=True, onerror=refuse):
+        status = os.stat(here)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        # Links come last, so that what can be reached in two ways is named by its own folder.
+        folders[:] = sorted((name for name in folders if not name.startswith(".") and name != "__MACOSX"),
+                            key=lambda name: (os.path.islink(os.path.join(here, name)), name))
+        yield here, [name for name in files if not name.startswith(".")]
+
+
+def _below(folder: str) -> Iterator[Path]:
+    return (Path(here, name) for here, files in _folders(folder) for name in files)
+
+
+def _matches(pattern: str) -> Iterator[Path]:
+    """What a pattern names; `**` is any folder below, each once (glob's own would go round in a loop of links)."""
+    steps = Path(pattern).parts
+    if "**" not in steps:
+        yield from map(Path, glob.glob(pattern))
+        return
+    cut = steps.index("**")
+    for top in glob.glob(str(Path(*steps[:cut]))):
+        for here, _ in _folders(top):
+            yield from _matches(os.path.join(glob.escape(here), *(steps[cut + 1 :] or "*")))
 
 
 def predict(network: nn.Module, task: Task, files: Sequence[Path | Image.Image], *, form: Form, plan: Plan,
@@ -133,7 +182,7 @@ def predict(network: nn.Module, task: Task, files: Sequence[Path | Image.Image],
             try:
                 image, place = _read(file, form, name)
             except BadPicture as error:
-                answers[i] = Prediction(name, error=str(error))
+                answers[i] = Prediction(name, error=str(error), from_memory=isinstance(file, Image.Image))
                 continue
             images.append(image)
             places.append(place)
@@ -142,46 +191,60 @@ def predict(network: nn.Module, task: Task, files: Sequence[Path | Image.Image],
             whole = Batch(torch.stack(images), {}, places)
             for _, found, _ in predictions(network, task, [whole], plan=plan):
                 for number, i in enumerate(rows):
-                    answers[i] = Prediction(places[number].file, {key: value[number] for key, value in found.items()},
-                                            names)
+                    single = {key: value[number] for key, value in found.items()}
+                    answers[i] = Prediction(places[number].file, single, names,
+                                            from_memory=isinstance(chosen[i], Image.Image))
         yield from (answers[i] for i in range(len(chosen)))
 
 
 def _read(file: Path | Image.Image, form: Form, name: str) -> tuple[torch.Tensor, Place]:
     if not isinstance(file, Image.Image):
         return decode(file, form, name=name)
-    stream = io.BytesIO()    # a picture in memory takes the way of a file: one decode for all
-    file.save(stream, format="PNG")
-    return decode(stream.getvalue(), form, name=name)
+    try:
+        if 0 in file.size:
+            raise BadPicture("has no pixels")
+        return bring(ImageOps.exif_transpose(file), form, name=name)
+    except BadPicture:
+        raise
+    except Exception as error:    # it may be opened and not yet decoded, closed again, or of a mode without colours
+        raise BadPicture(f"cannot be decoded ({type(error).__name__}: {error})") from error
 
 
 def write_predictions(found: Sequence[Prediction], folder: Path, *, top: int = 3) -> None:
-    """`predictions.json`, `predictions.csv` and a captioned PNG for each picture, numbered in order, into `folder`."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, PermissionError) as error:
-        raise UserError(f"cannot write into {folder}: choose another folder with --out") from error
-    write_text(folder / "predictions.json", json.dumps([one.as_json() for one in found], indent=1) + "\n")
-    rows = [one.row() for one in found]
+    """`predictions.json`, `predictions.csv` and a captioned PNG for each picture, numbered in order, into `folder`.
+
+    A picture that came from memory has no PNG. Each file is whole or absent. Raises UserError where the folder cannot
+    be written, DataError for a picture that has gone since.
+    """
+    rows = [one.row(top) for one in found]
     text = io.StringIO()
     table = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
-    write_text(folder / "predictions.csv", text.getvalue())
-    for number, one in enumerate(found):
-        if one.error is None:
-            caption(Path(one.file), one.text(top)).save(folder / f"{number:05d}-{Path(one.file).stem}.png")
+    # A file name that is no UTF-8 came in as lone surrogates, which no file can hold.
+    lines = text.getvalue().encode("utf-8", "replace").decode("utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "predictions.json", json.dumps([one.as_json(top) for one in found], indent=1) + "\n",
+                   advice=_ELSEWHERE)
+        write_text(folder / "predictions.csv", lines, advice=_ELSEWHERE)
+        for number, one in enumerate(found):
+            if one.error is None and not one.from_memory:
+                sheet = caption(Path(one.file), one.text(top))
+                # A name has at most 255 bytes, of which a letter takes up to four.
+                path = folder / f"{number:05d}-{Path(one.file).stem[:50]}.png"
+                write_atomic(path, partial(sheet.save, format="PNG"), advice=_ELSEWHERE)
+    except OSError as error:
+        raise UserError(f"cannot write into {folder} ({error.strerror or error}): {_ELSEWHERE}") from error
 
 
 def caption(source: Path, text: str) -> Image.Image:
-    """The picture, upright and large enough to be looked at, with a line of text under it."""
-    with Image.open(source) as opened:
-        image = ImageOps.exif_transpose(opened).convert("RGB")
-    scale = _LEAST_EDGE / max(image.size)
-    if scale > 1:
-        image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.NEAREST)
-    elif max(image.size) > 1024:
-        image.thumbnail((1024, 1024))
+    """The picture, upright and large enough to be looked at, with a line of text under it. Raises DataError."""
+    try:
+        image = open_viewable(source, least=_LEAST, most=_MOST)
+    except BadPicture as error:
+        raise DataError(f"{source} {error}") from error
+    text = " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
     height = max(13, image.width // 32)
     font = ImageFont.load_default(size=height)
     width = max(image.width, round(font.getlength(text)) + 12)

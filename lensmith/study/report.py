@@ -52,6 +52,7 @@ def _contents(folder: Path) -> dict[str, Any]:
     """Everything the page shows, by the names the template uses."""
     run, metrics = _read_json(folder / "run.json"), _read_json(folder / "metrics.json")
     recipe_text = _read_text(folder / "recipe.toml")
+    recipe = _read_recipe(recipe_text, folder)
     splits = sorted((name for name in metrics if metrics[name]), key=lambda name: (_FIRST.get(name, 2), name))
     history = _read_history(folder / "history.csv")
     score = run.get("score_name") or next((name for split in splits for name in _headlines(metrics[split])), None)
@@ -60,8 +61,8 @@ def _contents(folder: Path) -> dict[str, Any]:
     last = history[-1]["epoch"] if history else 0
     return {
         "title": run.get("name") or folder.resolve().name,
-        "subtitle": _subtitle(run, _read_recipe(recipe_text, folder)),
-        "notice": _notice(run, folder, epochs_done=int(last)),
+        "subtitle": _subtitle(run, recipe),
+        "notice": _notice(run, _resuming(recipe, folder), epochs_done=int(last)),
         "headline": _headline(splits[0], metrics[splits[0]], score) if splits and score else None,
         "curves": curves,
         "curves_note": f"{count(int(last), 'epoch')}" + (f"; the weights of epoch {best} were kept as the best."
@@ -69,7 +70,7 @@ def _contents(folder: Path) -> dict[str, Any]:
         "parts": [_part(name, metrics[name], folder, full=name == splits[0]) for name in splits],
         "data": _data(_read_json(folder / "data.json")),
         "command": run.get("command"),
-        "predict": f"lensmith predict {shlex.quote(str(folder))} picture.jpg",
+        "predict": _predicting(recipe, folder),
         "run": _run_facts(run),
         "plan": _facts(_read_json(folder / "plan.json")),
         "environment": _facts(_read_json(folder / "environment.json")),
@@ -176,15 +177,38 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-def _notice(run: Mapping[str, Any], folder: Path, *, epochs_done: int) -> dict[str, str] | None:
-    """What a reader has to know first, where the run did not simply finish."""
-    status, resume = run.get("status"), f"lensmith train --resume {shlex.quote(str(folder))}"
-    so_far = f"after {count(epochs_done, 'epoch')}" + (f" of {run['epochs']}" if run.get("epochs") else "")
-    reason = f": {run['reason']}" if run.get("reason") else ""
+def _resuming(recipe: Mapping[str, Any], folder: Path) -> str:
+    objects = _objects(recipe, "data", "backbone")
+    return f"lensmith.resume({str(folder)!r}{objects})" if objects else \
+        f"lensmith train --resume {shlex.quote(str(folder))}"
+
+
+def _predicting(recipe: Mapping[str, Any], folder: Path) -> str:
+    objects = _objects(recipe, "backbone")
+    return f"lensmith.load({str(folder)!r}{objects}).predict('picture.jpg')" if objects else \
+        f"lensmith predict {shlex.quote(str(folder))} picture.jpg"
+
+
+def _objects(recipe: Mapping[str, Any], *sections: str) -> str:
+    """`, data=..., backbone=...`: what has to be given again, since it came as a Python object."""
+    return "".join(f", {section}=..." for section in sections
+                   if str(recipe.get(section, {}).get("name", "")).startswith("python:"))
+
+
+def _notice(run: Mapping[str, Any], resume: str, *, epochs_done: int) -> dict[str, str] | None:
+    """What a reader has to know first, where the run did not simply finish; `resume` is the command to go on with."""
+    status = run.get("status")
+    planned = f" of {run['planned_epochs']}" if run.get("planned_epochs") else ""
+    so_far = f"after {count(epochs_done, 'epoch')}{planned}"
+    # The command to go on with stands behind the sentence.
+    told = str(run.get("reason") or "").partition(" Go on with")[0].rstrip(".")
+    reason = f": {told}" if told else ""
     if status == "interrupted":
         return {"text": f"This run was interrupted {so_far}{reason}. Go on with", "command": resume}
     if status == "stopped":
         return {"text": f"This run was stopped {so_far}{reason}.", "command": ""}
+    if status == "stopped early":
+        return {"text": f"This run stopped early, {so_far}{reason}.", "command": ""}
     if status == "running":
         return {"text": f"This run had not ended when the report was written, {so_far}. If it was killed, go on with",
                 "command": resume}
@@ -293,7 +317,8 @@ def _data(data: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _run_facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
-    shown = {name: run.get(name) for name in ("status", "reason", "started", "finished", "epochs", "best_epoch")}
+    shown = {name: run.get(name) for name in ("status", "reason", "started", "finished", "epochs", "planned_epochs",
+                                            "best_epoch")}
     return _facts({name: value for name, value in shown.items() if value is not None})
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lensmith.base.errors import UserError
 from lensmith.base.files import write_atomic
-from lensmith.base.pictures import to_pil
+from lensmith.base.show import viewable
 from lensmith.base.values import UNKNOWN, Label, Numbers, Tags, Value
 from lensmith.data.sample import Batch
 
@@ -119,7 +119,7 @@ class Worst:
         for target in self.needs:
             for error in self.errors(target):
                 picture = f"{name}-{len(rows):02d}.png"
-                _write(folder / picture, viewable(error.image))
+                _write(folder / picture, viewable(error.image, least=SMALLEST, most=LARGEST))
                 truth, predicted = in_words(error.truth, error.found, self.classes[target])
                 rows.append({"picture": picture, "file": error.file, "target": target, "truth": truth,
                              "predicted": predicted, "score": error.score})
@@ -132,22 +132,6 @@ def _worst_first(error: Error) -> tuple[float, int]:
 
 def _write(path: Path, picture: Image.Image) -> None:
     write_atomic(path, lambda aside: picture.save(aside, format="PNG"))
-
-
-def viewable(image: Tensor) -> Image.Image:
-    """A picture [channels, height, width] as a person can look at it: its longer edge 96 to 192 pixels or so.
-
-    Tiny pictures are enlarged by a whole number, so that their pixels stay squares. Of channels that are neither
-    gray, RGB nor RGBA the first is shown.
-    """
-    picture = to_pil(image if image.shape[0] in (1, 3, 4) else image[:1])
-    longest = max(picture.size)
-    if longest < SMALLEST:
-        factor = -(-SMALLEST // longest)
-        return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
-    if longest > LARGEST:
-        picture.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
-    return picture
 
 
 def in_words(truth: Value, found: Value, names: Sequence[str]) -> tuple[str, str]:

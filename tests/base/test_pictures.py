@@ -1,6 +1,7 @@
 """The canonical decode: every kind of picture, every kind of broken file, and where a pixel of the file ends up."""
 
 import io
+import os
 import random
 import struct
 import zlib
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lensmith.base.errors import DataError
-from lensmith.base.pictures import GROUND, BadPicture, Form, bring, decode, read_header, to_pil
+from lensmith.base.pictures import GROUND, BadPicture, Form, bring, decode, read_file, read_header, to_pil
 
 UPRIGHT = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3) * 3    # no symmetry
 # What a camera stores so that a viewer who honours the orientation sees UPRIGHT (EXIF 2.3, tag 0x0112).
@@ -329,6 +330,42 @@ def test_what_lies_in_the_file_is_found_where_the_place_says(size, fit, spot):
     rows, columns = np.indices(weight.shape) + 0.5
     found = ((columns * weight).sum() / weight.sum(), (rows * weight).sum() / weight.sum())
     assert found == pytest.approx((column * place.fit[0] + place.fit[2], row * place.fit[1] + place.fit[3]), abs=0.8)
+
+
+def test_sixteen_bits_of_gray_are_opaque_in_a_run_with_alpha():
+    for bits, most in ((8, 255), (16, 65535)):
+        image, _ = bring(Image.fromarray(DEEP), exact(DEEP, 4, bits=bits))
+        assert (image[3].int() == most).all() and torch.equal(image[0].int(), image[2].int())
+        assert image[0].int().max() > 0
+
+
+def test_a_path_that_cannot_be_looked_at_gives_its_reason(tmp_path, monkeypatch):
+    (tmp_path / "plain").write_bytes(b"x")
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    said = {tmp_path / ("long" * 80 + ".png"): "cannot be read (File name too long)",
+            tmp_path / "plain" / "a.png": "cannot be read (Not a directory)",
+            tmp_path / "folder.png": "is not a file", tmp_path / "pipe.png": "is not a file",
+            tmp_path / "gone.png": "does not exist"}
+    for path, reason in said.items():
+        for reads in (read_header, read_file, lambda path: decode(path, exact(DEEP))):
+            with pytest.raises(BadPicture) as caught:
+                reads(path)
+            assert str(caught.value) == reason
+
+    def denied(path, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "stat", denied)    # as in a folder that may not be entered
+    for reads in (read_header, read_file):
+        with pytest.raises(BadPicture, match=r"^may not be read \(permission denied\)$"):
+            reads(tmp_path / "forbidden" / "a.png")
+
+
+def test_the_bytes_of_a_file_decode_as_the_file(tmp_path):
+    path = tmp_path / "a.jpg"
+    photo().save(path)
+    assert torch.equal(decode(read_file(path), exact(UPRIGHT))[0], decode(path, exact(UPRIGHT))[0])
 
 
 def test_a_picture_goes_to_pillow_and_comes_back():

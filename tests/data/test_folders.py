@@ -1,5 +1,6 @@
 """Class folders: the layouts that are accepted, and what is said of all others."""
 
+import json
 import os
 import time
 
@@ -28,7 +29,7 @@ def test_folders_without_a_split_give_one_part(tmp_path):
     assert names(source) == ["cat/1.jpeg", "cat/2.png", "dog/1.jpg", "dog/deep/er/0.webp"]
     assert source.targets["label"].index.tolist() == [0, 0, 1, 1] and source.groups is None
     assert parts.account == {"folder": str(tmp_path), "layout": "<class>", "pictures": {"all": 4}, "ignored": {},
-                             "ignored_folders": []}
+                             "ignored_files": [], "ignored_folders": []}
 
 
 @pytest.mark.parametrize("alias", ["val", "valid", "validation", "Valid"])
@@ -48,6 +49,26 @@ def test_hidden_things_are_passed_over_and_other_files_are_counted(tmp_path):
                                "b/.git/x.png", "b/list.TXT", "b/plain", ".cache/x.png", "__MACOSX/a/1.jpg", "x.md"))
     assert names(parts.splits["all"]) == ["a/1.JPG", "b/1.tiff"]
     assert parts.account["ignored"] == {"(no suffix)": 1, ".db": 1, ".txt": 2}
+    assert parts.account["ignored_files"] == ["a/Thumbs.db", "a/readme.txt", "b/list.TXT", "b/plain"]
+
+
+def test_of_many_ignored_files_a_hundred_are_named_and_the_rest_counted(tmp_path):
+    root = fill(tmp_path, "train/a/1.jpg", "train/b/1.jpg", *(f"train/a/{number:04d}.txt" for number in range(1_250)))
+    account = class_folders(root).account
+    assert account["ignored_files"] == [*(f"train/a/{number:04d}.txt" for number in range(100)), "and 1,150 more"]
+    assert account["ignored"] == {".txt": 1_250}
+
+
+def test_names_that_are_not_utf8_are_written_down_or_refused(tmp_path):
+    odd = b"caf\xe9".decode("utf-8", "surrogateescape")
+    root = fill(tmp_path / odd, "train/a/1.jpg", "train/b/1.jpg", f"train/b/{odd}.{odd}", f"{odd}/x")
+    assert json.dumps(class_folders(root).account, ensure_ascii=False).encode().count("caf\N{REPLACEMENT CHARACTER}"
+                                                                                     .encode()) == 5
+    fill(tmp_path / odd, f"train/{odd}/1.jpg")
+    with pytest.raises(DataError, match="class folder 'caf\N{REPLACEMENT CHARACTER}' in .*/train has a name that is "
+                                        "not UTF-8 text, so the class could not be written down: rename it") as caught:
+        class_folders(root)
+    str(caught.value).encode()
 
 
 def test_broken_links_are_candidates_and_loops_of_links_end(tmp_path):

@@ -1,17 +1,21 @@
 """Loading: the same batches, to the bit, kept or streamed, for any number of workers, from any position."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from lensmith.base.errors import DataError, UserError
 from lensmith.base.pictures import Form
+from lensmith.base.values import Label
 from lensmith.data.augment import Augment
+from lensmith.data.files import Files
 from lensmith.data.folders import class_folders
 from lensmith.data.loading import Loader, balancing_weights, limited
-from lensmith.data.memory import InMemory
+from lensmith.data.memory import InMemory, Numbered
 from lensmith.data.sample import Batch
 from lensmith.data.store import decode_all
 
@@ -33,9 +37,8 @@ def same(one: list[Batch], other: list[Batch]) -> bool:
 @pytest.mark.parametrize("settings", [{}, {"mixup": 0.4, "cutmix": 1.0}])
 def test_kept_and_streamed_give_the_same_batches_for_any_number_of_workers(photos: Path, settings):
     files = class_folders(str(photos)).splits["all"]
-    kept, bad = decode_all(files, FORM, keep=True)
-    streamed, _ = decode_all(files, FORM, keep=False)
-    assert isinstance(kept, InMemory) and not isinstance(streamed, InMemory) and not bad
+    kept, streamed = (decode_all(files, FORM, keep=keep).source for keep in (True, False))
+    assert isinstance(kept, InMemory) and isinstance(streamed, Files)
     make = [Loader(dataset, 8, seed=7, shuffle=True, augment=augment(len(kept), **settings), workers=workers)
             for dataset, workers in ((kept, 0), (streamed, 0), (streamed, 1), (streamed, 3))]
     found = [list(loader.at(2, 0)) for loader in make]
@@ -81,7 +84,7 @@ def test_balanced_sampling_draws_every_class_as_often(drawn: dict[str, InMemory]
 
 
 def test_a_picture_lost_while_training_is_left_out_and_named(photos: Path):
-    files, _ = decode_all(class_folders(str(photos)).splits["all"], FORM, keep=False)
+    files = class_folders(str(photos)).splits["all"].shaped(FORM)
     lost = files.paths[4]
     lost.write_bytes(lost.read_bytes()[:200])
     for settings in ({}, {"mixup": 1.0}):
@@ -93,7 +96,7 @@ def test_a_picture_lost_while_training_is_left_out_and_named(photos: Path):
 
 
 def test_a_batch_of_nothing_but_lost_pictures_ends_the_run(photos: Path):
-    files, _ = decode_all(class_folders(str(photos)).splits["all"], FORM, keep=False)
+    files = class_folders(str(photos)).splits["all"].shaped(FORM)
     for path in files.paths:
         path.unlink()
     with pytest.raises(DataError, match="every picture of a batch became unreadable, .* does not exist"):
@@ -104,7 +107,7 @@ def test_bad_pictures_are_found_when_decoding_whether_kept_or_not(photos: Path):
     files = class_folders(str(photos)).splits["all"]
     files.paths[2].write_bytes(files.paths[2].read_bytes()[:60] + b'?' * 40)
     for keep in (True, False):
-        _, bad = decode_all(files, FORM, keep=keep)
+        bad = decode_all(files, FORM, keep=keep).bad
         assert [one.file for one in bad] == [files.place(2).file]
         assert "truncated" in bad[0].reason or "decoded" in bad[0].reason
 
@@ -116,6 +119,106 @@ def test_limited_takes_a_seeded_share(drawn: dict[str, InMemory]):
     assert limited(train, 1.0, 3) is train
     with pytest.raises(UserError, match=r"loading.fraction must lie above 0 and at most 1; got 0"):
         limited(train, 0, 3)
+
+
+def test_limited_takes_of_every_class_its_share_and_at_least_one():
+    few = limited(labelled([0] * 100 + [1] * 40 + [2]), 0.1, 0)
+    assert torch.bincount(few.targets["label"].index).tolist() == [10, 4, 1]
+    assert torch.bincount(limited(labelled([0] * 100 + [1]), 0.001, 0).targets["label"].index).tolist() == [1, 1]
+
+
+def test_limited_leaves_at_least_two_pictures():
+    unlabelled = labelled([0] * 30)
+    unlabelled.targets = {}
+    assert len(limited(unlabelled, 0.067, 0)) == 2
+    with pytest.raises(UserError, match=r"loading\.fraction=0\.01 leaves 1 of 30 training pictures: to learn takes at "
+                                        r"least two, a fraction of 0\.067$"):
+        limited(unlabelled, 0.01, 0)
+
+
+def labelled(labels: list[int]) -> InMemory:
+    """A set whose picture i is all of value i % 256 but for some noise."""
+    images = torch.arange(len(labels)).remainder(256).view(-1, 1, 1, 1).repeat(1, 1, 12, 12).to(torch.uint8)
+    images[:, :, ::3, 1::2] ^= 0x55
+    return InMemory(images, {"label": Label(torch.tensor(labels))}, {"label": ("a", "b", "c")},
+                    places=Numbered("set", (12, 12), np.arange(len(labels))))
+
+
+def balanced(data: Any, *, workers: int = 0, **settings) -> Loader:
+    return Loader(data, 8, seed=5, shuffle=True, weights=balancing_weights(data), workers=workers,
+                  augment=augment(len(data), **settings))
+
+
+@pytest.mark.parametrize("settings", [{}, {"mixup": 0.4, "cutmix": 1.0}])
+def test_balanced_sampling_gives_the_same_batches_kept_or_streamed_and_resumed(photos: Path, settings):
+    files = class_folders(str(photos)).splits["all"]
+    index = files.targets["label"].index
+    rare = files.subset([*(index == 0).nonzero()[:2, 0].tolist(), *(index != 0).nonzero()[:, 0].tolist()])
+    kept, streamed = (decode_all(rare, FORM, keep=keep).source for keep in (True, False))
+    whole = list(balanced(kept, **settings).at(1, 0))
+    assert len(torch.cat([batch.indices for batch in whole]).unique()) < len(rare)
+    for data, workers in ((streamed, 0), (streamed, 2)):
+        assert same(whole, list(balanced(data, workers=workers, **settings).at(1, 0)))
+    for data in (kept, streamed):
+        for position in (1, 3):
+            assert same(whole[position:], list(balanced(data, **settings).at(1, position)))
+
+
+def test_a_sample_drawn_again_in_an_epoch_is_augmented_anew_and_the_first_time_as_ever():
+    data = labelled([0] * 3 + [1] * 60)
+    batches = list(balanced(data).at(0, 0))
+    rows = torch.cat([batch.indices for batch in batches]).tolist()
+    images = torch.cat([batch.images for batch in batches])
+    for row in range(3):
+        drawn = [images[at] for at, one in enumerate(rows) if one == row]
+        assert len(drawn) > 3 and len({image.numpy().tobytes() for image in drawn}) > len(drawn) / 2
+        once = augment(len(data))(data.gather(torch.tensor([row])), 0).images[0]
+        assert torch.equal(drawn[0], once)
+    counted = torch.cat([batch.occurrences for batch in batches]).tolist()
+    assert counted == [rows[:at].count(row) for at, row in enumerate(rows)]
+    plain = Loader(data, 8, seed=5, shuffle=True)
+    assert all(batch.occurrences is None for batch in plain)
+
+
+def test_a_sample_drawn_again_in_an_epoch_has_another_partner_and_share():
+    data = labelled([0] * 3 + [1] * 60)
+    mixing = Augment(mixup=1.0, seed=3, classes={"label": ("a", "b", "c")}, length=len(data))
+    rows = torch.zeros(20, dtype=torch.int64)
+    again = mixing.partners(4, rows, torch.arange(20))
+    assert again[0] == mixing.partners(4, rows[:1])[0] and len(again.unique()) > 10
+    alone = Batch(data.images[rows], {"label": data.targets["label"].take(rows)}, (), rows, torch.arange(20))
+    partner = Batch(data.images[rows + 9], {"label": data.targets["label"].take(rows + 9)}, (), rows + 9,
+                    torch.arange(20))
+    mixed = mixing(alone, 4, partner)
+    assert len(mixed.targets["label"].scores[:, 0].unique()) > 10
+
+
+@pytest.mark.parametrize("settings", [{}, {"mixup": 1.0}])
+def test_a_lost_picture_takes_no_draw_of_another_with_it(photos: Path, settings):
+    files = class_folders(str(photos)).splits["all"].shaped(FORM)
+    files.paths[4].unlink()
+    weights = torch.ones(len(files))
+    weights[:6] = 20.0    # so that most are drawn many times
+    loader = Loader(files, 8, seed=5, shuffle=True, weights=weights, augment=augment(len(files), **settings))
+    wanted = [row for row in loader.order(0).tolist() if row != 4]
+    batches = list(loader)
+    assert torch.cat([batch.indices for batch in batches]).tolist() == wanted
+    assert len(wanted) < len(files) and any(len(set(batch.indices.tolist())) < len(batch) for batch in batches)
+    assert list(loader.dropped) == [files.name(4)]
+    counted = torch.cat([batch.occurrences for batch in batches]).tolist()
+    assert counted == [wanted[:at].count(row) for at, row in enumerate(wanted)]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 5])
+@pytest.mark.parametrize(("count", "batch", "shuffle", "lengths"), [
+    (3, 64, True, [3]), (3, 2, True, [2]), (3, 2, False, [2, 1]), (3, 1, True, [1, 1, 1]), (1, 8, True, [1])])
+def test_tiny_sets_are_streamed_whole(photos: Path, workers: int, count: int, batch: int, shuffle: bool, lengths):
+    files = class_folders(str(photos)).splits["all"].shaped(FORM).subset(range(count))
+    loader = Loader(files, batch, shuffle=shuffle, workers=workers, augment=augment(count, mixup=0.5))
+    found = list(loader)
+    assert [len(one) for one in found] == lengths and len(loader) == len(lengths)
+    assert len(set(torch.cat([one.indices for one in found]).tolist())) == sum(lengths)
+    assert list(loader.at(0, len(lengths))) == []
 
 
 @pytest.mark.parametrize(("settings", "text"), [({"batch": 0}, "loading.batch must be at least 1; got 0"),

@@ -261,7 +261,7 @@ WRONG = {
     "no groups": ({"all": TWO}, {"by_group": True}, r"the set has no groups to split by: give data\.group .* or a "
                   "column 'group' in a table"),
     "too few groups": ({"all": labelled([0, 1] * 3, list("aaabbb"))}, {"by_group": True}, "the set has 2 groups: to be "
-                       "divided by group it needs one more than the 2 parts to take off"),
+                       "divided by group it needs one more than the 2 parts to take off; split.by_group=false divides"),
     "classes bound to groups": ({"all": labelled([0, 0, 1, 1, 2, 2], list("aabbcc"))}, {"by_group": True},
                                 r"cannot give a valid part without taking a whole class from train: set split"),
     "too few samples": ({"all": labelled([0, 1])}, {}, "the set's 2 samples are too few to take a valid part from: "
@@ -307,22 +307,28 @@ def test_the_fingerprint_changes_with_whatever_matters_and_with_nothing_else(tmp
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     contents = {"1.png": b"12345", "2.png": b"678"}
-    first = fingerprint({"train": on_disk(tmp_path / "one", contents)})
-    assert len(first) == 32 and first == fingerprint({"train": on_disk(tmp_path / "two", contents)})
+    known = {"train": "0f" * 16, "test": "f0" * 16}
+    first = fingerprint({"train": on_disk(tmp_path / "one", contents)}, known)
+    assert len(first) == 32 and first == fingerprint({"train": on_disk(tmp_path / "two", contents)}, known)
     source = on_disk(tmp_path / "one", contents)
     relabelled = Files(source.paths, {"label": Label(torch.tensor([1, 0]))}, source.classes, root=source.root)
     renamed = Files(source.paths, source.targets, {"label": ("a", "c")}, root=source.root)
-    different = [fingerprint({"test": source}), fingerprint({"train": source.subset([1, 0])}),
-                 fingerprint({"train": source, "test": source.subset([0])}), fingerprint({"train": relabelled}),
-                 fingerprint({"train": renamed}),
-                 fingerprint({"train": on_disk(tmp_path / "two", {"1.png": b"1234", "2.png": b"678"})}),
-                 fingerprint({"train": on_disk(tmp_path / "two", {"1.png": b"12345", "3.png": b"678"})})]
+    different = [fingerprint({"test": source}, known), fingerprint({"train": source.subset([1, 0])}, known),
+                 fingerprint({"train": source, "test": source.subset([0])}, known),
+                 fingerprint({"train": relabelled}, known), fingerprint({"train": renamed}, known),
+                 fingerprint({"train": source}, {"train": "0e" * 16}),
+                 fingerprint({"train": on_disk(tmp_path / "two", {"1.png": b"12345", "3.png": b"678"})}, known)]
     assert len({first, *different}) == 8
-    (tmp_path / "one" / "1.png").unlink()
-    assert fingerprint({"train": source}) not in {first, *different}
 
 
-def test_the_fingerprint_of_pictures_in_memory_sees_the_pictures():
-    one, same, other = labelled([0, 1] * 4), labelled([0, 1] * 4), labelled([0, 1] * 4)
-    other.images[3] = 200
-    assert fingerprint({"train": one}) == fingerprint({"train": same}) != fingerprint({"train": other})
+def test_groups_that_are_given_are_kept_together_unless_that_is_switched_off():
+    source = labelled([0, 1] * 60, np.repeat([f"p{i}" for i in range(12)], 10))
+    apart, mixed = divide({"all": source}), divide({"all": source}, by_group=False)
+    for one, other in (("train", "valid"), ("train", "test"), ("valid", "test")):
+        assert not set(apart[one].groups) & set(apart[other].groups)
+    assert set(mixed["train"].groups) & set(mixed["valid"].groups)
+    assert [rows(part) for part in apart.values()] == [rows(part) for part in divide({"all": source}, by_group=True)
+                                                       .values()]
+    held = [divide({"train": source}, folds=4, fold=fold)["valid"] for fold in range(4)]
+    assert [len(set(part.groups)) for part in held] == [3] * 4
+    assert [rows(part) for part in divide({"all": labelled([0, 1] * 60)}).values()] == [rows(p) for p in mixed.values()]

@@ -37,7 +37,9 @@ def test_groups_set_rates_and_decays_by_name():
 @pytest.mark.parametrize(("groups", "text"), [
     ([{"match": "backbon.*"}], "no parameter matches 'backbon.*'"),
     ([{"rate": 0.1}], "an entry has match, rate and decay"),
-    ([{"match": "*", "speed": 1}], "an entry has match, rate and decay")])
+    ([{"match": "*", "speed": 1}], "an entry has match, rate and decay"),
+    ([{"match": 5}], "an entry has match, rate and decay"),
+    ([{"match": "*", "rate": float("nan")}], "an entry has match, rate and decay")])
 def test_wrong_groups_are_refused(groups, text):
     with pytest.raises(UserError) as raised:
         leaves(network(), groups)

@@ -2,6 +2,7 @@ import io
 import os
 import pickle
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,9 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
+from torchvision.models import get_model
 
 from lensmith.base.errors import ModelError
-from lensmith.models.weights import load_into, read_weights
+from lensmith.models.lenet import lenet
+from lensmith.models.network import Network
+from lensmith.models.torchvision_networks import torchvision_network
+from lensmith.models.weights import Fitted, fit_into, load_into, read_weights
 
 ACCEPTED = "Accepted are .safetensors files, and .pth or .pt files that hold only tensors by name"
 
@@ -180,3 +185,92 @@ def test_weights_of_another_network_are_refused_and_nothing_is_changed():
         "1 name unknown here (extra); 1 tensor of another shape (0.weight is 7 x 2 in the file and 3 x 2 here). "
         "Use the backbone, its settings, the picture size and the classes that it was trained with")
     assert same(before, target.state_dict())
+
+
+def drawn_like(module, seed=0):
+    """Weights of the module's names and shapes, none of them its own."""
+    draw = torch.Generator().manual_seed(seed)
+    return {name: torch.rand(tensor.shape, generator=draw) + 2 for name, tensor in module.state_dict().items()}
+
+
+def small_network(outputs=3):
+    backbone = lenet(inputs=1, size=(28, 28))
+    return Network(backbone, backbone.classifier(outputs), mean=[10.0], deviation=[2.0])
+
+
+def test_weights_of_squeezenet_go_into_ours_and_give_torchvisions_scores():
+    path = Path(os.environ.get("LENSMITH_DATA", "")) / "weights" / "squeezenet1_0_deepcompression_fp32.pth"
+    if not path.is_file():
+        pytest.skip("weights/squeezenet1_0_deepcompression_fp32.pth is not in LENSMITH_DATA")
+    weights = read_weights(path)
+    theirs = get_model("squeezenet1_0", weights=None)
+    theirs.load_state_dict(weights)
+    backbone = torchvision_network("squeezenet1_0", inputs=3, size=(96, 96))
+    ours = Network(backbone, backbone.classifier(1000), mean=[120.0, 115, 100], deviation=[58.0, 57, 57])
+    found = fit_into(ours, weights, what="squeezenet.pth")
+    assert found == Fitted("squeezenet.pth", len(weights), [], [], [])
+    assert found.in_words() == "squeezenet.pth: 52 tensors taken"
+    pictures = torch.randint(0, 256, (4, 3, 96, 96), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    with torch.inference_mode():
+        wanted = theirs.eval()((pictures - ours.mean) / ours.deviation)
+        torch.testing.assert_close(ours.eval()(pictures), wanted)
+    assert wanted.std() > 0.1    # they say something
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "mobilenet_v3_small"])
+def test_weights_of_torchvision_with_other_classes_leave_only_the_last_layer_fresh(name):
+    weights = drawn_like(get_model(name, weights=None, num_classes=1000))
+    backbone = torchvision_network(name, inputs=3, size=(64, 64))
+    ours = Network(backbone, backbone.classifier(10), mean=[0.0] * 3, deviation=[1.0] * 3)
+    found = fit_into(ours, weights, what="w.pth")
+    assert (found.taken, found.missing, found.unknown) == (len(weights) - 2, [], [])
+    assert len(found.reshaped) == 2 and all(one.startswith("head.") for one in found.reshaped)
+    assert found.in_words().startswith(f"w.pth: {len(weights) - 2} tensors taken; 2 tensors of another shape left "
+                                       f"fresh (head.layers.")
+
+
+@pytest.mark.parametrize("front", ["", "network.", "module.", "_orig_mod.", "module.model."])
+def test_weights_of_the_same_network_fit_whatever_stands_before_their_names(front):
+    ours = small_network()
+    wanted = drawn_like(ours)
+    found = fit_into(ours, {front + name: tensor for name, tensor in wanted.items()}, what="w.pth")
+    assert found == Fitted("w.pth", len(wanted) - 2, [], [], [])
+    state = ours.state_dict()
+    assert all(state[name].equal(wanted[name]) for name in wanted if name not in ("mean", "deviation"))
+    assert ours.mean.item() == 10 and ours.deviation.item() == 2    # of its own pictures
+
+
+def test_a_backbone_alone_goes_in_from_names_without_a_front():
+    ours, wanted = small_network(), drawn_like(small_network().backbone)
+    fresh = {name: tensor.clone() for name, tensor in ours.head.state_dict().items()}
+    found = fit_into(ours, {name.removeprefix("layers."): tensor for name, tensor in wanted.items()}, what="w.pth")
+    assert found.taken == len(wanted) and found.missing == [f"head.{name}" for name in fresh] and not found.unknown
+    assert same(ours.backbone.state_dict(), wanted) and same(ours.head.state_dict(), fresh)
+
+
+def test_what_does_not_fit_is_counted_and_left_as_it_was():
+    ours = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4), nn.Linear(4, 5))
+    before = {name: tensor.clone() for name, tensor in ours.state_dict().items()}
+    weights = {"0.weight": torch.ones(3, 2, dtype=torch.float16), "0.bias": torch.ones(3), "1.weight": torch.ones(7, 3),
+               "extra": torch.zeros(())}
+    found = fit_into(ours, weights, what="w.pth")
+    assert found == Fitted("w.pth", 2, ["1.bias", "2.weight", "2.bias"], ["extra"], ["1.weight"])
+    assert found.in_words() == (
+        "w.pth: 2 tensors taken; 1 tensor of another shape left fresh (1.weight); 3 tensors that the file lacks left "
+        "fresh (1.bias, 2.weight, 2.bias); 1 tensor of the file not used (extra)")
+    assert ours[0].weight.dtype == torch.float32 and (ours[0].weight == 1).all() and (ours[0].bias == 1).all()
+    assert all(ours.state_dict()[name].equal(before[name]) for name in before if not name.startswith("0."))
+
+
+def test_a_file_of_which_nothing_fits_is_refused_with_names_of_both():
+    ours = small_network()
+    before = {name: tensor.clone() for name, tensor in ours.state_dict().items()}
+    with pytest.raises(ModelError) as caught:    # the statistics fit, and are not weights
+        fit_into(ours, {"a.w": torch.ones(2), "b.w": torch.ones(2), "mean": torch.ones(1, 1, 1, 1)}, what="w.pth")
+    assert str(caught.value) == (
+        "nothing in w.pth fits this network: the file has a.w, b.w, mean, the network backbone.layers.conv1.weight, "
+        "backbone.layers.conv1.bias, backbone.layers.conv2.weight ...; use the backbone that the weights were trained "
+        "with, or leave them out")
+    with pytest.raises(ModelError, match=r"of another shape is backbone\.layers\.conv1\.weight; use the backbone"):
+        fit_into(ours, {"conv1.weight": torch.ones(1, 1, 1, 1)}, what="w.pth")
+    assert same(before, ours.state_dict())

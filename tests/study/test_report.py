@@ -236,13 +236,50 @@ def test_pictures_that_are_gone_or_lie_elsewhere_are_left_out(write_run: Write) 
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("run", "text"), [
     ({"status": "interrupted"}, "This run was interrupted after 5 epochs of 9. Go on with lensmith train --resume"),
+    ({"status": "interrupted", "reason": "SIGINT after step 7 of 90; all is saved. Go on with: lensmith train --resume x"},
+     "interrupted after 5 epochs of 9: SIGINT after step 7 of 90; all is saved. Go on with lensmith train --resume /"),
     ({"status": "stopped", "reason": "the loss is not finite"},
      "This run was stopped after 5 epochs of 9: the loss is not finite."),
+    ({"status": "stopped", "reason": "Take larger batches."}, "5 epochs of 9: Take larger batches. "),
+    ({"status": "stopped early", "reason": "3 epochs brought nothing better"},
+     "This run stopped early, after 5 epochs of 9: 3 epochs brought nothing better."),
     ({"status": "running"}, "This run had not ended when the report was written, after 5 epochs of 9."),
 ])
 def test_a_run_that_did_not_finish_says_so_first(write_run: Write, run: dict, text: str) -> None:
-    page = Page(report(write_run(epochs=9, **run)))
+    page = Page(report(write_run(planned_epochs=9, **run)))
     assert text in page.text and page.text.index(text) < page.text.index("Learning")
+    assert "planned epochs 9" in page.text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_run_that_ended_in_its_first_epoch_has_a_report(write_run: Write) -> None:
+    folder = write_run(without=("history.csv", "metrics.json"), status="stopped", reason="the loss is not finite",
+                       epochs=0, planned_epochs=9, best_epoch=None, score=None)
+    page = Page(report(folder))
+    assert "This run was stopped after 0 epochs of 9: the loss is not finite." in page.text
+    assert "Nothing has been measured yet." in page.text and "Data" in page.headings
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_finished_run_has_no_notice_and_an_old_run_does_not_count_its_own_epochs_as_planned(write_run: Write) -> None:
+    folder = write_run(planned_epochs=5)
+    assert 'class="notice"' not in Page(report(folder)).source
+    change(folder / "run.json", status="running", planned_epochs=None)
+    assert "when the report was written, after 5 epochs. If it was killed" in Page(report(folder)).text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_run_made_from_python_shows_its_call_and_python_to_go_on(write_run: Write) -> None:
+    call = "lensmith.train(Bars, backbone=Net,\n               epochs=2)"
+    folder = write_run(command=call, status="interrupted")
+    assert f"<pre>{call}</pre>" in Page(report(folder)).source
+    recipe = (folder / "recipe.toml").read_text().replace('"lenet"', '"python:Net"')
+    (folder / "recipe.toml").write_text(recipe)
+    text = Page(report(folder)).text
+    assert f"lensmith.load('{folder}', backbone=...).predict('picture.jpg')" in text
+    assert f"Go on with lensmith.resume('{folder}', backbone=...)" in text
+    (folder / "recipe.toml").write_text(recipe.replace('"fashion-mnist"', '"python:list"'))
+    assert f"Go on with lensmith.resume('{folder}', data=..., backbone=...)" in Page(report(folder)).text
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -11,7 +11,7 @@ from lensmith.base.errors import UserError
 from lensmith.base.pictures import Place
 from lensmith.base.values import Label, Mask, Numbers, Tags, Value
 from lensmith.data.sample import Batch
-from lensmith.study.worst import Worst, viewable
+from lensmith.study.worst import Worst
 
 NAMES = ("ant", "bee", "cat")
 
@@ -132,24 +132,19 @@ def test_no_more_pictures_are_held_than_are_kept() -> None:
         assert len(kept) <= 3 and all(error.image.untyped_storage().nbytes() == 64 for error in kept)
 
 
-@pytest.mark.parametrize(("shape", "size"), [
-    ((1, 28, 28), (112, 112)), ((3, 1, 3), (96, 32)), ((3, 96, 50), (50, 96)), ((4, 20, 40), (120, 60)),
-    ((1, 150, 150), (150, 150)), ((3, 400, 800), (192, 96)), ((2, 32, 32), (96, 96)), ((13, 32, 32), (96, 96)),
-])
-def test_pictures_are_brought_to_a_size_one_can_see(shape: tuple[int, ...], size: tuple[int, int]) -> None:
-    assert viewable(torch.zeros(shape, dtype=torch.uint8)).size == size
-
-
-def test_tiny_pictures_are_enlarged_without_blur() -> None:
-    image = torch.tensor([[[0, 255], [255, 0]]], dtype=torch.uint8)
-    assert np.array_equal(np.array(viewable(image)), np.kron([[0, 255], [255, 0]], np.ones((48, 48))))
-
-
 def test_deep_pictures_are_saved_too(tmp_path: Path) -> None:
     worst = Worst(("label",), {"label": NAMES})
     images = torch.full((1, 1, 8, 8), 65535, dtype=torch.int32).to(torch.uint16)
     worst.update(Batch(images, {"label": Label(torch.tensor([0]))}), {"label": Label(torch.tensor([1]))})
     assert (np.array(Image.open(tmp_path / worst.save(tmp_path)[0]["picture"])) == 255).all()
+
+
+def test_pictures_of_a_12_bit_camera_are_not_black(tmp_path: Path) -> None:
+    worst = Worst(("label",), {"label": NAMES})
+    images = (torch.arange(64, dtype=torch.int32).view(1, 1, 8, 8) * 65).to(torch.uint16)
+    worst.update(Batch(images, {"label": Label(torch.tensor([0]))}), {"label": Label(torch.tensor([1]))})
+    saved = np.array(Image.open(tmp_path / worst.save(tmp_path)[0]["picture"]))
+    assert saved.min() == 0 and saved.max() == 255
 
 
 def test_a_value_without_a_picture_of_its_errors_is_refused() -> None:

@@ -1,0 +1,256 @@
+"""One training from its recipe to its report: begun, or gone on with, and iterated."""
+
+from collections.abc import Callable, Iterator
+from copy import copy
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from lensmith import recipe as recipes
+from lensmith.assemble import Job, assemble, make_loaders
+from lensmith.base.device import environment
+from lensmith.base.errors import DataError, ModelError, UserError, nearest
+from lensmith.base.files import write_text
+from lensmith.data import DATASETS
+from lensmith.data.given import given as given_data
+from lensmith.data.loading import Loader
+from lensmith.data.sample import Parts
+from lensmith.data.survey import given_size
+from lensmith.engine.evaluate import evaluate
+from lensmith.engine.follow import Interrupted, Progress, follow, restore
+from lensmith.engine.learner import Report
+from lensmith.engine.run import Run
+from lensmith.opening import Data, open_data, prepare
+from lensmith.settings import resolve
+from lensmith.study.report import report as write_report
+from lensmith.study.worst import Worst
+
+BROUGHT = "python:"    # marks, in a recipe, what a Python caller brought as an object
+_BITS_DEPEND_ON = ("python", "platform", "processor", "packages")    # of environment.json
+Tell = Callable[[str], object]
+
+
+def _silent(text: str) -> None:
+    """Nobody is told."""
+
+
+@dataclass
+class Session:
+    """One training, from its folder to its report. Iterating it trains; what a report is worth showing is the
+    caller's business."""
+
+    run: Run
+    job: Job
+    command: str
+    progress: Progress = field(default_factory=Progress)
+    started: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Report]:
+        """Train to the end, then measure the best weights on every split that was held out and write the report.
+
+        However it ends, run.json says why and report.html shows what there is.
+        """
+        settings = self.job.recipe["learner"]
+        self._write_run("running")
+        try:
+            yield from follow(self.job.learner, self.run, self.progress, patience=settings["patience"],
+                              save_every=self.job.recipe["run"]["save_every"])
+            self._measure()
+        except Exception as error:
+            self._write_run("interrupted" if isinstance(error, Interrupted) else "stopped", str(error))
+            write_report(self.run.folder)
+            raise
+        early = len(self.progress.scores) < settings["epochs"]
+        self._write_run("stopped early" if early else "finished",
+                        f"{settings['patience']} epochs brought nothing better" if early else "")
+        write_report(self.run.folder)
+
+    def _measure(self) -> None:
+        network = self.job.learner.judged
+        network.load_state_dict(self.run.read_best()["network"])
+        loaders = make_loaders(self.job.recipe, self.job.data, self.job.task)
+        pictures = self.run.folder / "pictures"
+        for part in ("valid", "test"):
+            if part in loaders:
+                watch = Worst(self.job.task.needs, self.job.data.classes)
+                found = evaluate(network, self.job.task, loaders[part], plan=self.job.plan, watch=watch)
+                pictures.mkdir(exist_ok=True)
+                rows = watch.save(pictures, name=f"{part}-worst")
+                self.metrics[part] = found | {"worst": [row | {"picture": f"pictures/{row['picture']}"}
+                                                        for row in rows]}
+        self.run.write_json("metrics.json", self.metrics)
+        train = self.job.learner.train
+        if isinstance(train, Loader) and train.dropped:
+            account = self.run.read_json("data.json")
+            account["dropped"] += [{"file": file, "reason": f"{why} (found while training)"}
+                                   for file, why in train.dropped.items()]
+            self.run.write_json("data.json", account)
+
+    def _write_run(self, status: str, reason: str = "") -> None:
+        progress, best = self.progress, self.progress.best
+        held_out = "valid" in self.job.data.splits
+        self.run.write_json("run.json", {
+            "name": self.run.folder.name, "command": self.command, "started": self.started,
+            "finished": _now() if status != "running" else None, "seconds": round(progress.seconds, 3),
+            "status": status, "reason": reason, "epochs": len(progress.scores),
+            "planned_epochs": self.job.recipe["learner"]["epochs"], "best_epoch": best + 1 if best >= 0 else None,
+            "score_name": self.job.task.score, "score": progress.scores[best] if best >= 0 and held_out else None,
+            "version": version("lensmith"),
+            "parameters": sum(one.numel() for one in self.job.learner.network.parameters()),
+        })
+
+
+def recipe_for(source: str | Path) -> recipes.Recipe:
+    """What was named on the command line -> the beginnings of a recipe: a recipe file, the name of a data set, a run
+    folder (its recipe again), a folder of pictures, or a table."""
+    path = Path(source)
+    if path.suffix == ".toml":
+        return recipes.read(path)
+    if str(source) in DATASETS and str(source) not in ("folder", "table"):    # ./mnist is a folder of that name
+        return {"data": {"name": str(source)}}
+    if path.is_dir() and (path / "recipe.toml").is_file():
+        found = recipes.read(path / "recipe.toml")
+        found.get("run", {}).pop("name", None)
+        return found
+    if path.suffix.lower() in (".csv", ".tsv"):
+        return {"data": {"name": "table", "path": str(source)}}
+    if path.is_dir():
+        return {"data": {"name": "folder", "path": str(source)}}
+    near = nearest(path.name, [*DATASETS, *(one.name for one in path.parent.iterdir())]
+                   if path.parent.is_dir() else DATASETS)
+    raise DataError(f"{str(source)!r} is no recipe (.toml), table (.csv, .tsv), folder of pictures or known data set."
+                    f"{near} Known data sets: {', '.join(DATASETS)}.")
+
+
+def begin(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "", data: Any = None,
+          module: nn.Module | None = None, trusted: bool = False, tell: Tell = _silent) -> Session:
+    """A recipe, or the beginnings of one -> a session, its run folder made and its data ready.
+
+    Code that the recipe names, as in `my_net.py:Net`, runs only where it is `trusted`.
+    """
+    brought = [name for name, thing in (("data", data), ("backbone", module)) if thing is not None]
+    _not_brought(recipe, brought)
+    settled = _anchored(resolve(recipe, trusted=trusted, brought=brought))
+    runs, name = Path(runs), settled["run"].get("name")
+    there = runs.exists()
+    # A name is taken before the pictures are read, so that a name that cannot be had is known at once.
+    run = Run.create(runs, name=name, fallback="") if name is not None else None
+    try:
+        ready = read_data(settled, data, tell=tell)
+        job = assemble(settled, ready, module=module, trusted=trusted)
+        if run is None:
+            source = Path(settled["data"].get("path") or settled["data"]["name"]).stem
+            label = f"{source}-{job.recipe['backbone']['name'].rpartition('/')[2]}"
+            run = Run.create(runs, name=None, fallback=label.replace(BROUGHT, ""))
+    except BaseException:
+        if run is not None:
+            run.folder.rmdir()
+        if not there and runs.is_dir() and not any(runs.iterdir()):
+            runs.rmdir()
+        raise
+    ready.account["notes"] += job.notes
+    for note in ready.account["notes"]:
+        tell(note)
+    write_text(run.folder / "recipe.toml", recipes.write(job.recipe))
+    run.write_json("plan.json", job.plan.as_json())
+    run.write_json("environment.json", environment())
+    run.write_json("data.json", ready.account)
+    return Session(run, job, command, started=_now())
+
+
+def resume(folder: str | Path, *, data: Any = None, module: nn.Module | None = None, trusted: bool = False,
+           tell: Tell = _silent) -> Session:
+    """The session of a run folder, as its last checkpoint left it: it ends with the same bits as if it had never been
+    stopped. Raises DataError where the data have changed since; tells where the machine or a version has."""
+    run = Run.open(folder)
+    recipe = own_recipe(run, module=module, data=data, trusted=trusted)
+    recipe["plan"] = run.read_json("plan.json")
+    began, now = run.read_json("environment.json"), environment()
+    changed = [f"{name} {began.get(name)} -> {now[name]}" for name in _BITS_DEPEND_ON if began.get(name) != now[name]]
+    if changed:
+        tell(f"the run began elsewhere ({'; '.join(changed)}): it goes on, but its last bits may differ")
+    facts = run.read_json("run.json") if (run.folder / "run.json").is_file() else {}
+    ready = read_data(recipe, data, tell=tell)
+    if ready.account["fingerprint"] != run.read_json("data.json").get("fingerprint"):
+        raise DataError(f"the data of {run} have changed since it began, so it cannot go on with the same bits: put "
+                        f"the files back, or begin a new run with its recipe: lensmith train {run}")
+    session = Session(run, assemble(recipe, ready, module=module, trusted=trusted), facts.get("command", ""),
+                      started=facts.get("started") or _now())
+    if (run.folder / "last.safetensors").exists():    # a run killed before its first checkpoint begins anew
+        session.progress = restore(session.job.learner, run)
+    return session
+
+
+def read_data(recipe: recipes.Recipe, brought: Any, *, tell: Tell = _silent) -> Data:
+    """The data of a resolved recipe: opened by its name, or what a Python caller `brought`, an object or a dict of
+    them by split."""
+    if not recipe["data"]["name"].startswith(BROUGHT):
+        return open_data(recipe, tell=tell)
+    if not isinstance(brought, dict):
+        brought = {"train": brought}
+    wanted = recipe["pictures"]
+    size = given_size(wanted["size"]) if "size" in wanted else None
+    opened = {part: given_data(one, size=size, fit=wanted["fit"]) for part, one in brought.items() if one is not None}
+    classes = opened["train"].classes
+    for part, one in opened.items():
+        _same_classes(part, one.classes, classes)
+        opened[part] = copy(one)
+        opened[part].classes = classes
+    return prepare(Parts(dict(opened)), recipe, name=recipe["data"]["name"], tell=tell)
+
+
+def _same_classes(part: str, own: dict[str, tuple[str, ...]], train: dict[str, tuple[str, ...]]) -> None:
+    """A held-out part may lack classes of the training part, as numbers that it never shows; it may not have others."""
+    if set(own) != set(train):
+        raise DataError(f"the {part} part gives {', '.join(own)}, the training part {', '.join(train)}")
+    for target, names in own.items():
+        if names != train[target][: len(names)]:
+            other = [name for name in names if name not in train[target]] or list(names)
+            raise DataError(f"the {part} part has the classes {', '.join(names)}, the training part "
+                            f"{', '.join(train[target])}: they must be the same ones in the same order "
+                            f"({other[0]!r} is not)")
+
+
+def _not_brought(recipe: recipes.Recipe, brought: list[str]) -> None:
+    for section in ("data", "backbone"):
+        if section not in brought and str(recipe.get(section, {}).get("name", "")).startswith(BROUGHT):
+            raise ModelError(f"this recipe is of a run on a Python object as its {section}: it can be trained from "
+                             "Python alone, with lensmith.train")
+
+
+def _anchored(recipe: recipes.Recipe) -> recipes.Recipe:
+    """The recipe with its paths absolute, so that the run folder's later commands work from anywhere."""
+    for section, key in (("data", "path"), ("learner", "weights")):
+        if key in recipe[section]:
+            recipe[section][key] = str(Path(recipe[section][key]).expanduser().absolute())
+    backbone = recipe.get("backbone", {})
+    place, _, attribute = str(backbone.get("name", "")).rpartition(":")
+    if place.endswith(".py"):
+        backbone["name"] = f"{Path(place).absolute()}:{attribute}"
+    return recipe
+
+
+def own_recipe(run: Run, *, module: nn.Module | None, data: Any, trusted: bool) -> recipes.Recipe:
+    """The resolved recipe of a run folder; raises ModelError where it needs an object of a Python caller."""
+    recipe = recipes.read(run.folder / "recipe.toml")
+    brought = [section for section in ("data", "backbone")
+               if str(recipe.get(section, {}).get("name", "")).startswith(BROUGHT)]
+    for section, thing in (("data", data), ("backbone", module)):
+        if section in brought and thing is None:
+            raise ModelError(f"{run} was trained on a Python object as its {section}: from Python, pass it again as "
+                             f"{section}=...")
+    try:
+        return resolve(recipe, trusted=trusted, brought=brought)
+    except ModelError:
+        raise
+    except UserError as error:
+        raise ModelError(f"{run.folder / 'recipe.toml'} does not fit this version: {error}") from error
+
+
+def _now() -> str:
+    return datetime.now(UTC).astimezone().isoformat(timespec="seconds")
