@@ -195,7 +195,8 @@ def read_data(recipe: recipes.Recipe, brought: Any, *, tell: Tell = _silent) -> 
         brought = {"train": brought}
     wanted = recipe["pictures"]
     size = given_size(wanted["size"]) if "size" in wanted else None
-    opened = {part: given_data(one, size=size, fit=wanted["fit"]) for part, one in brought.items() if one is not None}
+    opened = {part: given_data(one, size=size, fit=wanted["fit"], held_out=part != "train")
+              for part, one in brought.items() if one is not None}
     classes = opened["train"].classes
     for part, one in opened.items():
         _same_classes(part, one.classes, classes)

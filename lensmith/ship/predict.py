@@ -96,7 +96,7 @@ class Prediction:
             if isinstance(value, Label):
                 for i, (one, score) in enumerate(self.top(top), start=1):
                     number = "" if i == 1 else str(i)
-                    row |= {f"label{number}": one, f"score{number}": score}
+                    row |= {f"label{number}": one, f"score{number}": round(score, 6)}
             elif isinstance(value, Tags):
                 pairs = zip(self.names[name], value.present.tolist(), strict=True)
                 row["tags"] = ";".join(one for one, on in pairs if on)

@@ -36,8 +36,8 @@ def test_sixteen_bits_are_stretched_to_what_the_picture_uses_and_alpha_is_not() 
 
 
 def test_a_deep_gray_file_is_neither_black_nor_white(tmp_path: Path) -> None:
-    values = np.linspace(0, 4095, 40 * 30).reshape(40, 30)    # a 12-bit camera's
-    Image.fromarray(values.astype(np.uint16)).save(tmp_path / "deep.png")
+    values = np.linspace(0, 4095, 40 * 30).astype(np.uint16).reshape(40, 30)    # a 12-bit camera's
+    Image.fromarray(values).save(tmp_path / "deep.png")
     shown = np.array(open_viewable(tmp_path / "deep.png", least=10, most=100)).astype(float)
     assert np.abs(shown - values / 4095 * 255).max() <= 1
 

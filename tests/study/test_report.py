@@ -236,8 +236,8 @@ def test_pictures_that_are_gone_or_lie_elsewhere_are_left_out(write_run: Write) 
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("run", "text"), [
     ({"status": "interrupted"}, "This run was interrupted after 5 epochs of 9. Go on with lensmith train --resume"),
-    ({"status": "interrupted", "reason": "SIGINT after step 7 of 90; all is saved. Go on with: lensmith train --resume x"},
-     "interrupted after 5 epochs of 9: SIGINT after step 7 of 90; all is saved. Go on with lensmith train --resume /"),
+    ({"status": "interrupted", "reason": "SIGINT after step 7 of 90; saved. Go on with: lensmith train --resume x"},
+     "interrupted after 5 epochs of 9: SIGINT after step 7 of 90; saved. Go on with lensmith train --resume /"),
     ({"status": "stopped", "reason": "the loss is not finite"},
      "This run was stopped after 5 epochs of 9: the loss is not finite."),
     ({"status": "stopped", "reason": "Take larger batches."}, "5 epochs of 9: Take larger batches. "),
