@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,8 @@ class Trained:
         give a Prediction with `error`."""
         many = [sources] if isinstance(sources, str | Path | Image.Image) else list(sources)
         files: list[Path | Image.Image] = []
-        for source in many:
-            files += [source] if isinstance(source, Image.Image) else find_pictures([source])
+        for pictures, stretch in groupby(many, key=lambda source: isinstance(source, Image.Image)):
+            files += stretch if pictures else find_pictures(stretch)  # type: ignore[arg-type]
         torch.set_num_threads(self.plan.threads)
         return list(predict(self.network, self.task, files, form=self.form, plan=self.plan, names=self.names,
                             batch=batch))

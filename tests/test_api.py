@@ -53,7 +53,7 @@ def test_five_lines_of_python(tmp_path: Path, photos: Path):
     assert (run.folder / "report.html").exists() and 0 <= run.metrics["test"]["accuracy_top1"] <= 1
     trained = lensmith.load(run.folder)
     found = trained.predict([photos, next(photos.rglob("*.png"))])
-    assert len(found) == 60 or len(found) == 61
+    assert len(found) == 60    # the one that is named twice is answered once
     assert found[0].label in ("square", "disc", "triangle") and 1 / 3 < found[0].score <= 1
     assert trained.validate()["accuracy_top1"] == run.metrics["test"]["accuracy_top1"]
     assert found[0].top(3)[0][0] == found[0].label
