@@ -61,7 +61,8 @@ class Trained:
         many = [sources] if isinstance(sources, str | Path | Image.Image) else list(sources)
         files: list[Path | Image.Image] = []
         for pictures, stretch in groupby(many, key=lambda source: isinstance(source, Image.Image)):
-            files += stretch if pictures else find_pictures(stretch)  # type: ignore[arg-type]
+            named: list[Any] = list(stretch)
+            files += named if pictures else find_pictures(named)
         torch.set_num_threads(self.plan.threads)
         return list(predict(self.network, self.task, files, form=self.form, plan=self.plan, names=self.names,
                             batch=batch))
