@@ -49,8 +49,8 @@ def test_class_entropy_is_the_written_formula(soft: bool, weights: list[float] |
     assert found.item() == pytest.approx(numpy_entropy(logits, goal, weights, smoothing, focal, not soft), rel=1e-5)
 
 
-@pytest.mark.parametrize(("soft", "weights", "smoothing"), {c[:2] + c[2:3] if c[1] is None else
-                                                            (c[0], tuple(c[1]), c[2]) for c in COMBINATIONS})
+@pytest.mark.parametrize(("soft", "weights", "smoothing"), dict.fromkeys(
+    (soft, None if weights is None else tuple(weights), smoothing) for soft, weights, smoothing, _ in COMBINATIONS))
 def test_class_entropy_equals_torch_with_its_gradient(soft: bool, weights: tuple[float, ...] | None,
                                                       smoothing: float) -> None:
     logits, index, shares = drawn()
