@@ -21,7 +21,7 @@ from lensmith.settings import arguments_of, entry_of
 Tell = Callable[[str], object]
 
 
-def _silent(text: str) -> None:
+def silent(text: str) -> None:
     """Nobody is told."""
 
 
@@ -61,7 +61,7 @@ def open_parts(recipe: recipes.Recipe) -> Parts:
     return opened
 
 
-def open_data(recipe: recipes.Recipe, *, tell: Tell = _silent) -> Data:
+def open_data(recipe: recipes.Recipe, *, tell: Tell = silent) -> Data:
     """Open, survey, divide and decode the data set of a resolved recipe."""
     return prepare(open_parts(recipe), recipe, name=recipe["data"]["name"], tell=tell)
 
@@ -81,7 +81,7 @@ def look(opened: Parts, recipe: recipes.Recipe) -> Look:
     return Look(sources, form, surveys, dropped)
 
 
-def prepare(opened: Parts, recipe: recipes.Recipe, *, name: str, tell: Tell = _silent) -> Data:
+def prepare(opened: Parts, recipe: recipes.Recipe, *, name: str, tell: Tell = silent) -> Data:
     """The parts of a data set -> its splits, in one form, without what cannot be read."""
     seen, kept, on_bad = look(opened, recipe), recipe["loading"], recipe["pictures"]["on_bad"]
     form, dropped = seen.form, list(seen.dropped)

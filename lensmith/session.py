@@ -1,6 +1,6 @@
 """One training from its recipe to its report: begun, or gone on with, and iterated."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,18 +24,13 @@ from lensmith.engine.evaluate import evaluate
 from lensmith.engine.follow import Interrupted, Progress, follow, restore
 from lensmith.engine.learner import Report
 from lensmith.engine.run import Run
-from lensmith.opening import Data, open_data, prepare
+from lensmith.opening import Data, Tell, open_data, prepare, silent
 from lensmith.settings import resolve
 from lensmith.study.report import report as write_report
 from lensmith.study.worst import Worst
 
 BROUGHT = "python:"    # marks, in a recipe, what a Python caller brought as an object
 _BITS_DEPEND_ON = ("python", "platform", "processor", "packages")    # of environment.json
-Tell = Callable[[str], object]
-
-
-def _silent(text: str) -> None:
-    """Nobody is told."""
 
 
 @dataclass
@@ -128,7 +123,7 @@ def recipe_for(source: str | Path) -> recipes.Recipe:
 
 
 def begin(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "", data: Any = None,
-          module: nn.Module | None = None, trusted: bool = False, tell: Tell = _silent) -> Session:
+          module: nn.Module | None = None, trusted: bool = False, tell: Tell = silent) -> Session:
     """A recipe, or the beginnings of one -> a session, its run folder made and its data ready.
 
     Code that the recipe names, as in `my_net.py:Net`, runs only where it is `trusted`.
@@ -164,7 +159,7 @@ def begin(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "
 
 
 def resume(folder: str | Path, *, data: Any = None, module: nn.Module | None = None, trusted: bool = False,
-           tell: Tell = _silent) -> Session:
+           tell: Tell = silent) -> Session:
     """The session of a run folder, as its last checkpoint left it: it ends with the same bits as if it had never been
     stopped. Raises DataError where the data have changed since; tells where the machine or a version has."""
     run = Run.open(folder)
@@ -186,7 +181,7 @@ def resume(folder: str | Path, *, data: Any = None, module: nn.Module | None = N
     return session
 
 
-def read_data(recipe: recipes.Recipe, brought: Any, *, tell: Tell = _silent) -> Data:
+def read_data(recipe: recipes.Recipe, brought: Any, *, tell: Tell = silent) -> Data:
     """The data of a resolved recipe: opened by its name, or what a Python caller `brought`, an object or a dict of
     them by split."""
     if not recipe["data"]["name"].startswith(BROUGHT):
