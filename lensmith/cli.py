@@ -3,17 +3,14 @@
 import json
 import shlex
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from lensmith.base.errors import ModelError, UserError, count
-
-if TYPE_CHECKING:
-    from lensmith.session import Session
+from lensmith.base.errors import ModelError, UserError
+from lensmith.terminal import cell, follow, headlines, in_words, table, teller, wrong_argument
 
 app = typer.Typer(name="lensmith", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False,
                   rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
@@ -69,7 +66,7 @@ def train(
         if changed:
             raise UserError(f"--resume goes on with the run as it was and takes no other setting; got "
                             f"{', '.join(changed)}. To change things begin a new run: lensmith train {resume} ...")
-        session = resumed(resume, trusted=trust, tell=_teller(quiet))
+        session = resumed(resume, trusted=trust, tell=teller(quiet))
     else:
         if source is None:
             raise UserError("nothing to train on: name a recipe, a data set, a folder or a table, as in "
@@ -83,16 +80,16 @@ def train(
             print(recipes.write(_resolved(wanted, trusted=trusted)), end="")
             return
         session = begin(wanted, runs=runs or Path("runs"), command=shlex.join(["lensmith", *sys.argv[1:]]),
-                        trusted=trusted, tell=_teller(quiet))
-    _follow(session, quiet=quiet)
+                        trusted=trusted, tell=teller(quiet))
+    follow(session, quiet=quiet)
     if as_json:
         from lensmith.engine.run import finite
 
         print(json.dumps(finite({"run": str(session.run), "report": str(session.run.folder / "report.html"),
-                                 **{part: _headlines(found) for part, found in session.metrics.items()}})))
+                                 **{part: headlines(found) for part, found in session.metrics.items()}})))
         return
     for part, found in session.metrics.items():
-        print(f"{part:<5} {_in_words(found)}")
+        print(f"{part:<5} {in_words(found)}")
     print(f"run    {session.run}")
     print(f"report {session.run.folder / 'report.html'}")
 
@@ -118,14 +115,14 @@ def val(
     from lensmith import api
     from lensmith.engine.run import finite
 
-    found = api.load(run, device=device, trust=trust).validate(split, tell=_teller(quiet))
+    found = api.load(run, device=device, trust=trust).validate(split, tell=teller(quiet))
     if as_json:
         print(json.dumps(finite(found)))
         return
-    print(f"{found['split']:<5} {_in_words(found)}")
+    print(f"{found['split']:<5} {in_words(found)}")
     rows = found["details"].get("per_class")
     if rows:
-        _table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows])
+        table(list(rows[0]), [[cell(value) for value in row.values()] for row in rows])
 
 
 @app.command()
@@ -177,7 +174,7 @@ def inspect(
     if as_json:
         print(json.dumps({"layers": [asdict(row) for row in found.rows], **asdict(found.totals)}))
     else:
-        _table(("layer", "kind", "output", "parameters", "multiply-adds", "memory kB", "field"),
+        table(("layer", "kind", "output", "parameters", "multiply-adds", "memory kB", "field"),
                [(row.name, row.kind, " x ".join(map(str, row.shape)) or "-", f"{row.parameters:,}",
                  f"{row.multiply_adds:,}", f"{row.activation_bytes / 1000:,.1f}",
                  "-" if row.receptive_field is None else str(row.receptive_field)) for row in found.rows])
@@ -202,7 +199,7 @@ def list_(
     if as_json:
         print(json.dumps(rows))
     elif rows:
-        _table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows])
+        table(list(rows[0]), [[cell(value) for value in row.values()] for row in rows])
 
 
 @data_app.command(name="list")
@@ -238,7 +235,7 @@ def data_show(
     about_pictures = ("data", "split", "pictures", "loading")
     named = {key: section for key, section in recipe_for(source).items() if key in about_pictures}
     wanted = recipes.override(named, overrides or (), SECTIONS)
-    account = open_data(resolve(wanted, trusted=False), tell=_teller(False)).account
+    account = open_data(resolve(wanted, trusted=False), tell=teller(False)).account
     if as_json:
         print(json.dumps({key: value for key, value in account.items() if key != "files"}))
         return
@@ -249,101 +246,16 @@ def data_show(
         print(f"{target}: {', '.join(names)}")
     counted = next(iter(parts.values())).get("per_class")
     if counted:
-        _table(["class", *parts], [[name, *(str(part["per_class"].get(name, 0)) for part in parts.values())]
+        table(["class", *parts], [[name, *(str(part["per_class"].get(name, 0)) for part in parts.values())]
                                    for name in counted] + [["all", *(str(part["count"]) for part in parts.values())]])
     else:
-        _table(["split", "count"], [[name, str(part["count"])] for name, part in parts.items()])
+        table(["split", "count"], [[name, str(part["count"])] for name, part in parts.items()])
     for one in account["dropped"]:
         print(f"left out: {one['file']} {one['reason']}")
 
 
 for _name, _command in (("validate", val), ("test", val), ("summary", inspect)):
     app.command(name=_name, hidden=True)(_command)
-
-
-def _teller(quiet: bool) -> Any:
-    return (lambda text: None) if quiet else (lambda text: print(text, file=sys.stderr, flush=True))
-
-
-def _follow(session: "Session", *, quiet: bool) -> None:
-    """Train, showing a bar on a terminal and a line an epoch in a file."""
-    bar = None
-    if sys.stderr.isatty() and not quiet:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                       TextColumn("{task.fields[loss]}"), TimeRemainingColumn(), console=Console(stderr=True),
-                       transient=True)
-    if not quiet:
-        print(f"training into {session.run}", file=sys.stderr, flush=True)
-    try:
-        number = None
-        if bar is not None:
-            bar.start()
-        for report in session:
-            if bar is not None:
-                if number is None:
-                    number = bar.add_task("", total=report.steps, loss="")
-                if report.step % 10 == 0 or report.row:
-                    bar.update(number, completed=report.step, description=f"epoch {report.epoch + (not report.row)}",
-                               loss=f"loss {report.loss:.4f}")
-            if report.row is not None and not quiet:
-                line = _epoch_line(report.row, session.job.learner.epochs, session.progress.seconds)
-                bar.console.print(line, markup=False, highlight=False) if bar is not None else \
-                    print(line, file=sys.stderr, flush=True)
-    finally:
-        if bar is not None:
-            bar.stop()
-
-
-def _epoch_line(row: dict[str, float], epochs: int, seconds: float) -> str:
-    shown = "  ".join(f"{name} {value:.4f}" for name, value in row.items()
-                      if name.startswith(("train/", "valid/")) and name not in ("valid/accuracy_top5",))
-    return f"epoch {int(row['epoch'])}/{epochs}  {shown}  {seconds:.1f} s"
-
-
-def _headlines(found: dict[str, Any]) -> dict[str, Any]:
-    """The numbers of a measurement, without its tables and pictures."""
-    return {name: value for name, value in found.items() if name not in ("details", "worst")}
-
-
-def _in_words(found: dict[str, Any]) -> str:
-    """`accuracy_top1 0.8925 (0.8863-0.8984)  macro_f1 ...  on 10,000 pictures`"""
-    parts = []
-    for name, value in found.items():
-        if isinstance(value, float) and name != "loss":
-            low_high = found.get("intervals", {}).get(name)
-            parts.append(f"{name} {value:.4f}" + (f" ({low_high[0]:.4f}-{low_high[1]:.4f})" if low_high else ""))
-    return f"{'  '.join(parts)}  on {count(found['count'], 'picture')}"
-
-
-def _cell(value: Any) -> str:
-    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else \
-        f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Plain columns, wide enough for what they hold, numbers to the right: fit for a terminal and for a file."""
-    lines = [list(columns), *(list(row) for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    right = [all(line[i][:1] in "0123456789-." for line in lines[1:]) for i in range(len(widths))]
-    for line in lines:
-        print("  ".join(cell.rjust(width) if number else cell.ljust(width)
-                        for cell, width, number in zip(line, widths, right, strict=True)).rstrip())
-
-
-def _wrong_argument(error: Any, given: list[str]) -> str:
-    """Click's sentence on a wrong argument, with what came, which it leaves out, and where to look."""
-    told = error.format_message().rstrip(".").replace("Input should be", "must be")
-    for option in getattr(getattr(error, "param", None), "opts", ()):
-        for i, word in enumerate(given):
-            if word == option and i + 1 < len(given):
-                told += f"; got {given[i + 1]!r}"
-            elif word.startswith(f"{option}="):
-                told += f"; got {word.partition('=')[2]!r}"
-    context = getattr(error, "ctx", None)
-    return f"{told}. `{context.command_path if context else 'lensmith'} --help` shows what is accepted"
 
 
 def main() -> None:
@@ -356,7 +268,7 @@ def main() -> None:
     except typer.Abort:
         sys.exit(130)
     except _REFUSED as error:
-        print(f"lensmith: {_wrong_argument(error, sys.argv[1:])}", file=sys.stderr)
+        print(f"lensmith: {wrong_argument(error, sys.argv[1:])}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
         sys.stderr.close()    # the reader of our output has gone, as `| head` does; nothing is wrong
