@@ -31,9 +31,23 @@ test-slow: .venv/installed-test
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'slow or not slow'
 
-benchmark: .venv/installed
-	$(BIN)/python benchmarks/start.py
-	$(BIN)/python benchmarks/classic.py
+# An environment of its own (7 GB), since what Lensmith is compared with is no dependency of it.
+.venv-benchmark/installed: benchmarks/requirements.txt pyproject.toml | check-python
+	$(PYTHON) -m venv .venv-benchmark
+	.venv-benchmark/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
+	@touch $@
+
+benchmark: .venv-benchmark/installed
+	.venv-benchmark/bin/python benchmarks/start.py
+	.venv-benchmark/bin/python benchmarks/throughput.py
+	.venv-benchmark/bin/python benchmarks/throughput.py --isa avx2
+	.venv-benchmark/bin/python benchmarks/candidates.py
+	.venv-benchmark/bin/python benchmarks/folders.py
+	.venv-benchmark/bin/python benchmarks/kernels.py
+	.venv-benchmark/bin/python benchmarks/classic.py
+	.venv-benchmark/bin/python benchmarks/classic.py --lenet 3
+	.venv-benchmark/bin/python benchmarks/cifar.py
+	.venv-benchmark/bin/python benchmarks/report.py
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv .venv-benchmark build dist

@@ -1,12 +1,11 @@
 """What Python users call, and the command line with them: train, resume, load, and a trained network."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import nn
 
@@ -63,7 +62,7 @@ class Trained:
         for pictures, stretch in groupby(many, key=lambda source: isinstance(source, Image.Image)):
             named: list[Any] = list(stretch)
             files += named if pictures else find_pictures(named)
-        torch.set_num_threads(self.plan.threads)
+        self.plan.settle()
         return list(predict(self.network, self.task, files, form=self.form, plan=self.plan, names=self.names,
                             batch=batch))
 
@@ -89,7 +88,7 @@ class Trained:
         if split == "train":    # in order and as they are, not as they were learned from
             measured = Loader(measured.dataset, measured.batch, workers=measured.workers)
         task = choose_task(dict(self.recipe), self.classes, targets=opened.splits["train"].targets)
-        torch.set_num_threads(self.plan.threads)
+        self.plan.settle()
         return {"split": split} | evaluate(self.network, task, measured, plan=self.plan)
 
 
@@ -109,7 +108,8 @@ def load(folder: str | Path, *, device: str | None = None, backbone: nn.Module |
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{run.folder / 'data.json'} is incomplete ({error}): train again") from error
     task = choose_task(recipe, classes)
-    chosen = planned(run.read_json("plan.json")) if device is None else plan(device=device)
+    # Compiling takes longer than most predictions do.
+    chosen = replace(planned(run.read_json("plan.json")), compiled=False) if device is None else plan(device=device)
     best = run.read_best()
     network = build_network(recipe, task, form, outputs=len(classes[task.needs[0]]), mean=[0.0] * form.channels,
                             deviation=[1.0] * form.channels, module=backbone, trusted=trust)

@@ -1,8 +1,9 @@
 """The only place that knows all tables: a recipe and its data become network, task and learner."""
 
+import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +11,29 @@ import torch
 from torch import nn
 
 from lensmith import recipe as recipes
+from lensmith.base.device import keep_freed_memory
 from lensmith.base.draw import seed_of
 from lensmith.base.errors import UserError
 from lensmith.base.pictures import Form
 from lensmith.base.values import Value
 from lensmith.data.augment import Augment
 from lensmith.data.loading import Loader, balancing_weights, narrowed
-from lensmith.data.statistics import statistics
+from lensmith.data.statistics import some_pictures, statistics
 from lensmith.engine.optimize import OPTIMIZERS, Leaf, Stepper, leaves
-from lensmith.engine.plan import Plan, plan
+from lensmith.engine.pick import Choice
+from lensmith.engine.plan import Plan
 from lensmith.engine.schedule import SCHEDULES
+from lensmith.engine.spread import Team
+from lensmith.engine.stages import split
 from lensmith.engine.supervised import Supervised
 from lensmith.models import find_backbone
+from lensmith.models.measure import REFUSALS, at_rest
 from lensmith.models.network import Network
 from lensmith.models.outside import Whole, adopt
 from lensmith.models.weights import fit_into, read_weights
+from lensmith.models.whitening import whitenings
 from lensmith.opening import Data
+from lensmith.planning import choose
 from lensmith.settings import SECTIONS, arguments_of, entry_of, named_entry
 from lensmith.tasks import TASKS
 from lensmith.tasks.task import Task
@@ -41,9 +49,13 @@ class Job:
     recipe: recipes.Recipe
     data: Data
     task: Task
-    plan: Plan
+    choice: Choice
     learner: Supervised
     notes: tuple[str, ...] = ()    # what was decided for the user and is worth a line
+
+    @property
+    def plan(self) -> Plan:
+        return self.choice.plan
 
 
 def choose_task(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], *,
@@ -110,54 +122,108 @@ def _check(recipe: recipes.Recipe, form: Form) -> None:
                         f"{form.height} x {form.width}")
 
 
-def make_loaders(recipe: recipes.Recipe, data: Data, task: Task) -> dict[str, Loader]:
-    """A loader for each split; the training one shuffles and augments, the others neither."""
-    settings, seed = recipe["loading"], recipe["run"]["seed"]
+def make_loaders(recipe: recipes.Recipe, data: Data, task: Task, team: Team | None = None) -> dict[str, Loader]:
+    """A loader for each split, of what is this process's part in a `team`; the training one shuffles and augments, the
+    others neither."""
+    settings, seed, team = recipe["loading"], recipe["run"]["seed"], team or Team()
     workers = settings.get("workers")
     if workers is None:
-        workers = 0 if data.account["kept_in_memory"] else min(4, os.cpu_count() or 1)
+        workers = 0 if data.account["kept"] != "not" else max(1, min(4, os.cpu_count() or 1) // team.local_count)
     loaders = {}
     for part, source in data.splits.items():
         narrow = narrowed(source, task.needs)
         if part != "train":
             # Small pictures are measured in larger batches: nothing is learned there, so it changes no result.
             pixels = data.form.channels * data.form.height * data.form.width
-            loaders[part] = Loader(narrow, max(settings["batch"], min(512, (1 << 20) // pixels)), workers=workers)
+            batch = max(settings["batch"], min(512, (1 << 20) // pixels))
+            if team.count > 1:
+                narrow = narrow.subset(team.rows(len(narrow), batch))
+            loaders[part] = Loader(narrow, batch, workers=workers)
             continue
         augment = Augment(**recipe["augment"], seed=seed, classes=source.classes, length=len(source))
         weights = balancing_weights(source) if settings["balance"] else None
         loaders[part] = Loader(narrow, settings["batch"], seed=seed, shuffle=True, weights=weights,
-                               augment=augment if augment.changes else None, workers=workers)
+                               augment=augment if augment.changes else None, workers=workers,
+                               part=(team.rank, team.count))
     return loaders
 
 
-def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = None, trusted: bool = True) -> Job:
-    """A resolved recipe and its data -> a learner, ready to start; its recipe is complete."""
+def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = None, trusted: bool = True,
+             known: Plan | None = None, team: Team | None = None) -> Job:
+    """A resolved recipe and its data -> a learner, ready to start; its recipe is complete. `known` is the plan of a
+    run that goes on; without it the plan is chosen, by the first process of a `team`."""
+    team = team or Team()
     recipe = {name: dict(section) for name, section in recipe.items()}
+    recipe["plan"]["processes"] = team.count
     recipe = complete(recipe, data.classes, data.form)
     task = choose_task(recipe, data.classes, targets=data.splits["train"].targets)
-    if recipe["learner"]["patience"] and "valid" not in data.splits:
-        raise UserError(f"learner.patience={recipe['learner']['patience']} waits for a better score on a valid part, "
+    settings, seed = recipe["learner"], recipe["run"]["seed"]
+    if settings["patience"] and "valid" not in data.splits:
+        raise UserError(f"learner.patience={settings['patience']} waits for a better score on a valid part, "
                         "and there is none: set split.valid above 0, or leave patience out")
-    chosen = plan(**recipe["plan"])
-    torch.set_num_threads(chosen.threads)
     mean, deviation = statistics(data.splits["train"])
     network = build_network(recipe, task, data.form, outputs=len(data.classes[task.needs[0]]), mean=mean,
                             deviation=deviation, module=module, trusted=trusted)
-    settings, notes = recipe["learner"], _notes(network, recipe)
+    _fit_whitenings(network, data)
+    _check_shrunk(network, recipe, data.form)
+    notes = _notes(network, recipe)
     if "weights" in settings:
         notes.append(fit_into(network, read_weights(Path(settings["weights"])), what=settings["weights"]).in_words())
-    chosen.place(network)
-    # After the network is where it will stay: the optimizers hold its memory.
-    parameters = leaves(network, recipe["learner"].get("groups") or ())
-    optimizers = make_optimizers(recipe, parameters)
+    loaders = make_loaders(recipe, data, task, team)
+    steps = settings["epochs"] * math.ceil(len(loaders["train"]) / settings["accumulate"])
+    keep_freed_memory()
+    means = repr([recipe[name] for name in ("task", "optimizer", "schedule")] + [settings["average"], settings["clip"]])
+    stages = recipe["plan"].get("stages")
+    device = stages[0] if stages else team.device(recipe["plan"]["device"])
+    section = recipe["plan"] | {"device": device, "threads": team.threads(recipe["plan"]["threads"])}
+    with data.resting():    # nothing else is computed while the candidates are timed
+        choice = Choice(known, "the run") if known is not None else team.first(lambda: choose(
+            section, network, task, loaders["train"], steps=steps, means=means,
+            stepper=lambda copy, plan: make_stepper(recipe, copy, plan)))
+    if team.count > 1:
+        choice = replace(choice, plan=replace(choice.plan, device=device))
+    if recipe["plan"]["synchronise"]:
+        team.synchronised(network, device=device)
+    choice.plan.settle()
+    choice.plan.place(network)
+    if stages:
+        split(network, stages)
+    learning = Supervised(network, task, loaders["train"], valid=loaders.get("valid"),
+                          stepper=make_stepper(recipe, network, choice.plan), plan=choice.plan,
+                          epochs=settings["epochs"], accumulate=settings["accumulate"], seed=seed, team=team)
+    return Job(recipe, data, task, choice, learning, tuple(notes))
+
+
+def make_stepper(recipe: recipes.Recipe, network: nn.Module, plan: Plan) -> Stepper:
+    """What moves the weights of a network that is placed where it will stay: the optimizers hold its memory."""
+    settings = recipe["learner"]
+    parameters = leaves(network, settings.get("groups") or ())
     schedule = recipes.call(arguments_of(recipe["schedule"]), SCHEDULES[recipe["schedule"]["name"]])
-    loaders = make_loaders(recipe, data, task)
-    stepper = Stepper(network, parameters, optimizers, schedule=schedule, clip=settings["clip"],
-                      average=settings["average"])
-    learning = Supervised(network, task, loaders["train"], valid=loaders.get("valid"), stepper=stepper, plan=chosen,
-                          epochs=settings["epochs"], accumulate=settings["accumulate"], seed=recipe["run"]["seed"])
-    return Job(recipe, data, task, chosen, learning, tuple(notes))
+    return Stepper(network, parameters, make_optimizers(recipe, parameters), schedule=schedule, clip=settings["clip"],
+                   average=settings["average"], scaled=plan.precision == "float16")
+
+
+def _fit_whitenings(network: Network, data: Data) -> None:
+    """Set the layers that look at the training pictures instead of learning; a few million pixels tell enough."""
+    layers = whitenings(network)
+    if layers:
+        most = max(1, min(4_000, 8_000_000 // (data.form.height * data.form.width)))
+        pictures = network.standardise(some_pictures(data.splits["train"], most))
+        for layer in layers:
+            layer.fit(pictures)
+
+
+def _check_shrunk(network: Network, recipe: recipes.Recipe, form: Form) -> None:
+    """Raises UserError where augment.shrink asks for pictures that the network cannot take."""
+    share = min(recipe["augment"].get("shrink") or [1.0])
+    height, width = (max(1, round(edge * share)) for edge in form.size)
+    try:
+        with at_rest(network):
+            network(torch.zeros(1, form.channels, height, width))
+    except REFUSALS as error:
+        raise UserError(f"augment.shrink={recipe['augment']['shrink']} shows pictures of {height} x {width} pixels, "
+                        f"which backbone {recipe['backbone']['name']!r} cannot take: leave it out, or take a network "
+                        "that pools over any size, as a stack with a globalpool does") from error
 
 
 def make_optimizers(recipe: recipes.Recipe, parameters: Sequence[Leaf]) -> list[torch.optim.Optimizer]:

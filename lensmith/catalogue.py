@@ -18,9 +18,10 @@ from lensmith.engine.optimize import OPTIMIZERS
 from lensmith.engine.schedule import SCHEDULES
 from lensmith.models import BACKBONES, find_backbone
 from lensmith.models.network import Network
-from lensmith.models.outside import find_module
+from lensmith.models.outside import constructor, find_attribute
 from lensmith.models.torchvision_networks import TORCHVISION
 from lensmith.study.inspect import Row, Summary, inspect, summary
+from lensmith.study.operator import Operator, check_operator, is_operator
 from lensmith.tasks import TASKS
 
 _FINDERS: dict[str, Callable[[str], Path]] = {"fashion-mnist": find_idx, "mnist": find_idx, "cifar10": find_cifar,
@@ -94,6 +95,15 @@ class Layers:
 def layers(name: str, settings: Sequence[str] = (), *, size: int | None = None, channels: int | None = None,
            classes: int = 10, trusted: bool = True) -> Layers:
     """The layers of a network of the tables, of `my_net.py:Net`, or of a run folder, whose own size is the default."""
+    found = inspected(name, settings, size=size, channels=channels, classes=classes, trusted=trusted)
+    if isinstance(found, Operator):
+        raise UserError(f"{name} is an operator, which has no layers: `lensmith inspect {name}` checks it")
+    return found
+
+
+def inspected(name: str, settings: Sequence[str] = (), *, size: int | None = None, channels: int | None = None,
+              classes: int = 10, trusted: bool = True) -> Layers | Operator:
+    """As `layers`, and where `my_op.py:op` names an operator of torch.library, what its checks found."""
     if (Path(name) / "recipe.toml").is_file():
         if settings:
             raise UserError(f"{name} is a run folder, whose network is as it was trained: leave {settings[0]!r} out, "
@@ -105,8 +115,17 @@ def layers(name: str, settings: Sequence[str] = (), *, size: int | None = None, 
         return Layers(rows, summary(rows))
     place, _, _ = name.rpartition(":")
     outside = bool(place) and place != "timm"
-    # A module that does not fit is what one wants to see layer by layer, so nothing is asked of it here.
-    entry: Any = find_module(name, trusted=True) if outside else find_backbone(name, trusted=True)
+    entry: Any
+    if outside:
+        module, found = find_attribute(name, trusted=True)
+        if is_operator(found):
+            if settings:
+                raise UserError(f"{name} is an operator, which has no settings: leave {settings[0]!r} out")
+            return check_operator(found, module, place)
+        # A module that does not fit is what one wants to see layer by layer, so nothing is asked of it here.
+        entry = constructor(found, name)
+    else:
+        entry = find_backbone(name, trusted=True)
     items = [f"backbone.{item.removeprefix('backbone.')}" for item in settings]
     given = recipes.override({}, items, ("backbone",)).get("backbone", {})
     section = recipes.settle(given, entry, f"backbone {name!r}", given=("inputs", "size", "outputs"))

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from lensmith.base.errors import ModelError, UserError
+from lensmith.engine.launch import launch, processes_of, several, wanted_processes
 from lensmith.terminal import cell, follow, headlines, in_words, table, teller, wrong_argument
 
 app = typer.Typer(name="lensmith", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False,
@@ -41,6 +42,10 @@ def train(
     optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw or muon.")] = None,
     size: Annotated[int | None, typer.Option(help="Edge of the network's pictures, pixels.")] = None,
     device: Device = None,
+    plan: Annotated[str | None, typer.Option(help="auto times how to run here, exact is deterministic float32, or the "
+                                                  "plan.json of a run.")] = None,
+    processes: Annotated[int | None, typer.Option(help="Processes that train together, one a GPU or sharing the cores.",
+                                                  min=1)] = None,
     seed: Annotated[int | None, typer.Option(help="The seed of weights, order and augmentation.")] = None,
     name: Annotated[str | None, typer.Option(help="The run folder's name; by itself the next free number.")] = None,
     weights: Annotated[str | None, typer.Option(help="A file of weights to begin with: .safetensors or .pth.")] = None,
@@ -51,6 +56,15 @@ def train(
     as_json: Json = False, quiet: Quiet = False, trust: Trust = False,
 ) -> None:
     """Train a network, test it and write its run folder with a report."""
+    alone = not (several() or dry_run)
+    wanted_here = processes_of(resume) if resume is not None else \
+        wanted_processes({"processes": processes, "device": device})
+    if alone and wanted_here > 1:
+        raise typer.Exit(launch(wanted_here, sys.argv[1:]))
+    if several():
+        from lensmith.engine.joining import join
+
+        quiet = quiet or not join().leads
     from lensmith import recipe as recipes
     from lensmith.session import begin, recipe_for
     from lensmith.session import resume as resumed
@@ -58,7 +72,8 @@ def train(
 
     flags = {"backbone.name": backbone, "task.name": task, "learner.epochs": epochs, "loading.batch": batch,
              "optimizer.rate": rate, "optimizer.name": optimizer, "pictures.size": size, "plan.device": device,
-             "run.seed": seed, "run.name": name, "pictures.on_bad": on_bad, "learner.weights": weights}
+             "plan.mode": plan, "plan.processes": processes, "run.seed": seed, "run.name": name,
+             "pictures.on_bad": on_bad, "learner.weights": weights}
     if resume is not None:
         changed = [*(key for key, value in flags.items() if value is not None), *(overrides or ()),
                    *([source] if source else ()), *(["--dry-run"] if dry_run else ()),
@@ -79,9 +94,13 @@ def train(
         if dry_run:
             print(recipes.write(_resolved(wanted, trusted=trusted)), end="")
             return
+        if alone and (asked := wanted_processes(wanted.get("plan", {}))) > 1:
+            raise typer.Exit(launch(asked, sys.argv[1:]))
         session = begin(wanted, runs=runs or Path("runs"), command=shlex.join(["lensmith", *sys.argv[1:]]),
                         trusted=trusted, tell=teller(quiet))
     follow(session, quiet=quiet)
+    if not session.run.writes:
+        return
     if as_json:
         from lensmith.engine.run import finite
 
@@ -156,7 +175,7 @@ def predict(
 
 @app.command()
 def inspect(
-    network: Annotated[str, typer.Argument(help="A network's name, my_net.py:Net, or a run folder.")],
+    network: Annotated[str, typer.Argument(help="A network's name, my_net.py:Net, a run folder, or my_op.py:op.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...",
                                                           help="Settings of the network.")] = None,
     size: Annotated[int | None, typer.Option(help="Edge of the picture, pixels; by itself 224, or the run's.",
@@ -166,11 +185,25 @@ def inspect(
     classes: Annotated[int, typer.Option(help="Outputs of the last layer.", min=1)] = 10,
     as_json: Json = False, trust: Trust = False,
 ) -> None:
-    """A network's layers: output shape, parameters, multiply-adds, memory, receptive field. (Also: summary.)"""
+    """A network's layers: output shape, parameters, multiply-adds, memory, receptive field. (Also: summary.)
+
+    Of an operator of torch.library: whether it is whole, on the `examples` that its file gives.
+    """
     from lensmith import catalogue
 
-    found = catalogue.layers(network, overrides or (), size=size, channels=channels, classes=classes,
-                                  trusted=trust)
+    found = catalogue.inspected(network, overrides or (), size=size, channels=channels, classes=classes, trusted=trust)
+    if isinstance(found, catalogue.Operator):
+        if as_json:
+            print(json.dumps({**asdict(found), "problem": found.problem}))
+        else:
+            print(found.schema)
+            table(("check", "result", "what"), [(check.name, check.result, check.words) for check in found.checks])
+            for check in found.checks:
+                if check.lines:
+                    print(f"\n{check.name}: write\n\n{check.lines}")
+        if found.problem:
+            raise ModelError(found.problem)
+        return
     if as_json:
         print(json.dumps({"layers": [asdict(row) for row in found.rows], **asdict(found.totals)}))
     else:
@@ -235,7 +268,7 @@ def data_show(
     about_pictures = ("data", "split", "pictures", "loading")
     named = {key: section for key, section in recipe_for(source).items() if key in about_pictures}
     wanted = recipes.override(named, overrides or (), SECTIONS)
-    account = open_data(resolve(wanted, trusted=False), tell=teller(False)).account
+    account = open_data(resolve(wanted, trusted=False), tell=teller(False), whole=True).account
     if as_json:
         print(json.dumps({key: value for key, value in account.items() if key != "files"}))
         return
@@ -258,12 +291,22 @@ for _name, _command in (("validate", val), ("test", val), ("summary", inspect)):
     app.command(name=_name, hidden=True)(_command)
 
 
+def _is_for_this_process(error: UserError) -> bool:
+    """Whether this process says what ended it: of several, each sentence is said by one."""
+    if not several():
+        return True
+    from lensmith.engine.joining import speaks
+
+    return speaks(error)
+
+
 def main() -> None:
     """Run a command; a user's mistake is one line on stderr and its exit code."""
     try:
         code = app(standalone_mode=False, prog_name="lensmith")
     except UserError as error:
-        print(f"lensmith: {error}", file=sys.stderr)
+        if _is_for_this_process(error):
+            print(f"lensmith: {error}", file=sys.stderr)
         sys.exit(error.code)
     except typer.Abort:
         sys.exit(130)

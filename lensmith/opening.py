@@ -1,6 +1,7 @@
 """From the sections of a recipe that speak of pictures to the pictures: opened, surveyed, divided, decoded."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,12 +10,16 @@ import torch
 from lensmith import recipe as recipes
 from lensmith.base.errors import count
 from lensmith.base.pictures import Form
+from lensmith.data.contents import contents_of, digest_of
+from lensmith.data.files import Files
+from lensmith.data.filling import Store
+from lensmith.data.keeping import keep_filling
 from lensmith.data.loading import limited
 from lensmith.data.memory import InMemory
 from lensmith.data.sample import Collection, Parts
 from lensmith.data.split import divide, fingerprint, listing
-from lensmith.data.store import decode_all, fits, picture_bytes
-from lensmith.data.survey import Bad, Survey, drop, survey
+from lensmith.data.store import check_shares, decode_all, fits, picture_bytes, takes_long
+from lensmith.data.survey import Bad, Survey, drop, refuse, survey
 from lensmith.data.survey import settle as settle_form
 from lensmith.settings import arguments_of, entry_of
 
@@ -29,14 +34,31 @@ def silent(text: str) -> None:
 class Data:
     """The pictures of a run, decoded or ready to be, and what was found on the way."""
 
-    splits: dict[str, Any]              # "train", maybe "valid" and "test" -> InMemory or Files
+    splits: dict[str, Any]              # "train", maybe "valid" and "test" -> InMemory, Files, Filling or Reshaped
     form: Form
     account: dict[str, Any] = field(default_factory=dict)    # what data.json keeps
+    store: Store | None = None          # where the pictures are decoded in the background
 
     @property
     def classes(self) -> dict[str, tuple[str, ...]]:
         found: dict[str, tuple[str, ...]] = self.splits["train"].classes
         return found
+
+    def resting(self) -> AbstractContextManager[None]:
+        """Within it no picture is decoded that nobody waits for: for when something else is timed."""
+        return self.store.fill.resting() if self.store is not None else nullcontext()
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """The splits of a run, ready to be trained on, and what came of their pictures."""
+
+    splits: dict[str, Any]
+    digests: dict[str, str]      # of what the files hold, by split
+    bad: dict[str, list[Bad]]    # found so far, by split
+    kept: str                    # in "memory", in a "file" of the cache, or "not" at all
+    note: str = ""
+    store: Store | None = None
 
 
 @dataclass(frozen=True)
@@ -61,9 +83,9 @@ def open_parts(recipe: recipes.Recipe) -> Parts:
     return opened
 
 
-def open_data(recipe: recipes.Recipe, *, tell: Tell = silent) -> Data:
-    """Open, survey, divide and decode the data set of a resolved recipe."""
-    return prepare(open_parts(recipe), recipe, name=recipe["data"]["name"], tell=tell)
+def open_data(recipe: recipes.Recipe, *, tell: Tell = silent, whole: bool = False) -> Data:
+    """Open, survey, divide and decode the data set of a resolved recipe; `whole` as of prepare()."""
+    return prepare(open_parts(recipe), recipe, name=recipe["data"]["name"], tell=tell, whole=whole)
 
 
 def look(opened: Parts, recipe: recipes.Recipe) -> Look:
@@ -81,38 +103,86 @@ def look(opened: Parts, recipe: recipes.Recipe) -> Look:
     return Look(sources, form, surveys, dropped)
 
 
-def prepare(opened: Parts, recipe: recipes.Recipe, *, name: str, tell: Tell = silent) -> Data:
-    """The parts of a data set -> its splits, in one form, without what cannot be read."""
-    seen, kept, on_bad = look(opened, recipe), recipe["loading"], recipe["pictures"]["on_bad"]
-    form, dropped = seen.form, list(seen.dropped)
+def prepare(opened: Parts, recipe: recipes.Recipe, *, name: str, tell: Tell = silent, whole: bool = False) -> Data:
+    """The parts of a data set -> its splits, in one form, without what cannot be read.
+
+    A set that takes long to decode is decoded while it is used already; what then turns out to be bad stays a row of
+    its split, is in no batch, and is in `store.bad()`. With `whole` every picture is decoded before, and then as many
+    as can be are named in the account.
+    """
+    seen, wanted = look(opened, recipe), recipe["loading"]
+    check_shares(wanted["memory"], wanted["disk"])
     splits = divide(seen.sources, **recipe["split"])
-    splits["train"] = limited(splits["train"], kept["fraction"], recipe["run"]["seed"])
+    splits["train"] = limited(splits["train"], wanted["fraction"], recipe["run"]["seed"])
+    on_disk = all(isinstance(source, Files) for source in splits.values())
+    way = _while_used if on_disk and not whole and takes_long(splits) else _before_use
+    ready = way(splits, seen.form, recipe, tell)
+    dropped = [*seen.dropped, *(one for bad in ready.bad.values() for one in bad)]
+    named = {part: drop(source, ready.bad.get(part, []), on_bad="skip") for part, source in splits.items()}
+    form = seen.form
+    account = {
+        "name": name, "source": opened.account,
+        "classes": {key: list(v) for key, v in ready.splits["train"].classes.items()},
+        "form": {"channels": form.channels, "height": form.height, "width": form.width, "fit": form.fit,
+                 "bits": form.bits},
+        "kept": ready.kept, "splits": {part: _counts(source) for part, source in ready.splits.items()},
+        "fingerprint": fingerprint(splits, ready.digests), "dropped": as_json(dropped),
+        "notes": _notes(seen.surveys, form) + [ready.note] * bool(ready.note), "files": listing(named),
+    }
+    return Data(ready.splits, form, account, ready.store)
+
+
+def as_json(bad: Sequence[Bad]) -> list[dict[str, str]]:
+    """Pictures that cannot be used, as data.json lists them."""
+    return [{"file": one.file, "reason": one.reason} for one in bad]
+
+
+def _before_use(splits: Mapping[str, Any], form: Form, recipe: recipes.Recipe, tell: Tell) -> _Ready:
+    """Decode every picture now, and keep them where they fit into memory."""
+    memory, on_bad = recipe["loading"]["memory"], recipe["pictures"]["on_bad"]
     total = sum(len(source) for source in splits.values())
-    keep = fits(total, form, share=kept["memory"])
-    notes = _notes(seen.surveys, form)
-    digests, named, ready = {}, {}, {}
+    keep = fits(total, form, share=memory)
+    digests, ready, bad = {}, {}, {}
     for part, source in splits.items():
         if not isinstance(source, InMemory):
             tell(f"decoding {count(len(source), 'picture')} ({part})")
         decoded = decode_all(source, form, keep=keep, progress=tell)
-        digests[part] = decoded.digest
-        dropped += decoded.bad
-        named[part] = drop(source, decoded.bad, on_bad="skip")
+        digests[part], bad[part] = decoded.digest, decoded.bad
         ready[part] = drop(decoded.source, decoded.bad, on_bad=on_bad)
-    streamed = any(not isinstance(source, InMemory) for source in ready.values())
-    if streamed:
-        notes.append(f"{total:,} decoded pictures take {total * picture_bytes(form) / 1e6:,.0f} MB, more than "
-                     f"loading.memory={kept['memory']:g} of the free memory: they are decoded anew each epoch")
-    account = {
-        "name": name, "source": opened.account, "classes": {key: list(v) for key, v in ready["train"].classes.items()},
-        "form": {"channels": form.channels, "height": form.height, "width": form.width, "fit": form.fit,
-                 "bits": form.bits},
-        "kept_in_memory": not streamed, "splits": {part: _counts(source) for part, source in ready.items()},
-        "fingerprint": fingerprint(splits, digests),
-        "dropped": [{"file": one.file, "reason": one.reason} for one in dropped],
-        "notes": notes, "files": listing(named),
-    }
-    return Data(ready, form, account)
+    kept = all(isinstance(source, InMemory) for source in ready.values())
+    note = "" if kept else f"{_too_large(total, form, memory)}: they are decoded anew each epoch"
+    return _Ready(ready, digests, bad, "memory" if kept else "not", note)
+
+
+def _while_used(splits: Mapping[str, Files], form: Form, recipe: recipes.Recipe, tell: Tell) -> _Ready:
+    """Begin to decode the pictures; where they fit neither into memory nor into the cache they are decoded when they
+    are asked for."""
+    memory, disk = recipe["loading"]["memory"], recipe["loading"]["disk"]
+    total = sum(len(source) for source in splits.values())
+    contents = {part: contents_of(source.paths, root=source.root) for part, source in splits.items()}
+    digests = {part: digest_of(found) for part, found in contents.items()}
+    kept = keep_filling(splits, contents, form, memory=memory, disk=disk, tell=tell)
+    refusing = recipe["pictures"]["on_bad"] == "refuse"
+    if kept is None:
+        if refusing:
+            for source in splits.values():
+                refuse(decode_all(source, form, keep=False, progress=tell).bad)
+        room = f" and, as a file of the cache, more than loading.disk={disk:g} of the free disk" if disk else ""
+        return _Ready({part: source.shaped(form) for part, source in splits.items()}, digests, {}, "not",
+                      f"{_too_large(total, form, memory)}{room}: they are decoded anew each epoch")
+    if refusing:
+        tell(f"decoding {count(total, 'picture')}")
+        kept.store.wait()
+        refuse(kept.store.bad())
+    if kept.folder is None:
+        return _Ready(dict(kept.sources), digests, {}, "memory", store=kept.store)
+    return _Ready(dict(kept.sources), digests, {}, "file", f"{_too_large(total, form, memory)}: they are kept in "
+                  f"{kept.folder}", kept.store)
+
+
+def _too_large(total: int, form: Form, memory: float) -> str:
+    return (f"{total:,} decoded pictures take {total * picture_bytes(form) / 1e6:,.0f} MB, more than "
+            f"loading.memory={memory:g} of the free memory")
 
 
 def _notes(surveys: Sequence[Survey], form: Form) -> list[str]:

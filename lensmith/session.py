@@ -14,17 +14,19 @@ from lensmith import recipe as recipes
 from lensmith.assemble import Job, assemble, make_loaders
 from lensmith.base.device import environment
 from lensmith.base.errors import DataError, ModelError, UserError, nearest
-from lensmith.base.files import write_text
 from lensmith.data import DATASETS
 from lensmith.data.given import given as given_data
 from lensmith.data.loading import Loader
 from lensmith.data.sample import Parts
-from lensmith.data.survey import given_size
+from lensmith.data.survey import Bad, given_size
 from lensmith.engine.evaluate import evaluate
 from lensmith.engine.follow import Interrupted, Progress, follow, restore
 from lensmith.engine.learner import Report
+from lensmith.engine.plan import planned
 from lensmith.engine.run import Run
-from lensmith.opening import Data, Tell, open_data, prepare, silent
+from lensmith.engine.spread import Team
+from lensmith.opening import Data, Tell, as_json, open_data, prepare, silent
+from lensmith.planning import joined
 from lensmith.settings import resolve
 from lensmith.study.report import report as write_report
 from lensmith.study.worst import Worst
@@ -44,26 +46,38 @@ class Session:
     progress: Progress = field(default_factory=Progress)
     started: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
+    _noted: int = 0    # what data.json has of the pictures found bad, and of notes, since training began
 
     def __iter__(self) -> Iterator[Report]:
         """Train to the end, then measure the best weights on every split that was held out and write the report.
 
-        However it ends, run.json says why and report.html shows what there is.
+        However it ends, run.json says why and report.html shows what there is. Of several processes the first one
+        measures and writes; the others end with the training.
         """
         settings = self.job.recipe["learner"]
         self._write_run("running")
         try:
-            yield from follow(self.job.learner, self.run, self.progress, patience=settings["patience"],
-                              save_every=self.job.recipe["run"]["save_every"])
-            self._measure()
+            for report in follow(self.job.learner, self.run, self.progress, patience=settings["patience"],
+                                 save_every=self.job.recipe["run"]["save_every"]):
+                if report.row is not None:
+                    self._note_dropped(self.job.learner.train, self.job.learner.valid)
+                yield report
+            self.job.learner.team.leave()
+            if self.run.writes:
+                self._measure()
         except Exception as error:
+            self._note_dropped(self.job.learner.train, self.job.learner.valid)
             self._write_run("interrupted" if isinstance(error, Interrupted) else "stopped", str(error))
-            write_report(self.run.folder)
+            self._write_report()
             raise
         early = len(self.progress.scores) < settings["epochs"]
         self._write_run("stopped early" if early else "finished",
                         f"{settings['patience']} epochs brought nothing better" if early else "")
-        write_report(self.run.folder)
+        self._write_report()
+
+    def _write_report(self) -> None:
+        if self.run.writes:
+            write_report(self.run.folder)
 
     def _measure(self) -> None:
         network = self.job.learner.judged
@@ -79,12 +93,24 @@ class Session:
                 self.metrics[part] = found | {"worst": [row | {"picture": f"pictures/{row['picture']}"}
                                                         for row in rows]}
         self.run.write_json("metrics.json", self.metrics)
-        train = self.job.learner.train
-        if isinstance(train, Loader) and train.dropped:
-            account = self.run.read_json("data.json")
-            account["dropped"] += [{"file": file, "reason": f"{why} (found while training)"}
-                                   for file, why in train.dropped.items()]
-            self.run.write_json("data.json", account)
+        self._note_dropped(self.job.learner.train, *loaders.values())
+
+    def _note_dropped(self, *loaders: Any) -> None:
+        """Bring data.json up to date with the pictures that turned out to be bad while they were used."""
+        if not self.run.writes:
+            return
+        store = self.job.data.store
+        found = [Bad(file, why) for loader in loaders if isinstance(loader, Loader)
+                 for file, why in loader.dropped.items()] + (store.bad() if store is not None else [])
+        notes = store.notes if store is not None else []
+        if len(found) + len(notes) == self._noted:
+            return
+        self._noted = len(found) + len(notes)
+        account = self.run.read_json("data.json")
+        listed = as_json([Bad(one.file, f"{one.reason} (found while training)") for one in dict.fromkeys(found)])
+        account["dropped"] += [one for one in listed if one not in account["dropped"]]
+        account["notes"] += [note for note in notes if note not in account["notes"]]
+        self.run.write_json("data.json", account)
 
     def _write_run(self, status: str, reason: str = "") -> None:
         progress, best = self.progress, self.progress.best
@@ -131,31 +157,40 @@ def begin(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "
     brought = [name for name, thing in (("data", data), ("backbone", module)) if thing is not None]
     _not_brought(recipe, brought)
     settled = _anchored(resolve(recipe, trusted=trusted, brought=brought))
+    team = joined(settled["plan"])
     runs, name = Path(runs), settled["run"].get("name")
     there = runs.exists()
     # A name is taken before the pictures are read, so that a name that cannot be had is known at once.
-    run = Run.create(runs, name=name, fallback="") if name is not None else None
+    run = _created(team, runs, name=name, fallback="") if name is not None else None
     try:
-        ready = read_data(settled, data, tell=tell)
-        job = assemble(settled, ready, module=module, trusted=trusted)
+        with team.together():
+            ready = read_data(settled, data, tell=tell, team=team)
+            job = assemble(settled, ready, module=module, trusted=trusted, team=team)
         if run is None:
             source = Path(settled["data"].get("path") or settled["data"]["name"]).stem
             label = f"{source}-{job.recipe['backbone']['name'].rpartition('/')[2]}"
-            run = Run.create(runs, name=None, fallback=label.replace(BROUGHT, ""))
+            run = _created(team, runs, name=None, fallback=label.replace(BROUGHT, ""))
     except BaseException:
-        if run is not None:
+        if run is not None and run.writes:
             run.folder.rmdir()
-        if not there and runs.is_dir() and not any(runs.iterdir()):
+        if team.leads and not there and runs.is_dir() and not any(runs.iterdir()):
             runs.rmdir()
         raise
+    team.tell_launcher(str(run))
     ready.account["notes"] += job.notes
     for note in ready.account["notes"]:
         tell(note)
-    write_text(run.folder / "recipe.toml", recipes.write(job.recipe))
-    run.write_json("plan.json", job.plan.as_json())
+    run.write("recipe.toml", recipes.write(job.recipe))
+    run.write_json("plan.json", job.choice.as_json())
     run.write_json("environment.json", environment())
     run.write_json("data.json", ready.account)
     return Session(run, job, command, started=_now())
+
+
+def _created(team: Team, runs: Path, *, name: str | None, fallback: str) -> Run:
+    """The run folder, made by the first process and known to all."""
+    folder = team.read(lambda: str(Run.create(runs, name=name, fallback=fallback).folder))
+    return Run(Path(folder), writes=team.leads)
 
 
 def resume(folder: str | Path, *, data: Any = None, module: nn.Module | None = None, trusted: bool = False,
@@ -164,26 +199,33 @@ def resume(folder: str | Path, *, data: Any = None, module: nn.Module | None = N
     stopped. Raises DataError where the data have changed since; tells where the machine or a version has."""
     run = Run.open(folder)
     recipe = own_recipe(run, module=module, data=data, trusted=trusted)
-    recipe["plan"] = run.read_json("plan.json")
+    team = joined(recipe["plan"], goes_on=True)
+    run.writes = team.leads
+    team.tell_launcher(str(run))
     began, now = run.read_json("environment.json"), environment()
     changed = [f"{name} {began.get(name)} -> {now[name]}" for name in _BITS_DEPEND_ON if began.get(name) != now[name]]
     if changed:
         tell(f"the run began elsewhere ({'; '.join(changed)}): it goes on, but its last bits may differ")
     facts = run.read_json("run.json") if (run.folder / "run.json").is_file() else {}
-    ready = read_data(recipe, data, tell=tell)
-    if ready.account["fingerprint"] != run.read_json("data.json").get("fingerprint"):
-        raise DataError(f"the data of {run} have changed since it began, so it cannot go on with the same bits: put "
-                        f"the files back, or begin a new run with its recipe: lensmith train {run}")
-    session = Session(run, assemble(recipe, ready, module=module, trusted=trusted), facts.get("command", ""),
-                      started=facts.get("started") or _now())
-    if (run.folder / "last.safetensors").exists():    # a run killed before its first checkpoint begins anew
+    with team.together():
+        ready = read_data(recipe, data, tell=tell, team=team)
+        if ready.account["fingerprint"] != run.read_json("data.json").get("fingerprint"):
+            raise DataError(f"the data of {run} have changed since it began, so it cannot go on with the same bits: "
+                            f"put the files back, or begin a new run with its recipe: lensmith train {run}")
+        job = assemble(recipe, ready, module=module, trusted=trusted, known=planned(run.read_json("plan.json")),
+                       team=team)
+    session = Session(run, job, facts.get("command", ""), started=facts.get("started") or _now())
+    if team.read((run.folder / "last.safetensors").exists):    # a run killed before its first checkpoint begins anew
         session.progress = restore(session.job.learner, run)
     return session
 
 
-def read_data(recipe: recipes.Recipe, brought: Any, *, tell: Tell = silent) -> Data:
+def read_data(recipe: recipes.Recipe, brought: Any, *, tell: Tell = silent, team: Team | None = None) -> Data:
     """The data of a resolved recipe: opened by its name, or what a Python caller `brought`, an object or a dict of
-    them by split."""
+    them by split. The processes of a `team` on one machine share out its memory."""
+    if team is not None and team.local_count > 1:
+        shares = {name: recipe["loading"][name] / team.local_count for name in ("memory", "disk")}
+        recipe = recipe | {"loading": recipe["loading"] | shares}
     if not recipe["data"]["name"].startswith(BROUGHT):
         return open_data(recipe, tell=tell)
     if not isinstance(brought, dict):
@@ -221,7 +263,8 @@ def _not_brought(recipe: recipes.Recipe, brought: list[str]) -> None:
 
 def _anchored(recipe: recipes.Recipe) -> recipes.Recipe:
     """The recipe with its paths absolute, so that the run folder's later commands work from anywhere."""
-    for section, key in (("data", "path"), ("learner", "weights")):
+    paths = [("data", "path"), ("learner", "weights")]
+    for section, key in paths + [("plan", "mode")] * (recipe["plan"]["mode"] not in ("auto", "exact")):
         if key in recipe[section]:
             recipe[section][key] = str(Path(recipe[section][key]).expanduser().absolute())
     backbone = recipe.get("backbone", {})

@@ -12,9 +12,10 @@ from lensmith.data import DATASETS
 from lensmith.data.augment import Augment
 from lensmith.data.split import divide
 from lensmith.engine.optimize import OPTIMIZERS
-from lensmith.engine.plan import plan
+from lensmith.engine.plan import Layout, Precision
 from lensmith.engine.schedule import SCHEDULES
 from lensmith.models import find_backbone
+from lensmith.planning import FIXED
 from lensmith.tasks import TASKS
 
 
@@ -29,16 +30,26 @@ def pictures(*, size: int | list[int] | None = None, channels: Literal[1, 3, 4] 
     """[pictures]: the form that every picture is brought to, and what happens to files that cannot be read."""
 
 
-def loading(*, batch: int = 64, workers: int | None = None, memory: float = 0.4, balance: bool = False,
-            fraction: float = 1.0) -> None:
-    """[loading]: pictures a step, worker processes for streamed sets, the share of free memory that kept pictures may
-    take, drawing all classes equally often, and the share of the training pictures to use."""
+def loading(*, batch: int = 64, workers: int | None = None, memory: float = 0.4, disk: float = 0.2,
+            balance: bool = False, fraction: float = 1.0) -> None:
+    """[loading]: pictures a step, worker processes for streamed sets, the shares of the free memory and of the free
+    disk that decoded pictures may take, drawing all classes equally often, and the share of the training pictures to
+    use."""
 
 
 def learner(*, epochs: int = 10, accumulate: int = 1, clip: float = 0.0, average: float = 0.0, patience: int = 0,
             weights: str | None = None, groups: list[dict[str, str | float]] | None = None) -> None:
     """[learner]: passes over the data, batches a step, clipping, averaged weights, early stopping, a file of weights to
     begin with, rates by group."""
+
+
+def plan(*, mode: str = "auto", device: str = "auto", precision: Precision | None = None, layout: Layout | None = None,
+         threads: Annotated[int, Field(ge=0)] = 0, compiled: bool | None = None,
+         processes: Annotated[int, Field(ge=1)] = 1, timeout: Annotated[float, Field(gt=0)] = 60.0,
+         synchronise: bool = False, stages: list[str] | None = None) -> None:
+    """[plan]: how to run: `auto` times what is not named here, `exact` is deterministic float32, or the plan.json of a
+    run; the device, and what is asked for by name; how many processes train together, how long one is waited for and
+    whether batch norm looks at the pictures of all; the devices that one network is split over."""
 
 
 # Sections without a name: what checks them. The others name an entry of a table.
@@ -60,6 +71,8 @@ def switch(recipe: recipes.Recipe, flags: Mapping[str, Any]) -> recipes.Recipe:
         section, _, key = path.partition(".")
         if key == "name" and section != "run" and value is not None and recipe.get(section, {}).get("name") != value:
             kept[section] = {}
+    if flags.get("plan.mode") not in (None, "auto"):
+        kept["plan"] = {key: value for key, value in recipe.get("plan", {}).items() if key not in FIXED}
     return recipes.put(kept, flags)
 
 

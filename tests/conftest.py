@@ -11,6 +11,14 @@ from lensmith.base.pictures import to_pil
 from lensmith.cli import main
 from lensmith.data.memory import InMemory
 from lensmith.data.shapes import shapes
+from lensmith.engine.pick import Choice
+
+
+@pytest.fixture(autouse=True)
+def nothing_timed(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What a test does must not hang on which plan is faster at that moment; the user's cache is left alone."""
+    monkeypatch.setattr("lensmith.planning.pick", lambda wanted, *_, **__: Choice(wanted.plain()))
+    monkeypatch.setenv("LENSMITH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 class Ended(NamedTuple):

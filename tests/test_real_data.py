@@ -37,6 +37,12 @@ def test_the_classic_job(tmp_path: Path, seed: int):
     assert accuracy("fashion-lenet.toml", tmp_path, "--seed", str(seed)) >= 0.88
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_score_of_the_classic_job_in_a_fraction_of_its_time(tmp_path: Path, seed: int):
+    need("fashion-mnist")
+    assert accuracy("fashion-fast.toml", tmp_path, "--seed", str(seed)) >= 0.8744
+
+
 def test_a_small_modern_network_on_fashion_mnist(tmp_path: Path):
     need("fashion-mnist")
     assert accuracy("fashion-small.toml", tmp_path) >= 0.93

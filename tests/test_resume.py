@@ -13,13 +13,14 @@ import torch
 from lensmith.engine.checkpoint import read_state
 
 COMMON = ["train", "shapes", "data.count=900", "data.size=20", "--backbone", "stack", "--batch", "10", "--epochs", "6",
-          "--device", "cpu", "plan.threads=1", "run.save_every=0.02", "learner.average=0.98", "learner.patience=4",
+          "--device", "cpu", "run.save_every=0.02", "learner.average=0.98", "learner.patience=4",
           "augment.flip=true", "augment.crop_padding=3", "augment.brightness=0.2", "augment.mixup=0.3",
           'backbone.layers=[{conv = 8, kernel = 3, stride = 2}, {batchnorm = true}, "relu", {dropout = 0.2}, '
           '{separable = 16, kernel = 3}, {batchnorm = true}, "relu", {globalpool = "mean"}, {dropout = 0.1}]']
-FORMS = {"float32": [], "bfloat16": ["plan.precision=bfloat16", "plan.layout=channels_last"],
-         "muon": ["--optimizer", "muon", "learner.accumulate=2"],
-         "sgd": ["--optimizer", "sgd", "plan.layout=channels_last"]}
+PLAIN = ["plan.precision=float32", "plan.layout=channels_last", "plan.threads=1", "plan.compiled=false"]
+FORMS = {"float32": ["--plan", "exact"],
+         "bfloat16": ["plan.precision=bfloat16", "plan.layout=channels_last", "plan.threads=1", "plan.compiled=false"],
+         "muon": ["--optimizer", "muon", "learner.accumulate=2", *PLAIN], "sgd": ["--optimizer", "sgd", *PLAIN]}
 
 
 def start(*arguments: str) -> subprocess.Popen:
@@ -57,7 +58,8 @@ def everything(run: Path) -> tuple[dict[str, torch.Tensor], list]:
     last, best = read_state(run / "last.safetensors"), read_state(run / "best.safetensors")
     collect(last, "last")
     collect(best, "best")
-    return tensors, [{key: value for key, value in row.items() if key != "time"} for row in last["history"]]
+    clocks = ("time", "waited")
+    return tensors, [{key: value for key, value in row.items() if key not in clocks} for row in last["history"]]
 
 
 def check(tmp_path: Path, form: str, kills: list[int]) -> int:
@@ -94,6 +96,22 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path, form: str):
 @pytest.mark.parametrize("form", FORMS)
 def test_a_run_killed_many_times_ends_with_the_same_bits(tmp_path: Path, form: str):
     assert check(tmp_path, form, [1, 1, 2, 3, 1, 4, 2, 1]) > 3
+
+
+def test_a_run_whose_plan_was_timed_goes_on_with_its_own(tmp_path: Path):
+    killed = start(*COMMON, "--name", "killed", "--runs", str(tmp_path))
+    assert kill_after(killed, tmp_path / "killed" / "last.safetensors", 2)
+    plan = (tmp_path / "killed" / "plan.json").read_text()
+    assert json.loads(plan)["source"] in ("timed", "the cache")
+    for arguments in (["train", "--resume", str(tmp_path / "killed")],
+                      [*COMMON, "--plan", str(tmp_path / "killed" / "plan.json"), "--name", "whole", "--runs",
+                       str(tmp_path)]):
+        process = start(*arguments)
+        _, told = process.communicate(timeout=120)
+        assert process.returncode == 0, told
+    assert (tmp_path / "killed" / "plan.json").read_text() == plan
+    tensors, wanted = everything(tmp_path / "killed")[0], everything(tmp_path / "whole")[0]
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in tensors.items())
 
 
 def test_sigterm_saves_and_says_how_to_go_on(tmp_path: Path):
@@ -141,7 +159,7 @@ def small_disk(tmp_path: Path):
 
 
 def test_a_full_disk_keeps_the_last_whole_checkpoint_and_the_run_goes_on_later(tmp_path, small_disk, command):
-    process = start(*COMMON, "--name", "one", "--runs", str(small_disk))
+    process = start(*COMMON, *PLAIN, "--name", "one", "--runs", str(small_disk))
     run = small_disk / "one"
     while not (run / "last.safetensors").exists():
         assert process.poll() is None, process.stderr.read()
@@ -156,7 +174,7 @@ def test_a_full_disk_keeps_the_last_whole_checkpoint_and_the_run_goes_on_later(t
     assert not [path for path in run.iterdir() if path.name.startswith(".")]
     (small_disk / "filler").unlink()
     assert command("train", "--resume", run, "-q").code == 0
-    assert command(*COMMON, "--name", "whole", "--runs", tmp_path, "-q").code == 0
+    assert command(*COMMON, *PLAIN, "--name", "whole", "--runs", tmp_path, "-q").code == 0
     tensors, wanted = everything(run)[0], everything(tmp_path / "whole")[0]
     assert all(torch.equal(tensor, wanted[name]) for name, tensor in tensors.items())
 

@@ -1,9 +1,11 @@
 """The machine: which device to use, how much memory is free, what stands in a run's environment.json."""
 
+import ctypes
 import os
 import platform
 import re
 import sys
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import torch
 
 from lensmith.base.errors import UserError
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3    # of glibc's malloc.h
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "timm")
 
 
@@ -54,6 +57,46 @@ def _system_memory() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     except (AttributeError, ValueError, OSError):
         return 2 << 30
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep large blocks that are freed, for the next step to take. By itself glibc gives blocks of
+    more than 32 MB back to the system, which then fills every page with zeros again in every step: with it, VGG16 at 64
+    pixels learned about 1.2 times as fast and ResNet-18 at 224 1.1 times. Does nothing where there is no glibc."""
+    try:
+        library = ctypes.CDLL(None)
+        library.gnu_get_libc_version    # noqa: B018  other C libraries have another mallopt, or none
+        for option, value in ((_MMAP_THRESHOLD, 1 << 30), (_TRIM_THRESHOLD, (1 << 31) - 1)):
+            library.mallopt(option, value)
+    except (AttributeError, OSError, TypeError):
+        return
+
+
+class Busy:
+    """How busy the machine is with the work of others, from now on; Linux alone says."""
+
+    def __init__(self) -> None:
+        self.began, self.used = time.monotonic(), _used()
+
+    def others(self) -> float | None:
+        """The share of all cores that other processes took since, 0 .. 1; None where it cannot be known."""
+        now, elapsed = _used(), time.monotonic() - self.began
+        if self.used is None or now is None or elapsed <= 0:
+            return None
+        whole, own = now[0] - self.used[0], now[1] - self.used[1]
+        return round(min(1.0, max(0.0, whole - own) / (elapsed * (os.cpu_count() or 1))), 2)
+
+
+def _used() -> tuple[float, float] | None:
+    """(seconds that all cores worked since the machine started, those of this process)."""
+    try:
+        counts = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+        tick = os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, AttributeError):
+        return None
+    idle = sum(counts[3:5])    # idle and waiting for a disk
+    own = os.times()
+    return (sum(counts[:8]) - idle) / tick, own.user + own.system + own.children_user + own.children_system
 
 
 def environment() -> dict[str, Any]:

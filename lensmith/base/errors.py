@@ -48,3 +48,15 @@ def count(number: int, noun: str) -> str:
     """`1 picture`, `1,200 pictures`."""
     plural = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith(("s", "x", "tch")) else "s")
     return f"{number:,} {noun if number == 1 else plural}"
+
+
+def no_memory(error: BaseException) -> bool:
+    """Whether an error says that memory, of the machine or of a device, did not suffice."""
+    told = first_line(error)
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" \
+        or "allocate memory" in told or "Storage size calculation overflowed" in told
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its kind where it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -23,6 +23,8 @@ MOST_PIXELS = 89_000_000    # a file that declares more is taken for an attack o
 GROUND = 114                # the gray around a letterboxed picture, Darknet's value
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _TURNED = (5, 6, 7, 8)      # EXIF orientations that swap width and height
+_FROM_RIGHT = (2, 3, 6, 7)    # EXIF orientations whose upright picture counts its columns from a far edge of the file's
+_FROM_BELOW = (3, 4, 7, 8)    # and its rows
 _ORIENTATION = 0x0112
 _LUMA = (0.299, 0.587, 0.114)    # ITU-R BT.601, as Pillow weighs colours into gray
 _PNG_EXIF = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}    # where a PNG may say how it is turned
@@ -151,21 +153,56 @@ def decode(source: Path | bytes, form: Form, *, name: str | None = None) -> tupl
     """A file, or its bytes, -> its picture [channels, height, width] in `form`, and its place.
 
     Transparent pixels show white, as a viewer would show them; palette, CMYK and 16-bit pictures are converted; the
-    EXIF rotation is applied. Raises BadPicture.
+    EXIF rotation is applied. A JPEG file is decoded at 1/2, 1/4 or 1/8 of its size where what is left is at least what
+    the form takes of it. Raises BadPicture.
     """
     with _readable(source) as image:
-        upright = ImageOps.exif_transpose(image)
-        upright.load()
-        return bring(upright, form, name=name if name is not None else str(source))
+        reduction = _reduce(image, form)
+        ImageOps.exif_transpose(image, in_place=True)    # loads it too
+        return bring(image, form, name=name if name is not None else str(source), reduction=reduction)
 
 
-def bring(image: Image.Image, form: Form, *, name: str = "") -> tuple[Tensor, Place]:
-    """An upright Pillow picture -> its tensor in `form`, and its place."""
+@dataclass(frozen=True)
+class _Reduction:
+    """How a JPEG file was decoded at less than its size."""
+
+    size: tuple[int, int]           # width, height of the upright picture at its own size
+    scale: int                      # 2, 4 or 8: pixels of the file, each way, to one that was decoded
+    shift: tuple[float, float]      # in decoded pixels: where the upright picture's left and top edges lie
+
+    def box(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom) in the file's pixels -> in those that were decoded."""
+        left, top, right, bottom = (edge / self.scale + self.shift[i % 2] for i, edge in enumerate(box))
+        return left, top, right, bottom
+
+
+def _reduce(image: Image.Image, form: Form) -> _Reduction | None:
+    """Have a JPEG file that is not decoded yet decoded at the least scale that `form` allows; None where that is 1."""
+    if image.format not in ("JPEG", "MPO"):
+        return None
+    orientation = image.getexif().get(_ORIENTATION)
+    size = image.size[::-1] if orientation in _TURNED else image.size
+    box, (height, width), _ = _fitting(size, form)
+    most = min((box[2] - box[0]) / width, (box[3] - box[1]) / height)
+    scale = next((scale for scale in (8, 4, 2) if scale <= most), 1)
+    if scale == 1:
+        return None
+    image.draft(image.mode, (image.width // scale, image.height // scale))
+    # Rounded up, the last decoded pixel is not a whole one; the turn may have brought it to the beginning.
+    spare = [-(-edge // scale) - edge / scale for edge in size]
+    return _Reduction(size, scale, (spare[0] * (orientation in _FROM_RIGHT), spare[1] * (orientation in _FROM_BELOW)))
+
+
+def bring(image: Image.Image, form: Form, *, name: str = "",
+          reduction: _Reduction | None = None) -> tuple[Tensor, Place]:
+    """An upright Pillow picture, decoded as a whole or with a `reduction`, -> its tensor in `form`, and its place."""
     planes = _planes(image, form)
-    box, (height, width), (top, left) = _fitting(planes.size, form)
-    if planes.size != (width, height) or box != (0, 0, width, height):
-        planes = planes.resize((width, height), Image.Resampling.BILINEAR, box=box)
-    array = np.array(planes)
+    own = image.size if reduction is None else reduction.size
+    box, (height, width), (top, left) = _fitting(own, form)
+    if planes.size != (width, height) or own != planes.size or box != (0, 0, width, height):
+        part = box if reduction is None else reduction.box(box)
+        planes = planes.resize((width, height), Image.Resampling.BILINEAR, box=part)
+    array = np.asarray(planes)
     if array.dtype == np.float32:
         array = np.rint(np.clip(array, 0, 65535)).astype(np.uint16)
     elif form.bits == 16:
@@ -179,10 +216,10 @@ def bring(image: Image.Image, form: Form, *, name: str = "") -> tuple[Tensor, Pl
         ground = np.full((*form.size, form.channels), GROUND * (257 if form.bits == 16 else 1), dtype=array.dtype)
         ground[top : top + height, left : left + width] = array
         array = ground
-    tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
+    tensor = torch.from_numpy(array.transpose(2, 0, 1).copy())    # of its own: Pillow's memory is not to be written
     scale_x, scale_y = width / (box[2] - box[0]), height / (box[3] - box[1])
     fit = (scale_x, scale_y, left - box[0] * scale_x, top - box[1] * scale_y)
-    return tensor, Place(name, (image.height, image.width), fit)
+    return tensor, Place(name, (own[1], own[0]), fit)
 
 
 def _planes(image: Image.Image, form: Form) -> Image.Image:
@@ -198,7 +235,8 @@ def _planes(image: Image.Image, form: Form) -> Image.Image:
         alpha = image.convert("RGBA")
         white = Image.new("RGBA", alpha.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, alpha).convert("RGB")
-    return image.convert({1: "L", 3: "RGB", 4: "RGBA"}[form.channels])
+    mode = {1: "L", 3: "RGB", 4: "RGBA"}[form.channels]
+    return image if image.mode == mode else image.convert(mode)    # convert() copies even what has the mode
 
 
 def _fitting(size: tuple[int, int], form: Form) -> tuple[tuple[float, float, float, float], tuple[int, int],

@@ -27,7 +27,7 @@ class Value:
         return {name: tensor for name, tensor in found.items() if tensor is not None}
 
     def to(self, device: torch.device | str) -> Self:
-        return replace(self, **{name: tensor.to(device) for name, tensor in self._tensors().items()})
+        return replace(self, **{name: sent(tensor, device) for name, tensor in self._tensors().items()})
 
     @classmethod
     def stack(cls, values: Sequence[Self]) -> Self:
@@ -171,7 +171,7 @@ class Boxes(Value):
         own = matrix[self.image]
         moved = own[:, :, :2] @ corners + own[:, :, 2:]
         low, high = moved.amin(2), moved.amax(2)
-        limit = torch.tensor([size[1], size[0]], dtype=low.dtype)
+        limit = torch.tensor([size[1], size[0]], dtype=low.dtype, device=low.device)
         low, high = torch.minimum(low.clamp(min=0), limit), torch.minimum(high.clamp(min=0), limit)
         kept = ((high - low) > 1e-3).all(1).nonzero()[:, 0]
         return replace(self, corners=torch.cat((low, high), 1))._rows(kept, self.image[kept])
@@ -204,6 +204,13 @@ class Mask(Value):
         return {"pixels": dict(zip(names, counts.tolist(), strict=True))}
 
 
+def sent(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """The tensor on `device`. To CUDA it goes by page-locked memory, so that neither side waits for the copy."""
+    if tensor.device.type == "cpu" and torch.device(device).type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def sampling_grid(matrix: Tensor, source: Sequence[int], target: tuple[int, int]) -> Tensor:
     """Where each target pixel's centre lies in the source, for `grid_sample(align_corners=False)`.
 
@@ -212,8 +219,10 @@ def sampling_grid(matrix: Tensor, source: Sequence[int], target: tuple[int, int]
     """
     height, width = target
     linear = torch.linalg.inv(matrix[:, :, :2])
-    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
-    points = torch.stack((x, y), -1).to(matrix).view(1, -1, 2) - matrix[:, None, :, 2]
-    found = points @ linear.transpose(1, 2)
-    extent = torch.tensor([source[1], source[0]], dtype=matrix.dtype, device=matrix.device)
-    return (found * 2 / extent - 1).view(-1, height, width, 2)
+    scale = linear * torch.tensor([[2 / source[1]], [2 / source[0]]], device=matrix.device)
+    x = torch.arange(width, device=matrix.device) + 0.5 - matrix[:, :1, 2]
+    y = torch.arange(height, device=matrix.device) + 0.5 - matrix[:, 1:, 2]
+    columns = torch.complex(x * scale[:, 0, :1], x * scale[:, 1, :1])
+    lines = torch.complex(y * scale[:, 0, 1:] - 1, y * scale[:, 1, 1:] - 1)
+    # A place is a number of its column plus one of its line; as complex numbers both axes take one sum.
+    return torch.view_as_real(columns[:, None] + lines[:, :, None])

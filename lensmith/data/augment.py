@@ -1,7 +1,9 @@
 """Augmentation of a whole batch at once, each sample by numbers drawn from its own hash."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,33 +12,37 @@ from torch.nn import functional as F
 
 from lensmith.base.draw import hashed, uniform
 from lensmith.base.errors import UserError
-from lensmith.base.values import sampling_grid
+from lensmith.base.values import Value, sampling_grid
+from lensmith.data import pixels
 from lensmith.data.sample import Batch
+from lensmith.kernels.gather import gather_crop_flip
 
 # One stream of random numbers for each thing that is drawn; appended to, never renumbered, so that old runs resume.
 (_X, _Y, _FLIP, _TURN, _AREA, _ASPECT, _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE, _ERASE, _ERASE_AREA, _ERASE_ASPECT,
  _ERASE_X, _ERASE_Y, _PARTNER, _SHARE, _KIND, _CUT_X, _CUT_Y, _MIXED) = range(21)
-_LUMA = torch.tensor([0.299, 0.587, 0.114])    # ITU-R BT.601, as torchvision and Pillow weigh colours into gray
-_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
 
 class Augment:
     """What is done to training batches. All zeros: nothing.
 
     Invariant: what happens to a sample depends on (seed, epoch, index in the set) alone, never on its neighbours; and
-    where balanced sampling draws it again in one epoch, on how often it was drawn before.
+    where balanced sampling draws it again in one epoch, on how often it was drawn before. The numbers are drawn on the
+    CPU; pixels are changed where they are, and on a CPU with the same bits for any number of threads.
     """
 
-    def __init__(self, *, crop_padding: int = 0, resized_crop: list[float] | None = None, flip: bool = False,
-                 rotate: float = 0.0, brightness: float = 0.0, contrast: float = 0.0, saturation: float = 0.0,
-                 hue: float = 0.0, erase: float = 0.0, mixup: float = 0.0, cutmix: float = 0.0,
-                 mixed: float = 1.0, seed: int = 0, classes: dict[str, tuple[str, ...]] | None = None,
-                 length: int = 0):
+    def __init__(self, *, crop_padding: int = 0, resized_crop: list[float] | None = None,
+                 flip: bool | Literal["alternate"] = False, rotate: float = 0.0, brightness: float = 0.0,
+                 contrast: float = 0.0, saturation: float = 0.0, hue: float = 0.0, erase: float = 0.0,
+                 mixup: float = 0.0, cutmix: float = 0.0, mixed: float = 1.0, shrink: list[float] | None = None,
+                 seed: int = 0, classes: dict[str, tuple[str, ...]] | None = None, length: int = 0):
         """Pads by `crop_padding` pixels (mirrored) and crops back; takes a part of `resized_crop` = [least, most] of
-        the area and enlarges it; mirrors half of the pictures; turns by up to `rotate` degrees; changes brightness,
+        the area and enlarges it; mirrors half of the pictures, with "alternate" the half that it left as it was in the
+        epoch before; turns by up to `rotate` degrees; changes brightness,
         contrast, saturation by a factor in 1 ± the number and hue by up to that share of the circle; erases a
         rectangle in the share `erase` of the pictures (Zhong 2017); blends the share `mixed` of the samples with a
-        partner by `mixup` (Zhang 2017) or `cutmix` (Yun 2019), both given as the alpha of the Beta distribution.
+        partner by `mixup` (Zhang 2017) or `cutmix` (Yun 2019), both given as the alpha of the Beta distribution; shows
+        the pictures smaller in the first epochs, one share of the edges in `shrink` an epoch (Tan 2021, progressive
+        learning): a picture of half the edges costs a quarter.
 
         `seed`, `classes` and `length` (the number of samples, for partners) come from the program, not the recipe.
         """
@@ -44,6 +50,9 @@ class Augment:
         if resized_crop is not None and not (len(resized_crop) == 2 and 0 < resized_crop[0] <= resized_crop[1] <= 1):
             raise UserError(f"augment.resized_crop must be [least, most] share of the area, for example [0.35, 1.0]; "
                             f"got {resized_crop}")
+        if any(not 0 < share <= 1 for share in shrink or ()):
+            raise UserError("augment.shrink must hold shares of the edges, above 0 and at most 1, one for each of the "
+                            f"first epochs, for example [0.5, 0.75]; got {shrink}")
         for name, value, most in (("rotate", rotate, 180), ("brightness", brightness, 1), ("contrast", contrast, 1),
                                   ("saturation", saturation, 1), ("hue", hue, 0.5), ("erase", erase, 1),
                                   ("mixup", mixup, 100), ("cutmix", cutmix, 100), ("mixed", mixed, 1)):
@@ -51,13 +60,14 @@ class Augment:
         self.crop_padding, self.resized_crop, self.flip, self.rotate = crop_padding, resized_crop, flip, rotate
         self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
         self.erase, self.mixup, self.cutmix, self.mixed = erase, mixup, cutmix, mixed
+        self.shrink = shrink or []
         self.seed, self.classes, self.length = seed, classes or {}, length
 
     @property
     def changes(self) -> bool:
         """Whether anything is done at all."""
         return bool(self.crop_padding or self.resized_crop or self.flip or self.rotate or self.brightness
-                    or self.contrast or self.saturation or self.hue or self.erase or self.blends)
+                    or self.contrast or self.saturation or self.hue or self.erase or self.blends or self.shrink)
 
     @property
     def blends(self) -> bool:
@@ -86,20 +96,29 @@ class Augment:
         batch = self._alone(batch, epoch)
         if self.blends:
             assert partner is not None
-            return self._blend(batch, self._alone(partner, epoch), epoch)
-        return batch
+            batch = self._blend(batch, self._alone(partner, epoch), epoch)
+        return self._shrunk(batch, self.shrink[epoch]) if epoch < len(self.shrink) else batch
 
     def _alone(self, batch: Batch, epoch: int) -> Batch:
         keys = self._keys(epoch, batch.indices, batch.occurrences)
-        if self.resized_crop or self.rotate:
-            batch = self._affine(batch, keys)
+        if self.rotate or (self.resized_crop and self.crop_padding):
+            batch = self._affine(batch, keys, self._turned(batch, keys, epoch))
+        elif self.resized_crop:
+            batch = self._enlarged(batch, keys, self._turned(batch, keys, epoch))
         elif self.crop_padding or self.flip:
-            batch = self._shift(batch, keys)
+            batch = self._shift(batch, keys, self._turned(batch, keys, epoch))
         if self.brightness or self.contrast or self.saturation or self.hue or self.erase:
             batch = replace(batch, images=self._colours(batch.images, keys))
         return batch
 
-    def _shift(self, batch: Batch, keys: np.ndarray) -> Batch:
+    def _turned(self, batch: Batch, keys: np.ndarray, epoch: int) -> Tensor:
+        """bool [batch]: which pictures are mirrored."""
+        if self.flip != "alternate":
+            return (uniform(keys, _FLIP) < 0.5) & self.flip
+        first = uniform(hashed(self.seed, batch.indices.numpy()), _FLIP) < 0.5
+        return first if epoch % 2 == 0 else ~first
+
+    def _shift(self, batch: Batch, keys: np.ndarray, turned: Tensor) -> Batch:
         """Crop from the mirrored padding and flip, by whole pixels: no value changes, only its place."""
         height, width = batch.images.shape[-2:]
         most = self.crop_padding
@@ -107,76 +126,101 @@ class Augment:
             raise UserError(f"augment.crop_padding={most} must be smaller than the pictures, {height} x {width}")
         x = (uniform(keys, _X) * (2 * most + 1)).long() - most
         y = (uniform(keys, _Y) * (2 * most + 1)).long() - most
-        turned = (uniform(keys, _FLIP) < 0.5) & self.flip
-        columns = torch.arange(width)
-        columns = torch.where(turned[:, None], columns.flip(0), columns) + x[:, None]
-        rows = torch.arange(height) + y[:, None]
-        columns, rows = _mirrored(columns, width), _mirrored(rows, height)
-        places = (rows[:, :, None] * width + columns[:, None, :]).view(len(keys), 1, -1)
-        raw = batch.images.view(torch.int16) if batch.images.dtype == torch.uint16 else batch.images
-        moved = raw.flatten(2).gather(2, places.expand(-1, raw.shape[1], -1)).view_as(raw)
+        device = batch.images.device
+        moved = gather_crop_flip(batch.images, *(one.to(device) for one in (torch.arange(len(keys)), x, y, turned)))
         # Target pixel t shows source pixel t + x, or width - 1 - t + x where it is mirrored.
-        sign = 1.0 - 2.0 * turned.float()
-        matrix = torch.zeros(len(keys), 2, 3)
-        matrix[:, 0, 0], matrix[:, 1, 1] = sign, 1
-        matrix[:, 0, 2], matrix[:, 1, 2] = torch.where(turned, width + x, -x).float(), -y.float()
-        targets = {name: value.warp(matrix, (height, width)) for name, value in batch.targets.items()}
-        return replace(batch, images=moved.view(batch.images.dtype), targets=targets)
+        left = torch.where(turned, width + x, -x)
+        return _warped(batch, moved, lambda: _matrix(_sign(turned), 1, left, -y))
 
-    def _affine(self, batch: Batch, keys: np.ndarray) -> Batch:
-        """Resized crop, rotation, crop with padding and flip as one bilinear sampling."""
+    def _enlarged(self, batch: Batch, keys: np.ndarray, turned: Tensor) -> Batch:
+        """A part of whole pixels at the size of the whole, and flip."""
         height, width = batch.images.shape[-2:]
+        share_x, share_y = self._parts(keys)
+        parts = pixels.rectangle((share_x * width).clamp(min=1), (share_y * height).clamp(min=1), uniform(keys, _X),
+                                 uniform(keys, _Y), (height, width))
+        left, top, wide, high = parts.float().unbind(1)
+        scale = width / wide
+        return _warped(batch, pixels.enlarged(batch.images, parts, turned),
+                       lambda: _matrix(_sign(turned) * scale, height / high,
+                                       torch.where(turned, width + left * scale, -left * scale), -top * height / high))
+
+    def _parts(self, keys: np.ndarray) -> tuple[Tensor, Tensor]:
+        """The shares of width and height that are shown, float [batch] each."""
         least, most = self.resized_crop or (1.0, 1.0)
         area = least + (most - least) * uniform(keys, _AREA)
         stretch = torch.exp((uniform(keys, _ASPECT) * 2 - 1) * math.log(4 / 3)) if self.resized_crop else torch.ones(1)
-        wide = (area * stretch).sqrt().clamp(max=1) * width     # the part that is shown, pixels
-        high = (area / stretch).sqrt().clamp(max=1) * height
+        return (area * stretch).sqrt().clamp(max=1), (area / stretch).sqrt().clamp(max=1)
+
+    def _affine(self, batch: Batch, keys: np.ndarray, turned: Tensor) -> Batch:
+        """Resized crop, rotation, crop with padding and flip as one bilinear sampling."""
+        height, width = batch.images.shape[-2:]
+        share_x, share_y = self._parts(keys)
+        wide, high = share_x * width, share_y * height     # the part that is shown, pixels
         left = (width - wide) * uniform(keys, _X) + (uniform(keys, _CUT_X) * 2 - 1) * self.crop_padding
         top = (height - high) * uniform(keys, _Y) + (uniform(keys, _CUT_Y) * 2 - 1) * self.crop_padding
         angle = (uniform(keys, _TURN) * 2 - 1) * math.radians(self.rotate)
-        sign = torch.where((uniform(keys, _FLIP) < 0.5) & self.flip, -1.0, 1.0)
         # target = scale * turn * (source - middle of the part) + middle of the target
         matrix = torch.zeros(len(keys), 2, 3)
-        scale_x, scale_y = sign * width / wide, height / high
+        scale_x, scale_y = _sign(turned) * width / wide, height / high
         matrix[:, 0, 0], matrix[:, 0, 1] = scale_x * angle.cos(), -scale_x * angle.sin()
         matrix[:, 1, 0], matrix[:, 1, 1] = scale_y * angle.sin(), scale_y * angle.cos()
         middle = torch.stack((left + wide / 2, top + high / 2), 1)[:, :, None]
         matrix[:, :, 2] = torch.tensor([width / 2, height / 2]) - (matrix[:, :, :2] @ middle)[:, :, 0]
-        grid = sampling_grid(matrix, (height, width), (height, width))
-        moved = F.grid_sample(batch.images.float(), grid, padding_mode="reflection", align_corners=False)
-        targets = {name: value.warp(matrix, (height, width)) for name, value in batch.targets.items()}
-        return replace(batch, images=_as(moved, batch.images.dtype), targets=targets)
+        placed = matrix.to(batch.images.device)
+
+        def sampled(values: Tensor, rows: slice) -> Tensor:
+            grid = sampling_grid(placed[rows], (height, width), (height, width))
+            return F.grid_sample(values, grid, padding_mode="reflection", align_corners=False)
+
+        return _warped(batch, pixels.in_parts(batch.images, sampled), lambda: matrix)
+
+    def _shrunk(self, batch: Batch, share: float) -> Batch:
+        """The batch at this share of its height and width, each pixel the weighted mean of those it covers."""
+        height, width = batch.images.shape[-2:]
+        size = max(1, round(height * share)), max(1, round(width * share))
+        if size == (height, width):
+            return batch
+        small = F.interpolate(batch.images.float(), size, mode="bilinear", antialias=True)
+        nowhere = torch.zeros(len(batch))
+        return _warped(batch, pixels.rounded(small, batch.images.dtype),
+                       lambda: _matrix(size[1] / width, size[0] / height, nowhere, nowhere))
 
     def _colours(self, images: Tensor, keys: np.ndarray) -> Tensor:
-        def factor(stream: int, amount: float) -> Tensor:
-            return (1 + (uniform(keys, stream) * 2 - 1) * amount).view(-1, 1, 1, 1)
+        most, size, device = torch.iinfo(images.dtype).max, (images.shape[2], images.shape[3]), images.device
 
-        values, most = images.float(), torch.iinfo(images.dtype).max
-        colour = values[:, :3]    # an alpha channel keeps its values
-        if self.brightness:
-            colour = (colour * factor(_BRIGHTNESS, self.brightness)).clamp(0, most)
-        if self.contrast:
-            mean = _gray(colour).mean((1, 2, 3), keepdim=True)
-            colour = (mean + (colour - mean) * factor(_CONTRAST, self.contrast)).clamp(0, most)
-        if self.saturation and colour.shape[1] == 3:
-            gray = _gray(colour)
-            colour = (gray + (colour - gray) * factor(_SATURATION, self.saturation)).clamp(0, most)
-        if self.hue and colour.shape[1] == 3:
-            colour = _turn_hue(colour, (uniform(keys, _HUE) * 2 - 1) * 2 * math.pi * self.hue).clamp(0, most)
-        values = torch.cat((colour, values[:, 3:]), 1)
-        if self.erase:
-            values = self._erase(values, keys)
-        return _as(values, images.dtype)
+        def drawn(stream: int, amount: float) -> Tensor:
+            return (uniform(keys, stream) * 2 - 1) * amount
 
-    def _erase(self, values: Tensor, keys: np.ndarray) -> Tensor:
-        """A rectangle of 2 to 33 % of the area takes the picture's mean colour."""
-        height, width = values.shape[-2:]
+        factors = [(1 + drawn(stream, amount)).view(-1, 1, 1, 1).to(device) for stream, amount in
+                   ((_BRIGHTNESS, self.brightness), (_CONTRAST, self.contrast), (_SATURATION, self.saturation))]
+        angles = drawn(_HUE, 2 * math.pi * self.hue)
+        erased = self._erased(keys, size)
+
+        def changed(values: Tensor, rows: slice) -> Tensor:
+            colour = values[:, :3]    # an alpha channel keeps its values
+            if self.brightness:
+                colour.mul_(factors[0][rows]).clamp_(0, most)
+            if self.contrast:
+                pixels.contrasted(colour, factors[1][rows]).clamp_(0, most)
+            if self.saturation and colour.shape[1] == 3:
+                pixels.saturated(colour, factors[2][rows]).clamp_(0, most)
+            if self.hue and colour.shape[1] == 3:
+                colour.copy_(pixels.turn_hue(colour, angles[rows]).clamp_(0, most))
+            if not self.erase:
+                return values
+            return torch.where(pixels.inside(erased[rows], size, device), pixels.mean_of(values), values)
+
+        return pixels.in_parts(images, changed)
+
+    def _erased(self, keys: np.ndarray, size: tuple[int, int]) -> Tensor:
+        """int64 [batch, 4]: the rectangle, of 2 to 33 % of the area, that takes the picture's mean colour; of no pixel
+        where nothing is erased."""
+        height, width = size
         area = 0.02 + 0.31 * uniform(keys, _ERASE_AREA)
         stretch = torch.exp((uniform(keys, _ERASE_ASPECT) * 2 - 1) * math.log(1 / 0.3))
-        inside = _rectangle((area * stretch).sqrt() * width, (area / stretch).sqrt() * height,
-                            uniform(keys, _ERASE_X), uniform(keys, _ERASE_Y), (height, width))
-        inside &= (uniform(keys, _ERASE) < self.erase).view(-1, 1, 1)
-        return torch.where(inside[:, None], values.mean((2, 3), keepdim=True), values)
+        found = pixels.rectangle((area * stretch).sqrt() * width, (area / stretch).sqrt() * height,
+                                 uniform(keys, _ERASE_X), uniform(keys, _ERASE_Y), size)
+        return found * (uniform(keys, _ERASE) < self.erase)[:, None]
 
     def _blend(self, batch: Batch, partner: Batch, epoch: int) -> Batch:
         keys = self._keys(epoch, batch.indices, batch.occurrences)
@@ -186,12 +230,22 @@ class Augment:
         share = torch.where(cut, _beta(self.cutmix or 1.0, drawn), _beta(self.mixup or 1.0, drawn))
         share = torch.where(uniform(keys, _MIXED) < self.mixed, share, torch.ones(()))
         edge = (1 - share).sqrt()
-        inside = _rectangle(edge * width, edge * height, uniform(keys, _CUT_X), uniform(keys, _CUT_Y), (height, width))
+        size, device = (height, width), batch.images.device
+        pasted = pixels.rectangle(edge * width, edge * height, uniform(keys, _CUT_X), uniform(keys, _CUT_Y), size)
         # A rectangle of whole pixels covers a little more or less than was drawn: the targets follow the pixels.
-        share = torch.where(cut, 1 - inside.float().mean((1, 2)), share)
-        own, its = batch.images.float(), partner.images.float()
-        weight = torch.where(cut.view(-1, 1, 1, 1), (~inside[:, None]).float(), share.view(-1, 1, 1, 1))
-        images = _as(its + (own - its) * weight, batch.images.dtype)
+        share = torch.where(cut, 1 - (pasted[:, 2] * pasted[:, 3]).float() / (height * width), share).to(device)
+        cutting, blending = bool(cut.any()), not bool(cut.all())
+        cut = cut.view(-1, 1, 1, 1).to(device)
+
+        def blended(own: Tensor, rows: slice) -> Tensor:
+            its = partner.images[rows].float()
+            part = share[rows].view(-1, 1, 1, 1)
+            if not cutting:
+                return own.sub_(its).mul_(part).add_(its)
+            kept = torch.where(pixels.inside(pasted[rows], size, device), its, own)
+            return torch.where(cut[rows], kept, own.sub_(its).mul_(part).add_(its)) if blending else kept
+
+        images = pixels.in_parts(batch.images, blended)
         targets = {name: value.mix(partner.targets[name], share, len(self.classes[name]))
                    for name, value in batch.targets.items()}
         return replace(batch, images=images, targets=targets)
@@ -202,41 +256,25 @@ def _within(name: str, value: float, least: float, most: float) -> None:
         raise UserError(f"augment.{name} must lie between {least} and {most}; got {value}")
 
 
-def _mirrored(place: Tensor, length: int) -> Tensor:
-    """Places beyond an edge, mirrored at the edge pixel, back inside."""
-    return (length - 1) - ((length - 1) - place.abs()).abs()
+def _warped(batch: Batch, images: Tensor, matrix: Callable[[], Tensor]) -> Batch:
+    """The batch with its pictures moved, and its targets by the same `matrix` where they know a place."""
+    moving = [name for name, value in batch.targets.items() if type(value).warp is not Value.warp]
+    if not moving:
+        return replace(batch, images=images)
+    placed, size = matrix().to(images.device), (images.shape[2], images.shape[3])
+    warped = {name: batch.targets[name].warp(placed, size) for name in moving}
+    return replace(batch, images=images, targets={**batch.targets, **warped})
 
 
-def _as(values: Tensor, dtype: torch.dtype) -> Tensor:
-    rounded = values.round_().clamp_(0, torch.iinfo(dtype).max)
-    return rounded.to(torch.int32).to(dtype) if dtype == torch.uint16 else rounded.to(dtype)
+def _sign(turned: Tensor) -> Tensor:
+    return 1.0 - 2.0 * turned.float()
 
 
-def _gray(colour: Tensor) -> Tensor:
-    """[batch, 1, height, width]"""
-    return (colour * _LUMA.view(1, 3, 1, 1)).sum(1, keepdim=True) if colour.shape[1] == 3 else colour
-
-
-def _turn_hue(colour: Tensor, angle: Tensor) -> Tensor:
-    """Turn the colour plane of YIQ, which keeps the brightness: one 3 x 3 matrix per picture."""
-    turn = torch.zeros(len(angle), 3, 3)
-    turn[:, 0, 0] = 1
-    turn[:, 1, 1] = turn[:, 2, 2] = angle.cos()
-    turn[:, 1, 2], turn[:, 2, 1] = -angle.sin(), angle.sin()
-    matrix = torch.linalg.inv(_YIQ) @ turn @ _YIQ
-    return torch.einsum("bij,bjhw->bihw", matrix, colour)
-
-
-def _rectangle(wide: Tensor, high: Tensor, x: Tensor, y: Tensor, size: tuple[int, int]) -> Tensor:
-    """bool [batch, height, width]: inside a rectangle of `wide` x `high` pixels placed at the share x, y of the room
-    that is left."""
-    height, width = size
-    wide, high = wide.round().clamp(0, width), high.round().clamp(0, height)
-    left, top = ((width - wide + 1) * x).floor()[:, None], ((height - high + 1) * y).floor()[:, None]
-    column, row = torch.arange(width), torch.arange(height)
-    across = (column >= left) & (column < left + wide[:, None])
-    down = (row >= top) & (row < top + high[:, None])
-    return down[:, :, None] & across[:, None, :]
+def _matrix(scale_x: Tensor | float, scale_y: Tensor | float, left: Tensor, top: Tensor) -> Tensor:
+    """float [batch, 2, 3]: source pixels times the scales, shifted by `left` and `top` (both [batch])."""
+    matrix = torch.zeros(len(left), 2, 3)
+    matrix[:, 0, 0], matrix[:, 1, 1], matrix[:, 0, 2], matrix[:, 1, 2] = scale_x, scale_y, left, top
+    return matrix
 
 
 def _beta(alpha: float, drawn: Tensor) -> Tensor:

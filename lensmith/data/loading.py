@@ -1,25 +1,26 @@
 """Batches in an order that is a function of the seed and the epoch, kept in memory or decoded by workers."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as IndexedBatches
 
 from lensmith.base.draw import seed_of
-from lensmith.base.errors import DataError, Stopped, UserError
+from lensmith.base.errors import DataError, UserError, count
 from lensmith.base.pictures import BadPicture
 from lensmith.base.values import Label
 from lensmith.data.augment import Augment
+from lensmith.data.filling import Filling
 from lensmith.data.memory import InMemory
 from lensmith.data.sample import Batch, Collection, Dataset, Sample, collate
 from lensmith.data.split import apportion
+from lensmith.data.workers import made_by_workers
 
 Loaded = tuple[Batch, Batch | None, dict[str, str]]    # a batch, its partners, and the files that failed: reason
 _ORDER = 1    # the stream of the order, apart from those of the augmentation
@@ -38,24 +39,36 @@ class Loader:
     """An iterable of batches that can begin at any position of any epoch.
 
     Invariant: `at(epoch, position)` gives what is left of `at(epoch, 0)` after `position` batches, to the bit, for any
-    number of workers, whether the pictures are kept in memory or not.
+    number of workers, whether the pictures are kept in memory or not. The batches of all parts with the same number,
+    joined, are the batch of one process that takes `batch` times their count.
     """
 
     def __init__(self, dataset: Dataset, batch: int, *, seed: int = 0, shuffle: bool = False,
-                 weights: Tensor | None = None, augment: Augment | None = None, workers: int = 0):
-        """`weights` float [n]: draw samples with replacement, in proportion (balanced sampling)."""
+                 weights: Tensor | None = None, augment: Augment | None = None, workers: int = 0,
+                 part: tuple[int, int] = (0, 1), device: torch.device | str = "cpu"):
+        """`weights` float [n]: draw samples with replacement, in proportion (balanced sampling). `part`: (rank, count)
+        where several processes share the samples out. The batches come to `device`, and are augmented there."""
         if batch < 1:
             raise UserError(f"loading.batch must be at least 1; got {batch}")
         if workers < 0:
             raise UserError(f"loading.workers must be 0 or more; got {workers}")
+        if shuffle and len(dataset) < part[1]:
+            raise UserError(f"{count(len(dataset), 'training picture')} cannot be shared out to {part[1]} processes: "
+                            "take fewer processes")
         self.dataset, self.batch, self.seed, self.shuffle = dataset, batch, seed, shuffle
         self.weights, self.augment, self.workers = weights, augment, workers
+        self.part, self.device = part, device
         self.dropped: dict[str, str] = {}    # pictures that could be read before training and no more: file -> reason
+        self.notes: list[str] = []           # what came up on the way and is worth a line
 
     def __len__(self) -> int:
-        whole, left = divmod(len(self.dataset), self.batch)
-        # A training batch of one picture breaks batch normalisation; shuffled, another one is left out each epoch.
-        return whole + (left > 0 and not (left == 1 and whole > 0 and self.shuffle))
+        """The batches of an epoch; in training the same for every part."""
+        rank, parts = self.part
+        whole, left = divmod(len(self.dataset), self.batch * parts)
+        if not self.shuffle:
+            return whole + (left > rank)    # the first parts of a rest are never smaller than the others
+        # A training batch of one picture breaks batch normalisation; shuffled, others are left out each epoch.
+        return whole + (left >= 2 * parts or (left > 0 and whole == 0))
 
     def __iter__(self) -> Iterator[Batch]:
         return self.at(0, 0)
@@ -71,48 +84,52 @@ class Loader:
         return torch.randperm(length, generator=draw)
 
     def at(self, epoch: int, position: int) -> Iterator[Batch]:
-        """The batches of `epoch` from `position` on."""
-        for batch, partner in self._loaded(self._draws(epoch)[position : len(self)]):
-            yield self.augment(batch, epoch, partner) if self.augment is not None else batch
+        """The batches of `epoch` from `position` on. Workers are begun here, not when the first batch is asked for."""
+        return self._augmented(epoch, self._loaded(self._draws(epoch)[position:]))
+
+    def _augmented(self, epoch: int, loaded: Iterator[tuple[Batch, Batch | None]]) -> Iterator[Batch]:
+        for batch, partner in loaded:
+            batch = batch.to(self.device)
+            if self.augment is not None:
+                batch = self.augment(batch, epoch, partner if partner is None else partner.to(self.device))
+            yield batch
 
     def _draws(self, epoch: int) -> list[_Draw]:
-        """Every batch of the epoch; counted from its beginning, wherever it is entered."""
+        """Every batch of this part's epoch; counted from its beginning, wherever it is entered."""
         order = self.order(epoch)
-        again = None if self.weights is None else _occurrences(order).split(self.batch)
+        again = None if self.weights is None else self._shared(_occurrences(order))
         draws = []
-        for number, rows in enumerate(order.split(self.batch)):
+        for number, rows in enumerate(self._shared(order)):
             occurrences = None if again is None else again[number]
             blends = self.augment is not None and self.augment.blends
             partners = self.augment.partners(epoch, rows, occurrences) if blends and self.augment else None
             draws.append(_Draw(rows, occurrences, partners))
         return draws
 
+    def _shared(self, whole: Tensor) -> list[Tensor]:
+        """This part's share, batch by batch, of something int64 [n] in the order of an epoch."""
+        rank, parts = self.part
+        return [one.tensor_split(parts)[rank] for one in whole.split(self.batch * parts)][: len(self)]
+
     def _loaded(self, draws: Sequence[_Draw]) -> Iterator[tuple[Batch, Batch | None]]:
-        if isinstance(self.dataset, InMemory):
-            for draw in draws:
-                partner = None if draw.partners is None else self.dataset.gather(draw.partners)
-                yield (replace(self.dataset.gather(draw.rows), occurrences=draw.occurrences),
-                       None if partner is None else replace(partner, occurrences=draw.occurrences))
-            return
+        if isinstance(self.dataset, InMemory | Filling):
+            return map(partial(_gathered, self.dataset), draws)
         # Each item is a whole batch, so that a worker collates; nothing random happens in it.
-        with warnings.catch_warnings():
-            # As many workers as were asked for: more than cores can pay where files are waited for.
-            warnings.filterwarnings("ignore", "This DataLoader will create")
-            loader = iter(DataLoader(_Rows(self.dataset), batch_size=None, sampler=draws, num_workers=self.workers,
-                                     collate_fn=_same))
-        try:
-            for batch, partner, failed in loader:
-                self.dropped.update(failed)
-                if not len(batch):
-                    name, reason = next(iter(failed.items()))
-                    raise DataError(f"every picture of a batch became unreadable, the first being {name}, which "
-                                    f"{reason}: is the disk still there?")
-                yield batch, partner
-        except RuntimeError as error:
-            if "worker" in str(error):
-                raise Stopped(f"a loading worker died ({str(error).splitlines()[0]}): go on with fewer, "
-                              "loading.workers=0 loads in this process") from error
-            raise
+        rows = _Rows(self.dataset)
+        if not self.workers or not draws:
+            return self._checked(map(rows.__getitem__, draws))
+        return self._checked(made_by_workers(rows, draws, workers=self.workers, died=self._go_on_alone))
+
+    def _go_on_alone(self, why: str) -> None:
+        self.workers = 0    # what killed one would kill the next
+        self.notes.append(why)
+
+    def _checked(self, loaded: Iterator[Loaded]) -> Iterator[tuple[Batch, Batch | None]]:
+        for batch, partner, failed in loaded:
+            self.dropped.update(failed)
+            if not len(batch):
+                raise _nothing_left(*next(iter(failed.items())))
+            yield batch, partner
 
 
 class _Rows(IndexedBatches[Loaded]):
@@ -152,6 +169,29 @@ class _Rows(IndexedBatches[Loaded]):
             return None
 
 
+def _gathered(dataset: InMemory | Filling, draw: _Draw) -> tuple[Batch, Batch | None]:
+    """A batch and its partners, without the samples whose pictures turned out to be bad, as _Rows gives them."""
+    batch = dataset.gather(draw.rows)
+    if len(batch) < len(draw.rows):
+        if not len(batch) and isinstance(dataset, Filling):
+            raise _nothing_left(dataset.place(int(draw.rows[0])).file, dataset.reason(int(draw.rows[0])))
+        kept = torch.isin(draw.rows, batch.indices)
+        draw = _Draw(draw.rows[kept], draw.occurrences[kept] if draw.occurrences is not None else None,
+                     draw.partners[kept] if draw.partners is not None else None)
+    batch = replace(batch, occurrences=draw.occurrences)
+    if draw.partners is None:
+        return batch, None
+    partner = dataset.gather(draw.partners)
+    if len(partner) < len(draw.partners):    # bad ones are replaced by the sample itself, which blends to no change
+        partner = dataset.gather(torch.where(torch.isin(draw.partners, partner.indices), draw.partners, draw.rows))
+    return batch, replace(partner, occurrences=draw.occurrences)
+
+
+def _nothing_left(name: str, reason: str) -> DataError:
+    return DataError(f"every picture of a batch became unreadable, the first being {name}, which {reason}: is the disk "
+                     "still there?")
+
+
 def _together(samples: Sequence[Sample | None], rows: list[int], occurrences: Tensor | None) -> Batch:
     given = [sample for sample in samples if sample is not None]
     if not given:
@@ -165,10 +205,6 @@ def _occurrences(order: Tensor) -> Tensor:
     counted = torch.empty_like(order)
     counted[places] = torch.arange(len(order)) - torch.searchsorted(ascending, ascending)
     return counted
-
-
-def _same(item: Any) -> Any:
-    return item
 
 
 def balancing_weights(collection: Collection) -> Tensor:

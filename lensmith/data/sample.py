@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lensmith.base.pictures import Form, Place
-from lensmith.base.values import Value
+from lensmith.base.values import Value, sent
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,10 @@ class Batch:
         return len(self.images)
 
     def to(self, device: torch.device | str) -> Self:
+        """Pictures and targets there. `indices` and `occurrences` stay on the CPU, where what follows from them is
+        drawn."""
         targets = {name: value.to(device) for name, value in self.targets.items()}
-        return replace(self, images=self.images.to(device), targets=targets)
+        return replace(self, images=sent(self.images, device), targets=targets)
 
 
 @runtime_checkable

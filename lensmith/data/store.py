@@ -1,29 +1,54 @@
-"""The decode-once store: pictures on the disk become one tensor in memory where they fit, else are only checked."""
+"""Decoding a set at once: pictures on the disk become one tensor in memory where they fit, else are only checked."""
 
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from lensmith.base.device import free_memory
 from lensmith.base.errors import UserError
 from lensmith.base.pictures import BadPicture, Form, decode, read_file
+from lensmith.data.contents import hashed
 from lensmith.data.files import Files
 from lensmith.data.memory import InMemory, Reshaped, room_for
 from lensmith.data.survey import Bad
 
-_PAUSE = 5.0    # seconds between two lines of progress
+_PAUSE = 5.0             # seconds between two lines of progress
+_MOMENT = 50_000_000     # bytes of picture files that are decoded in a moment: a second or two on one core
+_OPENED = 10_000         # bytes that are decoded in the time that it takes to open a file
 
 
-def fits(count: int, form: Form, *, share: float) -> bool:
-    """Whether `count` decoded pictures take at most `share` of the memory that is free now."""
-    if not 0 <= share <= 1:
-        raise UserError(f"loading.memory must be a share of the free memory, 0 .. 1; got {share}")
-    return picture_bytes(form) * count <= share * free_memory()
+def check_shares(memory: float, disk: float) -> None:
+    """Raises UserError where a share is none."""
+    for name, share in (("memory", memory), ("disk", disk)):
+        if not 0 <= share <= 1:
+            raise UserError(f"loading.{name} must be a share of the free {name}, 0 .. 1; got {share}")
+
+
+def fits(number: int, form: Form, *, share: float) -> bool:
+    """Whether so many decoded pictures take at most `share` of the memory that is free now."""
+    return picture_bytes(form) * number <= share * free_memory()
+
+
+def takes_long(sources: Mapping[str, Files]) -> bool:
+    """Whether decoding these files takes so long that one would not wait for it.
+
+    A function of what the files hold alone, and not of the clock: pictures found bad while training stay in the order
+    of the samples, those found before do not, and a run that is resumed must have the same order.
+    """
+    return sum(_OPENED + _length(path) for source in sources.values() for path in source.paths) > _MOMENT
+
+
+def _length(path: Path) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def picture_bytes(form: Form) -> int:
@@ -62,10 +87,10 @@ def decode_all(source: Files | InMemory, form: Form, *, keep: bool,
             content = read_file(source.paths[i])
             image, places[i] = decode(content, form, name=source.name(i))
         except BadPicture as error:
-            return str(error), _hashed(content)
+            return str(error), hashed(content)
         if keep:
             images[i].copy_(image)
-        return None, _hashed(content)
+        return None, hashed(content)
 
     whole, told = hashlib.blake2b(digest_size=16), time.monotonic()
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
@@ -80,10 +105,6 @@ def decode_all(source: Files | InMemory, form: Form, *, keep: bool,
         return Decoded(source.shaped(form), bad, whole.hexdigest())
     kept = InMemory(images, source.targets, source.classes, places=places, groups=source.groups)
     return Decoded(kept, bad, whole.hexdigest())
-
-
-def _hashed(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def _digest_of(source: InMemory) -> str:

@@ -1,14 +1,17 @@
 """Measure a network: predictions over batches, and what the task's metrics make of them."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lensmith.base.values import Value
 from lensmith.data.sample import Batch
 from lensmith.engine.plan import Plan
+from lensmith.engine.spread import Team
+from lensmith.models.rewrite import fold_batch_norm
 from lensmith.tasks.task import Task
 
 
@@ -19,6 +22,7 @@ def predictions(network: nn.Module, task: Task, batches: Iterable[Batch], *,
     network.eval()
     for batch in batches:
         place = batch.to(plan.device)
+        network, plan = for_inference(network, plan, place.images)
         with plan.precise():
             output = network(plan.arrange(place.images))
             parts = task.loss(output, place.targets) if place.targets else {}
@@ -26,16 +30,32 @@ def predictions(network: nn.Module, task: Task, batches: Iterable[Batch], *,
         yield batch, found, {name: part.item() for name, part in parts.items()}
 
 
+@torch.inference_mode()
+def for_inference(network: nn.Module, plan: Plan, images: Tensor) -> tuple[nn.Module, Plan]:
+    """The network with the plan's rewrites that are for inference alone, and the plan without them; both as they are
+    where there are none, or where they do not keep the numbers. `images`, on their device, are tried."""
+    if "fold_batch_norm" not in plan.rewrites:
+        return network, plan
+    rest = replace(plan, rewrites=tuple(one for one in plan.rewrites if one != "fold_batch_norm"))
+    return fold_batch_norm(network, plan.arrange(images[:2])) or network, rest
+
+
 def evaluate(network: nn.Module, task: Task, batches: Iterable[Batch], *, plan: Plan,
-             watch: Any = None) -> dict[str, Any]:
+             watch: Any = None, team: Team | None = None) -> dict[str, Any]:
     """The task's metrics with `loss` and `count`. `watch`, where given, sees each batch with its predictions by
-    `watch.update(batch, predictions)`, so that a gallery needs no second pass."""
-    metrics, total, count = task.metrics(), 0.0, 0
+    `watch.update(batch, predictions)`, so that a gallery needs no second pass. With a `team` the `batches` of its
+    processes are measured together."""
+    metrics, losses = task.metrics(), []
     for batch, found, parts in predictions(network, task, batches, plan=plan):
         metrics.update(found, batch.targets)
-        total += sum(parts.values()) * len(batch)
-        count += len(batch)
+        losses.append((sum(parts.values()) * len(batch), len(batch)))
         if watch is not None:
             watch.update(batch, found)
-    result = metrics.result()
-    return {**result, "loss": total / max(1, count), "count": count}
+    if team is not None and team.count > 1:
+        shares = team.gather((metrics.state(), losses))
+        metrics, losses = task.metrics(), []
+        for state, own in shares:    # in the order of the samples: the same sums, to the bit, as of one process
+            metrics.merge(state)
+            losses += own
+    count = sum(number for _, number in losses)
+    return {**metrics.result(), "loss": sum(loss for loss, _ in losses) / max(1, count), "count": count}

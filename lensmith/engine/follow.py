@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-import torch
-
-from lensmith.base.errors import ModelError, Stopped, UserError
+from lensmith.base.errors import ModelError, Stopped, UserError, first_line, no_memory
 from lensmith.engine.learner import Report
 from lensmith.engine.run import Run
+from lensmith.engine.spread import Lost
 from lensmith.engine.supervised import Supervised
 
 
@@ -63,11 +62,11 @@ def follow(learner: Supervised, run: Run, progress: Progress, *, patience: int =
     with _held_signals() as caught:
         if not progress.patient(patience):
             return
-        for report in _explained(learner):
+        for report in _explained(learner, run):
             progress.seconds = time.monotonic() - began
             if report.row is not None:
                 progress.history.append({"epoch": report.row["epoch"], "step": report.row["step"],
-                                         "time": round(progress.seconds, 3), **report.row})
+                                         "time": round(progress.seconds, 3), **_waited(report), **report.row})
                 progress.scores.append(_ranked(report, len(progress.scores)))
                 if progress.best == len(progress.scores) - 1:
                     run.save_best(learner.judged.state_dict(), progress.history[-1], progress.scores[-1])
@@ -76,29 +75,44 @@ def follow(learner: Supervised, run: Run, progress: Progress, *, patience: int =
                 save()
             yield report
             if caught:
+                learner.team.ask_to_stop()
+            if learner.team.stopping:
                 save()
-                raise Interrupted(f"{caught[0]} after step {report.step} of {report.steps}; all is saved. Go on with: "
+                told = caught[0] if caught else "another process was told to end"
+                raise Interrupted(f"{told} after step {report.step} of {report.steps}; all is saved. Go on with: "
                                   f"lensmith train --resume {run}")
             if report.row is not None and not progress.patient(patience):
                 return
 
 
-def _explained(learner: Supervised) -> Iterator[Report]:
-    """The learner's reports; what a step can run into becomes a sentence: no memory, batch norm of one value."""
+def _explained(learner: Supervised, run: Run) -> Iterator[Report]:
+    """The learner's reports; what a step can run into becomes a sentence: no memory, batch norm of one value, another
+    process that is missing."""
     try:
         yield from learner
+    except Lost as error:
+        raise _go_on(error, run) from error
     except ValueError as error:
         if "more than 1 value per channel" in str(error):
             raise Stopped(f"batch normalisation cannot learn from one value a channel ({error}): take larger batches "
                           "with --batch, or larger pictures with --size") from error
         raise
     except (MemoryError, RuntimeError) as error:
-        told = str(error).splitlines()[0] if str(error) else "MemoryError"
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in told \
-                or "Storage size calculation overflowed" in told:
-            raise Stopped(f"not enough memory for a step: {told}. Take smaller batches with --batch (and "
+        if no_memory(error):
+            raise Stopped(f"not enough memory for a step: {first_line(error)}. Take smaller batches with --batch (and "
                           "learner.accumulate to keep their sum), or smaller pictures with --size") from error
+        lost = learner.team.lost(error) if isinstance(error, RuntimeError) else None
+        if lost is not None:
+            raise _go_on(lost, run) from error
         raise
+
+
+def _go_on(lost: Lost, run: Run) -> Lost:
+    return Lost(f"{lost}; the last state saved is whole. Go on with: lensmith train --resume {run}")
+
+
+def _waited(report: Report) -> dict[str, float]:
+    return {} if report.waited is None else {"waited": round(report.waited, 3)}
 
 
 def _ranked(report: Report, before: int) -> float:
@@ -115,7 +129,7 @@ def _rows(progress: Progress) -> list[dict[str, Any]]:
 
 def restore(learner: Supervised, run: Run) -> Progress:
     """Put the learner where the run's last checkpoint stands; -> what had been seen until then."""
-    state = run.read_last()
+    state = learner.team.first(run.read_last)
     try:
         learner.load_state_dict(state["learner"])
         history = [{name: value for name, value in row.items() if name != "score"} for row in state["history"]]

@@ -16,6 +16,8 @@ class Report:
     row: dict[str, float] | None = None    # the line of the history where an epoch has just been finished
     score: float | None = None             # with `row`: the number that ranks epochs, more is better; None where
                                            # nothing was held out to rank them by
+    waited: float | None = None            # with `row`: the share of the epoch's time in which no batch was ready
+    note: str = ""                         # what was changed on the way and is worth a line
 
 
 class Learner(Protocol):

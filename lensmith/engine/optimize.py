@@ -1,17 +1,21 @@
 """From gradients to better weights: optimizers, groups of parameters, the stepper and averaged weights."""
 
 import fnmatch
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from lensmith.base.errors import UserError, nearest
 from lensmith.engine.schedule import Schedule
+
+Kind = TypeVar("Kind", bound=Optimizer)
 
 
 @dataclass(frozen=True)
@@ -76,41 +80,65 @@ def _fused(chosen: Sequence[Leaf]) -> bool:
     return all(leaf.parameter.device.type in ("cpu", "cuda") for leaf in chosen)
 
 
+def _eager(kind: type[Kind]) -> type[Kind]:
+    """An optimizer that does not import PyTorch's compiler, which takes as long as PyTorch itself: it does so in these
+    two methods, only to be left out of what is compiled, and no network here is compiled with its optimizer."""
+    methods = {"step": torch.no_grad()(inspect.unwrap(kind.step)),
+               "add_param_group": inspect.unwrap(kind.add_param_group)}
+    return cast(type[Kind], type(kind.__name__, (kind,), methods))
+
+
+_SGD, _ADAM = _eager(torch.optim.SGD), _eager(torch.optim.Adam)
+_ADAMW, _MUON = _eager(torch.optim.AdamW), _eager(torch.optim.Muon)
+
+
 def sgd(chosen: Sequence[Leaf], *, rate: float = 0.05, momentum: float = 0.9, nesterov: bool = True,
-        decay: float = 5e-4) -> list[torch.optim.Optimizer]:
+        decay: float = 5e-4) -> list[Optimizer]:
     """Stochastic gradient descent with momentum."""
-    return [torch.optim.SGD(_groups(chosen, rate, decay), lr=rate, momentum=momentum,
-                            nesterov=nesterov and momentum > 0, fused=_fused(chosen))]
+    return [_SGD(_groups(chosen, rate, decay), lr=rate, momentum=momentum, nesterov=nesterov and momentum > 0,
+                 fused=_fused(chosen))]
 
 
 def adam(chosen: Sequence[Leaf], *, rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999,
-         epsilon: float = 1e-8, decay: float = 0.0) -> list[torch.optim.Optimizer]:
+         epsilon: float = 1e-8, decay: float = 0.0) -> list[Optimizer]:
     """Adam (Kingma 2015); its decay is added to the gradient."""
-    return [torch.optim.Adam(_groups(chosen, rate, decay), lr=rate, betas=(beta1, beta2), eps=epsilon,
-                             fused=_fused(chosen))]
+    return [_ADAM(_groups(chosen, rate, decay), lr=rate, betas=(beta1, beta2), eps=epsilon, fused=_fused(chosen))]
 
 
 def adamw(chosen: Sequence[Leaf], *, rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999,
-          epsilon: float = 1e-8, decay: float = 0.05) -> list[torch.optim.Optimizer]:
+          epsilon: float = 1e-8, decay: float = 0.05) -> list[Optimizer]:
     """Adam with decay apart from the gradient (Loshchilov 2019)."""
-    return [torch.optim.AdamW(_groups(chosen, rate, decay), lr=rate, betas=(beta1, beta2), eps=epsilon,
-                              fused=_fused(chosen))]
+    return [_ADAMW(_groups(chosen, rate, decay), lr=rate, betas=(beta1, beta2), eps=epsilon, fused=_fused(chosen))]
 
 
 def muon(chosen: Sequence[Leaf], *, rate: float = 0.02, momentum: float = 0.95, decay: float = 0.01,
-         other_rate: float = 2e-3, other_decay: float = 0.0) -> list[torch.optim.Optimizer]:
+         normalise: bool = False, other_rate: float = 2e-3, other_decay: float = 0.0) -> list[Optimizer]:
     """Muon (Jordan 2024) for the convolutions and hidden dense layers, AdamW for the rest: biases, norms and the last
-    layer, whose rows are classes and not features."""
+    layer, whose rows are classes and not features.
+
+    With `normalise` each weight is brought to one norm before every step, so that `rate` is the share of itself by
+    which it turns; for networks whose norms make the size of their weights of no account.
+    """
     hidden = [leaf for leaf in chosen if leaf.parameter.ndim in (2, 4)]
     last = hidden[-1:] if len(hidden) > 1 else []
     hidden = hidden[: len(hidden) - len(last)]
     if not hidden:
         raise UserError("optimizer 'muon' needs a convolution or a dense layer to work on; use adamw")
     flat = [Leaf(leaf.name, nn.Parameter(_matrix(leaf.parameter.detach())), leaf.rate, leaf.decay) for leaf in hidden]
-    main = torch.optim.Muon(_groups(flat, rate, decay), lr=rate, momentum=momentum, adjust_lr_fn="original")
+    main = _MUON(_groups(flat, rate, decay), lr=rate, momentum=momentum, adjust_lr_fn="original")
+    if normalise:
+        main.register_step_pre_hook(_normalise)
     taken = {leaf.name for leaf in hidden}
     rest = [leaf for leaf in chosen if leaf.name not in taken]
     return [main, *(adamw(rest, rate=other_rate, decay=other_decay) if rest else [])]
+
+
+@torch.no_grad()
+def _normalise(optimizer: Optimizer, *_: Any) -> None:
+    """Bring each matrix to the norm that a step of rate 1 has, the root of its rows."""
+    for group in optimizer.param_groups:
+        for matrix in group["params"]:
+            matrix.mul_(math.sqrt(len(matrix)) / matrix.norm().clamp(min=1e-12))
 
 
 def _matrix(weight: Tensor) -> Tensor:
@@ -122,7 +150,7 @@ def _matrix(weight: Tensor) -> Tensor:
     return flat
 
 
-OPTIMIZERS: dict[str, Callable[..., list[torch.optim.Optimizer]]] = {
+OPTIMIZERS: dict[str, Callable[..., list[Optimizer]]] = {
     "sgd": sgd,
     "adam": adam,
     "adamw": adamw,
@@ -130,19 +158,41 @@ OPTIMIZERS: dict[str, Callable[..., list[torch.optim.Optimizer]]] = {
 }
 
 
+class Scale:
+    """The factor on a loss in float16: halved where a gradient overflows, doubled after 2,000 steps in which none did
+    (Micikevicius et al. 2018, arXiv 1710.03740, section 3.2)."""
+
+    def __init__(self) -> None:
+        self.value, self.fitting = 65536.0, 0
+
+    def undo(self, parameters: Sequence[nn.Parameter]) -> bool:
+        """Divide the gradients by the factor; False where one overflowed: the step is then left out."""
+        gradients = [one.grad for one in parameters if one.grad is not None]
+        torch._foreach_mul_(gradients, 1 / self.value)
+        fits = all(bool(one.isfinite().all()) for one in gradients)
+        self.fitting = self.fitting + 1 if fits else 0
+        if not fits:
+            self.value = max(1.0, self.value / 2)
+        elif self.fitting >= 2000:
+            self.value, self.fitting = self.value * 2, 0
+        return fits
+
+
 class Stepper:
     """Backward, accumulation, clipping, schedule, optimizers and averaged weights: what happens to a loss."""
 
-    def __init__(self, network: nn.Module, chosen: Sequence[Leaf], optimizers: Sequence[torch.optim.Optimizer], *,
-                 schedule: Schedule, clip: float = 0.0, average: float = 0.0):
+    def __init__(self, network: nn.Module, chosen: Sequence[Leaf], optimizers: Sequence[Optimizer], *,
+                 schedule: Schedule, clip: float = 0.0, average: float = 0.0, scaled: bool = False):
         """`clip` is the most norm of the gradient, 0 for none; `average` the decay of the averaged weights, 0 for
-        none. `steps`, those of the whole run, is set by the learner, which knows them."""
+        none; `scaled` multiplies the loss, so that gradients in float16 do not vanish. `steps`, those of the whole run,
+        is set by the learner, which knows them."""
         if clip < 0:
             raise UserError(f"learner.clip is the most norm of the gradient, 0 for none; got {clip}")
         if not 0 <= average < 1:
             raise UserError(f"learner.average is the decay of the averaged weights, 0 (off) .. 0.9999; got {average}")
         self.network, self.leaves, self.optimizers = network, list(chosen), list(optimizers)
         self.schedule, self.clip, self.decay = schedule, clip, average
+        self.scale = Scale() if scaled else None
         self.steps, self.done = 1, 0
         self.average = deepcopy(network).requires_grad_(False) if average else None
         self._followed = [] if self.average is None else [
@@ -162,9 +212,29 @@ class Stepper:
 
     def step(self, loss: Tensor, *, share: float = 1.0, final: bool = True) -> None:
         """Add the gradient of `share * loss`; with `final`, move the weights."""
-        (loss * share if share != 1.0 else loss).backward()
-        if not final:
-            return
+        self.add(loss, share=share)
+        if final:
+            self.move()
+
+    def add(self, loss: Tensor, *, share: float = 1.0) -> None:
+        """Add the gradient of `share * loss`."""
+        factor = share if self.scale is None else share * self.scale.value
+        (loss * factor if factor != 1.0 else loss).backward()
+
+    def move(self) -> None:
+        """Move the weights along the gradients that were added, and forget these."""
+        if self.scale is None or self.scale.undo([leaf.parameter for leaf in self.leaves]):
+            self._move()
+        self.done += 1
+        self.drop()
+
+    def drop(self) -> None:
+        """Forget the gradients that were added."""
+        for leaf in self.leaves:
+            leaf.parameter.grad = None
+
+    def _move(self) -> None:
+        """Move the weights along their gradients, and the averaged weights after them."""
         if self.clip:
             nn.utils.clip_grad_norm_([leaf.parameter for leaf in self.leaves], self.clip)
         factor = self._factor()
@@ -174,11 +244,8 @@ class Stepper:
                 for parameter in group["params"]:
                     self._lend_gradient(parameter)
             optimizer.step()
-        self.done += 1
         if self.average is not None:
             self._follow()
-        for leaf in self.leaves:
-            leaf.parameter.grad = None
 
     def _lend_gradient(self, parameter: nn.Parameter) -> None:
         """Give Muon's flattened leaf the gradient of the weight whose memory it shares."""
@@ -195,7 +262,8 @@ class Stepper:
     @torch.no_grad()
     def _follow(self) -> None:
         """Move the averaged weights towards the live ones; early on faster, so that the start is forgotten."""
-        decay = min(self.decay, (1 + self.done) / (10 + self.done))
+        moved = self.done + 1
+        decay = min(self.decay, (1 + moved) / (10 + moved))
         slow = [(old, new) for old, new in self._followed if old.is_floating_point()]
         torch._foreach_lerp_([old for old, _ in slow], [new for _, new in slow], 1 - decay)
         for old, new in self._followed:
@@ -213,6 +281,8 @@ class Stepper:
         state = {"done": self.done, "moments": moments}
         if self.average is not None:
             state["average"] = self.average.state_dict()
+        if self.scale is not None:
+            state["scale"] = [self.scale.value, self.scale.fitting]
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -225,6 +295,8 @@ class Stepper:
                     if saved is not None:
                         optimizer.state[parameter] = {key: _laid_out(value, parameter) for key, value in saved.items()}
         self.done = state["done"]
+        if self.scale is not None and "scale" in state:
+            self.scale.value, self.scale.fitting = state["scale"]
         if self.average is not None:
             self.average.load_state_dict(state["average"])
 

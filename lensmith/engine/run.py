@@ -17,10 +17,13 @@ _NAME = re.compile(r"[\w][\w.+-]*")
 
 
 class Run:
-    """One folder. Its files are only ever replaced whole; nothing in it can run code."""
+    """One folder. Its files are only ever replaced whole; nothing in it can run code.
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    Of several processes only one `writes`; what the others would write is left out.
+    """
+
+    def __init__(self, folder: Path, *, writes: bool = True):
+        self.folder, self.writes = folder, writes
 
     @classmethod
     def create(cls, runs: Path, *, name: str | None, fallback: str) -> "Run":
@@ -71,7 +74,12 @@ class Run:
 
     def write_json(self, name: str, content: Any) -> None:
         """A JSON file of the run; a number that is none (NaN, infinite) is written as null."""
-        write_text(self.folder / name, json.dumps(finite(content), indent=1, ensure_ascii=False) + "\n")
+        self.write(name, json.dumps(finite(content), indent=1, ensure_ascii=False) + "\n")
+
+    def write(self, name: str, text: str) -> None:
+        """A text file of the run."""
+        if self.writes:
+            write_text(self.folder / name, text)
 
     def read_json(self, name: str) -> dict[str, Any]:
         """A JSON file of the run. Raises ModelError where it is absent or damaged."""
@@ -84,8 +92,9 @@ class Run:
 
     def save_last(self, learner: dict[str, Any], history: Sequence[dict[str, float]], seconds: float) -> None:
         """Everything that exact resume needs, as `last.safetensors`, and a readable word beside it."""
-        write_state(self.folder / "last.safetensors",
-                    {"learner": learner, "history": list(history), "seconds": seconds})
+        if self.writes:
+            write_state(self.folder / "last.safetensors",
+                        {"learner": learner, "history": list(history), "seconds": seconds})
         self.write_json("last.json", {"epoch": learner.get("epoch"), "position": learner.get("position"),
                                       "seconds": round(seconds, 3), "epochs_in_history": len(history)})
         self.write_history(history)
@@ -96,7 +105,8 @@ class Run:
 
     def save_best(self, weights: dict[str, Any], row: dict[str, float], score: float) -> None:
         """The weights that every later command uses, as `best.safetensors`."""
-        write_state(self.folder / "best.safetensors", {"network": weights, "row": row, "score": score})
+        if self.writes:
+            write_state(self.folder / "best.safetensors", {"network": weights, "row": row, "score": score})
         self.write_json("best.json", {"epoch": row["epoch"], "score": score, "row": row})
 
     def read_best(self) -> dict[str, Any]:
@@ -117,7 +127,7 @@ class Run:
         table = csv.DictWriter(text, columns, lineterminator="\n")
         table.writeheader()
         table.writerows([{name: _shown(value) for name, value in row.items()} for row in history])
-        write_text(self.folder / "history.csv", text.getvalue())
+        self.write("history.csv", text.getvalue())
 
 
 def finite(node: Any) -> Any:

@@ -1,6 +1,7 @@
 """Learn from examples. Knows networks, tasks and batches; knows no task, model or data set by name."""
 
 import math
+import time
 from collections.abc import Iterable, Iterator, Sized
 from functools import reduce
 from itertools import islice
@@ -11,12 +12,14 @@ import torch
 from torch import nn
 
 from lensmith.base.draw import seed_of
-from lensmith.base.errors import Stopped, UserError
+from lensmith.base.errors import Stopped, UserError, first_line, no_memory
+from lensmith.data.ahead import Ahead
 from lensmith.data.sample import Batch
 from lensmith.engine.evaluate import evaluate
 from lensmith.engine.learner import Report
 from lensmith.engine.optimize import Stepper
 from lensmith.engine.plan import Plan
+from lensmith.engine.spread import Elsewhere, Team
 from lensmith.models.weights import load_into
 from lensmith.tasks.task import Task
 
@@ -42,21 +45,26 @@ class Supervised:
     """
 
     def __init__(self, network: nn.Module, task: Task, train: Batches, *, valid: Batches | None, stepper: Stepper,
-                 plan: Plan, epochs: int, accumulate: int = 1, seed: int = 0):
+                 plan: Plan, epochs: int, accumulate: int = 1, seed: int = 0, team: Team | None = None):
         if epochs < 1:
             raise UserError(f"learner.epochs must be at least 1; got {epochs}")
         if accumulate < 1:
             raise UserError(f"learner.accumulate must be at least 1; got {accumulate}")
         self.network, self.task, self.train, self.valid, self.stepper = network, task, train, valid, stepper
         self.plan, self.epochs, self.accumulate, self.seed = plan, epochs, accumulate, seed
+        self.team = team or Team()
+        self.learning = self.team.learning(network)      # the same weights, gradients mixed with the other processes'
         self.epoch = self.position = self.seen = 0       # position: batches of this epoch that were learned from
         stepper.steps = self.steps
         self.sums: dict[str, float] = {}                 # of each part of the loss over the samples of this epoch
+        self.pieces = 1                                  # that a batch is cut into, where the memory is too small
+        self.notes: list[str] = []
+        self.waited = self.spent = 0.0                   # seconds of this epoch, since it was begun or gone on with
 
     def __iter__(self) -> Iterator[Report]:
         while self.epoch < self.epochs:
             for loss in self._fit():
-                yield Report(self.stepper.done, self.steps, self.epoch, loss)
+                yield Report(self.stepper.done, self.steps, self.epoch, loss, note=self._told())
             yield self._finish_epoch()
 
     @property
@@ -71,30 +79,89 @@ class Supervised:
 
     def _fit(self) -> Iterator[float]:
         """Learn from what is left of this epoch; yields the loss of each optimizer step."""
-        length = len(self.train)
-        for batch in _from(self.train, self.epoch, self.position):
+        began, self.waited, self.spent = time.perf_counter(), 0.0, 0.0
+        group: list[Batch] = []    # the batches whose gradients make the coming step
+        with Ahead(_from(self.train, self.epoch, self.position)) as batches:
+            for batch in batches:
+                group.append(batch)
+                # The last group of an epoch may be smaller: its gradient is the mean over what it has.
+                start = self.position - self.position % self.accumulate
+                size = min(self.accumulate, len(self.train) - start)
+                last = self.position == start + size - 1
+                values, count = self._learn(group, 1 / size, last=last)
+                for name, value in values.items():
+                    self.sums[name] = self.sums.get(name, 0.0) + value * count
+                self.seen += count
+                self.position += 1
+                if last:
+                    self.stepper.move()
+                    group = []
+                    self.waited, self.spent = batches.waited, time.perf_counter() - began
+                    yield sum(values.values())
+
+    def _learn(self, group: list[Batch], share: float, *, last: bool) -> tuple[dict[str, float], int]:
+        """Add the gradient of the group's newest batch, the `last` of its step or not; -> the parts of its loss and its
+        pictures, over all processes.
+
+        Where the memory does not suffice, every batch is cut into twice as many pieces from then on, and the gradients
+        of the group, of which a part may have been lost, are added anew.
+        """
+        todo = group[-1:]
+        while True:
             if not self.network.training:
                 self.network.train()
-            _seed(seed_of(self.seed, self.stepper.done, self.position, _NOISE))
-            place = batch.to(self.plan.device)
-            with self.plan.precise():
-                output = self.network(self.plan.arrange(place.images))
-                parts = self.task.loss(output, place.targets)
-            loss = reduce(add, parts.values())
-            values = {name: part.item() for name, part in parts.items()}
-            if not all(math.isfinite(value) for value in values.values()):
-                raise Stopped(self._not_finite(values, batch))
-            # The last group of an epoch may be smaller: its gradient is the mean over what it has.
-            start = self.position - self.position % self.accumulate
-            size = min(self.accumulate, length - start)
-            final = self.position == start + size - 1
-            self.stepper.step(loss, share=1 / size, final=final)
-            for name, value in values.items():
-                self.sums[name] = self.sums.get(name, 0.0) + value * len(batch)
-            self.seen += len(batch)
-            self.position += 1
-            if final:
-                yield sum(values.values())
+            try:
+                for at, batch in enumerate(todo, start=len(group) - len(todo)):
+                    found = self._add_gradient(batch, share, self.position - len(group) + 1 + at, last=last)
+                return found
+            except (MemoryError, RuntimeError) as error:
+                # Several processes would have to cut alike, and those that had the memory have gone on.
+                if not no_memory(error) or self.team.count > 1 or not self._cut(group[-1], first_line(error)):
+                    raise
+            # Outside of the handler, whose error holds on to the tensors that filled the memory.
+            self.stepper.drop()
+            todo = group
+
+    def _cut(self, batch: Batch, reason: str) -> bool:
+        """Learn from batches in twice as many pieces; False where a piece would hold too little."""
+        normed = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.network.modules())
+        if len(batch) < 2 * self.pieces * (2 if normed else 1):
+            return False
+        self.pieces *= 2
+        before, now = (math.ceil(len(batch) / number) for number in (self.pieces // 2, self.pieces))
+        changed = f"batch norm now sees {now} at a time, which changes what is learned" if normed else \
+            "nothing else is changed by it"
+        self.notes.append(f"not enough memory for a step on {before} pictures at once ({reason}): from step "
+                          f"{self.stepper.done + 1} on each batch is learned from in {self.pieces} pieces, whose "
+                          f"gradients are added up; {changed}")
+        return True
+
+    def _add_gradient(self, batch: Batch, share: float, position: int, *,
+                      last: bool) -> tuple[dict[str, float], int]:
+        """Forward and backward; -> the parts of the loss, the mean over the batches of all processes, and their
+        pictures."""
+        _seed(seed_of(self.seed, self.stepper.done, position, _NOISE, *self.team.noise))
+        place = batch.to(self.plan.device)
+        found: dict[str, float] = {}
+        count = 0
+        for piece in _pieces(place, self.pieces):
+            part = len(piece) / len(batch)
+            with self.team.mixing(self.learning, last=last):
+                with self.plan.precise():
+                    output = self.learning(self.plan.arrange(piece.images))
+                    parts = self.task.loss(output, piece.targets)
+                values = {name: value.item() for name, value in parts.items()}
+                whole, means = self.team.tally(len(piece), values)
+                if not _finite(values):
+                    raise Stopped(self._not_finite(values, batch))
+                if not _finite(means):
+                    raise Elsewhere("the loss of another process is not finite")
+                weight = self.team.share(len(piece), whole)
+                self.stepper.add(reduce(add, parts.values()), share=share * part * weight)
+            count += whole
+            for name, value in means.items():
+                found[name] = found.get(name, 0.0) + value * part
+        return found, count
 
     def _finish_epoch(self) -> Report:
         """Measure, move on to the next epoch and report."""
@@ -105,11 +172,18 @@ class Supervised:
             row |= {f"train/{name}": value for name, value in parts.items()}
         score = None
         if self.valid is not None:
-            found = evaluate(self.judged, self.task, self.valid, plan=self.plan)
+            self.team.agree(self.judged)
+            found = evaluate(self.judged, self.task, self.valid, plan=self.plan, team=self.team)
             row |= {f"valid/{name}": value for name, value in found.items() if isinstance(value, float)}
             score = found[self.task.score]
         self.epoch, self.position, self.seen, self.sums = self.epoch + 1, 0, 0, {}
-        return Report(self.stepper.done, self.steps, self.epoch, row["train/loss"], row, score)
+        waited = self.waited / self.spent if self.spent else None
+        return Report(self.stepper.done, self.steps, self.epoch, row["train/loss"], row, score, waited, self._told())
+
+    def _told(self) -> str:
+        """What has come up since the last report."""
+        told, self.notes = "; ".join(self.notes), []
+        return told
 
     def _not_finite(self, values: dict[str, float], batch: Batch) -> str:
         parts = ", ".join(f"{name} {value:g}" for name, value in values.items())
@@ -121,20 +195,35 @@ class Supervised:
 
     def state_dict(self) -> dict[str, Any]:
         return {"network": self.network.state_dict(), "stepper": self.stepper.state_dict(), "epoch": self.epoch,
-                "position": self.position, "seen": self.seen, "sums": dict(self.sums)}
+                "position": self.position, "seen": self.seen, "sums": dict(self.sums), "pieces": self.pieces}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Raises ModelError where the state is of another network."""
         load_into(self.network, state["network"], what="the run's last state")
         self.stepper.load_state_dict(state["stepper"])
         self.epoch, self.position = state["epoch"], state["position"]
-        self.seen, self.sums = state["seen"], dict(state["sums"])
+        self.seen, self.sums, self.pieces = state["seen"], dict(state["sums"]), state.get("pieces", 1)
 
 
 def _from(batches: Batches, epoch: int, position: int) -> Iterator[Batch]:
     if isinstance(batches, Resumable):
         return batches.at(epoch, position)
     return islice(iter(batches), position, None)
+
+
+def _pieces(batch: Batch, number: int) -> Iterator[Batch]:
+    """The batch in so many pieces, in order."""
+    if number == 1:
+        yield batch
+        return
+    for rows in torch.arange(len(batch)).tensor_split(number):
+        if len(rows):
+            chosen = rows.to(batch.images.device)
+            yield Batch(batch.images[chosen], {name: value.take(chosen) for name, value in batch.targets.items()})
+
+
+def _finite(values: dict[str, float]) -> bool:
+    return all(math.isfinite(value) for value in values.values())
 
 
 def _seed(seed: int) -> None:

@@ -18,7 +18,8 @@ def initialise(module: nn.Module, activation: Activation | None) -> None:
     LeNet of sigmoids starts so flat that some seeds never leave the loss of chance.
     """
     for layer in module.modules():
-        if not isinstance(layer, WEIGHTED):
+        # On the meta device there is nothing to draw, and normal_ would import the compiler, as long as all of PyTorch.
+        if not isinstance(layer, WEIGHTED) or layer.weight.is_meta:
             continue
         groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
         fan_in = layer.weight[0].numel()
@@ -32,3 +33,10 @@ def initialise(module: nn.Module, activation: Activation | None) -> None:
             nn.init.normal_(layer.weight, std=math.sqrt(2 / ((1 + slope**2) * fan_in)))
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
+
+
+def pass_on(layer: nn.Conv2d) -> None:
+    """Let the first filters of a convolution each copy one channel, as many as there are of both (Zagoruyko and
+    Komodakis 2017, "DiracNets"); a deep network then begins as a shallow one. The other filters keep what they have."""
+    if not layer.weight.is_meta:
+        nn.init.dirac_(layer.weight.data[:layer.in_channels])

@@ -109,6 +109,11 @@ def find_outside(name: str, *, trusted: bool) -> Callable[..., Backbone]:
 
 def find_module(name: str, *, trusted: bool) -> Callable[..., nn.Module]:
     """As find_outside, but the module is given as it is, so that one which does not fit can still be inspected."""
+    return constructor(find_attribute(name, trusted=trusted)[1], name)
+
+
+def find_attribute(name: str, *, trusted: bool) -> tuple[ModuleType, Any]:
+    """The module that `my_net.py:Net` or `package.module:Net` names, imported, and what it calls Net; ModelError."""
     place, _, attribute = name.rpartition(":")
     if not trusted:
         raise ModelError(f"backbone {name!r} would run the code of {place}: read it, and if you trust it, say --trust")
@@ -117,14 +122,14 @@ def find_module(name: str, *, trusted: bool) -> Callable[..., nn.Module]:
     if attribute not in vars(module):
         raise ModelError(f"{place} has no {attribute!r}.{nearest(attribute, known)} "
                          f"It has: {', '.join(known) or 'no class or function'}.")
-    factory = vars(module)[attribute]
+    return module, vars(module)[attribute]
+
+
+def constructor(factory: Any, name: str) -> Callable[..., nn.Module]:
+    """`factory`, named `name`, as a constructor with the keywords of find_outside; ModelError if it is none."""
     if not callable(factory):
         raise ModelError(f"{name} is {type(factory).__name__}, where a class or function that gives a torch.nn.Module "
                          "is expected")
-    return _constructor(factory, name)
-
-
-def _constructor(factory: Callable[..., object], name: str) -> Callable[..., nn.Module]:
     try:
         own = inspect.signature(factory)
     except ValueError as error:    # some builtins have none

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lensmith.base.errors import ModelError, nearest
 from lensmith.models.backbone import Backbone, LastMap, reduced
-from lensmith.models.initialise import Activation, initialise
+from lensmith.models.initialise import Activation, initialise, pass_on
 from lensmith.models.stack_layers import ACTIVATIONS, BARE, BUILDERS, SPATIAL, UNCHANGED, Layer, Shape
 
 Entry = str | dict[str, Any]
@@ -42,6 +42,10 @@ class Stack(Backbone):
     def __init__(self, entries: list[Entry], *, inputs: int, size: tuple[int, int], what: str = "stack"):
         super().__init__()
         orders = [_read(entry, f"layers[{number}]") for number, entry in enumerate(entries)]
+        for order in orders[1:]:
+            if order.kind == "whitening":
+                raise ModelError(f"{order.label}: whitening must be the first layer: it is set from the pictures "
+                                 "themselves")
         ends = [number for number, order in enumerate(orders) if order.kind in ENDS]
         spatial, self.rest = (orders[: ends[0]], orders[ends[0]:]) if ends else (orders, [])
         shape: Shape = (inputs, *size)    # the layers before the first flatten look at its channels alone
@@ -178,6 +182,8 @@ def _initialise(layers: list[Layer], orders: list[Order]) -> None:
             initialise(pointwise, _following(orders[i + 1:]))
         elif order.kind in ("conv", "dense"):
             initialise(layers[i].module, _following(orders[i + 1:]))
+            if order.settings.get("identity"):
+                pass_on(cast(nn.Conv2d, layers[i].module))
 
 
 def _following(orders: list[Order]) -> Activation | None:

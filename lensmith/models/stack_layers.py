@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from lensmith.base.errors import ModelError
 from lensmith.models.initialise import initialise
+from lensmith.models.whitening import Whitening
 
+MOST_VALUES = 1024    # of a patch that is whitened: its directions are found in a matrix of that many squared
 MOST = 65_536    # channels, values or pixels: beyond that it is a slip, and torch's own sizes overflow at last
 # The last part of each is how an error names the type.
 Count = Annotated[int, Field(ge=1, le=MOST), f"int from 1 to {MOST}"]
@@ -60,11 +62,13 @@ class GlobalPool(nn.Module):
 
 
 def conv(shape: Shape, outputs: Count, *, kernel: Count = 3, stride: Count = 1, padding: Extent = 0,
-         dilation: Count = 1, groups: Count = 1, bias: bool = True) -> Layer:
-    """A convolution to `outputs` channels."""
+         dilation: Count = 1, groups: Count = 1, bias: bool = True, identity: bool = False) -> Layer:
+    """A convolution to `outputs` channels; with `identity` it begins by passing its input on."""
     for channels, name in ((shape[0], "incoming"), (outputs, "outgoing")):
         if channels % groups:
             raise ModelError(f"groups = {groups} must divide the {channels} {name} channels")
+    if identity and groups > 1:
+        raise ModelError(f"identity = true goes with groups = 1, not with groups = {groups}")
     layer = nn.Conv2d(shape[0], outputs, kernel, stride, padding, dilation, groups, bias)
     return Layer(layer, outputs, ((kernel - 1) * dilation + 1, stride, padding))
 
@@ -75,6 +79,19 @@ def separable(shape: Shape, outputs: Count, *, kernel: Count = 3, stride: Count 
     depthwise = nn.Conv2d(shape[0], shape[0], kernel, stride, padding, dilation, shape[0], bias=False)
     pointwise = nn.Conv2d(shape[0], outputs, 1, bias=bias)
     return Layer(nn.Sequential(depthwise, pointwise), outputs, ((kernel - 1) * dilation + 1, stride, padding))
+
+
+def whitening(shape: Shape, kernel: Count, *, directions: Count | None = None) -> Layer:
+    """A first layer set from the training pictures and not learned: patches along their `directions` of greatest
+    variance, all where none are given, and along their opposites."""
+    every = shape[0] * kernel**2
+    values = f"{shape[0]} x {kernel} x {kernel} = {every} values of a patch"
+    if every > MOST_VALUES:
+        raise ModelError(f"whitening = {kernel}: the {values} are more than {MOST_VALUES}")
+    if directions is not None and directions > every:
+        raise ModelError(f"directions = {directions} must be at most the {values}")
+    layer = Whitening(shape[0], kernel, directions=directions or every)
+    return Layer(layer, layer.out_channels, (kernel, 1, 0))
 
 
 def residual(shape: Shape, outputs: Count, *, stride: Count = 1) -> Layer:
@@ -143,9 +160,9 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
 }
 BARE: tuple[str, ...] = ("globalpool", "flatten", "batchnorm", "layernorm")    # may stand as a word, without settings
-SPATIAL = ("conv", "separable", "residual", "maxpool", "avgpool", "globalpool")
+SPATIAL = ("conv", "separable", "whitening", "residual", "maxpool", "avgpool", "globalpool")
 BUILDERS: dict[str, Callable[..., Layer]] = {
-    "conv": conv, "separable": separable, "residual": residual, "maxpool": maxpool, "avgpool": avgpool,
-    "globalpool": globalpool, "flatten": flatten, "batchnorm": batchnorm, "groupnorm": groupnorm,
-    "layernorm": layernorm, "dropout": dropout, "dense": dense,
+    "conv": conv, "separable": separable, "whitening": whitening, "residual": residual, "maxpool": maxpool,
+    "avgpool": avgpool, "globalpool": globalpool, "flatten": flatten, "batchnorm": batchnorm,
+    "groupnorm": groupnorm, "layernorm": layernorm, "dropout": dropout, "dense": dense,
 }

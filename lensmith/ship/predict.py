@@ -21,7 +21,7 @@ from lensmith.base.pictures import SUFFIXES, BadPicture, Form, Place, bring, dec
 from lensmith.base.show import open_viewable
 from lensmith.base.values import Label, Numbers, Tags, Value
 from lensmith.data.sample import Batch
-from lensmith.engine.evaluate import predictions
+from lensmith.engine.evaluate import for_inference, predictions
 from lensmith.engine.plan import Plan
 from lensmith.tasks.task import Task
 
@@ -189,6 +189,7 @@ def predict(network: nn.Module, task: Task, files: Sequence[Path | Image.Image],
             rows.append(i)
         if images:
             whole = Batch(torch.stack(images), {}, places)
+            network, plan = for_inference(network, plan, whole.images.to(plan.device))
             for _, found, _ in predictions(network, task, [whole], plan=plan):
                 for number, i in enumerate(rows):
                     single = {key: value[number] for key, value in found.items()}

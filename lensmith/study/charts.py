@@ -1,31 +1,21 @@
-"""Charts as SVG text: the same numbers give the same bytes, letters stay letters, and ink takes the page's colour."""
+"""The charts of a report as SVG text: the same numbers give the same bytes, and ink takes the page's colour."""
 
-import re
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from io import StringIO
-from typing import TYPE_CHECKING, Any
+import base64
+from collections.abc import Mapping, Sequence
+from io import BytesIO
 
 import numpy as np
+from PIL import Image
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from lensmith.study.svg import INK, Scale, axes, bar, document, dots, ems, legend, line, spanning, words
 
 # Okabe and Ito 2008: told apart by colour-blind people too, on white and on black.
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#e07a00", "#009e73", "#a8649a"
-_INK = "#123457"          # written as currentColor, so that a chart follows a dark page
 _NUMBERS_UP_TO = 20       # classes of a confusion matrix whose cells still hold a number
 _NAMES_UP_TO = 100        # classes whose names still fit beside it
 _BARS_UP_TO = 60          # classes whose counts are drawn
+_DOTS_UP_TO = 40          # epochs that are dots too
 _LONGEST = 22             # letters of a name on an axis
-_RULES: dict[Any, Any] = {
-    "svg.fonttype": "none", "svg.hashsalt": "lensmith", "font.family": "sans-serif", "font.size": 9,
-    "text.parse_math": False,    # a class may be called $1
-    "text.color": _INK, "axes.labelcolor": _INK, "axes.edgecolor": _INK, "xtick.color": _INK, "ytick.color": _INK,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6, "axes.titlesize": 10,
-    "axes.titlelocation": "left", "xtick.major.width": 0.6, "ytick.major.width": 0.6, "legend.frameon": False,
-    "lines.linewidth": 1.6, "lines.markersize": 3.5,
-}
 
 
 def curves(rows: Sequence[Mapping[str, float]], *, score: str | None = None, best: int | None = None) -> str:
@@ -35,33 +25,35 @@ def curves(rows: Sequence[Mapping[str, float]], *, score: str | None = None, bes
     """
     if not rows:
         return ""
-    column = f"valid/{score}"
-    scored = score is not None and any(column in row for row in rows)
+    series = {name: _series(rows, name) for name in ("train/loss", "valid/loss", f"valid/{score}")}
+    across = [row["epoch"] for row in rows]
+    parts = _curves({name.split("/")[0]: series[name] for name in ("train/loss", "valid/loss") if series[name]},
+                    (BLUE, ORANGE), spanning(across, 44, 290), title="loss")
+    width, scored = 302, series[f"valid/{score}"]
+    if score is not None and scored:
+        scale = spanning(across, 346, 592)
+        parts += _curves({"": scored}, (ORANGE,), scale, title=f"{score} (valid)")
+        width, here = 604, [value for epoch, value in scored if epoch == best]
+        if best is not None and here:
+            x, y = scale(best), spanning([value for _, value in scored], 166, 26)(here[0])
+            after = best > sum(across[:: max(1, len(across) - 1)]) / 2
+            parts += [line([(x, 26), (x, 166)], colour=GREEN, width=0.8, style=' stroke-dasharray="1 2"'),
+                      dots([(x, y)], colour="none", radius=4.5, style=f' style="stroke:{GREEN}"'),
+                      words(x + (-5 if after else 5), 160, f"best: epoch {best:g}", colour=GREEN,
+                            anchor="end" if after else "start")]
+    return document("curves", width, 200, parts)
 
-    def draw(figure: "Figure") -> None:
-        axes = figure.subplots(1, 2 if scored else 1, squeeze=False)[0]
-        for name, colour in (("train/loss", BLUE), ("valid/loss", ORANGE)):
-            epochs, values = _series(rows, name)
-            if epochs:
-                axes[0].plot(epochs, values, "o-" if len(epochs) <= 40 else "-", color=colour, label=name.split("/")[0])
-        axes[0].set_title("loss")
-        axes[0].legend()
-        if scored:
-            epochs, values = _series(rows, column)
-            axes[1].plot(epochs, values, "o-" if len(epochs) <= 40 else "-", color=ORANGE)
-            axes[1].set_title(f"{score} (valid)")
-            if best in epochs:
-                value = values[epochs.index(best)]
-                axes[1].plot([best], [value], "o", markersize=9, markerfacecolor="none", markeredgecolor=GREEN)
-                axes[1].axvline(best, color=GREEN, linewidth=0.8, linestyle=":")
-                axes[1].text(best, 0.03, f" best: epoch {best:g} ", transform=axes[1].get_xaxis_transform(),
-                             ha="right" if best > (epochs[0] + epochs[-1]) / 2 else "left", color=GREEN)
-        for ax in axes:
-            ax.set_xlabel("epoch")
-            ax.xaxis.get_major_locator().set_params(integer=True)
-            ax.grid(axis="y", linewidth=0.4, alpha=0.35)
 
-    return _svg("curves", (8.4, 2.9) if scored else (5.2, 2.9), draw)
+def _curves(series: Mapping[str, Sequence[tuple[float, float]]], colours: Sequence[str], across: Scale, *,
+            title: str) -> list[str]:
+    """Lines over the epochs on axes of their own, with a legend where they are named."""
+    up = spanning([value for points in series.values() for _, value in points], 166, 26)
+    parts = axes(across, up, title=title, below="epoch", whole=True)
+    for colour, points in zip(colours, series.values(), strict=False):
+        places = [(across(epoch), up(value)) for epoch, value in points]
+        parts += [line(places, colour=colour), dots(places, colour=colour) if len(places) <= _DOTS_UP_TO else ""]
+    return parts + legend([(name, colour) for name, colour in zip(series, colours, strict=False) if name],
+                          across.end, 16)
 
 
 def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
@@ -69,58 +61,64 @@ def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
     counts = np.asarray(matrix, dtype=np.int64)
     classes = len(counts)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    colours = np.empty((classes, classes, 4))
-    colours[:] = [0xE0 / 255, 0x7A / 255, 0.0, 0.0]
-    colours[np.eye(classes, dtype=bool), :3] = [0.0, 0x72 / 255, 0xB2 / 255]
+    colours = np.empty((classes, classes, 4), dtype=np.uint8)
+    colours[:] = [0xE0, 0x7A, 0, 0]
+    colours[np.eye(classes, dtype=bool), :3] = [0, 0x72, 0xB2]
     # The root shows the few mistakes beside the many hits.
-    colours[..., 3] = np.sqrt(share)
+    colours[..., 3] = np.rint(255 * np.sqrt(share))
     size = float(np.clip(260 / classes, 3.4, 9))
     every = range(classes) if classes <= _NAMES_UP_TO else range(0, classes, -(-classes // 25))
     labels = [_short(names[i]) if classes <= _NAMES_UP_TO else str(i + 1) for i in every]
-    beside = max(map(_ems, labels)) * size / 72    # inches
-    edge = beside + float(np.clip(0.8 + 0.42 * classes, 2.2, 7.0 if classes <= 40 else 10.0))
+    upright = sum(len(label) for label in labels) <= 40
+    longest = max(map(ems, labels)) * size
+    edge = float(np.clip(30 * classes, 140, 430 if classes <= _DOTS_UP_TO else 640))
+    left, cell = 30 + longest, edge / classes
+    bottom = edge + 6
+    parts = [f'<image x="{left:.2f}" y="6" width="{edge:.2f}" height="{edge:.2f}" preserveAspectRatio="none" '
+             f'style="image-rendering:pixelated" href="{_picture(colours)}"/>',
+             line([(left, 6), (left + edge, 6), (left + edge, bottom), (left, bottom), (left, 6)], width=0.6)]
+    for i, label in zip(every, labels, strict=True):
+        middle = (i + 0.5) * cell
+        parts.append(words(left - 4, 6 + middle, label, anchor="end", size=size))
+        parts.append(words(left + middle, bottom + 4 + (size / 2 if upright else 0), label, size=size,
+                           anchor="middle" if upright else "end", turned=not upright))
+    if classes <= _NUMBERS_UP_TO:
+        for row, column in np.argwhere(counts > 0).tolist():
+            parts.append(words(left + (column + 0.5) * cell, 6 + (row + 0.5) * cell, _brief(int(counts[row, column])),
+                               anchor="middle", size=min(size, cell / 3),
+                               colour="white" if colours[row, column, 3] > 0.7 * 255 else INK))
+    below = bottom + (size if upright else longest) + 16
+    parts += [words(left + edge / 2, below, "predicted", anchor="middle"),
+              words(10, 6 + edge / 2, "truth", anchor="middle", turned=True)]
+    return document("confusion", left + edge + 6, below + 10, parts)
 
-    def draw(figure: "Figure") -> None:
-        ax = figure.subplots()
-        ax.imshow(colours, interpolation="none")
-        upright = sum(len(label) for label in labels) <= 40
-        ax.set_xticks(list(every), labels, rotation=0 if upright else 90, fontsize=size)
-        ax.set_yticks(list(every), labels, fontsize=size)
-        ax.tick_params(length=2 if classes <= 40 else 1, pad=2)
-        ax.set_xlabel("predicted")
-        ax.set_ylabel("truth")
-        ax.spines[:].set_visible(True)
-        if classes <= _NUMBERS_UP_TO:
-            for row, column in np.argwhere(counts > 0).tolist():
-                ax.text(column, row, _brief(int(counts[row, column])), ha="center", va="center", fontsize=size * 0.85,
-                        color="white" if colours[row, column, 3] > 0.7 else _INK)
 
-    return _svg("confusion", (edge, edge), draw)
+def _picture(colours: np.ndarray) -> str:
+    """uint8 [height, width, 4] as the address of a PNG."""
+    written = BytesIO()
+    Image.fromarray(colours).save(written, format="PNG")
+    return f"data:image/png;base64,{base64.b64encode(written.getvalue()).decode()}"
 
 
 def scatter(pairs: Mapping[str, Sequence[Sequence[float]]]) -> str:
     """For each quantity its [truth, prediction] pairs as dots around the line on which both agree; up to 12."""
-    shown = [(name, np.asarray(points, dtype=float).reshape(-1, 2)) for name, points in pairs.items()][:12]
+    shown = list(pairs.items())[:12]
     if not shown:
         return ""
-    across = min(len(shown), 3)
-    down = -(-len(shown) // across)
-
-    def draw(figure: "Figure") -> None:
-        axes = figure.subplots(down, across, squeeze=False).flatten()
-        for ax, (name, points) in zip(axes, shown, strict=False):
-            ax.plot(points[:, 0], points[:, 1], "o", color=BLUE, alpha=0.35, markeredgewidth=0)
-            finite = points[np.isfinite(points).all(1)]
-            if len(finite):
-                ends = [finite.min(), finite.max()]
-                ax.plot(ends, ends, color=ORANGE, linewidth=1)
-            ax.set_title(_short(name))
-            ax.set_xlabel("truth")
-            ax.set_ylabel("predicted")
-        for ax in axes[len(shown):]:
-            ax.set_visible(False)
-
-    return _svg("scatter", (2.9 * across, 2.8 * down), draw)
+    parts: list[str] = []
+    for number, (name, points) in enumerate(shown):
+        left, top = 52 + 209 * (number % 3), 24 + 200 * (number // 3)
+        finite = [(truth, said) for truth, said in points if np.isfinite([truth, said]).all()]
+        across = spanning([truth for truth, _ in finite], left, left + 148)
+        up = spanning([said for _, said in finite], top + 142, top)
+        parts += axes(across, up, title=_short(name), below="truth", beside="predicted")
+        parts.append(dots([(across(truth), up(said)) for truth, said in finite], colour=BLUE,
+                          style=' fill-opacity=".35"'))
+        # Both agree where the numbers of the two axes meet.
+        low, high = max(across.low, up.low), min(across.high, up.high)
+        if low < high:
+            parts.append(line([(across(low), up(low)), (across(high), up(high))], colour=ORANGE, width=1))
+    return document("scatter", 209 * min(len(shown), 3), 200 * -(-len(shown) // 3), parts)
 
 
 def counts(splits: Mapping[str, Mapping[str, int]]) -> str:
@@ -129,59 +127,32 @@ def counts(splits: Mapping[str, Mapping[str, int]]) -> str:
     shown = [split for split in splits if splits[split]]
     if not 1 < len(names) <= _BARS_UP_TO:
         return ""
-    thick = 0.8 / len(shown)
-
-    def draw(figure: "Figure") -> None:
-        ax = figure.subplots()
-        for i, (split, colour) in enumerate(zip(shown, (BLUE, ORANGE, GREEN, PURPLE), strict=False)):
-            widths = [splits[split].get(name, 0) for name in names]
-            ax.barh(np.arange(len(names)) + (i - (len(shown) - 1) / 2) * thick, widths, thick, color=colour,
-                    label=split)
-        ax.set_yticks(range(len(names)), [_short(name) for name in names])
-        ax.set_ylim(len(names) - 0.5, -0.5)
-        ax.set_xlabel("pictures")
-        ax.grid(axis="x", linewidth=0.4, alpha=0.35)
-        if len(shown) > 1:
-            figure.legend(loc="outside upper right", ncols=len(shown))
-
-    return _svg("counts", (7.2, 1.0 + 0.26 * len(names)), draw)
-
-
-def _svg(name: str, size: tuple[float, float], draw: "Callable[[Figure], None]") -> str:
-    """What `draw` puts on a figure of `size` inches, as one <svg> element; its ids begin with `name`."""
-    # Not at the top: matplotlib takes a second to import, and only a report needs it.
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_RULES}), warnings.catch_warnings():
-        # The browser draws the letters; what matplotlib's own font lacks it only measures wrongly.
-        warnings.filterwarnings("ignore", message=r".*[Gg]lyph.*")
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasSVG(figure)
-        draw(figure)
-        written = StringIO()
-        figure.savefig(written, format="svg", transparent=True,
-                       metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    text = written.getvalue()
-    text = text[text.index("<svg"):].replace(_INK, "currentColor")
-    return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    colours = (BLUE, ORANGE, GREEN, PURPLE)
+    labels = [_short(name) for name in names]
+    left, top = max(map(ems, labels)) * 9 + 14, 24 if len(shown) > 1 else 8
+    bottom, thick = top + 19 * len(names), 15 / len(shown)
+    across = Scale(0, 1.05 * max(1, *(max(per_class.values(), default=0) for per_class in splits.values())), left, 500)
+    parts = [line([(left, top), (left, bottom), (across.end, bottom)], width=0.6),
+             words((left + across.end) / 2, bottom + 22, "pictures", anchor="middle"),
+             *(legend(list(zip(shown, colours, strict=False)), across.end, 10) if len(shown) > 1 else ())]
+    for value in across.ticks(whole=True):
+        parts += [line([(across(value), top), (across(value), bottom + 3)], width=0.4, style=' stroke-opacity=".35"'),
+                  words(across(value), bottom + 10, f"{value:.6g}", anchor="middle")]
+    for row, (name, label) in enumerate(zip(names, labels, strict=True)):
+        parts.append(words(left - 4, top + 19 * (row + 0.5), label, anchor="end"))
+        parts += [bar(left, top + 19 * row + 2 + i * thick, across(splits[split].get(name, 0)) - left, thick, colour)
+                  for i, (split, colour) in enumerate(zip(shown, colours, strict=False))]
+    return document("counts", 518, bottom + 32, parts)
 
 
-def _series(rows: Sequence[Mapping[str, float]], name: str) -> tuple[list[float], list[float]]:
-    pairs = [(row["epoch"], row[name]) for row in rows if name in row]
-    return [epoch for epoch, _ in pairs], [value for _, value in pairs]
+def _series(rows: Sequence[Mapping[str, float]], name: str) -> list[tuple[float, float]]:
+    return [(row["epoch"], row[name]) for row in rows if name in row]
 
 
 def _short(name: str) -> str:
     """At most 22 letters; what cannot be printed, a line break or an escape, shows as �."""
     name = "".join(letter if letter.isprintable() else "�" for letter in name)
     return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
-
-
-def _ems(text: str) -> float:
-    """About how wide a text is, in units of its size; letters beyond Latin, Greek and Cyrillic may be square."""
-    return sum(0.65 if letter < "\u0590" else 1.1 for letter in text)
 
 
 def _brief(number: int) -> str:

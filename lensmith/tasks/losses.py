@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
 from lensmith.base.values import UNKNOWN, Label
+from lensmith.kernels.focal import sigmoid_focal_loss
 
 Distance = Literal["squared", "absolute", "huber"]
 _LEAST = 1e-6    # of a focal factor's base: the slope of x ** gamma is infinite at 0 where gamma is below 1
@@ -49,14 +50,16 @@ def tag_entropy(logits: Tensor, present: Tensor, *, weights: Tensor | None = Non
 
     `weights` [tags] multiply the cost of a present tag, as pos_weight does in torch. `focal` as in `class_entropy`.
     """
-    logits = logits.float()
     known = ~present.isnan()
+    if weights is not None:
+        weights = weights.to(logits.device)
+    if focal:
+        return sigmoid_focal_loss(logits, present, focal, weights=weights).sum() / _or_one(known.sum())
+    logits = logits.float()
     goal = torch.where(known, present, 0.0)
     here, absent = -F.logsigmoid(logits), -F.logsigmoid(-logits)    # -log p, -log (1 - p)
-    if focal:
-        here, absent = (cost * (-torch.expm1(-cost)).clamp(min=_LEAST) ** focal for cost in (here, absent))
     if weights is not None:
-        here = here * weights.to(logits.device)
+        here = here * weights
     return ((goal * here + (1 - goal) * absent) * known).sum() / _or_one(known.sum())
 
 

@@ -14,6 +14,12 @@ class Metrics(Protocol):
     def update(self, predictions: dict[str, Value], targets: dict[str, Value]) -> None:
         """Count one batch; both hold stacked values under the same names, on the CPU."""
 
+    def state(self) -> dict[str, Tensor]:
+        """What was counted, to be sent to another process."""
+
+    def merge(self, state: dict[str, Tensor]) -> None:
+        """Add what another counted, of the samples that come after those counted here."""
+
     def result(self) -> dict[str, Any]:
         """The headline numbers as floats by the names users know, and under `details` whatever a report can show.
 

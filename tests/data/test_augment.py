@@ -1,5 +1,7 @@
 """Augmentation: each sample by its own hash, each operation against an independent form."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,9 @@ from torchvision.transforms.v2 import functional as oracle
 from lensmith.base.draw import hashed
 from lensmith.base.errors import UserError
 from lensmith.base.values import Boxes, Label, Mask
-from lensmith.data.augment import Augment, _beta, _turn_hue
+from lensmith.data import pixels
+from lensmith.data.augment import Augment, _beta
+from lensmith.data.pixels import enlarged, mean_of, rectangle, turn_hue
 from lensmith.data.sample import Batch
 
 EVERYTHING = {"crop_padding": 3, "flip": True, "rotate": 15.0, "resized_crop": [0.5, 1.0], "brightness": 0.3,
@@ -107,10 +111,10 @@ def test_colours_equal_torchvision(name, stream, function):
 
 def test_turning_the_hue_keeps_gray_gray_and_a_full_turn_changes_nothing():
     gray = torch.full((1, 3, 2, 2), 90.0)
-    assert (_turn_hue(gray, torch.tensor([1.2])) - gray).abs().max() < 1e-3
+    assert (turn_hue(gray, torch.tensor([1.2])) - gray).abs().max() < 1e-3
     colour = torch.rand(1, 3, 4, 4) * 255
-    assert (_turn_hue(colour, torch.tensor([2 * torch.pi])) - colour).abs().max() < 1e-2
-    assert (_turn_hue(colour, torch.tensor([2.0])) - colour).abs().max() > 1
+    assert (turn_hue(colour, torch.tensor([2 * torch.pi])) - colour).abs().max() < 1e-2
+    assert (turn_hue(colour, torch.tensor([2.0])) - colour).abs().max() > 1
 
 
 def test_erasing_takes_a_rectangle_in_the_stated_share_of_pictures():
@@ -195,3 +199,133 @@ def test_masks_cannot_be_blended():
     mask = Mask(torch.zeros(2, 4, 4, dtype=torch.int64))
     with pytest.raises(UserError, match=r"a mask target cannot be blended: set augment.mixup=0"):
         mask.mix(mask, torch.ones(2), 2)
+
+
+def test_alternate_mirrors_each_picture_every_other_epoch():
+    batch = gradient(80)
+    augment = Augment(flip="alternate", seed=4)
+    shown = [augment(batch, epoch).images for epoch in range(4)]
+    turned = [(now != batch.images).flatten(1).any(1) for now in shown]
+    assert torch.equal(shown[0], shown[2]) and torch.equal(shown[1], shown[3])
+    assert torch.equal(turned[0], ~turned[1]) and 20 < turned[0].sum() < 60
+    assert torch.equal(shown[0][turned[0]], batch.images.flip(-1)[turned[0]])
+    turning = Augment(flip="alternate", rotate=1e-5, seed=4)    # the other way of moving pictures draws the same ones
+    assert all(torch.equal(turning(batch, epoch).images, shown[epoch]) for epoch in range(2))
+
+
+def test_the_first_epochs_show_the_pictures_smaller():
+    batch = gradient(6, height=16, width=24)
+    augment = Augment(shrink=[0.25, 0.5], seed=1)
+    assert augment.changes
+    sizes = [tuple(augment(batch, epoch).images.shape[2:]) for epoch in range(4)]
+    assert sizes == [(4, 6), (8, 12), (16, 24), (16, 24)]
+    assert torch.equal(augment(batch, 2).images, batch.images)
+    small = augment(batch, 1).images
+    assert small.dtype == torch.uint8
+    wanted = oracle.resize(batch.images.float(), [8, 12], antialias=True).round()
+    assert (small.float() - wanted).abs().max() <= 1
+
+
+def test_boxes_and_masks_shrink_with_the_picture():
+    images = torch.zeros(3, 1, 32, 32, dtype=torch.uint8)
+    images[:, :, 8:24, 4:20] = 255
+    corners = torch.tensor([[4.0, 8.0, 20.0, 24.0]]).repeat(3, 1)
+    targets = {"boxes": Boxes(corners, torch.zeros(3, dtype=torch.int64), image=torch.arange(3)),
+               "mask": Mask((images[:, 0] > 0).long())}
+    out = Augment(shrink=[0.5])(Batch(images, targets, (), torch.arange(3)), 0)
+    assert torch.equal(out.targets["boxes"].corners, corners / 2)
+    bright = out.images[:, 0] > 127
+    assert bright.shape == (3, 16, 16) and torch.equal(out.targets["mask"].classes > 0, bright)
+
+
+@pytest.mark.parametrize("shares", [[0.0], [0.5, 1.5], [-1.0]])
+def test_wrong_shares_of_the_edges_are_refused(shares):
+    with pytest.raises(UserError) as raised:
+        Augment(shrink=shares)
+    assert "augment.shrink must hold shares of the edges, above 0 and at most 1" in str(raised.value)
+    assert str(shares) in str(raised.value)
+
+
+BLENDS = {"mixup": 0.4, "cutmix": 1.0}
+
+
+@pytest.mark.parametrize("settings", [
+    {"crop_padding": 2, "flip": True}, {"resized_crop": [0.5, 1.0], "flip": True}, EVERYTHING, {"shrink": [0.5]},
+    {**EVERYTHING, **BLENDS}, {"mixup": 0.4}, {"cutmix": 1.0}])
+def test_pixels_are_changed_where_they_are(settings):
+    """On PyTorch's "meta" device an operation with a tensor of the CPU is an error, as it is on a GPU."""
+    mask = {} if {"mixup", "cutmix"} & set(settings) else {
+        "mask": Mask(torch.zeros(6, 12, 16, dtype=torch.int64)),
+        "boxes": Boxes(torch.ones(6, 4), torch.zeros(6, dtype=torch.int64), image=torch.arange(6))}
+    here = replace(gradient(6), targets={"label": Label(torch.arange(6) % 3), **mask})
+    away = here.to("meta")
+    assert away.indices.device.type == "cpu"
+    augment = Augment(**settings, seed=5, classes={"label": ("a", "b", "c")}, length=6)
+    if mask:    # how many boxes stay is not known without numbers
+        away = replace(away, targets={name: value for name, value in away.targets.items() if name != "boxes"})
+    out, wanted = augment(away, 0, away), augment(here, 0, here)
+    assert out.images.device.type == "meta" and out.images.shape == wanted.images.shape
+    assert out.images.dtype == torch.uint8
+    for value in out.targets.values():
+        assert all(tensor.device.type == "meta" for tensor in value._tensors().values())
+
+
+def test_enlarging_equals_interpolation_on_the_whole_part():
+    batch = gradient(40, height=60, width=50)
+    rectangles = rectangle(torch.rand(40) * 40 + 10, torch.rand(40) * 30 + 30, torch.rand(40), torch.rand(40), (60, 50))
+    assert int((rectangles[:, 0] + rectangles[:, 2]).max()) <= 50 and int(rectangles[:, :2].min()) >= 0
+    turned = torch.arange(40) % 2 == 0
+    quick = enlarged(batch.images, rectangles, turned)
+    gridded = enlarged(batch.images.to(torch.uint16), rectangles, turned).to(torch.uint8)    # the way of a GPU
+    for row, (x, y, wide, high) in enumerate(rectangles.tolist()):
+        part = oracle.resize(batch.images[row, :, y : y + high, x : x + wide].double(), [60, 50], antialias=False)
+        wanted = part.flip(-1) if turned[row] else part
+        assert (gridded[row] - wanted).abs().max() <= 0.501
+        assert (quick[row] - wanted).abs().max() <= 1.5
+
+
+def test_boxes_and_masks_are_enlarged_with_the_picture():
+    images = torch.zeros(40, 1, 64, 64, dtype=torch.uint8)
+    images[:, :, 20:44, 16:40] = 255
+    corners = torch.tensor([[16.0, 20.0, 40.0, 44.0]]).repeat(40, 1)
+    targets = {"boxes": Boxes(corners, torch.zeros(40, dtype=torch.int64), image=torch.arange(40)),
+               "mask": Mask((images[:, 0] > 0).long())}
+    out = Augment(resized_crop=[0.7, 0.9], flip=True, seed=2)(Batch(images, targets, (), torch.arange(40)), 0)
+    for row in range(40):
+        bright = out.images[row, 0] > 127
+        assert (bright == (out.targets["mask"][row].classes == 1)).float().mean() > 0.98    # all but halves at an edge
+        y, x = bright.nonzero(as_tuple=True)
+        found = torch.tensor([x.min(), y.min(), x.max() + 1, y.max() + 1]).float()
+        assert (out.targets["boxes"][row].corners[0] - found).abs().max() <= 1.0
+
+
+@pytest.mark.parametrize("settings", [EVERYTHING, {"resized_crop": [0.3, 1.0], "flip": True}, {**EVERYTHING, **BLENDS}])
+def test_neither_the_number_of_threads_nor_the_size_of_a_part_changes_a_bit(settings, monkeypatch: pytest.MonkeyPatch):
+    batch = gradient(5, height=200, width=180)    # large enough for PyTorch to share a picture out to threads
+    augment = Augment(**settings, seed=5, classes={"label": ("a", "b", "c")}, length=5)
+    wanted, before = augment(batch, 1, batch).images, torch.get_num_threads()
+    try:
+        for threads, cached in ((2, 1 << 18), (3, 1), (1, 1 << 17), (2, 1 << 30)):
+            torch.set_num_threads(threads)
+            monkeypatch.setattr(pixels, "_CACHED", cached)
+            assert torch.equal(augment(batch, 1, batch).images, wanted)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_mean_has_the_same_bits_for_any_number_of_threads():
+    planes, before, found = gradient(1, 1, 700, 600).images / 7, torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3, 7):
+            torch.set_num_threads(threads)
+            found.append(mean_of(planes))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, found[0]) for one in found) and torch.allclose(found[0], planes.double().mean().float())
+
+
+def test_the_random_numbers_of_pytorch_are_left_alone():
+    state = torch.get_rng_state()
+    batch = gradient(6)
+    Augment(**EVERYTHING, **BLENDS, seed=5, classes={"label": ("a", "b", "c")}, length=6)(batch, 0, batch)
+    assert torch.equal(torch.get_rng_state(), state)

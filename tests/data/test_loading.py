@@ -1,5 +1,8 @@
 """Loading: the same batches, to the bit, kept or streamed, for any number of workers, from any position."""
 
+import os
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,8 @@ from torch import Tensor
 from lensmith.base.errors import DataError, UserError
 from lensmith.base.pictures import Form
 from lensmith.base.values import Label
+from lensmith.data import ahead
+from lensmith.data.ahead import Ahead
 from lensmith.data.augment import Augment
 from lensmith.data.files import Files
 from lensmith.data.folders import class_folders
@@ -219,6 +224,103 @@ def test_tiny_sets_are_streamed_whole(photos: Path, workers: int, count: int, ba
     assert [len(one) for one in found] == lengths and len(loader) == len(lengths)
     assert len(set(torch.cat([one.indices for one in found]).tolist())) == sum(lengths)
     assert list(loader.at(0, len(lengths))) == []
+
+
+def joined(parts: list[Batch]) -> Batch:
+    """The parts of one batch, in the order of their ranks."""
+    label: Any = [part.targets["label"] for part in parts]
+    scores = None if label[0].scores is None else torch.cat([one.scores for one in label])
+    return Batch(torch.cat([part.images for part in parts]), {"label": Label(torch.cat([one.index for one in label]),
+                                                                             scores)},
+                 [place for part in parts for place in part.places], torch.cat([part.indices for part in parts]))
+
+
+@pytest.mark.parametrize("settings", [{}, {"mixup": 0.4, "cutmix": 1.0}])
+@pytest.mark.parametrize("balance", [False, True])
+@pytest.mark.parametrize(("length", "parts", "batch"), [(60, 2, 8), (61, 2, 8), (50, 3, 4), (7, 2, 8), (24, 4, 3),
+                                                         (66, 2, 8)])
+def test_parts_joined_are_the_batches_of_one_process(settings, balance: bool, length: int, parts: int, batch: int):
+    data = labelled([row % 5 // 2 for row in range(length)])
+    kind = {"seed": 5, "shuffle": True, "weights": balancing_weights(data) if balance else None,
+            "augment": augment(length, **settings)}
+    one = Loader(data, batch * parts, **kind)
+    shares = [Loader(data, batch, part=(rank, parts), **kind) for rank in range(parts)]
+    for epoch in (0, 3):
+        found = [list(share.at(epoch, 0)) for share in shares]
+        together = [joined(list(batches)) for batches in zip(*found, strict=True)]
+        whole = list(one.at(epoch, 0))[: len(together)]
+        assert same(together, whole)
+        assert all(torch.equal(a.targets["label"].scores, b.targets["label"].scores)
+                   for a, b in zip(together, whole, strict=True) if settings)
+        assert {len(share) for share in shares} == {len(together)} and length - sum(map(len, together)) < 2 * parts
+        assert all(len(batch) >= 2 for batches in found for batch in batches)
+        assert same(found[-1][1:], list(shares[-1].at(epoch, 1)))
+
+
+@pytest.mark.parametrize(("length", "batch", "lengths"), [
+    (20, 5, [[5, 5], [5, 5]]), (21, 5, [[5, 5, 1], [5, 5]]), (1, 5, [[1], []]), (13, 5, [[5, 2], [5, 1]])])
+def test_what_is_measured_is_shared_out_without_loss(length: int, batch: int, lengths: list[list[int]]):
+    data = labelled([0] * length)
+    shares = [Loader(data, batch, part=(rank, 2)) for rank in range(2)]
+    found = [list(share) for share in shares]
+    assert [[len(one) for one in batches] for batches in found] == lengths
+    assert [len(share) for share in shares] == [len(one) for one in lengths]
+    assert sorted(torch.cat([one.indices for batches in found for one in batches]).tolist()) == list(range(length))
+
+
+def test_fewer_pictures_than_processes_cannot_be_learned_from():
+    with pytest.raises(UserError, match="3 training pictures cannot be shared out to 4 processes: take fewer"):
+        Loader(labelled([0, 1, 2]), 8, shuffle=True, part=(0, 4))
+    assert [len(list(Loader(labelled([0, 1, 2]), 8, part=(rank, 4)))) for rank in range(4)] == [1, 1, 1, 0]
+
+
+class KilledOnce:
+    """Pictures whose reading kills the worker that does it; this process reads them."""
+
+    def __init__(self, files: Files):
+        self.files, self.targets, self.parent = files, files.targets, os.getpid()
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, row: int) -> Any:
+        if row == 3 and os.getpid() != self.parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.files[row]
+
+
+def test_a_killed_worker_costs_no_bit_and_is_named(photos: Path):
+    files = class_folders(str(photos)).splits["all"].shaped(FORM)
+    make = {"seed": 5, "shuffle": True, "augment": augment(len(files), mixup=0.4)}
+    loader = Loader(KilledOnce(files), 8, workers=2, **make)
+    whole = Loader(files, 8, **make)
+    with Ahead(loader.at(0, 0)) as batches:
+        assert same(list(batches), list(whole.at(0, 0)))
+    assert len(loader.notes) == 1 and "was killed by SIGKILL" in loader.notes[0]
+    assert same(list(loader.at(1, 0)), list(whole.at(1, 0)))
+    assert len(loader.notes) == 1 and loader.workers == 0
+
+
+def test_batches_come_to_the_device_and_are_augmented_there():
+    data = labelled([0, 1] * 10)
+    kind = {"shuffle": True, "augment": augment(20, mixup=0.4)}
+    for away, here in zip(Loader(data, 8, device="meta", **kind), Loader(data, 8, **kind), strict=True):
+        label: Any = away.targets["label"]
+        assert away.images.device.type == label.scores.device.type == label.index.device.type == "meta"
+        assert away.images.shape == here.images.shape and torch.equal(away.indices, here.indices)
+
+
+def test_batches_ahead_are_the_batches(photos: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ahead, "_LEAST", 0.0)    # a thread from the fourth batch on, however quick they are made
+    monkeypatch.setattr(ahead, "_SHARE", 0.0)
+    files = class_folders(str(photos)).splits["all"].shaped(FORM)
+    for workers in (0, 2):
+        loader = Loader(files, 4, seed=5, shuffle=True, workers=workers, augment=augment(len(files), mixup=0.4))
+        with Ahead(loader.at(0, 0)) as batches:
+            found = [next(batches) for _ in range(6)]
+            assert any(thread.name == "batches ahead" for thread in threading.enumerate())
+            found += list(batches)
+        assert same(found, list(loader.at(0, 0)))
 
 
 @pytest.mark.parametrize(("settings", "text"), [({"batch": 0}, "loading.batch must be at least 1; got 0"),

@@ -12,6 +12,7 @@ from lensmith.base.errors import Stopped, UserError
 from lensmith.engine.follow import Interrupted, Progress, follow, restore
 from lensmith.engine.learner import Report
 from lensmith.engine.run import Run
+from lensmith.engine.spread import Team
 
 
 class Scripted:
@@ -19,7 +20,7 @@ class Scripted:
 
     def __init__(self, scores):
         self.scores, self.step = scores, 0
-        self.judged = torch.nn.Linear(1, 1)
+        self.judged, self.team = torch.nn.Linear(1, 1), Team()
 
     def __iter__(self):
         while self.step < 3 * len(self.scores):

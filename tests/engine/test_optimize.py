@@ -69,6 +69,25 @@ def test_sgd_is_plain_sgd():
         assert torch.allclose(own, other - 0.1 * other.grad, atol=1e-7)
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_steps_as_pytorchs_own_class_does_to_the_bit(name: str):
+    net, kinds = network(), {kind.__name__: kind for kind in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW,
+                                                              torch.optim.Muon)}
+    for own in OPTIMIZERS[name](leaves(net)):
+        groups = [{**group, "params": [nn.Parameter(one.detach().clone()) for one in group["params"]]}
+                  for group in own.param_groups]
+        plain = kinds[type(own).__name__](groups, lr=1.0)    # a group holds its own settings
+        for step in range(3):
+            for ours, theirs in zip(own.param_groups, plain.param_groups, strict=True):
+                for one, other in zip(ours["params"], theirs["params"], strict=True):
+                    one.grad = torch.randn(one.shape, generator=torch.Generator().manual_seed(step))
+                    other.grad = one.grad.clone()
+            own.step()
+            plain.step()
+        for ours, theirs in zip(own.param_groups, plain.param_groups, strict=True):
+            assert all(torch.equal(*pair) for pair in zip(ours["params"], theirs["params"], strict=True))
+
+
 def test_accumulated_halves_equal_the_mean_of_their_gradients():
     net, twin = network(), network()
     chosen = leaves(net)
@@ -118,6 +137,29 @@ def test_muon_moves_the_convolution_by_an_orthogonal_matrix(layout):
     values = torch.linalg.svdvals(moved) / 0.1
     assert float(values.min()) > 0.5 and float(values.max()) < 1.5
     assert not torch.equal(net[5].weight, network()[5].weight)    # the last layer moves too, by AdamW
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_normalised_muon_steps_from_one_norm_whatever_the_weights_were(layout):
+    """What a step makes of a weight and of ten times that weight is the same where a norm stands behind it."""
+    class Normed(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(),
+                             nn.Linear(128, 5))
+
+    found = []
+    for factor in (1.0, 10.0):
+        torch.manual_seed(3)
+        net = Normed().to(memory_format=layout)
+        net[0].weight.data.mul_(factor)
+        chosen = leaves(net)
+        stepper = Stepper(net, chosen, muon(chosen, rate=0.25, decay=0.0, normalise=True), schedule=constant())
+        before = net[0].weight.detach() * 8**0.5 / net[0].weight.detach().norm()
+        stepper.step(loss_of(net, 1))
+        moved = (net[0].weight.detach() - before).flatten(1)
+        assert float(torch.linalg.svdvals(moved).median()) == pytest.approx(0.25, rel=0.3)
+        found.append(net[0].weight.detach().clone())
+    assert torch.allclose(found[0], found[1], atol=1e-2)
 
 
 def test_muon_needs_matrices():

@@ -14,6 +14,7 @@ EVERY = {
     "conv": {"conv": 8, "kernel": 3, "padding": 1, "stride": 2, "dilation": 1, "groups": 1, "bias": False},
     "separable": {"separable": 8, "kernel": 3, "stride": 1},
     "residual": {"residual": 8, "stride": 2},
+    "whitening": {"whitening": 2, "directions": 5},
     "maxpool": {"maxpool": 2},
     "avgpool": {"avgpool": 3, "stride": 2, "padding": 1},
     "globalpool": {"globalpool": "max"},
@@ -43,13 +44,25 @@ def scores(layers, inputs=3, size=(28, 28), outputs=7):
     return backbone, head, maps
 
 
+def test_identity_begins_by_passing_the_input_on():
+    torch.manual_seed(0)
+    pictures = torch.rand(2, 3, 9, 9)
+    plain = {"conv": 8, "kernel": 3, "padding": 1}
+    (found,) = stack([{**plain, "identity": True}], inputs=3, size=(9, 9))(pictures)
+    assert torch.equal(found[:, :3], pictures) and float(found[:, 3:].detach().std()) > 0.1
+    narrow = stack([{"conv": 2, "kernel": 3, "padding": 1, "identity": True}], inputs=3, size=(9, 9))
+    assert torch.equal(narrow(pictures)[0], pictures[:, :2])
+    assert "layers[0]: identity = true goes with groups = 1, not with groups = 3" in refusal(
+        [{"conv": 6, "groups": 3, "identity": True}])
+
+
 def test_every_kind_of_entry_has_an_example_here():
     assert set(EVERY) == set(BUILDERS)
 
 
 @pytest.mark.parametrize("kind", EVERY)
 def test_every_kind_of_entry_builds_and_runs(kind):
-    scores([{"conv": 4}, EVERY[kind]])
+    scores([EVERY[kind]] if kind == "whitening" else [{"conv": 4}, EVERY[kind]])
 
 
 @pytest.mark.parametrize("word", [*ACTIVATIONS, *BARE])
@@ -160,7 +173,7 @@ def test_each_classifier_is_drawn_anew():
     ([{"cnov": 3}], "layers[0]: unknown layer 'cnov'. Did you mean 'conv'? Known: conv, "),
     (["relu", {"conv": 3, "kernle": 3}],
      "layers[1]: conv has no setting 'kernle'. Did you mean 'kernel'? Accepted: kernel, stride, padding, dilation, "
-     "groups, bias."),
+     "groups, bias, identity."),
     ([{"dropout": 0.5, "kernel": 3}], "layers[0]: dropout has no setting 'kernel'. dropout has no other settings."),
     (["relu", "relu", "relu", {"conv": 3, "kernel": "x"}], "layers[3]: kernel must be int from 1 to 65536, got 'x'"),
     ([{"conv": 3, "stride": 0}], "layers[0]: stride must be int from 1 to 65536, got 0"),

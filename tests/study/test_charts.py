@@ -1,12 +1,15 @@
 """What charts say, and that they are whole, quiet and the same each time."""
 
+import base64
 import re
 import xml.etree.ElementTree as ET
+from io import BytesIO
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from lensmith.study import charts
 
@@ -80,9 +83,30 @@ def test_curves_say_what_they_show() -> None:
 
 def test_curves_draw_each_epoch_of_each_series() -> None:
     root = ET.fromstring(charts.curves(history(5), score="accuracy_top1", best=3))
-    lines = [g for g in root.iter(f"{SVG}g") if re.search(r"line2d_\d+$", g.get("id", ""))]
-    curves = [line.find(f"{SVG}path").get("d") for line in lines if line.find(f"{SVG}path") is not None]
-    assert sum(len(re.findall(r"[ML]", path)) == 5 for path in curves) == 3    # train, valid, score
+    paths = [path.get("d") for path in root.iter(f"{SVG}path") if path.get("stroke") in (charts.BLUE, charts.ORANGE)]
+    assert [len(re.findall(r"[ML]", path)) for path in paths] == [5, 5, 5]    # train, valid, score
+
+
+def test_a_higher_number_stands_higher() -> None:
+    """The lines of falling losses run down, which is up in the numbers of SVG; a gap stays a gap."""
+    rows = [{"epoch": 1, "train/loss": 3.0}, {"epoch": 2, "train/loss": 2.0}, {"epoch": 3, "train/loss": float("nan")},
+            {"epoch": 4, "train/loss": 1.0}]
+    root = ET.fromstring(charts.curves(rows))
+    path = next(path.get("d") for path in root.iter(f"{SVG}path") if path.get("stroke") == charts.BLUE)
+    points = re.findall(r"([ML])([\d.]+) ([\d.]+)", path)
+    assert [move for move, _, _ in points] == ["M", "L", "M"]
+    (x1, y1), (x2, y2), (x4, y4) = [(float(x), float(y)) for _, x, y in points]
+    assert x4 - x1 == pytest.approx(3 * (x2 - x1), abs=0.03) and y4 - y1 == pytest.approx(2 * (y2 - y1), abs=0.03)
+    assert y1 < y2 < y4
+
+
+def test_the_cells_of_a_confusion_matrix_have_the_depth_of_their_share() -> None:
+    svg = charts.confusion([[75, 25], [0, 4]], ["a", "b"])
+    with Image.open(BytesIO(base64.b64decode(re.search(r"base64,([^\"]+)", svg)[1]))) as picture:
+        cells = np.asarray(picture.convert("RGBA"))
+    assert cells.shape == (2, 2, 4)
+    assert cells[..., 3].tolist() == [[round(255 * 0.75**0.5), round(255 * 0.5)], [0, 255]]
+    assert cells[0, 0, :3].tolist() == [0, 0x72, 0xB2] and cells[0, 1, :3].tolist() == [0xE0, 0x7A, 0]
 
 
 @pytest.mark.parametrize(("rows", "present", "absent"), [

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from lensmith.base.errors import DataError
-from lensmith.study import charts
 from lensmith.study.report import report
 
 Write = Callable[..., Path]
@@ -68,12 +67,6 @@ class Page(HTMLParser):
             self.headings[-1] += data
 
 
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Charts take most of a report's time; what is said beside them does not depend on them."""
-    monkeypatch.setattr(charts, "_svg", lambda name, size, draw: f'<svg id="{name}"></svg>')
-
-
 def change(path: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
@@ -103,7 +96,6 @@ def test_the_summary_says_the_score_its_interval_and_what_it_means(write_run: Wr
     assert "flatters" not in summary
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_the_table_of_classes_is_sorted_worst_first(write_run: Write) -> None:
     folder = write_run()
     rows = json.loads((folder / "metrics.json").read_text())["test"]["details"]["per_class"]
@@ -115,7 +107,6 @@ def test_the_table_of_classes_is_sorted_worst_first(write_run: Write) -> None:
     assert shown[0][3] == f"{min(row['f1'] for row in rows):.3f}"
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_most_confused_pairs_data_plan_machine_recipe_and_commands_are_there(write_run: Write) -> None:
     folder = write_run()
     page = Page(report(folder))
@@ -183,7 +174,6 @@ def test_regression_shows_quantities_and_scatter(write_run: Write) -> None:
     assert "deviations off" in page.text and ["all", "3,200", "400", "400"] in page.rows
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_regression_that_has_learnt_nothing_is_told_so(write_run: Write) -> None:
     folder = write_run("regression")
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -192,14 +182,12 @@ def test_a_regression_that_has_learnt_nothing_is_told_so(write_run: Write) -> No
     assert "the predictions are no better than always saying the mean of the truth" in Page(report(folder)).text
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_tagging_shows_tags(write_run: Write) -> None:
     page = Page(report(write_run("tagging")))
     assert "By tag, the worst first" in page.headings and "Which class is taken for which" not in page.headings
     assert "F1 of" in page.text and "summed error" in page.text
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_without_a_test_split_the_validation_speaks_and_says_that_it_flatters(write_run: Write) -> None:
     page = Page(report(write_run(without=("test",))))
     assert "of 400 validation pictures" in page.text and "so the number flatters a little" in page.text
@@ -207,7 +195,6 @@ def test_without_a_test_split_the_validation_speaks_and_says_that_it_flatters(wr
     assert "The worst errors" not in page.headings
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("missing", ["history.csv", "metrics.json", "data.json", "plan.json", "environment.json",
                                      "recipe.toml", "run.json"])
 def test_a_missing_piece_leaves_its_section_out(write_run: Write, missing: str) -> None:
@@ -233,7 +220,6 @@ def test_pictures_that_are_gone_or_lie_elsewhere_are_left_out(write_run: Write) 
     assert sum(uri.startswith("data:image/png") for uri in page.fetched) == 21 + 1    # and the confusion matrix
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("run", "text"), [
     ({"status": "interrupted"}, "This run was interrupted after 5 epochs of 9. Go on with lensmith train --resume"),
     ({"status": "interrupted", "reason": "SIGINT after step 7 of 90; saved. Go on with: lensmith train --resume x"},
@@ -251,7 +237,6 @@ def test_a_run_that_did_not_finish_says_so_first(write_run: Write, run: dict, te
     assert "planned epochs 9" in page.text
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_run_that_ended_in_its_first_epoch_has_a_report(write_run: Write) -> None:
     folder = write_run(without=("history.csv", "metrics.json"), status="stopped", reason="the loss is not finite",
                        epochs=0, planned_epochs=9, best_epoch=None, score=None)
@@ -260,7 +245,6 @@ def test_a_run_that_ended_in_its_first_epoch_has_a_report(write_run: Write) -> N
     assert "Nothing has been measured yet." in page.text and "Data" in page.headings
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_finished_run_has_no_notice_and_an_old_run_does_not_count_its_own_epochs_as_planned(write_run: Write) -> None:
     folder = write_run(planned_epochs=5)
     assert 'class="notice"' not in Page(report(folder)).source
@@ -268,7 +252,6 @@ def test_a_finished_run_has_no_notice_and_an_old_run_does_not_count_its_own_epoc
     assert "when the report was written, after 5 epochs. If it was killed" in Page(report(folder)).text
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_run_made_from_python_shows_its_call_and_python_to_go_on(write_run: Write) -> None:
     call = "lensmith.train(Bars, backbone=Net,\n               epochs=2)"
     folder = write_run(command=call, status="interrupted")
@@ -282,7 +265,6 @@ def test_a_run_made_from_python_shows_its_call_and_python_to_go_on(write_run: Wr
     assert f"Go on with lensmith.resume('{folder}', data=..., backbone=...)" in Page(report(folder)).text
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_history_cut_off_in_its_last_line_is_read_up_to_there(write_run: Write) -> None:
     folder = write_run()
     whole = (folder / "history.csv").read_text()
@@ -292,7 +274,6 @@ def test_a_history_cut_off_in_its_last_line_is_read_up_to_there(write_run: Write
     assert "Learning" not in Page(report(folder)).headings
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_many_dropped_files_are_counted_and_the_first_are_named(write_run: Write) -> None:
     folder = write_run()
     change(folder / "data.json", dropped=[{"file": f"{i}.jpg", "reason": "is empty (0 bytes)"} for i in range(1234)])
@@ -301,7 +282,6 @@ def test_many_dropped_files_are_counted_and_the_first_are_named(write_run: Write
     assert ["199.jpg", "is empty (0 bytes)"] in page.rows and ["200.jpg", "is empty (0 bytes)"] not in page.rows
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_the_commands_can_be_pasted_whatever_the_folder_is_called(write_run: Write) -> None:
     folder = write_run(status="interrupted")
     odd = folder.rename(folder.with_name("my run; rm"))
@@ -309,7 +289,6 @@ def test_the_commands_can_be_pasted_whatever_the_folder_is_called(write_run: Wri
     assert f"lensmith predict '{odd}' picture.jpg" in text and f"lensmith train --resume '{odd}'" in text
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("name", "content", "message"), [
     ("metrics.json", '{"test": {', r"metrics.json is damaged: line 1 is not JSON \(.*\)\. Restore it, or delete it to"),
     ("plan.json", "[1]", r"plan.json is damaged: it holds a list, not an object of names\. Restore it, or delete"),

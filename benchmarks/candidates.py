@@ -1,0 +1,120 @@
+"""Whether the plan picks well: every candidate trained at length, beside the one that was picked.
+
+    python benchmarks/candidates.py [--rounds 3] [--networks resnet18-224,...] [--isa avx2] [--no-write]
+
+The networks and pictures are those of throughput.py. Each candidate is a process of its own with the plan it is given;
+they take turns at whole epochs. One that reaches less than a third of the fastest in the first epoch is not run on.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from itertools import product
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from results import AVX2, machine_under, rates_in_words, write
+from throughput import CASES, PROGRAMS, Case, place_pictures
+from turns import Failed, Program, end_gently
+
+from lensmith.base.errors import UserError
+from lensmith.engine.plan import Layout, Plan, Precision, planned
+
+_LAYOUTS: tuple[Layout, ...] = ("channels_last", "contiguous")
+_PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
+_FAR = 3.0    # times slower than the fastest: not run on
+
+
+def candidates(told: dict[str, Any]) -> list[Plan]:
+    """The plans to try beside the one that was picked: each precision in each layout on all threads, and whatever the
+    picking tried and did not refuse. `told` is what it left in plan.json."""
+    picked = planned(told)
+    threads = max([picked.threads, *(row["threads"] for row in told["timings"])])
+    tried = [Plan(picked.device, precision, layout, threads) for layout, precision in product(_LAYOUTS, _PRECISIONS)]
+    tried += [planned(row) for row in told["timings"] if not row["verdict"].startswith("refused")]
+    others = {training(one): None for one in tried}
+    others.pop(training(picked), None)
+    return list(others)
+
+
+def training(plan: Plan) -> Plan:
+    """The plan without what concerns inference alone."""
+    rewrites = [name for name in plan.rewrites if name != "fold_batch_norm"]
+    return Plan(plan.device, plan.precision, plan.layout, plan.threads, plan.compiled, tuple(rewrites))
+
+
+def race(label: str, case: Case, rounds: int, environment: dict[str, str], notes: list[str]) -> list[dict[str, Any]]:
+    """The rows of one case, the fastest first."""
+    folder = Path(tempfile.mkdtemp())
+    programs: list[Program] = []
+    own, module = environment | {"LENSMITH_CACHE": str(folder / "cache")}, PROGRAMS["Lensmith"][0]
+    try:
+        what = place_pictures(case, folder)
+        job = case.job(folder)
+        programs.append(Program("picked", module, job, environment=own, log=folder / "picked.log"))
+        told = programs[0].told["plan"]
+        for number, plan in enumerate(candidates(told)):
+            path = folder / f"{number}.json"
+            path.write_text(json.dumps(plan.as_json()))
+            programs.append(Program(plan.in_words(), module, job | {"plan": {"mode": str(path)}}, environment=own,
+                                    log=folder / f"{number}.log"))
+        first = [program.turn() for program in programs]
+        running = [program for program, rate in zip(programs, first, strict=True) if rate * _FAR > max(first)]
+        rates = {program.name: [rate] for program, rate in zip(programs, first, strict=True)}
+        rates |= {program.name: [] for program in running}
+        for _ in range(rounds):
+            for program in running:
+                rates[program.name].append(program.turn())
+        notes.append(f"{label}: {case.in_words(what)}; picked in {told['picked_in']:.1f} s")
+        return _rows(label, training(planned(told)).in_words(), rates, [program.name for program in running], notes)
+    except (Failed, UserError) as error:
+        notes.append(f"{label} was not measured: {error}")
+        return []
+    finally:
+        for program in programs:
+            program.end()
+        shutil.rmtree(folder)
+
+
+def _rows(label: str, picked: str, rates: dict[str, list[float]], running: list[str],
+          notes: list[str]) -> list[dict[str, Any]]:
+    order = sorted(rates, key=lambda name: -median(rates[name]))
+    shares = {name: median([one / other for one, other in zip(rates[name], rates[order[0]], strict=False)])
+              for name in order}
+    notes.append(f"{label}: the picked plan reaches {shares['picked']:.2f} of the fastest candidate")
+    return [{"network": label, "plan": picked if name == "picked" else name,
+             "pictures/s": round(median(rates[name]), 1), "of the fastest": round(shares[name], 2),
+             "picked": "yes" if name == "picked" else "",
+             "epochs": str(len(rates[name])) if name in running else "1, then stopped"} for name in order]
+
+
+def main() -> None:
+    reader = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    reader.add_argument("--rounds", type=int, default=3)
+    reader.add_argument("--networks", default=",".join(CASES), help=f"some of {', '.join(CASES)}")
+    reader.add_argument("--isa", choices=["avx2"])
+    reader.add_argument("--no-write", action="store_true")
+    asked = reader.parse_args()
+    end_gently()
+    environment = AVX2 if asked.isa else {}
+    rows: list[dict[str, Any]] = []
+    notes = [f"The median of {asked.rounds} epochs of each, in turn, after one that is not counted"]
+    about = machine_under(environment)
+    for label in asked.networks.split(","):
+        notes.append(f"{label}: right before, {rates_in_words(machine_under(environment))}")
+        made = race(label, CASES[label], asked.rounds, environment, notes)
+        rows += made
+        for row in made:
+            print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+    print("\n".join(notes))
+    if rows and not asked.no_write:
+        command = " ".join(["python benchmarks/candidates.py", *(sys.argv[1:])])
+        print("written:", write("candidates" + (f"-{asked.isa}" if asked.isa else ""), command, rows, notes,
+                                about=about))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""docs/performance.md from the results of every benchmark: python benchmarks/report.py [RESULTS] [PAGE]."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from results import RESULTS, rates_in_words
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+# job -> (heading, what is compared), in the page's order; any other job comes behind them under its own name.
+JOBS = {
+    "throughput": ("Training, six networks", "Pictures a second while training, Lensmith as `lensmith train` runs it "
+                   "and its peers, in turn; their starts and peak memory beside it."),
+    "throughput-avx2": ("The same without AVX-512 and AMX", "With `ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2` "
+                        "in the environment of all."),
+    "candidates": ("What the plan picked, and what it could have", "Every candidate trained at length."),
+    "candidates-avx2": ("The same without AVX-512 and AMX", "Every candidate trained at length, with "
+                        "`ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2`."),
+    "folders": ("Class folders of photos", "Loading alone: the store against torchvision's ImageFolder."),
+    "fashion": ("To 0.8744 on Fashion-MNIST", "Whole processes: the recipe `fashion-fast` against the textbook's "
+                "script."),
+    "classic": ("The classic job", "Whole processes: LeNet with sigmoids on Fashion-MNIST, five epochs."),
+    "cifar": ("CIFAR-10", "The recipe `cifar-fast`, and the same with `--plan exact`."),
+    "kernels": ("Operators", "Operators of our own against their plain forms."),
+    "start": ("The command's start", "What `lensmith --help` takes beside Python alone."),
+}
+
+
+def page(found: Sequence[Mapping[str, Any]]) -> str:
+    """The page, as Markdown, of the results of some jobs."""
+    by_name = {one["job"]: one for one in found}
+    order = [name for name in JOBS if name in by_name] + sorted(set(by_name) - set(JOBS))
+    parts = ["# How fast it is", "", "Made by `make benchmark` from `benchmarks/results/`; each table stands below the "
+             "command that makes it again. Ratios are of programs that ran in turn in one run; times alone depend on "
+             "the hour, as these machines are shared, which is why the rate of matrix products stands beside them.", ""]
+    for name in order:
+        parts += [*_section(by_name[name]), ""]
+    parts += ["## Not measured", ""]
+    parts += [f"- {JOBS[name][0]}: `{name}` has no results yet" for name in JOBS if name not in by_name]
+    if not any(one["machine"]["cuda"] for one in found):
+        parts += ["- GPUs: none was at hand. CUDA and MPS take PyTorch's own paths, and no number here is of one"]
+    return "\n".join(parts) + "\n"
+
+
+def _section(job: Mapping[str, Any]) -> list[str]:
+    heading, compared = JOBS.get(job["job"], (job["job"], ""))
+    about = job["machine"]
+    versions = ", ".join(f"{name} {about['packages'][name]}" for name in ("torch", "torchvision", "numpy", "pillow")
+                         if name in about["packages"])
+    lines = [f"## {heading}", "", *([compared, ""] if compared else []), f"`{job['command']}`, {job['date']}", ""]
+    if job["rows"]:
+        names = list(job["rows"][0])
+        lines += [_line(names), _line(["---"] * len(names))]
+        lines += [_line([_cell(row[name]) for name in names]) for row in job["rows"]] + [""]
+    lines += [f"- {note.rstrip('.')}" for note in job["notes"]]
+    lines += [f"- {about['processor']}, {about['cores']} cores ({about['instructions']}), {about['memory_gb']:g} GB; "
+              f"Python {about['python']}, {versions}, {about['threads']} threads; {rates_in_words(about)}"]
+    return lines
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(value: str | float | None) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value.replace("|", "\\|")
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"
+
+
+def main(results: Path = RESULTS, target: Path = PAGE) -> None:
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))]
+    if not found:
+        sys.exit(f"there are no results in {results}: run a benchmark first, for example make benchmark")
+    target.write_text(page(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

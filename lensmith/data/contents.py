@@ -1,0 +1,88 @@
+"""What files hold, as hashes, remembered in the user's cache so that a second run need not read every byte."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lensmith.base.errors import UserError
+from lensmith.base.files import write_text
+from lensmith.base.pictures import BadPicture, read_file
+from lensmith.data.find import cache_folder
+
+LENGTH = 16       # bytes of a hash, BLAKE2b
+_SETTLED = 2.0    # seconds: a file as young as the steps of the file system's clock may change without showing it
+
+
+def hashed(content: bytes) -> bytes:
+    """The hash of a file's bytes."""
+    return hashlib.blake2b(content, digest_size=LENGTH).digest()
+
+
+def digest_of(contents: np.ndarray) -> str:
+    """32 hex digits for the hashes (uint8 [n, 16]) of a list of files, in order."""
+    return hashlib.blake2b(contents.tobytes(), digest_size=LENGTH).hexdigest()
+
+
+def contents_of(paths: Sequence[Path], *, root: Path) -> np.ndarray:
+    """uint8 [n, 16]: the hash of each file's bytes; of a file that cannot be read that of no bytes.
+
+    Files below `root` whose size, inode and times of change are as when they were last hashed are not read again.
+    """
+    book = cache_folder() / "contents" / f"{hashed(os.fsencode(root.absolute())).hex()}.json"
+    known = _read(book)
+
+    def one(path: Path) -> tuple[bytes, list[int] | None]:
+        mark = _mark(path)
+        remembered = known.get(os.fspath(path))
+        if mark is not None and remembered is not None and remembered[0] == mark:
+            return bytes.fromhex(remembered[1]), mark
+        try:
+            return hashed(read_file(path)), mark
+        except BadPicture:
+            return hashed(b""), None
+
+    began = time.time_ns()
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        found = list(pool.map(one, paths))
+    settled = began - int(_SETTLED * 1e9)
+    new = {os.fspath(path): [mark, content.hex()] for path, (content, mark) in zip(paths, found, strict=True)
+           if mark is not None and max(mark[1], mark[2]) < settled}
+    if any(known.get(path) != entry for path, entry in new.items()):
+        there = {path: entry for path, entry in known.items() if path in new or os.path.exists(path)}
+        _write(book, there | new)
+    return np.frombuffer(b"".join(content for content, _ in found), dtype=np.uint8).reshape(-1, LENGTH)
+
+
+def _mark(path: Path) -> list[int] | None:
+    """What changes with a file: its size, the times of its last change (which can be set) and of that of its inode
+    (which cannot), and the inode."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def _read(book: Path) -> dict[str, Any]:
+    """The remembered {path: [mark, hash]}; none where the file is absent or damaged."""
+    try:
+        found = json.loads(book.read_text(encoding="utf-8"))
+        whole = all(len(mark) == 4 and len(bytes.fromhex(content)) == LENGTH for mark, content in found.values())
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+    return found if whole else {}
+
+
+def _write(book: Path, known: dict[str, Any]) -> None:
+    try:
+        book.parent.mkdir(parents=True, exist_ok=True)
+        write_text(book, json.dumps(known, separators=(",", ":")))
+    except (OSError, UserError):
+        return    # a cache that cannot be written is only slower

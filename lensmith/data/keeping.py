@@ -1,0 +1,169 @@
+"""The decode-once store of larger sets: decoded while training, kept in memory or in a file of the user's cache."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lensmith.base.errors import count
+from lensmith.base.pictures import BadPicture, Form, Place, decode, read_file
+from lensmith.data import cached
+from lensmith.data.cached import Building, Cached, Damaged
+from lensmith.data.contents import hashed
+from lensmith.data.files import Files
+from lensmith.data.filling import Fill, Filling, Store
+from lensmith.data.memory import room_for
+from lensmith.data.store import fits, picture_bytes
+
+Tell = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The pictures of a run, each decoded once in the background."""
+
+    store: Store
+    sources: dict[str, Filling]    # by split
+    folder: Path | None            # of the cache; None where they are kept in memory
+
+
+def keep_filling(sources: Mapping[str, Files], contents: Mapping[str, np.ndarray], form: Form, *, memory: float,
+                 disk: float, tell: Tell = lambda line: None) -> Kept | None:
+    """Begin to decode the pictures of all splits on all cores, in order, but those first that are asked for.
+
+    `contents` are the hashes of the files by split, uint8 [n, 16]. The pictures are kept in memory where they take at
+    most the share `memory` of what is free, else in the user's cache where that may take them (cached.make_room); None
+    where neither can be. What the cache has of such files, whatever set they belong to, is not decoded again.
+    """
+    hashes = np.concatenate([contents[part] for part in sources])
+    number, folder = len(hashes), cached.folder_for(hashes, form)
+    in_memory = fits(number, form, share=memory)
+    own = None if in_memory or not disk else _own(folder, form, tell)
+    known = _known(form) if disk and own is None else {}
+    building = None
+    if not in_memory and own is None:
+        needed = number * picture_bytes(form)
+        if not cached.make_room(needed, share=disk):
+            known = _without(known)    # those that were only to be copied from may have to make room
+            if not cached.make_room(needed, share=disk):
+                return None
+        try:
+            building = Building(folder, form, number)
+        except OSError as error:
+            tell(f"the cache of decoded pictures cannot be written ({error})")
+            return None
+    images = building.images if building else own.images if own else room_for(number, form).numpy()
+    files = [(path, source.name(row)) for source in sources.values() for row, path in enumerate(source.paths)]
+    making = _Making(files, hashes, form, images, known=known, own=own, building=building)
+    fill = Fill(number, making.make, finish=making.finish)
+    store = Store(torch.from_numpy(images), making.places, fill, notes=making.notes,
+                  close=partial(_close, fill, making))
+    fill.start()
+    first, views = 0, {}
+    for part, source in sources.items():
+        rows = torch.arange(first, first := first + len(source))
+        views[part] = Filling(store, rows, source.targets, source.classes, groups=source.groups)
+    return Kept(store, views, None if in_memory else folder)
+
+
+def _own(folder: Path, form: Form, tell: Tell) -> Cached | None:
+    """The pictures of just these files, where the cache has them."""
+    try:
+        return Cached.open(folder, form)
+    except FileNotFoundError:
+        return None
+    except Damaged as error:
+        tell(f"the cache of these pictures {error}: it is made anew")
+        cached.remove(folder)
+        return None
+
+
+def _known(form: Form) -> dict[bytes, tuple[Cached, int]]:
+    """What a file holds -> where the cache has its picture in this form."""
+    return {contents.tobytes(): (one, row) for one in cached.related(form)
+            for row, contents in enumerate(one.rows["contents"]) if contents.any()}
+
+
+def _without(known: Mapping[bytes, tuple[Cached, int]]) -> dict[bytes, tuple[Cached, int]]:
+    for one in {id(one): one for one, _ in known.values()}.values():
+        one.close()
+    return {}
+
+
+def _close(fill: Fill, making: "_Making") -> None:
+    fill.close()
+    making.close()
+
+
+class _Making:
+    """How one picture after the other gets into the store: out of the cache, or out of its file."""
+
+    def __init__(self, files: list[tuple[Path, str]], hashes: np.ndarray, form: Form, images: np.ndarray, *,
+                 known: Mapping[bytes, tuple[Cached, int]], own: Cached | None, building: Building | None):
+        self.files, self.hashes, self.form, self.images = files, hashes, form, images
+        self.known, self.own, self.building = known, own, building
+        self.places = [Place(name, (0, 0)) for _, name in files]
+        self.copied, self.decoded, self.mended = list[int](), list[int](), list[int]()    # rows; append() needs no lock
+        self.notes: list[str] = []
+
+    def make(self, row: int) -> None:
+        """Raises BadPicture where the file cannot be decoded, or is no longer what was hashed."""
+        if not self._take(row):
+            self._decode(row)
+
+    def _take(self, row: int) -> bool:
+        """Whether the cache had the picture of a row."""
+        if self.own is not None:
+            has, there, one = bool((self.own.rows["contents"][row] == self.hashes[row]).all()), row, self.own
+        else:
+            one, there = self.known.get(self.hashes[row].tobytes(), (None, 0))    # type: ignore[assignment]
+            has = one is not None
+        if not has or not one.is_sound(there):
+            return False
+        place = one.place(there, self.files[row][1])
+        if one is not self.own:
+            self.images[row] = one.images[there]
+            self.copied.append(row)
+        self._place(row, place)
+        return True
+
+    def _decode(self, row: int) -> None:
+        path, name = self.files[row]
+        content = read_file(path)
+        if hashed(content) != self.hashes[row].tobytes():
+            raise BadPicture("has changed since the run began")
+        image, place = decode(content, self.form, name=name)
+        if self.own is not None:
+            self.own.mend(row, image.numpy(), place, self.hashes[row])
+            self.mended.append(row)
+        else:
+            self.images[row] = image.numpy()
+            self.decoded.append(row)
+        self._place(row, place)
+
+    def _place(self, row: int, place: Place) -> None:
+        self.places[row] = place
+        if self.building is not None:
+            self.building.note(row, place, self.hashes[row])
+
+    def finish(self) -> None:
+        """All rows are made: a new set is put in place, and what turned out is noted."""
+        if self.building is not None:
+            self.building.finish()
+        if self.copied and self.decoded:
+            self.notes.append(f"{count(len(self.decoded), 'picture')} of {len(self.files):,} are new or have changed "
+                              "since they were cached, and were decoded; the others were not again")
+        if self.mended:
+            self.notes.append(f"{count(len(self.mended), 'picture')} in the cache {cached.pictures_folder()} "
+                              f"{'was' if len(self.mended) == 1 else 'were'} damaged, and decoded again")
+        self.known = _without(self.known)
+
+    def close(self) -> None:
+        if self.building is not None:
+            self.building.close()
+        if self.own is not None:
+            self.own.close()
+        self.known = _without(self.known)

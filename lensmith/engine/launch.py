@@ -1,0 +1,160 @@
+"""Start one training as several processes of this machine, watch them, and leave none behind."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from lensmith.base.errors import Stopped, UserError
+
+LAUNCHER, LISTEN = "LENSMITH_LAUNCHER", "LENSMITH_LISTEN"    # variables: the descriptors that are handed down
+_LOOK = 0.05     # seconds between two looks at the processes
+_GRACE = 60.0    # seconds in which the first process can save what there is to say, once another has ended badly
+_SHORT = 15.0    # seconds in which the others can end, once the first has ended
+_DEVICES = re.compile(r"cuda:\d+(,\d+)+")
+
+
+def several() -> bool:
+    """Whether this process was started as one of several, by torchrun or by `launch`."""
+    return os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1")
+
+
+def wanted_processes(plan: Mapping[str, Any]) -> int:
+    """How many processes a section [plan] asks for: `processes`, or as many as `device` names, as in cuda:0,1.
+
+    Raises UserError where the two disagree.
+    """
+    asked, device = plan.get("processes"), str(plan.get("device", ""))
+    if asked is not None and (not isinstance(asked, int) or isinstance(asked, bool) or asked < 1):
+        raise UserError(f"plan.processes must be at least 1; got {asked!r}")
+    named = len(device.split(",")) if _DEVICES.fullmatch(device) else None
+    if asked not in (None, 1, named) and named is not None:
+        raise UserError(f"plan.processes={asked} and device {device!r}, which names {named}, disagree: leave "
+                        "--processes out")
+    return named or asked or 1
+
+
+def processes_of(run: Path) -> int:
+    """How many processes a run folder's run began with; 1 where that cannot be read, which is told elsewhere."""
+    try:
+        return wanted_processes(tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))["plan"])
+    except (OSError, ValueError, LookupError, AttributeError):
+        return 1
+
+
+def launch(count: int, arguments: Sequence[str], *, program: Sequence[str] = ("-m", "lensmith")) -> int:
+    """Run `lensmith ARGUMENTS` as `count` processes that know of each other, until the last has ended; -> exit code.
+
+    SIGINT and SIGTERM are handed on once, so that the run is saved; a second one ends everything at once. Where one
+    process ends badly, the first has 60 s to say what it lost. Raises Stopped where nobody was left to say it.
+    """
+    watch = _Watch(count, [sys.executable, *program, *arguments])
+    before = {number: signal.signal(number, watch.note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return watch.wait()
+    finally:
+        watch.end()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Watch:
+    """The processes, by rank, and the line to each of them."""
+
+    def __init__(self, count: int, command: Sequence[str]):
+        self.count, self.signals = count, 0
+        self.lines: list[socket.socket] = []
+        self.processes: list[subprocess.Popen[bytes]] = []
+        # The meeting point listens from the beginning, so that no other program can take its port.
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            shared = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1",
+                      "MASTER_PORT": listening.getsockname()[1]}
+            try:
+                for rank in range(count):
+                    self._start(rank, command, shared, listening)
+            except BaseException:
+                self.end()
+                raise
+
+    def _start(self, rank: int, command: Sequence[str], shared: Mapping[str, object],
+               listening: socket.socket) -> None:
+        own, line = socket.socketpair()
+        self.lines.append(own)
+        handed = [line.fileno(), *([listening.fileno()] if rank == 0 else [])]
+        given = {**shared, "RANK": rank, "LOCAL_RANK": rank, LAUNCHER: line.fileno(), LISTEN: listening.fileno()}
+        environment = {**os.environ, **{name: str(value) for name, value in given.items()}}
+        # PyTorch warns about how spread.py asks for its gradients, which has its reason there.
+        environment.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+        if sys.platform == "linux":    # gloo takes the address of the machine's name, which may lead nowhere
+            environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        with line:
+            # Apart from the terminal's Ctrl-C, which comes from here: a process that heard it twice would not save.
+            self.processes.append(subprocess.Popen(
+                command, env=environment, pass_fds=handed, stdin=subprocess.DEVNULL,
+                stdout=None if rank == 0 else subprocess.DEVNULL, start_new_session=True))
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Hand a signal on: once to be saved, then to end."""
+        self.signals += 1
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM if self.signals == 1 else signal.SIGKILL)
+
+    def wait(self) -> int:
+        """Until all have ended; -> the exit code of the run."""
+        failed: int | None = None
+        until = float("inf")
+        while any(process.poll() is None for process in self.processes) and time.monotonic() < until:
+            time.sleep(_LOOK)
+            if self.processes[0].poll() is not None:    # all that is left to the others is to end
+                until = min(until, time.monotonic() + _SHORT)
+            if failed is None and not self.signals:
+                failed = next((rank for rank, process in enumerate(self.processes) if process.poll()), None)
+                if failed is not None:
+                    until = min(until, time.monotonic() + _GRACE)
+                    self._tell(self._fate(failed))
+        codes, run = [process.poll() for process in self.processes], self._run()
+        self.end()
+        if self.signals:
+            return codes[0] if codes[0] is not None and codes[0] >= 0 else 130
+        if codes[0] is not None and codes[0] > 0:    # the first process has said why
+            return codes[0]
+        if failed is None:
+            return 0
+        raise Stopped(f"{self._fate(failed)}" + (f"; go on with: lensmith train --resume {run}" if run else ""))
+
+    def _fate(self, rank: int) -> str:
+        code = self.processes[rank].returncode
+        ended = f"ended with exit code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
+        return f"process {rank} of {self.count} {ended}"
+
+    def _tell(self, text: str) -> None:
+        for line in self.lines:
+            with suppress(OSError):
+                line.sendall(f"{text}\n".encode())
+
+    def _run(self) -> str:
+        """The run folder, where the first process came so far as to name it."""
+        self.lines[0].setblocking(False)
+        with suppress(OSError):
+            return self.lines[0].recv(65536).decode().strip()
+        return ""
+
+    def end(self) -> None:
+        """Nothing that was started here is left running, not even a process that is stopped."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+        for process in self.processes:
+            process.wait()
+        for line in self.lines:
+            line.close()

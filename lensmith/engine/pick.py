@@ -1,0 +1,324 @@
+"""Pick the plan: time the ways to run for a moment on copies of the network, check them, take the fastest."""
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+from lensmith.base.device import Busy, choose_device, free_memory
+from lensmith.base.errors import UserError
+from lensmith.data.sample import Batch
+from lensmith.engine.plan import Layout, Plan, Precision, Rewrite, plan, planned
+from lensmith.engine.trial import Steppers, Trial, cosine
+from lensmith.models.rewrite import fold_batch_norm, pool_first
+from lensmith.tasks.task import Task
+
+# Timing takes 2 % of the run's expected time; of a short run up to 10 %, but then no more than 5 seconds.
+SHARE, SHORT, MOST = 0.02, 0.1, 5.0
+_LEAST = 0.5               # seconds that it may take in any case
+_ROUNDS = 6                # timed steps of a candidate at most
+_TRIES = 24                # steps of all candidates together, about: the pictures of a timed step follow from it
+_FEW = (4, 32)             # pictures of the first look: fewer of large ones, ...
+_PIXELS = 1 << 15          # ... of which it takes so many; batch norm needs a few values to be like itself
+_SLOW = 2.0                # times the best candidate's step: cut off
+_COMPILING = 60.0          # seconds that a compilation may take: tried where the run's share pays for it
+# What a candidate must come down to that changes more than the order of the same arithmetic.
+_GAIN = {"precision": 0.97, "threads": 0.95, "compiled": 0.95, "rewrites": 0.98, "layout": 1.0}
+# Refused is a candidate whose loss is off by more than 2 % and 0.01 of the float32 one, or whose gradient turns away
+# from the float32 gradient: the least cosine. For scale: the gradients of two batches of one data set have cosines of
+# 0.1 to 0.9, so that a step in 16 bits is far nearer to the float32 step than to the next batch's.
+_COSINE = {"float32": 0.999, "bfloat16": 0.9, "float16": 0.9}
+_LOSS = (0.02, 0.01)
+_CUT = "cut off"
+_OTHERS = 0.3              # share of the machine in other hands from which fewer threads are worth a look
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What was found about one candidate."""
+
+    plan: Plan
+    seconds: float | None    # the least time of a step on the timed pictures; None where none was timed
+    verdict: str             # "chosen", "slower", "cut off: ...", "refused: ..."
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The plan that was picked, and the way to it."""
+
+    plan: Plan
+    source: str = "as asked"            # or "timed", "the cache", a file's name
+    timings: Sequence[Timing] = ()
+    pictures: int = 0                   # in each timed step
+    seconds: float = 0.0                # that picking took
+    step: float = 0.0                   # seconds that a float32 step on a whole batch was expected to take
+    other_load: float | None = None     # the share of the machine that other work took meanwhile
+    gains: dict[str, float] = field(default_factory=dict)    # of rewrites for inference: how many times as fast
+
+    def as_json(self) -> dict[str, Any]:
+        """What plan.json keeps: the plan's own fields and the way to it."""
+        return self.plan.as_json() | {
+            "source": self.source, "picked_in": round(self.seconds, 3), "timed_pictures": self.pictures,
+            "step_seconds": round(self.step, 6), "other_load": self.other_load, "gains": self.gains,
+            "timings": [{**one.plan.as_json(), "verdict": one.verdict,
+                         "milliseconds": None if one.seconds is None else round(1000 * one.seconds, 3)}
+                        for one in self.timings]}
+
+    def pays_to_compile(self, steps: int) -> bool:
+        """Whether a run of so many steps is long enough for its share to pay for a compilation, and none was tried."""
+        return _pays_to_compile(self.step * steps, 0.0) and not any(one.plan.compiled for one in self.timings)
+
+
+def choice_of(content: dict[str, Any], source: str) -> Choice:
+    """What `as_json` gave, from a file; raises ModelError, KeyError or TypeError for one that is damaged."""
+    timings = []
+    for row in content["timings"]:
+        seconds = None if row["milliseconds"] is None else row["milliseconds"] / 1000
+        timings.append(Timing(planned(row), seconds, row["verdict"]))
+    return Choice(planned(content), source, timings, int(content["timed_pictures"]),
+                  step=float(content["step_seconds"]), other_load=content["other_load"], gains=dict(content["gains"]))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for by name; None, and 0 threads, are left to the timing."""
+
+    device: str = "auto"
+    precision: Precision | None = None
+    layout: Layout | None = None
+    threads: int = 0
+    compiled: bool | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether anything is left to the timing."""
+        return not (self.precision and self.layout and self.threads and self.compiled is not None)
+
+    def plain(self) -> Plan:
+        """The plan where nothing is timed."""
+        return plan(device=self.device, precision=self.precision or "float32", layout=self.layout or "channels_last",
+                    threads=self.threads, compiled=bool(self.compiled))
+
+    def candidates(self) -> list[Plan]:
+        """Every precision that the device has in every layout; those that win most often first."""
+        if self.precision is not None:
+            self.plain()    # raises where the device does not have it
+        made = []
+        precisions = (self.precision,) if self.precision is not None else get_args(Precision)
+        layouts: tuple[Layout, ...] = ("channels_last", "contiguous") if self.layout is None else (self.layout,)
+        for layout, precision in product(layouts, precisions):
+            try:
+                made.append(plan(device=str(choose_device(self.device)), precision=precision, layout=layout,
+                                 threads=self.threads, compiled=bool(self.compiled)))
+            except UserError:
+                continue
+        return made
+
+
+def pick(wanted: Wanted, network: nn.Module, task: Task, batch: Batch, *, steps: int, stepper: Steppers) -> Choice:
+    """The fastest of what `wanted` leaves open, for a run of so many optimizer `steps` on batches like `batch`."""
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    race = _Race(wanted, network, task, batch, steps, stepper)
+    try:
+        best = race.run()
+        gains = race.inference(best)
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_rng_state(state)
+    chosen = replace(best.plan, rewrites=(*best.plan.rewrites, *gains))
+    return Choice(chosen, "timed", race.account(best, chosen), len(race.few), race.spent, race.whole,
+                  race.busy.others(), {name: round(value, 3) for name, value in gains.items()})
+
+
+def _pays_to_compile(expected: float, spent: float) -> bool:
+    return SHARE * expected > spent + _COMPILING
+
+
+class _Race:
+    """The candidates of one picking: first precision and layout, then what may make the best of them faster."""
+
+    def __init__(self, wanted: Wanted, network: nn.Module, task: Task, batch: Batch, steps: int, stepper: Steppers):
+        self.wanted, self.network, self.task, self.steps, self.stepper = wanted, network, task, steps, stepper
+        self.began, self.limit, self.busy = time.perf_counter(), MOST, Busy()
+        self.whole = 0.0    # seconds of a float32 step on a whole batch
+        self.noise: float | None = None
+        self.failed: list[Timing] = []    # all but the best
+        plain = replace(wanted.plain(), precision="float32", layout="contiguous", compiled=False)
+        half = () if wanted.threads or plain.device != "cpu" or plain.threads == 1 else (plain.threads // 2,)
+        self.threads = (plain.threads, *half)
+        self.reference = self._trial(plain)
+        self.batch = batch.to(plain.device)
+        height, width = batch.images.shape[-2:]
+        # The pictures of the check, and those of the timed steps.
+        self.checked = self.few = _first(self.batch, min(max(_FEW[0], _PIXELS // (height * width)), _FEW[1]))
+        self.truth = self.reference.gradient(self.checked)
+        self._size_up(self._look())
+
+    @property
+    def spent(self) -> float:
+        return time.perf_counter() - self.began
+
+    def run(self) -> Trial:
+        """-> the best candidate."""
+        settled = self.reference.plan.threads
+        best = self._heat([replace(one, threads=settled) for one in self.wanted.candidates()])
+        if pool_first(self._trial(best.plan).network):
+            best = self._heat([replace(best.plan, rewrites=("pool_first",))], against=best)
+        for threads in set(self.threads) - {settled}:
+            best = self._heat([replace(best.plan, threads=threads)], against=best)
+        if self.wanted.compiled is None and _pays_to_compile(self.whole * self.steps, self.spent):
+            best = self._heat([replace(best.plan, compiled=True)], against=best)
+        return best
+
+    def _look(self) -> float:
+        """Settle the threads of the first heat: where other work keeps a core busy, half of them can be many times
+        faster than all. -> seconds of a step on the few pictures."""
+        seconds = {self.reference.plan.threads: self.reference.step(self.few, timed=False)}
+        for threads in self.threads:
+            if self.spent < self.limit / 10 or (self.busy.others() or 0.0) > _OTHERS:
+                self.reference.plan = replace(self.reference.plan, threads=threads)
+                seconds[threads] = min(self.reference.step(self.few, timed=False) for _ in range(2))
+        best = min(seconds, key=lambda threads: seconds[threads])
+        self.reference.plan = replace(self.reference.plan, threads=best)
+        self.looked = seconds[best]
+        return self.looked
+
+    def _size_up(self, seconds: float) -> None:
+        """How many pictures a timed step takes, and how long timing may, after a first look of so many seconds."""
+        self._allow(seconds * len(self.batch) / len(self.few))
+        size = int(self.limit / _TRIES / seconds * len(self.few))
+        if size > len(self.few):
+            self.few = _first(self.batch, size)
+            self.reference.step(self.few, timed=False)
+            self._allow(self.reference.step(self.few, timed=False) * len(self.batch) / len(self.few))
+
+    def _allow(self, step: float) -> None:
+        self.whole, expected = step, step * self.steps
+        self.limit = max(SHARE * expected, min(MOST, SHORT * expected), _LEAST)
+
+    def _trial(self, chosen: Plan) -> Trial:
+        return Trial(chosen, self.network, self.task, self.stepper)
+
+    def _heat(self, plans: Iterable[Plan], *, against: Trial | None = None) -> Trial:
+        """Time the plans, in turn so that a busy moment of the machine hits all alike; -> the best."""
+        runners = [] if against is None else [against]
+        room = 8 * sum(one.nbytes for one in self.network.parameters())    # a copy with its gradient and moments, twice
+        for chosen in plans:
+            if runners and (self.spent > self.limit or room > free_memory()):
+                over = "time" if self.spent > self.limit else "memory"
+                self.failed.append(Timing(chosen, None, f"not tried: the {over} for timing was over"))
+                continue
+            if against is None and self._hopeless(chosen.precision):
+                self.failed.append(Timing(chosen, None, f"not tried: {chosen.precision} was far behind"))
+                continue
+            trial = self._qualified(chosen, min((other.best for other in runners), default=math.inf))
+            if trial is not None:
+                runners.append(trial)
+        for _ in range(_ROUNDS if len(runners) > 1 else 0):
+            if self.spent > self.limit:
+                break
+            fastest = min(one.best for one in runners)
+            for one in runners:
+                if one.best <= _SLOW * fastest:
+                    one.step(self.few)
+        best = runners[0]
+        for one in runners[1:]:
+            if one.best < best.best * _needed(best.plan, one.plan):
+                best = one
+        self.failed += [Timing(one.plan, one.best, "slower") for one in runners if one is not best]
+        return best
+
+    def _hopeless(self, precision: Precision) -> bool:
+        """Whether a candidate of this precision was cut off: another layout does not make up for that."""
+        return any(one.plan.precision == precision and one.verdict.startswith(_CUT) for one in self.failed)
+
+    def _qualified(self, chosen: Plan, fastest: float) -> Trial | None:
+        """A trial of the plan that has been checked and timed once; None where it is refused or far behind."""
+        if chosen == self.reference.plan:
+            self.reference.step(self.few)
+            return self.reference
+        try:
+            trial = self._trial(chosen)
+            began = time.perf_counter()
+            loss, gradient = trial.gradient(self.checked)
+            looked = time.perf_counter() - began
+            wrong = self._wrong(chosen, loss, gradient)
+            if wrong:
+                self.failed.append(Timing(chosen, None, f"refused: {wrong}"))
+                return None
+            if looked > 3 * _SLOW * max(fastest, self.looked):    # the first also prepares: it is judged mildly
+                self.failed.append(Timing(chosen, looked, f"{_CUT}: several times slower than the best"))
+                return None
+            trial.step(self.few, timed=chosen.device == "cpu")
+            trial.step(self.few)
+        except (RuntimeError, NotImplementedError, MemoryError) as error:
+            if not self.failed and chosen.precision == "float32" and not chosen.compiled:
+                raise    # the network itself does not run
+            self.failed.append(Timing(chosen, None, f"refused: {type(error).__name__}: {str(error).strip()[:200]}"))
+            return None
+        return trial
+
+    def _wrong(self, chosen: Plan, loss: float, gradient: list[Tensor]) -> str:
+        """How a candidate's loss or gradient leaves the float32 result; empty where it does not."""
+        true, (relative, absolute) = self.truth[0], _LOSS
+        found = cosine(self.truth[1], gradient)
+        far = not abs(loss - true) <= absolute + relative * abs(true)
+        turned = not found >= _COSINE[chosen.precision]
+        if (far or turned) and self._draws():
+            return ""    # two runs of one plan differ as much: there is nothing to compare by
+        if far:
+            return f"its loss is {loss:.4g}, that of float32 {true:.4g}"
+        return f"the cosine between its gradient and that of float32 is {found:.3f}, less than " \
+               f"{_COSINE[chosen.precision]}" if turned else ""
+
+    def _draws(self) -> bool:
+        """Whether the network draws numbers of its own, such as dropout's: then no two gradients are equal."""
+        if self.noise is None:
+            again = self._trial(self.reference.plan)
+            first, second = again.gradient(self.checked, seed=0), again.gradient(self.checked, seed=1)
+            self.noise = 1 - cosine(first[1], second[1])
+        return not self.noise < 1e-6
+
+    @torch.no_grad()
+    def inference(self, best: Trial) -> dict[Rewrite, float]:
+        """The rewrites that pay where nothing is learned -> how many times as fast the network is with them."""
+        if self.spent > self.limit:
+            return {}
+        plain, images = best.network.eval(), best.plan.arrange(self.few.images)
+        folded = fold_batch_norm(plain, images)
+        if folded is None:
+            return {}
+        times: dict[bool, list[float]] = {False: [], True: []}
+        best.plan.settle()
+        with best.plan.precise():
+            for turn in range(2 * _ROUNDS + 2):
+                one = folded if turn % 2 else plain
+                began = time.perf_counter()
+                one(images)
+                best.wait()
+                if turn > 1:
+                    times[bool(turn % 2)].append(time.perf_counter() - began)
+        gain = min(times[False]) / min(times[True])
+        return {"fold_batch_norm": gain} if gain * _GAIN["rewrites"] > 1 else {}
+
+    def account(self, best: Trial, chosen: Plan) -> list[Timing]:
+        """Every candidate with what became of it, the best first."""
+        slower = sorted(self.failed, key=lambda one: math.inf if one.seconds is None else one.seconds)
+        return [Timing(chosen, best.best, "chosen"), *slower]
+
+
+def _needed(plan: Plan, other: Plan) -> float:
+    """The share of `plan`'s time that `other` must come down to in order to be preferred."""
+    return min((share for name, share in _GAIN.items() if getattr(plan, name) != getattr(other, name)), default=1.0)
+
+
+def _first(batch: Batch, size: int) -> Batch:
+    rows = torch.arange(min(size, len(batch)))
+    targets = {name: value.take(rows.to(batch.images.device)) for name, value in batch.targets.items()}
+    return replace(batch, images=batch.images[: len(rows)], targets=targets, places=(),
+                   indices=batch.indices[: len(rows)], occurrences=None)

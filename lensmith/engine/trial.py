@@ -1,0 +1,74 @@
+"""One way to run, tried on a copy of the network: its gradient beside the float32 one, and the time of its steps."""
+
+import time
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from functools import reduce
+from operator import add
+
+import torch
+from torch import Tensor, nn
+
+from lensmith.data.sample import Batch
+from lensmith.engine.optimize import Stepper
+from lensmith.engine.plan import Plan
+from lensmith.tasks.task import Task
+
+Steppers = Callable[[nn.Module, Plan], Stepper]    # what makes the stepper of a copy
+
+
+class Trial:
+    """A plan with a copy of the network that learns by it; the network itself is not touched."""
+
+    def __init__(self, plan: Plan, network: nn.Module, task: Task, stepper: Steppers):
+        self.plan, self.task = plan, task
+        self.network = plan.place(deepcopy(network)).train()
+        self.stepper = stepper(self.network, plan)
+        self.times: list[float] = []    # seconds of each timed step
+
+    @property
+    def best(self) -> float:
+        """The least time of a step, seconds: other work on the machine only ever adds to it."""
+        return min(self.times, default=float("inf"))
+
+    def gradient(self, batch: Batch, *, seed: int = 0) -> tuple[float, list[Tensor]]:
+        """(loss, the gradient of each parameter) for a batch on its device; no weight moves."""
+        self.plan.settle()
+        loss = self._loss(batch, seed)
+        loss.backward()
+        found = [torch.zeros(()) if one.grad is None else one.grad for one in self.network.parameters()]
+        for one in self.network.parameters():
+            one.grad = None
+        return loss.item(), found
+
+    def step(self, batch: Batch, *, timed: bool = True) -> float:
+        """Forward, backward and step on a batch; -> seconds, kept where `timed`."""
+        self.plan.settle()
+        self.wait()
+        began = time.perf_counter()
+        self.stepper.step(self._loss(batch, 0))
+        self.wait()
+        seconds = time.perf_counter() - began
+        if timed:
+            self.times.append(seconds)
+        return seconds
+
+    def _loss(self, batch: Batch, seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        with self.plan.precise():
+            return reduce(add, self.task.loss(self.network(self.plan.arrange(batch.images)), batch.targets).values())
+
+    def wait(self) -> None:
+        """Until the device has done what it was given."""
+        kind = torch.device(self.plan.device).type
+        if kind == "cuda":
+            torch.cuda.synchronize(self.plan.device)
+        elif kind == "mps":
+            torch.mps.synchronize()
+
+
+def cosine(gradient: Sequence[Tensor], other: Sequence[Tensor]) -> float:
+    """Of the angle between two gradients, all parameters taken together; NaN where one is none."""
+    inner, own, its = (sum(float((one.double() * two.double()).sum()) for one, two in zip(left, right, strict=True))
+                       for left, right in ((gradient, other), (gradient, gradient), (other, other)))
+    return inner / (own * its) ** 0.5 if own > 0 and its > 0 else float("nan") if own != its else 1.0

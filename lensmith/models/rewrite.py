@@ -1,0 +1,101 @@
+"""Rewrites of a network that keep its numbers: pooling before a monotone activation, batch norm folded away."""
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+# They never fall where their input rises, so the largest of a window stays the largest; GELU and SiLU dip.
+_MONOTONE = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Tanh, nn.ELU, nn.SELU, nn.Softplus, nn.Hardtanh, nn.Hardsigmoid,
+             nn.LogSigmoid, nn.Softsign)
+_TOLERANCE = 1e-3    # of the outputs' size: what folding may change them by, in float32
+
+
+def pool_first(network: nn.Module) -> int:
+    """Let every max-pool that follows a monotone activation in a Sequential go before it, in place; -> how many.
+
+    The numbers are the same, and the activation works on a quarter of them. Neither layer has weights, so that the
+    names of all weights stay. Idempotent.
+    """
+    moved = 0
+    for sequence in network.modules():
+        if not isinstance(sequence, nn.Sequential):
+            continue
+        for at in range(len(sequence) - 1):
+            if _is_monotone(sequence[at]) and type(sequence[at + 1]) is nn.MaxPool2d:
+                sequence[at], sequence[at + 1] = sequence[at + 1], sequence[at]
+                moved += 1
+    return moved
+
+
+def _is_monotone(layer: nn.Module) -> bool:
+    if isinstance(layer, nn.LeakyReLU):
+        return layer.negative_slope >= 0
+    return type(layer) in _MONOTONE
+
+
+@torch.no_grad()
+def fold_batch_norm(network: nn.Module, images: Tensor) -> nn.Module | None:
+    """A copy of the network for inference, each batch norm that follows a convolution multiplied into its weights.
+
+    Which one follows which is seen by running `images` (as the network takes them) once. None where there is none, or
+    where the outputs would change by more than rounding. Source: Jacob et al. 2018 (arXiv 1712.05877), section 3.2.
+    """
+    folded = deepcopy(network).eval()
+    before = folded(images)
+    pairs = _pairs(folded, images)
+    if not pairs:
+        return None
+    for path, norm_path in pairs:
+        layer, norm = folded.get_submodule(path), folded.get_submodule(norm_path)
+        assert isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+        assert norm.running_mean is not None and norm.running_var is not None
+        layer.weight, layer.bias = fuse_conv_bn_weights(layer.weight, layer.bias, norm.running_mean, norm.running_var,
+                                                        norm.eps, norm.weight, norm.bias)
+        owner, _, key = norm_path.rpartition(".")
+        setattr(folded.get_submodule(owner), key, _rest(norm))
+    return folded.requires_grad_(False) if _close(before, folded(images)) else None
+
+
+def _rest(norm: nn.BatchNorm2d) -> nn.Module:
+    """What a batch norm does beside norming: timm's hold their activation."""
+    inner = [getattr(norm, name) for name in ("drop", "act") if isinstance(getattr(norm, name, None), nn.Module)]
+    return nn.Sequential(*inner) if inner else nn.Identity()
+
+
+def _pairs(network: nn.Module, images: Tensor) -> list[tuple[str, str]]:
+    """(convolution, batch norm) by name, where the one's output is the other's input and each runs once."""
+    made: dict[int, tuple[str, Tensor]] = {}    # id of an output -> who made it; the tensor is held so that ids stay
+    runs: dict[str, int] = {}
+    pairs = []
+
+    def seen(name: str) -> Any:
+        def hook(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            runs[name] = runs.get(name, 0) + 1
+            if isinstance(layer, nn.Conv2d):
+                made[id(output)] = (name, output)
+            elif inputs and id(inputs[0]) in made:
+                pairs.append((made[id(inputs[0])][0], name))
+        return hook
+
+    handles = [layer.register_forward_hook(seen(name)) for name, layer in network.named_modules()
+               if isinstance(layer, nn.Conv2d) or (isinstance(layer, nn.BatchNorm2d) and layer.track_running_stats)]
+    try:
+        network(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [(first, second) for first, second in pairs if runs[first] == runs[second] == 1]
+
+
+def _close(before: Any, after: Any) -> bool:
+    if isinstance(before, Tensor):
+        size = before.float().abs().max().clamp(min=1e-6) if before.numel() else torch.ones(())
+        return bool(((before - after).float().abs() <= _TOLERANCE * size).all())
+    if isinstance(before, dict):
+        return all(_close(before[key], after[key]) for key in before)
+    if isinstance(before, list | tuple):
+        return all(_close(one, other) for one, other in zip(before, after, strict=True))
+    return bool(before == after)

@@ -1,0 +1,103 @@
+"""Hashes of files: of the bytes, remembered, and never believed where the file may have changed."""
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lensmith.data import contents
+from lensmith.data.contents import contents_of, digest_of, hashed
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch) -> list[Path]:
+    """Five files that were written long ago, and a cache of their own."""
+    monkeypatch.setenv("LENSMITH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(contents, "_SETTLED", -1.0)    # the time of the last change of an inode cannot be set
+    paths = [tmp_path / "set" / f"{i}.png" for i in range(5)]
+    paths[0].parent.mkdir()
+    for i, path in enumerate(paths):
+        path.write_bytes(bytes([i]) * 100)
+    return paths
+
+
+def reads(monkeypatch) -> list[Path]:
+    """The files that are read from now on."""
+    found: list[Path] = []
+    read = contents.read_file
+    monkeypatch.setattr(contents, "read_file", lambda path: (found.append(path), read(path))[1])
+    return found
+
+
+def wanted(paths: list[Path]) -> np.ndarray:
+    return np.array([list(hashlib.blake2b(path.read_bytes(), digest_size=16).digest()) for path in paths], np.uint8)
+
+
+def test_hashes_are_of_the_bytes_and_remembered(files, monkeypatch):
+    found = reads(monkeypatch)
+    first = contents_of(files, root=files[0].parent)
+    assert np.array_equal(first, wanted(files)) and sorted(found) == files
+    found.clear()
+    assert np.array_equal(contents_of(files[::-1], root=files[0].parent), first[::-1]) and not found
+
+
+def test_a_file_that_changed_is_read_again_whatever_its_time_says(files, monkeypatch):
+    contents_of(files, root=files[0].parent)
+    before = files[2].stat()
+    files[2].write_bytes(b"\x09" * 100)    # of the same length
+    os.utime(files[2], ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.utime(files[3])
+    found = reads(monkeypatch)
+    assert np.array_equal(contents_of(files, root=files[0].parent), wanted(files))
+    assert sorted(found) == files[2:4]
+
+
+def test_what_changed_a_moment_ago_is_not_remembered(files, monkeypatch):
+    monkeypatch.setattr(contents, "_SETTLED", 2.0)
+    contents_of(files, root=files[0].parent)
+    found = reads(monkeypatch)
+    contents_of(files, root=files[0].parent)
+    assert sorted(found) == files
+    monkeypatch.setattr(time, "time_ns", lambda: files[0].stat().st_ctime_ns + int(3e9))
+    contents_of(files, root=files[0].parent)
+    found.clear()
+    contents_of(files, root=files[0].parent)
+    assert not found
+
+
+def test_a_file_that_is_gone_has_the_hash_of_no_bytes_and_is_forgotten(files, tmp_path):
+    contents_of(files, root=files[0].parent)
+    files[1].unlink()
+    found = contents_of(files, root=files[0].parent)
+    assert found[1].tobytes() == hashed(b"")
+    files[0].write_bytes(b"new")
+    contents_of(files, root=files[0].parent)
+    book = json.loads(next((tmp_path / "cache" / "contents").iterdir()).read_text())
+    assert sorted(book) == [os.fspath(path) for path in files if path != files[1]]
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "7", '{"a": 3}', '{"a": [[1, 2], "00"]}', "\udc00"])
+def test_a_damaged_memory_is_none(files, tmp_path, damage, monkeypatch):
+    contents_of(files, root=files[0].parent)
+    book = next((tmp_path / "cache" / "contents").iterdir())
+    book.write_bytes(damage.encode("utf-8", "surrogatepass"))
+    found = reads(monkeypatch)
+    assert np.array_equal(contents_of(files, root=files[0].parent), wanted(files)) and len(found) == 5
+    assert len(json.loads(book.read_text())) == 5
+
+
+def test_a_cache_that_cannot_be_written_is_only_slower(files, tmp_path, monkeypatch):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    found = reads(monkeypatch)
+    for _ in range(2):
+        assert np.array_equal(contents_of(files, root=files[0].parent), wanted(files))
+    assert len(found) == 10
+
+
+def test_the_digest_is_of_all_hashes_in_order(files):
+    found = wanted(files)
+    assert digest_of(found) == hashlib.blake2b(found.tobytes(), digest_size=16).hexdigest() != digest_of(found[::-1])

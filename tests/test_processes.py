@@ -1,0 +1,266 @@
+"""Several processes train one network: as one would, to the same bits after any of them ended, and in one voice."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+
+from lensmith import planning
+from lensmith.base.errors import UserError
+from lensmith.engine.checkpoint import read_state
+from lensmith.engine.launch import launch
+from lensmith.engine.spread import Team
+
+# One step's losses, as every process sees them, of a run from Python.
+LOSSES = """
+import json, sys
+from lensmith.engine.joining import join
+from lensmith.session import begin
+name, batch, epochs, settings = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4])
+recipe = {'data': {'name': 'shapes', 'count': 3000, 'size': 12}, 'plan': {'mode': 'exact', 'device': 'cpu'},
+          'run': {'name': name}, 'loading': {'batch': batch}, 'learner': {'epochs': epochs},
+          'optimizer': {'name': 'sgd', 'rate': 0.02}, 'augment': {'flip': True, 'crop_padding': 1},
+          'backbone': {'name': 'stack', 'layers': [{'conv': 8, 'kernel': 3}, 'relu', {'maxpool': 2}, {'dense': 16}]}}
+for section, values in settings.items():
+    recipe[section] = recipe.get(section, {}) | values
+session = begin(recipe, runs='.')
+losses = [report.loss for report in session if report.row is None]
+open(f'{name}-{join().rank}.json', 'w').write(json.dumps(losses))
+"""
+COMMON = ["train", "shapes", "data.count=600", "data.size=16", "--backbone", "stack", "--batch", "8", "--epochs", "4",
+          "--device", "cpu", "--plan", "exact", "plan.threads=1", "run.save_every=0.02", "learner.average=0.98",
+          "learner.accumulate=2", "augment.flip=true", "augment.brightness=0.2", "augment.mixup=0.3",
+          'backbone.layers=[{conv = 8, kernel = 3, stride = 2}, {batchnorm = true}, "relu", {dropout = 0.2}, '
+          '{separable = 16, kernel = 3}, {batchnorm = true}, "relu", {globalpool = "mean"}, {dropout = 0.1}]']
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.chdir(tmp_path)
+
+
+def losses(folder: Path, count: int, name: str, batch: int, *, epochs: int = 1, **settings) -> list[list[float]]:
+    """The losses that each of `count` processes reports, by step."""
+    (folder / "losses.py").write_text(LOSSES)
+    assert launch(count, [name, str(batch), str(epochs), json.dumps(settings)],
+                  program=[str(folder / "losses.py")]) == 0
+    return [json.loads((folder / f"{name}-{rank}.json").read_text()) for rank in range(count)]
+
+
+def history(run: Path) -> list[dict]:
+    return [{key: value for key, value in row.items() if key not in ("time", "waited")}
+            for row in read_state(run / "last.safetensors")["history"]]
+
+
+def test_two_processes_give_the_losses_of_one_with_twice_the_batch(tmp_path):
+    (alone,) = losses(tmp_path, 1, "alone", 128, epochs=2)
+    two = losses(tmp_path, 2, "two", 64, epochs=2)
+    assert len(alone) == len(two[0]) >= 20
+    assert two[0] == two[1]
+    assert two[0] == pytest.approx(alone, abs=1e-5)
+    assert alone[0] - alone[-1] > 0.02    # something was learned: they do not agree by standing still
+    for row, wanted in zip(history(tmp_path / "two"), history(tmp_path / "alone"), strict=True):
+        assert row == pytest.approx(wanted, abs=1e-5)
+    found, wanted = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("two", "alone"))
+    assert found["test"]["details"]["confusion"] == wanted["test"]["details"]["confusion"]
+    weights, true = (read_state(tmp_path / name / "best.safetensors")["network"] for name in ("two", "alone"))
+    assert all(torch.allclose(weights[name], true[name], atol=1e-5) for name in true)
+    assert json.loads((tmp_path / "two" / "data.json").read_text())["splits"]["train"]["count"] % 128 not in (0, 1)
+    assert 'processes = 2' in (tmp_path / "two" / "recipe.toml").read_text()
+
+
+def start(*arguments: object, program: tuple[str, ...] = (sys.executable, "-m", "lensmith")) -> subprocess.Popen:
+    return subprocess.Popen([*program, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(true, process: subprocess.Popen, seconds: float = 120.0) -> None:
+    until = time.monotonic() + seconds
+    while not true():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def member(process: subprocess.Popen, rank: int) -> int:
+    """The number of the process of that rank which a launcher or torchrun has started."""
+    for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        with suppress(OSError):
+            if f"\0RANK={rank}\0".encode() in Path(f"/proc/{child}/environ").read_bytes():
+                return int(child)
+    raise AssertionError(f"process {rank} is not there")
+
+
+def saved(run: Path) -> float:
+    with suppress(OSError):
+        return (run / "last.safetensors").stat().st_mtime
+    return 0.0
+
+
+def end(process: subprocess.Popen, run: Path, number: signal.Signals, *, rank: int | None) -> tuple[int, str]:
+    """Send a signal to a rank, or to the launcher, once the run has saved a state; -> exit code and stderr."""
+    before = saved(run)
+    wait_for(lambda: saved(run) > before, process)
+    os.kill(process.pid if rank is None else member(process, rank), number)
+    _, told = process.communicate(timeout=120)
+    return process.returncode, told
+
+
+def everything(run: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a run's last state and best weights."""
+    tensors: dict[str, torch.Tensor] = {}
+
+    def collect(node, name):
+        if isinstance(node, torch.Tensor):
+            tensors[name] = node
+        elif isinstance(node, dict):
+            for key, value in node.items():
+                collect(value, f"{name}.{key}")
+
+    for name in ("last", "best"):
+        collect(read_state(run / f"{name}.safetensors"), name)
+    return tensors
+
+
+def check(tmp_path: Path, ends: list[tuple[signal.Signals, int | None, int, str]], *, count: int = 2,
+          settings: tuple[str, ...] = ()) -> None:
+    """End and resume a run in each of the ways; it comes to the bits of a run that was not ended."""
+    arguments = [*COMMON, *settings, "--processes", count, "--runs", tmp_path]
+    run, process = tmp_path / "ended", start(*arguments, "--name", "ended")
+    for number, rank, code, text in ends:
+        ended, told = end(process, run, number, rank=rank)
+        assert ended == code, told
+        assert text in told and "Traceback" not in told
+        assert told.count("lensmith: ") == 1 and f"lensmith train --resume {run}" in told.splitlines()[-1]
+        assert json.loads((run / "run.json").read_text())["status"] in ("stopped", "interrupted", "running")
+        process = start("train", "--resume", run)
+    out, told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    assert out.count("report ") == 1 and told.count("epoch 4/4") == 1
+    whole = start(*arguments, "--name", "whole")
+    assert whole.wait(120) == 0, whole.communicate()[1]
+    whole.communicate()
+    assert history(run) == history(tmp_path / "whole")
+    tensors, wanted = everything(run), everything(tmp_path / "whole")
+    assert tensors.keys() == wanted.keys() and len(tensors) > 30
+    for name, tensor in tensors.items():
+        assert torch.equal(tensor, wanted[name]), name
+
+
+KILLED = (signal.SIGKILL, 1, 6, "process 1 of 2 was killed by SIGKILL; the last state saved is whole")
+TOLD = (signal.SIGTERM, None, 130, "told to end (SIGTERM) after step")
+
+
+def test_a_run_that_lost_a_process_and_was_told_to_end_comes_to_the_same_bits(tmp_path):
+    check(tmp_path, [KILLED, TOLD])
+
+
+@pytest.mark.slow
+def test_whichever_process_is_killed_or_hangs_the_run_comes_to_the_same_bits(tmp_path):
+    check(tmp_path, [(signal.SIGKILL, 0, 6, "process 0 of 2 was killed by SIGKILL; go on with"),
+                     (signal.SIGSTOP, 1, 6, "process 1 of 2 gave no sign for 4 s (plan.timeout): it hangs"),
+                     (signal.SIGINT, None, 130, "told to end"), KILLED], settings=("plan.timeout=4.0",))
+
+
+@pytest.mark.slow
+def test_three_processes_come_to_the_same_bits(tmp_path):
+    """With three the order of a sum matters: gradients must lie in the same buckets in every sitting."""
+    check(tmp_path, [TOLD, (signal.SIGKILL, 2, 6, "process 2 of 3 was killed by SIGKILL")], count=3)
+
+
+def test_a_mistake_is_told_once_and_leaves_no_run_folder(tmp_path):
+    process = start(*COMMON, "learner.patience=-3", "--processes", 2, "--runs", tmp_path / "runs", "--name", "one")
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert told.count("lensmith: ") == 1 and "lensmith: learner.patience is a number of epochs" in told
+
+
+def test_torchrun_starts_the_processes_as_well(tmp_path):
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d",
+                "--rdzv-endpoint", "127.0.0.1:0", "-m", "lensmith")
+    process = start(*COMMON, "--epochs", 1, "--runs", tmp_path, "--name", "one", program=torchrun)
+    out, told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    assert out.count("report ") == 1 and told.count("epoch 1/1") == 1
+    own = start(*COMMON, "--epochs", 1, "--runs", tmp_path, "--name", "two", "--processes", 2)
+    assert own.wait(120) == 0, own.communicate()[1]
+    own.communicate()
+    tensors, wanted = everything(tmp_path / "one"), everything(tmp_path / "two")
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in tensors.items())
+
+
+@pytest.fixture
+def nodes():
+    """Two network namespaces, joined by a cable; -> what runs a command in each, and the first's address."""
+    names, ip = ("lensmith-a", "lensmith-b"), shutil.which("ip")
+    if ip is None:
+        pytest.skip("network namespaces are made with the command ip (Debian's iproute2)")
+
+    def run(*arguments: str) -> bool:
+        return subprocess.run([ip, *arguments], capture_output=True, check=False).returncode == 0
+
+    made = all(run("netns", "add", name) for name in names) and \
+        run("link", "add", "lens0", "netns", names[0], "type", "veth", "peer", "name", "lens0", "netns", names[1])
+    for number, name in enumerate(names, start=1):
+        made = made and run("-n", name, "addr", "add", f"10.197.3.{number}/24", "dev", "lens0") and \
+            run("-n", name, "link", "set", "lens0", "up") and run("-n", name, "link", "set", "lo", "up")
+    if made:
+        yield [(ip, "netns", "exec", name) for name in names], "10.197.3.1"
+    for name in names:
+        run("netns", "del", name)
+    if not made:
+        pytest.skip("network namespaces cannot be made here: it takes root, and a kernel that lets them be made")
+
+
+@pytest.mark.slow
+def test_two_nodes_train_over_their_network(tmp_path, nodes):
+    enter, address = nodes
+    processes = [start(*COMMON, "--epochs", 2, "--runs", tmp_path, "--name", "one",
+                       program=(*inside, "env", "GLOO_SOCKET_IFNAME=lens0", sys.executable, "-m",
+                                "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", "--node-rank",
+                                str(number), "--rdzv-backend", "c10d", "--rdzv-id", "one", "--rdzv-conf",
+                                f"is_host={int(number == 0)}", "--rdzv-endpoint", f"{address}:29411", "-m", "lensmith"))
+                 for number, inside in enumerate(enter)]
+    said = [process.communicate(timeout=200) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said[0][1] + said[1][1]
+    assert (said[0][0] + said[1][0]).count("report ") == 1
+    own = start(*COMMON, "--epochs", 2, "--runs", tmp_path, "--name", "two", "--processes", 2)
+    assert own.wait(120) == 0, own.communicate()[1]
+    own.communicate()
+    tensors, wanted = everything(tmp_path / "one"), everything(tmp_path / "two")
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in tensors.items())
+
+
+def test_a_split_network_learns_what_the_whole_one_does(tmp_path, command):
+    for name, more in (("whole", []), ("split", ['plan.stages=["cpu", "cpu"]'])):
+        assert command(*COMMON, "--epochs", 2, *more, "--runs", tmp_path, "--name", name, "-q").code == 0
+    tensors, wanted = everything(tmp_path / "split"), everything(tmp_path / "whole")
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in tensors.items())
+    assert history(tmp_path / "split") == history(tmp_path / "whole")
+    assert command("val", tmp_path / "split").code == 0
+
+
+SECTION = {"mode": "auto", "device": "auto", "threads": 0, "processes": 1, "timeout": 60.0, "synchronise": False}
+
+
+@pytest.mark.parametrize(("started", "settings", "goes_on", "text"), [
+    (1, {"processes": 2}, False, "2 processes are asked for, and this is one: the command lensmith train"),
+    (1, {"device": "cuda:0,1"}, False, "2 processes are asked for, and this is one"),
+    (2, {"processes": 3}, False, "plan.processes=3 and 2 processes were started: leave --processes out"),
+    (2, {"processes": 3}, True, "the run began with plan.processes=3 and goes on, to the same bits, with as many; 2"),
+    (2, {}, True, "the run began with plan.processes=1 and goes on"),
+    (2, {"stages": ["cpu", "cpu"]}, False, "plan.stages splits one network over devices"),
+    (2, {"device": "mps"}, False, "device 'mps' is neither"),
+    (1, {"synchronise": True}, False, "plan.synchronise is for several processes, and this is one")])
+def test_what_cannot_go_together_is_refused(monkeypatch, started, settings, goes_on, text):
+    monkeypatch.setattr(planning, "join", lambda: Team(0, started, local_count=started))
+    with pytest.raises(UserError, match=text):
+        planning.joined(SECTION | settings, goes_on=goes_on)
