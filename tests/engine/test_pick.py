@@ -1,0 +1,233 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lensmith.base.device import Busy
+from lensmith.base.values import Label
+from lensmith.data.sample import Batch
+from lensmith.engine import pick as picking
+from lensmith.engine import remember as memory
+from lensmith.engine.optimize import Stepper, leaves, sgd
+from lensmith.engine.pick import Choice, Wanted, choice_of, pick
+from lensmith.engine.plan import Plan
+from lensmith.engine.schedule import constant
+from lensmith.engine.trial import Trial, cosine
+from lensmith.models import BACKBONES
+from lensmith.models.network import Network
+from lensmith.tasks.classification import Classification
+
+TASK = Classification(tuple("abc"))
+
+
+def batch_of(count: int = 24, size: int = 16) -> Batch:
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=draw)
+    return Batch(images, {"label": Label(torch.arange(count) % 3)})
+
+
+def network_of(layers: list) -> Network:
+    torch.manual_seed(0)
+    backbone = BACKBONES["stack"](layers, inputs=3, size=(16, 16))
+    return Network(backbone, TASK.head(backbone), mean=[127.0] * 3, deviation=[70.0] * 3)
+
+
+def stepper(network: nn.Module, plan: Plan) -> Stepper:
+    chosen = leaves(network)
+    return Stepper(network, chosen, sgd(chosen), schedule=constant())
+
+
+LAYERS = [{"conv": 8, "kernel": 3, "padding": 1}, {"batchnorm": True}, "relu", {"maxpool": 2}, {"dense": 16}, "relu"]
+
+
+def run(network: nn.Module, wanted: Wanted | None = None, **settings) -> Choice:
+    return pick(wanted or Wanted("cpu"), network, TASK, batch_of(), **{"steps": 1000, "stepper": stepper} | settings)
+
+
+def test_the_network_and_the_generator_are_left_as_they_were():
+    network = network_of(LAYERS)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    choice = run(network)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state) and torch.get_num_threads() == threads
+    assert network.backbone.layers[3].__class__ is nn.MaxPool2d    # the rewrite was tried on a copy
+    verdicts = [one.verdict for one in choice.timings]
+    assert verdicts[0] == "chosen" and choice.timings[0].plan == choice.plan
+    assert {one.plan.precision for one in choice.timings} == {"float32", "bfloat16"}
+    timed = [one.seconds for one in choice.timings if one.verdict == "slower"]
+    assert timed and all(seconds > 0 for seconds in timed)
+
+
+def test_what_is_named_is_taken_as_it_stands():
+    choice = run(network_of(LAYERS), Wanted("cpu", "bfloat16", "contiguous", 1, False))
+    assert (choice.plan.precision, choice.plan.layout, choice.plan.threads) == ("bfloat16", "contiguous", 1)
+    assert not Wanted("cpu", "bfloat16", "contiguous", 1, False).open and Wanted("cpu", "bfloat16").open
+
+
+class Rounding(nn.Module):
+    """Its gradient in 16 bits points elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 3))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = F.linear(images.float().mean((2, 3)) / 255 - 0.5, self.weight)
+        return features if features.dtype == torch.float32 else -features
+
+
+def test_a_candidate_that_leaves_the_float32_result_is_refused():
+    choice = run(Rounding())
+    assert choice.plan.precision == "float32"
+    refused = [one for one in choice.timings if one.plan.precision == "bfloat16"]
+    assert len(refused) == 2
+    for one in refused:
+        assert one.seconds is None and one.verdict.startswith("refused: ")
+        assert "the cosine between its gradient and that of float32 is -" in one.verdict or "its loss is" in one.verdict
+
+
+class Slow(nn.Module):
+    """As on a machine without 16-bit instructions: many times slower in them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Linear(3, 3)
+        self.steps = {torch.float32: 0, torch.bfloat16: 0}
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found = self.dense(images.float().mean((2, 3)) / 255)
+        COUNTED.append(found.dtype)
+        weights = torch.randn(400, 400)
+        for _ in range(1 if found.dtype == torch.float32 else 400):
+            weights = weights @ torch.eye(400)
+        return found
+
+
+COUNTED: list[torch.dtype] = []
+
+
+def test_a_slow_candidate_is_cut_off_after_one_look():
+    COUNTED.clear()
+    choice = run(Slow())
+    verdicts = {(one.plan.precision, one.plan.layout): one.verdict for one in choice.timings}
+    assert choice.plan.precision == "float32"
+    assert verdicts["bfloat16", "channels_last"].startswith("cut off")
+    assert verdicts["bfloat16", "contiguous"] == "not tried: bfloat16 was far behind"
+    assert COUNTED.count(torch.bfloat16) == 1
+
+
+def test_a_network_that_draws_numbers_is_not_refused_for_that():
+    choice = run(network_of([*LAYERS, {"dropout": 0.9}]))
+    assert not [one for one in choice.timings if one.verdict.startswith("refused")]
+
+
+def test_a_network_that_does_not_run_says_why():
+    class Broken(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        run(Broken())
+
+
+def test_timing_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(picking, "_LEAST", 0.0)
+    choice = run(network_of(LAYERS), steps=1)
+    assert "not tried: the time for timing was over" in [one.verdict for one in choice.timings]
+
+
+def test_compilation_is_tried_only_where_the_run_pays_for_it(monkeypatch: pytest.MonkeyPatch):
+    assert not [one for one in run(network_of(LAYERS)).timings if one.plan.compiled]
+    tried = []
+    monkeypatch.setattr(nn.Module, "compile", lambda self: tried.append(self))
+    choice = run(network_of(LAYERS), steps=100_000_000)
+    assert len(tried) == 1 and [one for one in choice.timings if one.plan.compiled]
+    short = run(network_of(LAYERS))
+    assert short.pays_to_compile(100_000_000) and not short.pays_to_compile(1000)
+    assert not choice.pays_to_compile(100_000_000)
+
+
+def test_cosine():
+    one, two = [torch.tensor([1.0, 0.0]), torch.tensor([0.0])], [torch.tensor([0.0, 2.0]), torch.tensor([0.0])]
+    assert cosine(one, one) == 1 and cosine(one, two) == 0 and cosine(one, [-value for value in one]) == -1
+    assert not cosine(one, [value * float("nan") for value in one]) >= 0
+
+
+def test_a_trial_gives_the_gradient_that_autograd_gives():
+    network, batch = network_of(LAYERS), batch_of()
+    loss, found = Trial(Plan("cpu", "float32", "channels_last", 1), network, TASK, stepper).gradient(batch)
+    expected = F.cross_entropy(network(batch.images), batch.targets["label"].index)
+    expected.backward()
+    assert loss == pytest.approx(expected.item(), rel=1e-6)
+    for one, other in zip(found, network.parameters(), strict=True):
+        torch.testing.assert_close(one, other.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_a_choice_comes_back_from_its_file():
+    choice = run(network_of(LAYERS))
+    again = choice_of(json.loads(json.dumps(choice.as_json())), "the cache")
+    assert again.plan == choice.plan and again.source == "the cache" and again.pictures == choice.pictures
+    assert [one.verdict for one in again.timings] == [one.verdict for one in choice.timings]
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LENSMITH_CACHE", str(tmp_path))
+    return tmp_path / "plans"
+
+
+def test_a_choice_is_remembered_by_all_that_it_depends_on(kept: Path, monkeypatch: pytest.MonkeyPatch):
+    network, batch, wanted = network_of(LAYERS), batch_of(), Wanted("cpu")
+    key = memory.key_of(wanted, network, batch, means="sgd")
+    assert key == memory.key_of(wanted, network_of(LAYERS), batch_of(), means="sgd")
+    others = {memory.key_of(Wanted("cpu", "float32"), network, batch, means="sgd"),
+              memory.key_of(wanted, network_of(LAYERS[:1]), batch, means="sgd"),
+              memory.key_of(wanted, network, batch_of(23), means="sgd"),
+              memory.key_of(wanted, network, batch, means="adam")}
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    others.add(memory.key_of(wanted, network, batch, means="sgd"))
+    assert len(others | {key}) == 6
+    assert memory.recall(key) is None
+    memory.remember(key, Choice(Plan("cpu", "bfloat16", "channels_last", 1), "timed", other_load=0.1))
+    found = memory.recall(key)
+    assert found is not None and found.plan.precision == "bfloat16" and found.source == "the cache"
+
+
+def test_a_damaged_choice_is_made_anew(kept: Path):
+    memory.remember("a", Choice(Plan("cpu", "float32", "contiguous", 1), "timed"))
+    for content in ("{", "[]", "3", '{"device": "cpu"}', json.dumps({"precision": "float8", "timings": []})):
+        (kept / "a.json").write_text(content)
+        assert memory.recall("a") is None
+
+
+def test_a_choice_of_a_busy_moment_is_not_kept(kept: Path):
+    memory.remember("a", Choice(Plan("cpu", "float32", "contiguous", 1), "timed", other_load=0.6))
+    assert memory.recall("a") is None
+
+
+def test_a_cache_that_cannot_be_written_does_not_end_the_run(kept: Path):
+    kept.write_text("a file where the folder should be")
+    memory.remember("a", Choice(Plan("cpu", "float32", "contiguous", 1), "timed"))
+    assert memory.recall("a") is None
+
+
+def test_old_choices_go(kept: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(memory, "_MANY", 2)
+    for name in "abc":
+        memory.remember(name, Choice(Plan("cpu", "float32", "contiguous", 1), "timed"))
+    assert len(list(kept.glob("*.json"))) == 2 and memory.recall("c") is not None
+
+
+def test_the_work_of_others_is_a_share():
+    busy = Busy()
+    sum(i * i for i in range(200_000))
+    others = busy.others()
+    assert others is None or 0 <= others <= 1
