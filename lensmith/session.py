@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +29,7 @@ from lensmith.opening import Data, Tell, as_json, open_data, prepare, silent
 from lensmith.planning import joined
 from lensmith.settings import resolve
 from lensmith.study.report import report as write_report
+from lensmith.study.running import advice
 from lensmith.study.worst import Worst
 
 BROUGHT = "python:"    # marks, in a recipe, what a Python caller brought as an object
@@ -46,6 +47,8 @@ class Session:
     progress: Progress = field(default_factory=Progress)
     started: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)    # what was changed, or should be, on the way
+    _advised: bool = False
     _noted: int = 0    # what data.json has of the pictures found bad, and of notes, since training began
 
     def __iter__(self) -> Iterator[Report]:
@@ -61,7 +64,7 @@ class Session:
                                  save_every=self.job.recipe["run"]["save_every"]):
                 if report.row is not None:
                     self._note_dropped(self.job.learner.train, self.job.learner.valid)
-                yield report
+                yield self._remarked(report)
             self.job.learner.team.leave()
             if self.run.writes:
                 self._measure()
@@ -74,6 +77,17 @@ class Session:
         self._write_run("stopped early" if early else "finished",
                         f"{settings['patience']} epochs brought nothing better" if early else "")
         self._write_report()
+
+    def _remarked(self, report: Report) -> Report:
+        """The report with what is worth a line, each told once and kept for run.json."""
+        said = [report.note] if report.note else []
+        if not self._advised:
+            told = advice(report, self.job.data.account["kept"], self.job.recipe["augment"])
+            # The first epoch may wait for pictures that are decoded meanwhile: that says nothing of the others.
+            self._advised = bool(told) and report.epoch > 1
+            said += [told] if told else []
+        self.notes += said
+        return replace(report, note="; ".join(said)) if said else report
 
     def _write_report(self) -> None:
         if self.run.writes:
@@ -118,7 +132,7 @@ class Session:
         self.run.write_json("run.json", {
             "name": self.run.folder.name, "command": self.command, "started": self.started,
             "finished": _now() if status != "running" else None, "seconds": round(progress.seconds, 3),
-            "status": status, "reason": reason, "epochs": len(progress.scores),
+            "status": status, "reason": reason, "notes": self.notes, "epochs": len(progress.scores),
             "planned_epochs": self.job.recipe["learner"]["epochs"], "best_epoch": best + 1 if best >= 0 else None,
             "score_name": self.job.task.score, "score": progress.scores[best] if best >= 0 and held_out else None,
             "version": version("lensmith"),

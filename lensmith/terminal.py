@@ -26,7 +26,8 @@ def follow(session: "Session", *, quiet: bool) -> None:
                        TextColumn("{task.fields[loss]}"), TimeRemainingColumn(), console=Console(stderr=True),
                        transient=True)
     if not quiet:
-        print(f"training into {session.run}", file=sys.stderr, flush=True)
+        print(f"training into {session.run} ({session.job.plan.in_words()}; {_picked(session)})", file=sys.stderr,
+              flush=True)
     try:
         number = None
         if bar is not None:
@@ -38,13 +39,20 @@ def follow(session: "Session", *, quiet: bool) -> None:
                 if report.step % 10 == 0 or report.row:
                     bar.update(number, completed=report.step, description=f"epoch {report.epoch + (not report.row)}",
                                loss=f"loss {report.loss:.4f}")
-            if report.row is not None and not quiet:
-                line = _epoch_line(report.row, session.job.learner.epochs, session.progress.seconds)
+            lines = [] if report.row is None else [_epoch_line(report.row, session.job.learner.epochs,
+                                                               session.progress.seconds)]
+            for line in [] if quiet else lines + [report.note] * bool(report.note):
                 bar.console.print(line, markup=False, highlight=False) if bar is not None else \
                     print(line, file=sys.stderr, flush=True)
     finally:
         if bar is not None:
             bar.stop()
+
+
+def _picked(session: "Session") -> str:
+    choice = session.job.choice
+    return f"picked in {choice.seconds:.1f} s" if choice.source == "timed" else f"by {choice.source}" \
+        if choice.source == "the cache" else choice.source
 
 
 def _epoch_line(row: dict[str, float], epochs: int, seconds: float) -> str:

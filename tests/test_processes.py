@@ -177,10 +177,11 @@ def test_three_processes_come_to_the_same_bits(tmp_path):
 
 
 def test_a_mistake_is_told_once_and_leaves_no_run_folder(tmp_path):
-    process = start(*COMMON, "learner.patience=-3", "--processes", 2, "--runs", tmp_path / "runs", "--name", "one")
+    process = start(*COMMON, "augment.crop_padding=99", "--processes", 2, "--runs", tmp_path / "runs", "--name", "one")
     _, told = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert told.count("lensmith: ") == 1 and "lensmith: learner.patience is a number of epochs" in told
+    assert told.count("lensmith: ") == 1 and "lensmith: augment.crop_padding=99 must be smaller" in told
+    assert not (tmp_path / "runs").exists()
 
 
 def test_torchrun_starts_the_processes_as_well(tmp_path):

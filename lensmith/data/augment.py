@@ -15,7 +15,7 @@ from lensmith.base.errors import UserError
 from lensmith.base.values import Value, sampling_grid
 from lensmith.data import pixels
 from lensmith.data.sample import Batch
-from lensmith.kernels.gather import gather_crop_flip
+from lensmith.kernels.gather import gather_crop_flip, gather_lines
 
 # One stream of random numbers for each thing that is drawn; appended to, never renumbered, so that old runs resume.
 (_X, _Y, _FLIP, _TURN, _AREA, _ASPECT, _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE, _ERASE, _ERASE_AREA, _ERASE_ASPECT,
@@ -127,7 +127,8 @@ class Augment:
         x = (uniform(keys, _X) * (2 * most + 1)).long() - most
         y = (uniform(keys, _Y) * (2 * most + 1)).long() - most
         device = batch.images.device
-        moved = gather_crop_flip(batch.images, *(one.to(device) for one in (torch.arange(len(keys)), x, y, turned)))
+        gather = gather_lines if device.type == "cpu" else gather_crop_flip
+        moved = gather(batch.images, *(one.to(device) for one in (torch.arange(len(keys)), x, y, turned)))
         # Target pixel t shows source pixel t + x, or width - 1 - t + x where it is mirrored.
         left = torch.where(turned, width + x, -x)
         return _warped(batch, moved, lambda: _matrix(_sign(turned), 1, left, -y))

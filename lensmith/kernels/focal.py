@@ -13,25 +13,31 @@ _SHARE = 1 << 15   # elements a thread that are worked on at a time, so that all
 _LEAST = 1e-6      # of the plain form's factor: autograd's slope of x ** gamma is infinite at 0 where gamma is below 1
 
 
-@custom_op("lensmith::sigmoid_focal_loss", mutates_args=(), device_types="cpu")
-def sigmoid_focal_loss(logits: Tensor, targets: Tensor, gamma: float, alpha: float | None = None,
-                       weights: Tensor | None = None) -> Tensor:
+def focal_costs(logits: Tensor, targets: Tensor, gamma: float, alpha: float | None = None,
+                weights: Tensor | None = None) -> Tensor:
     """The cost of each of `logits` [..., k] against `targets` [..., k] in 0..1; where a target is NaN it is 0.
 
     target * (1 - p) ** gamma * -log p + (1 - target) * p ** gamma * -log(1 - p), with p the sigmoid of the logit
     (Lin et al. 2017, arXiv 1708.02002). `alpha` multiplies the first part and 1 - alpha the second; `weights` [k]
     multiply the first. `gamma` is 0 or more. -> [..., k] in float32, or float64 where the logits are.
 
-    Only logits and targets are kept for the backward; targets and weights have no gradient.
+    Only logits and targets are kept for the backward; targets and weights have no gradient. This is the operator
+    `lensmith::sigmoid_focal_loss` where something is compiled or exported, and the same without it elsewhere: the first
+    call of an operator written in Python imports PyTorch's compiler, which takes as long as PyTorch itself.
     """
+    form = sigmoid_focal_loss if torch.compiler.is_compiling() else _Eager.apply
+    return form(logits, targets, gamma, alpha, weights)
+
+
+def _loss(logits: Tensor, targets: Tensor, gamma: float, alpha: float | None = None,
+          weights: Tensor | None = None) -> Tensor:
     if logits.shape != targets.shape:
         raise ValueError(f"logits of {list(logits.shape)} and targets of {list(targets.shape)} do not pair")
     return _in_parts(partial(_costs, gamma=gamma, alpha=alpha, weights=weights), logits, targets, dtype=_wide(logits))
 
 
-@custom_op("lensmith::sigmoid_focal_gradient", mutates_args=(), device_types="cpu")
-def sigmoid_focal_gradient(gradient: Tensor, logits: Tensor, targets: Tensor, gamma: float, alpha: float | None = None,
-                           weights: Tensor | None = None) -> Tensor:
+def _gradient(gradient: Tensor, logits: Tensor, targets: Tensor, gamma: float, alpha: float | None = None,
+              weights: Tensor | None = None) -> Tensor:
     """From the gradient of the costs [..., k], that of the logits: [..., k] in their dtype."""
     return _in_parts(partial(_gradients, gamma=gamma, alpha=alpha, weights=weights), gradient, logits, targets,
                      dtype=logits.dtype)
@@ -39,7 +45,7 @@ def sigmoid_focal_gradient(gradient: Tensor, logits: Tensor, targets: Tensor, ga
 
 def plain_sigmoid_focal_loss(logits: Tensor, targets: Tensor, gamma: float, alpha: float | None = None,
                              weights: Tensor | None = None) -> Tensor:
-    """As `sigmoid_focal_loss`, its gradient left to autograd: the oracle."""
+    """As `focal_costs`, its gradient left to autograd: the oracle."""
     logits, known = logits.to(_wide(logits)), ~targets.isnan()
     goal = torch.where(known, targets, 0.0)
     here, absent = -F.logsigmoid(logits), -F.logsigmoid(-logits)    # -log p, -log(1 - p)
@@ -81,7 +87,7 @@ def _weighed(present: Tensor, absent: Tensor, targets: Tensor, alpha: float | No
 
 def _in_parts(formula: Callable[..., Tensor], *whole: Tensor, dtype: torch.dtype) -> Tensor:
     first, most = whole[0], _SHARE * torch.get_num_threads()
-    if first.numel() <= most:
+    if first.device.type != "cpu" or first.numel() <= most:
         return formula(*whole)
     made, width = torch.empty(first.shape, dtype=dtype), first.shape[-1]
     parts = (tensor.reshape(-1, width).split(max(1, most // width)) for tensor in (made, *whole))
@@ -101,17 +107,26 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(logits, targets, weights)
 
 
-def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, gradient: Tensor, form: Callable[..., Tensor]) -> tuple[Tensor | None, ...]:
     logits, targets, weights = ctx.saved_tensors
-    # Where a gradient of the gradient is wanted autograd has to see the formula.
-    form = _gradients if torch.is_grad_enabled() else sigmoid_focal_gradient
+    if torch.is_grad_enabled():
+        form = _gradients    # a gradient of the gradient is wanted: autograd has to see the formula
     return form(gradient, logits, targets, ctx.gamma, ctx.alpha, weights), None, None, None, None
 
 
-sigmoid_focal_loss.register_kernel(("cuda", "mps"), _costs)
-sigmoid_focal_gradient.register_kernel(("cuda", "mps"), _gradients)
+class _Eager(torch.autograd.Function):
+    """The operator without the dispatcher."""
+
+    forward, setup_context = staticmethod(_loss), staticmethod(_keep)
+    backward = staticmethod(partial(_backward, form=_gradient))
+
+
+sigmoid_focal_loss = custom_op("lensmith::sigmoid_focal_loss", _loss, mutates_args=(), device_types="cpu")
+sigmoid_focal_gradient = custom_op("lensmith::sigmoid_focal_gradient", _gradient, mutates_args=(), device_types="cpu")
+sigmoid_focal_loss.register_kernel(("cuda", "mps"), _loss)
+sigmoid_focal_gradient.register_kernel(("cuda", "mps"), _gradient)
 sigmoid_focal_loss.register_fake(
     lambda logits, *_: torch.empty(logits.shape, dtype=_wide(logits), device=logits.device))
 sigmoid_focal_gradient.register_fake(
     lambda gradient, logits, *_: torch.empty(logits.shape, dtype=logits.dtype, device=logits.device))
-sigmoid_focal_loss.register_autograd(_backward, setup_context=_keep)
+sigmoid_focal_loss.register_autograd(partial(_backward, form=sigmoid_focal_gradient), setup_context=_keep)

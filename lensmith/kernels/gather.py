@@ -6,8 +6,7 @@ from torch import Tensor
 from torch.library import custom_op
 
 
-@custom_op("lensmith::gather_crop_flip", mutates_args=(), device_types="cpu")
-def gather_crop_flip(pictures: Tensor, rows: Tensor, x: Tensor, y: Tensor, flipped: Tensor) -> Tensor:
+def gather_lines(pictures: Tensor, rows: Tensor, x: Tensor, y: Tensor, flipped: Tensor) -> Tensor:
     """The pictures `rows` of a store, shifted by whole pixels from the mirrored border, some mirrored left to right.
 
     `pictures` uint8 or uint16 [n, channels, height, width]; `rows`, `x` (right) and `y` (down) int64 [batch]; `flipped`
@@ -49,6 +48,11 @@ def gather_crop_flip(pictures: Tensor, rows: Tensor, x: Tensor, y: Tensor, flipp
         plain = plain_gather_crop_flip(pictures, rows[some], x[some], y[some], flipped[some])
         batch.numpy()[other] = plain.numpy()
     return batch
+
+
+# On the CPU the loader calls the function itself: the first call of an operator written in Python imports PyTorch's
+# compiler, which takes as long as PyTorch.
+gather_crop_flip = custom_op("lensmith::gather_crop_flip", gather_lines, mutates_args=(), device_types="cpu")
 
 
 @gather_crop_flip.register_fake

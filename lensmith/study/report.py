@@ -12,6 +12,7 @@ from typing import Any
 from lensmith.base.errors import DataError, count
 from lensmith.base.files import write_text
 from lensmith.study import charts
+from lensmith.study.running import candidates
 
 _SHARES = ("accuracy_top1", "accuracy_top5", "balanced_accuracy", "exact_match")    # shown in percent
 _FIRST = {"test": 0, "valid": 1}    # the order of the splits; the first of them gives the headline
@@ -58,7 +59,7 @@ def _contents(folder: Path) -> dict[str, Any]:
     score = run.get("score_name") or next((name for split in splits for name in _headlines(metrics[split])), None)
     best = run.get("best_epoch")
     curves = charts.curves(history, score=score, best=best)
-    last = history[-1]["epoch"] if history else 0
+    last, plan = history[-1]["epoch"] if history else 0, _read_json(folder / "plan.json")
     return {
         "title": run.get("name") or folder.resolve().name,
         "subtitle": _subtitle(run, recipe),
@@ -72,7 +73,9 @@ def _contents(folder: Path) -> dict[str, Any]:
         "command": run.get("command"),
         "predict": _predicting(recipe, folder),
         "run": _run_facts(run),
-        "plan": _facts(_read_json(folder / "plan.json")),
+        "plan": _facts({name: value for name, value in plan.items() if name != "timings"}),
+        "candidates": candidates(plan),
+        "notes": [str(note) for note in run.get("notes") or ()],
         "environment": _facts(_read_json(folder / "environment.json")),
         "recipe": recipe_text,
     }

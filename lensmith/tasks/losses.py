@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
 from lensmith.base.values import UNKNOWN, Label
-from lensmith.kernels.focal import sigmoid_focal_loss
+from lensmith.kernels.focal import focal_costs
 
 Distance = Literal["squared", "absolute", "huber"]
 _LEAST = 1e-6    # of a focal factor's base: the slope of x ** gamma is infinite at 0 where gamma is below 1
@@ -54,7 +54,7 @@ def tag_entropy(logits: Tensor, present: Tensor, *, weights: Tensor | None = Non
     if weights is not None:
         weights = weights.to(logits.device)
     if focal:
-        return sigmoid_focal_loss(logits, present, focal, weights=weights).sum() / _or_one(known.sum())
+        return focal_costs(logits, present, focal, weights=weights).sum() / _or_one(known.sum())
     logits = logits.float()
     goal = torch.where(known, present, 0.0)
     here, absent = -F.logsigmoid(logits), -F.logsigmoid(-logits)    # -log p, -log (1 - p)

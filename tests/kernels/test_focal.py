@@ -1,5 +1,8 @@
 """The focal cost against autograd of its plain form, torchvision's, the written formula, and as torch wants it."""
 
+import subprocess
+import sys
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -12,7 +15,7 @@ from torch.library import opcheck
 from torchvision.ops import sigmoid_focal_loss as torchvisions
 
 from lensmith.kernels import focal
-from lensmith.kernels.focal import plain_sigmoid_focal_loss, sigmoid_focal_gradient, sigmoid_focal_loss
+from lensmith.kernels.focal import focal_costs, plain_sigmoid_focal_loss, sigmoid_focal_gradient, sigmoid_focal_loss
 
 SETTINGS = [{}, {"alpha": 0.25}, {"weights": torch.tensor([0.5, 2.0, 1.0, 0.0])},
             {"alpha": 0.9, "weights": torch.tensor([0.5, 2.0, 1.0, 0.1])}]
@@ -34,6 +37,17 @@ def both(logits: Tensor, targets: Tensor, *rest: float, **settings: float | Tens
         scale = torch.linspace(-1, 2, costs.numel(), dtype=costs.dtype).view(costs.shape)
         found.append((costs, torch.autograd.grad((costs * scale).sum(), leaf)[0]))
     return found
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 3.3])
+def test_without_the_dispatcher_costs_and_gradients_are_the_operators(gamma: float, settings: dict) -> None:
+    logits, targets = drawn()
+    costs, slope = both(logits, targets, gamma, **settings)[0]
+    leaf = logits.requires_grad_()
+    found = focal_costs(leaf, targets, gamma, **settings)
+    scale = torch.linspace(-1, 2, found.numel()).view(found.shape)
+    assert torch.equal(found, costs) and torch.equal(torch.autograd.grad((found * scale).sum(), leaf)[0], slope)
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
@@ -71,7 +85,8 @@ def test_the_gradient_is_that_of_differences_and_so_is_its_own(gamma: float) -> 
     weights = torch.tensor([0.5, 2.0, 1.0, 0.0], dtype=torch.float64)
     for settings in ({}, {"alpha": 0.9, "weights": weights}):
         for check in (gradcheck, gradgradcheck):
-            assert check(partial(sigmoid_focal_loss, targets=targets, gamma=gamma, **settings), logits.requires_grad_())
+            for form in (sigmoid_focal_loss, focal_costs):
+                assert check(partial(form, targets=targets, gamma=gamma, **settings), logits.requires_grad_())
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")    # opcheck's own
@@ -129,7 +144,8 @@ def test_costs_and_gradients_are_finite_however_sure_the_network_is(gamma: float
         assert costs.isfinite().all() and slope.isfinite().all()
 
 
-def test_only_logits_and_targets_are_kept() -> None:
+@pytest.mark.parametrize("form", [sigmoid_focal_loss, focal_costs])
+def test_only_logits_and_targets_are_kept(form: Callable[..., Tensor]) -> None:
     kept: list[Tensor] = []
 
     def keep(tensor: Tensor) -> Tensor:
@@ -138,7 +154,7 @@ def test_only_logits_and_targets_are_kept() -> None:
 
     logits, targets = drawn(64, 80)
     with saved_tensors_hooks(keep, lambda tensor: tensor):
-        sigmoid_focal_loss(logits.bfloat16().requires_grad_(), targets, 2.0)
+        form(logits.bfloat16().requires_grad_(), targets, 2.0)
     assert [(tensor.dtype, tensor.shape) for tensor in kept] == \
         [(torch.bfloat16, (64, 80)), (torch.float32, (64, 80))]
 
@@ -150,8 +166,9 @@ def test_a_batch_without_rows_costs_nothing() -> None:
 
 def test_what_has_no_gradient_says_so() -> None:
     logits, targets = drawn()
-    with pytest.raises(NotImplementedError, match="a gradient for its logits alone: detach targets and weights"):
-        sigmoid_focal_loss(logits, targets.requires_grad_(), 2.0)
+    for form in (sigmoid_focal_loss, focal_costs):
+        with pytest.raises(NotImplementedError, match="a gradient for its logits alone: detach targets and weights"):
+            form(logits, targets.requires_grad_(), 2.0)
     with pytest.raises(ValueError, match=r"logits of \[7, 4\] and targets of \[6, 4\] do not pair"):
         sigmoid_focal_loss(logits, targets.detach()[:6], 2.0)
 
@@ -159,9 +176,17 @@ def test_what_has_no_gradient_says_so() -> None:
 def test_a_network_with_the_cost_can_be_exported() -> None:
     class Costed(nn.Module):
         def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-            return sigmoid_focal_loss(logits, targets, 2.0).sum()
+            return focal_costs(logits, targets, 2.0).sum()
 
     given = drawn()
     program = torch.export.export(Costed(), given)
     assert "lensmith.sigmoid_focal_loss" in str(program.graph)
     assert torch.equal(program.module()(*given), Costed()(*given))
+
+
+def test_the_cost_alone_imports_no_compiler() -> None:
+    program = ("import sys, torch\nfrom lensmith.kernels.focal import focal_costs\n"
+               "focal_costs(torch.ones(3, 2, requires_grad=True), torch.ones(3, 2), 2.0).sum().backward()\n"
+               "print('torch._dynamo' in sys.modules)\n")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
