@@ -33,7 +33,10 @@ from lensmith.opening import open_data
 from lensmith.settings import resolve
 
 BATCH, SIZE, WORKERS, LATER = 32, 224, 2, 3
-# What both do with a picture in training: peer's transforms, ours, and how it is called.
+# (name, what runs it, whether it standardises), in the order of their turns.
+PROGRAMS = (("Lensmith", "lensmith", True), ("torchvision", "torchvision", True),
+            ("Lensmith, the network standardises", "lensmith", False))
+# What is done with a picture in training: in words, and our settings; the peer's transforms are below.
 CASES = {
     "crop": ("a part of the area and a flip", {"resized_crop": [0.08, 1.0], "flip": True}),
     "plain": ("the middle alone", {}),
@@ -46,7 +49,8 @@ def lensmith_epochs(case: str, folder: str, standardised: bool) -> None:
     """In a process of its own: epochs of Lensmith's batches."""
     turn = Turn()
     turn.begin()
-    recipe = {"data": {"name": "folder", "path": folder}, "pictures": {"size": SIZE}, "split": {"valid": 0.0, "test": 0.0}}
+    recipe = {"data": {"name": "folder", "path": folder}, "pictures": {"size": SIZE},
+              "split": {"valid": 0.0, "test": 0.0}}
     train = open_data(resolve(recipe, trusted=False)).splits["train"]
     mean, deviation = (torch.tensor(found).view(1, -1, 1, 1) for found in statistics(train))
     augment = Augment(**CASES[case][1], seed=0, classes=train.classes, length=len(train))
@@ -78,25 +82,32 @@ def torchvision_epochs(case: str, folder: str, standardised: bool) -> None:
         turn.begin()
 
 
-def measure(case: str, folder: Path, count: int) -> dict[str, list[float]]:
+def measure(case: str, folder: Path) -> dict[str, list[float]]:
     """One repeat -> pictures a second of the first epoch and of the median later one, by program."""
     found: dict[str, list[float]] = {}
-    for name, program, standardised in (("Lensmith", "lensmith", True), ("torchvision", "torchvision", True),
-                                        ("Lensmith, the network standardises", "lensmith", False)):
+    for name, program, standardised in PROGRAMS:
         with tempfile.TemporaryDirectory() as cache:
-            one = Program(name, "folders", {"program": program, "case": case, "folder": str(folder),
-                                            "standardised": standardised},
-                          environment={"LENSMITH_CACHE": cache}, log=Path(cache) / "log")
+            job = {"program": program, "case": case, "folder": str(folder), "standardised": standardised}
+            one = Program(name, "folders", job, environment={"LENSMITH_CACHE": cache}, log=Path(cache) / "log")
             try:
-                first = one.turn()
-                found[name] = [first, median(one.turn() for _ in range(LATER))]
+                found[name] = [one.turn(), median(one.turn() for _ in range(LATER))]
             finally:
                 one.end()
     return found
 
 
+def row(case: str, epoch: str, found: list[dict[str, float]]) -> dict[str, Any]:
+    """A line of the table out of each repeat's pictures a second by program."""
+    own, peer, bare = (name for name, _, _ in PROGRAMS)
+    return {"augmentation": CASES[case][0], "epoch": epoch,
+            "Lensmith, pictures/s": round(median(rates[own] for rates in found), 1),
+            "torchvision, pictures/s": round(median(rates[peer] for rates in found), 1),
+            "ratio": round(median(rates[own] / rates[peer] for rates in found), 2),
+            "ratio, standardised by the network": round(median(rates[bare] / rates[peer] for rates in found), 2)}
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("repeats", nargs="?", type=int, default=5)
     parser.add_argument("--count", type=int, default=2_000, help="files")
     parser.add_argument("--cases", default=",".join(CASES), help="of: " + ", ".join(CASES))
@@ -107,24 +118,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         what = class_folders("photos", chosen.count, Path(place))
         for case in chosen.cases.split(","):
-            found = [measure(case, Path(place) / "train", chosen.count) for _ in range(chosen.repeats)]
-            for epoch, name in enumerate(("first", "later")):
-                def middle(ratio: Any, epoch: int = epoch) -> float:
-                    return round(median(ratio({who: rates[epoch] for who, rates in one.items()}) for one in found), 2)
-
-                peer, own, bare = "torchvision", "Lensmith", "Lensmith, the network standardises"
-                rows.append({
-                    "augmentation": CASES[case][0], "epoch": name, "Lensmith, pictures/s": middle(lambda rate: rate[own]),
-                    "torchvision, pictures/s": middle(lambda rate: rate[peer]),
-                    "ratio": middle(lambda rate: rate[own] / rate[peer]),
-                    "ratio, standardised by the network": middle(lambda rate: rate[bare] / rate[peer]),
-                })
+            found = [measure(case, Path(place) / "train") for _ in range(chosen.repeats)]
+            for number, epoch in enumerate(("first", "later")):
+                rows.append(row(case, epoch, [{name: rates[number] for name, rates in one.items()} for one in found]))
                 print("  ".join(f"{key}: {value}" for key, value in rows[-1].items()), flush=True)
     if not chosen.no_write:
         write("folders", f"python benchmarks/folders.py {chosen.repeats}", rows,
               [f"{chosen.count:,} files: {what}; medians of {chosen.repeats} repeats, each program in its own process; "
-               f"batches of {BATCH} at {SIZE} pixels, without a network. The first epoch is all from opening the folder "
-               "on."])
+               f"batches of {BATCH} at {SIZE} pixels, without a network. The first epoch is all from opening the "
+               "folder on."])
 
 
 if __name__ == "__main__":

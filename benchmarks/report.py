@@ -16,8 +16,6 @@ JOBS = {
     "throughput-avx2": ("The same without AVX-512 and AMX", "With `ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2` "
                         "in the environment of all."),
     "candidates": ("What the plan picked, and what it could have", "Every candidate trained at length."),
-    "candidates-avx2": ("The same without AVX-512 and AMX", "Every candidate trained at length, with "
-                        "`ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2`."),
     "folders": ("Class folders of photos", "Loading alone: the store against torchvision's ImageFolder."),
     "fashion": ("To 0.8744 on Fashion-MNIST", "Whole processes: the recipe `fashion-fast` against the textbook's "
                 "script."),

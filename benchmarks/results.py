@@ -67,8 +67,8 @@ def machine_under(environment: Mapping[str, str]) -> dict[str, Any]:
 
 def rates_in_words(found: Mapping[str, Any]) -> str:
     """Of a `machine()`: its rates and load in a phrase."""
-    return (f"products of two 4096x4096 matrices ran at {found['gflops_float32']:g} GFLOP/s in float32 and "
-            f"{found['gflops_bfloat16']:g} in bfloat16, load {found['load']:g}")
+    return (f"matrix products (4096x4096, or smaller where that takes long) ran at {found['gflops_float32']:g} GFLOP/s "
+            f"in float32 and {found['gflops_bfloat16']:g} in bfloat16, load {found['load']:g}")
 
 
 def instructions() -> str:

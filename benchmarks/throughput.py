@@ -156,8 +156,9 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     notes = [f"Each ratio is the median of {rounds} rounds. A program's start is from its process's first moment to "
              "its first epoch; Lensmith's holds the decoding of its pictures and the timing of its plan (timing s), "
-             f"for a run of {EPOCHS} epochs. Peers: float32, {WORKERS} workers, per-picture transforms. Augmentation, "
-             "validation, checkpoints and progress bars are off in all"]
+             f"for a run of {EPOCHS} epochs. Peers: float32, {WORKERS} workers, per-picture transforms (Ultralytics by "
+             "itself loads without workers on a CPU, and leaves one core out). Augmentation, validation, checkpoints "
+             "and progress bars are off in all"]
     about = None if asked.quick else machine_under(environment)
     for label, case in cases.items():
         if about is not None:

@@ -184,6 +184,7 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
         choice = replace(choice, plan=replace(choice.plan, device=device))
     if recipe["plan"]["synchronise"]:
         team.synchronised(network, device=device)
+    loaders["train"].device = choice.plan.device    # what it augments there is learned from there
     choice.plan.settle()
     choice.plan.place(network)
     if stages:

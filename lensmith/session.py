@@ -81,6 +81,8 @@ class Session:
     def _remarked(self, report: Report) -> Report:
         """The report with what is worth a line, each told once and kept for run.json."""
         said = [report.note] if report.note else []
+        sources = (self.job.learner.train, self.job.learner.valid, self.job.data.store)
+        said += [note for source in sources for note in getattr(source, "notes", ()) if note not in self.notes]
         if not self._advised:
             told = advice(report, self.job.data.account["kept"], self.job.recipe["augment"])
             # The first epoch may wait for pictures that are decoded meanwhile: that says nothing of the others.

@@ -85,7 +85,8 @@ def test_refusing_bad_pictures_decodes_all_before(photos: Path, way: str):
 
 @pytest.mark.parametrize(("name", "share"), [("memory", 1.5), ("memory", -0.1), ("disk", 2.0), ("disk", -1.0)])
 def test_a_share_is_a_share(photos: Path, name: str, share: float):
-    with pytest.raises(UserError, match=rf"^loading\.{name} must be a share of the free {name}, 0 \.\. 1; got {share}$"):
+    said = rf"^loading\.{name} must be a share of the free {name}, 0 \.\. 1; got {share}$"
+    with pytest.raises(UserError, match=said):
         opened(photos, loading={name: share})
 
 

@@ -200,7 +200,7 @@ def test_torchrun_starts_the_processes_as_well(tmp_path):
 
 @pytest.fixture
 def nodes():
-    """Two network namespaces, joined by a cable; -> what runs a command in each, and the first's address."""
+    """Two network namespaces, joined by a cable; -> what runs a command in each, and their addresses."""
     names, ip = ("lensmith-a", "lensmith-b"), shutil.which("ip")
     if ip is None:
         pytest.skip("network namespaces are made with the command ip (Debian's iproute2)")
@@ -214,7 +214,7 @@ def nodes():
         made = made and run("-n", name, "addr", "add", f"10.197.3.{number}/24", "dev", "lens0") and \
             run("-n", name, "link", "set", "lens0", "up") and run("-n", name, "link", "set", "lo", "up")
     if made:
-        yield [(ip, "netns", "exec", name) for name in names], "10.197.3.1"
+        yield [(ip, "netns", "exec", name) for name in names], ("10.197.3.1", "10.197.3.2")
     for name in names:
         run("netns", "del", name)
     if not made:
@@ -223,13 +223,14 @@ def nodes():
 
 @pytest.mark.slow
 def test_two_nodes_train_over_their_network(tmp_path, nodes):
-    enter, address = nodes
+    enter, addresses = nodes
     processes = [start(*COMMON, "--epochs", 2, "--runs", tmp_path, "--name", "one",
                        program=(*inside, "env", "GLOO_SOCKET_IFNAME=lens0", sys.executable, "-m",
-                                "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", "--node-rank",
-                                str(number), "--rdzv-backend", "c10d", "--rdzv-id", "one", "--rdzv-conf",
-                                f"is_host={int(number == 0)}", "--rdzv-endpoint", f"{address}:29411", "-m", "lensmith"))
-                 for number, inside in enumerate(enter)]
+                                "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", "--local-addr", own,
+                                "--rdzv-backend", "c10d", "--rdzv-id", "one", "--rdzv-conf",
+                                f"is_host={int(own == addresses[0])}", "--rdzv-endpoint", f"{addresses[0]}:29411",
+                                "-m", "lensmith"))
+                 for inside, own in zip(enter, addresses, strict=True)]
     said = [process.communicate(timeout=200) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said[0][1] + said[1][1]
     assert (said[0][0] + said[1][0]).count("report ") == 1

@@ -44,7 +44,8 @@ def _scramble_one(state: int) -> int:
     return state ^ (state >> 31)
 
 
-def uniform(keys: np.ndarray, stream: int) -> Tensor:
-    """float32 [n] in [0, 1): one number for each of `keys` (uint64 [n], from `hashed`) and this stream."""
+def uniform(keys: np.ndarray, stream: int | np.ndarray) -> Tensor:
+    """float32 [n] in [0, 1): one number for each of `keys` (uint64 [n], from `hashed`) and this stream, or its own
+    stream (int64 [n])."""
     bits = hashed(keys.view(np.int64), stream) >> np.uint64(40)    # 24 bits are what a float32 holds exactly
     return torch.from_numpy(bits.astype(np.float32) / np.float32(1 << 24))

@@ -15,11 +15,12 @@ from lensmith.base.errors import UserError
 from lensmith.base.values import Value, sampling_grid
 from lensmith.data import pixels
 from lensmith.data.sample import Batch
-from lensmith.kernels.gather import gather_crop_flip, gather_lines
+from lensmith.kernels.gather import gather_crop_flip, gather_lines, plain_gather_crop_flip
 
 # One stream of random numbers for each thing that is drawn; appended to, never renumbered, so that old runs resume.
 (_X, _Y, _FLIP, _TURN, _AREA, _ASPECT, _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE, _ERASE, _ERASE_AREA, _ERASE_ASPECT,
  _ERASE_X, _ERASE_Y, _PARTNER, _SHARE, _KIND, _CUT_X, _CUT_Y, _MIXED) = range(21)
+_MANY = 1 << 18    # values in a batch from which on lines are copied quicker than single pixels
 
 
 class Augment:
@@ -101,44 +102,48 @@ class Augment:
 
     def _alone(self, batch: Batch, epoch: int) -> Batch:
         keys = self._keys(epoch, batch.indices, batch.occurrences)
-        if self.rotate or (self.resized_crop and self.crop_padding):
-            batch = self._affine(batch, keys, self._turned(batch, keys, epoch))
-        elif self.resized_crop:
-            batch = self._enlarged(batch, keys, self._turned(batch, keys, epoch))
-        elif self.crop_padding or self.flip:
-            batch = self._shift(batch, keys, self._turned(batch, keys, epoch))
+        if self.rotate or self.resized_crop or self.crop_padding or self.flip:
+            x, y, flip = uniform(np.tile(keys, 3), np.repeat((_X, _Y, _FLIP), len(keys))).view(3, -1)    # in one go
+            turned = self._turned(batch, flip, epoch)
+            if self.rotate or (self.resized_crop and self.crop_padding):
+                batch = self._affine(batch, keys, x, y, turned)
+            elif self.resized_crop:
+                batch = self._enlarged(batch, keys, x, y, turned)
+            else:
+                batch = self._shift(batch, x, y, turned)
         if self.brightness or self.contrast or self.saturation or self.hue or self.erase:
             batch = replace(batch, images=self._colours(batch.images, keys))
         return batch
 
-    def _turned(self, batch: Batch, keys: np.ndarray, epoch: int) -> Tensor:
+    def _turned(self, batch: Batch, drawn: Tensor, epoch: int) -> Tensor:
         """bool [batch]: which pictures are mirrored."""
         if self.flip != "alternate":
-            return (uniform(keys, _FLIP) < 0.5) & self.flip
+            return (drawn < 0.5) & self.flip
         first = uniform(hashed(self.seed, batch.indices.numpy()), _FLIP) < 0.5
         return first if epoch % 2 == 0 else ~first
 
-    def _shift(self, batch: Batch, keys: np.ndarray, turned: Tensor) -> Batch:
+    def _shift(self, batch: Batch, x: Tensor, y: Tensor, turned: Tensor) -> Batch:
         """Crop from the mirrored padding and flip, by whole pixels: no value changes, only its place."""
         height, width = batch.images.shape[-2:]
         most = self.crop_padding
         if most >= min(height, width):
             raise UserError(f"augment.crop_padding={most} must be smaller than the pictures, {height} x {width}")
-        x = (uniform(keys, _X) * (2 * most + 1)).long() - most
-        y = (uniform(keys, _Y) * (2 * most + 1)).long() - most
+        x, y = (x * (2 * most + 1)).long() - most, (y * (2 * most + 1)).long() - most
         device = batch.images.device
-        gather = gather_lines if device.type == "cpu" else gather_crop_flip
-        moved = gather(batch.images, *(one.to(device) for one in (torch.arange(len(keys)), x, y, turned)))
+        gather: Callable[..., Tensor] = gather_crop_flip
+        if device.type == "cpu":    # without the way through PyTorch's dispatcher
+            gather = gather_lines if batch.images.numel() >= _MANY else plain_gather_crop_flip
+        moved = gather(batch.images, *(one.to(device) for one in (torch.arange(len(batch)), x, y, turned)))
         # Target pixel t shows source pixel t + x, or width - 1 - t + x where it is mirrored.
         left = torch.where(turned, width + x, -x)
         return _warped(batch, moved, lambda: _matrix(_sign(turned), 1, left, -y))
 
-    def _enlarged(self, batch: Batch, keys: np.ndarray, turned: Tensor) -> Batch:
+    def _enlarged(self, batch: Batch, keys: np.ndarray, x: Tensor, y: Tensor, turned: Tensor) -> Batch:
         """A part of whole pixels at the size of the whole, and flip."""
         height, width = batch.images.shape[-2:]
         share_x, share_y = self._parts(keys)
-        parts = pixels.rectangle((share_x * width).clamp(min=1), (share_y * height).clamp(min=1), uniform(keys, _X),
-                                 uniform(keys, _Y), (height, width))
+        parts = pixels.rectangle((share_x * width).clamp(min=1), (share_y * height).clamp(min=1), x, y,
+                                 (height, width))
         left, top, wide, high = parts.float().unbind(1)
         scale = width / wide
         return _warped(batch, pixels.enlarged(batch.images, parts, turned),
@@ -152,13 +157,13 @@ class Augment:
         stretch = torch.exp((uniform(keys, _ASPECT) * 2 - 1) * math.log(4 / 3)) if self.resized_crop else torch.ones(1)
         return (area * stretch).sqrt().clamp(max=1), (area / stretch).sqrt().clamp(max=1)
 
-    def _affine(self, batch: Batch, keys: np.ndarray, turned: Tensor) -> Batch:
+    def _affine(self, batch: Batch, keys: np.ndarray, x: Tensor, y: Tensor, turned: Tensor) -> Batch:
         """Resized crop, rotation, crop with padding and flip as one bilinear sampling."""
         height, width = batch.images.shape[-2:]
         share_x, share_y = self._parts(keys)
         wide, high = share_x * width, share_y * height     # the part that is shown, pixels
-        left = (width - wide) * uniform(keys, _X) + (uniform(keys, _CUT_X) * 2 - 1) * self.crop_padding
-        top = (height - high) * uniform(keys, _Y) + (uniform(keys, _CUT_Y) * 2 - 1) * self.crop_padding
+        left = (width - wide) * x + (uniform(keys, _CUT_X) * 2 - 1) * self.crop_padding
+        top = (height - high) * y + (uniform(keys, _CUT_Y) * 2 - 1) * self.crop_padding
         angle = (uniform(keys, _TURN) * 2 - 1) * math.radians(self.rotate)
         # target = scale * turn * (source - middle of the part) + middle of the target
         matrix = torch.zeros(len(keys), 2, 3)

@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from lensmith.base.errors import DataError
 from lensmith.base.pictures import BadPicture, Form
 from lensmith.data.filling import Filling
 from lensmith.data.memory import InMemory, take_pictures
@@ -26,7 +27,7 @@ def statistics(dataset: Dataset) -> tuple[list[float], list[float]]:
 
     The sums are whole numbers without rounding, so that it is the same to the bit whether the pictures are kept in
     memory or streamed. A channel that never changes gets deviation 1, so that standardising it gives 0 and not a
-    division by zero.
+    division by zero. Raises DataError where no picture can be decoded.
     """
     total: list[int] = []
     square: list[int] = []
@@ -39,6 +40,9 @@ def statistics(dataset: Dataset) -> tuple[list[float], list[float]]:
         total = [one + more for one, more in zip(total or [0] * len(found), found, strict=True)]
         square = [one + more for one, more in zip(square or [0] * len(found), squared, strict=True)]
         pixels += values.shape[1]
+    if not pixels:
+        raise DataError("none of the pictures can be decoded: look at a few of them, or name them all with "
+                        "--on-bad refuse")
     mean = [one / pixels for one in total]
     deviation = [math.sqrt((two * pixels - one * one) / pixels**2) for one, two in zip(total, square, strict=True)]
     return mean, [one if one > 1e-3 else 1.0 for one in deviation]

@@ -1,6 +1,7 @@
 """The focal cost of yes-or-no questions with a backward of its own: `lensmith::sigmoid_focal_loss`."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,8 @@ from torch import Tensor
 from torch.library import custom_op
 from torch.nn import functional as F
 
-_SHARE = 1 << 15   # elements a thread that are worked on at a time, so that all that is made of them stays in its cache
+_PART = 1 << 15    # elements worked on at a time: all that is made of them stays in a core's cache, and so many are what
+                   # PyTorch itself gives to one thread, so that no two threads wait for each other after each operation
 _LEAST = 1e-6      # of the plain form's factor: autograd's slope of x ** gamma is infinite at 0 where gamma is below 1
 
 
@@ -86,13 +88,19 @@ def _weighed(present: Tensor, absent: Tensor, targets: Tensor, alpha: float | No
 
 
 def _in_parts(formula: Callable[..., Tensor], *whole: Tensor, dtype: torch.dtype) -> Tensor:
-    first, most = whole[0], _SHARE * torch.get_num_threads()
-    if first.device.type != "cpu" or first.numel() <= most:
+    first = whole[0]
+    if first.device.type != "cpu" or first.numel() <= _PART:
         return formula(*whole)
     made, width = torch.empty(first.shape, dtype=dtype), first.shape[-1]
-    parts = (tensor.reshape(-1, width).split(max(1, most // width)) for tensor in (made, *whole))
-    for part, *given in zip(*parts, strict=True):
+    parts = (tensor.reshape(-1, width).split(max(1, _PART // width)) for tensor in (made, *whole))
+
+    @torch.no_grad()    # a thread's own setting
+    def fill(part: Tensor, *given: Tensor) -> None:
         part.copy_(formula(*given))
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for _ in pool.map(fill, *parts):
+            pass
     return made
 
 

@@ -50,8 +50,8 @@ def gather_lines(pictures: Tensor, rows: Tensor, x: Tensor, y: Tensor, flipped: 
     return batch
 
 
-# On the CPU the loader calls the function itself: the first call of an operator written in Python imports PyTorch's
-# compiler, which takes as long as PyTorch.
+# Called as it is on the CPU where nothing is compiled: the first call of an operator written in Python imports the
+# compiler of PyTorch, which takes as long as PyTorch itself.
 gather_crop_flip = custom_op("lensmith::gather_crop_flip", gather_lines, mutates_args=(), device_types="cpu")
 
 

@@ -418,7 +418,8 @@ def test_a_jpeg_decoded_at_less_than_its_size_looks_as_if_decoded_whole(orientat
 
 @pytest.mark.parametrize(("size", "form", "scale"), [
     ((448, 448), Form(3, 224, 224), 2), ((447, 448), Form(3, 224, 224), 1), ((448, 700), Form(1, 224, 224, "crop"), 2),
-    ((2000, 1792), Form(3, 224, 224), 8), ((1791, 2000), Form(3, 224, 224), 4), ((448, 900), Form(3, 224, 224, "pad"), 4),
+    ((2000, 1792), Form(3, 224, 224), 8), ((1791, 2000), Form(3, 224, 224), 4),
+    ((448, 900), Form(3, 224, 224, "pad"), 4),
     ((448, 447), Form(3, 224, 224, "squash"), 1), ((500, 375), Form(3, 224, 224), 1), ((90, 33), Form(3, 4, 4), 8),
     ((900, 448), Form(3, 200, 450, "squash"), 1), ((9, 9), Form(3, 1, 1), 8), ((15, 15), Form(1, 2, 2), 4)])
 def test_a_jpeg_is_decoded_as_small_as_the_form_allows(size, form, scale, monkeypatch):

@@ -139,10 +139,11 @@ def test_threads_end_with_the_last_reference_to_their_store():
         time.sleep(0.01)
 
     fill = Fill(10_000, make, threads=2)
-    source = Filling(Store(torch.zeros(10_000, 1, 1, 1), [Place("", (0, 0))] * 10_000, fill), torch.arange(10_000), {}, {})
+    store = Store(torch.zeros(10_000, 1, 1, 1), [Place("", (0, 0))] * 10_000, fill)
+    source = Filling(store, torch.arange(10_000), {}, {})
     fill.start()
     assert started.wait(10)
-    del source
+    del source, store
     gc.collect()
     until(lambda: not any(thread.is_alive() for thread in fill._running))
     assert (fill.state == 0).any()
@@ -171,4 +172,5 @@ def test_what_is_bad_stays_a_row_and_is_in_no_batch():
     source.store.wait(told.append)
     assert told == [COUNT] and source.store.whole
     assert [(one.file, one.reason) for one in source.store.bad()] == [("2.png", "is odd"), ("5.png", "is odd")]
-    assert source.subset([0, 5]).gather(torch.arange(2)).indices.tolist() == [0] and source.subset([5]).reason(0) == "is odd"
+    assert source.subset([0, 5]).gather(torch.arange(2)).indices.tolist() == [0]
+    assert source.subset([5]).reason(0) == "is odd"

@@ -6,11 +6,10 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 
-from lensmith.base.pictures import BadPicture, Form
+from lensmith.base.pictures import Form
 from lensmith.data import cached, keeping
 from lensmith.data.augment import Augment
 from lensmith.data.contents import contents_of
@@ -62,7 +61,8 @@ def break_(path: Path) -> None:
 
 
 def batches(source, *, seed: int = 3, position: int = 0, workers: int = 0, balance: bool = False, **settings) -> list:
-    augment = Augment(crop_padding=2, flip=True, seed=3, classes={"label": ("a", "b", "c")}, length=len(source), **settings)
+    augment = Augment(crop_padding=2, flip=True, seed=3, classes={"label": ("a", "b", "c")}, length=len(source),
+                      **settings)
     loader = Loader(source, 8, seed=seed, shuffle=True, augment=augment, workers=workers,
                     weights=balancing_weights(source) if balance else None)
     return list(loader.at(1, position))

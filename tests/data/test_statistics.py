@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from lensmith.base.errors import DataError
+from lensmith.base.pictures import BadPicture
 from lensmith.data.memory import InMemory, Numbered
 from lensmith.data.sample import Sample
 from lensmith.data.statistics import statistics
@@ -14,13 +16,14 @@ class Streamed:
 
     def __init__(self, inner: InMemory):
         self.inner, self.classes, self.asked = inner, inner.classes, list[int]()
+        self.give = inner.__getitem__
 
     def __len__(self) -> int:
         return len(self.inner)
 
     def __getitem__(self, i: int) -> Sample:
         self.asked.append(i)
-        return self.inner[i]
+        return self.give(i)
 
 
 def noise(count: int, *, most: int = 256, dtype: type = np.uint8) -> InMemory:
@@ -47,6 +50,41 @@ def test_kept_and_streamed_pictures_give_the_same_bits(count: int, most: int, dt
     asked = np.sort(streamed.asked)
     assert len(asked) == min(count, 4_000) == len(set(asked))
     assert asked[0] == 0 and np.diff(asked, append=count).max() <= -(-count // 4_000)
+
+
+def test_of_photos_a_thousand_are_enough():
+    photos = InMemory(torch.zeros(1_500, 1, 97, 96, dtype=torch.uint8), {}, {},
+                      places=Numbered("photos", (97, 96), np.arange(1_500)))
+    chosen = torch.arange(1_000) * 1_500 // 1_000
+    photos.images[chosen] = 10
+    assert statistics(photos) == ([10.0], [1.0])
+    smaller = InMemory(photos.images[:, :, :96], {}, {}, places=photos.places)
+    assert statistics(smaller)[0] == pytest.approx([20 / 3])
+
+
+def test_bad_pictures_are_left_out_of_the_estimate():
+    data = noise(50)
+    streamed = Streamed(data)
+
+    def bad(i: int) -> Sample:
+        if i % 7 == 3 or 16 <= i < 32:    # a whole group that is summed together is bad
+            raise BadPicture("is odd")
+        return data[i]
+
+    streamed.give = bad
+    good = [i for i in range(50) if i % 7 != 3 and not 16 <= i < 32]
+    assert statistics(streamed) == statistics(data.subset(good))
+
+
+def test_where_every_picture_is_bad_it_is_said():
+    streamed = Streamed(noise(5))
+
+    def bad(i: int) -> Sample:
+        raise BadPicture("is odd")
+
+    streamed.give = bad
+    with pytest.raises(DataError, match=r"^none of the pictures can be decoded: .* --on-bad refuse$"):
+        statistics(streamed)
 
 
 def test_a_channel_that_never_changes_gets_deviation_one():

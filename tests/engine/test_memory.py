@@ -68,8 +68,8 @@ def test_what_is_said_and_kept():
     learning = learner(Room(6, ERRORS[0]))
     notes = [report.note for report in learning if report.note]
     assert notes == ["not enough memory for a step on 12 pictures at once (CUDA out of memory. Tried to allocate 2.00 "
-                     "GiB): from step 1 on each batch is learned from in 2 pieces, whose gradients are added up; nothing "
-                     "else is changed by it"]
+                     "GiB): from step 1 on each batch is learned from in 2 pieces, whose gradients are added up; "
+                     "nothing else is changed by it"]
     other = learner(Room(6, ERRORS[0]))
     other.load_state_dict(learning.state_dict())
     assert other.pieces == 2

@@ -212,3 +212,34 @@ def test_a_restored_state_goes_on_with_the_same_bits(name: str, layout):
     for own, its in zip((*net.state_dict().values(), *stepper.average.state_dict().values()),
                         (*other.state_dict().values(), *restored.average.state_dict().values()), strict=True):
         assert torch.equal(own, its)
+
+
+def test_a_scaled_loss_moves_the_weights_alike():
+    net, twin = network(), network()
+    steppers = []
+    for one, scaled in ((net, False), (twin, True)):
+        chosen = leaves(one)
+        steppers.append(Stepper(one, chosen, sgd(chosen, rate=0.1), schedule=constant(), clip=1.0, scaled=scaled))
+    for step in range(5):
+        steppers[0].step(loss_of(net, step))
+        steppers[1].step(loss_of(twin, step))
+    for own, other in zip(net.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(own, other)
+
+
+def test_a_step_that_overflows_is_left_out_and_the_scale_halved():
+    net = network()
+    chosen = leaves(net)
+    stepper = Stepper(net, chosen, sgd(chosen, rate=0.1), schedule=constant(), average=0.9, scaled=True)
+    before = [one.detach().clone() for one in net.parameters()]
+    stepper.step(loss_of(net, 0) * float("inf"))
+    assert all(torch.equal(one, other) for one, other in zip(net.parameters(), before, strict=True))
+    assert stepper.scale is not None and stepper.scale.value == 32768 and stepper.done == 1
+    stepper.scale.fitting = 1999
+    stepper.step(loss_of(net, 1))
+    assert stepper.scale.value == 65536 and stepper.scale.fitting == 0
+    assert not torch.equal(next(net.parameters()), before[0])
+    other = Stepper(net, chosen, sgd(chosen, rate=0.1), schedule=constant(), average=0.9, scaled=True)
+    stepper.scale.value = 8.0
+    other.load_state_dict(stepper.state_dict())
+    assert other.scale is not None and other.scale.value == 8

@@ -82,7 +82,8 @@ def test_a_plan_file_of_another_folder(tmp_path: Path, command):
 
 def test_exact_takes_the_place_of_what_a_recipe_asks_for(tmp_path: Path, command):
     recipe = tmp_path / "recipe.toml"
-    recipe.write_text('[data]\nname = "shapes"\n[plan]\nprecision = "bfloat16"\nlayout = "channels_last"\nthreads = 1\n')
+    recipe.write_text('[data]\nname = "shapes"\n'
+                      '[plan]\nprecision = "bfloat16"\nlayout = "channels_last"\nthreads = 1\n')
     ended = command("train", recipe, "--plan", "exact", "--dry-run")
     assert ended.code == 0, ended.err
     section = ended.out.partition("[plan]")[2]

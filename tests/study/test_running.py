@@ -27,8 +27,8 @@ def test_a_run_that_hardly_waited_is_told_nothing(waited: float | None):
 
 def test_the_candidates_of_a_plan():
     rows = candidates({"timings": [
-        {"precision": "bfloat16", "layout": "channels_last", "threads": 2, "compiled": False, "rewrites": ["pool_first"],
-         "milliseconds": 3.141, "verdict": "chosen"},
+        {"precision": "bfloat16", "layout": "channels_last", "threads": 2, "compiled": False,
+         "rewrites": ["pool_first"], "milliseconds": 3.141, "verdict": "chosen"},
         {"precision": "float32", "layout": "contiguous", "threads": 2, "compiled": True, "rewrites": [],
          "milliseconds": None, "verdict": "refused: too far"}, "damaged"]})
     assert rows == [("bfloat16, channels_last, threads 2, pool first", "3.14", "chosen"),

@@ -1,0 +1,160 @@
+"""Operators of our own against their plain forms, in turn: time, memory on the way, and what is kept for the backward.
+
+    python benchmarks/kernels.py [--seconds 2] [--no-write]
+
+An operator that is not faster where it is used does not stay. Gathering is timed on one thread, since it runs beside
+the training, and the focal cost, forward and backward, on all.
+"""
+
+import argparse
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from results import machine, rates_in_words, write
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+from torchvision.ops import sigmoid_focal_loss as torchvisions
+
+from lensmith.kernels.focal import focal_costs, plain_sigmoid_focal_loss
+from lensmith.kernels.gather import gather_lines, plain_gather_crop_flip
+
+# (pictures of the store, channels, edge, batch, padding)
+STORES = ((60_000, 1, 28, 64, 2), (60_000, 1, 28, 500, 2), (50_000, 3, 32, 64, 4), (50_000, 3, 32, 500, 4),
+          (50_000, 3, 32, 2_000, 4), (1_000, 1, 224, 32, 16), (1_000, 3, 224, 32, 16), (1_000, 3, 224, 32, 0))
+COSTS = ((64, 80), (1_024, 80), (8_400, 80), (16 * 8_400, 80))
+Form = Callable[[], object]
+
+
+def medians(forms: list[Form], seconds: float) -> list[float]:
+    """Milliseconds of each, called in turn for that long and seven times at least, after a turn that is not counted."""
+    taken: list[list[float]] = [[] for _ in forms]
+    began = time.perf_counter()
+    while len(taken[0]) < 8 or time.perf_counter() - began < seconds:
+        for form, own in zip(forms, taken, strict=True):
+            started = time.perf_counter()
+            form()
+            own.append(time.perf_counter() - started)
+    return [statistics.median(own[1:]) * 1e3 for own in taken]
+
+
+def peak(form: Form) -> float | None:
+    """MB that a call takes beyond what was held before it: the growth of the peak of a process forked for it. None
+    below 30, where what any first call takes hides it."""
+    receive, send = os.pipe()
+    child = os.fork()
+    if not child:
+        torch.set_num_threads(1)    # a team of threads does not survive a fork
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        form()
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        os.write(send, str(grown / 1024).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(send)
+    with os.fdopen(receive) as told:
+        grown = float(told.read())
+    return round(grown, 1) if grown >= 30 else None
+
+
+def kept(costs: Callable[[], Tensor]) -> float:
+    """MB that autograd keeps between forward and backward."""
+    seen: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        seen[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        held = costs()
+    del held
+    return round(sum(seen.values()) / 1e6, 2)
+
+
+def gathering(seconds: float) -> list[dict[str, Any]]:
+    """The rows of the gather-crop-flip; other rows of the store every time, as in an epoch."""
+    rows, threads = [], torch.get_num_threads()
+    torch.set_num_threads(1)
+    for count, channels, edge, batch, padding in STORES:
+        store = torch.randint(256, (count, channels, edge, edge), dtype=torch.uint8)
+        draws = [(torch.randint(count, (batch,)), torch.randint(-padding, padding + 1, (batch,)),
+                  torch.randint(-padding, padding + 1, (batch,)), torch.rand(batch) < 0.5) for _ in range(50)]
+        turn = [0, 0]
+
+        def of(which: int, form: Callable[..., Tensor], store: Tensor = store, draws: Any = draws,
+               turn: list[int] = turn) -> Form:
+            def call() -> Tensor:
+                turn[which] += 1
+                return form(store, *draws[turn[which] % len(draws)])
+
+            return call
+
+        forms = [of(0, plain_gather_crop_flip), of(1, gather_lines)]
+        plain, own = medians(forms, seconds)
+        rows.append(row("gather, crop, flip", f"{batch} of {channels} x {edge} x {edge}, padding {padding}", plain, own,
+                        memory=[peak(form) for form in forms]))
+    torch.set_num_threads(threads)
+    return rows
+
+
+def focal(seconds: float) -> list[dict[str, Any]]:
+    """The rows of the focal cost, gamma 2, forward and backward."""
+    rows = []
+    for dtype in (torch.float32, torch.bfloat16):
+        for shape in COSTS:
+            logits = (torch.randn(shape) * 3).to(dtype).requires_grad_()
+            targets = torch.rand(shape).round()
+
+            def of(form: Callable[..., Tensor], logits: Tensor = logits, targets: Tensor = targets) -> Form:
+                def call() -> None:
+                    logits.grad = None
+                    form(logits, targets, 2.0).sum().backward()
+
+                return call
+
+            def its(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
+                return torchvisions(logits.float(), targets, alpha=-1, gamma=gamma)
+
+            compared: list[Callable[..., Tensor]] = [plain_sigmoid_focal_loss, focal_costs, its]
+            plain, own, other = medians([of(form) for form in compared], seconds)
+            rows.append(row("focal cost", f"{shape[0]:,} x {shape[1]}, {str(dtype).removeprefix('torch.')}", plain, own,
+                            other, memory=[peak(of(form)) for form in compared[:2]],
+                            between=[kept(lambda form=form, logits=logits, targets=targets:    # type: ignore[misc]
+                                          form(logits, targets, 2.0)) for form in compared[:2]]))
+    return rows
+
+
+def row(operator: str, of: str, plain: float, own: float, other: float | None = None, *, memory: list[float | None],
+        between: list[float] | None = None) -> dict[str, Any]:
+    """A row of the table, and its line on the screen."""
+    found = {"operator": operator, "of": of, "plain ms": round(plain, 3), "own ms": round(own, 3),
+             "times as fast": round(plain / own, 2), "torchvision ms": None if other is None else round(other, 3),
+             "plain MB": memory[0], "own MB": memory[1], "plain kept MB": between[0] if between else None,
+             "own kept MB": between[1] if between else None}
+    print("  ".join(f"{name} {value}" for name, value in found.items() if value is not None), flush=True)
+    return found
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--seconds", type=float, default=2.0, help="of turns for each row")
+    arguments.add_argument("--no-write", action="store_true", help="print alone")
+    given = arguments.parse_args()
+    torch.manual_seed(0)
+    about = machine()
+    print(rates_in_words(about))
+    rows = gathering(given.seconds) + focal(given.seconds)
+    if not given.no_write:
+        write("kernels", "python benchmarks/kernels.py", rows, [
+            "medians of calls in turn; MB: by how much the peak of a process grew in one call, from 30 on; kept: between "
+            "forward and backward", "gathering on one thread, the focal cost on all; torchvision's costs hard targets alone",
+            "the forms for CUDA and MPS were not run"], about=about)
+
+
+if __name__ == "__main__":
+    main()
