@@ -151,8 +151,9 @@ def main() -> None:
     rows = gathering(given.seconds) + focal(given.seconds)
     if not given.no_write:
         write("kernels", "python benchmarks/kernels.py", rows, [
-            "medians of calls in turn; MB: by how much the peak of a process grew in one call, from 30 on; kept: between "
-            "forward and backward", "gathering on one thread, the focal cost on all; torchvision's costs hard targets alone",
+            "medians of calls in turn; MB: by how much the peak of a process grew in one call, from 30 on; kept: "
+            "between forward and backward",
+            "gathering on one thread, the focal cost on all; torchvision's costs hard targets alone",
             "the forms for CUDA and MPS were not run"], about=about)
 
 

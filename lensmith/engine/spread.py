@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -147,8 +148,14 @@ class Team:
                             "--device cpu")
         if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
             return "cpu"
-        numbers = name.partition(":")[2].split(",") if ":" in name else \
-            [str(number) for number in range(torch.cuda.device_count())]
+        if name != "auto" and not re.fullmatch(r"cuda(:\d+(,\d+)*)?", name):
+            raise UserError(f"unknown device {name!r}: accepted are auto, cpu, cuda, and cuda:0,1 with one "
+                            "for each process")
+        there = torch.cuda.device_count()
+        numbers = [int(number) for number in name[5:].split(",")] if ":" in name else list(range(there))
+        if any(number >= there for number in numbers):
+            raise UserError(f"device {name!r} is not on this machine, which has {there} CUDA devices: use --processes "
+                            "with --device cpu")
         if len(numbers) < self.local_count:
             raise UserError(f"{self.local_count} processes on a machine need as many CUDA devices, and {name!r} gives "
                             f"{len(numbers)}: start fewer with --processes, or use --device cpu")

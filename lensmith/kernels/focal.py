@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.library import custom_op
 from torch.nn import functional as F
 
-_PART = 1 << 15    # elements worked on at a time: all that is made of them stays in a core's cache, and so many are what
-                   # PyTorch itself gives to one thread, so that no two threads wait for each other after each operation
+_PART = 1 << 15    # elements worked on at a time, where there are more than four times as many: what is made of them
+                   # stays in a core's cache, and PyTorch gives so many to one thread, so that none waits for another
 _LEAST = 1e-6      # of the plain form's factor: autograd's slope of x ** gamma is infinite at 0 where gamma is below 1
 
 
@@ -89,7 +89,7 @@ def _weighed(present: Tensor, absent: Tensor, targets: Tensor, alpha: float | No
 
 def _in_parts(formula: Callable[..., Tensor], *whole: Tensor, dtype: torch.dtype) -> Tensor:
     first = whole[0]
-    if first.device.type != "cpu" or first.numel() <= _PART:
+    if first.device.type != "cpu" or first.numel() <= 4 * _PART:
         return formula(*whole)
     made, width = torch.empty(first.shape, dtype=dtype), first.shape[-1]
     parts = (tensor.reshape(-1, width).split(max(1, _PART // width)) for tensor in (made, *whole))

@@ -288,6 +288,10 @@ def test_devices_are_given_out_by_the_rank_on_the_machine(monkeypatch):
     assert [team.device(name) for name in ("cuda:0,3", "cuda", "auto", "cpu")] == ["cuda:3", "cuda:1", "cuda:1", "cpu"]
     with pytest.raises(UserError, match="2 processes on a machine need as many CUDA devices, and 'cuda:1' gives 1"):
         team.device("cuda:1")
+    with pytest.raises(UserError, match="device 'cuda:0,7' is not on this machine, which has 4 CUDA devices: use"):
+        team.device("cuda:0,7")
+    with pytest.raises(UserError, match="unknown device 'gpu': accepted are auto, cpu, cuda, and cuda:0,1"):
+        team.device("gpu")
     with pytest.raises(UserError, match="device 'mps' is neither"):
         team.device("mps")
 
