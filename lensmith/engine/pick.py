@@ -18,8 +18,8 @@ from lensmith.engine.trial import Steppers, Trial, cosine
 from lensmith.models.rewrite import fold_batch_norm, pool_first
 from lensmith.tasks.task import Task
 
-# Timing takes 2 % of the run's expected time; of a short run up to 10 %, but then no more than 5 seconds.
-SHARE, SHORT, MOST = 0.02, 0.1, 5.0
+# Timing takes 2 % of the run's expected time; of a short run up to 15 %, but then no more than 5 seconds.
+SHARE, SHORT, MOST = 0.02, 0.15, 5.0
 _LEAST = 0.5               # seconds that it may take in any case
 _ROUNDS = 6                # timed steps of a candidate at most
 _TRIES = 24                # steps of all candidates together, about: the pictures of a timed step follow from it
@@ -190,12 +190,14 @@ class _Race:
 
     def _size_up(self, seconds: float) -> None:
         """How many pictures a timed step takes, and how long timing may, after a first look of so many seconds."""
-        self._allow(seconds * len(self.batch) / len(self.few))
-        size = int(self.limit / _TRIES / seconds * len(self.few))
-        if size > len(self.few):
+        few, whole = len(self.few), len(self.batch)
+        moved = min(self.reference.moved, seconds)    # as long for few pictures as for many
+        self._allow(moved + (seconds - moved) * whole / few)
+        size = int(self.limit / _TRIES / seconds * few)
+        if size > few:
             self.few = _first(self.batch, size)
             self.reference.step(self.few, timed=False)
-            self._allow(self.reference.step(self.few, timed=False) * len(self.batch) / len(self.few))
+            self._allow(self.reference.step(self.few, timed=False) * whole / len(self.few))
 
     def _allow(self, step: float) -> None:
         self.whole, expected = step, step * self.steps

@@ -25,6 +25,7 @@ class Trial:
         self.network = plan.place(deepcopy(network)).train()
         self.stepper = stepper(self.network, plan)
         self.times: list[float] = []    # seconds of each timed step
+        self.moved = 0.0                # seconds that the last step took to move the weights
 
     @property
     def best(self) -> float:
@@ -46,9 +47,13 @@ class Trial:
         self.plan.settle()
         self.wait()
         began = time.perf_counter()
-        self.stepper.step(self._loss(batch, 0))
+        self.stepper.add(self._loss(batch, 0))
         self.wait()
-        seconds = time.perf_counter() - began
+        added = time.perf_counter()
+        self.stepper.move()
+        self.wait()
+        ended = time.perf_counter()
+        seconds, self.moved = ended - began, ended - added
         if timed:
             self.times.append(seconds)
         return seconds
