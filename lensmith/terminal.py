@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lensmith.base.errors import count
 
 if TYPE_CHECKING:
+    from lensmith.engine.learner import Report
     from lensmith.session import Session
 
 
@@ -39,7 +40,7 @@ def follow(session: "Session", *, quiet: bool) -> None:
                 if report.step % 10 == 0 or report.row:
                     bar.update(number, completed=report.step, description=f"epoch {report.epoch + (not report.row)}",
                                loss=f"loss {report.loss:.4f}")
-            lines = [] if report.row is None else [_epoch_line(report.row, session.job.learner.epochs,
+            lines = [] if report.row is None else [_epoch_line(report, session.job.learner.epochs,
                                                                session.progress.seconds)]
             for line in [] if quiet else lines + [report.note] * bool(report.note):
                 bar.console.print(line, markup=False, highlight=False) if bar is not None else \
@@ -51,14 +52,16 @@ def follow(session: "Session", *, quiet: bool) -> None:
 
 def _picked(session: "Session") -> str:
     choice = session.job.choice
-    return f"picked in {choice.seconds:.1f} s" if choice.source == "timed" else f"by {choice.source}" \
-        if choice.source == "the cache" else choice.source
+    return f"picked in {choice.seconds:.1f} s" if choice.source == "timed" else f"from {choice.source}"
 
 
-def _epoch_line(row: dict[str, float], epochs: int, seconds: float) -> str:
-    shown = "  ".join(f"{name} {value:.4f}" for name, value in row.items()
-                      if name.startswith(("train/", "valid/")) and name not in ("valid/accuracy_top5",))
-    return f"epoch {int(row['epoch'])}/{epochs}  {shown}  {seconds:.1f} s"
+def _epoch_line(report: "Report", epochs: int, seconds: float) -> str:
+    """`epoch 2/5  train/loss 0.3914  valid/accuracy_top1 0.8743  waited 1%  7.7 s`"""
+    row = report.row or {}
+    shown = [f"{name} {value:.4f}" for name, value in row.items()
+             if name.startswith(("train/", "valid/")) and name not in ("valid/accuracy_top5",)]
+    waited = [] if report.waited is None else [f"waited {report.waited:.0%}"]
+    return "  ".join([f"epoch {report.epoch}/{epochs}", *shown, *waited, f"{seconds:.1f} s"])
 
 
 def headlines(found: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ try:
 except ImportError:    # Windows, which by itself refuses to remove a file that is in use
     fcntl = None       # type: ignore[assignment]
 
-VERSION = 1    # to be raised with any change of base/pictures.py: decode that changes a pixel
+VERSION = 2    # to be raised with any change of base/pictures.py: decode that changes a pixel
 _ROW = np.dtype([("contents", "u1", LENGTH), ("check", "<u4"), ("size", "<i4", 2), ("fit", "<f8", 4)])
 _NEW, _OLD = ".new-", ".old-"    # how folders begin that are being filled, and being removed
 _YOUNG = 60.0    # seconds

@@ -39,7 +39,8 @@ class Group:
 
 def leaves(network: nn.Module, groups: Sequence[dict[str, Any]] = ()) -> list[Leaf]:
     """The parameters that learn. Decay is left off biases and norms (all that has one axis), as is usual; later
-    groups win over earlier ones. Raises UserError for a pattern that matches nothing."""
+    groups win over earlier ones. Those whose rate is 0 stand still, and no gradient is computed for them. Raises
+    UserError for a pattern that matches nothing, and where nothing is left that learns."""
     rules = []
     for given in groups:
         factors = [given.get(key, 1.0) for key in ("rate", "decay")]
@@ -60,7 +61,12 @@ def leaves(network: nn.Module, groups: Sequence[dict[str, Any]] = ()) -> list[Le
         for rule in rules:
             if fnmatch.fnmatch(name, rule.match):
                 rate, decay = rule.rate, rule.decay * (1.0 if parameter.ndim > 1 else 0.0)
-        found.append(Leaf(name, parameter, rate, decay))
+        if rate == 0:
+            parameter.requires_grad_(False)
+        else:
+            found.append(Leaf(name, parameter, rate, decay))
+    if rules and not found:
+        raise UserError("learner.groups: every parameter has the rate 0, so that nothing learns")
     return found
 
 

@@ -50,6 +50,17 @@ class Residual(nn.Module):
         return cast(Tensor, self.activation(self.second_norm(self.second(inner)) + self.shortcut(maps)))
 
 
+class Scale(nn.Module):
+    """Multiplies by a number that is not learned."""
+
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values * self.factor
+
+
 class GlobalPool(nn.Module):
     """The mean or the largest value of each channel. -> [batch, channels]"""
 
@@ -118,6 +129,11 @@ def globalpool(shape: Shape, kind: Literal["mean", "max"] = "mean") -> Layer:
     return Layer(GlobalPool(kind), shape[0])
 
 
+def scale(shape: Shape, factor: Annotated[float, Field(gt=0), "float above 0"]) -> Layer:
+    """All values multiplied by a number: before the last dense layer, a small one lets the first answers be unsure."""
+    return Layer(Scale(factor), shape[0])
+
+
 def flatten(shape: Shape, on: Literal[True] = True) -> Layer:
     """All values of a picture in one row; a dense layer does it by itself."""
     return Layer(nn.Flatten(), shape[0])
@@ -163,6 +179,6 @@ BARE: tuple[str, ...] = ("globalpool", "flatten", "batchnorm", "layernorm")    #
 SPATIAL = ("conv", "separable", "whitening", "residual", "maxpool", "avgpool", "globalpool")
 BUILDERS: dict[str, Callable[..., Layer]] = {
     "conv": conv, "separable": separable, "whitening": whitening, "residual": residual, "maxpool": maxpool,
-    "avgpool": avgpool, "globalpool": globalpool, "flatten": flatten, "batchnorm": batchnorm,
+    "avgpool": avgpool, "globalpool": globalpool, "scale": scale, "flatten": flatten, "batchnorm": batchnorm,
     "groupnorm": groupnorm, "layernorm": layernorm, "dropout": dropout, "dense": dense,
 }

@@ -304,11 +304,15 @@ def test_the_place_maps_the_files_corners_to_the_network_and_back(size, target, 
     left, top, right, bottom = shift_x, shift_y, width * scale_x + shift_x, height * scale_y + shift_y
     if fit == "squash":
         assert (left, top, right, bottom) == pytest.approx((0, 0, target[1], target[0]))
-    elif fit == "crop":    # covers the network's picture, centred, meeting it on one axis
-        assert left <= 1e-6 and top <= 1e-6 and right >= target[1] - 1e-6 and bottom >= target[0] - 1e-6
-        assert (left + right, top + bottom) == pytest.approx((target[1], target[0]), abs=1e-6)
-        assert scale_x == pytest.approx(scale_y)
-        assert right - left == pytest.approx(target[1]) or bottom - top == pytest.approx(target[0])
+    elif fit == "crop":    # whole pixels: all along one axis, the middle of the other, in the network's proportions
+        part = np.array([target[1] / scale_x, target[0] / scale_y])
+        before = np.array([-left / scale_x, -top / scale_y])
+        after = np.array([width, height]) - part - before
+        assert (part, before) == (pytest.approx(part.round()), pytest.approx(before.round(), abs=1e-6))
+        assert before.min() >= -1e-6 and after.min() >= -1e-6 and min((before + after).round()) == 0
+        assert ((after - before).round() >= 0).all() and ((after - before).round() <= 1).all()
+        exact_part = np.minimum([width, height], [height * target[1] / target[0], width * target[0] / target[1]])
+        assert (np.abs(part - np.maximum(exact_part, 1)) <= 0.5 + 1e-6).all()
     else:    # lies inside it, on whole pixels, and only there is the picture
         inside = np.zeros(target, bool)
         inside[round(top) : round(bottom), round(left) : round(right)] = True
@@ -336,6 +340,52 @@ def test_what_lies_in_the_file_is_found_where_the_place_says(size, fit, spot):
     rows, columns = np.indices(weight.shape) + 0.5
     found = ((columns * weight).sum() / weight.sum(), (rows * weight).sum() / weight.sum())
     assert found == pytest.approx((column * place.fit[0] + place.fit[2], row * place.fit[1] + place.fit[3]), abs=0.8)
+
+
+@pytest.mark.parametrize("size", [(90, 131), (17, 9), (24, 36), (301, 160)])
+@pytest.mark.parametrize("form", [Form(3, 40, 40), Form(1, 40, 40), Form(3, 33, 48, "pad"), Form(1, 24, 36, "squash")])
+def test_a_picture_is_resized_as_pillow_does_the_same_part(size, form):
+    picture = textured(*size)
+    image, place = bring(picture, form)
+    scale_x, scale_y, shift_x, shift_y = place.fit
+    edges = (-shift_x / scale_x, -shift_y / scale_y, (form.width - shift_x) / scale_x,
+             (form.height - shift_y) / scale_y)    # in the file
+    left, top, right, bottom = (max(0, min(round(edge), size[1 - i % 2])) for i, edge in enumerate(edges))
+    fitted = round((right - left) * scale_x), round((bottom - top) * scale_y)
+    wanted = picture.convert("L" if form.channels == 1 else "RGB").crop((left, top, right, bottom)).resize(
+        fitted, Image.Resampling.BILINEAR)
+    ground = Image.new(wanted.mode, form.size[::-1], (GROUND,) * form.channels if form.channels > 1 else GROUND)
+    ground.paste(wanted, ((form.width - fitted[0]) // 2, (form.height - fitted[1]) // 2))
+    off = np.atleast_3d(np.asarray(ground)).transpose(2, 0, 1).astype(int) - image.numpy()
+    assert np.abs(off).max() <= 1 and image.is_contiguous()
+
+
+def test_the_number_of_threads_changes_no_pixel():
+    threads, found = torch.get_num_threads(), []
+    forms = Form(3, 224, 224), Form(1, 300, 290, "pad")
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            found.append([bring(photo(375, 500), form)[0] for form in forms])
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(one, other) for images in found[1:] for one, other in zip(found[0], images, strict=True))
+
+
+def test_the_colour_of_what_is_transparent_does_not_show_when_resized():
+    rgba = np.zeros((8, 8, 4), np.uint8)
+    rgba[:, ::2] = (255, 0, 0, 255)
+    rgba[:, 1::2] = (0, 255, 0, 0)
+    image, _ = bring(Image.fromarray(rgba), Form(4, 4, 4))
+    assert (image[0] == 255).all() and (image[1] == 0).all() and ((image[3] > 100) & (image[3] < 155)).all()
+
+
+def test_what_a_picture_becomes_is_no_longer_its_own():
+    picture = Image.new("RGB", (6, 6), (9, 9, 9))
+    for form in (Form(3, 6, 6), Form(3, 4, 6), Form(3, 3, 3)):
+        image, _ = bring(picture, form)
+        image.fill_(200)
+        assert np.asarray(picture).max() == 9 and (bring(picture, form)[0] == 9).all()
 
 
 def test_sixteen_bits_of_gray_are_opaque_in_a_run_with_alpha():

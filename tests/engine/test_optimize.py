@@ -46,6 +46,20 @@ def test_wrong_groups_are_refused(groups, text):
     assert text in str(raised.value)
 
 
+def test_what_has_the_rate_0_stands_still_and_has_no_gradient():
+    net = network()
+    before = [one.detach().clone() for one in net.parameters()]
+    chosen = leaves(net, [{"match": "0.*", "rate": 0}])
+    stepper = Stepper(net, chosen, sgd(chosen, rate=0.1), schedule=constant())
+    stepper.add(loss_of(net, 0))
+    assert [name for name, one in net.named_parameters() if one.grad is None] == ["0.weight", "0.bias"]
+    stepper.move()
+    still = [torch.equal(one, other) for one, other in zip(net.parameters(), before, strict=True)]
+    assert still[:2] == [True, True] and not any(still[2:])
+    with pytest.raises(UserError, match="every parameter has the rate 0, so that nothing learns"):
+        leaves(network(), [{"match": "*", "rate": 0}])
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_lowers_a_loss(name: str):
     net = network()

@@ -260,3 +260,11 @@ def test_anything_else_in_the_list_gives_a_model_error_or_a_network(layers):
     except ModelError as error:
         refused = str(error)
     assert not refused or "layers[" in refused or "cannot take pictures" in refused
+
+
+def test_a_scale_multiplies():
+    values = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    maps = stack([{"scale": 0.25}], inputs=3, size=(8, 8))(values)
+    assert torch.equal(maps[-1], values * 0.25)
+    with pytest.raises(ModelError, match=r"layers\[0\]: scale must be float above 0, got 0"):
+        stack([{"scale": 0}], inputs=3, size=(8, 8))
