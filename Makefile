@@ -45,7 +45,6 @@ benchmark: .venv-benchmark/installed
 	.venv-benchmark/bin/python benchmarks/folders.py
 	.venv-benchmark/bin/python benchmarks/kernels.py
 	.venv-benchmark/bin/python benchmarks/classic.py
-	.venv-benchmark/bin/python benchmarks/classic.py --lenet
 	.venv-benchmark/bin/python benchmarks/classic.py --lenet 3
 	.venv-benchmark/bin/python benchmarks/cifar.py
 	.venv-benchmark/bin/python benchmarks/report.py

@@ -1,24 +1,21 @@
 """Whether the plan picks well: every candidate trained at length, beside the one that was picked.
 
-    python benchmarks/candidates.py [--rounds 3] [--networks resnet18-224,...] [--isa avx2] [--no-write]
+    python benchmarks/candidates.py [--rounds 3] [--networks resnet18-224,...] [--isa avx2] [--add] [--no-write]
 
 The networks and pictures are those of throughput.py. Each candidate is a process of its own with the plan it is given;
 they take turns at whole epochs. One that reaches less than a third of the fastest in the first epoch is not run on.
+--add keeps the results of the networks that are not asked for, where they are of the same machine and versions.
 """
 
 import argparse
 import json
-import shutil
-import sys
-import tempfile
 from itertools import product
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-from results import AVX2, machine_under, rates_in_words, write
+from results import AVX2, former, machine_under, merged, rates_in_words, this_command, write
 from throughput import CASES, PROGRAMS, Case, place_pictures
-from turns import Failed, Program, end_gently
+from turns import Failed, Program, end_gently, stage
 
 from lensmith.base.errors import UserError
 from lensmith.engine.plan import Layout, Plan, Precision, planned
@@ -48,35 +45,30 @@ def training(plan: Plan) -> Plan:
 
 def race(label: str, case: Case, rounds: int, environment: dict[str, str], notes: list[str]) -> list[dict[str, Any]]:
     """The rows of one case, the fastest first."""
-    folder = Path(tempfile.mkdtemp())
-    programs: list[Program] = []
-    own, module = environment | {"LENSMITH_CACHE": str(folder / "cache")}, PROGRAMS["Lensmith"][0]
+    module = PROGRAMS["Lensmith"][0]
     try:
-        what = place_pictures(case, folder)
-        job = case.job(folder)
-        programs.append(Program("picked", module, job, environment=own, log=folder / "picked.log"))
-        told = programs[0].told["plan"]
-        for number, plan in enumerate(candidates(told)):
-            path = folder / f"{number}.json"
-            path.write_text(json.dumps(plan.as_json()))
-            programs.append(Program(plan.in_words(), module, job | {"plan": {"mode": str(path)}}, environment=own,
-                                    log=folder / f"{number}.log"))
-        first = [program.turn() for program in programs]
-        running = [program for program, rate in zip(programs, first, strict=True) if rate * _FAR > max(first)]
-        rates = {program.name: [rate] for program, rate in zip(programs, first, strict=True)}
-        rates |= {program.name: [] for program in running}
-        for _ in range(rounds):
-            for program in running:
-                rates[program.name].append(program.turn())
-        notes.append(f"{label}: {case.in_words(what)}; picked in {told['picked_in']:.1f} s")
-        return _rows(label, training(planned(told)).in_words(), rates, [program.name for program in running], notes)
+        with stage() as (folder, programs):
+            what = place_pictures(case, folder)
+            job, own = case.job(folder), environment | {"LENSMITH_CACHE": str(folder / "cache")}
+            programs.append(Program("picked", module, job, environment=own, log=folder / "picked.log"))
+            told = programs[0].told["plan"]
+            for number, plan in enumerate(candidates(told)):
+                path = folder / f"{number}.json"
+                path.write_text(json.dumps(plan.as_json()))
+                programs.append(Program(plan.in_words(), module, job | {"plan": {"mode": str(path)}}, environment=own,
+                                        log=folder / f"{number}.log"))
+            first = [program.turn() for program in programs]
+            running = [program for program, rate in zip(programs, first, strict=True) if rate * _FAR > max(first)]
+            rates = {program.name: [rate] for program, rate in zip(programs, first, strict=True)}
+            rates |= {program.name: [] for program in running}
+            for _ in range(rounds):
+                for program in running:
+                    rates[program.name].append(program.turn())
+            notes.append(f"{label}: {case.in_words(what)}; picked in {told['picked_in']:.1f} s")
+            return _rows(label, training(planned(told)).in_words(), rates, [program.name for program in running], notes)
     except (Failed, UserError) as error:
-        notes.append(f"{label} was not measured: {error}")
+        notes.append(f"{label}: not measured: {error}")
         return []
-    finally:
-        for program in programs:
-            program.end()
-        shutil.rmtree(folder)
 
 
 def _rows(label: str, picked: str, rates: dict[str, list[float]], running: list[str],
@@ -96,13 +88,15 @@ def main() -> None:
     reader.add_argument("--rounds", type=int, default=3)
     reader.add_argument("--networks", default=",".join(CASES), help=f"some of {', '.join(CASES)}")
     reader.add_argument("--isa", choices=["avx2"])
+    reader.add_argument("--add", action="store_true", help="to the results of other networks")
     reader.add_argument("--no-write", action="store_true")
     asked = reader.parse_args()
     end_gently()
     environment = AVX2 if asked.isa else {}
     rows: list[dict[str, Any]] = []
-    notes = [f"The median of {asked.rounds} epochs of each, in turn, after one that is not counted"]
-    about = machine_under(environment)
+    notes = ["The median of the epochs of each, in turn, after one that is not counted"]
+    about, job = machine_under(environment), "candidates" + (f"-{asked.isa}" if asked.isa else "")
+    old = former(job, about) if asked.add else {}
     for label in asked.networks.split(","):
         notes.append(f"{label}: right before, {rates_in_words(machine_under(environment))}")
         made = race(label, CASES[label], asked.rounds, environment, notes)
@@ -111,9 +105,7 @@ def main() -> None:
             print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
     print("\n".join(notes))
     if rows and not asked.no_write:
-        command = " ".join(["python benchmarks/candidates.py", *(sys.argv[1:])])
-        print("written:", write("candidates" + (f"-{asked.isa}" if asked.isa else ""), command, rows, notes,
-                                about=about))
+        print("written:", write(job, *merged(old, this_command(), rows, notes), about=about))
 
 
 if __name__ == "__main__":

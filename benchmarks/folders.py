@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from pictures import class_folders
-from results import write
+from results import this_command, write
 from torchvision import datasets
 from torchvision import transforms as form
 from turns import Program, Turn, end_gently
@@ -123,10 +123,13 @@ def main() -> None:
                 rows.append(row(case, epoch, [{name: rates[number] for name, rates in one.items()} for one in found]))
                 print("  ".join(f"{key}: {value}" for key, value in rows[-1].items()), flush=True)
     if not chosen.no_write:
-        write("folders", f"python benchmarks/folders.py {chosen.repeats}", rows,
+        write("folders", this_command(), rows,
               [f"{chosen.count:,} files: {what}; medians of {chosen.repeats} repeats, each program in its own process; "
                f"batches of {BATCH} at {SIZE} pixels, without a network. The first epoch is all from opening the "
-               "folder on."])
+               "folder on.",
+               f"They do not cut out the same: Lensmith's part of the area is one of the {SIZE}x{SIZE} picture that it "
+               "keeps, torchvision's one of the whole file. Lensmith fits the shorter side to the size at once, "
+               f"torchvision, as its examples do, to 256 pixels, of which it takes {SIZE}x{SIZE}."])
 
 
 if __name__ == "__main__":

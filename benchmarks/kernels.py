@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from results import machine, rates_in_words, write
+from results import machine, rates_in_words, this_command, write
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torchvision.ops import sigmoid_focal_loss as torchvisions
@@ -150,7 +150,7 @@ def main() -> None:
     print(rates_in_words(about))
     rows = gathering(given.seconds) + focal(given.seconds)
     if not given.no_write:
-        write("kernels", "python benchmarks/kernels.py", rows, [
+        write("kernels", this_command(), rows, [
             "medians of calls in turn; MB: by how much the peak of a process grew in one call, from 30 on; kept: "
             "between forward and backward",
             "gathering on one thread, the focal cost on all; torchvision's costs hard targets alone",

@@ -33,9 +33,9 @@ def class_folders(kind: str, count: int, folder: Path) -> str:
     return "drawn JPEG"
 
 
-def fashion(folder: Path) -> str:
-    """Fashion-MNIST where torchvision looks for it under `folder`, unpacked as it leaves it after a download; -> what
-    it is. Raises DataError where it is not on this machine."""
+def fashion(folder: Path) -> Path:
+    """Fashion-MNIST where torchvision looks for it under `folder`, unpacked as it leaves it after a download; -> where
+    it lies on this machine. Raises DataError where it is not there."""
     source = Path(fashion_mnist().account["folder"])
     raw = folder / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
@@ -43,7 +43,7 @@ def fashion(folder: Path) -> str:
         content = file.read_bytes()
         (raw / file.name.removesuffix(".gz")).write_bytes(
             gzip.decompress(content) if file.suffix == ".gz" else content)
-    return "Fashion-MNIST"
+    return source
 
 
 def _from_archive(archive: Path, count: int) -> list[tuple[str, bytes]]:

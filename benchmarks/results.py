@@ -7,10 +7,12 @@ All rows of a job have the same keys, which become the columns of its table; a v
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,18 @@ from lensmith.base.device import environment
 RESULTS = Path(__file__).resolve().parent / "results"
 # What makes this machine like one without AVX-512 and AMX: read by oneDNN and by PyTorch when they are loaded.
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+
+# Runs the command given to it and tells of it in a last line. A process begins with the peak memory of the one that
+# starts it, so this one imports no torch.
+_LAUNCHER = """
+import json, os, sys, time
+started = time.perf_counter()
+process = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
+_, status, usage = os.wait4(process, 0)
+print("", json.dumps([os.waitstatus_to_exitcode(status), time.perf_counter() - started, usage.ru_maxrss]), sep="\\n")
+"""
+# Of what is told of the machine, all that does not change with the hour.
+_SAME = ("processor", "cores", "threads", "memory_gb", "instructions", "cuda", "python", "packages")
 
 Row = Mapping[str, str | float | int | None]
 
@@ -42,6 +56,58 @@ def write(job: str, command: str, rows: Sequence[Row], notes: Sequence[str] = ()
              "notes": list(notes)}
     path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
+
+
+def this_command() -> str:
+    """The command that runs, as it is typed in the repository's root."""
+    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+
+
+def former(job: str, about: Mapping[str, Any], *, folder: Path = RESULTS) -> dict[str, Any]:
+    """The results of `job` so far, to be added to; empty where there are none. Ends the process where they are of
+    another machine or of other versions than `about`."""
+    path = folder / f"{job}.json"
+    if not path.exists():
+        return {}
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    other = [name for name in _SAME if found["machine"].get(name) != about[name]]
+    if other:
+        sys.exit(f"nothing can be added to {path.name}: it was measured with {other[0]} "
+                 f"{found['machine'].get(other[0])}, here that is {about[other[0]]}; run without --add")
+    return found
+
+
+def merged(old: Mapping[str, Any], command: str, rows: Sequence[Row],
+           notes: Sequence[str]) -> tuple[str, list[Row], list[str]]:
+    """Command, rows and notes of a `former` result with these added. The new stand in place of the old ones of the same
+    networks: rows by their column `network`, notes by the network they begin with."""
+    if not old:
+        return command, list(rows), list(notes)
+    again = {row["network"] for row in rows}
+    kept = [{name: row.get(name) for name in rows[0]} for row in old["rows"] if row["network"] not in again]
+    commands = dict.fromkeys([*old["command"].split("; "), command])
+    told = [note for note in old["notes"] if note not in notes and note.split(": ")[0] not in again]
+    return "; ".join(commands), [*kept, *rows], [*told, *notes]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended."""
+
+    output: str
+    seconds: float     # from its start
+    megabytes: float   # most memory of it, or of the largest of the processes that it started
+
+
+def whole_run(command: Sequence[str], environment: Mapping[str, str]) -> Ended:
+    """Run a command with these variables beside our own; ends this process where it fails."""
+    done = subprocess.run([sys.executable, "-S", "-c", _LAUNCHER, *command], env={**os.environ, **environment},
+                          stdout=subprocess.PIPE, text=True)
+    output, _, told = done.stdout.rstrip("\n").rpartition("\n")
+    status, seconds, peak = json.loads(told) if done.returncode == 0 else ("it could not be started", 0, 0)
+    if status:
+        sys.exit(f"{shlex.join(command)} failed: {status}")
+    return Ended(output, seconds, peak / (2 ** 20 if sys.platform == "darwin" else 2 ** 10))
 
 
 def machine(size: int = 4096, seconds: float = 2.0) -> dict[str, Any]:

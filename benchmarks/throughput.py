@@ -1,18 +1,17 @@
 """Training side by side: six networks, the same data, batch and seed, in Lensmith and in its peers, in turn.
 
     python benchmarks/throughput.py [--rounds 5] [--networks resnet18-224,...] [--programs plain PyTorch,...]
-                                    [--isa avx2] [--quick] [--no-write]
+                                    [--isa avx2] [--add] [--quick] [--no-write]
 
 Every program is a process of its own that trains whole epochs when it is its turn and is stopped while others run;
 after one epoch of each that is not counted, a round measures one of each. A ratio is Lensmith's pictures a second
 through the program's in the same round; the table has the median of the rounds. --isa avx2 hides AVX-512 and AMX from
-all of them. --quick is for a look at whether all runs: three batches an epoch, one round; nothing is written.
+all of them. --add keeps the results of the networks that are not asked for, where they are of the same machine and
+versions, so that the heavy ones can be run apart. --quick is for a look at whether all runs: three batches an epoch,
+one round; nothing is written.
 """
 
 import argparse
-import shutil
-import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -21,8 +20,8 @@ from statistics import median
 from typing import Any
 
 from pictures import CLASSES, class_folders, fashion
-from results import AVX2, machine_under, rates_in_words, write
-from turns import Failed, Program, end_gently, in_turn
+from results import AVX2, former, machine_under, merged, rates_in_words, this_command, write
+from turns import Failed, Program, end_gently, in_turn, stage
 
 from lensmith.base.errors import UserError
 
@@ -75,11 +74,12 @@ CASES = {
 def place_pictures(case: Case, folder: Path) -> str:
     """Put the pictures of a case into <folder>/data; -> what they are. Raises UserError where they cannot be had."""
     if case.data == "fashion":
-        return fashion(folder / "data")
+        fashion(folder / "data")
+        return "Fashion-MNIST"
     return class_folders(case.data, case.pictures, folder / "data")
 
 
-def start(names: list[str], job: dict[str, Any], environment: dict[str, str], folder: Path,
+def start(label: str, names: list[str], job: dict[str, Any], environment: dict[str, str], folder: Path,
           notes: list[str]) -> Iterator[Program]:
     """The programs, each ready for its first epoch. A peer that fails is told in `notes` and left out; where Lensmith
     does, Failed is raised."""
@@ -88,42 +88,36 @@ def start(names: list[str], job: dict[str, Any], environment: dict[str, str], fo
         if find_spec(package) is None:
             notes.append(f"{name} was not run: {package} is not installed")
         elif name == "Ultralytics" and job["data"] == "fashion":
-            notes.append(f"{name} was not run on {job['network']}: its loader takes class folders")
+            notes.append(f"{label}: {name} was not run, since its loader takes class folders")
         else:
             try:
                 yield Program(name, module, job, environment=environment, log=folder / f"{name}.log")
             except Failed as error:
                 if name == "Lensmith":
                     raise
-                notes.append(f"{job['network']}: {error}")
+                notes.append(f"{label}: {error}")
 
 
 def compare(label: str, case: Case, names: list[str], rounds: int, environment: dict[str, str],
             notes: list[str]) -> list[dict[str, Any]]:
     """The rows of one case."""
-    folder = Path(tempfile.mkdtemp())
-    programs: list[Program] = []
     try:
-        what = place_pictures(case, folder)
-        own = environment | {
-            # The plan is picked anew, as on a machine that has never seen this network.
-            "LENSMITH_CACHE": str(folder / "cache"),
-            "YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_CONFIG_DIR": str(folder),
-        }
-        for program in start(names, case.job(folder), own, folder, notes):
-            programs.append(program)    # one by one, so that those are ended that run when a later one is interrupted
-        rates = in_turn(programs, rounds)
-        rows = [_row(label, program, [rate[number] for rate in rates], [rate[0] for rate in rates])
-                for number, program in enumerate(programs)]
-        notes.append(f"{label}: {case.in_words(what)}")
-        return rows
+        with stage() as (folder, programs):
+            what = place_pictures(case, folder)
+            own = environment | {
+                # The plan is picked anew, as on a machine that has never seen this network.
+                "LENSMITH_CACHE": str(folder / "cache"),
+                "YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_CONFIG_DIR": str(folder),
+            }
+            for program in start(label, names, case.job(folder), own, folder, notes):
+                programs.append(program)    # one by one, so that those that run are ended when a later one is cut off
+            rates = in_turn(programs, rounds)
+            notes.append(f"{label}: {case.in_words(what)}")
+            return [_row(label, program, [rate[number] for rate in rates], [rate[0] for rate in rates])
+                    for number, program in enumerate(programs)]
     except (Failed, UserError) as error:
-        notes.append(f"{label} was not measured: {error}")
+        notes.append(f"{label}: not measured: {error}")
         return []
-    finally:
-        for program in programs:
-            program.end()
-        shutil.rmtree(folder)
 
 
 def _row(label: str, program: Program, rates: list[float], first: list[float]) -> dict[str, Any]:
@@ -133,6 +127,7 @@ def _row(label: str, program: Program, rates: list[float], first: list[float]) -
         "network": label, "program": program.name, "pictures/s": round(median(rates), 1),
         "Lensmith faster by": None if is_first else round(median(ratios), 2),
         "least": None if is_first else round(min(ratios), 2), "most": None if is_first else round(max(ratios), 2),
+        "rounds": len(rates),
         "start s": round(program.start_seconds, 1), "peak MB": round(program.memory),
         "plan": program.told.get("plan_in_words", "float32"), "timing s": program.told.get("plan_seconds"),
     }
@@ -144,6 +139,7 @@ def main() -> None:
     reader.add_argument("--networks", default=",".join(CASES), help=f"some of {', '.join(CASES)}")
     reader.add_argument("--programs", default=",".join(PROGRAMS), help=f"Lensmith and some of {', '.join(PROGRAMS)}")
     reader.add_argument("--isa", choices=["avx2"])
+    reader.add_argument("--add", action="store_true", help="to the results of other networks")
     reader.add_argument("--quick", action="store_true")
     reader.add_argument("--no-write", action="store_true")
     asked = reader.parse_args()
@@ -154,12 +150,14 @@ def main() -> None:
     if asked.quick:
         cases, rounds = {name: replace(case, pictures=3 * case.batch) for name, case in cases.items()}, 1
     rows: list[dict[str, Any]] = []
-    notes = [f"Each ratio is the median of {rounds} rounds. A program's start is from its process's first moment to "
-             "its first epoch; Lensmith's holds the decoding of its pictures and the timing of its plan (timing s), "
+    notes = ["Each ratio is the median of the rounds. A program's start is from its process's first moment to its "
+             "first epoch; Lensmith's holds the decoding of its pictures and the timing of its plan (timing s), "
              f"for a run of {EPOCHS} epochs. Peers: float32, {WORKERS} workers, per-picture transforms (Ultralytics by "
              "itself loads without workers on a CPU, and leaves one core out). Augmentation, validation, checkpoints "
              "and progress bars are off in all"]
     about = None if asked.quick else machine_under(environment)
+    job = "throughput" + (f"-{asked.isa}" if asked.isa else "")
+    old = former(job, about) if asked.add and about is not None else {}
     for label, case in cases.items():
         if about is not None:
             notes.append(f"{label}: right before, {rates_in_words(machine_under(environment))}")
@@ -169,9 +167,7 @@ def main() -> None:
             print("  ".join(f"{key} {value}" for key, value in row.items() if value is not None), flush=True)
     print("\n".join(notes))
     if rows and about is not None and not asked.no_write:
-        command = " ".join(["python benchmarks/throughput.py", *(sys.argv[1:])])
-        print("written:", write("throughput" + (f"-{asked.isa}" if asked.isa else ""), command, rows, notes,
-                                about=about))
+        print("written:", write(job, *merged(old, this_command(), rows, notes), about=about))
 
 
 if __name__ == "__main__":

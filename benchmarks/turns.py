@@ -7,8 +7,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
@@ -110,6 +112,18 @@ class Program:
             os.killpg(self.process.pid, number)
         except ProcessLookupError:
             return
+
+
+@contextmanager
+def stage() -> Iterator[tuple[Path, list[Program]]]:
+    """A temporary folder, and a list for the programs that run in it: they are ended, whatever happens."""
+    programs: list[Program] = []
+    with TemporaryDirectory() as folder:
+        try:
+            yield Path(folder), programs
+        finally:
+            for program in programs:
+                program.end()
 
 
 def held(group: int) -> float:

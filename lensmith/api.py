@@ -1,5 +1,6 @@
 """What Python users call, and the command line with them: train, resume, load, and a trained network."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -108,8 +109,10 @@ def load(folder: str | Path, *, device: str | None = None, backbone: nn.Module |
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{run.folder / 'data.json'} is incomplete ({error}): train again") from error
     task = choose_task(recipe, classes)
-    # Compiling takes longer than most predictions do.
-    chosen = replace(planned(run.read_json("plan.json")), compiled=False) if device is None else plan(device=device)
+    own = planned(run.read_json("plan.json"))
+    # Compiling takes longer than most predictions do, and the run may have had more cores.
+    own = replace(own, compiled=False, threads=min(own.threads, os.cpu_count() or 1))
+    chosen = own if device is None else plan(device=device)
     best = run.read_best()
     network = build_network(recipe, task, form, outputs=len(classes[task.needs[0]]), mean=[0.0] * form.channels,
                             deviation=[1.0] * form.channels, module=backbone, trusted=trust)

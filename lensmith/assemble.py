@@ -172,12 +172,14 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
     loaders = make_loaders(recipe, data, task, team)
     steps = settings["epochs"] * math.ceil(len(loaders["train"]) / settings["accumulate"])
     keep_freed_memory()
-    means = repr([recipe[name] for name in ("task", "optimizer", "schedule")] + [settings["average"], settings["clip"]])
+    means = repr([recipe[name] for name in ("task", "optimizer", "schedule")]
+                 + [settings.get(name) for name in ("average", "clip", "groups")])
     stages = recipe["plan"].get("stages")
     device = stages[0] if stages else team.device(recipe["plan"]["device"])
     section = recipe["plan"] | {"device": device, "threads": team.threads(recipe["plan"]["threads"])}
     with data.resting():    # nothing else is computed while the candidates are timed
-        choice = Choice(known, "the run") if known is not None else team.first(lambda: choose(
+        # The processes wait for each other here: what they do together from now on must keep to plan.timeout.
+        choice = team.first(lambda: Choice(known, "the run") if known is not None else choose(
             section, network, task, loaders["train"], steps=steps, means=means,
             stepper=lambda copy, plan: make_stepper(recipe, copy, plan)))
     if team.count > 1:

@@ -23,7 +23,7 @@ app.add_typer(data_app, name="data")
 _REFUSED: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Run the user's own code that the run folder names.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps; train: cuda:0,1 too.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
 

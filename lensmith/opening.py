@@ -16,6 +16,7 @@ from lensmith.data.filling import Store
 from lensmith.data.keeping import keep_filling
 from lensmith.data.loading import limited
 from lensmith.data.memory import InMemory
+from lensmith.data.progress import Progress
 from lensmith.data.sample import Collection, Parts
 from lensmith.data.split import divide, fingerprint, listing
 from lensmith.data.store import check_shares, decode_all, fits, picture_bytes, takes_long
@@ -159,7 +160,7 @@ def _while_used(splits: Mapping[str, Files], form: Form, recipe: recipes.Recipe,
     are asked for."""
     memory, disk = recipe["loading"]["memory"], recipe["loading"]["disk"]
     total = sum(len(source) for source in splits.values())
-    contents = {part: contents_of(source.paths, root=source.root) for part, source in splits.items()}
+    contents = {part: contents_of(source.paths, root=source.root, tell=tell) for part, source in splits.items()}
     digests = {part: digest_of(found) for part, found in contents.items()}
     kept = keep_filling(splits, contents, form, memory=memory, disk=disk, tell=tell)
     refusing = recipe["pictures"]["on_bad"] == "refuse"
@@ -167,12 +168,12 @@ def _while_used(splits: Mapping[str, Files], form: Form, recipe: recipes.Recipe,
         if refusing:
             for source in splits.values():
                 refuse(decode_all(source, form, keep=False, progress=tell).bad)
-        room = f" and, as a file of the cache, more than loading.disk={disk:g} of the free disk" if disk else ""
+        room = f" and, as a file of the cache, more than loading.disk={disk:g} of cache and free disk together" if disk else ""
         return _Ready({part: source.shaped(form) for part, source in splits.items()}, digests, {}, "not",
                       f"{_too_large(total, form, memory)}{room}: they are decoded anew each epoch")
     if refusing:
         tell(f"decoding {count(total, 'picture')}")
-        kept.store.wait()
+        kept.store.wait(Progress("decoded", total, tell))
         refuse(kept.store.bad())
     if kept.folder is None:
         return _Ready(dict(kept.sources), digests, {}, "memory", store=kept.store)

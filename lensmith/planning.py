@@ -2,17 +2,19 @@
 
 import json
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from lensmith.base.device import choose_device
 from lensmith.base.errors import UserError
 from lensmith.data.loading import Loader
 from lensmith.engine.joining import join
 from lensmith.engine.launch import wanted_processes
 from lensmith.engine.pick import Choice, Wanted, pick
-from lensmith.engine.plan import exact, planned
+from lensmith.engine.plan import Plan, exact, plan, planned
 from lensmith.engine.remember import key_of, recall, remember
 from lensmith.engine.spread import Team
 from lensmith.engine.stages import check_stages
@@ -23,16 +25,21 @@ FIXED = ("precision", "layout", "compiled")    # what a mode other than auto dec
 
 
 def check(section: dict[str, Any]) -> None:
-    """Raises UserError for settings of [plan] that contradict each other, or a file that is no plan."""
-    mode = section["mode"]
-    if mode == "auto":
-        return
-    named = [name for name in FIXED if section.get(name) is not None]
-    if named:
+    """Raises UserError for settings of [plan] that contradict each other or that this machine does not have, and for a
+    file that is no plan."""
+    mode, named = section["mode"], [name for name in FIXED if section.get(name) is not None]
+    if mode != "auto" and named:
         raise UserError(f"plan.mode={mode!r} decides {', '.join(FIXED)} itself; got plan.{named[0]}="
                         f"{section[named[0]]!r} beside it: leave one of the two out")
-    if mode != "exact":
+    if mode not in ("auto", "exact"):
         _read(mode)
+    if "," not in section["device"]:    # of several devices each process has its own
+        _wanted(section).plain()
+
+
+def _wanted(section: dict[str, Any]) -> Wanted:
+    return Wanted(section["device"], section.get("precision"), section.get("layout"), section["threads"],
+                  section.get("compiled"))
 
 
 def joined(section: dict[str, Any], *, goes_on: bool = False) -> Team:
@@ -68,24 +75,38 @@ def choose(section: dict[str, Any], network: nn.Module, task: Task, loader: Load
     if mode == "exact":
         return Choice(exact(device=device, threads=threads), "exact")
     if mode != "auto":
-        return Choice(_read(mode), mode)
-    wanted = Wanted(device, section.get("precision"), section.get("layout"), threads, section.get("compiled"))
-    plain = wanted.plain()    # raises for what this machine does not have
+        return Choice(_on(_read(mode), device, threads), mode)
+    wanted = _wanted(section)
+    plain = wanted.plain()
     if not wanted.open or section.get("stages"):    # copies of a network that is too large for a device do not fit
         return Choice(plain)
     once = copy(loader)
     once.workers = 0
-    batch = next(once.at(0, 0))
+    shrunk = len(loader.augment.shrink or ()) if loader.augment is not None else 0
+    batch = next(once.at(shrunk, 0))    # of the first epoch with pictures of their full size
     key = key_of(wanted, network, batch, means=means)
     known = recall(key)
-    if known is not None and not (wanted.compiled is None and known.pays_to_compile(steps)):
+    if known is not None and not known.hurried(steps):
         return known
-    found = pick(wanted, network, task, batch, steps=steps, stepper=stepper)
+    try:
+        found = pick(wanted, network, task, batch, steps=steps, stepper=stepper)
+    except UserError:
+        raise
+    except (ValueError, RuntimeError, MemoryError):
+        return Choice(plain, "not timed")    # a plain step fails: the training will, and says why in words
     remember(key, found)
     return found
 
 
-def _read(path: str) -> Any:
+def _on(found: Plan, device: str, threads: int) -> Plan:
+    """The plan of a file with what is asked for by name."""
+    if device != "auto":
+        found = replace(found, device=str(choose_device(device)))
+    plan(device=found.device, precision=found.precision)    # raises where this machine does not have it
+    return replace(found, threads=threads) if threads else found
+
+
+def _read(path: str) -> Plan:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:

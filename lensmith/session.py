@@ -1,6 +1,7 @@
 """One training from its recipe to its report: begun, or gone on with, and iterated."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from lensmith.engine.plan import planned
 from lensmith.engine.run import Run
 from lensmith.engine.spread import Team
 from lensmith.opening import Data, Tell, as_json, open_data, prepare, silent
-from lensmith.planning import joined
+from lensmith.planning import check, joined
 from lensmith.settings import resolve
 from lensmith.study.report import report as write_report
 from lensmith.study.running import advice
@@ -55,9 +56,9 @@ class Session:
         """Train to the end, then measure the best weights on every split that was held out and write the report.
 
         However it ends, run.json says why and report.html shows what there is. Of several processes the first one
-        measures and writes; the others end with the training.
+        measures and writes; the others wait for it, so that all of them can load what was trained.
         """
-        settings = self.job.recipe["learner"]
+        settings, team = self.job.recipe["learner"], self.job.learner.team
         self._write_run("running")
         try:
             for report in follow(self.job.learner, self.run, self.progress, patience=settings["patience"],
@@ -65,18 +66,21 @@ class Session:
                 if report.row is not None:
                     self._note_dropped(self.job.learner.train, self.job.learner.valid)
                 yield self._remarked(report)
-            self.job.learner.team.leave()
-            if self.run.writes:
-                self._measure()
+            with team.together():
+                if self.run.writes:
+                    self._measure()
         except Exception as error:
             self._note_dropped(self.job.learner.train, self.job.learner.valid)
             self._write_run("interrupted" if isinstance(error, Interrupted) else "stopped", str(error))
             self._write_report()
             raise
         early = len(self.progress.scores) < settings["epochs"]
-        self._write_run("stopped early" if early else "finished",
-                        f"{settings['patience']} epochs brought nothing better" if early else "")
-        self._write_report()
+        with team.together():
+            self._note_dropped(self.job.learner.train, self.job.learner.valid)    # all have told theirs by now
+            self._write_run("stopped early" if early else "finished",
+                            f"{settings['patience']} epochs brought nothing better" if early else "")
+            self._write_report()
+        team.leave()
 
     def _remarked(self, report: Report) -> Report:
         """The report with what is worth a line, each told once and kept for run.json."""
@@ -112,12 +116,15 @@ class Session:
         self._note_dropped(self.job.learner.train, *loaders.values())
 
     def _note_dropped(self, *loaders: Any) -> None:
-        """Bring data.json up to date with the pictures that turned out to be bad while they were used."""
-        if not self.run.writes:
-            return
-        store = self.job.data.store
+        """Bring data.json up to date with the pictures that turned out to be bad while they were used, in any of the
+        processes."""
+        store, team = self.job.data.store, self.job.learner.team
         found = [Bad(file, why) for loader in loaders if isinstance(loader, Loader)
                  for file, why in loader.dropped.items()] + (store.bad() if store is not None else [])
+        if not self.run.writes:
+            team.post([[one.file, one.reason] for one in found])
+            return
+        found += [Bad(*one) for word in team.posted() for one in word]
         notes = store.notes if store is not None else []
         if len(found) + len(notes) == self._noted:
             return
@@ -172,8 +179,10 @@ def begin(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "
     """
     brought = [name for name, thing in (("data", data), ("backbone", module)) if thing is not None]
     _not_brought(recipe, brought)
-    settled = _anchored(resolve(recipe, trusted=trusted, brought=brought))
+    settled = resolve(recipe, trusted=trusted, brought=brought)
     team = joined(settled["plan"])
+    check(settled["plan"])
+    settled = _anchored(settled)
     runs, name = Path(runs), settled["run"].get("name")
     there = runs.exists()
     # A name is taken before the pictures are read, so that a name that cannot be had is known at once.
@@ -182,13 +191,16 @@ def begin(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "
         with team.together():
             ready = read_data(settled, data, tell=tell, team=team)
             job = assemble(settled, ready, module=module, trusted=trusted, team=team)
+            if run is not None and any(run.folder.iterdir()):
+                raise UserError(f"{run} was begun by another command meanwhile: choose another --name")
         if run is None:
             source = Path(settled["data"].get("path") or settled["data"]["name"]).stem
             label = f"{source}-{job.recipe['backbone']['name'].rpartition('/')[2]}"
             run = _created(team, runs, name=None, fallback=label.replace(BROUGHT, ""))
     except BaseException:
         if run is not None and run.writes:
-            run.folder.rmdir()
+            with suppress(OSError):    # another command may have begun a run of this name
+                run.folder.rmdir()
         if team.leads and not there and runs.is_dir() and not any(runs.iterdir()):
             runs.rmdir()
         raise
@@ -230,7 +242,8 @@ def resume(folder: str | Path, *, data: Any = None, module: nn.Module | None = N
                             f"put the files back, or begin a new run with its recipe: lensmith train {run}")
         job = assemble(recipe, ready, module=module, trusted=trusted, known=planned(run.read_json("plan.json")),
                        team=team)
-    session = Session(run, job, facts.get("command", ""), started=facts.get("started") or _now())
+    session = Session(run, job, facts.get("command", ""), started=facts.get("started") or _now(),
+                      notes=list(facts.get("notes", [])))
     if team.read((run.folder / "last.safetensors").exists):    # a run killed before its first checkpoint begins anew
         session.progress = restore(session.job.learner, run)
     return session

@@ -27,8 +27,8 @@ def follow(session: "Session", *, quiet: bool) -> None:
                        TextColumn("{task.fields[loss]}"), TimeRemainingColumn(), console=Console(stderr=True),
                        transient=True)
     if not quiet:
-        print(f"training into {session.run} ({session.job.plan.in_words()}; {_picked(session)})", file=sys.stderr,
-              flush=True)
+        how = f"{session.job.plan.device}, {session.job.plan.in_words()}; {_picked(session)}"
+        print(f"training into {session.run} ({how})", file=sys.stderr, flush=True)
     try:
         number = None
         if bar is not None:
@@ -52,7 +52,8 @@ def follow(session: "Session", *, quiet: bool) -> None:
 
 def _picked(session: "Session") -> str:
     choice = session.job.choice
-    return f"picked in {choice.seconds:.1f} s" if choice.source == "timed" else f"from {choice.source}"
+    told = {"timed": f"picked in {choice.seconds:.1f} s", "the cache": "picked before", "the run": "the run's own"}
+    return told.get(choice.source, choice.source)
 
 
 def _epoch_line(report: "Report", epochs: int, seconds: float) -> str:

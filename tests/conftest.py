@@ -1,17 +1,25 @@
 """What many tests need: the command in this process, small sets, and a folder of pictures."""
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import settings
 
 from lensmith.base.pictures import to_pil
 from lensmith.cli import main
 from lensmith.data.memory import InMemory
 from lensmith.data.shapes import shapes
 from lensmith.engine.pick import Choice
+
+
+settings.register_profile("any machine", deadline=None)    # a busy one takes its time
+settings.load_profile("any machine")
+# A shell that starts the tests in the background has them ignore Ctrl-C, and their processes with them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

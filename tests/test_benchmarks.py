@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from lensmith.base.device import environment
+from lensmith.data import find
 from lensmith.engine.plan import Plan
 from lensmith.models import find_backbone
 from lensmith.models.network import Network
@@ -88,6 +89,72 @@ def test_the_page_is_that_of_the_results(module: Any, tmp_path: Path) -> None:
     module("report").main(target=tmp_path / "page.md")
     assert (FOLDER.parent / "docs" / "performance.md").read_text() == (tmp_path / "page.md").read_text(), \
         "docs/performance.md is not what benchmarks/report.py makes of benchmarks/results: run it"
+
+
+def test_results_are_added_to_those_of_other_networks(module: Any, tmp_path: Path,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    results = module("results")
+    assert results.former("throughput", ABOUT, folder=tmp_path) == {}
+    results.write("throughput", "python a.py", [{"network": "lenet", "ratio": 1.0}, {"network": "vgg16", "ratio": 2.0}],
+                  ["Of all", "lenet: slow", "vgg16: fast"], about=ABOUT, folder=tmp_path)
+    monkeypatch.setattr(sys, "argv", ["/somewhere/throughput.py", "--add", "--programs", "plain PyTorch"])
+    old = results.former("throughput", ABOUT | {"load": 2.0, "gflops_float32": 100.0}, folder=tmp_path)
+    command, rows, notes = results.merged(
+        old, results.this_command(), [{"network": "vgg16", "ratio": 3.0, "rounds": 5}], ["Of all", "vgg16: faster"])
+    assert command == "python a.py; python benchmarks/throughput.py --add --programs 'plain PyTorch'"
+    assert rows == [{"network": "lenet", "ratio": 1.0, "rounds": None}, {"network": "vgg16", "ratio": 3.0, "rounds": 5}]
+    assert notes == ["lenet: slow", "Of all", "vgg16: faster"]
+    assert results.merged({}, command, rows, notes) == (command, rows, notes)
+
+
+def test_results_of_another_machine_are_not_added_to(module: Any, tmp_path: Path) -> None:
+    results = module("results")
+    results.write("throughput", "x", [], about=ABOUT, folder=tmp_path)
+    with pytest.raises(SystemExit, match="nothing can be added to throughput.json: it was measured with cores 2, here "
+                                         "that is 4; run without --add"):
+        results.former("throughput", ABOUT | {"cores": 4}, folder=tmp_path)
+
+
+def test_a_whole_process_is_measured_apart_from_the_one_that_asks(module: Any) -> None:
+    run = module("results").whole_run
+    ended = run([sys.executable, "-c", "import os; print('a'); print(os.environ['COLOUR'])"], {"COLOUR": "blue"})
+    assert ended.output.splitlines() == ["a", "blue"] and ended.seconds > 0
+    assert 1 < ended.megabytes < 60    # this process holds torch, which takes more
+    large = run([sys.executable, "-c", "len(bytearray(100 << 20))"], {})
+    assert large.megabytes == pytest.approx(ended.megabytes + 100, abs=20)
+
+
+@pytest.mark.parametrize(("command", "told"), [
+    ([sys.executable, "-c", "raise SystemExit(3)"], r"-c 'raise SystemExit\(3\)' failed: 3"),
+    (["absent-command"], "absent-command failed: it could not be started")])
+def test_a_whole_process_that_fails_ends_the_benchmark(module: Any, command: list[str], told: str) -> None:
+    with pytest.raises(SystemExit, match=told):
+        module("results").whole_run(command, {})
+
+
+def test_without_pictures_the_benchmarks_go_on(module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                               capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("LENSMITH_DATA", raising=False)
+    monkeypatch.setenv("LENSMITH_CACHE", str(tmp_path))
+    monkeypatch.setattr(find, "DEBIAN", tmp_path / "absent")
+    monkeypatch.setattr(sys, "argv", ["classic.py"])
+    module("classic").main()
+    module("cifar").main(3, 1.0)
+    fashion, cifar = capsys.readouterr().out.splitlines()
+    assert fashion.startswith("fashion was not measured: data set 'fashion-mnist' was not found in ")
+    assert cifar == ("cifar was not measured: cifar10-jpeg.tar is not there; set LENSMITH_DATA to the folder that "
+                     "holds it")
+
+
+@pytest.mark.parametrize(("share", "told"), [
+    (1.0, "training takes 0.25 of the time that it takes with --plan exact"),
+    (0.5, "after the first epoch training takes, a picture, 0.20 of the time that it takes with --plan exact")])
+def test_the_exact_run_is_compared_by_what_shrinks_with_its_share(module: Any, share: float, told: str) -> None:
+    rows = [{"accuracy": accuracy, "training s": seconds, "s after epoch 1, of all pictures": later}
+            for accuracy, seconds, later in ((0.9, 10.0, 8.0), (0.8, 11.0, 9.0), (0.8, 12.0, 9.5), (0.1, 44.0, 45.0))]
+    notes = module("cifar").compared(rows, share)
+    assert notes[:2] == ["least test accuracy 0.8000, mean 0.8333, of 3 seeds", told]
+    assert ("the exact run went over 0.5" in notes[-1]) == (share < 1)
 
 
 @pytest.fixture
@@ -171,3 +238,14 @@ def test_a_quick_look_at_the_throughput() -> None:
     rows = [line for line in done.stdout.splitlines() if line.startswith("network cnn3")]
     assert ["program Lensmith" in rows[0], "program plain PyTorch" in rows[1]] == [True, True]
     assert "Lensmith faster by" in rows[1] and "written" not in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "lines"), [
+    (["folders.py", "1", "--count", "40", "--no-write"], 6), (["kernels.py", "--seconds", "0", "--no-write"], 17)])
+def test_a_quick_look_at_the_parts(command: list[str], lines: int) -> None:
+    before = {path: path.read_bytes() for path in (FOLDER / "results").glob("*")}
+    done = subprocess.run([sys.executable, FOLDER / command[0], *command[1:]], check=True, stdout=subprocess.PIPE,
+                          text=True)
+    assert len(done.stdout.splitlines()) == lines and " nan" not in done.stdout
+    assert {path: path.read_bytes() for path in (FOLDER / "results").glob("*")} == before

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from lensmith.base.pictures import to_pil
+from lensmith.engine.pick import pick
 
 ENDING = {"usage": 2, "data": 3, "model": 4, "stopped": 6}
 
@@ -352,3 +353,35 @@ def test_the_module_runs_as_the_command():
     done = subprocess.run([sys.executable, "-m", "lensmith", "train"], capture_output=True, text=True, check=False,
                           env={**os.environ, "NO_COLOR": "1"})
     assert done.returncode == 2 and done.stderr.startswith("lensmith: nothing to train on")
+
+
+NET = """from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.dense = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4 * 20 * 20, 3)
+
+    def forward(self, images):
+        return self.dense(self.conv(images).view(-1, 4 * 20 * 20))
+"""
+
+
+def test_a_network_of_ones_own_is_run_in_the_one_way_in_which_it_runs(tmp_path: Path, command, monkeypatch):
+    """Through the real picker: `.view` behind a convolution does not run in channels_last."""
+    monkeypatch.setattr("lensmith.planning.pick", pick)
+    (tmp_path / "my.py").write_text(NET)
+    ended = command("train", "shapes", "data.count=60", "data.size=20", "--backbone", f"{tmp_path / 'my.py'}:Net",
+                    "--epochs", "1", "--name", "one", "--runs", tmp_path)
+    assert ended.code == 0, ended.err
+    plan = json.loads((tmp_path / "one" / "plan.json").read_text())
+    assert plan["layout"] == "contiguous" and plan["source"] == "timed"
+    assert "refused: RuntimeError: view size is not compatible" in (tmp_path / "one" / "report.html").read_text()
+
+
+def test_what_a_plain_step_runs_into_is_told_in_words_behind_the_picker_too(tmp_path: Path, command, monkeypatch):
+    monkeypatch.setattr("lensmith.planning.pick", pick)
+    ended = command("train", "shapes", "data.count=60", "data.size=16", "--backbone", "resnet18", "--batch", "1",
+                    "--epochs", "1", "--runs", tmp_path)
+    assert ended.code == 6 and "batch normalisation cannot learn from one value a channel" in ended.err, ended.err

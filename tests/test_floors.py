@@ -10,7 +10,8 @@ FLOORS = {"base": 0, "kernels": 0, "data": 1, "models": 1, "tasks": 2, "engine":
           "__init__": 10, "__main__": 11}
 # Within one floor: what may import what of the modules that are files of their own.
 SAME_FLOOR = {("settings", "recipe"), ("assemble", "recipe"), ("assemble", "settings"),
-              ("opening", "recipe"), ("opening", "settings"), ("assemble", "opening"), ("assemble", "planning"), ("settings", "planning"), ("catalogue", "api")}
+              ("opening", "recipe"), ("opening", "settings"), ("assemble", "opening"),
+              ("assemble", "planning"), ("settings", "planning"), ("catalogue", "api")}
 
 
 def imports(path: Path) -> list[tuple[int, str]]:

@@ -71,7 +71,7 @@ def test_too_little_of_both_is_said_once_and_streamed(photos: Path):
     assert data.account["kept"] == "not" and told == [""]
     assert data.account["notes"] == [
         "60 decoded pictures take 0 MB, more than loading.memory=1e-09 of the free memory and, as a file of the cache, "
-        "more than loading.disk=1e-09 of the free disk: they are decoded anew each epoch"]
+        "more than loading.disk=1e-09 of cache and free disk together: they are decoded anew each epoch"]
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lensmith import planning
+from lensmith import planning, session
 from lensmith.base.errors import UserError
 from lensmith.engine.checkpoint import read_state
 from lensmith.engine.launch import launch
@@ -174,6 +174,40 @@ def test_whichever_process_is_killed_or_hangs_the_run_comes_to_the_same_bits(tmp
 def test_three_processes_come_to_the_same_bits(tmp_path):
     """With three the order of a sum matters: gradients must lie in the same buckets in every sitting."""
     check(tmp_path, [TOLD, (signal.SIGKILL, 2, 6, "process 2 of 3 was killed by SIGKILL")], count=3)
+
+
+TRAINS_TWICE = """
+import json, os, sys, time
+import lensmith
+from PIL import Image
+from lensmith import session
+measure = session.Session._measure
+session.Session._measure = lambda self: (time.sleep(1.0), measure(self))    # the others would be long gone
+rank, found = int(os.environ['RANK']), []
+settings = {'data.count': 300, 'data.size': 12, 'plan.mode': 'exact'}
+for name in ('one', 'two'):
+    trained = lensmith.train('shapes', backbone='lenet5', epochs=1, batch=16, device='cpu', name=name, settings=settings)
+    facts = json.loads((trained.folder / 'run.json').read_text())
+    found.append([facts['status'], (trained.folder / 'report.html').exists(), trained.metrics['test']['accuracy'],
+                  trained.predict(Image.new('RGB', (12, 12)))[0].error])
+open(f'{rank}.json', 'w').write(json.dumps(found))
+"""
+
+
+def test_a_script_trains_twice_and_has_what_was_trained_in_each_process(tmp_path):
+    (tmp_path / "twice.py").write_text(TRAINS_TWICE)
+    assert launch(2, [], program=[str(tmp_path / "twice.py")]) == 0
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second and len(first) == 2
+    assert all(status == "finished" and report and error is None for status, report, _, error in first)
+
+
+@pytest.mark.parametrize(("mode", "text"), [("fast", "plan.mode='fast' is neither auto nor exact")])
+def test_a_plan_that_cannot_be_had_is_told_before_the_pictures_are_read(tmp_path, monkeypatch, mode, text):
+    monkeypatch.setattr(session, "read_data", lambda *given, **named: pytest.fail("the pictures were read"))
+    with pytest.raises(UserError, match=text):
+        session.begin({"data": {"name": "shapes"}, "plan": {"mode": mode}}, runs=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_mistake_is_told_once_and_leaves_no_run_folder(tmp_path):

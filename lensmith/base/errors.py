@@ -54,7 +54,8 @@ def no_memory(error: BaseException) -> bool:
     """Whether an error says that memory, of the machine or of a device, did not suffice."""
     told = first_line(error)
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" \
-        or "allocate memory" in told or "Storage size calculation overflowed" in told
+        or any(word in told for word in ("allocate memory", "out of memory", "ALLOC_FAILED",
+                                         "Storage size calculation overflowed"))
 
 
 def first_line(error: BaseException) -> str:

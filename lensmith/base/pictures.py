@@ -160,7 +160,8 @@ def decode(source: Path | bytes, form: Form, *, name: str | None = None) -> tupl
     with _readable(source) as image:
         reduction = _reduce(image, form)
         ImageOps.exif_transpose(image, in_place=True)    # loads it too
-        return bring(image, form, name=name if name is not None else str(source), reduction=reduction)
+        named = name if name is not None else "" if isinstance(source, bytes) else str(source)
+        return bring(image, form, name=named, reduction=reduction)
 
 
 @dataclass(frozen=True)
@@ -225,8 +226,9 @@ def _resized(planes: Image.Image, box: tuple[float, float, float, float], size: 
     -> float32 for mode F, else uint8, [height, width] or [height, width, channels], in memory of its own.
     """
     # PyTorch takes a third of Pillow's time, but knows neither parts of a pixel nor that what is transparent has no
-    # colour. Its kernel for up to four channels of uint8 runs on the calling thread alone, as the store's threads need.
-    if planes.mode not in ("L", "RGB") or any(edge % 1 for edge in box):
+    # colour. Its vectorised kernel (AVX2) runs on the calling thread alone, as the store's threads need.
+    see_through = planes.mode == "RGBA" and planes.getchannel("A").getextrema() != (255, 255)
+    if planes.mode == "F" or see_through or any(edge % 1 for edge in box):
         return np.array(planes.resize(size[::-1], Image.Resampling.BILINEAR, box=box))
     left, top, right, bottom = map(int, box)
     array = np.array(np.asarray(planes)[top:bottom, left:right])    # a copy: Pillow's memory is not to be written

@@ -38,12 +38,12 @@ class Augment:
                  seed: int = 0, classes: dict[str, tuple[str, ...]] | None = None, length: int = 0):
         """Pads by `crop_padding` pixels (mirrored) and crops back; takes a part of `resized_crop` = [least, most] of
         the area and enlarges it; mirrors half of the pictures, with "alternate" the half that it left as it was in the
-        epoch before; turns by up to `rotate` degrees; changes brightness,
-        contrast, saturation by a factor in 1 ± the number and hue by up to that share of the circle; erases a
-        rectangle in the share `erase` of the pictures (Zhong 2017); blends the share `mixed` of the samples with a
-        partner by `mixup` (Zhang 2017) or `cutmix` (Yun 2019), both given as the alpha of the Beta distribution; shows
-        the pictures smaller in the first epochs, one share of the edges in `shrink` an epoch (Tan 2021, progressive
-        learning): a picture of half the edges costs a quarter.
+        epoch before; turns by up to `rotate` degrees; changes brightness, contrast, saturation by a factor in 1 ± the
+        number and hue by up to that share of the circle; erases a rectangle in the share `erase` of the pictures
+        (Zhong 2017); blends the share `mixed` of the samples with a partner by `mixup` (Zhang 2017) or `cutmix` (Yun
+        2019), both given as the alpha of the Beta distribution; shows the pictures smaller in the first epochs, one
+        share of the edges in `shrink` an epoch (Tan 2021, progressive learning): a picture of half the edges costs a
+        quarter.
 
         `seed`, `classes` and `length` (the number of samples, for partners) come from the program, not the recipe.
         """

@@ -7,6 +7,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -55,10 +56,12 @@ class Cached:
     images: np.ndarray    # uint8 or uint16 [n, channels, height, width], mapped; written to it stays in this process
     rows: np.ndarray      # _ROW [n]; `contents` is 0 where the picture was bad or is unknown
     lock: int | None
+    used: bool = False    # by this process, as `use` notes it
 
     @classmethod
     def open(cls, folder: Path, form: Form) -> Self:
-        """Raises FileNotFoundError where there is none, Damaged where it is not whole or of another version."""
+        """Raises FileNotFoundError where there is none, BlockingIOError where a process is removing it and PermissionError
+        where it may not be read, Damaged where it is not whole or of another version."""
         if not folder.is_dir():
             raise FileNotFoundError(folder)
         lock = None
@@ -72,14 +75,20 @@ class Cached:
             wanted = (len(rows), form.channels, *form.size)
             if rows.dtype != _ROW or images.shape != wanted or images.dtype != _kind_of_number(form):
                 raise Damaged("is damaged")
-            os.utime(folder / _ABOUT)    # its last use
-        except Damaged:
+        except (Damaged, BlockingIOError, PermissionError):
             _unlock(lock)
             raise
         except Exception as error:    # json and numpy have half a dozen ways to say so
             _unlock(lock)
             raise Damaged("is damaged") from error
         return cls(folder, images, rows, lock)
+
+    def use(self) -> None:
+        """Note that the set is used now: those least recently used are the first to make room."""
+        if not self.used:
+            self.used = True
+            with suppress(OSError):    # the file of another user
+                os.utime(self.folder / _ABOUT)
 
     def place(self, row: int, file: str) -> Place:
         size, fit = self.rows["size"][row].tolist(), self.rows["fit"][row].tolist()
@@ -203,7 +212,7 @@ def remove(folder: Path) -> bool:
 
 
 def _used(folder: Path) -> float:
-    """When a set was last opened, in seconds since 1970."""
+    """When a set was last used, in seconds since 1970."""
     about = folder / _ABOUT
     return about.stat().st_mtime if about.exists() else 0.0
 

@@ -4,19 +4,23 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lensmith.base.errors import UserError
+from lensmith.base.errors import UserError, count
 from lensmith.base.files import write_text
 from lensmith.base.pictures import BadPicture, read_file
 from lensmith.data.find import cache_folder
+from lensmith.data.progress import Progress
 
 LENGTH = 16       # bytes of a hash, BLAKE2b
+_BOOKS = 100      # of roots, kept: those that were used last
+_LARGE = 1_000    # files that are new, from which on it is said beforehand that they are read
 _SETTLED = 2.0    # seconds: a file as young as the steps of the file system's clock may change without showing it
 
 
@@ -30,33 +34,46 @@ def digest_of(contents: np.ndarray) -> str:
     return hashlib.blake2b(contents.tobytes(), digest_size=LENGTH).hexdigest()
 
 
-def contents_of(paths: Sequence[Path], *, root: Path) -> np.ndarray:
+def contents_of(paths: Sequence[Path], *, root: Path, tell: Callable[[str], object] = lambda line: None) -> np.ndarray:
     """uint8 [n, 16]: the hash of each file's bytes; of a file that cannot be read that of no bytes.
 
     Files below `root` whose size, inode and times of change are as when they were last hashed are not read again.
+    `tell` is told how many are read where these are many, and how far that is every few seconds.
     """
     book = cache_folder() / "contents" / f"{hashed(os.fsencode(root.absolute())).hex()}.json"
     known = _read(book)
 
-    def one(path: Path) -> tuple[bytes, list[int] | None]:
-        mark = _mark(path)
-        remembered = known.get(os.fspath(path))
-        if mark is not None and remembered is not None and remembered[0] == mark:
-            return bytes.fromhex(remembered[1]), mark
+    def remembered(path: Path, mark: list[int] | None) -> bool:
+        entry = known.get(os.fspath(path))
+        return mark is not None and entry is not None and entry[0] == mark
+
+    def one(path: Path, mark: list[int] | None) -> tuple[bytes, list[int] | None]:
+        if remembered(path, mark):
+            return bytes.fromhex(known[os.fspath(path)][1]), mark
         try:
             return hashed(read_file(path)), mark
         except BadPicture:
             return hashed(b""), None
 
-    began = time.time_ns()
+    began, found = time.time_ns(), []
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        found = list(pool.map(one, paths))
+        marks = list(pool.map(_mark, paths))    # before the bytes are read: what changes meanwhile has another mark
+        new_files = sum(not remembered(path, mark) for path, mark in zip(paths, marks, strict=True))
+        if new_files >= _LARGE:
+            tell(f"reading {count(new_files, 'picture')} to know them again")
+        looked_at = Progress("looked at", len(paths), tell)
+        for content, mark in pool.map(one, paths, marks):
+            found.append((content, mark))
+            looked_at(len(found))
     settled = began - int(_SETTLED * 1e9)
     new = {os.fspath(path): [mark, content.hex()] for path, (content, mark) in zip(paths, found, strict=True)
            if mark is not None and max(mark[1], mark[2]) < settled}
     if any(known.get(path) != entry for path, entry in new.items()):
         there = {path: entry for path, entry in known.items() if path in new or os.path.exists(path)}
         _write(book, there | new)
+    elif new:
+        with suppress(OSError):
+            os.utime(book)    # its last use
     return np.frombuffer(b"".join(content for content, _ in found), dtype=np.uint8).reshape(-1, LENGTH)
 
 
@@ -81,8 +98,12 @@ def _read(book: Path) -> dict[str, Any]:
 
 
 def _write(book: Path, known: dict[str, Any]) -> None:
+    """Write a book, and remove those beyond _BOOKS that were not used for longest."""
     try:
         book.parent.mkdir(parents=True, exist_ok=True)
         write_text(book, json.dumps(known, separators=(",", ":")))
+        books = sorted(book.parent.glob("*.json"), key=lambda one: one.stat().st_mtime_ns)
+        for old in books[:-_BOOKS]:
+            old.unlink()
     except (OSError, UserError):
         return    # a cache that cannot be written is only slower

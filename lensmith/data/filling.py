@@ -34,7 +34,7 @@ class Fill:
         self.make, self.finish, self.threads = make, finish, threads or os.cpu_count() or 1
         self.state = np.full(count, _WAITING, dtype=np.uint8)
         self.reasons: dict[int, str] = {}         # of the bad rows
-        self.ended = threading.Event()            # all is made and `finish` has been called
+        self.ended = threading.Event()            # all is made and `finish` has been called, or a thread failed
         self._next, self._left, self._stopped, self._resting = 0, count, False, False
         self._asked: deque[int] = deque()
         self._changed = threading.Condition()
@@ -68,6 +68,17 @@ class Fill:
                     self._changed.wait()
         found: np.ndarray = self.state[rows] == _READY
         return found
+
+    def wait_for_end(self) -> None:
+        """Wait until all is made and finished. Raises the error that ended a thread, where one did."""
+        self.ended.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    @property
+    def whole(self) -> bool:
+        """Whether all is made and finished."""
+        return self.ended.is_set() and self._failure is None
 
     @contextmanager
     def resting(self) -> Iterator[None]:
@@ -104,6 +115,7 @@ class Fill:
                 self._failure = self._failure or error
                 self._stopped = True
                 self._changed.notify_all()
+            self.ended.set()
 
     def _take(self) -> int | None:
         """The next row to make; None where there is none."""
@@ -155,19 +167,20 @@ class Store:
     @property
     def whole(self) -> bool:
         """Whether every picture has been decoded, or found to be bad."""
-        return self.fill.ended.is_set()
+        return self.fill.whole
 
     def bad(self) -> list[Bad]:
         """The pictures found so far that cannot be used."""
         return [Bad(self.places[row].file, reason) for row, reason in sorted(self.fill.reasons.items())]
 
     def wait(self, progress: Callable[[int], object] = lambda done: None) -> None:
-        """Wait until all is decoded; `progress` is told the number of pictures now and then."""
+        """Wait until all is decoded; `progress` is told the number of pictures now and then. Raises the error that
+        ended a thread, where one did."""
         count = len(self.places)
         for first in range(0, count, _TOGETHER):
             self.fill.wait(np.arange(first, min(first + _TOGETHER, count)))
             progress(min(first + _TOGETHER, count))
-        self.fill.ended.wait()
+        self.fill.wait_for_end()
 
 
 class Filling:

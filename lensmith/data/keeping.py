@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lensmith.base.errors import count
+from lensmith.base.errors import DataError, count
 from lensmith.base.pictures import BadPicture, Form, Place, decode, read_file
 from lensmith.data import cached
 from lensmith.data.cached import Building, Cached, Damaged
@@ -53,9 +53,14 @@ def keep_filling(sources: Mapping[str, Files], contents: Mapping[str, np.ndarray
         try:
             building = Building(folder, form, number)
         except OSError as error:
+            _without(known)
             tell(f"the cache of decoded pictures cannot be written ({error})")
             return None
-    images = building.images if building else own.images if own else room_for(number, form).numpy()
+    try:
+        images = building.images if building else own.images if own else room_for(number, form).numpy()
+    except DataError:
+        _without(known)
+        raise
     files = [(path, source.name(row)) for source in sources.values() for row, path in enumerate(source.paths)]
     making = _Making(files, hashes, form, images, known=known, own=own, building=building)
     fill = Fill(number, making.make, finish=making.finish)
@@ -72,13 +77,18 @@ def keep_filling(sources: Mapping[str, Files], contents: Mapping[str, np.ndarray
 def _own(folder: Path, form: Form, tell: Tell) -> Cached | None:
     """The pictures of just these files, where the cache has them."""
     try:
-        return Cached.open(folder, form)
+        own = Cached.open(folder, form)
     except FileNotFoundError:
+        return None
+    except OSError as error:
+        tell(f"the cache of these pictures cannot be used now ({error}): they are decoded again")
         return None
     except Damaged as error:
         tell(f"the cache of these pictures {error}: it is made anew")
         cached.remove(folder)
         return None
+    own.use()
+    return own
 
 
 def _known(form: Form) -> dict[bytes, tuple[Cached, int]]:
@@ -126,6 +136,7 @@ class _Making:
         place = one.place(there, self.files[row][1])
         if one is not self.own:
             self.images[row] = one.images[there]
+            one.use()
             self.copied.append(row)
         self._place(row, place)
         return True
@@ -154,8 +165,9 @@ class _Making:
         if self.building is not None:
             self.building.finish()
         if self.copied and self.decoded:
-            self.notes.append(f"{count(len(self.decoded), 'picture')} of {len(self.files):,} are new or have changed "
-                              "since they were cached, and were decoded; the others were not again")
+            is_new = "is new or has" if len(self.decoded) == 1 else "are new or have"
+            self.notes.append(f"{count(len(self.decoded), 'picture')} of {len(self.files):,} {is_new} changed since "
+                              "the others were cached, and decoded; the others were not again")
         if self.mended:
             self.notes.append(f"{count(len(self.mended), 'picture')} in the cache {cached.pictures_folder()} "
                               f"{'was' if len(self.mended) == 1 else 'were'} damaged, and decoded again")

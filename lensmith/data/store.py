@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from lensmith.base.pictures import BadPicture, Form, decode, read_file
 from lensmith.data.contents import hashed
 from lensmith.data.files import Files
 from lensmith.data.memory import InMemory, Reshaped, room_for
+from lensmith.data.progress import Progress
 from lensmith.data.survey import Bad
 
-_PAUSE = 5.0             # seconds between two lines of progress
 _MOMENT = 50_000_000     # bytes of picture files that are decoded in a moment: a second or two on one core
 _OPENED = 10_000         # bytes that are decoded in the time that it takes to open a file
 
@@ -92,15 +91,13 @@ def decode_all(source: Files | InMemory, form: Form, *, keep: bool,
             images[i].copy_(image)
         return None, hashed(content)
 
-    whole, told = hashlib.blake2b(digest_size=16), time.monotonic()
+    whole, decoded = hashlib.blake2b(digest_size=16), Progress("decoded", len(source), progress)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         for i, (reason, content) in enumerate(pool.map(one, range(len(source)))):
             whole.update(content)
             if reason is not None:
                 bad.append(Bad(places[i].file, reason))
-            if time.monotonic() - told >= _PAUSE:
-                progress(f"decoded {i + 1:,} of {len(source):,}")
-                told = time.monotonic()
+            decoded(i + 1)
     if not keep:
         return Decoded(source.shaped(form), bad, whole.hexdigest())
     kept = InMemory(images, source.targets, source.classes, places=places, groups=source.groups)

@@ -126,11 +126,10 @@ class _Watch:
         self.end()
         if self.signals:
             return codes[0] if codes[0] is not None and codes[0] >= 0 else 130
-        if codes[0] is not None and codes[0] > 0:    # the first process has said why
+        # The first process has said why it failed; where it did not, the run is whole, whatever became of the others.
+        if codes[0] is not None and codes[0] >= 0:
             return codes[0]
-        if failed is None:
-            return 0
-        raise Stopped(f"{self._fate(failed)}" + (f"; go on with: lensmith train --resume {run}" if run else ""))
+        raise Stopped(f"{self._fate(failed or 0)}" + (f"; go on with: lensmith train --resume {run}" if run else ""))
 
     def _fate(self, rank: int) -> str:
         code = self.processes[rank].returncode

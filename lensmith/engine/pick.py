@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lensmith.base.device import Busy, choose_device, free_memory
-from lensmith.base.errors import UserError
+from lensmith.base.errors import UserError, first_line
 from lensmith.data.sample import Batch
 from lensmith.engine.plan import Layout, Plan, Precision, Rewrite, plan, planned
 from lensmith.engine.trial import Steppers, Trial, cosine
@@ -34,7 +34,7 @@ _GAIN = {"precision": 0.97, "threads": 0.95, "compiled": 0.95, "rewrites": 0.98,
 # 0.1 to 0.9, so that a step in 16 bits is far nearer to the float32 step than to the next batch's.
 _COSINE = {"float32": 0.999, "bfloat16": 0.9, "float16": 0.9}
 _LOSS = (0.02, 0.01)
-_CUT = "cut off"
+_CUT, _UNTRIED = "cut off", "not tried"
 _OTHERS = 0.3              # share of the machine in other hands from which fewer threads are worth a look
 
 
@@ -57,6 +57,7 @@ class Choice:
     pictures: int = 0                   # in each timed step
     seconds: float = 0.0                # that picking took
     step: float = 0.0                   # seconds that a float32 step on a whole batch was expected to take
+    limit: float = 0.0                  # seconds that picking was allowed
     other_load: float | None = None     # the share of the machine that other work took meanwhile
     gains: dict[str, float] = field(default_factory=dict)    # of rewrites for inference: how many times as fast
 
@@ -64,14 +65,19 @@ class Choice:
         """What plan.json keeps: the plan's own fields and the way to it."""
         return self.plan.as_json() | {
             "source": self.source, "picked_in": round(self.seconds, 3), "timed_pictures": self.pictures,
-            "step_seconds": round(self.step, 6), "other_load": self.other_load, "gains": self.gains,
+            "step_seconds": round(self.step, 6), "limit": round(self.limit, 3),
+            "other_load": self.other_load, "gains": self.gains,
             "timings": [{**one.plan.as_json(), "verdict": one.verdict,
                          "milliseconds": None if one.seconds is None else round(1000 * one.seconds, 3)}
                         for one in self.timings]}
 
-    def pays_to_compile(self, steps: int) -> bool:
-        """Whether a run of so many steps is long enough for its share to pay for a compilation, and none was tried."""
-        return _pays_to_compile(self.step * steps, 0.0) and not any(one.plan.compiled for one in self.timings)
+    def hurried(self, steps: int) -> bool:
+        """Whether a run of so many steps allows for much more than was tried: a compilation, or what was left out for
+        want of time."""
+        expected = self.step * steps
+        if _pays_to_compile(expected, 0.0) and not any(one.plan.compiled for one in self.timings):
+            return True
+        return _limit(expected) > 2 * self.limit and any(one.verdict.startswith(_UNTRIED) for one in self.timings)
 
 
 def choice_of(content: dict[str, Any], source: str) -> Choice:
@@ -81,7 +87,8 @@ def choice_of(content: dict[str, Any], source: str) -> Choice:
         seconds = None if row["milliseconds"] is None else row["milliseconds"] / 1000
         timings.append(Timing(planned(row), seconds, row["verdict"]))
     return Choice(planned(content), source, timings, int(content["timed_pictures"]),
-                  step=float(content["step_seconds"]), other_load=content["other_load"], gains=dict(content["gains"]))
+                  step=float(content["step_seconds"]), limit=float(content["limit"]),
+                  other_load=content["other_load"], gains=dict(content["gains"]))
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,12 @@ def pick(wanted: Wanted, network: nn.Module, task: Task, batch: Batch, *, steps:
         torch.set_rng_state(state)
     chosen = replace(best.plan, rewrites=(*best.plan.rewrites, *gains))
     return Choice(chosen, "timed", race.account(best, chosen), len(race.few), race.spent, race.whole,
-                  race.busy.others(), {name: round(value, 3) for name, value in gains.items()})
+                  race.limit, race.busy.others(), {name: round(value, 3) for name, value in gains.items()})
+
+
+def _limit(expected: float) -> float:
+    """Seconds that picking may take for a run that is expected to take so many."""
+    return max(SHARE * expected, min(MOST, SHORT * expected), _LEAST)
 
 
 def _pays_to_compile(expected: float, spent: float) -> bool:
@@ -146,7 +158,7 @@ class _Race:
         self.wanted, self.network, self.task, self.steps, self.stepper = wanted, network, task, steps, stepper
         self.began, self.limit, self.busy = time.perf_counter(), MOST, Busy()
         self.whole = 0.0    # seconds of a float32 step on a whole batch
-        self.noise: float | None = None
+        self.noise: tuple[float, float] | None = None
         self.failed: list[Timing] = []    # all but the best
         plain = replace(wanted.plain(), precision="float32", layout="contiguous", compiled=False)
         half = () if wanted.threads or plain.device != "cpu" or plain.threads == 1 else (plain.threads // 2,)
@@ -200,8 +212,7 @@ class _Race:
             self._allow(self.reference.step(self.few, timed=False) * whole / len(self.few))
 
     def _allow(self, step: float) -> None:
-        self.whole, expected = step, step * self.steps
-        self.limit = max(SHARE * expected, min(MOST, SHORT * expected), _LEAST)
+        self.whole, self.limit = step, _limit(step * self.steps)
 
     def _trial(self, chosen: Plan) -> Trial:
         return Trial(chosen, self.network, self.task, self.stepper)
@@ -213,14 +224,17 @@ class _Race:
         for chosen in plans:
             if runners and (self.spent > self.limit or room > free_memory()):
                 over = "time" if self.spent > self.limit else "memory"
-                self.failed.append(Timing(chosen, None, f"not tried: the {over} for timing was over"))
+                self.failed.append(Timing(chosen, None, f"{_UNTRIED}: the {over} for timing was over"))
                 continue
             if against is None and self._hopeless(chosen.precision):
-                self.failed.append(Timing(chosen, None, f"not tried: {chosen.precision} was far behind"))
+                self.failed.append(Timing(chosen, None, f"left out: {chosen.precision} was far behind"))
                 continue
             trial = self._qualified(chosen, min((other.best for other in runners), default=math.inf))
             if trial is not None:
                 runners.append(trial)
+        if not runners:
+            raise UserError("the network runs in none of the ways that section [plan] leaves open: "
+                            f"{self.failed[-1].verdict.removeprefix('refused: ')}")
         for _ in range(_ROUNDS if len(runners) > 1 else 0):
             if self.spent > self.limit:
                 break
@@ -246,6 +260,8 @@ class _Race:
             return self.reference
         try:
             trial = self._trial(chosen)
+            if chosen.compiled:
+                trial.gradient(self.checked)    # compiles: that is paid once
             began = time.perf_counter()
             loss, gradient = trial.gradient(self.checked)
             looked = time.perf_counter() - began
@@ -258,33 +274,34 @@ class _Race:
                 return None
             trial.step(self.few, timed=chosen.device == "cpu")
             trial.step(self.few)
-        except (RuntimeError, NotImplementedError, MemoryError) as error:
-            if not self.failed and chosen.precision == "float32" and not chosen.compiled:
-                raise    # the network itself does not run
-            self.failed.append(Timing(chosen, None, f"refused: {type(error).__name__}: {str(error).strip()[:200]}"))
+        except Exception as error:    # whatever the network raises in this way of running; in the plain one it ran
+            self.failed.append(Timing(chosen, None, f"refused: {type(error).__name__}: {first_line(error)[:200]}"))
             return None
         return trial
 
     def _wrong(self, chosen: Plan, loss: float, gradient: list[Tensor]) -> str:
         """How a candidate's loss or gradient leaves the float32 result; empty where it does not."""
         true, (relative, absolute) = self.truth[0], _LOSS
-        found = cosine(self.truth[1], gradient)
-        far = not abs(loss - true) <= absolute + relative * abs(true)
-        turned = not found >= _COSINE[chosen.precision]
-        if (far or turned) and self._draws():
-            return ""    # two runs of one plan differ as much: there is nothing to compare by
-        if far:
+        if not math.isfinite(loss):
+            return f"its loss is {loss:g}"
+        found, least = cosine(self.truth[1], gradient), _COSINE[chosen.precision]
+        if abs(loss - true) <= absolute + relative * abs(true) and found >= least:
+            return ""
+        off, noise = self._noise()
+        if abs(loss - true) > absolute + relative * abs(true) + 2 * off:
             return f"its loss is {loss:.4g}, that of float32 {true:.4g}"
-        return f"the cosine between its gradient and that of float32 is {found:.3f}, less than " \
-               f"{_COSINE[chosen.precision]}" if turned else ""
+        return "" if found >= least - 2 * noise else \
+            f"the cosine between its gradient and that of float32 is {found:.3f}, less than {least}"
 
-    def _draws(self) -> bool:
-        """Whether the network draws numbers of its own, such as dropout's: then no two gradients are equal."""
+    def _noise(self) -> tuple[float, float]:
+        """By how much the loss and the cosine of two float32 gradients are off where the network draws numbers of its
+        own, in a way that `Trial.gradient` cannot switch off: no candidate can be nearer."""
         if self.noise is None:
             again = self._trial(self.reference.plan)
-            first, second = again.gradient(self.checked, seed=0), again.gradient(self.checked, seed=1)
-            self.noise = 1 - cosine(first[1], second[1])
-        return not self.noise < 1e-6
+            (first, one), (second, other) = again.gradient(self.checked, seed=0), again.gradient(self.checked, seed=1)
+            found = cosine(one, other)
+            self.noise = abs(first - second), 0.0 if math.isnan(found) else 1 - found
+        return self.noise
 
     @torch.no_grad()
     def inference(self, best: Trial) -> dict[Rewrite, float]:

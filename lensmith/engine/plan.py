@@ -15,6 +15,7 @@ from lensmith.models.rewrite import pool_first
 Precision = Literal["float32", "bfloat16", "float16"]
 Layout = Literal["contiguous", "channels_last"]
 Rewrite = Literal["pool_first", "fold_batch_norm"]
+_SETTLED = {"deterministic": False}    # what was last set for the process, which has one such state for all
 _KINDS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -36,10 +37,12 @@ class Plan:
             torch.set_num_threads(self.threads)
         if self.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")    # without it CUDA's products are refused
-        # Not use_deterministic_algorithms, which imports the compiler: that takes as long as importing PyTorch.
-        torch.set_deterministic_debug_mode("error" if self.deterministic else "default")
-        torch.utils.deterministic.fill_uninitialized_memory = False    # type: ignore[attr-defined]
-        torch.backends.cudnn.allow_tf32 = not self.deterministic
+        if self.deterministic != _SETTLED["deterministic"]:    # what a Python caller has set for himself stays
+            # Not use_deterministic_algorithms, which imports the compiler: that takes as long as importing PyTorch.
+            torch.set_deterministic_debug_mode("error" if self.deterministic else "default")
+            torch.utils.deterministic.fill_uninitialized_memory = False    # type: ignore[attr-defined]
+            torch.backends.cudnn.allow_tf32 = not self.deterministic
+            _SETTLED["deterministic"] = self.deterministic
 
     def place(self, network: nn.Module) -> nn.Module:
         """The network, moved in place to the device and the layout, and rewritten; its weights keep their names."""
@@ -49,7 +52,9 @@ class Plan:
         if "pool_first" in self.rewrites:
             pool_first(network)
         if self.compiled:
-            network.compile()    # in place: a wrapper would put a prefix before the weights' names
+            # In place: a wrapper would put a prefix before the weights' names. One graph a size: which graph is taken
+            # would otherwise depend on the sizes seen before, and a resumed run has seen others.
+            network.compile(dynamic=False)
         return network
 
     def arrange(self, images: Tensor) -> Tensor:
@@ -87,7 +92,9 @@ def planned(content: dict[str, Any]) -> Plan:
         choose_device(found.device)
     except UserError:    # trained on another machine
         found = replace(found, device=str(choose_device("auto")))
-    if found.precision == "float16" and not found.device.startswith("cuda"):
+    try:
+        plan(device=found.device, precision=found.precision)
+    except UserError:
         found = replace(found, precision="float32")
     return found
 

@@ -27,20 +27,22 @@ class Run:
 
     @classmethod
     def create(cls, runs: Path, *, name: str | None, fallback: str) -> "Run":
-        """A new, empty folder under `runs`: `name`, or `fallback` with the next free number.
+        """An empty folder under `runs`: `name`, or `fallback` with the next free number.
 
-        Raises UserError where the name is taken, is no plain name, or the folder may not be written.
+        Raises UserError where the name is taken, is no plain name, or the folder may not be written. An empty folder
+        does not take a name: it is left where a run was ended while it got ready.
         """
         if name is not None and not _NAME.fullmatch(name):
             raise UserError(f"--name must be a plain folder name of letters, digits, '.', '_', '+', '-'; got {name!r}")
         try:
             runs.mkdir(parents=True, exist_ok=True)
             if name is not None:
-                if (runs / name).exists():
-                    raise UserError(f"{runs / name} exists: choose another --name, or go on with "
-                                    f"lensmith train --resume {runs / name}")
-                (runs / name).mkdir()
-                return cls(runs / name)
+                folder = runs / name
+                if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+                    raise UserError(f"{folder} exists: choose another --name, or go on with "
+                                    f"lensmith train --resume {folder}")
+                folder.mkdir(exist_ok=True)
+                return cls(folder)
             safe = re.sub(r"[^\w.+-]+", "-", fallback).strip("-.") or "run"
             number = 1
             while True:

@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import timedelta
 from inspect import signature
 from typing import Any, Protocol, TypeVar
@@ -23,6 +23,7 @@ Made = TypeVar("Made")
 _BUFFERS = next(name for name in ("forward_sync_buffers", "broadcast_buffers")
                 if name in signature(DistributedDataParallel).parameters)
 _LONG = timedelta(days=7)         # decoding a large set and timing plans may take one process as long as it needs
+_LEAVE = timedelta(seconds=10)    # for the others to read what they were told before the first one may end
 _LOST = ("connection closed by peer", "connection reset", "connection was", "broken pipe", "timed out", "timeout",
          "socket", "connectfullmesh", "nccl")    # what gloo, NCCL and the store write, in lower case
 
@@ -58,7 +59,7 @@ class Team:
         self.store, self.launcher = store, launcher
         self.stopping = False     # all have agreed to end after this step
         self.timeout = 0.0        # seconds after which a silent process is given up
-        self._asked, self._gathered, self._read = False, 0, 0
+        self._asked, self._gathered, self._read, self._started = False, 0, 0, 0
 
     @property
     def leads(self) -> bool:
@@ -78,12 +79,13 @@ class Team:
         self.timeout = timeout
         if torch.device(device).type == "cuda":
             torch.cuda.set_device(device)
-        if dist.is_initialized():    # the second training of one script
+        if dist.is_initialized():    # a training of this script failed and nobody left
             return
+        self._started += 1    # each training has keys of its own: those of the one before lead to closed connections
         backend = "cpu:gloo,cuda:nccl" if torch.device(device).type == "cuda" else "gloo"
         with self._missing():
-            dist.init_process_group(backend, store=dist.PrefixStore("run", self.store), rank=self.rank,
-                                    world_size=self.count, timeout=timedelta(seconds=timeout))
+            dist.init_process_group(backend, store=dist.PrefixStore(f"run/{self._started}", self.store),
+                                    rank=self.rank, world_size=self.count, timeout=timedelta(seconds=timeout))
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -244,10 +246,31 @@ class Team:
                 for buffer in network.buffers():
                     dist.broadcast(buffer, src=0)
 
+    def post(self, word: Any) -> None:
+        """Leave word for the first process, in place of what was left before: plain data as JSON has it."""
+        if not self.leads:
+            with suppress(RuntimeError):    # where the first one is gone, what they do together next says so
+                self.store.set(f"word/{self._started}/{self.rank}", json.dumps(word))
+
+    def posted(self) -> list[Any]:
+        """The word that the others have left so far, on the first process; waits for none."""
+        found = []
+        for key in (f"word/{self._started}/{rank}" for rank in range(1, self.count)):
+            with suppress(RuntimeError):
+                found += [json.loads(self.store.get(key))] if self.store.check([key]) else []
+        return found
+
     def leave(self) -> None:
-        """Nothing more is said among the processes; each goes on, or ends, by itself."""
-        if self.count > 1 and dist.is_initialized():
-            dist.destroy_process_group()
+        """Nothing more is said among the processes of this training; each goes on, or ends, by itself."""
+        if self.count == 1 or not dist.is_initialized():
+            return
+        keys = [f"left/{self._started}/{rank}" for rank in range(1, self.count)]
+        with suppress(RuntimeError):
+            if self.leads:    # the meeting point may end with this process
+                self.store.wait(keys, _LEAVE)
+            else:
+                self.store.set(keys[self.rank - 1], "")
+        dist.destroy_process_group()
 
     def tell_launcher(self, folder: str) -> None:
         """Let the process that launched this one know where the run lies, for the case that it dies."""

@@ -124,17 +124,22 @@ class Supervised:
 
     def _cut(self, batch: Batch, reason: str) -> bool:
         """Learn from batches in twice as many pieces; False where a piece would hold too little."""
-        normed = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.network.modules())
-        if len(batch) < 2 * self.pieces * (2 if normed else 1):
+        normed = self._least > 1
+        if len(batch) < 2 * self.pieces * self._least:
             return False
         self.pieces *= 2
         before, now = (math.ceil(len(batch) / number) for number in (self.pieces // 2, self.pieces))
         changed = f"batch norm now sees {now} at a time, which changes what is learned" if normed else \
-            "nothing else is changed by it"
+            "where every picture counts alike that changes nothing else"
         self.notes.append(f"not enough memory for a step on {before} pictures at once ({reason}): from step "
                           f"{self.stepper.done + 1} on each batch is learned from in {self.pieces} pieces, whose "
                           f"gradients are added up; {changed}")
         return True
+
+    @property
+    def _least(self) -> int:
+        """Pictures that a piece of a batch must have: batch norm cannot learn from one value."""
+        return 1 + any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.network.modules())
 
     def _add_gradient(self, batch: Batch, share: float, position: int, *,
                       last: bool) -> tuple[dict[str, float], int]:
@@ -144,7 +149,8 @@ class Supervised:
         place = batch.to(self.plan.device)
         found: dict[str, float] = {}
         count = 0
-        for piece in _pieces(place, self.pieces):
+        number = self.pieces if self.pieces == 1 else max(1, min(self.pieces, len(batch) // self._least))
+        for piece in _pieces(place, number):
             part = len(piece) / len(batch)
             with self.team.mixing(self.learning, last=last):
                 with self.plan.precise():

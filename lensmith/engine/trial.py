@@ -14,6 +14,7 @@ from lensmith.engine.optimize import Stepper
 from lensmith.engine.plan import Plan
 from lensmith.tasks.task import Task
 
+_SCALE = 1024.0
 Steppers = Callable[[nn.Module, Plan], Stepper]    # what makes the stepper of a copy
 
 
@@ -33,13 +34,20 @@ class Trial:
         return min(self.times, default=float("inf"))
 
     def gradient(self, batch: Batch, *, seed: int = 0) -> tuple[float, list[Tensor]]:
-        """(loss, the gradient of each parameter) for a batch on its device; no weight moves."""
+        """(loss, the gradient of each parameter) for a batch on its device, nothing dropped at random; no weight
+        moves."""
         self.plan.settle()
+        drawing = [one for one in self.network.modules() if one.training and _draws(one)]
+        for one in drawing:
+            one.training = False
         loss = self._loss(batch, seed)
-        loss.backward()
-        found = [torch.zeros(()) if one.grad is None else one.grad for one in self.network.parameters()]
-        for one in self.network.parameters():
-            one.grad = None
+        for one in drawing:
+            one.training = True
+        factor = _SCALE if self.plan.precision == "float16" else 1.0    # as in training: small ones would vanish
+        (loss * factor).backward()
+        found = [torch.zeros(()) if one.grad is None else one.grad / factor for one in self.network.parameters()]
+        for parameter in self.network.parameters():
+            parameter.grad = None
         return loss.item(), found
 
     def step(self, batch: Batch, *, timed: bool = True) -> float:
@@ -72,8 +80,13 @@ class Trial:
             torch.mps.synchronize()
 
 
+def _draws(layer: nn.Module) -> bool:
+    """Whether a layer drops values at random: PyTorch's dropout, torchvision's and timm's stochastic depth."""
+    return any(word in type(layer).__name__ for word in ("Dropout", "DropPath", "StochasticDepth"))
+
+
 def cosine(gradient: Sequence[Tensor], other: Sequence[Tensor]) -> float:
     """Of the angle between two gradients, all parameters taken together; NaN where one is none."""
-    inner, own, its = (sum(float((one.double() * two.double()).sum()) for one, two in zip(left, right, strict=True))
+    inner, own, its = (sum(float((one * two).sum()) for one, two in zip(left, right, strict=True))
                        for left, right in ((gradient, other), (gradient, gradient), (other, other)))
     return inner / (own * its) ** 0.5 if own > 0 and its > 0 else float("nan") if own != its else 1.0

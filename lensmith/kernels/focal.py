@@ -94,9 +94,11 @@ def _in_parts(formula: Callable[..., Tensor], *whole: Tensor, dtype: torch.dtype
     made, width = torch.empty(first.shape, dtype=dtype), first.shape[-1]
     parts = (tensor.reshape(-1, width).split(max(1, _PART // width)) for tensor in (made, *whole))
 
-    @torch.no_grad()    # a thread's own setting
+    inference = torch.is_inference_mode_enabled()
+
     def fill(part: Tensor, *given: Tensor) -> None:
-        part.copy_(formula(*given))
+        with torch.inference_mode(inference), torch.no_grad():    # both are a thread's own settings
+            part.copy_(formula(*given))
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for _ in pool.map(fill, *parts):

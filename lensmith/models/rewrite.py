@@ -7,6 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from lensmith.models.backbone import LastMap, PooledLinear
+from lensmith.models.network import Network
+
 # They never fall where their input rises, so the largest of a window stays the largest; GELU and SiLU dip.
 _MONOTONE = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Tanh, nn.ELU, nn.SELU, nn.Softplus, nn.Hardtanh, nn.Hardsigmoid,
              nn.LogSigmoid, nn.Softsign)
@@ -17,17 +20,25 @@ def pool_first(network: nn.Module) -> int:
     """Let every max-pool that follows a monotone activation in a Sequential go before it, in place; -> how many.
 
     The numbers are the same, and the activation works on a quarter of them. Neither layer has weights, so that the
-    names of all weights stay. Idempotent.
+    names of all weights stay. A backbone that gives several maps is left alone unless its head takes the last one:
+    the others may be what stands between the two. Idempotent.
     """
+    kept = {id(layer) for part in network.modules() if isinstance(part, Network) and _shows_maps(part)
+            for layer in part.backbone.modules()}
     moved = 0
     for sequence in network.modules():
-        if not isinstance(sequence, nn.Sequential):
+        if not isinstance(sequence, nn.Sequential) or id(sequence) in kept:
             continue
         for at in range(len(sequence) - 1):
-            if _is_monotone(sequence[at]) and type(sequence[at + 1]) is nn.MaxPool2d:
-                sequence[at], sequence[at + 1] = sequence[at + 1], sequence[at]
+            pool = sequence[at + 1]
+            if _is_monotone(sequence[at]) and type(pool) is nn.MaxPool2d and not pool.return_indices:
+                sequence[at], sequence[at + 1] = pool, sequence[at]
                 moved += 1
     return moved
+
+
+def _shows_maps(network: Network) -> bool:
+    return not isinstance(network.head, LastMap | PooledLinear)
 
 
 def _is_monotone(layer: nn.Module) -> bool:

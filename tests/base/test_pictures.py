@@ -372,6 +372,12 @@ def test_the_number_of_threads_changes_no_pixel():
     assert all(torch.equal(one, other) for images in found[1:] for one, other in zip(found[0], images, strict=True))
 
 
+def test_an_opaque_picture_with_alpha_is_resized_as_without():
+    picture = textured(50, 61)
+    with_alpha, without = bring(picture, Form(4, 24, 24))[0], bring(picture, Form(3, 24, 24))[0]
+    assert torch.equal(with_alpha[:3], without) and (with_alpha[3] == 255).all()
+
+
 def test_the_colour_of_what_is_transparent_does_not_show_when_resized():
     rgba = np.zeros((8, 8, 4), np.uint8)
     rgba[:, ::2] = (255, 0, 0, 255)

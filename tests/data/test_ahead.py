@@ -3,12 +3,15 @@
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count as counting
 from itertools import islice
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from lensmith.data import ahead as module
 from lensmith.data.ahead import Ahead
 
 
@@ -54,21 +57,29 @@ def test_quick_items_need_no_thread():
         assert list(islice(ahead, 50)) == list(range(50)) and not running()
 
 
-def test_items_that_take_little_beside_the_reader_need_no_thread():
-    with Ahead(slow(8, [], seconds=0.002)) as ahead:
+@pytest.fixture
+def clock(monkeypatch) -> Callable[[], int]:
+    """A clock for Ahead alone, that goes on by one second each time it is looked at."""
+    look = counting().__next__
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=look))
+    return look
+
+
+def test_items_that_take_little_beside_the_reader_need_no_thread(clock):
+    with Ahead(iter(range(8))) as ahead:
         for number in ahead:
-            time.sleep(0.15)
+            for _ in range(30):
+                clock()
             assert number >= 0 and not running()
+        assert ahead.waited == 14    # 8 items and the end; from the fourth on it looks once more, whether a thread pays
 
 
-def test_waiting_is_counted_whoever_makes_the_items():
-    with Ahead(slow(10, [], seconds=0.02)) as ahead:
-        list(ahead)
-        assert ahead.waited >= 0.19
-    quick = Ahead(iter(range(10)))
-    for _ in quick:
-        time.sleep(0.01)
-    assert quick.waited < 0.1
+def test_waiting_is_counted_whoever_makes_the_items(clock):
+    with Ahead(iter(range(10))) as ahead:
+        for number in ahead:
+            clock()
+            assert running() == (number >= 3)
+        assert ahead.waited == 12    # 10 items and the end, and one look more before the thread is begun
 
 
 @pytest.mark.parametrize("at", [0, 1, 10])

@@ -166,11 +166,14 @@ def test_the_least_recently_used_make_room(monkeypatch):
     assert not make_room(1, share=0)
 
 
-def test_opening_counts_as_use_and_what_is_in_use_stays(monkeypatch):
+def test_use_is_noted_and_what_is_in_use_stays(monkeypatch):
     folders = [build(seed=seed) for seed in range(3)]
     for age, folder in zip((3, 2, 1), folders, strict=True):
         os.utime(folder / "about.json", (time.time() - age * 100,) * 2)
-    Cached.open(folders[0], FORM).close()
+    assert len(list(related(FORM))) == 3    # to look at them is no use
+    used = Cached.open(folders[0], FORM)
+    used.use()
+    used.close()
     each = weight(folders[0])
     sized(monkeypatch, each)
     used = Cached.open(folders[1], FORM)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lensmith.data import contents
+from lensmith.data import contents, progress
 from lensmith.data.contents import contents_of, digest_of, hashed
 
 
@@ -58,11 +58,13 @@ def test_a_file_that_changed_is_read_again_whatever_its_time_says(files, monkeyp
 
 def test_what_changed_a_moment_ago_is_not_remembered(files, monkeypatch):
     monkeypatch.setattr(contents, "_SETTLED", 2.0)
+    last = max(path.stat().st_ctime_ns for path in files)
+    monkeypatch.setattr(time, "time_ns", lambda: last + int(1e9))
     contents_of(files, root=files[0].parent)
     found = reads(monkeypatch)
     contents_of(files, root=files[0].parent)
     assert sorted(found) == files
-    monkeypatch.setattr(time, "time_ns", lambda: files[0].stat().st_ctime_ns + int(3e9))
+    monkeypatch.setattr(time, "time_ns", lambda: last + int(3e9))
     contents_of(files, root=files[0].parent)
     found.clear()
     contents_of(files, root=files[0].parent)
@@ -96,6 +98,33 @@ def test_a_cache_that_cannot_be_written_is_only_slower(files, tmp_path, monkeypa
     for _ in range(2):
         assert np.array_equal(contents_of(files, root=files[0].parent), wanted(files))
     assert len(found) == 10
+
+
+def test_what_is_read_is_told_where_it_takes_long(files, monkeypatch):
+    monkeypatch.setattr(contents, "_LARGE", 3)
+    monkeypatch.setattr(progress, "_PAUSE", 0.0)
+    told: list[str] = []
+    contents_of(files, root=files[0].parent, tell=told.append)
+    assert told == ["reading 5 pictures to know them again", *(f"looked at {i} of 5" for i in range(1, 6))]
+    monkeypatch.setattr(progress, "_PAUSE", 5.0)
+    told.clear()
+    files[0].write_bytes(b"new")
+    contents_of(files, root=files[0].parent, tell=told.append)
+    assert told == []
+
+
+def test_only_so_many_roots_are_remembered_the_last_used_ones(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(contents, "_BOOKS", 2)
+    books = tmp_path / "cache" / "contents"
+    contents_of(files, root=tmp_path / "a")
+    contents_of(files, root=tmp_path / "b")
+    first, = [book for book in books.iterdir() if book.name.startswith(hashed(os.fsencode(tmp_path / "a")).hex())]
+    for book in books.iterdir():
+        os.utime(book, (1000.0, 1000.0))
+    contents_of(files, root=tmp_path / "a")    # nothing new, but used
+    contents_of(files, root=tmp_path / "c")
+    left = {book.name for book in books.iterdir()}
+    assert left == {first.name, f"{hashed(os.fsencode(tmp_path / 'c')).hex()}.json"}
 
 
 def test_the_digest_is_of_all_hashes_in_order(files):

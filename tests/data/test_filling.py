@@ -115,7 +115,21 @@ def test_an_error_in_a_thread_is_raised_where_it_is_waited():
     fill.start()
     with pytest.raises(ZeroDivisionError, match="a bug"):
         fill.wait(np.arange(COUNT))
-    assert fill.wait(np.arange(3)).all() and not fill.ended.is_set()
+    assert fill.wait(np.arange(3)).all() and not fill.whole
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        fill.wait_for_end()
+
+
+def test_an_error_at_the_end_is_raised_where_all_is_waited_for():
+    def finish() -> None:
+        raise ZeroDivisionError("a bug")
+
+    fill = Fill(COUNT, lambda row: None, threads=2, finish=finish)
+    store = Store(torch.zeros(COUNT, 1, 1, 1), [Place("", (0, 0))] * COUNT, fill)
+    fill.start()
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        store.wait()
+    assert not store.whole and fill.wait(np.arange(COUNT)).all()
 
 
 def test_it_ends_when_it_is_closed_and_says_so_to_who_asks_later():

@@ -1,14 +1,18 @@
 """Kept in memory, in the cache or not at all: the same batches; what is damaged or changed is decoded again."""
 
+import gc
+import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from lensmith.base.errors import DataError
 from lensmith.base.pictures import Form
 from lensmith.data import cached, keeping
 from lensmith.data.augment import Augment
@@ -131,7 +135,7 @@ def test_a_file_that_changed_is_noticed_and_decoded_alone(splits, monkeypatch):
     names = decoded(monkeypatch)
     kept = done(keep(splits))
     assert names == [splits["valid"].name(9)]
-    assert kept.store.notes == ["1 picture of 60 are new or have changed since they were cached, and were decoded; the "
+    assert kept.store.notes == ["1 picture of 60 is new or has changed since the others were cached, and decoded; the "
                                 "others were not again"]
     assert torch.equal(kept.store.images[5], before[39]) and torch.equal(kept.store.images[39], before[40])
     assert torch.equal(kept.store.images[6:39], before[6:39])
@@ -202,6 +206,64 @@ def test_a_cache_that_cannot_be_written_is_said(splits, cache, monkeypatch):
     assert told[1:] == ["the cache of decoded pictures cannot be written ([Errno 28] No space left on device)"]
 
 
+def locks(folder: Path) -> int:
+    """How many files of a folder this process has open; those mapped alone are not."""
+    found = 0
+    for handle in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found += str(handle.readlink()).startswith(str(folder))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the open files of a process are listed by Linux alone")
+def test_where_there_is_no_room_the_sets_to_copy_from_are_let_go(splits, cache, monkeypatch):
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def small(*arguments: object) -> None:
+        raise DataError("do not fit into memory")
+
+    held = keep({"train": splits["train"]})
+    done(held)
+    before = locks(cache)
+    monkeypatch.setattr(keeping, "Building", full)
+    monkeypatch.setattr(keeping, "room_for", small)
+    assert keep(splits) is None and locks(cache) == before
+    with pytest.raises(DataError, match="do not fit into memory"):
+        keep(splits, memory=1.0)
+    assert locks(cache) == before
+
+
+def test_a_cache_that_another_process_is_removing_is_not_called_damaged(splits, cache, monkeypatch):
+    images = done(keep(splits)).store.images.clone()
+    folder = next(cache.iterdir())
+
+    told = [""]
+    gc.collect()    # the first store's own lock
+    handle = cached._locked(folder / "about.json", alone=True)
+    kept = done(keep(splits, told=told))
+    cached._unlock(handle)
+    assert torch.equal(kept.store.images, images) and list(cache.iterdir()) == [folder]
+    assert told[1:] == ["the cache of these pictures cannot be used now ([Errno 11] Resource temporarily unavailable): "
+                        "they are decoded again"]
+    del kept
+    names = decoded(monkeypatch)
+    done(keep(splits))
+    assert names == []
+
+
+def test_only_the_sets_that_are_copied_from_are_used(splits, cache):
+    for part in splits:
+        done(keep({part: splits[part]}))
+    contents = contents_of(splits["train"].paths, root=splits["train"].root)
+    ages = {folder: 1000.0 for folder in cache.iterdir()}
+    for folder in ages:
+        os.utime(folder / "about.json", (1000.0, 1000.0))
+    done(keep({"train": splits["train"].subset(range(20))}, memory=1.0))
+    used = [folder for folder in ages if (folder / "about.json").stat().st_mtime > 1000.0]
+    assert used == [cached.folder_for(contents, FORM)]
+
+
 def test_whether_a_set_takes_long_depends_on_its_files_alone(splits, monkeypatch):
     assert not takes_long(splits)
     for path in splits["valid"].paths[:3]:
@@ -220,15 +282,16 @@ from lensmith.data import keeping
 from lensmith.data.contents import contents_of
 from lensmith.data.folders import class_folders
 
-decode = keeping.decode
+decode, seconds = keeping.decode, [0.02]
 def slow(*arguments, **settings):
-    time.sleep(0.02)
+    time.sleep(seconds[0])
     return decode(*arguments, **settings)
 keeping.decode = slow
 files = class_folders(sys.argv[1]).splits["all"]
 kept = keeping.keep_filling({"all": files}, {"all": contents_of(files.paths, root=files.root)}, Form(3, 20, 20),
                             memory=0.0, disk=1.0)
 kept.sources["all"][30]
+seconds[0] = 0.5    # the rest is not done before it is ended
 print("one", flush=True)
 if sys.argv[2] == "raise":
     raise ZeroDivisionError

@@ -10,7 +10,7 @@ from PIL import Image
 from lensmith.base.errors import DataError
 from lensmith.base.pictures import Form, bring
 from lensmith.base.values import Label
-from lensmith.data import memory, store
+from lensmith.data import memory, progress
 from lensmith.data.files import Files
 from lensmith.data.folders import class_folders
 from lensmith.data.loading import Loader
@@ -93,7 +93,7 @@ def test_progress_is_told_a_line_every_few_seconds(photos: Path, monkeypatch):
     lines: list[str] = []
     decode_all(on_disk(photos), FORM, keep=False, progress=lines.append)
     assert lines == []    # sixty small pictures take no five seconds
-    monkeypatch.setattr(store, "_PAUSE", 0.0)
+    monkeypatch.setattr(progress, "_PAUSE", 0.0)
     decode_all(on_disk(photos), FORM, keep=False, progress=lines.append)
     assert lines[0] == "decoded 1 of 60" and lines[-1] == "decoded 60 of 60" and len(lines) == 60
 

@@ -97,6 +97,10 @@ os.kill(os.getpid(), signal.SIGSTOP)""")
     assert not [number for number in numbers.read_text().split() if alive(int(number))]
 
 
+def test_a_run_that_the_first_process_has_ended_well_is_whole(tmp_path):
+    assert launch(2, [], program=program(tmp_path, "time.sleep(0.5 * rank)\nsys.exit(7 * rank)")) == 0
+
+
 def launcher(tmp_path: Path, text: str) -> subprocess.Popen:
     """`launch` in a process of its own, which can be given signals."""
     return subprocess.Popen([sys.executable, "-c", "import sys; from lensmith.engine.launch import launch; "

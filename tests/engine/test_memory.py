@@ -69,7 +69,7 @@ def test_what_is_said_and_kept():
     notes = [report.note for report in learning if report.note]
     assert notes == ["not enough memory for a step on 12 pictures at once (CUDA out of memory. Tried to allocate 2.00 "
                      "GiB): from step 1 on each batch is learned from in 2 pieces, whose gradients are added up; "
-                     "nothing else is changed by it"]
+                     "where every picture counts alike that changes nothing else"]
     other = learner(Room(6, ERRORS[0]))
     other.load_state_dict(learning.state_dict())
     assert other.pieces == 2

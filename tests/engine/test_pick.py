@@ -1,4 +1,5 @@
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lensmith.base.device import Busy
+from lensmith.base.errors import UserError
 from lensmith.base.values import Label
 from lensmith.data.sample import Batch
 from lensmith.engine import pick as picking
@@ -116,8 +118,59 @@ def test_a_slow_candidate_is_cut_off_after_one_look():
     verdicts = {(one.plan.precision, one.plan.layout): one.verdict for one in choice.timings}
     assert choice.plan.precision == "float32"
     assert verdicts["bfloat16", "channels_last"].startswith("cut off")
-    assert verdicts["bfloat16", "contiguous"] == "not tried: bfloat16 was far behind"
+    assert verdicts["bfloat16", "contiguous"] == "left out: bfloat16 was far behind"
     assert COUNTED.count(torch.bfloat16) == 1
+
+
+def test_what_was_left_out_for_want_of_time_is_tried_when_there_is_more(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(picking, "_LEAST", 0.0)
+    short = run(network_of(LAYERS), steps=1)
+    assert not short.hurried(1) and short.hurried(10_000)
+
+
+def test_compiling_is_not_counted_as_a_step(monkeypatch: pytest.MonkeyPatch):
+    def compile_slowly(self: nn.Module, **settings) -> None:
+        waits, forward = [0.5], self.forward
+        self.forward = lambda images: (waits and time.sleep(waits.pop()), forward(images))[1]
+
+    monkeypatch.setattr(nn.Module, "compile", compile_slowly)
+    choice = run(network_of(LAYERS), steps=100_000_000)
+    assert next(one.verdict for one in choice.timings if one.plan.compiled) in ("chosen", "slower")
+
+
+class Viewing(nn.Module):
+    """Runs in PyTorch's own layout alone, and not in 16 bits, as many a tutorial's network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.dense = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4 * 16 * 16, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.conv(images.float() / 255)
+        maps.detach().numpy()    # TypeError for bfloat16
+        return self.dense(maps.view(-1, 4 * 16 * 16))
+
+
+def test_a_network_that_runs_in_one_way_alone_is_run_in_it():
+    choice = run(Viewing())
+    assert (choice.plan.precision, choice.plan.layout) == ("float32", "contiguous")
+    assert len([one for one in choice.timings if one.verdict.startswith("refused: ")]) == 3
+    with pytest.raises(UserError, match="runs in none of the ways that section .plan. leaves open: RuntimeError: view"):
+        run(Viewing(), Wanted("cpu", "float32", "channels_last"))
+
+
+def test_a_gradient_that_is_no_number_is_refused_beside_dropout():
+    class Breaking(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense, self.dropout = nn.Linear(3, 3), nn.Dropout(0.5)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            found = self.dense(self.dropout(images.float().mean((2, 3)) / 255))
+            return found if found.dtype == torch.float32 else found * float("nan")
+
+    refused = [one for one in run(Breaking()).timings if one.plan.precision == "bfloat16"]
+    assert refused and all(one.verdict == "refused: its loss is nan" for one in refused)
 
 
 def test_a_network_that_draws_numbers_is_not_refused_for_that():
@@ -147,12 +200,11 @@ def test_timing_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch):
 def test_compilation_is_tried_only_where_the_run_pays_for_it(monkeypatch: pytest.MonkeyPatch):
     assert not [one for one in run(network_of(LAYERS)).timings if one.plan.compiled]
     tried = []
-    monkeypatch.setattr(nn.Module, "compile", lambda self: tried.append(self))
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **settings: tried.append(self))
     choice = run(network_of(LAYERS), steps=100_000_000)
     assert len(tried) == 1 and [one for one in choice.timings if one.plan.compiled]
     short = run(network_of(LAYERS))
-    assert short.pays_to_compile(100_000_000) and not short.pays_to_compile(1000)
-    assert not choice.pays_to_compile(100_000_000)
+    assert short.hurried(100_000_000) and not choice.hurried(100_000_000)
 
 
 def test_cosine():

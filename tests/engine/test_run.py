@@ -12,11 +12,19 @@ from lensmith.engine.run import Run
 def test_names_are_numbered_or_taken_once(tmp_path: Path):
     first, second = (Run.create(tmp_path / "runs", name=None, fallback="cats & dogs-lenet") for _ in range(2))
     assert (first.folder.name, second.folder.name) == ("cats-dogs-lenet-1", "cats-dogs-lenet-2")
-    Run.create(tmp_path / "runs", name="mine", fallback="")
+    Run.create(tmp_path / "runs", name="mine", fallback="").write("recipe.toml", "")
     with pytest.raises(UserError) as raised:
         Run.create(tmp_path / "runs", name="mine", fallback="")
     assert "mine exists: choose another --name, or go on with lensmith train --resume" in str(raised.value)
     assert raised.value.code == 2
+    (tmp_path / "runs" / "file").write_text("")
+    with pytest.raises(UserError, match="file exists: choose another --name"):
+        Run.create(tmp_path / "runs", name="file", fallback="")
+
+
+def test_an_empty_folder_of_a_run_that_was_ended_while_it_got_ready_does_not_take_the_name(tmp_path: Path):
+    (tmp_path / "mine").mkdir()
+    assert Run.create(tmp_path, name="mine", fallback="").folder == tmp_path / "mine"
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "a b", "-x"])

@@ -105,7 +105,13 @@ for step in range(3):
     asked.append(team.stopping)
     team.tally(1, {})
 asked.append(team.stopping)
-told(off=off, values=values, true=true.item(), whole=whole, apart=apart, mixed=mixed, halved=halved, before=before,
+early = team.posted()
+team.gather(0)    # the first one has looked
+team.post('old')
+team.post([['a.png', f'bad in {team.rank}']])
+with team.together():
+    pass
+told(early=early, posted=team.posted() if team.leads else None, off=off, values=values, true=true.item(), whole=whole, apart=apart, mixed=mixed, halved=halved, before=before,
      after=after, read=read, first=first['picked'].tolist() + [first['by']], caught=caught,
      asked=asked, names=list(one.state_dict()), device=team.device('auto'), threads=team.threads(0),
      speaks=[team.speaks_of(DataError('both say this')), team.speaks_of(DataError(f'said by {team.rank}')),
@@ -177,6 +183,11 @@ def test_where_one_fails_all_leave_and_say_whose_error_it_is(together):
 
 def test_all_stop_after_the_same_step(together):
     assert all(found["asked"] == [False, False, True, True] for found in together)
+
+
+def test_the_first_one_reads_the_newest_word_of_each_other_one(together):
+    assert together[0]["early"] == []
+    assert together[0]["posted"] == [[["a.png", "bad in 1"]], [["a.png", "bad in 2"]]]
 
 
 def test_a_sentence_is_said_once_and_others_with_their_rank(together):

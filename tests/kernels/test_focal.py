@@ -50,6 +50,14 @@ def test_without_the_dispatcher_costs_and_gradients_are_the_operators(gamma: flo
     assert torch.equal(found, costs) and torch.equal(torch.autograd.grad((found * scale).sum(), leaf)[0], slope)
 
 
+def test_large_costs_are_the_same_in_inference_mode() -> None:
+    logits, targets = drawn(2048, 80)
+    wanted = focal_costs(logits, targets, 2.0)
+    with torch.inference_mode():
+        found = focal_costs(logits.clone(), targets, 2.0)
+    assert torch.equal(found, wanted) and found.is_inference()
+
+
 @pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 3.3])
 def test_costs_and_gradients_are_those_of_the_plain_form(gamma: float, settings: dict) -> None:

@@ -18,6 +18,7 @@ EVERY = {
     "maxpool": {"maxpool": 2},
     "avgpool": {"avgpool": 3, "stride": 2, "padding": 1},
     "globalpool": {"globalpool": "max"},
+    "scale": {"scale": 0.5},
     "flatten": {"flatten": True},
     "batchnorm": {"batchnorm": True},
     "groupnorm": {"groupnorm": 2},

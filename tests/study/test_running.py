@@ -11,8 +11,9 @@ def after(epoch: int, waited: float | None) -> Report:
 @pytest.mark.parametrize(("epoch", "kept", "augment", "told"), [
     (2, "not", {}, "which are decoded anew each epoch: let them be kept (loading.memory, loading.disk)"),
     (1, "memory", {}, "which were decoded meanwhile"),
-    (2, "memory", {"hue": 0.1, "rotate": 0.0}, "most of it for their augmentation: augment.hue cost the most"),
-    (2, "file", {}, "which come from the disk"),
+    (2, "memory", {"hue": 0.1, "rotate": 0.0, "mixup": 0.2, "shrink": [0.5]},
+     "perhaps for their augmentation: see what it takes without augment.hue, augment.mixup"),
+    (2, "file", {"hue": 0.1}, "which come from the disk"),
     (2, "memory", {}, "try a larger --batch"),
 ])
 def test_what_to_change_where_it_waited(epoch: int, kept: str, augment: dict, told: str):

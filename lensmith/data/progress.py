@@ -1,0 +1,20 @@
+"""A line every few seconds on work that takes long."""
+
+import time
+from collections.abc import Callable
+
+_PAUSE = 5.0    # seconds between two lines
+
+
+class Progress:
+    """Tells `doing 1,200 of 60,000` where the last line, or the beginning, is a while ago."""
+
+    def __init__(self, doing: str, total: int, tell: Callable[[str], object]):
+        self.doing, self.total, self.tell = doing, total, tell
+        self._told = time.monotonic()
+
+    def __call__(self, done: int) -> None:
+        """`done` of the total are done."""
+        if time.monotonic() - self._told >= _PAUSE:
+            self.tell(f"{self.doing} {done:,} of {self.total:,}")
+            self._told = time.monotonic()
