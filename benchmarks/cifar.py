@@ -20,7 +20,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from results import Row, machine_under, rates_in_words, this_command, whole_run, write
+from results import Row, machine_under, newest, rates_in_words, this_command, whole_run, write
 
 RECIPE = Path(__file__).resolve().parent.parent / "recipes" / "cifar-fast.toml"
 PICTURES = 50_000
@@ -33,7 +33,7 @@ def trained(what: str, folder: Path, share: float, *settings: str) -> Row:
     ended = whole_run([sys.executable, "-m", "lensmith", "train", str(RECIPE), f"data.path={folder / 'pictures'}",
                        f"loading.fraction={share}", *settings, "--runs", str(folder / "runs"), "--json", "--quiet"],
                       {"LENSMITH_CACHE": str(folder / "cache")})
-    run = max((folder / "runs").iterdir(), key=lambda one: one.stat().st_mtime)
+    run = newest(folder / "runs")
     with open(run / "history.csv", newline="") as lines:
         ends = [float(epoch["time"]) for epoch in csv.DictReader(lines)]    # of each epoch, in seconds of training
     plan = json.loads((run / "plan.json").read_text())
@@ -43,7 +43,7 @@ def trained(what: str, folder: Path, share: float, *settings: str) -> Row:
         "training s": round(json.loads((run / "run.json").read_text())["seconds"], 1),
         "s after epoch 1, of all pictures": round((ends[-1] - ends[0]) / share, 1),
         "peak MB": round(ended.megabytes),
-        "plan": f"{plan['precision']}, {plan['layout']}, {plan['threads']} threads",
+        "plan": f"{plan['precision']}, {plan['layout']}, {plan['threads']} threads", "plan from": plan["source"],
         "GFLOP/s float32": about["gflops_float32"], "GFLOP/s bfloat16": about["gflops_bfloat16"]}
     print("  ".join(f"{name} {value}" for name, value in found.items()), flush=True)
     return found
@@ -56,9 +56,9 @@ def compared(rows: list[Row], share: float) -> list[str]:
     seconds = [float(one[column] or 0) for one in rows]
     what = "training takes" if share == 1 else "after the first epoch training takes, a picture,"
     notes = [f"least test accuracy {min(accuracies):.4f}, mean {statistics.mean(accuracies):.4f}, of {len(rows) - 1} "
-             f"seeds", f"{what} {statistics.median(seconds[:-1]) / seconds[-1]:.2f} of the time that it takes with "
-             "--plan exact", "the first run picks its plan; the others find it in the cache. The rates of matrix "
-             "products are those right before each run"]
+             "seeds",
+             f"{what} {statistics.median(seconds[:-1]) / seconds[-1]:.2f} of the time that it takes with --plan exact",
+             "the cache of plans is empty at first; the rates of matrix products are those right before each run"]
     if share < 1:
         notes.append(f"the exact run went over {share:g} of the {PICTURES:,} training pictures in each epoch")
     return notes

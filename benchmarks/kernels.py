@@ -2,8 +2,9 @@
 
     python benchmarks/kernels.py [--seconds 2] [--no-write]
 
-An operator that is not faster where it is used does not stay. Gathering is timed on one thread, since it runs beside
-the training, and the focal cost, forward and backward, on all.
+An operator that is not faster where it is used does not stay. Crop and flip are timed as augmentation uses them, on a
+batch that was gathered before (in batches below 2 ** 18 values the plain form), and as one pass over the rows of a
+store; on one thread, since it runs beside the training. The focal cost, forward and backward, on all.
 """
 
 import argparse
@@ -77,7 +78,8 @@ def kept(costs: Callable[[], Tensor]) -> float:
 
 
 def gathering(seconds: float) -> list[dict[str, Any]]:
-    """The rows of the gather-crop-flip; other rows of the store every time, as in an epoch."""
+    """The rows of crop and flip: of a batch gathered before, as augmentation uses them, and of rows of the store in one
+    pass; other rows every time, as in an epoch."""
     rows, threads = [], torch.get_num_threads()
     torch.set_num_threads(1)
     for count, channels, edge, batch, padding in STORES:
@@ -94,10 +96,22 @@ def gathering(seconds: float) -> list[dict[str, Any]]:
 
             return call
 
-        forms = [of(0, plain_gather_crop_flip), of(1, gather_lines)]
-        plain, own = medians(forms, seconds)
-        rows.append(row("gather, crop, flip", f"{batch} of {channels} x {edge} x {edge}, padding {padding}", plain, own,
-                        memory=[peak(form) for form in forms]))
+        gathered = [(store.index_select(0, picked), torch.arange(batch), *moves) for picked, *moves in draws[:8]]
+        turn_gathered = [0, 0]
+
+        def after(which: int, form: Callable[..., Tensor], gathered: Any = gathered,
+                  turn: list[int] = turn_gathered) -> Form:
+            def call() -> Tensor:
+                turn[which] += 1
+                return form(*gathered[turn[which] % len(gathered)])
+
+            return call
+
+        for name, way in (("crop, flip", after), ("gather, crop, flip", of)):
+            forms = [way(0, plain_gather_crop_flip), way(1, gather_lines)]
+            plain, own = medians(forms, seconds)
+            rows.append(row(name, f"{batch} of {channels} x {edge} x {edge}, padding {padding}", plain, own,
+                            memory=[peak(form) for form in forms]))
     torch.set_num_threads(threads)
     return rows
 

@@ -110,6 +110,11 @@ def whole_run(command: Sequence[str], environment: Mapping[str, str]) -> Ended:
     return Ended(output, seconds, peak / (2 ** 20 if sys.platform == "darwin" else 2 ** 10))
 
 
+def newest(folder: Path) -> Path:
+    """The run folder in `folder` that was written last."""
+    return max(folder.iterdir(), key=lambda run: run.stat().st_mtime)
+
+
 def machine(size: int = 4096, seconds: float = 2.0) -> dict[str, Any]:
     """The machine, its versions and load, and its rate of matrix products in GFLOP/s, by precision."""
     found = environment()

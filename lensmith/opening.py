@@ -168,7 +168,8 @@ def _while_used(splits: Mapping[str, Files], form: Form, recipe: recipes.Recipe,
         if refusing:
             for source in splits.values():
                 refuse(decode_all(source, form, keep=False, progress=tell).bad)
-        room = f" and, as a file of the cache, more than loading.disk={disk:g} of cache and free disk together" if disk else ""
+        room = (f" and, as a file of the cache, more than loading.disk={disk:g} of cache and free disk together"
+                if disk else "")
         return _Ready({part: source.shaped(form) for part, source in splits.items()}, digests, {}, "not",
                       f"{_too_large(total, form, memory)}{room}: they are decoded anew each epoch")
     if refusing:

@@ -108,7 +108,7 @@ def _on(found: Plan, device: str, threads: int) -> Plan:
 
 def _read(path: str) -> Plan:
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"plan.mode={path!r} is neither auto nor exact, nor a file that can be read "
                         f"({error.strerror}): give auto, exact or the plan.json of a run") from error

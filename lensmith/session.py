@@ -181,7 +181,7 @@ def begin(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "
     _not_brought(recipe, brought)
     settled = resolve(recipe, trusted=trusted, brought=brought)
     team = joined(settled["plan"])
-    check(settled["plan"])
+    check(settled["plan"] | {"mode": str(Path(settled["plan"]["mode"]).expanduser())})
     settled = _anchored(settled)
     runs, name = Path(runs), settled["run"].get("name")
     there = runs.exists()

@@ -15,7 +15,6 @@ from lensmith.data.memory import InMemory
 from lensmith.data.shapes import shapes
 from lensmith.engine.pick import Choice
 
-
 settings.register_profile("any machine", deadline=None)    # a busy one takes its time
 settings.load_profile("any machine")
 # A shell that starts the tests in the background has them ignore Ctrl-C, and their processes with them.

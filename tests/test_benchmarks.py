@@ -241,11 +241,12 @@ def test_a_quick_look_at_the_throughput() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("command", "lines"), [
-    (["folders.py", "1", "--count", "40", "--no-write"], 6), (["kernels.py", "--seconds", "0", "--no-write"], 17)])
-def test_a_quick_look_at_the_parts(command: list[str], lines: int) -> None:
+@pytest.mark.parametrize(("command", "row", "least"), [
+    (["folders.py", "1", "--count", "40", "--no-write"], "augmentation: ", 6),
+    (["kernels.py", "--seconds", "0", "--no-write"], "operator ", 16)])
+def test_a_quick_look_at_the_parts(command: list[str], row: str, least: int) -> None:
     before = {path: path.read_bytes() for path in (FOLDER / "results").glob("*")}
     done = subprocess.run([sys.executable, FOLDER / command[0], *command[1:]], check=True, stdout=subprocess.PIPE,
                           text=True)
-    assert len(done.stdout.splitlines()) == lines and " nan" not in done.stdout
+    assert sum(line.startswith(row) for line in done.stdout.splitlines()) >= least and " nan" not in done.stdout
     assert {path: path.read_bytes() for path in (FOLDER / "results").glob("*")} == before

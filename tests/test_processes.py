@@ -184,12 +184,19 @@ from lensmith import session
 measure = session.Session._measure
 session.Session._measure = lambda self: (time.sleep(1.0), measure(self))    # the others would be long gone
 rank, found = int(os.environ['RANK']), []
-settings = {'data.count': 300, 'data.size': 12, 'plan.mode': 'exact'}
+follow = session.follow
+def torn(learner, *given, **named):
+    learner.train.dropped.update({'torn.png': 'is torn'} if rank else {})
+    yield from follow(learner, *given, **named)
+session.follow = torn
+settings = {'data.count': 300, 'data.size': 16, 'plan.mode': 'exact'}
 for name in ('one', 'two'):
-    trained = lensmith.train('shapes', backbone='lenet5', epochs=1, batch=16, device='cpu', name=name, settings=settings)
+    trained = lensmith.train('shapes', backbone='lenet', epochs=1, batch=16, device='cpu', name=name,
+                             settings=settings)
     facts = json.loads((trained.folder / 'run.json').read_text())
-    found.append([facts['status'], (trained.folder / 'report.html').exists(), trained.metrics['test']['accuracy'],
-                  trained.predict(Image.new('RGB', (12, 12)))[0].error])
+    found.append([facts['status'], (trained.folder / 'report.html').exists(), trained.metrics['test']['details'],
+                  trained.predict(Image.new('RGB', (16, 16)))[0].error,
+                  json.loads((trained.folder / 'data.json').read_text())['dropped']])
 open(f'{rank}.json', 'w').write(json.dumps(found))
 """
 
@@ -199,15 +206,25 @@ def test_a_script_trains_twice_and_has_what_was_trained_in_each_process(tmp_path
     assert launch(2, [], program=[str(tmp_path / "twice.py")]) == 0
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first == second and len(first) == 2
-    assert all(status == "finished" and report and error is None for status, report, _, error in first)
+    assert all(status == "finished" and report and error is None for status, report, _, error, _ in first)
+    assert [one[-1] for one in first] == [[{"file": "torn.png", "reason": "is torn (found while training)"}]] * 2
 
 
-@pytest.mark.parametrize(("mode", "text"), [("fast", "plan.mode='fast' is neither auto nor exact")])
-def test_a_plan_that_cannot_be_had_is_told_before_the_pictures_are_read(tmp_path, monkeypatch, mode, text):
+@pytest.mark.parametrize(("plan", "text"), [
+    ({"mode": "fast"}, "plan.mode='fast' is neither auto nor exact"),
+    ({"device": "cuda:99"}, "cuda:99"), ({"device": "cpu", "precision": "float16"}, "float16")])
+def test_a_plan_that_cannot_be_had_is_told_before_the_pictures_are_read(tmp_path, monkeypatch, plan, text):
     monkeypatch.setattr(session, "read_data", lambda *given, **named: pytest.fail("the pictures were read"))
     with pytest.raises(UserError, match=text):
-        session.begin({"data": {"name": "shapes"}, "plan": {"mode": mode}}, runs=tmp_path / "runs")
+        session.begin({"data": {"name": "shapes"}, "plan": plan}, runs=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_that_goes_on_keeps_what_was_told_of_it(tmp_path):
+    recipe = {"data": {"name": "shapes", "count": 60, "size": 16}, "plan": {"mode": "exact", "device": "cpu"}}
+    begun = session.begin(recipe, runs=tmp_path)
+    begun.run.write_json("run.json", {"notes": ["batches of 32 were cut"]})
+    assert session.resume(begun.run.folder).notes == ["batches of 32 were cut"]
 
 
 def test_a_mistake_is_told_once_and_leaves_no_run_folder(tmp_path):

@@ -131,7 +131,7 @@ class Augment:
         x, y = (x * (2 * most + 1)).long() - most, (y * (2 * most + 1)).long() - most
         device = batch.images.device
         gather: Callable[..., Tensor] = gather_crop_flip
-        if device.type == "cpu":    # without the way through PyTorch's dispatcher
+        if device.type == "cpu":    # without the way through PyTorch's dispatcher; rows in their order, gathered before
             gather = gather_lines if batch.images.numel() >= _MANY else plain_gather_crop_flip
         moved = gather(batch.images, *(one.to(device) for one in (torch.arange(len(batch)), x, y, turned)))
         # Target pixel t shows source pixel t + x, or width - 1 - t + x where it is mirrored.

@@ -60,8 +60,8 @@ class Cached:
 
     @classmethod
     def open(cls, folder: Path, form: Form) -> Self:
-        """Raises FileNotFoundError where there is none, BlockingIOError where a process is removing it and PermissionError
-        where it may not be read, Damaged where it is not whole or of another version."""
+        """Raises FileNotFoundError where there is none, BlockingIOError where a process is removing it, PermissionError
+        where it may not be read, and Damaged where it is not whole or of another version."""
         if not folder.is_dir():
             raise FileNotFoundError(folder)
         lock = None

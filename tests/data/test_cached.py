@@ -170,7 +170,8 @@ def test_use_is_noted_and_what_is_in_use_stays(monkeypatch):
     folders = [build(seed=seed) for seed in range(3)]
     for age, folder in zip((3, 2, 1), folders, strict=True):
         os.utime(folder / "about.json", (time.time() - age * 100,) * 2)
-    assert len(list(related(FORM))) == 3    # to look at them is no use
+    for found in related(FORM):    # to look at them is no use
+        found.close()
     used = Cached.open(folders[0], FORM)
     used.use()
     used.close()

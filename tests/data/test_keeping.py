@@ -256,11 +256,11 @@ def test_only_the_sets_that_are_copied_from_are_used(splits, cache):
     for part in splits:
         done(keep({part: splits[part]}))
     contents = contents_of(splits["train"].paths, root=splits["train"].root)
-    ages = {folder: 1000.0 for folder in cache.iterdir()}
-    for folder in ages:
+    folders = list(cache.iterdir())
+    for folder in folders:
         os.utime(folder / "about.json", (1000.0, 1000.0))
     done(keep({"train": splits["train"].subset(range(20))}, memory=1.0))
-    used = [folder for folder in ages if (folder / "about.json").stat().st_mtime > 1000.0]
+    used = [folder for folder in folders if (folder / "about.json").stat().st_mtime > 1000.0]
     assert used == [cached.folder_for(contents, FORM)]
 
 

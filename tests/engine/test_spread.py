@@ -111,7 +111,8 @@ team.post('old')
 team.post([['a.png', f'bad in {team.rank}']])
 with team.together():
     pass
-told(early=early, posted=team.posted() if team.leads else None, off=off, values=values, true=true.item(), whole=whole, apart=apart, mixed=mixed, halved=halved, before=before,
+told(early=early, posted=team.posted() if team.leads else None,
+     off=off, values=values, true=true.item(), whole=whole, apart=apart, mixed=mixed, halved=halved, before=before,
      after=after, read=read, first=first['picked'].tolist() + [first['by']], caught=caught,
      asked=asked, names=list(one.state_dict()), device=team.device('auto'), threads=team.threads(0),
      speaks=[team.speaks_of(DataError('both say this')), team.speaks_of(DataError(f'said by {team.rank}')),
