@@ -1,11 +1,12 @@
 """Pictures that are decoded on threads of their own while the first of them are learned from already."""
 
 import os
+import sys
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Self
 
 import numpy as np
@@ -101,6 +102,7 @@ class Fill:
                 thread.join()
 
     def _work(self) -> None:
+        _give_way()
         try:
             while (row := self._take()) is not None:
                 reason = None
@@ -229,3 +231,11 @@ class Filling:
         return type(self)(self.store, self.rows[chosen],
                           {name: value.take(chosen) for name, value in self.targets.items()}, self.classes,
                           groups=None if self.groups is None else self.groups[chosen.numpy()])
+
+
+def _give_way() -> None:
+    """Let this thread work in what the others leave of the machine: two of PyTorch's threads that wait for each other
+    are many times slower where a third takes a core from one of them. Linux alone has a priority for each thread."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
