@@ -218,7 +218,10 @@ def _fit_whitenings(network: Network, data: Data) -> None:
 
 def _check_shrunk(network: Network, recipe: recipes.Recipe, form: Form) -> None:
     """Raises UserError where augment.shrink asks for pictures that the network cannot take."""
-    share = min(recipe["augment"].get("shrink") or [1.0])
+    shares = recipe["augment"].get("shrink")
+    if not shares:
+        return
+    share = min(shares)
     height, width = (max(1, round(edge * share)) for edge in form.size)
     try:
         with at_rest(network):

@@ -69,8 +69,7 @@ def joined(section: dict[str, Any], *, goes_on: bool = False) -> Team:
 def choose(section: dict[str, Any], network: nn.Module, task: Task, loader: Loader, *, steps: int, stepper: Steppers,
            means: str) -> Choice:
     """The plan of a run of so many optimizer `steps`; `means` tells the optimizer and its settings apart, by which a
-    choice is remembered."""
-    check(section)
+    choice is remembered. `check` comes before."""
     mode, device, threads = section["mode"], section["device"], section["threads"]
     if mode == "exact":
         return Choice(exact(device=device, threads=threads), "exact")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from lensmith import planning, session
 from lensmith.base.errors import UserError
@@ -116,18 +117,8 @@ def end(process: subprocess.Popen, run: Path, number: signal.Signals, *, rank: i
 
 def everything(run: Path) -> dict[str, torch.Tensor]:
     """All tensors of a run's last state and best weights."""
-    tensors: dict[str, torch.Tensor] = {}
-
-    def collect(node, name):
-        if isinstance(node, torch.Tensor):
-            tensors[name] = node
-        elif isinstance(node, dict):
-            for key, value in node.items():
-                collect(value, f"{name}.{key}")
-
-    for name in ("last", "best"):
-        collect(read_state(run / f"{name}.safetensors"), name)
-    return tensors
+    return {f"{name}.{key}": tensor for name in ("last", "best")
+            for key, tensor in load_file(run / f"{name}.safetensors").items()}
 
 
 def check(tmp_path: Path, ends: list[tuple[signal.Signals, int | None, int, str]], *, count: int = 2,

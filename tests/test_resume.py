@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from lensmith.engine.checkpoint import read_state
 
@@ -46,20 +47,11 @@ def kill_after(process: subprocess.Popen, checkpoint: Path, saves: int) -> bool:
 
 def everything(run: Path) -> tuple[dict[str, torch.Tensor], list]:
     """All tensors of a run's last state and best weights, and its history without the clock."""
-    tensors: dict[str, torch.Tensor] = {}
-
-    def collect(node, name):
-        if isinstance(node, torch.Tensor):
-            tensors[name] = node
-        elif isinstance(node, dict):
-            for key, value in node.items():
-                collect(value, f"{name}.{key}")
-
-    last, best = read_state(run / "last.safetensors"), read_state(run / "best.safetensors")
-    collect(last, "last")
-    collect(best, "best")
+    tensors = {f"{name}.{key}": tensor for name in ("last", "best")
+               for key, tensor in load_file(run / f"{name}.safetensors").items()}
+    history = read_state(run / "last.safetensors")["history"]
     clocks = ("time", "waited")
-    return tensors, [{key: value for key, value in row.items() if key not in clocks} for row in last["history"]]
+    return tensors, [{key: value for key, value in row.items() if key not in clocks} for row in history]
 
 
 def check(tmp_path: Path, form: str, kills: list[int]) -> int:

@@ -58,6 +58,12 @@ def no_memory(error: BaseException) -> bool:
                                          "Storage size calculation overflowed"))
 
 
+def told(error: BaseException) -> str:
+    """`ValueError: the first line of what it says`: what code that is not ours has raised."""
+    first = str(error).splitlines()[0] if str(error) else "no message"
+    return f"{type(error).__name__}: {first}"
+
+
 def first_line(error: BaseException) -> str:
     """The first line of what an error says, or its kind where it says nothing."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

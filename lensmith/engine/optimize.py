@@ -216,12 +216,6 @@ class Stepper:
         """The schedule at the middle of the coming step: neither the first nor the last step then has rate 0."""
         return self.schedule(min(1.0, (self.done + 0.5) / self.steps))
 
-    def step(self, loss: Tensor, *, share: float = 1.0, final: bool = True) -> None:
-        """Add the gradient of `share * loss`; with `final`, move the weights."""
-        self.add(loss, share=share)
-        if final:
-            self.move()
-
     def add(self, loss: Tensor, *, share: float = 1.0) -> None:
         """Add the gradient of `share * loss`."""
         factor = share if self.scale is None else share * self.scale.value

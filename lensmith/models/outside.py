@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lensmith.base.errors import ModelError, nearest
+from lensmith.base.errors import ModelError, nearest, told
 from lensmith.models.backbone import Backbone
 from lensmith.models.measure import at_rest
 
@@ -144,7 +144,7 @@ def constructor(factory: Any, name: str) -> Callable[..., nn.Module]:
         except ModelError:
             raise
         except Exception as error:    # whatever a stranger's constructor may raise
-            raise ModelError(f"{name} could not be built: {_told(error)}") from error
+            raise ModelError(f"{name} could not be built: {told(error)}") from error
         if not isinstance(network, nn.Module):
             raise ModelError(f"{name} gives {type(network).__name__}, where a torch.nn.Module is expected")
         return network
@@ -193,12 +193,7 @@ def _told_as_model_error(place: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:    # whatever a stranger's file may raise
-        raise ModelError(f"{place} could not be imported: {_told(error)}") from error
-
-
-def _told(error: Exception) -> str:
-    first = str(error).splitlines()[0] if str(error) else "no message"
-    return f"{type(error).__name__}: {first}"
+        raise ModelError(f"{place} could not be imported: {told(error)}") from error
 
 
 def _trial(network: nn.Module, inputs: int, size: tuple[int, int], *, what: str) -> tuple[tuple[int, ...], list]:
@@ -210,7 +205,7 @@ def _trial(network: nn.Module, inputs: int, size: tuple[int, int], *, what: str)
         with at_rest(network), torch.random.fork_rng(devices=[]):
             output = network(torch.zeros(2, inputs, *size, device=tensor.device))
     except Exception as error:    # whatever a stranger's forward may raise
-        raise ModelError(f"{what} cannot take pictures of {inputs} x {size[0]} x {size[1]} values: {_told(error)}. "
+        raise ModelError(f"{what} cannot take pictures of {inputs} x {size[0]} x {size[1]} values: {told(error)}. "
                          "`lensmith inspect` shows the layers up to the one that fails") from error
     finally:
         for hook in hooks:

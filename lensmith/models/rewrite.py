@@ -1,5 +1,6 @@
 """Rewrites of a network that keep its numbers: pooling before a monotone activation, batch norm folded away."""
 
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -23,18 +24,29 @@ def pool_first(network: nn.Module) -> int:
     names of all weights stay. A backbone that gives several maps is left alone unless its head takes the last one:
     the others may be what stands between the two. Idempotent.
     """
+    moved = 0
+    for sequence, at in _late_pools(network):
+        sequence[at], sequence[at + 1] = sequence[at + 1], sequence[at]
+        moved += 1
+    return moved
+
+
+def pools_late(network: nn.Module) -> bool:
+    """Whether `pool_first` would move anything."""
+    return next(_late_pools(network), None) is not None
+
+
+def _late_pools(network: nn.Module) -> Iterator[tuple[nn.Sequential, int]]:
+    """Each Sequential with the place in it of an activation that may go behind the pool that follows it."""
     kept = {id(layer) for part in network.modules() if isinstance(part, Network) and _shows_maps(part)
             for layer in part.backbone.modules()}
-    moved = 0
     for sequence in network.modules():
         if not isinstance(sequence, nn.Sequential) or id(sequence) in kept:
             continue
         for at in range(len(sequence) - 1):
             pool = sequence[at + 1]
             if _is_monotone(sequence[at]) and type(pool) is nn.MaxPool2d and not pool.return_indices:
-                sequence[at], sequence[at + 1] = pool, sequence[at]
-                moved += 1
-    return moved
+                yield sequence, at
 
 
 def _shows_maps(network: Network) -> bool:

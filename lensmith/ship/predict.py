@@ -189,7 +189,7 @@ def predict(network: nn.Module, task: Task, files: Sequence[Path | Image.Image],
             rows.append(i)
         if images:
             whole = Batch(torch.stack(images), {}, places)
-            network, plan = for_inference(network, plan, whole.images.to(plan.device))
+            network, plan = for_inference(network, plan, whole.images[:2].to(plan.device))
             for _, found, _ in predictions(network, task, [whole], plan=plan):
                 for number, i in enumerate(rows):
                     single = {key: value[number] for key, value in found.items()}

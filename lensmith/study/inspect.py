@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lensmith.base.errors import told
 from lensmith.models.measure import at_rest
 from lensmith.study.receptive import Follow
 
@@ -132,12 +133,11 @@ class _Record:
         """The row of the innermost layer that was running."""
         module, given, _ = self.running[-1] if self.running else (self.network, None, 0)
         name = self.names[module]
-        told = _arithmetic(module, name, given, came=self.follow.flattened.get)
-        if told is None:
-            first = str(error).splitlines()[0] if str(error) else "no message"
-            told = f"`{name}` failed: {type(error).__name__}: {first}"
+        problem = _arithmetic(module, name, given, came=self.follow.flattened.get)
+        if problem is None:
+            problem = f"`{name}` failed: {told(error)}"
         row = self._row(module, None, given, multiply_adds=0)
-        return replace(row, problem=told)
+        return replace(row, problem=problem)
 
 
 def _arithmetic(module: nn.Module, name: str, given: Tensor | None, *,

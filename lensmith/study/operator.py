@@ -16,7 +16,7 @@ from torch.autograd import gradcheck
 from torch.library import CustomOpDef, opcheck
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
-from lensmith.base.errors import ModelError, count, nearest
+from lensmith.base.errors import ModelError, count, nearest, told
 
 Result = Literal["passed", "failed", "missing", "skipped", "measured"]
 Call = tuple[tuple[Any, ...], dict[str, Any]]
@@ -119,7 +119,7 @@ def _examples(module: ModuleType, op: torch._ops.OpOverload, place: str) -> list
         try:
             given = given()
         except Exception as error:    # whatever a stranger's function may raise
-            raise ModelError(f"`examples` in {place} failed: {_told(error)}") from error
+            raise ModelError(f"`examples` in {place} failed: {told(error)}") from error
     if not isinstance(given, list | tuple) or not given or not all(isinstance(one, tuple | dict) for one in given):
         kinds = sorted({type(one).__name__ for one in given}) if isinstance(given, list | tuple) else []
         came = f"{type(given).__name__} of {', '.join(kinds) or 'nothing'}" if isinstance(given, list | tuple) else \
@@ -137,7 +137,7 @@ def _runs(op: torch._ops.OpOverload, examples: list[Call]) -> Check:
             if "alias" in str(error):
                 return Check("runs", "failed", "it returns one of its inputs, or a view of one, which an operator must "
                              "not: torch could no longer say what a change of either changes", "return output.clone()")
-            return Check("runs", "failed", _told(error))
+            return Check("runs", "failed", told(error))
     has = torch._C._dispatch_has_kernel_for_dispatch_key
     general = any(has(op.name(), key) for key in ("CompositeExplicitAutograd", "CompositeImplicitAutograd"))
     devices = [key.lower() for key in ("CPU", "CUDA", "MPS") if has(op.name(), key)]
@@ -153,7 +153,7 @@ def _schema(op: torch._ops.OpOverload, examples: list[Call]) -> Check:
     if "mutated" in words and words[0] == "Argument":
         return Check("schema", "failed", f"it changes its input `{words[1]}` and does not say so: declare it, or work "
                      "on a clone", f'@torch.library.custom_op("{op._schema.name}", mutates_args=("{words[1]}",))')
-    return Check("schema", "failed", _told(error))
+    return Check("schema", "failed", told(error))
 
 
 def _fake(op: torch._ops.OpOverload, examples: list[Call]) -> Check:
@@ -173,11 +173,11 @@ def _fake(op: torch._ops.OpOverload, examples: list[Call]) -> Check:
                 foretold = op(*tree_map_only(Tensor, mode.from_tensor, args),
                               **tree_map_only(Tensor, mode.from_tensor, kwargs))
         except Exception as failure:    # whatever a stranger's fake kernel may raise
-            return Check("fake kernel", "failed", _told(failure), lines)
+            return Check("fake kernel", "failed", told(failure), lines)
         said, is_so = _described(foretold), _described(op(*args, **kwargs))
         if said != is_so:
             return Check("fake kernel", "failed", f"it foretells {said}, and the operator gives {is_so}", lines)
-    return Check("fake kernel", "failed", _told(error), lines)
+    return Check("fake kernel", "failed", told(error), lines)
 
 
 def _gradients(op: torch._ops.OpOverload, examples: list[Call]) -> Check:
@@ -204,14 +204,14 @@ def _gradients(op: torch._ops.OpOverload, examples: list[Call]) -> Check:
                     "derivative" in str(error):
                 return Check("gradients", "missing", "no backward is registered, so that nothing before it can learn",
                              lines)
-            return Check("gradients", "failed", f"its backward fails: {_told(error)}", lines)
+            return Check("gradients", "failed", f"its backward fails: {told(error)}", lines)
         if all(gradient is None for gradient in found):
             return Check("gradients", "missing", "its backward gives None for every input", lines)
     if not seen:
         return Check("gradients", "skipped", "none of its inputs or none of its outputs is of floating point")
     wrong = _opcheck(op, "test_autograd_registration", [_leaves(call) for call in examples])
     if wrong is not None:
-        return Check("gradients", "failed", _told(wrong), lines)
+        return Check("gradients", "failed", told(wrong), lines)
     return Check("gradients", "passed", "a backward is registered where autograd looks for it")
 
 
@@ -222,7 +222,7 @@ def _differences(op: torch._ops.OpOverload, examples: list[Call]) -> Check:
         try:
             op(*args, **kwargs)
         except Exception as error:    # whatever a stranger's operator may raise
-            return Check("gradients by differences", "skipped", f"it takes no float64: {_told(error)}")
+            return Check("gradients by differences", "skipped", f"it takes no float64: {told(error)}")
         values = sum(leaf.numel() for leaf in wanted)
 
         def compute(*leaves: Tensor, args: Any = args, kwargs: Any = kwargs, wanted: Any = wanted) -> Any:
@@ -234,11 +234,12 @@ def _differences(op: torch._ops.OpOverload, examples: list[Call]) -> Check:
         try:
             gradcheck(compute, tuple(wanted), fast_mode=values > _SMALL)
         except Exception as error:    # a mismatch, or whatever a stranger's operator may raise
-            told = _told(error)
+            problem = told(error)
             if "Jacobian mismatch" in str(error):
                 which = int(str(error).partition("with respect to input ")[2][:3].strip(" ,.:\n") or 0)
-                told = f"the gradient for {_argument(op, (args, kwargs), wanted[which])} is not what differences give"
-            return Check("gradients by differences", "failed", f"{told} (torch.autograd.gradcheck, float64)")
+                argument = _argument(op, (args, kwargs), wanted[which])
+                problem = f"the gradient for {argument} is not what differences give"
+            return Check("gradients by differences", "failed", f"{problem} (torch.autograd.gradcheck, float64)")
     return Check("gradients by differences", "passed", "they are what differences give in float64")
 
 
@@ -249,7 +250,7 @@ def _compiled(op: torch._ops.OpOverload, examples: list[Call], fake: Check, diff
     if error is None:
         return Check("compilation", "passed", "traced for torch.compile it gives the same"
                      + (", gradients too" if differentiable else ""))
-    return Check("compilation", "failed", _told(error))
+    return Check("compilation", "failed", told(error))
 
 
 def _devices(op: torch._ops.OpOverload, examples: list[Call]) -> Iterator[Check]:
@@ -265,9 +266,9 @@ def _devices(op: torch._ops.OpOverload, examples: list[Call]) -> Iterator[Check]
                 moved, named = tree_map_only(Tensor, partial(Tensor.to, device=device), (args, kwargs))
                 torch.testing.assert_close(tree_map_only(Tensor, Tensor.cpu, op(*moved, **named)), op(*args, **kwargs))
         except NotImplementedError as error:
-            yield Check(device, "missing", f"no kernel for it: {_told(error)}", lines)
+            yield Check(device, "missing", f"no kernel for it: {told(error)}", lines)
         except Exception as error:    # a difference, or whatever a stranger's kernel may raise
-            yield Check(device, "failed", f"it does not give what the CPU gives: {_told(error)}", lines)
+            yield Check(device, "failed", f"it does not give what the CPU gives: {told(error)}", lines)
         else:
             yield Check(device, "passed", "it gives what the CPU gives")
 
@@ -282,7 +283,7 @@ def _against(op: torch._ops.OpOverload, plain: Callable[..., Any], examples: lis
         yield Check("plain form", "failed", " ".join(str(error).split()))
         return
     except Exception as error:    # whatever a stranger's function may raise
-        yield Check("plain form", "failed", f"it could not be compared: {_told(error)}")
+        yield Check("plain form", "failed", f"it could not be compared: {told(error)}")
         return
     yield Check("plain form", "passed", "it gives the same")
     forms: tuple[Callable[..., Any], ...] = (op, plain)
@@ -345,8 +346,3 @@ def _described(output: Any) -> str:
     return ", ".join(f"{str(leaf.dtype).removeprefix('torch.')} {list(leaf.shape)} with strides {list(leaf.stride())} "
                      f"on {leaf.device.type}" if isinstance(leaf, Tensor) else repr(leaf)
                      for leaf in tree_leaves(output))
-
-
-def _told(error: BaseException) -> str:
-    first = str(error).splitlines()[0] if str(error) else "no message"
-    return f"{type(error).__name__}: {first}"

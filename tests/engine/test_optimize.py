@@ -34,6 +34,11 @@ def test_groups_set_rates_and_decays_by_name():
     assert sorted({group["peak"] for group in groups}) == pytest.approx([0.001, 0.01])
 
 
+def step(stepper: Stepper, loss: torch.Tensor) -> None:
+    stepper.add(loss)
+    stepper.move()
+
+
 @pytest.mark.parametrize(("groups", "text"), [
     ([{"match": "backbon.*"}], "no parameter matches 'backbon.*'"),
     ([{"rate": 0.1}], "an entry has match, rate and decay"),
@@ -68,7 +73,7 @@ def test_every_optimizer_lowers_a_loss(name: str):
     stepper.steps = 30
     first = loss_of(net, 1).item()
     for _ in range(30):
-        stepper.step(loss_of(net, 1))
+        step(stepper, loss_of(net, 1))
     assert loss_of(net, 1).item() < 0.6 * first
     assert stepper.done == 30
 
@@ -77,7 +82,7 @@ def test_sgd_is_plain_sgd():
     net, twin = network(), network()
     chosen = leaves(net)
     stepper = Stepper(net, chosen, sgd(chosen, rate=0.1, momentum=0.0, decay=0.0), schedule=constant())
-    stepper.step(loss_of(net, 2))
+    step(stepper, loss_of(net, 2))
     loss_of(twin, 2).backward()
     for own, other in zip(net.parameters(), twin.parameters(), strict=True):
         assert torch.allclose(own, other - 0.1 * other.grad, atol=1e-7)
@@ -91,10 +96,10 @@ def test_every_optimizer_steps_as_pytorchs_own_class_does_to_the_bit(name: str):
         groups = [{**group, "params": [nn.Parameter(one.detach().clone()) for one in group["params"]]}
                   for group in own.param_groups]
         plain = kinds[type(own).__name__](groups, lr=1.0)    # a group holds its own settings
-        for step in range(3):
+        for number in range(3):
             for ours, theirs in zip(own.param_groups, plain.param_groups, strict=True):
                 for one, other in zip(ours["params"], theirs["params"], strict=True):
-                    one.grad = torch.randn(one.shape, generator=torch.Generator().manual_seed(step))
+                    one.grad = torch.randn(one.shape, generator=torch.Generator().manual_seed(number))
                     other.grad = one.grad.clone()
             own.step()
             plain.step()
@@ -106,9 +111,10 @@ def test_accumulated_halves_equal_the_mean_of_their_gradients():
     net, twin = network(), network()
     chosen = leaves(net)
     stepper = Stepper(net, chosen, sgd(chosen, rate=0.1, momentum=0.0, decay=0.0), schedule=constant())
-    stepper.step(loss_of(net, 1), share=0.5, final=False)
+    stepper.add(loss_of(net, 1), share=0.5)
     assert stepper.done == 0
-    stepper.step(loss_of(net, 2), share=0.5, final=True)
+    stepper.add(loss_of(net, 2), share=0.5)
+    stepper.move()
     ((loss_of(twin, 1) + loss_of(twin, 2)) / 2).backward()
     for own, other in zip(net.parameters(), twin.parameters(), strict=True):
         assert torch.allclose(own, other - 0.1 * other.grad, atol=1e-6)
@@ -118,7 +124,7 @@ def test_clipping_bounds_the_step():
     net, before = network(), network()
     chosen = leaves(net)
     stepper = Stepper(net, chosen, sgd(chosen, rate=1.0, momentum=0.0, decay=0.0), schedule=constant(), clip=1e-3)
-    stepper.step(loss_of(net, 1))
+    step(stepper, loss_of(net, 1))
     pairs = zip(net.parameters(), before.parameters(), strict=True)
     moved = sum((a.detach() - b.detach()).square().sum() for a, b in pairs).sqrt()
     assert float(moved) == pytest.approx(1e-3, rel=1e-3)
@@ -130,9 +136,9 @@ def test_averaged_weights_follow_the_stated_recursion():
     stepper = Stepper(net, chosen, sgd(chosen, rate=0.1), schedule=constant(), average=0.9)
     stepper.steps = 20
     wanted = {name: value.clone() for name, value in net.state_dict().items()}
-    for step in range(1, 21):
-        stepper.step(loss_of(net, step))
-        decay = min(0.9, (1 + step) / (10 + step))
+    for number in range(1, 21):
+        step(stepper, loss_of(net, number))
+        decay = min(0.9, (1 + number) / (10 + number))
         for name, value in net.state_dict().items():
             wanted[name] = decay * wanted[name] + (1 - decay) * value if value.is_floating_point() else value.clone()
     for name, value in stepper.average.state_dict().items():
@@ -146,7 +152,7 @@ def test_muon_moves_the_convolution_by_an_orthogonal_matrix(layout):
     before = net[3].weight.detach().clone()
     chosen = leaves(net)
     stepper = Stepper(net, chosen, muon(chosen, rate=0.1, decay=0.0), schedule=constant())
-    stepper.step(loss_of(net, 1))
+    step(stepper, loss_of(net, 1))
     moved = (before - net[3].weight.detach()).flatten(1)
     values = torch.linalg.svdvals(moved) / 0.1
     assert float(values.min()) > 0.5 and float(values.max()) < 1.5
@@ -169,7 +175,7 @@ def test_normalised_muon_steps_from_one_norm_whatever_the_weights_were(layout):
         chosen = leaves(net)
         stepper = Stepper(net, chosen, muon(chosen, rate=0.25, decay=0.0, normalise=True), schedule=constant())
         before = net[0].weight.detach() * 8**0.5 / net[0].weight.detach().norm()
-        stepper.step(loss_of(net, 1))
+        step(stepper, loss_of(net, 1))
         moved = (net[0].weight.detach() - before).flatten(1)
         assert float(torch.linalg.svdvals(moved).median()) == pytest.approx(0.25, rel=0.3)
         found.append(net[0].weight.detach().clone())
@@ -210,8 +216,8 @@ def test_a_restored_state_goes_on_with_the_same_bits(name: str, layout):
         return net, stepper
 
     net, stepper = make()
-    for step in range(5):
-        stepper.step(loss_of(net, step))
+    for number in range(5):
+        step(stepper, loss_of(net, number))
     weights = {key: value.contiguous().clone() for key, value in net.state_dict().items()}
     state = stepper.state_dict()
     state["moments"] = {leaf: {key: value.contiguous().clone() if torch.is_tensor(value) else value
@@ -220,9 +226,9 @@ def test_a_restored_state_goes_on_with_the_same_bits(name: str, layout):
     other, restored = make()
     other.load_state_dict(weights)
     restored.load_state_dict(state)
-    for step in range(5, 10):
-        stepper.step(loss_of(net, step))
-        restored.step(loss_of(other, step))
+    for number in range(5, 10):
+        step(stepper, loss_of(net, number))
+        step(restored, loss_of(other, number))
     for own, its in zip((*net.state_dict().values(), *stepper.average.state_dict().values()),
                         (*other.state_dict().values(), *restored.average.state_dict().values()), strict=True):
         assert torch.equal(own, its)
@@ -234,9 +240,9 @@ def test_a_scaled_loss_moves_the_weights_alike():
     for one, scaled in ((net, False), (twin, True)):
         chosen = leaves(one)
         steppers.append(Stepper(one, chosen, sgd(chosen, rate=0.1), schedule=constant(), clip=1.0, scaled=scaled))
-    for step in range(5):
-        steppers[0].step(loss_of(net, step))
-        steppers[1].step(loss_of(twin, step))
+    for number in range(5):
+        step(steppers[0], loss_of(net, number))
+        step(steppers[1], loss_of(twin, number))
     for own, other in zip(net.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(own, other)
 
@@ -246,11 +252,11 @@ def test_a_step_that_overflows_is_left_out_and_the_scale_halved():
     chosen = leaves(net)
     stepper = Stepper(net, chosen, sgd(chosen, rate=0.1), schedule=constant(), average=0.9, scaled=True)
     before = [one.detach().clone() for one in net.parameters()]
-    stepper.step(loss_of(net, 0) * float("inf"))
+    step(stepper, loss_of(net, 0) * float("inf"))
     assert all(torch.equal(one, other) for one, other in zip(net.parameters(), before, strict=True))
     assert stepper.scale is not None and stepper.scale.value == 32768 and stepper.done == 1
     stepper.scale.fitting = 1999
-    stepper.step(loss_of(net, 1))
+    step(stepper, loss_of(net, 1))
     assert stepper.scale.value == 65536 and stepper.scale.fitting == 0
     assert not torch.equal(next(net.parameters()), before[0])
     other = Stepper(net, chosen, sgd(chosen, rate=0.1), schedule=constant(), average=0.9, scaled=True)
