@@ -59,7 +59,8 @@ def lensmith_epochs(case: str, folder: str, standardised: bool) -> None:
     while True:
         seen = 0
         for batch in loader.at(epoch, 0):
-            seen += len(((batch.images.float() - mean) / deviation) if standardised else batch.images)
+            # In place, as torchvision's Normalize does it.
+            seen += len(batch.images.float().sub_(mean).div_(deviation) if standardised else batch.images)
         turn.end(seen)
         epoch += 1
         turn.begin()

@@ -21,10 +21,13 @@ from lensmith.engine.plan import Plan, plan, planned
 from lensmith.engine.run import Run
 from lensmith.models.network import Network
 from lensmith.models.weights import load_into
-from lensmith.session import BROUGHT, Session, begin, own_recipe, read_data, recipe_for
+from lensmith.opening import Data
+from lensmith.origin import BROUGHT, NO_DATA, other_data, own_recipe, read_data, recipe_for
+from lensmith.session import Session, begin
 from lensmith.session import resume as resumed
 from lensmith.settings import switch
-from lensmith.ship.predict import Prediction, find_pictures, predict
+from lensmith.ship.convert import Imported
+from lensmith.ship.predict import Prediction, chosen_classes, deciding, find_pictures, predict
 from lensmith.tasks.task import Task
 
 
@@ -54,25 +57,37 @@ class Trained:
         """The class names of what it predicts, by target."""
         return {name: self.classes[name] for name in self.task.needs}
 
-    def predict(self, sources: str | Path | Image.Image | Sequence[str | Path | Image.Image], *,
-                batch: int = 64) -> list[Prediction]:
+    def predict(self, sources: str | Path | Image.Image | Sequence[str | Path | Image.Image], *, batch: int = 64,
+                threshold: float | None = None, overlap: float | None = None,
+                classes: Sequence[str] | None = None) -> list[Prediction]:
         """A prediction for each picture of files, folders, patterns, or Pillow pictures. Pictures that cannot be read
-        give a Prediction with `error`."""
+        give a Prediction with `error`.
+
+        Of a network that finds objects those are given that score `threshold` (0.25) or more; of two of a class that
+        overlap by more than `overlap` IoU only the surer one; and those of `classes` alone where these are named.
+        """
         many = [sources] if isinstance(sources, str | Path | Image.Image) else list(sources)
         files: list[Path | Image.Image] = []
         for pictures, stretch in groupby(many, key=lambda source: isinstance(source, Image.Image)):
             named: list[Any] = list(stretch)
             files += named if pictures else find_pictures(named)
         self.plan.settle()
-        return list(predict(self.network, self.task, files, form=self.form, plan=self.plan, names=self.names,
-                            batch=batch))
+        return list(predict(self.network, deciding(self.task, threshold=threshold, overlap=overlap), files,
+                            form=self.form, plan=self.plan, names=self.names, batch=batch,
+                            only=chosen_classes(self.names, classes)))
 
     def validate(self, split: str | None = None, *, data: Any = None,
                  tell: Callable[[str], object] = lambda text: None) -> dict[str, Any]:
         """Measure on a split of the run's data: `test` where there is one, else `valid`. -> the task's metrics.
 
-        `data` brings the data set again, by split, for a run that was trained on Python objects.
+        `data` brings the data set again, by split, for a run that was trained on Python objects; or names other data to
+        measure on, which may have fewer classes than the network.
         """
+        if isinstance(data, str | Path):
+            return self._measured(other_data(data, self.recipe, self.form, self.names, tell=tell), split)
+        if self.recipe["data"]["name"] == NO_DATA:
+            raise ModelError(f"{self.run} was converted from files of another program and has no data of its own: name "
+                             "some to measure on, with --data")
         if self.recipe["data"]["name"].startswith(BROUGHT) and data is None:
             raise ModelError(f"{self.run} was trained on a Python object as its data: from Python, pass it again as "
                              "data={'train': ..., 'test': ...}")
@@ -80,14 +95,18 @@ class Trained:
         if opened.account["fingerprint"] != self.run.read_json("data.json").get("fingerprint"):
             raise DataError(f"the data of {self.run} have changed since it was trained: its splits would not be the "
                             "same pictures. Train again, or put the files back")
+        return self._measured(opened, split)
+
+    def _measured(self, opened: Data, split: str | None) -> dict[str, Any]:
         loaders = make_loaders(self.recipe, opened, self.task)
         split = split or ("test" if "test" in loaders else "valid" if "valid" in loaders else "train")
         if split not in loaders:
-            raise UserError(f"the run's data has no split {split!r}.{nearest(split, loaders)} "
+            raise UserError(f"the data has no split {split!r}.{nearest(split, loaders)} "
                             f"It has: {', '.join(loaders)}.")
         measured = loaders[split]
         if split == "train":    # in order and as they are, not as they were learned from
-            measured = Loader(measured.dataset, measured.batch, workers=measured.workers)
+            measured = Loader(measured.dataset, measured.batch, workers=measured.workers,
+                              rectangular=self.form.fit == "pad" and self.task.needs == ("boxes",))
         task = choose_task(dict(self.recipe), self.classes, targets=opened.splits["train"].targets)
         self.plan.settle()
         return {"split": split} | evaluate(self.network, task, measured, plan=self.plan)
@@ -120,6 +139,16 @@ def load(folder: str | Path, *, device: str | None = None, backbone: nn.Module |
     chosen.place(network)
     network.eval()
     return Trained(run, recipe, network, task, classes, form, chosen)
+
+
+def darknet(cfg: str | Path, weights: str | Path, names: str | Path | None = None) -> Trained:
+    """The network of Darknet's files, ready to predict and to be measured, without a run folder. `names` is a file of
+    class names, one a line. Raises ModelError for files that do not belong together."""
+    found = Imported(Path(cfg), Path(weights), None if names is None else Path(names))
+    found.plan.place(found.network)
+    found.network.eval()
+    return Trained(Run(Path(cfg).parent), found.recipe, found.network, found.task, found.classes, found.form,
+                   found.plan)
 
 
 def train(data: Any, *, valid: Any = None, test: Any = None, backbone: str | nn.Module | None = None,

@@ -27,6 +27,8 @@ from lensmith.engine.spread import Team
 from lensmith.engine.stages import split
 from lensmith.engine.supervised import Supervised
 from lensmith.models import find_backbone
+from lensmith.models.darknet import Darknet
+from lensmith.models.darknet_named import weights_for
 from lensmith.models.measure import REFUSALS, at_rest
 from lensmith.models.network import Network
 from lensmith.models.outside import Whole, adopt
@@ -34,11 +36,12 @@ from lensmith.models.weights import fit_into, read_weights
 from lensmith.models.whitening import whitenings
 from lensmith.opening import Data
 from lensmith.planning import choose
-from lensmith.settings import SECTIONS, arguments_of, entry_of, named_entry
+from lensmith.settings import SECTIONS, arguments_of, entry_of, learned, named_entry
 from lensmith.tasks import TASKS
 from lensmith.tasks.task import Task
 
 _SMALL = 64     # pixels: up to this edge a plain stack of convolutions is the default, above it MobileNetV3
+DETECTION = ("detection", "yolov3")    # tasks that look for objects
 _WEIGHTS = 3    # the stream of the first weights, apart from those of the order and the augmentation
 
 
@@ -64,7 +67,8 @@ def choose_task(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], *,
     section = recipe.get("task")
     given = ", ".join(classes)
     if section is None:
-        fitting = [name for name, entry in TASKS.items() if set(entry.needs) <= set(classes)]  # type: ignore[attr-defined]
+        needed = learned(recipe, classes)
+        fitting = [name for name, entry in TASKS.items() if needed and entry.needs == needed]  # type: ignore[attr-defined]
         if not fitting:
             raise UserError(f"data set {recipe['data']['name']!r} gives {given}; no task learns from that. "
                             f"Known: {', '.join(TASKS)}.")
@@ -101,18 +105,34 @@ def complete(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], form: 
     if "backbone" not in full:
         small = max(form.size) <= _SMALL
         full["backbone"] = named_entry("backbone", {"name": "cnn3" if small else "mobilenet_v3_small"}, trusted=True)
+    full["pictures"]["fit"] = form.fit
     if "augment" not in full:
-        # Colour pictures are photographs nearly always; gray ones are often digits or letters, which do not mirror.
-        photographs = form.channels == 3 and full["task"]["name"] == "classification"
-        chosen = {"flip": True, "crop_padding": max(1, min(form.size) // 8)} if photographs else {}
-        full["augment"] = recipes.settle(chosen, Augment, "section [augment]", given=("seed", "classes", "length"))
-    _check(full, form)
+        full["augment"] = recipes.settle(_augmentation(full, form), Augment, "section [augment]",
+                                         given=("seed", "classes", "length", "epochs"))
+    _check(full, form, learned(full, classes))
     return {name: full[name] for name in SECTIONS if name in full}
 
 
-def _check(recipe: recipes.Recipe, form: Form) -> None:
+def _augmentation(recipe: recipes.Recipe, form: Form) -> recipes.Section:
+    """What is done to the training pictures where the recipe does not say."""
+    if recipe["task"]["name"] in DETECTION:
+        colour = {"saturation": 0.5, "hue": 0.015} if form.channels == 3 else {}
+        return {"flip": True, "mosaic": 1.0, "zoom": [0.5, 1.5], "brightness": 0.3, **colour,
+                "close_mosaic": max(1, recipe["learner"]["epochs"] // 4)}
+    # Colour pictures are photographs nearly always; gray ones are often digits or letters, which do not mirror.
+    photographs = form.channels == 3 and recipe["task"]["name"] == "classification"
+    return {"flip": True, "crop_padding": max(1, min(form.size) // 8)} if photographs else {}
+
+
+def _check(recipe: recipes.Recipe, form: Form, needs: Sequence[str]) -> None:
     """Settings that are right by themselves and not together."""
     augment = recipe["augment"]
+    if "boxes" in needs and augment["cutmix"]:
+        raise UserError(f"augment.cutmix={augment['cutmix']:g} hides objects whose boxes stay: use augment.mixup or "
+                        "augment.mosaic where boxes are learned")
+    if augment["mosaic"] and set(needs) != {"boxes"}:
+        raise UserError(f"augment.mosaic={augment['mosaic']:g} puts four pictures together, which only boxes can "
+                        f"follow; task {recipe['task']['name']!r} learns {', '.join(needs)}")
     if form.channels == 1:
         for name in ("saturation", "hue"):
             if augment[name]:
@@ -129,6 +149,9 @@ def make_loaders(recipe: recipes.Recipe, data: Data, task: Task, team: Team | No
     workers = settings.get("workers")
     if workers is None:
         workers = 0 if data.account["kept"] != "not" else max(1, min(4, os.cpu_count() or 1) // team.local_count)
+    rectangular = settings.get("rectangular")
+    if rectangular is None:
+        rectangular = data.form.fit == "pad" and task.needs == ("boxes",)
     loaders = {}
     for part, source in data.splits.items():
         narrow = narrowed(source, task.needs)
@@ -138,9 +161,10 @@ def make_loaders(recipe: recipes.Recipe, data: Data, task: Task, team: Team | No
             batch = max(settings["batch"], min(512, (1 << 20) // pixels))
             if team.count > 1:
                 narrow = narrow.subset(team.rows(len(narrow), batch))
-            loaders[part] = Loader(narrow, batch, workers=workers)
+            loaders[part] = Loader(narrow, batch, workers=workers, rectangular=rectangular)
             continue
-        augment = Augment(**recipe["augment"], seed=seed, classes=source.classes, length=len(source))
+        augment = Augment(**recipe["augment"], seed=seed, classes=source.classes, length=len(source),
+                          epochs=recipe["learner"]["epochs"])
         weights = balancing_weights(source) if settings["balance"] else None
         loaders[part] = Loader(narrow, settings["batch"], seed=seed, shuffle=True, weights=weights,
                                augment=augment if augment.changes else None, workers=workers,
@@ -168,7 +192,7 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
     _check_shrunk(network, recipe, data.form)
     notes = _notes(network, recipe)
     if "weights" in settings:
-        notes.append(fit_into(network, read_weights(Path(settings["weights"])), what=settings["weights"]).in_words())
+        notes += _begin_with(network, Path(settings["weights"]), data.form)
     loaders = make_loaders(recipe, data, task, team)
     steps = settings["epochs"] * math.ceil(len(loaders["train"]) / settings["accumulate"])
     keep_freed_memory()
@@ -243,6 +267,26 @@ def make_optimizers(recipe: recipes.Recipe, parameters: Sequence[Leaf]) -> list[
         raise
     except ValueError as error:
         raise UserError(f"optimizer {section['name']!r} does not take these settings: {error}") from error
+
+
+def _begin_with(network: Network, file: Path, form: Form) -> list[str]:
+    """Put the weights of a file, or of a run folder, into a network, with the preprocessing that they are used to."""
+    before = network.mean.clone(), network.deviation.clone()
+    standard = getattr(network.backbone, "standard", None)
+    if standard is not None:
+        most = 255 if form.bits == 8 else 65535
+        network.mean.copy_(torch.tensor(standard[0]).view(1, -1, 1, 1) * most)
+        network.deviation.copy_(torch.tensor(standard[1]).view(1, -1, 1, 1) * most)
+    if file.suffix == ".weights" and isinstance(network.backbone, Darknet):
+        weights = {f"backbone.{name}": tensor for name, tensor in weights_for(network.backbone, file).items()}
+    else:
+        weights = read_weights(file / "best.safetensors" if (file / "recipe.toml").is_file() else file)
+    notes = [fit_into(network, weights, what=str(file)).in_words()]
+    if not (torch.equal(before[0], network.mean) and torch.equal(before[1], network.deviation)):
+        mean, deviation = (", ".join(f"{one:.4g}" for one in buffer.flatten().tolist())
+                           for buffer in (network.mean, network.deviation))
+        notes.append(f"pictures are standardised as the weights are used to: mean {mean}, deviation {deviation}")
+    return notes
 
 
 def _notes(network: nn.Module, recipe: recipes.Recipe) -> list[str]:

@@ -66,7 +66,8 @@ def train(
 
         quiet = quiet or not join().leads
     from lensmith import recipe as recipes
-    from lensmith.session import begin, recipe_for
+    from lensmith.origin import recipe_for
+    from lensmith.session import begin
     from lensmith.session import resume as resumed
     from lensmith.settings import SECTIONS, switch
 
@@ -128,13 +129,14 @@ def _resolved(wanted: dict[str, dict[str, Any]], *, trusted: bool) -> dict[str, 
 def val(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     split: Annotated[str | None, typer.Option(help="train, valid or test; by itself test where there is one.")] = None,
+    data: Annotated[str | None, typer.Option(help="Other data to measure on than the run's own.")] = None,
     device: Device = None, as_json: Json = False, quiet: Quiet = False, trust: Trust = False,
 ) -> None:
     """Measure a trained network on a split of its data. (Also: validate, test.)"""
     from lensmith import api
     from lensmith.engine.run import finite
 
-    found = api.load(run, device=device, trust=trust).validate(split, tell=teller(quiet))
+    found = api.load(run, device=device, trust=trust).validate(split, data=data, tell=teller(quiet))
     if as_json:
         print(json.dumps(finite(found)))
         return
@@ -146,18 +148,35 @@ def val(
 
 @app.command()
 def predict(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
-    sources: Annotated[list[str], typer.Argument(help="Files, folders or patterns such as 'photos/*.jpg'.")],
-    top: Annotated[int, typer.Option(help="How many classes to print.", min=1)] = 3,
-    out: Annotated[Path | None, typer.Option(help="A folder for captioned pictures, predictions.json and "
+    run: Annotated[Path, typer.Argument(help="A run folder; left out with --cfg.")],
+    sources: Annotated[list[str] | None, typer.Argument(help="Files, folders or patterns such as "
+                                                             "'photos/*.jpg'.")] = None,
+    top: Annotated[int, typer.Option(help="How many classes or objects to print.", min=1)] = 3,
+    out: Annotated[Path | None, typer.Option(help="A folder for the pictures with what was found, predictions.json and "
                                                   "predictions.csv.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Objects: the least score that is shown, by itself "
+                                                         "0.25.")] = None,
+    iou: Annotated[float | None, typer.Option(help="Objects: of two that overlap more the surer one is shown.")] = None,
+    classes: Annotated[str | None, typer.Option(help="Objects: the classes to show, with commas between.")] = None,
+    cfg: Annotated[Path | None, typer.Option(help="A Darknet cfg in the place of RUN; with --weights.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="The Darknet weights of --cfg.")] = None,
+    names: Annotated[Path | None, typer.Option(help="The class names of --cfg, one a line.")] = None,
     device: Device = None, as_json: Json = False, trust: Trust = False,
 ) -> None:
     """Say what pictures show."""
     from lensmith import api
     from lensmith.ship.predict import write_predictions
 
-    found = api.load(run, device=device, trust=trust).predict(sources)
+    if (cfg is None) != (weights is None):
+        raise UserError("--cfg and --weights go together: give both files of the network")
+    if cfg is not None and weights is not None:
+        trained, sources = api.darknet(cfg, weights, names), [str(run), *(sources or [])]
+    else:
+        trained = api.load(run, device=device, trust=trust)
+    if not sources:
+        raise UserError("nothing to predict: name files, folders or patterns such as 'photos/*.jpg'")
+    found = trained.predict(sources, threshold=threshold, overlap=iou,
+                            classes=None if classes is None else [one.strip() for one in classes.split(",")])
     if out is not None:
         write_predictions(found, out, top=top)
     if as_json:
@@ -171,6 +190,23 @@ def predict(
         print(f"lensmith: {one.file} {one.error}", file=sys.stderr)
     if bad:
         raise typer.Exit(3)
+
+
+@app.command()
+def convert(
+    sources: Annotated[list[str], typer.Argument(help="CFG WEIGHTS RUN: Darknet's files to a run folder. RUN CFG "
+                                                      "WEIGHTS: back. DATA FOLDER: boxes of one format to another.")],
+    to: Annotated[str | None, typer.Option(help="The format of FOLDER: yolo, coco, voc, csv or labelme.")] = None,
+    names: Annotated[Path | None, typer.Option(help="The class names of a CFG, one a line.")] = None,
+    images: Annotated[str, typer.Option(help="Pictures of FOLDER: link, copy or none.")] = "link",
+    as_json: Json = False, trust: Trust = False,
+) -> None:
+    """Read and write other programs' files: Darknet's networks, and data sets with boxes."""
+    from lensmith import conversion
+
+    told = conversion.converted(sources, to=to, names=names, images=images, trust=trust,
+                                command=shlex.join(["lensmith", *sys.argv[1:]]))
+    print(json.dumps(told) if as_json else "  ".join(f"{name} {value}" for name, value in told.items()))
 
 
 @app.command()
@@ -262,7 +298,7 @@ def data_show(
     """What a data set holds: splits, classes, the form of its pictures, and what cannot be read."""
     from lensmith import recipe as recipes
     from lensmith.opening import open_data
-    from lensmith.session import recipe_for
+    from lensmith.origin import recipe_for
     from lensmith.settings import SECTIONS, resolve
 
     about_pictures = ("data", "split", "pictures", "loading")

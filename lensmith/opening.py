@@ -9,10 +9,11 @@ import torch
 
 from lensmith import recipe as recipes
 from lensmith.base.errors import count
-from lensmith.base.pictures import Form
+from lensmith.base.pictures import Fit, Form
 from lensmith.data.contents import contents_of, digest_of
 from lensmith.data.files import Files
 from lensmith.data.filling import Store
+from lensmith.data.fitting import fitted
 from lensmith.data.keeping import keep_filling
 from lensmith.data.loading import limited
 from lensmith.data.memory import InMemory
@@ -22,7 +23,7 @@ from lensmith.data.split import divide, fingerprint, listing
 from lensmith.data.store import check_shares, decode_all, fits, picture_bytes, takes_long
 from lensmith.data.survey import Bad, Survey, drop, refuse, survey
 from lensmith.data.survey import settle as settle_form
-from lensmith.settings import arguments_of, entry_of
+from lensmith.settings import arguments_of, entry_of, learned
 
 Tell = Callable[[str], object]
 
@@ -99,8 +100,12 @@ def look(opened: Parts, recipe: recipes.Recipe) -> Look:
         surveys.append(found)
         dropped += found.bad
         sources[part] = drop(source, found.bad, on_bad=wanted["on_bad"])
+    first = next(iter(sources.values()))
+    fit: Fit = wanted.get("fit") or ("pad" if "boxes" in learned(recipe, first.classes) else "crop")
     form = settle_form(surveys, size=wanted.get("size"), channels=wanted.get("channels"), bits=wanted.get("bits"),
-                       fit=wanted["fit"])
+                       fit=fit)
+    for (part, source), found in zip(sources.items(), surveys, strict=True):
+        sources[part] = fitted(source, [header for header in found.headers if header is not None], form)
     return Look(sources, form, surveys, dropped)
 
 

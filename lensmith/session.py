@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -14,26 +13,23 @@ from torch import nn
 from lensmith import recipe as recipes
 from lensmith.assemble import Job, assemble, make_loaders
 from lensmith.base.device import environment
-from lensmith.base.errors import DataError, ModelError, UserError, nearest
-from lensmith.data import DATASETS
-from lensmith.data.given import given as given_data
+from lensmith.base.errors import DataError, UserError
 from lensmith.data.loading import Loader
-from lensmith.data.sample import Parts
-from lensmith.data.survey import Bad, given_size
+from lensmith.data.survey import Bad
 from lensmith.engine.evaluate import evaluate
 from lensmith.engine.follow import Interrupted, Progress, follow, restore
 from lensmith.engine.learner import Report
 from lensmith.engine.plan import planned
 from lensmith.engine.run import Run
 from lensmith.engine.spread import Team
-from lensmith.opening import Data, Tell, as_json, open_data, prepare, silent
+from lensmith.opening import Tell, as_json, silent
+from lensmith.origin import BROUGHT, anchored, keep_files, not_brought, own_recipe, read_data
 from lensmith.planning import check, joined
 from lensmith.settings import resolve
 from lensmith.study.report import report as write_report
 from lensmith.study.running import advice
 from lensmith.study.worst import Worst
 
-BROUGHT = "python:"    # marks, in a recipe, what a Python caller brought as an object
 _BITS_DEPEND_ON = ("python", "platform", "processor", "packages")    # of environment.json
 
 
@@ -149,28 +145,6 @@ class Session:
         })
 
 
-def recipe_for(source: str | Path) -> recipes.Recipe:
-    """What was named on the command line -> the beginnings of a recipe: a recipe file, the name of a data set, a run
-    folder (its recipe again), a folder of pictures, or a table."""
-    path = Path(source)
-    if path.suffix == ".toml":
-        return recipes.read(path)
-    if str(source) in DATASETS and str(source) not in ("folder", "table"):    # ./mnist is a folder of that name
-        return {"data": {"name": str(source)}}
-    if path.is_dir() and (path / "recipe.toml").is_file():
-        found = recipes.read(path / "recipe.toml")
-        found.get("run", {}).pop("name", None)
-        return found
-    if path.suffix.lower() in (".csv", ".tsv"):
-        return {"data": {"name": "table", "path": str(source)}}
-    if path.is_dir():
-        return {"data": {"name": "folder", "path": str(source)}}
-    near = nearest(path.name, [*DATASETS, *(one.name for one in path.parent.iterdir())]
-                   if path.parent.is_dir() else DATASETS)
-    raise DataError(f"{str(source)!r} is no recipe (.toml), table (.csv, .tsv), folder of pictures or known data set."
-                    f"{near} Known data sets: {', '.join(DATASETS)}.")
-
-
 def begin(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "", data: Any = None,
           module: nn.Module | None = None, trusted: bool = False, tell: Tell = silent) -> Session:
     """A recipe, or the beginnings of one -> a session, its run folder made and its data ready.
@@ -178,11 +152,11 @@ def begin(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "
     Code that the recipe names, as in `my_net.py:Net`, runs only where it is `trusted`.
     """
     brought = [name for name, thing in (("data", data), ("backbone", module)) if thing is not None]
-    _not_brought(recipe, brought)
+    not_brought(recipe, brought)
     settled = resolve(recipe, trusted=trusted, brought=brought)
     team = joined(settled["plan"])
     check(settled["plan"] | {"mode": str(Path(settled["plan"]["mode"]).expanduser())})
-    settled = _anchored(settled)
+    settled = anchored(settled)
     runs, name = Path(runs), settled["run"].get("name")
     there = runs.exists()
     # A name is taken before the pictures are read, so that a name that cannot be had is known at once.
@@ -208,7 +182,7 @@ def begin(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "
     ready.account["notes"] += job.notes
     for note in ready.account["notes"]:
         tell(note)
-    run.write("recipe.toml", recipes.write(job.recipe))
+    run.write("recipe.toml", recipes.write(keep_files(job.recipe, run)))
     run.write_json("plan.json", job.choice.as_json())
     run.write_json("environment.json", environment())
     run.write_json("data.json", ready.account)
@@ -247,77 +221,6 @@ def resume(folder: str | Path, *, data: Any = None, module: nn.Module | None = N
     if team.read((run.folder / "last.safetensors").exists):    # a run killed before its first checkpoint begins anew
         session.progress = restore(session.job.learner, run)
     return session
-
-
-def read_data(recipe: recipes.Recipe, brought: Any, *, tell: Tell = silent, team: Team | None = None) -> Data:
-    """The data of a resolved recipe: opened by its name, or what a Python caller `brought`, an object or a dict of
-    them by split. The processes of a `team` on one machine share out its memory."""
-    if team is not None and team.local_count > 1:
-        shares = {name: recipe["loading"][name] / team.local_count for name in ("memory", "disk")}
-        recipe = recipe | {"loading": recipe["loading"] | shares}
-    if not recipe["data"]["name"].startswith(BROUGHT):
-        return open_data(recipe, tell=tell)
-    if not isinstance(brought, dict):
-        brought = {"train": brought}
-    wanted = recipe["pictures"]
-    size = given_size(wanted["size"]) if "size" in wanted else None
-    opened = {part: given_data(one, size=size, fit=wanted["fit"], held_out=part != "train")
-              for part, one in brought.items() if one is not None}
-    classes = opened["train"].classes
-    for part, one in opened.items():
-        _same_classes(part, one.classes, classes)
-        opened[part] = copy(one)
-        opened[part].classes = classes
-    return prepare(Parts(dict(opened)), recipe, name=recipe["data"]["name"], tell=tell)
-
-
-def _same_classes(part: str, own: dict[str, tuple[str, ...]], train: dict[str, tuple[str, ...]]) -> None:
-    """A held-out part may lack classes of the training part, as numbers that it never shows; it may not have others."""
-    if set(own) != set(train):
-        raise DataError(f"the {part} part gives {', '.join(own)}, the training part {', '.join(train)}")
-    for target, names in own.items():
-        if names != train[target][: len(names)]:
-            other = [name for name in names if name not in train[target]] or list(names)
-            raise DataError(f"the {part} part has the classes {', '.join(names)}, the training part "
-                            f"{', '.join(train[target])}: they must be the same ones in the same order "
-                            f"({other[0]!r} is not)")
-
-
-def _not_brought(recipe: recipes.Recipe, brought: list[str]) -> None:
-    for section in ("data", "backbone"):
-        if section not in brought and str(recipe.get(section, {}).get("name", "")).startswith(BROUGHT):
-            raise ModelError(f"this recipe is of a run on a Python object as its {section}: it can be trained from "
-                             "Python alone, with lensmith.train")
-
-
-def _anchored(recipe: recipes.Recipe) -> recipes.Recipe:
-    """The recipe with its paths absolute, so that the run folder's later commands work from anywhere."""
-    paths = [("data", "path"), ("learner", "weights")]
-    for section, key in paths + [("plan", "mode")] * (recipe["plan"]["mode"] not in ("auto", "exact")):
-        if key in recipe[section]:
-            recipe[section][key] = str(Path(recipe[section][key]).expanduser().absolute())
-    backbone = recipe.get("backbone", {})
-    place, _, attribute = str(backbone.get("name", "")).rpartition(":")
-    if place.endswith(".py"):
-        backbone["name"] = f"{Path(place).absolute()}:{attribute}"
-    return recipe
-
-
-def own_recipe(run: Run, *, module: nn.Module | None, data: Any, trusted: bool) -> recipes.Recipe:
-    """The resolved recipe of a run folder; raises ModelError where it needs an object of a Python caller."""
-    recipe = recipes.read(run.folder / "recipe.toml")
-    brought = [section for section in ("data", "backbone")
-               if str(recipe.get(section, {}).get("name", "")).startswith(BROUGHT)]
-    for section, thing in (("data", data), ("backbone", module)):
-        if section in brought and thing is None:
-            raise ModelError(f"{run} was trained on a Python object as its {section}: from Python, pass it again as "
-                             f"{section}=...")
-    try:
-        return resolve(recipe, trusted=trusted, brought=brought)
-    except ModelError:
-        raise
-    except UserError as error:
-        raise ModelError(f"{run.folder / 'recipe.toml'} does not fit this version: {error}") from error
 
 
 def _now() -> str:

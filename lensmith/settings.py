@@ -25,16 +25,18 @@ def run(*, name: str | None = None, seed: Annotated[int, Field(ge=0, lt=2**62)] 
 
 
 def pictures(*, size: int | list[int] | None = None, channels: Literal[1, 3, 4] | None = None,
-             bits: Literal[8, 16] | None = None, fit: Fit = "crop",
+             bits: Literal[8, 16] | None = None, fit: Fit | None = None,
              on_bad: Literal["skip", "refuse"] = "skip") -> None:
-    """[pictures]: the form that every picture is brought to, and what happens to files that cannot be read."""
+    """[pictures]: the form that every picture is brought to, and what happens to files that cannot be read. By itself
+    `fit` is pad where boxes are learned, else crop."""
 
 
 def loading(*, batch: int = 64, workers: int | None = None, memory: float = 0.4, disk: float = 0.2,
-            balance: bool = False, fraction: float = 1.0) -> None:
+            balance: bool = False, fraction: float = 1.0, rectangular: bool | None = None) -> None:
     """[loading]: pictures a step, worker processes for streamed sets, the shares of the free memory and of the free
-    disk that decoded pictures may take, drawing all classes equally often, and the share of the training pictures to
-    use."""
+    disk that decoded pictures may take, drawing all classes equally often, the share of the training pictures to
+    use, and whether pictures of like shape are measured together without the ground around them; by itself where boxes
+    are learned from letterboxed pictures."""
 
 
 def learner(*, epochs: int = 10, accumulate: int = 1, clip: float = 0.0, average: float = 0.0, patience: int = 0,
@@ -58,7 +60,7 @@ PLAIN: dict[str, Callable[..., Any]] = {"run": run, "split": divide, "pictures":
 SECTIONS = ("run", "data", "split", "pictures", "augment", "loading", "backbone", "task", "optimizer", "schedule",
             "learner", "plan")
 # Arguments that the program passes itself; a recipe may not set them.
-_GIVEN = {"split": ("splits",), "augment": ("seed", "classes", "length"), "task": ("classes", "targets"),
+_GIVEN = {"split": ("splits",), "augment": ("seed", "classes", "length", "epochs"), "task": ("classes", "targets"),
                      "backbone": ("inputs", "size", "outputs"), "optimizer": ("chosen",)}
 DEFAULTS: recipes.Recipe = {"optimizer": {"name": "adamw"}, "schedule": {"name": "cosine", "warmup": 0.05}}
 
@@ -103,6 +105,14 @@ def resolve(given: recipes.Recipe, *, trusted: bool, brought: Sequence[str] = ()
         raise UserError("the recipe names no data: give [data] name = \"fashion-mnist\", or a folder or table as the "
                         f"first argument. Known: {', '.join(sorted(DATASETS))}.")
     return settled
+
+
+def learned(recipe: recipes.Recipe, classes: Mapping[str, Any]) -> tuple[str, ...]:
+    """The targets that the task reads: the recipe's, else the first one that the targets in `classes` can feed; none
+    where no task can be fed."""
+    name = recipe.get("task", {}).get("name")
+    entries: list[Any] = [entry_of("task", name, trusted=True)] if name is not None else list(TASKS.values())
+    return next((tuple(entry.needs) for entry in entries if name or set(entry.needs) <= set(classes)), ())
 
 
 def named_entry(section: str, values: recipes.Section, *, trusted: bool) -> recipes.Section:

@@ -215,9 +215,7 @@ def bring(image: Image.Image, form: Form, *, name: str = "",
         ground[top : top + height, left : left + width] = array
         array = ground
     tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
-    scale_x, scale_y = width / (box[2] - box[0]), height / (box[3] - box[1])
-    fit = (scale_x, scale_y, left - box[0] * scale_x, top - box[1] * scale_y)
-    return tensor, Place(name, (own[1], own[0]), fit)
+    return tensor, Place(name, own[::-1], fit_of(own[::-1], form))
 
 
 def _resized(planes: Image.Image, box: tuple[float, float, float, float], size: tuple[int, int]) -> np.ndarray:
@@ -271,6 +269,13 @@ def _fitting(size: tuple[int, int], form: Form) -> tuple[tuple[int, int, int, in
         high, wide = max(1, round(height * scale)), max(1, round(width * scale))
         return (0, 0, width, height), (high, wide), ((form.height - high) // 2, (form.width - wide) // 2)
     return (0, 0, width, height), form.size, (0, 0)
+
+
+def fit_of(size: tuple[int, int], form: Form) -> tuple[float, float, float, float]:
+    """Place.fit of a file of this (height, width) that is brought to `form`."""
+    box, (height, width), (top, left) = _fitting(size[::-1], form)
+    scale_x, scale_y = width / (box[2] - box[0]), height / (box[3] - box[1])
+    return scale_x, scale_y, left - box[0] * scale_x, top - box[1] * scale_y
 
 
 def refit(picture: Tensor, form: Form) -> Tensor:

@@ -55,6 +55,13 @@ class Value:
         """
         return self
 
+    def in_files(self, fits: Tensor, sizes: Tensor) -> Self:
+        """A stacked value of the network's pictures as one of the files that they came from.
+
+        `fits` float [batch, 4] as of Place.fit; `sizes` float [batch, 2], each file's height and width.
+        """
+        return self
+
     def mix(self, other: Self, share: Tensor, classes: int) -> Self:
         """A stacked value blended with another: `share` float [batch] of self, the rest of `other`."""
         raise UserError(f"mixup and cutmix blend labels, tags and numbers; a {type(self).__name__.lower()} target "
@@ -136,7 +143,7 @@ class Boxes(Value):
     scores: Tensor | None = None    # float32 [n]; None in the truth
     image: Tensor | None = None     # int64 [n], ascending: which picture of the batch; None for a single picture
     crowd: Tensor | None = None     # bool [n]: regions that neither count nor cost (COCO iscrowd, VOC difficult)
-    area: Tensor | None = None      # float32 [n], square pixels: the annotation's own area where the file gives one
+    area: Tensor | None = None      # float32 [n], square pixels of the file: the annotation's own where it gives one
 
     @classmethod
     def stack(cls, values: Sequence[Self]) -> Self:
@@ -148,12 +155,18 @@ class Boxes(Value):
         kept = {name: tensor[chosen] for name, tensor in self._tensors().items() if name != "image"}
         return replace(self, **kept, image=image)
 
+    def chosen(self, kept: Tensor) -> Self:
+        """The boxes where `kept` (bool [n]) is true."""
+        return self._rows(kept.nonzero()[:, 0], None if self.image is None else self.image[kept])
+
     def take(self, rows: Tensor) -> Self:
         assert self.image is not None
+        rows, place = rows.contiguous(), rows.device
         first, last = torch.searchsorted(self.image, rows), torch.searchsorted(self.image, rows, right=True)
         counts = last - first
-        image = torch.repeat_interleave(torch.arange(len(rows)), counts)
-        within = torch.arange(int(counts.sum())) - torch.repeat_interleave(counts.cumsum(0) - counts, counts)
+        image = torch.repeat_interleave(torch.arange(len(rows), device=place), counts)
+        within = torch.arange(int(counts.sum()), device=place) - \
+            torch.repeat_interleave(counts.cumsum(0) - counts, counts)
         return self._rows(first[image] + within, image)
 
     def __getitem__(self, row: int) -> Self:
@@ -165,16 +178,48 @@ class Boxes(Value):
         return replace(self, corners=torch.stack((width - x1, y0, width - x0, y1), 1))
 
     def warp(self, matrix: Tensor, size: tuple[int, int]) -> Self:
+        edges = torch.tensor([0, 0, size[1], size[0]], dtype=torch.float32, device=self.corners.device)
+        return self.place(matrix, edges.expand(len(matrix), 4))
+
+    def place(self, matrix: Tensor, windows: Tensor, *, least: float = 0.0, edge: float = 1e-3) -> Self:
+        """A stacked value after each picture's own affine map (`warp`), cut to a window of each.
+
+        `windows` float [batch, 4]: x0 y0 x1 y1. Of a box that is cut at least the share `least` of its area has to be
+        left, and more than `edge` pixels each way; what is not is left out.
+        """
         assert self.image is not None
         x0, y0, x1, y1 = self.corners.unbind(1)
         corners = torch.stack((torch.stack((x0, x1, x1, x0), 1), torch.stack((y0, y0, y1, y1), 1)), 1)    # [n, 2, 4]
         own = matrix[self.image]
         moved = own[:, :, :2] @ corners + own[:, :, 2:]
         low, high = moved.amin(2), moved.amax(2)
-        limit = torch.tensor([size[1], size[0]], dtype=low.dtype, device=low.device)
-        low, high = torch.minimum(low.clamp(min=0), limit), torch.minimum(high.clamp(min=0), limit)
-        kept = ((high - low) > 1e-3).all(1).nonzero()[:, 0]
+        whole = (high - low).prod(1)
+        first, last = windows[self.image].split(2, 1)
+        low, high = low.maximum(first).minimum(last), high.maximum(first).minimum(last)
+        left = high - low
+        kept = ((left > edge).all(1) & (left.prod(1) >= least * whole)).nonzero()[:, 0]
         return replace(self, corners=torch.cat((low, high), 1))._rows(kept, self.image[kept])
+
+    def in_files(self, fits: Tensor, sizes: Tensor) -> Self:
+        assert self.image is not None
+        scale, shift = fits[self.image].split(2, 1)
+        limit = sizes[self.image].flip(1).repeat(1, 2)
+        corners = (self.corners - shift.repeat(1, 2)) / scale.repeat(1, 2)
+        return replace(self, corners=corners.clamp(min=0).minimum(limit).to(self.corners.dtype))
+
+    def mix(self, other: Self, share: Tensor, classes: int) -> Self:
+        """The boxes of both pictures, wherever each has a share: what shines through is there (Zhang 2019)."""
+        assert self.image is not None and other.image is not None
+        own, its = ((part[one.image] > 0).nonzero()[:, 0] for one, part in ((self, share), (other, 1 - share)))
+        return self._rows(own, self.image[own]).join(other._rows(its, other.image[its]))
+
+    def join(self, other: Self) -> Self:
+        """The boxes of two stacked values of the same pictures, those of a picture together."""
+        assert self.image is not None and other.image is not None
+        image, order = torch.cat((self.image, other.image)).sort(stable=True)
+        names = [name for name in self._tensors() if name != "image"]
+        return replace(self, image=image, **{name: torch.cat((getattr(self, name), getattr(other, name)))[order]
+                                             for name in names})
 
     def as_json(self, names: Sequence[str]) -> dict[str, Any]:
         scores = self.scores.tolist() if self.scores is not None else [None] * len(self.classes)

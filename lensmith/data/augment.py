@@ -14,12 +14,14 @@ from lensmith.base.draw import hashed, uniform
 from lensmith.base.errors import UserError
 from lensmith.base.values import Value, sampling_grid
 from lensmith.data import pixels
+from lensmith.data.fitting import contents_of
+from lensmith.data.mosaic import TILES, composed, lay_out
 from lensmith.data.sample import Batch
 from lensmith.kernels.gather import gather_crop_flip, gather_lines, plain_gather_crop_flip
 
 # One stream of random numbers for each thing that is drawn; appended to, never renumbered, so that old runs resume.
 (_X, _Y, _FLIP, _TURN, _AREA, _ASPECT, _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE, _ERASE, _ERASE_AREA, _ERASE_ASPECT,
- _ERASE_X, _ERASE_Y, _PARTNER, _SHARE, _KIND, _CUT_X, _CUT_Y, _MIXED) = range(21)
+ _ERASE_X, _ERASE_Y, _PARTNER, _SHARE, _KIND, _CUT_X, _CUT_Y, _MIXED, _ZOOM, _MOSAIC, _TILE) = range(24)
 _MANY = 1 << 18    # values in a batch from which on lines are copied quicker than single pixels
 
 
@@ -35,7 +37,8 @@ class Augment:
                  flip: bool | Literal["alternate"] = False, rotate: float = 0.0, brightness: float = 0.0,
                  contrast: float = 0.0, saturation: float = 0.0, hue: float = 0.0, erase: float = 0.0,
                  mixup: float = 0.0, cutmix: float = 0.0, mixed: float = 1.0, shrink: list[float] | None = None,
-                 seed: int = 0, classes: dict[str, tuple[str, ...]] | None = None, length: int = 0):
+                 zoom: list[float] | None = None, mosaic: float = 0.0, close_mosaic: int = 0, seed: int = 0,
+                 classes: dict[str, tuple[str, ...]] | None = None, length: int = 0, epochs: int = 0):
         """Pads by `crop_padding` pixels (mirrored) and crops back; takes a part of `resized_crop` = [least, most] of
         the area and enlarges it; mirrors half of the pictures, with "alternate" the half that it left as it was in the
         epoch before; turns by up to `rotate` degrees; changes brightness, contrast, saturation by a factor in 1 ± the
@@ -43,9 +46,12 @@ class Augment:
         (Zhong 2017); blends the share `mixed` of the samples with a partner by `mixup` (Zhang 2017) or `cutmix` (Yun
         2019), both given as the alpha of the Beta distribution; shows the pictures smaller in the first epochs, one
         share of the edges in `shrink` an epoch (Tan 2021, progressive learning): a picture of half the edges costs a
-        quarter.
+        quarter; shows what is in the picture, without the ground around it, at `zoom` = [least, most] times its size
+        and at a random place; puts the share `mosaic` of the pictures together of four (Bochkovskiy 2020), which
+        rests, with mixup and cutmix, in the last `close_mosaic` epochs.
 
-        `seed`, `classes` and `length` (the number of samples, for partners) come from the program, not the recipe.
+        `seed`, `classes`, `length` (the number of samples, for partners) and `epochs` come from the program, not the
+        recipe.
         """
         _within("crop_padding", crop_padding, 0, 10_000)
         if resized_crop is not None and not (len(resized_crop) == 2 and 0 < resized_crop[0] <= resized_crop[1] <= 1):
@@ -56,33 +62,56 @@ class Augment:
                             f"first epochs, for example [0.5, 0.75]; got {shrink}")
         for name, value, most in (("rotate", rotate, 180), ("brightness", brightness, 1), ("contrast", contrast, 1),
                                   ("saturation", saturation, 1), ("hue", hue, 0.5), ("erase", erase, 1),
-                                  ("mixup", mixup, 100), ("cutmix", cutmix, 100), ("mixed", mixed, 1)):
+                                  ("mixup", mixup, 100), ("cutmix", cutmix, 100), ("mixed", mixed, 1),
+                                  ("mosaic", mosaic, 1), ("close_mosaic", close_mosaic, 1_000_000)):
             _within(name, value, 0, most)
+        if zoom is not None and not (len(zoom) == 2 and 0.05 <= zoom[0] <= zoom[1] <= 20):
+            raise UserError(f"augment.zoom must be [least, most], factors from 0.05 to 20, for example [0.5, 1.5]; got "
+                            f"{zoom}")
+        if (zoom or mosaic) and (crop_padding or resized_crop or rotate):
+            other = "crop_padding" if crop_padding else "resized_crop" if resized_crop else "rotate"
+            raise UserError(f"augment.{'zoom' if zoom else 'mosaic'} and augment.{other} both place the picture anew: "
+                            f"leave one of them out")
         self.crop_padding, self.resized_crop, self.flip, self.rotate = crop_padding, resized_crop, flip, rotate
         self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
         self.erase, self.mixup, self.cutmix, self.mixed = erase, mixup, cutmix, mixed
-        self.shrink = shrink or []
+        self.shrink, self.zoom, self.mosaic = shrink or [], zoom, mosaic
+        self.close_mosaic, self.epochs = close_mosaic, epochs
         self.seed, self.classes, self.length = seed, classes or {}, length
 
     @property
     def changes(self) -> bool:
         """Whether anything is done at all."""
         return bool(self.crop_padding or self.resized_crop or self.flip or self.rotate or self.brightness
-                    or self.contrast or self.saturation or self.hue or self.erase or self.blends or self.shrink)
+                    or self.contrast or self.saturation or self.hue or self.erase or self.mixup or self.cutmix
+                    or self.shrink or self.zoom or self.mosaic)
 
-    @property
-    def blends(self) -> bool:
-        """Whether samples need partners."""
-        return bool(self.mixup or self.cutmix) and self.mixed > 0
+    def blends(self, epoch: int) -> bool:
+        """Whether samples are blended with another."""
+        return bool(self.mixup or self.cutmix) and self.mixed > 0 and not self._rests(epoch)
+
+    def tiles(self, epoch: int) -> bool:
+        """Whether samples are put together of four."""
+        return self.mosaic > 0 and not self._rests(epoch)
+
+    def _rests(self, epoch: int) -> bool:
+        return bool(self.close_mosaic) and epoch >= self.epochs - self.close_mosaic
+
+    def company(self, epoch: int) -> int:
+        """How many partners each sample needs: three for its mosaic, then one to be blended with."""
+        return (TILES - 1) * self.tiles(epoch) + self.blends(epoch)
 
     def partners(self, epoch: int, rows: Tensor, occurrences: Tensor | None = None) -> Tensor:
-        """int64 [batch]: the sample that each of `rows` is blended with, in its draw after `occurrences` others."""
-        drawn = hashed(self.seed, epoch, rows.numpy(), _PARTNER)
-        if occurrences is not None:
-            again = hashed(self._keys(epoch, rows, occurrences).view(np.int64), _PARTNER)
-            drawn = np.where(occurrences.numpy() == 0, drawn, again)
-        drawn = drawn >> np.uint64(1)
-        return torch.from_numpy((drawn % np.uint64(self.length)).astype(np.int64))
+        """int64 [batch, company]: the samples that each of `rows` meets, in its draw after `occurrences` others."""
+        keys = self._keys(epoch, rows, occurrences).view(np.int64)
+        drawn = [hashed(keys, _TILE, number) for number in range((TILES - 1) * self.tiles(epoch))]
+        if self.blends(epoch):
+            partner = hashed(self.seed, epoch, rows.numpy(), _PARTNER)
+            if occurrences is not None:
+                partner = np.where(occurrences.numpy() == 0, partner, hashed(keys, _PARTNER))
+            drawn.append(partner)
+        chosen = np.array(drawn, dtype=np.uint64).reshape(-1, len(rows)).T >> np.uint64(1)
+        return torch.from_numpy((chosen % np.uint64(self.length)).astype(np.int64))
 
     def _keys(self, epoch: int, rows: Tensor, occurrences: Tensor | None) -> np.ndarray:
         """uint64 [batch]: what all that is drawn for a sample follows from."""
@@ -93,16 +122,26 @@ class Augment:
         return np.where(occurrences.numpy() == 0, first, again)
 
     def __call__(self, batch: Batch, epoch: int, partner: Batch | None = None) -> Batch:
-        """The augmented batch; `partner`, from `partners`, is needed where samples are blended."""
-        batch = self._alone(batch, epoch)
-        if self.blends:
+        """The augmented batch; `partner` holds those of `partners`, sample by sample, where there are any."""
+        others, company = None, self.company(epoch)
+        if company:
+            assert partner is not None
+            numbers = torch.arange(len(batch) * company).view(-1, company)
+            if self.tiles(epoch):
+                others = partner.take(numbers[:, : TILES - 1].flatten())
+            if company > TILES - 1:
+                partner = partner.take(numbers[:, -1])
+        batch = self._alone(batch, epoch, others)
+        if self.blends(epoch):
             assert partner is not None
             batch = self._blend(batch, self._alone(partner, epoch), epoch)
         return self._shrunk(batch, self.shrink[epoch]) if epoch < len(self.shrink) else batch
 
-    def _alone(self, batch: Batch, epoch: int) -> Batch:
+    def _alone(self, batch: Batch, epoch: int, others: Batch | None = None) -> Batch:
         keys = self._keys(epoch, batch.indices, batch.occurrences)
-        if self.rotate or self.resized_crop or self.crop_padding or self.flip:
+        if self.zoom or self.mosaic:
+            batch = self._composed(batch, others, keys, epoch)
+        elif self.rotate or self.resized_crop or self.crop_padding or self.flip:
             x, y, flip = uniform(np.tile(keys, 3), np.repeat((_X, _Y, _FLIP), len(keys))).view(3, -1)    # in one go
             turned = self._turned(batch, flip, epoch)
             if self.rotate or (self.resized_crop and self.crop_padding):
@@ -114,6 +153,28 @@ class Augment:
         if self.brightness or self.contrast or self.saturation or self.hue or self.erase:
             batch = replace(batch, images=self._colours(batch.images, keys))
         return batch
+
+    def _composed(self, batch: Batch, others: Batch | None, keys: np.ndarray, epoch: int) -> Batch:
+        """Each picture at another scale and place, or put together of four with its `others`."""
+        tiles = TILES if others is not None else 1
+        number = np.tile(np.arange(tiles), len(keys))
+        own = np.repeat(keys, tiles)
+        every = np.where(number == 0, own, hashed(own.view(np.int64), _TILE, TILES + number)).reshape(-1, tiles)
+        least, most = self.zoom or (1.0, 1.0)
+        # One scale for all tiles of a picture, as of one camera; evenly drawn on the scale of the factors.
+        zoom = least * (most / least) ** uniform(keys, _ZOOM).numpy()[:, None].repeat(tiles, 1)
+        turned = self._turned(batch, uniform(keys, _FLIP), epoch).numpy()[:, None]
+        if others is not None:
+            rest = uniform(every[:, 1:].ravel(), _FLIP)
+            turned = np.concatenate((turned, self._turned(others, rest, epoch).numpy().reshape(-1, TILES - 1)), 1)
+        size = batch.images.shape[2], batch.images.shape[3]
+        contents = [contents_of(batch.places, len(batch), size)[:, None]]
+        if others is not None:
+            contents.append(contents_of(others.places, len(others), size).reshape(-1, TILES - 1, 4))
+        layout = lay_out(np.concatenate(contents, 1), size, zoom=zoom, turned=turned,
+                         at=torch.stack((uniform(keys, _X), uniform(keys, _Y)), 1).numpy(),
+                         mosaic=uniform(keys, _MOSAIC).numpy() < (self.mosaic if others is not None else 0))
+        return composed(batch, others, layout)
 
     def _turned(self, batch: Batch, drawn: Tensor, epoch: int) -> Tensor:
         """bool [batch]: which pictures are mirrored."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from lensmith.data.progress import Progress
 LENGTH = 16       # bytes of a hash, BLAKE2b
 _BOOKS = 100      # of roots, kept: those that were used last
 _LARGE = 1_000    # files that are new, from which on it is said beforehand that they are read
+_TOGETHER = 32    # files that a thread is given at a time: to hand over each costs as much as hashing a small one
 _SETTLED = 2.0    # seconds: a file as young as the steps of the file system's clock may change without showing it
 
 
@@ -47,7 +49,7 @@ def contents_of(paths: Sequence[Path], *, root: Path, tell: Callable[[str], obje
         entry = known.get(os.fspath(path))
         return mark is not None and entry is not None and entry[0] == mark
 
-    def one(path: Path, mark: list[int] | None) -> tuple[bytes, list[int] | None]:
+    def hash_of(path: Path, mark: list[int] | None) -> tuple[bytes, list[int] | None]:
         if remembered(path, mark):
             return bytes.fromhex(known[os.fspath(path)][1]), mark
         try:
@@ -55,15 +57,23 @@ def contents_of(paths: Sequence[Path], *, root: Path, tell: Callable[[str], obje
         except BadPicture:
             return hashed(b""), None
 
+    def marks_of(rows: slice) -> list[list[int] | None]:
+        return [_mark(path) for path in paths[rows]]
+
+    def hashes_of(rows: slice) -> list[tuple[bytes, list[int] | None]]:
+        return [hash_of(path, mark) for path, mark in zip(paths[rows], marks[rows], strict=True)]
+
     began, found = time.time_ns(), []
+    some = [slice(start, start + _TOGETHER) for start in range(0, len(paths), _TOGETHER)]
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        marks = list(pool.map(_mark, paths))    # before the bytes are read: what changes meanwhile has another mark
+        # Before the bytes are read: what changes meanwhile has another mark.
+        marks = list(chain.from_iterable(pool.map(marks_of, some)))
         new_files = sum(not remembered(path, mark) for path, mark in zip(paths, marks, strict=True))
         if new_files >= _LARGE:
             tell(f"reading {count(new_files, 'picture')} to know them again")
         looked_at = Progress("looked at", len(paths), tell)
-        for content, mark in pool.map(one, paths, marks):
-            found.append((content, mark))
+        for one in chain.from_iterable(pool.map(hashes_of, some)):
+            found.append(one)
             looked_at(len(found))
     settled = began - int(_SETTLED * 1e9)
     new = {os.fspath(path): [mark, content.hex()] for path, (content, mark) in zip(paths, found, strict=True)

@@ -17,9 +17,11 @@ class Files:
     """A Source that decodes a picture each time it is asked for it; `form` must have been set by `shaped`."""
 
     def __init__(self, paths: list[Path], targets: dict[str, Value], classes: dict[str, tuple[str, ...]], *,
-                 root: Path, groups: np.ndarray | None = None, form: Form | None = None):
+                 root: Path, groups: np.ndarray | None = None, form: Form | None = None,
+                 sizes: np.ndarray | None = None):
+        """`sizes` int64 [n, 2]: the height and width of each picture, where its header has been read."""
         self.paths, self.targets, self.classes = paths, targets, classes
-        self.root, self.groups, self.form = root, groups, form
+        self.root, self.groups, self.form, self.sizes = root, groups, form, sizes
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -35,18 +37,23 @@ class Files:
         return readable(name_below(self.root, self.paths[i]))
 
     def place(self, i: int) -> Place:
-        """Where sample `i` comes from; its size is not known before it is decoded and stands as (0, 0)."""
-        return Place(self.name(i), (0, 0))
+        """Where sample `i` comes from; a size that is not known stands as (0, 0)."""
+        if self.sizes is None:
+            return Place(self.name(i), (0, 0))
+        height, width = self.sizes[i].tolist()
+        return Place(self.name(i), (height, width))
 
     def subset(self, rows: Sequence[int]) -> Self:
         chosen = np.asarray(rows, dtype=np.int64)
         taken = torch.from_numpy(chosen)
         return type(self)([self.paths[i] for i in chosen.tolist()],
                           {name: value.take(taken) for name, value in self.targets.items()}, self.classes,
-                          root=self.root, groups=None if self.groups is None else self.groups[chosen], form=self.form)
+                          root=self.root, groups=None if self.groups is None else self.groups[chosen], form=self.form,
+                          sizes=None if self.sizes is None else self.sizes[chosen])
 
     def shaped(self, form: Form) -> Self:
-        return type(self)(self.paths, self.targets, self.classes, root=self.root, groups=self.groups, form=form)
+        return type(self)(self.paths, self.targets, self.classes, root=self.root, groups=self.groups, form=form,
+                          sizes=self.sizes)
 
 
 def name_below(root: Path, path: Path | str) -> str:

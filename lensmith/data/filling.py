@@ -7,7 +7,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -38,7 +38,10 @@ class Fill:
         self.ended = threading.Event()            # all is made and `finish` has been called, or a thread failed
         self._next, self._left, self._stopped, self._resting = 0, count, False, False
         self._asked: deque[int] = deque()
-        self._changed = threading.Condition()
+        # Guards all from `_next` on; re-entrant, since the garbage collector may call close() on a thread that has it.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)    # there is something to make again, or never will be
+        self._waiters: list[_Waiter] = []
         self._failure: BaseException | None = None
         self._running: list[threading.Thread] = []
 
@@ -58,17 +61,27 @@ class Fill:
         Raises the error that ended a thread, where one did.
         """
         if not (self.state[rows] >= _READY).all():
-            with self._changed:
-                self._asked.extend(row for row in rows.tolist() if self.state[row] == _WAITING)
-                self._changed.notify_all()
-                while not (self.state[rows] >= _READY).all():
-                    if self._failure is not None:
-                        raise self._failure
-                    if self._stopped:
-                        raise RuntimeError("the pictures are asked for after their store was closed")
-                    self._changed.wait()
+            self.ask(rows)
+            with self._lock:
+                waiter = _Waiter({row for row in rows.tolist() if self.state[row] < _READY}, self._lock)
+                self._waiters.append(waiter)
+                try:
+                    while waiter.lacks:
+                        if self._failure is not None:
+                            raise self._failure
+                        if self._stopped:
+                            raise RuntimeError("the pictures are asked for after their store was closed")
+                        waiter.done.wait()
+                finally:
+                    self._waiters.remove(waiter)
         found: np.ndarray = self.state[rows] == _READY
         return found
+
+    def ask(self, rows: np.ndarray) -> None:
+        """Have `rows` (int64 [n]) made next, after what was asked for before; they are not waited for."""
+        with self._lock:
+            self._asked.extend(row for row in rows.tolist() if self.state[row] == _WAITING)
+            self._changed.notify_all()
 
     def wait_for_end(self) -> None:
         """Wait until all is made and finished. Raises the error that ended a thread, where one did."""
@@ -88,15 +101,14 @@ class Fill:
         try:
             yield
         finally:
-            with self._changed:
+            with self._lock:
                 self._resting = False
                 self._changed.notify_all()
 
     def close(self) -> None:
         """End the threads, each after the picture it has in work; what is not made by then never is."""
-        with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
+        with self._lock:
+            self._stop()
         for thread in self._running:
             if thread is not threading.current_thread():
                 thread.join()
@@ -113,15 +125,21 @@ class Fill:
                 if self._made(row, reason):
                     self._end()
         except BaseException as error:    # a bug, or no memory: whoever waits is told, on its own thread
-            with self._changed:
+            with self._lock:
                 self._failure = self._failure or error
-                self._stopped = True
-                self._changed.notify_all()
+                self._stop()
             self.ended.set()
+
+    def _stop(self) -> None:
+        """Make nothing more; whoever waits is told. Called with the lock."""
+        self._stopped = True
+        self._changed.notify_all()
+        for waiter in self._waiters:
+            waiter.done.notify()
 
     def _take(self) -> int | None:
         """The next row to make; None where there is none."""
-        with self._changed:
+        with self._lock:
             while not self._stopped:
                 while self._asked:
                     if self.state[row := self._asked.popleft()] == _WAITING:
@@ -140,17 +158,27 @@ class Fill:
 
     def _made(self, row: int, reason: str | None) -> bool:
         """Note a row; -> whether it was the last."""
-        with self._changed:
+        with self._lock:
             if reason is not None:
                 self.reasons[row] = reason
             self.state[row] = _READY if reason is None else _BAD
             self._left -= 1
-            self._changed.notify_all()
+            for waiter in self._waiters:
+                waiter.lacks.discard(row)
+                if not waiter.lacks:
+                    waiter.done.notify()
             return not self._left
 
     def _end(self) -> None:
         self.finish()
         self.ended.set()
+
+
+class _Waiter:
+    """A thread that waits for rows: woken when all of them are made, for each would take the time of who makes them."""
+
+    def __init__(self, lacks: set[int], lock: Any):    # threading.RLock is no type
+        self.lacks, self.done = lacks, threading.Condition(lock)
 
 
 class Store:
@@ -207,6 +235,10 @@ class Filling:
             raise BadPicture(self.reason(i))
         return Sample(self.store.images[row], {name: value[i] for name, value in self.targets.items()},
                       self.store.places[row])
+
+    def ask(self, rows: Tensor) -> None:
+        """Have the samples `rows` (int64 [n]) decoded next, without waiting for them."""
+        self.store.fill.ask(self.rows[rows].numpy())
 
     def place(self, i: int) -> Place:
         """Where sample `i` comes from; its size is not known before it is decoded and stands as (0, 0)."""

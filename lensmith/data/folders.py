@@ -137,14 +137,14 @@ def _classes(folder: Path, root: Path, *, ignored: list[str]) -> dict[str, list[
         if readable(name) != name:
             raise DataError(f"class folder {readable(name)!r} in {readable(folder)} has a name that is not UTF-8 text, "
                             "so the class could not be written down: rename it")
-        found[name] = [Path(picture) for picture in sorted(_pictures(os.path.join(folder, name), ignored=ignored))]
+        found[name] = [Path(picture) for picture in sorted(pictures_below(os.path.join(folder, name), ignored=ignored))]
         if not found[name]:
             raise DataError(f"class folder {folder / name} holds no picture ({', '.join(SUFFIXES)}): fill it or "
                             f"remove it from {root}")
     return found
 
 
-def _pictures(folder: str, *, ignored: list[str]) -> Iterator[str]:
+def pictures_below(folder: str, *, ignored: list[str]) -> Iterator[str]:
     """The files with a picture's suffix below `folder`, links followed, each folder once so that a loop of links ends.
 
     A link that leads nowhere is given too; reading its header finds that out, and it is then listed as bad.

@@ -17,6 +17,7 @@ from lensmith.base.pictures import BadPicture
 from lensmith.base.values import Label
 from lensmith.data.augment import Augment
 from lensmith.data.filling import Filling
+from lensmith.data.fitting import trimmed
 from lensmith.data.memory import InMemory
 from lensmith.data.sample import Batch, Collection, Dataset, Sample, collate
 from lensmith.data.split import apportion
@@ -28,11 +29,11 @@ _ORDER = 1    # the stream of the order, apart from those of the augmentation
 
 @dataclass(frozen=True)
 class _Draw:
-    """What one batch is made of; every tensor is int64 [batch]."""
+    """What one batch is made of; each tensor int64 [batch] where nothing else is said."""
 
     rows: Tensor
     occurrences: Tensor | None    # earlier draws of each row in this epoch; None where a row is drawn once only
-    partners: Tensor | None
+    partners: Tensor | None       # int64 [batch, company]
 
 
 class Loader:
@@ -45,9 +46,11 @@ class Loader:
 
     def __init__(self, dataset: Dataset, batch: int, *, seed: int = 0, shuffle: bool = False,
                  weights: Tensor | None = None, augment: Augment | None = None, workers: int = 0,
-                 part: tuple[int, int] = (0, 1), device: torch.device | str = "cpu"):
+                 part: tuple[int, int] = (0, 1), device: torch.device | str = "cpu", rectangular: bool = False):
         """`weights` float [n]: draw samples with replacement, in proportion (balanced sampling). `part`: (rank, count)
-        where several processes share the samples out. The batches come to `device`, and are augmented there."""
+        where several processes share the samples out. The batches come to `device`, and are augmented there.
+        `rectangular`, for what is not shuffled: pictures of like shape come together, without the ground that
+        surrounds all of a batch."""
         if batch < 1:
             raise UserError(f"loading.batch must be at least 1; got {batch}")
         if workers < 0:
@@ -57,7 +60,7 @@ class Loader:
                             "take fewer processes")
         self.dataset, self.batch, self.seed, self.shuffle = dataset, batch, seed, shuffle
         self.weights, self.augment, self.workers = weights, augment, workers
-        self.part, self.device = part, device
+        self.part, self.device, self.rectangular = part, device, rectangular
         self.dropped: dict[str, str] = {}    # pictures that could be read before training and no more: file -> reason
         self.notes: list[str] = []           # what came up on the way and is worth a line
 
@@ -77,7 +80,7 @@ class Loader:
         """int64 [n]: the samples in the order of this epoch."""
         length = len(self.dataset)
         if not self.shuffle:
-            return torch.arange(length)
+            return _by_shape(self.dataset) if self.rectangular else torch.arange(length)
         draw = torch.Generator().manual_seed(seed_of(self.seed, epoch, _ORDER))
         if self.weights is not None:
             return torch.multinomial(self.weights, length, replacement=True, generator=draw)
@@ -89,6 +92,8 @@ class Loader:
 
     def _augmented(self, epoch: int, loaded: Iterator[tuple[Batch, Batch | None]]) -> Iterator[Batch]:
         for batch, partner in loaded:
+            if self.rectangular:
+                batch = trimmed(batch)
             batch = batch.to(self.device)
             if self.augment is not None:
                 batch = self.augment(batch, epoch, partner if partner is None else partner.to(self.device))
@@ -101,8 +106,8 @@ class Loader:
         draws = []
         for number, rows in enumerate(self._shared(order)):
             occurrences = None if again is None else again[number]
-            blends = self.augment is not None and self.augment.blends
-            partners = self.augment.partners(epoch, rows, occurrences) if blends and self.augment else None
+            company = self.augment.company(epoch) if self.augment is not None else 0
+            partners = self.augment.partners(epoch, rows, occurrences) if company and self.augment else None
             draws.append(_Draw(rows, occurrences, partners))
         return draws
 
@@ -158,8 +163,9 @@ class _Rows(IndexedBatches[Loaded]):
             return batch, None, failed
         partners = draw.partners.tolist()
         # A partner that cannot be read is replaced by the sample itself, which blends to no change.
-        chosen = [partners[at] if sample(partners[at]) is not None else rows[at] for at in kept]
-        return batch, _together([found[row] for row in chosen], chosen, occurrences), failed
+        chosen = [one if sample(one) is not None else rows[at] for at in kept for one in partners[at]]
+        again = None if occurrences is None else occurrences.repeat_interleave(draw.partners.shape[1])
+        return batch, _together([found[row] for row in chosen], chosen, again), failed
 
     def _sample(self, row: int, failed: dict[str, str]) -> Sample | None:
         try:
@@ -181,10 +187,13 @@ def _gathered(dataset: InMemory | Filling, draw: _Draw) -> tuple[Batch, Batch | 
     batch = replace(batch, occurrences=draw.occurrences)
     if draw.partners is None:
         return batch, None
-    partner = dataset.gather(draw.partners)
-    if len(partner) < len(draw.partners):    # bad ones are replaced by the sample itself, which blends to no change
-        partner = dataset.gather(torch.where(torch.isin(draw.partners, partner.indices), draw.partners, draw.rows))
-    return batch, replace(partner, occurrences=draw.occurrences)
+    company = draw.partners.shape[1]
+    wanted, own = draw.partners.flatten(), draw.rows.repeat_interleave(company)
+    partner = dataset.gather(wanted)
+    if len(partner) < len(wanted):    # bad ones are replaced by the sample itself, which blends to no change
+        partner = dataset.gather(torch.where(torch.isin(wanted, partner.indices), wanted, own))
+    again = None if draw.occurrences is None else draw.occurrences.repeat_interleave(company)
+    return batch, replace(partner, occurrences=again)
 
 
 def _nothing_left(name: str, reason: str) -> DataError:
@@ -205,6 +214,13 @@ def _occurrences(order: Tensor) -> Tensor:
     counted = torch.empty_like(order)
     counted[places] = torch.arange(len(order)) - torch.searchsorted(ascending, ascending)
     return counted
+
+
+def _by_shape(dataset: Any) -> Tensor:
+    """int64 [n]: the samples by the ratio of their heights to their widths; in their order where it is the same."""
+    sizes = np.array([dataset.place(i).size for i in range(len(dataset))], dtype=np.float64).reshape(-1, 2)
+    ratio = sizes[:, 0] / np.maximum(sizes[:, 1], 1)
+    return torch.from_numpy(np.argsort(ratio, kind="stable"))
 
 
 def balancing_weights(collection: Collection) -> Tensor:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -10,25 +11,30 @@ import torch
 from torch import Tensor
 
 from lensmith.base.errors import DataError
-from lensmith.base.pictures import Form, Place, refit
+from lensmith.base.pictures import Form, Place, fit_of, refit
 from lensmith.base.values import Value
 from lensmith.data.sample import Batch, Sample
 
 
 class Numbered(Sequence[Place]):
-    """The places of pictures that lie in one file, by their number in it."""
+    """The places of pictures that lie in one file, by their number in it; all of one size and fitted alike."""
 
-    def __init__(self, file: str, size: tuple[int, int], rows: np.ndarray):
-        self.file, self.size, self.rows = file, size, rows
+    def __init__(self, file: str, size: tuple[int, int], rows: np.ndarray,
+                 fit: tuple[float, float, float, float] = (1.0, 1.0, 0.0, 0.0)):
+        self.file, self.size, self.rows, self.fit = file, size, rows, fit
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, i):    # type: ignore[no-untyped-def]
-        return Place(f"{self.file}#{self.rows[i]}", self.size)
+        return Place(f"{self.file}#{self.rows[i]}", self.size, self.fit)
 
     def subset(self, rows: np.ndarray) -> "Numbered":
-        return Numbered(self.file, self.size, self.rows[rows])
+        return Numbered(self.file, self.size, self.rows[rows], self.fit)
+
+    def fitted(self, form: Form) -> "Numbered":
+        """The places of the same pictures brought to `form`."""
+        return Numbered(self.file, self.size, self.rows, fit_of(self.size, form))
 
 
 class InMemory:
@@ -78,14 +84,14 @@ class InMemory:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for _ in pool.map(lambda i: images[i].copy_(refit(self.images[i], form)), range(len(self))):
                 pass
-        return type(self)(images, self.targets, self.classes, places=self.places, groups=self.groups)
+        return type(self)(images, self.targets, self.classes, places=_fitted(self.places, form), groups=self.groups)
 
 
 class Reshaped:
     """A Source that brings pictures in memory to another form each time it is asked: for those that only fit small."""
 
     def __init__(self, source: InMemory, form: Form):
-        self.source, self.form = source, form
+        self.source, self.form, self.places = source, form, _fitted(source.places, form)
         self.targets, self.classes, self.groups = source.targets, source.classes, source.groups
 
     def __len__(self) -> int:
@@ -96,7 +102,7 @@ class Reshaped:
         return Sample(refit(self.source.images[i], self.form), targets, self.place(i))
 
     def place(self, i: int) -> Place:
-        return self.source.place(i)
+        return self.places[i]
 
     def subset(self, rows: Sequence[int]) -> Self:
         part = type(self)(self.source.subset(rows), self.form)
@@ -105,6 +111,13 @@ class Reshaped:
 
     def shaped(self, form: Form) -> Self:
         return type(self)(self.source, form)
+
+
+def _fitted(places: Sequence[Place], form: Form) -> Sequence[Place]:
+    """The places of pictures that are brought to `form` now."""
+    if isinstance(places, Numbered):
+        return places.fitted(form)
+    return [replace(place, fit=fit_of(place.size, form)) for place in places]
 
 
 def room_for(count: int, form: Form) -> Tensor:

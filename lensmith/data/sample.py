@@ -40,6 +40,16 @@ class Batch:
         targets = {name: value.to(device) for name, value in self.targets.items()}
         return replace(self, images=sent(self.images, device), targets=targets)
 
+    def take(self, rows: Tensor) -> Self:
+        """The samples `rows` (int64 [k], on the CPU) of this batch, in that order."""
+        there = rows.to(self.images.device)
+        return replace(self, images=self.images[there] if self.images.dtype != torch.uint16 else
+                       self.images.view(torch.int16)[there].view(torch.uint16),
+                       targets={name: value.take(there) for name, value in self.targets.items()},
+                       places=[self.places[row] for row in rows.tolist()] if len(self.places) else (),
+                       indices=self.indices[rows],
+                       occurrences=None if self.occurrences is None else self.occurrences[rows])
+
 
 @runtime_checkable
 class Dataset(Protocol):

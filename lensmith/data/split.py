@@ -8,7 +8,7 @@ import numpy as np
 
 from lensmith.base.draw import hashed
 from lensmith.base.errors import DataError, UserError, count
-from lensmith.base.values import Label, Numbers
+from lensmith.base.values import Boxes, Label, Numbers
 from lensmith.data.files import Files
 from lensmith.data.memory import InMemory, Numbered, Reshaped
 from lensmith.data.sample import Source
@@ -21,13 +21,13 @@ def divide(splits: Mapping[str, Part], *, valid: float = 0.1, test: float = 0.1,
            by_group: bool | None = None, folds: int | None = None, fold: int | None = None) -> dict[str, Part]:
     """The parts "train" and, where there are any, "valid" and "test"; their rows keep the order of the set.
 
-    Given parts stay as they are. `valid` is the share of "train" (or of a set without a split, "all") for choosing the
-    best step, `test` the share of "all" for the final score; a share of 0 makes no such part. Each class keeps its
-    share to within one sample, and one sample of each stays in train; numbers are stratified by the quantiles of the
-    first quantity. `by_group` keeps the samples of a group together: None, where the set has groups; False divides
-    it as if it had none. With `folds`, the part number `fold` (from 0) of that many equal ones is "valid", whatever
-    the share; what "all" gives to "test" is taken off before. Raises UserError for shares and folds that cannot be,
-    DataError where the set is too small for them.
+    Given parts stay as they are. `valid` is the share of "train" (or of a set without a split, "all") for choosing
+    the best step, `test` the share of "all" for the final score; a share of 0 makes no such part. Each class keeps
+    its share to within one sample, and one sample of each stays in train; numbers are stratified by the quantiles of
+    the first quantity, pictures with boxes by the rarest class among their objects. `by_group` keeps the samples of a
+    group together: None, where the set has groups; False divides it as if it had none. With `folds`, the part number
+    `fold` (from 0) of that many equal ones is "valid", whatever the share; what "all" gives to "test" is taken off
+    before. Raises UserError for shares and folds that cannot be, DataError where the set is too small for them.
     """
     _check(splits, valid, test, folds=folds, fold=fold)
     whole = splits["train"] if "train" in splits else splits["all"]
@@ -78,7 +78,7 @@ def _label(source: Source) -> np.ndarray | None:
 
 
 def _strata(source: Source) -> np.ndarray:
-    """int64 [n]: the label, the quantile of the first number, or 0 for all."""
+    """int64 [n]: the label, the quantile of the first number, the rarest class of the objects, or 0 for all."""
     label = _label(source)
     if label is not None:
         return np.unique(label, return_inverse=True)[1]
@@ -86,7 +86,20 @@ def _strata(source: Source) -> np.ndarray:
     if numbers is not None:
         rank = np.argsort(np.argsort(numbers.values[:, 0].numpy(), kind="stable"), kind="stable")
         return rank * _BINS // len(source)
-    return np.zeros(len(source), dtype=np.int64)
+    boxes = source.targets.get("boxes")
+    return _rarest_objects(boxes, len(source)) if isinstance(boxes, Boxes) else np.zeros(len(source), dtype=np.int64)
+
+
+def _rarest_objects(boxes: Boxes, pictures: int) -> np.ndarray:
+    """int64 [n]: of the classes in a picture, that which the fewest pictures show; all without objects are one."""
+    assert boxes.image is not None
+    image, classes = np.unique(np.stack((boxes.image.numpy(), boxes.classes.numpy())), axis=1)
+    shown = np.bincount(classes, minlength=1)    # pictures by class
+    order = np.lexsort((classes, shown[classes], image))
+    first = order[np.flatnonzero(np.diff(image[order], prepend=-1))]
+    rarest = np.full(pictures, -1, dtype=np.int64)
+    rarest[image[first]] = classes[first]
+    return np.unique(rarest, return_inverse=True)[1]
 
 
 def _shuffled(seed: int, rows: np.ndarray) -> np.ndarray:

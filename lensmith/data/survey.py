@@ -1,6 +1,7 @@
 """What the files say of themselves before any is decoded, the form that suits them, and what becomes of bad ones."""
 
 import statistics
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +22,10 @@ OnBad = Literal["skip", "refuse"]
 Kept = TypeVar("Kept", Files, InMemory, Source)
 _SMALL = 256          # pixels: sets of one size up to this keep it
 _PHOTO = 224          # pixels: the edge for photos, that of ImageNet's networks
-_THREADS = 4          # on a slow disk a header is waited for longer than it is computed on; more only share one lock
+_SCENE = 320          # pixels: the longer edge of letterboxed photos, in which objects are looked for
+_STRIDE = 32          # pixels: networks halve their pictures five times
+_THREADS = 4          # that read headers where they are waited for
+_TRIED = 64           # headers, by which it is seen whether they are
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,7 @@ class Survey:
 def survey(source: Source) -> Survey:
     """Read the header of every picture; nothing is decoded, so a truncated body is found only later."""
     if isinstance(source, Files):
-        with ThreadPoolExecutor(_THREADS) as pool:
-            read = list(pool.map(_header, source.paths))
+        read = _headers(source.paths)
         bad = [Bad(source.name(row), one) for row, one in enumerate(read) if isinstance(one, str)]
         return Survey([None if isinstance(one, str) else one for one in read], bad)
     if isinstance(source, InMemory):
@@ -52,6 +55,22 @@ def survey(source: Source) -> Survey:
         return Survey([Header(height, width, channels == 1, source.images.dtype == torch.uint16)] * len(source), [])
     raise UserError(f"a data set of type {type(source).__name__} has no headers to read: give pictures.size and "
                     "pictures.channels, or open it as Files or InMemory")
+
+
+def _headers(paths: Sequence[Path]) -> list[Header | str]:
+    """The header of each file, or the reason why it has none.
+
+    A header is Python's work, so that threads only take the interpreter's lock from each other (three times slower
+    here), but for a disk that is waited for, which they do side by side.
+    """
+    read: list[Header | str] = []
+    for start in range(0, len(paths), _TRIED):
+        began, worked = time.perf_counter(), time.thread_time()
+        read += map(_header, paths[start : start + _TRIED])
+        if time.perf_counter() - began > 2 * (time.thread_time() - worked):
+            with ThreadPoolExecutor(_THREADS) as pool:
+                return read + list(pool.map(_header, paths[len(read) :]))
+    return read
 
 
 def _header(path: Path) -> Header | str:
@@ -68,7 +87,7 @@ def settle(surveys: Iterable[Survey], *, size: int | Sequence[int] | None = None
 
     channels: 1 where every picture is gray, else 3. bits: 16 where every picture is deep, else 8. size: the size of
     the pictures where all have one, up to 256; else 224, or, where that is smaller, the median of their shorter edges
-    rounded to a multiple of 32. Raises UserError for a size, channels, bits or fit that cannot be.
+    rounded to a multiple of 32. Of letterboxed pictures 320, or the median of the longer edges. Raises UserError for a size, channels, bits or fit that cannot be.
     """
     headers = [header for one in surveys for header in one.headers if header is not None]
     if not headers:
@@ -82,7 +101,7 @@ def settle(surveys: Iterable[Survey], *, size: int | Sequence[int] | None = None
     if bits not in (8, 16):
         raise UserError(f"pictures.bits={bits} is not possible: accepted are 8 and 16")
     choose({"crop": 0, "pad": 0, "squash": 0}, fit, "pictures.fit")
-    height, width = _own_size(headers) if size is None else given_size(size)
+    height, width = _own_size(headers, fit) if size is None else given_size(size)
     return Form(channels, height, width, fit, bits)
 
 
@@ -95,12 +114,13 @@ def given_size(size: int | Sequence[int]) -> tuple[int, int]:
     return edges[0], edges[1]
 
 
-def _own_size(headers: list[Header]) -> tuple[int, int]:
+def _own_size(headers: list[Header], fit: Fit) -> tuple[int, int]:
     sizes = {(header.height, header.width) for header in headers}
     if len(sizes) == 1 and max(next(iter(sizes))) <= _SMALL:
         return sizes.pop()
-    median = statistics.median(min(header.height, header.width) for header in headers)
-    edge = min(_PHOTO, max(32, 32 * round(median / 32)))
+    decisive, most = (max, _SCENE) if fit == "pad" else (min, _PHOTO)
+    median = statistics.median(decisive(header.height, header.width) for header in headers)
+    edge = min(most, max(_STRIDE, _STRIDE * round(median / _STRIDE)))
     return edge, edge
 
 

@@ -1,10 +1,8 @@
-"""Tables, CSV or TSV: one line a picture, `path,label[,split][,group]`, or tags or numbers in place of a label."""
+"""Tables, CSV or TSV: one line a picture, `path,label[,split][,group]`, or tags, numbers or boxes for the label."""
 
-import csv
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,31 +11,18 @@ import torch
 
 from lensmith.base.errors import DataError, UserError, count, nearest
 from lensmith.base.values import Label, Numbers, Tags, Value
+from lensmith.data.boxes_table import boxes_of, has_boxes
 from lensmith.data.files import Files
-from lensmith.data.folders import SPLITS
+from lensmith.data.objects import ordered
+from lensmith.data.rows import Rows, given_split, no_empty, picture_column, read_rows
 from lensmith.data.sample import Parts
 
-Kind = Literal["auto", "label", "tags", "numbers"]
-_PICTURE = ("path", "file", "filename", "file_name", "image", "picture")
+Kind = Literal["auto", "label", "tags", "numbers", "boxes"]
 _LABEL = ("label", "class", "category")
 _TAGS = ("tags", "labels")
 _MANY = 20    # distinct whole numbers in a column that is not called label; more are taken for a quantity
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"[+-]?\d+")
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A table as it was read: every row has a cell for every column."""
-
-    file: Path
-    header: list[str]
-    cells: list[list[str]]    # stripped
-    lines: list[int]          # the line of the file on which each row begins
-
-    def column(self, name: str) -> list[str]:
-        at = self.header.index(name)
-        return [row[at] for row in self.cells]
 
 
 def table(path: str, *, target: str | list[str] | None = None, kind: Kind = "auto", separator: str | None = None,
@@ -47,6 +32,7 @@ def table(path: str, *, target: str | list[str] | None = None, kind: Kind = "aut
     The picture's column is called path, file, filename, image or picture; split (train, valid, test) and group may
     follow; the rest, or `target`, is what is to be learned. `kind` auto decides so, and the account says by which rule:
 
+    - columns label and x0, y0, x1, y1 (or xmin ..., left ...): boxes, one line each (`boxes_table.py`);
     - several columns: tags where every cell is 0 or 1, else numbers;
     - a column called tags or labels: tags, several in a cell separated by ; or |, none where it is empty;
     - most cells numbers, and any with a decimal point: numbers;
@@ -57,12 +43,10 @@ def table(path: str, *, target: str | list[str] | None = None, kind: Kind = "aut
     picture is not looked for here; reading the headers finds it. Raises DataError with the line for a cell that cannot
     be used, UserError for settings that do not fit.
     """
-    rows = _read(Path(path).expanduser(), separator)
-    picture = next((name for name in rows.header if name.lower() in _PICTURE), None)
-    if picture is None:
-        raise DataError(f"{rows.file} has no column for the pictures: accepted are {', '.join(_PICTURE)}; its columns "
-                        f"are {', '.join(rows.header)}.{nearest('path', rows.header)}")
-    split, group = (next((name for name in rows.header if name.lower() == role), None) for role in ("split", "group"))
+    rows = read_rows(Path(path).expanduser(), separator)
+    if kind == "boxes" or (kind == "auto" and target is None and has_boxes(rows)):
+        return boxes_of(rows, classes)
+    picture, split, group = picture_column(rows), rows.called("split"), rows.called("group")
     columns = _targets(rows, target, {picture, split, group})
     if kind == "auto":
         kind, rule = _decide(rows, columns)
@@ -70,7 +54,7 @@ def table(path: str, *, target: str | list[str] | None = None, kind: Kind = "aut
         rule = f"data.kind={kind}"
     for name in (picture, split, group, *columns):
         if name is not None and not (kind == "tags" and name in columns and len(columns) == 1):
-            _no_empty(rows, name)
+            no_empty(rows, name)
     names, value = _value(rows, columns, kind, classes)
     paths = rows.column(picture)
     root = rows.file.parent
@@ -84,50 +68,6 @@ def table(path: str, *, target: str | list[str] | None = None, kind: Kind = "aut
         "unused": [name for name in rows.header if name not in {picture, split, group, *columns}],
         "pictures": {name: len(part) for name, part in parts.items()}, "duplicates": len(paths) - len(set(paths))}
     return Parts(dict(parts), account)
-
-
-def _read(file: Path, separator: str | None) -> Rows:
-    if separator is not None and (len(separator) != 1 or separator in '"\r\n'):
-        raise UserError(f"data.separator={separator!r} is not possible: accepted is one character, as ',' ';' or '\\t'")
-    if not file.is_file():
-        above = file.parent
-        near = nearest(file.name, [entry.name for entry in above.iterdir()] if above.is_dir() else [])
-        what = "is a folder; read class folders with --data folder" if file.is_dir() else f"does not exist.{near}"
-        raise DataError(f"table {file} {what}")
-    try:
-        with open(file, encoding="utf-8-sig", newline="") as opened:
-            first = opened.readline()
-            opened.seek(0)
-            reader = csv.reader(opened, delimiter=separator or _separator(first), strict=True)
-            found, lines, line = [], [], 1
-            try:
-                for row in reader:
-                    if any(cell.strip() for cell in row):
-                        found.append([cell.strip() for cell in row])
-                        lines.append(line)
-                    line = reader.line_num + 1
-            except csv.Error as error:
-                raise DataError(f"{file}, line {line}: cannot be read as a table ({error})") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file} is not UTF-8 text (byte {error.start}): save it as CSV in UTF-8") from error
-    except OSError as error:
-        raise DataError(f"table {file} cannot be read ({error.strerror})") from error
-    if len(found) < 2:
-        raise DataError(f"table {file} is empty: a first line that names the columns, as path,label, and a line for "
-                        "each picture are expected")
-    header = [" ".join(name.split()) for name in found[0]]
-    for row, line in zip(found, lines, strict=True):
-        if len(row) != len(header):
-            raise DataError(f"{file}, line {line}: {count(len(row), 'cell')} where the first line names "
-                            f"{count(len(header), 'column')}")
-    twice = next((name for name in header if header.count(name) > 1), None)
-    if twice is not None:
-        raise DataError(f"{file} has two columns called {twice!r}: rename one")
-    return Rows(file, header, found[1:], lines[1:])
-
-
-def _separator(line: str) -> str:
-    return max("\t,;", key=line.count)
 
 
 def _targets(rows: Rows, target: str | list[str] | None, taken: set[str | None]) -> list[str]:
@@ -174,12 +114,6 @@ def _decide(rows: Rows, columns: list[str]) -> tuple[Literal["label", "tags", "n
     return "label", f"{len(set(cells))} different values"
 
 
-def _no_empty(rows: Rows, name: str) -> None:
-    for cell, line in zip(rows.column(name), rows.lines, strict=True):
-        if not cell:
-            raise DataError(f"{rows.file}, line {line}: column {name!r} is empty; fill it or remove the line")
-
-
 def _value(rows: Rows, columns: list[str], kind: Kind, classes: list[str] | None) -> tuple[tuple[str, ...], Value]:
     """The names of the classes or quantities, and the stacked target."""
     if classes is not None and (len(set(classes)) < len(classes) or len(classes) < 2):
@@ -194,7 +128,7 @@ def _value(rows: Rows, columns: list[str], kind: Kind, classes: list[str] | None
     if len(columns) > 1:
         raise UserError(f"a label is one column, and data.target has {len(columns)} ({', '.join(columns)}): name one")
     cells = rows.column(columns[0])
-    names = tuple(classes) if classes is not None else _ordered(set(cells))
+    names = tuple(classes) if classes is not None else ordered(set(cells))
     number = {name: i for i, name in enumerate(names)}
     for cell, line in zip(cells, rows.lines, strict=True):
         if cell not in number:
@@ -206,11 +140,6 @@ def _unlisted(rows: Rows, line: int, what: str, cell: str, names: Sequence[str])
     known = ", ".join(names[:20]) + (" ..." if len(names) > 20 else "")
     return DataError(f"{rows.file}, line {line}: {what} {cell!r} is not in data.classes.{nearest(cell, names)} "
                      f"Accepted: {known}.")
-
-
-def _ordered(names: set[str]) -> tuple[str, ...]:
-    """Whole numbers by size, anything else by the alphabet."""
-    return tuple(sorted(names, key=(lambda name: (int(name), name)) if all(map(_WHOLE.fullmatch, names)) else None))
 
 
 def _numbers(rows: Rows, name: str) -> list[float]:
@@ -234,7 +163,7 @@ def _tags(rows: Rows, columns: list[str], classes: list[str] | None) -> tuple[tu
         return tuple(columns), Tags(torch.tensor([[float(cell) for cell in rows.column(name)] for name in columns]).T
                                     .contiguous())
     cells = [[tag.strip() for tag in re.split(r"[;|]", cell) if tag.strip()] for cell in rows.column(columns[0])]
-    names = tuple(classes) if classes is not None else _ordered({tag for tags in cells for tag in tags})
+    names = tuple(classes) if classes is not None else ordered({tag for tags in cells for tag in tags})
     if not names:
         raise DataError(f"{rows.file}: column {columns[0]!r} has no tag in any line")
     number = {name: i for i, name in enumerate(names)}
@@ -248,15 +177,9 @@ def _tags(rows: Rows, columns: list[str], classes: list[str] | None) -> tuple[tu
 
 
 def _divided(rows: Rows, split: str, whole: Files) -> dict[str, Files]:
-    given: dict[str, list[int]] = {"train": [], "valid": [], "test": []}
-    for row, (cell, line) in enumerate(zip(rows.column(split), rows.lines, strict=True)):
-        if cell.lower() not in SPLITS:
-            raise DataError(f"{rows.file}, line {line}: unknown split {cell!r}.{nearest(cell.lower(), SPLITS)} "
-                            "Accepted: train, valid (or val, validation), test.")
-        given[SPLITS[cell.lower()]].append(row)
-    if not given["train"]:
-        raise DataError(f"{rows.file} gives no picture the split 'train': there is nothing to learn from")
-    return {name: whole.subset(chosen) for name, chosen in given.items() if chosen}
+    given = np.array(given_split(rows, split))
+    chosen = {name: np.flatnonzero(given == name).tolist() for name in ("train", "valid", "test")}
+    return {name: whole.subset(own) for name, own in chosen.items() if own}
 
 
 def _check_labels(rows: Rows, parts: dict[str, Files], names: tuple[str, ...], *, fixed: bool) -> None:

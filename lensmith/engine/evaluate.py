@@ -1,5 +1,6 @@
 """Measure a network: predictions over batches, and what the task's metrics make of them."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lensmith.base.values import Value
+from lensmith.data.fitting import in_files
 from lensmith.data.sample import Batch
 from lensmith.engine.plan import Plan
 from lensmith.engine.spread import Team
@@ -47,8 +49,9 @@ def evaluate(network: nn.Module, task: Task, batches: Iterable[Batch], *, plan: 
     processes are measured together."""
     metrics, losses = task.metrics(), []
     for batch, found, parts in predictions(network, task, batches, plan=plan):
-        metrics.update(found, batch.targets)
-        losses.append((sum(parts.values()) * len(batch), len(batch)))
+        metrics.update(in_files(found, batch.places), in_files(batch.targets, batch.places),
+                       count=len(batch))
+        losses.append((sum(parts.values()) * len(batch) if parts else math.nan, len(batch)))
         if watch is not None:
             watch.update(batch, found)
     if team is not None and team.count > 1:
@@ -58,4 +61,6 @@ def evaluate(network: nn.Module, task: Task, batches: Iterable[Batch], *, plan: 
             metrics.merge(state)
             losses += own
     count = sum(number for _, number in losses)
-    return {**metrics.result(), "loss": sum(loss for loss, _ in losses) / max(1, count), "count": count}
+    loss = sum(loss for loss, _ in losses) / max(1, count)
+    # A whole detector has a loss only where it learns.
+    return {**metrics.result(), **({} if math.isnan(loss) else {"loss": loss}), "count": count}

@@ -100,7 +100,7 @@ def planned(content: dict[str, Any]) -> Plan:
 
 
 def plan(*, device: str = "auto", precision: Precision = "float32", layout: Layout = "channels_last",
-         threads: int = 0, compiled: bool = False) -> Plan:
+         threads: int = 0, compiled: bool = False, rewrites: tuple[Rewrite, ...] = ()) -> Plan:
     """The plan as asked for, nothing timed; `threads` 0 takes what PyTorch would.
 
     Raises UserError for a precision that the device does not have.
@@ -115,7 +115,7 @@ def plan(*, device: str = "auto", precision: Precision = "float32", layout: Layo
     if precision == "bfloat16" and chosen.type == "cuda" and not torch.cuda.is_bf16_supported():
         raise UserError(f"plan.precision='bfloat16' is not supported by {torch.cuda.get_device_name(chosen)}: use "
                         "float16 or float32")
-    return Plan(str(chosen), precision, layout, threads or torch.get_num_threads(), compiled)
+    return Plan(str(chosen), precision, layout, threads or torch.get_num_threads(), compiled, rewrites)
 
 
 def exact(*, device: str = "auto", threads: int = 0) -> Plan:

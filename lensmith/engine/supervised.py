@@ -20,6 +20,7 @@ from lensmith.engine.learner import Report
 from lensmith.engine.optimize import Stepper
 from lensmith.engine.plan import Plan
 from lensmith.engine.spread import Elsewhere, Team
+from lensmith.models.network import sees_targets
 from lensmith.models.weights import load_into
 from lensmith.tasks.task import Task
 
@@ -154,7 +155,8 @@ class Supervised:
             part = len(piece) / len(batch)
             with self.team.mixing(self.learning, last=last):
                 with self.plan.precise():
-                    output = self.learning(self.plan.arrange(piece.images))
+                    seen = (piece.targets,) if sees_targets(self.network) else ()
+                    output = self.learning(self.plan.arrange(piece.images), *seen)
                     parts = self.task.loss(output, piece.targets)
                 values = {name: value.item() for name, value in parts.items()}
                 whole, means = self.team.tally(len(piece), values)

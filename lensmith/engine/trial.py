@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lensmith.data.sample import Batch
 from lensmith.engine.optimize import Stepper
 from lensmith.engine.plan import Plan
+from lensmith.models.network import sees_targets
 from lensmith.tasks.task import Task
 
 _SCALE = 1024.0
@@ -68,8 +69,10 @@ class Trial:
 
     def _loss(self, batch: Batch, seed: int) -> Tensor:
         torch.manual_seed(seed)
+        seen = (batch.targets,) if sees_targets(self.network) else ()
         with self.plan.precise():
-            return reduce(add, self.task.loss(self.network(self.plan.arrange(batch.images)), batch.targets).values())
+            output = self.network(self.plan.arrange(batch.images), *seen)
+            return reduce(add, self.task.loss(output, batch.targets).values())
 
     def wait(self) -> None:
         """Until the device has done what it was given."""

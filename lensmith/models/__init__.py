@@ -5,11 +5,14 @@ from functools import partial
 
 from lensmith.base.errors import ModelError, nearest
 from lensmith.models.backbone import Backbone
+from lensmith.models.darknet import darknet53
+from lensmith.models.darknet_named import darknet
 from lensmith.models.lenet import conv10_20, lenet, lenet3x3
 from lensmith.models.outside import find_outside
 from lensmith.models.simple import cnn3, simple, simple2
 from lensmith.models.stack import stack
 from lensmith.models.timm_networks import find_timm
+from lensmith.models.torchvision_detectors import WHOLE
 from lensmith.models.torchvision_networks import TORCHVISION, torchvision_network
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {
@@ -20,7 +23,10 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "simple2": simple2,
     "cnn3": cnn3,
     "stack": stack,
+    "darknet53": darknet53,
+    "darknet": darknet,
     **{name: partial(torchvision_network, name) for name in TORCHVISION},
+    **WHOLE,
 }
 
 

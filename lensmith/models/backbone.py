@@ -16,6 +16,8 @@ class Backbone(nn.Module):
 
     channels: tuple[int, ...]    # of each map that forward() returns
     strides: tuple[int, ...]     # picture pixels per cell of each map
+    # (mean, deviation), one number a channel, of the pictures, 0 .. 1, that weights from elsewhere are used to.
+    standard: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     def classifier(self, outputs: int) -> nn.Module:
         """A head from the maps to [batch, outputs]; networks with dense layers of their own give those."""

@@ -1,7 +1,7 @@
 """Backbone (pictures to feature maps) + head (feature maps to one task's output) = network."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,15 @@ class Network(nn.Module):
 
     def standardise(self, images: Tensor) -> Tensor:
         """Pictures in their own units -> float with mean 0 and deviation 1 over the training set."""
-        return (images.float() - self.mean) / self.deviation
+        return (images.float() - self.mean).div_(self.deviation)    # in place: a batch of photos takes long to allocate
 
-    def forward(self, images: Tensor) -> Any:
-        return self.head(self.backbone(self.standardise(images)))
+    def forward(self, images: Tensor, targets: Any = None) -> Any:
+        """The head's output; with `targets`, which only a head takes that `sees_targets`, the parts of its loss."""
+        maps = self.backbone(self.standardise(images))
+        return self.head(maps) if targets is None else cast(Any, self.head).loss(maps, targets)
+
+
+def sees_targets(network: nn.Module) -> bool:
+    """Whether the network learns by looking at the targets in its forward, as two-stage detectors choose regions by
+    them: its head has a `loss(maps, targets)`."""
+    return hasattr(getattr(network, "head", None), "loss")

@@ -26,6 +26,9 @@ class TimmBackbone(Backbone):
         super().__init__()
         self.name = name
         self.network = _timm().create_model(name, pretrained=False, in_chans=inputs, num_classes=1)
+        used_to = self.network.pretrained_cfg or {}
+        if inputs == 3 and "mean" in used_to and "std" in used_to:
+            self.standard = tuple(used_to["mean"]), tuple(used_to["std"])
         self.taps: tuple[int, ...] | None = None    # all, until the strides are known
         unfit = ModelError(f"timm:{name} is not a convolutional network that gives maps for pictures of any size, and "
                            "no other kind is accepted. `timm.list_models()` lists all; resnet18, efficientnet_b0 and "

@@ -24,6 +24,8 @@ TORCHVISION = (
     "shufflenet_v2_x2_0", "squeezenet1_0", "squeezenet1_1", "vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16",
     "vgg16_bn", "vgg19", "vgg19_bn", "wide_resnet101_2", "wide_resnet50_2",
 )
+# The mean and deviation that all of torchvision's weights of these networks were trained with.
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # What a network has beside its trunk; every other child works on maps, in the order in which it stands.
 TAIL = ("avgpool", "dropout", "fc", "classifier")
 
@@ -37,6 +39,7 @@ class Trunk(Backbone):
     def __init__(self, name: str, parts: dict[str, nn.Module], *, inputs: int, size: tuple[int, int]):
         super().__init__()
         self.name = name
+        self.standard = IMAGENET if inputs == 3 else None
         self.parts = nn.ModuleDict(parts)
         self.taps = tuple(range(len(list(self._blocks()))))
         maps = measure(self, inputs, (LARGE, LARGE))

@@ -88,15 +88,16 @@ def fit_into(module: nn.Module, weights: dict[str, Tensor], *, what: str) -> Fit
     """Put those of `weights` that fit by name and shape into `module`, and leave the rest of it as it is.
 
     Names fit where they are equal behind a front of WRAPPERS, such as `backbone.`: the exchange of fronts that fits
-    most tensors goes first, then the one that fits most of what is left, as for a head. The mean and deviation of a
-    Network belong to its pictures, not to its weights, and stay. Raises ModelError where no parameter fits.
+    most tensors goes first, then the one that fits most of what is left, as for a head. A file of a Network brings the
+    mean and deviation that its weights are used to. Raises ModelError where no parameter fits.
     """
     own = {name: tensor for name, tensor in module.state_dict().items() if isinstance(tensor, Tensor)}
     pairs = _pairs(own, weights)
     used = set(pairs.values())
     for name in ("mean", "deviation") if isinstance(module, Network) else ():
-        own.pop(name)
-        pairs.pop(name, None)
+        if name not in pairs or own[name].shape != weights[pairs[name]].shape:    # then not of the weights' own program
+            own.pop(name)
+            pairs.pop(name, None)
     fitting = {name: there for name, there in pairs.items() if own[name].shape == weights[there].shape}
     reshaped = [name for name in own if name in pairs and name not in fitting]
     if not any(name in fitting for name, _ in module.named_parameters(remove_duplicate=False)):

@@ -5,7 +5,9 @@ import glob
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,20 +15,25 @@ from typing import Any
 
 import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
-from torch import nn
+from torch import Tensor, nn
 
 from lensmith.base.errors import DataError, UserError, nearest
 from lensmith.base.files import write_atomic, write_text
 from lensmith.base.pictures import SUFFIXES, BadPicture, Form, Place, bring, decode
 from lensmith.base.show import open_viewable
-from lensmith.base.values import Label, Numbers, Tags, Value
+from lensmith.base.values import Boxes, Label, Numbers, Tags, Value
+from lensmith.data.fitting import in_files, trimmed
 from lensmith.data.sample import Batch
 from lensmith.engine.evaluate import for_inference, predictions
 from lensmith.engine.plan import Plan
+from lensmith.ship import boxes_written
 from lensmith.tasks.task import Task
 
 _LEAST, _MOST = 224, 1024    # pixels of a captioned picture's longer edge
 _ELSEWHERE = "choose another folder with --out"
+_LONGEST = 200               # bytes of a name that is kept; 255 are allowed, the temporary file's too
+_SHOWN = 0.25                # the least score of an object that is shown
+_QUALITY = 92                # of a JPEG with boxes: thin lines and letters stay clean
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,13 @@ class Prediction:
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)     # target name -> class names
     error: str | None = None
     from_memory: bool = False                                           # `file` then only counts the pictures
+    size: tuple[int, int] | None = None                                 # height, width of the file, upright
+
+    @property
+    def boxes(self) -> Boxes | None:
+        """The objects found, the surest first, in the file's pixels; None where the network finds no objects."""
+        value = self.values.get("boxes")
+        return value if isinstance(value, Boxes) else None
 
     @property
     def label(self) -> str | None:
@@ -66,6 +80,8 @@ class Prediction:
         for name, value in self.values.items():
             if isinstance(value, Label):
                 shown |= {"label": self.label, "scores": {one: round(score, 6) for one, score in self.top(top)}}
+            elif isinstance(value, Boxes):
+                shown |= boxes_written.as_json(value, self.names[name])
             else:
                 shown |= value.as_json(self.names[name])
         return shown
@@ -85,7 +101,15 @@ class Prediction:
             elif isinstance(value, Numbers):
                 pairs = zip(names, value.values.tolist(), strict=True)
                 parts.append(", ".join(f"{one} {number:.5g}" for one, number in pairs))
+            elif isinstance(value, Boxes):
+                parts.append(boxes_written.in_words(value, names, k))
         return "; ".join(parts)
+
+    def rows(self, top: int = 1) -> list[dict[str, Any]]:
+        """The lines of a CSV table: one a box where objects are looked for, else `row`."""
+        if self.boxes is None:
+            return [self.row(top)]
+        return boxes_written.as_rows(self.file, self.boxes, self.names["boxes"])
 
     def row(self, top: int = 1) -> dict[str, Any]:
         """One line of a CSV table; the `top` likeliest classes as label, score, label2, score2, ..."""
@@ -102,6 +126,8 @@ class Prediction:
                 row["tags"] = ";".join(one for one, on in pairs if on)
             elif isinstance(value, Numbers):
                 row |= dict(zip(self.names[name], value.values.tolist(), strict=True))
+            elif isinstance(value, Boxes):
+                row["objects"] = len(value.classes)
         return row
 
 
@@ -171,8 +197,10 @@ def _matches(pattern: str) -> Iterator[Path]:
 
 
 def predict(network: nn.Module, task: Task, files: Sequence[Path | Image.Image], *, form: Form, plan: Plan,
-            names: dict[str, tuple[str, ...]], batch: int = 64) -> Iterator[Prediction]:
-    """A prediction for each file, in order; one that cannot be read gives the reason, not another picture's answer."""
+            names: dict[str, tuple[str, ...]], batch: int = 64,
+            only: Tensor | None = None) -> Iterator[Prediction]:
+    """A prediction for each file, in order; one that cannot be read gives the reason, not another picture's answer.
+    Boxes are in the file's pixels, and where `only` (int64 [k]) names classes of those alone."""
     for start in range(0, len(files), batch):
         chosen = files[start : start + batch]
         answers: dict[int, Prediction] = {}
@@ -189,13 +217,52 @@ def predict(network: nn.Module, task: Task, files: Sequence[Path | Image.Image],
             rows.append(i)
         if images:
             whole = Batch(torch.stack(images), {}, places)
+            if form.fit == "pad" and task.needs == ("boxes",):
+                whole = trimmed(whole)
             network, plan = for_inference(network, plan, whole.images[:2].to(plan.device))
-            for _, found, _ in predictions(network, task, [whole], plan=plan):
+            for _, said, _ in predictions(network, task, [whole], plan=plan):
+                found = in_files(said, whole.places)
+                if only is not None and isinstance(boxes := found["boxes"], Boxes):
+                    found["boxes"] = boxes.chosen(torch.isin(boxes.classes, only))
                 for number, i in enumerate(rows):
                     single = {key: value[number] for key, value in found.items()}
                     answers[i] = Prediction(places[number].file, single, names,
-                                            from_memory=isinstance(chosen[i], Image.Image))
+                                            from_memory=isinstance(chosen[i], Image.Image),
+                                            size=places[number].size)
         yield from (answers[i] for i in range(len(chosen)))
+
+
+def deciding(task: Task, *, threshold: float | None, overlap: float | None) -> Task:
+    """The task with other thresholds; by itself objects are shown from a score of 0.25 on."""
+    if task.needs != ("boxes",):
+        for name, value in (("threshold", threshold), ("iou", overlap)):
+            if value is not None:
+                raise UserError(f"--{name}={value:g} is for networks that find objects; this one gives "
+                                f"{', '.join(task.needs)}")
+        return task
+    for name, value in (("threshold", threshold), ("iou", overlap)):
+        if value is not None and not 0 <= value <= 1:
+            raise UserError(f"--{name}={value:g} is not possible: accepted is 0 .. 1")
+    decided: Any = copy(task)
+    decided.threshold = _SHOWN if threshold is None else threshold
+    if overlap is not None:
+        decided.overlap = overlap
+    shown: Task = decided
+    return shown
+
+
+def chosen_classes(names: dict[str, tuple[str, ...]], only: Sequence[str] | None) -> Tensor | None:
+    """int64 [k]: the numbers of the classes that are to be shown; None where all are."""
+    if only is None:
+        return None
+    if "boxes" not in names:
+        raise UserError(f"--classes is for networks that find objects; this one gives {', '.join(names)}")
+    known = names["boxes"]
+    for name in only:
+        if name not in known:
+            raise UserError(f"the network knows no class {name!r}.{nearest(name, known)} It knows: "
+                            f"{', '.join(known[:20])}{' ...' if len(known) > 20 else ''}")
+    return torch.tensor([known.index(name) for name in only])
 
 
 def _read(file: Path | Image.Image, form: Form, name: str) -> tuple[torch.Tensor, Place]:
@@ -212,31 +279,69 @@ def _read(file: Path | Image.Image, form: Form, name: str) -> tuple[torch.Tensor
 
 
 def write_predictions(found: Sequence[Prediction], folder: Path, *, top: int = 3) -> None:
-    """`predictions.json`, `predictions.csv` and a captioned PNG for each picture, numbered in order, into `folder`.
+    """`predictions.json`, `predictions.csv` and a picture of each with what was said, numbered in order, into `folder`.
 
-    A picture that came from memory has no PNG. Each file is whole or absent. Raises UserError where the folder cannot
-    be written, DataError for a picture that has gone since.
+    That is a PNG with a caption; of boxes a JPEG at the file's own size, and `coco_results.json` and `labels/*.txt` in
+    YOLO's form with them. A picture that came from memory is not drawn. Each file is whole or absent. Raises UserError
+    where the folder cannot be written, DataError for a picture that has gone since.
     """
-    rows = [one.row(top) for one in found]
+    rows = [row for one in found for row in one.rows(top)]
     text = io.StringIO()
     table = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
-    # A file name that is no UTF-8 came in as lone surrogates, which no file can hold.
-    lines = text.getvalue().encode("utf-8", "replace").decode("utf-8")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "predictions.json", json.dumps([one.as_json(top) for one in found], indent=1) + "\n",
-                   advice=_ELSEWHERE)
-        write_text(folder / "predictions.csv", lines, advice=_ELSEWHERE)
+        _write(folder / "predictions.json", json.dumps([one.as_json(top) for one in found], indent=1) + "\n")
+        _write(folder / "predictions.csv", text.getvalue())
+        _write_boxes(found, folder)
         for number, one in enumerate(found):
             if one.error is None and not one.from_memory:
-                sheet = caption(Path(one.file), one.text(top))
-                # A name has at most 255 bytes, of which a letter takes up to four.
-                path = folder / f"{number:05d}-{Path(one.file).stem[:50]}.png"
-                write_atomic(path, partial(sheet.save, format="PNG"), advice=_ELSEWHERE)
+                path = folder / _numbered(number, one)
+                if one.boxes is not None:
+                    sheet = _with_boxes(Path(one.file), one.boxes, one.names["boxes"])
+                    save = partial(sheet.save, format="JPEG", quality=_QUALITY)
+                    write_atomic(path.with_name(f"{path.name}.jpg"), save, advice=_ELSEWHERE)
+                else:
+                    sheet = caption(Path(one.file), one.text(top))
+                    save = partial(sheet.save, format="PNG")
+                    write_atomic(path.with_name(f"{path.name}.png"), save, advice=_ELSEWHERE)
     except OSError as error:
         raise UserError(f"cannot write into {folder} ({error.strerror or error}): {_ELSEWHERE}") from error
+
+
+def _write(path: Path, text: str) -> None:
+    # A file name that is no UTF-8 came in as lone surrogates, which no file can hold.
+    write_text(path, text.encode("utf-8", "replace").decode("utf-8"), advice=_ELSEWHERE)
+
+
+def _numbered(number: int, one: Prediction) -> str:
+    """The name of a picture written, without suffix; it has at most 255 bytes, of which a letter takes up to four."""
+    return f"{number:05d}-{Path(one.file).stem[:50]}"
+
+
+def _write_boxes(found: Sequence[Prediction], folder: Path) -> None:
+    """COCO results and a YOLO text for each picture in which objects were looked for, under its own name where no other
+    has it."""
+    looked = [(number, one, one.boxes) for number, one in enumerate(found) if one.boxes is not None]
+    if not looked:
+        return
+    results = boxes_written.coco_results([one.file for _, one, _ in looked], [boxes for _, _, boxes in looked])
+    _write(folder / "coco_results.json", json.dumps(results) + "\n")
+    (folder / "labels").mkdir(exist_ok=True)
+    stems = Counter(Path(one.file).stem.lower() for _, one, _ in looked)    # some disks know no capitals
+    for number, one, boxes in looked:
+        assert one.size is not None
+        stem = Path(one.file).stem
+        name = stem if stems[stem.lower()] == 1 and len(os.fsencode(stem)) <= _LONGEST else _numbered(number, one)
+        _write(folder / "labels" / f"{name}.txt", boxes_written.yolo_text(boxes, one.size))
+
+
+def _with_boxes(source: Path, boxes: Boxes, names: Sequence[str]) -> Image.Image:
+    try:
+        return boxes_written.drawn(source, boxes, names)
+    except BadPicture as error:
+        raise DataError(f"{source} {error}") from error
 
 
 def caption(source: Path, text: str) -> Image.Image:

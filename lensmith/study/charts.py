@@ -75,7 +75,7 @@ def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
     left, cell = 30 + longest, edge / classes
     bottom = edge + 6
     parts = [f'<image x="{left:.2f}" y="6" width="{edge:.2f}" height="{edge:.2f}" preserveAspectRatio="none" '
-             f'style="image-rendering:pixelated" href="{_picture(colours)}"/>',
+             f'style="image-rendering:pixelated" href="{picture_address(colours)}"/>',
              line([(left, 6), (left + edge, 6), (left + edge, bottom), (left, bottom), (left, 6)], width=0.6)]
     for i, label in zip(every, labels, strict=True):
         middle = (i + 0.5) * cell
@@ -93,7 +93,7 @@ def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
     return document("confusion", left + edge + 6, below + 10, parts)
 
 
-def _picture(colours: np.ndarray) -> str:
+def picture_address(colours: np.ndarray) -> str:
     """uint8 [height, width, 4] as the address of a PNG."""
     written = BytesIO()
     Image.fromarray(colours).save(written, format="PNG")

@@ -12,16 +12,20 @@ from typing import Any
 from lensmith.base.errors import DataError, count
 from lensmith.base.files import write_text
 from lensmith.study import charts
+from lensmith.study.box_charts import box_charts, detection_curves
 from lensmith.study.running import candidates
 
 _SHARES = ("accuracy_top1", "accuracy_top5", "balanced_accuracy", "exact_match")    # shown in percent
 _FIRST = {"test": 0, "valid": 1}    # the order of the splits; the first of them gives the headline
 _LISTED = 200    # dropped files that are named; data.json has them all
-_MEASURES = {"tags": "summed error {:.2f}", "numbers": "{:.1f} deviations off"}
+_MEASURES = {"tags": "summed error {:.2f}", "numbers": "{:.1f} deviations off", "boxes": "errors {:.1f}"}
+_RANKED = ("AP50-95", "f1", "R2")    # the first that a row has sorts the classes
 _NOTES = {
     "label": "Where the network was wrong and most sure of it: the truth, then what it said.",
     "tags": "Where the scores of the tags were furthest from the truth: the truth, then what the network said.",
     "numbers": "Where a number was furthest off, in standard deviations of the truth: the truth, then what was said.",
+    "boxes": "Where most was missed or found in vain: the truth on the left, what was found with a score of 0.25 or "
+             "more on the right. A box that was missed counts 1, one found in vain its score.",
 }
 
 
@@ -252,6 +256,14 @@ def _sentence(split: str, measured: Mapping[str, Any], score: str, found: Mappin
         if rows:
             weakest = min(rows, key=lambda row: row["f1"])
             text += f" The weakest is {weakest['class']}, with {_figure(weakest['f1'])}."
+    elif score == "mAP50-95" and "boxes" in details:
+        text = f"On {shown} with {count(details['boxes'], 'object')}, the average precision is {_figure(found[score])}"
+        text += f" in the mean over the classes and over how exactly a box has to fit; {_figure(found['mAP50'])} " \
+                "where an overlap of one half is enough (mAP50)."
+        text += f" Showing boxes from a score of {details['best_threshold']:.2f} on balances precision and recall best."
+        if len(rows) > 1:
+            text += f" The weakest class is {(weakest := min(rows, key=lambda row: row['AP50-95']))['class']}, with " \
+                    f"{_figure(weakest['AP50-95'])}."
     else:
         text = f"{score} is {_measure(score, found[score])} on {shown}."
     if split == "valid":
@@ -264,21 +276,23 @@ def _part(split: str, measured: Mapping[str, Any], folder: Path, *, full: bool) 
     details = measured.get("details", {}) if full else {}
     rows, classes = details.get("per_class", []), details.get("confusion")
     columns = [name for name in rows[0] if name != "class"] if rows else []
-    ranked = next((name for name in ("f1", "R2") if name in columns), "")
+    ranked = next((name for name in _RANKED if name in columns), "")
     worst = [_worst(row, folder) for row in measured.get("worst", [])] if full else []
-    noun = "class" if classes else "quantity" if "scatter" in details else "tag"
+    noun = "class" if classes or "AP50-95" in columns else "quantity" if "scatter" in details else "tag"
     scores = {**_headlines(measured), **({"loss": measured["loss"]} if measured.get("loss") is not None else {})}
     return {
         "title": f"{'Validation' if split == 'valid' else split.capitalize()}: {count(_counted(measured), 'picture')}",
         "scores": [{"name": name, "value": _measure(name, value), "interval": _interval(name, measured)}
                    for name, value in scores.items()],
-        "noun": noun, "columns": columns, "ranked": ranked, "bars": ranked == "f1",
+        "noun": noun, "columns": columns, "ranked": ranked, "bars": ranked in ("AP50-95", "f1"),
+        "detection": detection_curves(details.get("curves", {}), threshold=details.get("best_threshold")),
         "per_class_title": f"By {noun}, the worst first",
         "per_class": sorted(rows, key=lambda row: row[ranked]) if ranked else rows,
-        "confusion": charts.confusion(classes, [row["class"] for row in rows]) if classes else "",
+        "confusion": charts.confusion(classes, details.get("confusion_names") or [row["class"] for row in rows])
+        if classes else "",
         "most_confused": details.get("most_confused", []),
         "scatter": charts.scatter(details.get("scatter", {})),
-        "worst": worst,
+        "worst": worst, "side_by_side": any(row["target"] == "boxes" for row in worst),
         "worst_note": " ".join(_NOTES[target] for target in dict.fromkeys(row["target"] for row in worst)),
     }
 
@@ -311,12 +325,24 @@ def _data(data: Mapping[str, Any]) -> dict[str, Any] | None:
     note = f"{count(len(dropped), 'file')} could not be used."
     if len(dropped) > _LISTED:
         note += f" The first {_LISTED} are listed here, all of them in data.json."
+    boxes = data.get("boxes", {})
     return {
-        "facts": facts, "notes": data.get("notes", []), "splits": list(splits), "chart": charts.counts(per_class),
+        "facts": facts, "notes": data.get("notes", []), "boxes": box_charts(boxes), "boxes_facts": _box_facts(boxes),
+        "splits": list(splits), "chart": charts.counts(per_class),
         "totals": [split.get("count", 0) for split in splits.values()],
         "rows": [{"name": name, "counts": [counts.get(name, 0) for counts in per_class.values()]} for name in names],
         "dropped": dropped[:_LISTED], "dropped_note": note,
     }
+
+
+def _box_facts(boxes: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How many boxes there are, in words."""
+    if not boxes:
+        return []
+    sizes = ", ".join(f"{number:,} {name}" for name, number in boxes["sizes"].items())
+    return [("boxes", f"{boxes['boxes']:,} in {count(boxes['pictures'], 'picture')}"),
+            ("without boxes", count(boxes['background'], 'picture')), ("crowds", f"{boxes['crowd']:,}"),
+            ("sizes", sizes)]
 
 
 def _run_facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:

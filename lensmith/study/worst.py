@@ -1,5 +1,6 @@
 """The worst errors of an evaluation, as small pictures with the truth and what was said."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +10,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from lensmith.base.drawing import draw_boxes, surest
 from lensmith.base.errors import UserError
 from lensmith.base.files import write_atomic
 from lensmith.base.show import viewable
-from lensmith.base.values import UNKNOWN, Label, Numbers, Tags, Value
+from lensmith.base.values import UNKNOWN, Boxes, Label, Numbers, Tags, Value
 from lensmith.data.sample import Batch
+from lensmith.tasks.matching import right_and_wrong
 
 SMALLEST, LARGEST = 96, 192    # pixels of a saved picture's longer edge
+WITH_BOXES = (192, 320)        # the same, where boxes are drawn on it
+SHOWN = 0.25                   # the least score of a found box that counts and is drawn
+_GAP = 6                       # pixels between the truth and what was found
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,8 @@ class Worst:
     """Sees each batch of an evaluation with its predictions and keeps, for each target, the `keep` worst errors.
 
     A wrong label is the worse the surer it was; wrong tags by the sum over the tags of |score - truth|; numbers by
-    their largest error over the quantities, in standard deviations of the truth of all pictures seen.
+    their largest error over the quantities, in standard deviations of the truth of all pictures seen; boxes by how many
+    were missed and the sum of the scores of those found in vain, at an IoU of 0.5 and from a score of 0.25 on.
     """
 
     def __init__(self, needs: tuple[str, ...], classes: Mapping[str, Sequence[str]], *, keep: int = 24):
@@ -59,9 +66,11 @@ class Worst:
                 # the worst overall are among the worst of each quantity.
                 badness = (found.values - truth.values).abs()
                 self._count(name, truth.values.double())
+            elif isinstance(truth, Boxes) and isinstance(found, Boxes):
+                badness = _box_errors(truth, found, len(batch), len(self.classes[name]))[:, None]
             else:
                 raise UserError(f"the worst errors of {type(truth).__name__.lower()} targets cannot be shown: "
-                                "only those of labels, tags and numbers can")
+                                "only those of labels, tags, numbers and boxes can")
             for column in range(badness.shape[1]):
                 self._consider((name, column), badness[:, column], batch, truth=truth, found=found)
         self.seen += len(batch)
@@ -119,11 +128,23 @@ class Worst:
         for target in self.needs:
             for error in self.errors(target):
                 picture = f"{name}-{len(rows):02d}.png"
-                _write(folder / picture, viewable(error.image, least=SMALLEST, most=LARGEST))
+                _write(folder / picture, _shown(error, self.classes[target]))
                 truth, predicted = in_words(error.truth, error.found, self.classes[target])
                 rows.append({"picture": picture, "file": error.file, "target": target, "truth": truth,
                              "predicted": predicted, "score": error.score})
         return rows
+
+
+def _shown(error: Error, names: Sequence[str]) -> Image.Image:
+    """The picture; of boxes the truth and what was found side by side."""
+    if not (isinstance(error.truth, Boxes) and isinstance(error.found, Boxes)):
+        return viewable(error.image, least=SMALLEST, most=LARGEST)
+    picture = viewable(error.image, least=WITH_BOXES[0], most=WITH_BOXES[1])
+    scale = picture.width / error.image.shape[2], picture.height / error.image.shape[1]
+    sheet = Image.new("RGB", (2 * picture.width + _GAP, picture.height), "white")
+    for left, boxes in ((0, error.truth), (picture.width + _GAP, surest(error.found, SHOWN))):
+        sheet.paste(draw_boxes(picture, boxes, names, scale=scale), (left, 0))
+    return sheet
 
 
 def _worst_first(error: Error) -> tuple[float, int]:
@@ -143,10 +164,23 @@ def in_words(truth: Value, found: Value, names: Sequence[str]) -> tuple[str, str
         def said(present: Tensor) -> str:
             return ", ".join(name for name, on in zip(names, present.tolist(), strict=True) if on >= 0.5) or "none"
         return said(truth.present), said(found.present)
+    if isinstance(truth, Boxes) and isinstance(found, Boxes):
+        counted = [Counter(boxes.classes.tolist()) for boxes in (truth, surest(found, SHOWN))]
+        said_of = [", ".join(f"{many} {names[number]}" for number, many in sorted(one.items())) or "nothing"
+                   for one in counted]
+        return said_of[0], said_of[1]
     assert isinstance(truth, Numbers) and isinstance(found, Numbers)
     texts = [", ".join(f"{name} {value:.4g}" for name, value in zip(names, numbers.tolist(), strict=True))
              for numbers in (truth.values, found.values)]
     return texts[0], texts[1]
+
+
+def _box_errors(truth: Boxes, found: Boxes, pictures: int, classes: int) -> Tensor:
+    """float [batch]: the true boxes that were missed, and the summed scores of those found where none is."""
+    right, wrong = right_and_wrong(truth, found, pictures, classes, score=SHOWN)
+    assert truth.image is not None
+    there = torch.ones(len(truth.image), dtype=torch.bool) if truth.crowd is None else ~truth.crowd
+    return torch.bincount(truth.image[there], minlength=pictures) - right + wrong
 
 
 def _label_errors(truth: Label, found: Label) -> Tensor:

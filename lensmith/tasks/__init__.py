@@ -3,12 +3,16 @@
 from collections.abc import Callable
 
 from lensmith.tasks.classification import Classification
+from lensmith.tasks.detection import Detection
 from lensmith.tasks.regression import Regression
 from lensmith.tasks.tagging import Tagging
 from lensmith.tasks.task import Task
+from lensmith.tasks.yolo import Yolo
 
 TASKS: dict[str, Callable[..., Task]] = {
     "classification": Classification,
     "tagging": Tagging,
     "regression": Regression,
+    "detection": Detection,
+    "yolov3": Yolo,
 }

@@ -76,7 +76,7 @@ class LabelMetrics:
         self.counts = torch.zeros(len(classes), len(classes), dtype=torch.int64)    # rows the truth
         self.top5 = torch.zeros((), dtype=torch.int64)
 
-    def update(self, predictions: dict[str, Value], targets: dict[str, Value]) -> None:
+    def update(self, predictions: dict[str, Value], targets: dict[str, Value], *, count: int = 0) -> None:
         truth, found = targets["label"], predictions["label"]
         assert isinstance(truth, Label) and isinstance(found, Label)
         known = truth.index != UNKNOWN

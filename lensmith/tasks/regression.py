@@ -91,7 +91,7 @@ class NumberMetrics:
         empty = torch.empty(0, len(classes))
         self.rows: dict[str, list[Tensor]] = {"truth": [empty], "found": [empty]}    # float32 [n, quantities]
 
-    def update(self, predictions: dict[str, Value], targets: dict[str, Value]) -> None:
+    def update(self, predictions: dict[str, Value], targets: dict[str, Value], *, count: int = 0) -> None:
         truth, found = targets["numbers"], predictions["numbers"]
         assert isinstance(truth, Numbers) and isinstance(found, Numbers)
         self.rows["truth"].append(truth.values.detach())

@@ -66,7 +66,7 @@ class TagMetrics:
         empty = torch.empty(0, len(classes))
         self.rows: dict[str, list[Tensor]] = {"truth": [empty], "present": [empty], "scores": [empty]}    # [n, tags]
 
-    def update(self, predictions: dict[str, Value], targets: dict[str, Value]) -> None:
+    def update(self, predictions: dict[str, Value], targets: dict[str, Value], *, count: int = 0) -> None:
         truth, found = targets["tags"], predictions["tags"]
         assert isinstance(truth, Tags) and isinstance(found, Tags)
         scores = found.present if found.scores is None else found.scores

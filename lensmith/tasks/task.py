@@ -11,8 +11,9 @@ from lensmith.models.backbone import Backbone
 class Metrics(Protocol):
     """Counts over a split, then numbers."""
 
-    def update(self, predictions: dict[str, Value], targets: dict[str, Value]) -> None:
-        """Count one batch; both hold stacked values under the same names, on the CPU."""
+    def update(self, predictions: dict[str, Value], targets: dict[str, Value], *, count: int) -> None:
+        """Count one batch; both hold stacked values under the same names, on the CPU, in the pixels of the files.
+        `count` are its pictures, which stacked boxes do not tell."""
 
     def state(self) -> dict[str, Tensor]:
         """What was counted, to be sent to another process."""

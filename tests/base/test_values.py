@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
+from lensmith.base.pictures import Form, fit_of
 from lensmith.base.values import IGNORED, Boxes, Label, Mask, Numbers, Tags, sampling_grid
 
 DRAW = np.random.default_rng(0)
@@ -154,13 +155,40 @@ def test_blended_tags_and_numbers_lie_between(kind, field):
     assert np.allclose(mixed.numpy(), wanted, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["boxes", "mask"])
-def test_boxes_and_masks_cannot_be_blended_and_say_so(kind):
-    stacked = type(SINGLES[kind][0]).stack(SINGLES[kind])
+def test_masks_cannot_be_blended_and_say_so():
+    stacked = Mask.stack(SINGLES["mask"])
     with pytest.raises(UserError) as caught:
         stacked.mix(stacked, torch.ones(5), 3)
-    assert str(caught.value) == (f"mixup and cutmix blend labels, tags and numbers; a {kind} target cannot be blended: "
+    assert str(caught.value) == ("mixup and cutmix blend labels, tags and numbers; a mask target cannot be blended: "
                                  "set augment.mixup=0 and augment.cutmix=0")
+
+
+def test_blended_pictures_have_the_boxes_of_both():
+    stacked = Boxes.stack(SINGLES["boxes"])    # of 2, 0, 3, 1 and 0 boxes
+    other = stacked.take(torch.tensor([2, 3, 4, 0, 1]))
+    mixed = stacked.mix(other, torch.tensor([0.5, 1.0, 0.3, 0.0, 0.9]), 3)
+    assert torch.bincount(mixed.image, minlength=5).tolist() == [2 + 3, 0, 3 + 0, 2, 0]
+    assert torch.equal(mixed[0].corners, torch.cat((stacked[0].corners, other[0].corners)))
+    assert torch.equal(mixed[3].classes, other[3].classes)
+
+
+def test_boxes_go_back_to_the_files_they_came_from():
+    sizes, form = [(30, 60), (64, 20), (32, 32)], Form(3, 32, 32, "pad")
+    fits = torch.tensor([fit_of(size, form) for size in sizes])
+    own = torch.tensor([[3.0, 5, 40, 30], [0, 0, 20, 64], [1, 2, 3, 4]])
+    there = own * fits[:, :2].repeat(1, 2) + fits[:, 2:].repeat(1, 2)
+    back = Boxes(there, torch.zeros(3, dtype=torch.int64), image=torch.arange(3)).in_files(fits, torch.tensor(sizes))
+    assert torch.allclose(back.corners, own, atol=1e-5)
+    outside = Boxes(there - 100, torch.zeros(3, dtype=torch.int64), image=torch.arange(3))
+    assert outside.in_files(fits, torch.tensor(sizes)).corners.min() == 0
+
+
+def test_a_cut_box_stays_only_where_enough_of_it_is_left():
+    boxes = Boxes(torch.tensor([[0.0, 0, 10, 10], [8, 0, 18, 10], [9.5, 0, 19.5, 10]]), torch.zeros(3).long(),
+                  image=torch.zeros(3).long())
+    nowhere = torch.tensor([[[1.0, 0, 0], [0, 1, 0]]])
+    cut = boxes.place(nowhere, torch.tensor([[0.0, 0, 10, 10]]), least=0.1, edge=1.0)
+    assert cut.corners.tolist() == [[0, 0, 10, 10], [8, 0, 10, 10]]
 
 
 def test_the_likeliest_classes_come_first():

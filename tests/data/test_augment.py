@@ -129,7 +129,7 @@ def test_erasing_takes_a_rectangle_in_the_stated_share_of_pictures():
 def blended(**settings):
     augment = Augment(**settings, seed=6, classes={"label": ("a", "b", "c")}, length=30)
     batch = gradient(30)
-    partners = augment.partners(0, batch.indices)
+    partners = augment.partners(0, batch.indices)[:, 0]
     partner = Batch(batch.images[partners], {"label": batch.targets["label"].take(partners)}, (), partners)
     return batch, partner, augment(batch, 0, partner)
 
@@ -159,8 +159,10 @@ def test_cutmix_pastes_a_rectangle_and_shares_the_label_by_its_area():
 
 
 def test_the_share_of_blended_samples_is_a_setting():
-    batch, _, out = blended(mixup=1.0, mixed=0.0)
-    assert out.targets["label"].scores is None and torch.equal(out.images, batch.images)
+    batch, never = gradient(30), Augment(mixup=1.0, mixed=0.0, length=30)
+    assert never.company(0) == 0 and torch.equal(never(batch, 0).images, batch.images)
+    batch, _, out = blended(mixup=1.0, mixed=0.5)
+    assert 8 <= int((out.images == batch.images).flatten(1).all(1).sum()) <= 22
 
 
 def test_beta_has_the_moments_of_its_distribution():

@@ -18,6 +18,7 @@ def files(tmp_path: Path, monkeypatch) -> list[Path]:
     """Five files that were written long ago, and a cache of their own."""
     monkeypatch.setenv("LENSMITH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(contents, "_SETTLED", -1.0)    # the time of the last change of an inode cannot be set
+    monkeypatch.setattr(contents, "_TOGETHER", 2)
     paths = [tmp_path / "set" / f"{i}.png" for i in range(5)]
     paths[0].parent.mkdir()
     for i, path in enumerate(paths):

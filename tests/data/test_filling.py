@@ -73,6 +73,70 @@ def test_what_is_waited_for_comes_next():
     assert fill.ended.wait(10) and make.made == [0, 9, 7, 3, 1, 2, 4, 5, 6, 8, 10, 11]
 
 
+def test_what_is_asked_for_comes_next_without_being_waited_for():
+    make = Making()
+    fill = Fill(COUNT, make, threads=1)
+    fill.start()    # row 0 is in work
+    until(lambda: fill.state[0] == 1)
+    fill.ask(np.array([9, 0, 7]))
+    make.allowed.release(4)
+    until(lambda: len(make.made) == 4)
+    assert make.made == [0, 9, 7, 1]
+    make.allowed.release(COUNT)
+    assert fill.wait_for_end() is None and sorted(make.made) == list(range(COUNT))
+
+
+def test_each_who_waits_goes_on_once_its_own_rows_are_made():
+    make, ended = Making(bad=(4,)), dict[str, list[bool]]()
+    fill = Fill(COUNT, make, threads=1)
+    fill.start()
+    threads = []
+    for name, rows in (("first", [3, 4]), ("second", [4, 11])):
+        threads.append(threading.Thread(target=lambda *given: ended.update({given[0]: fill.wait(given[1]).tolist()}),
+                                        args=(name, np.array(rows))))
+        threads[-1].start()
+        until(lambda: len(fill._waiters) == len(threads))
+    make.allowed.release(3)    # rows 0, 3 and 4
+    until(lambda: "first" in ended)
+    assert ended == {"first": [True, False]} and len(make.made) == 3
+    make.allowed.release(COUNT)
+    for thread in threads:
+        thread.join(10)
+    assert ended == {"first": [True, False], "second": [False, True]} and not fill._waiters
+
+
+def test_who_waits_when_it_is_closed_is_told():
+    make, told = Making(), list[str]()
+    fill = Fill(COUNT, make, threads=1)
+    fill.start()
+
+    def wait() -> None:
+        with pytest.raises(RuntimeError) as raised:
+            fill.wait(np.array([11]))
+        told.append(str(raised.value))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    until(lambda: len(fill._waiters) == 1)
+    threading.Timer(0.05, make.allowed.release).start()
+    fill.close()
+    waiting.join(10)
+    assert told == ["the pictures are asked for after their store was closed"]
+
+
+def test_the_garbage_collector_may_close_it_while_its_lock_is_held():
+    fill = Fill(COUNT, Making())
+
+    def close() -> None:
+        with fill._lock:
+            fill.close()
+
+    closing = threading.Thread(target=close, daemon=True)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive()
+
+
 def test_several_threads_make_every_row_once():
     made, lock = [], threading.Lock()
 

@@ -190,7 +190,7 @@ def test_a_sample_drawn_again_in_an_epoch_has_another_partner_and_share():
     mixing = Augment(mixup=1.0, seed=3, classes={"label": ("a", "b", "c")}, length=len(data))
     rows = torch.zeros(20, dtype=torch.int64)
     again = mixing.partners(4, rows, torch.arange(20))
-    assert again[0] == mixing.partners(4, rows[:1])[0] and len(again.unique()) > 10
+    assert torch.equal(again[0], mixing.partners(4, rows[:1])[0]) and len(again.unique()) > 10
     alone = Batch(data.images[rows], {"label": data.targets["label"].take(rows)}, (), rows, torch.arange(20))
     partner = Batch(data.images[rows + 9], {"label": data.targets["label"].take(rows + 9)}, (), rows + 9,
                     torch.arange(20))

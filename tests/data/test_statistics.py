@@ -41,6 +41,20 @@ def test_both_numbers_equal_numpys(most: int, dtype: type):
     assert deviation == pytest.approx(values.std((0, 2, 3)), rel=1e-9)
 
 
+@pytest.mark.parametrize("size", [(16, 16), (19, 27), (40, 64), (300, 301)])
+def test_the_sums_are_exact_for_pictures_of_any_size(size: tuple[int, int]):
+    values = np.random.default_rng(0).integers(0, 256, (5, 3, *size), dtype=np.uint8)
+    values[:, 1] = 255
+    values[0, 1, 0, 0] = 0    # the squares of all others are as large as they can be
+    data = InMemory(torch.from_numpy(values), {}, {}, places=Numbered("noise", size, np.arange(5)))
+    whole = values.astype(np.int64).transpose(1, 0, 2, 3).reshape(3, -1)
+    pixels = whole.shape[1]
+    total, square = whole.sum(1).tolist(), (whole * whole).sum(1).tolist()
+    assert statistics(data) == ([one / pixels for one in total],
+                                [((two * pixels - one * one) / pixels**2) ** 0.5
+                                 for one, two in zip(total, square, strict=True)])
+
+
 @pytest.mark.parametrize("count", [1, 37, 4_000, 4_001, 9_999])
 @pytest.mark.parametrize(("most", "dtype"), [(256, np.uint8), (65_536, np.uint16)])
 def test_kept_and_streamed_pictures_give_the_same_bits(count: int, most: int, dtype: type):

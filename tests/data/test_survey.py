@@ -1,5 +1,8 @@
 """Headers, the form that follows from them, and what becomes of bad pictures."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,7 @@ from PIL import Image
 from lensmith.base.errors import DataError, UserError
 from lensmith.base.pictures import Form, Header
 from lensmith.base.values import Label
+from lensmith.data import survey as survey_module
 from lensmith.data.files import Files
 from lensmith.data.memory import InMemory, Numbered
 from lensmith.data.survey import Bad, Survey, drop, refuse, settle, survey
@@ -43,6 +47,21 @@ def test_every_header_is_read_and_every_bad_file_is_named(source):
     assert found.bad == BAD
     assert found.headers == [Header(6, 8, True, False), None, Header(4, 5, False, False), None, None,
                              Header(9, 3, False, False)]
+
+
+def test_headers_that_are_waited_for_are_read_by_threads_in_the_same_order(source, monkeypatch):
+    alone, by = survey(source), list[str]()
+    read = survey_module._header
+
+    def slowly(path):
+        by.append(threading.current_thread().name)
+        time.sleep(0.01)
+        return read(path)
+
+    monkeypatch.setattr(survey_module, "_header", slowly)
+    monkeypatch.setattr(survey_module, "_TRIED", 2)
+    assert survey(source) == alone and len(by) == 6
+    assert set(by[:2]) == {threading.current_thread().name} and not set(by[:2]) & set(by[2:])
 
 
 def test_nothing_is_decoded_so_a_truncated_body_passes(source):

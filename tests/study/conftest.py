@@ -10,7 +10,8 @@ import torch
 
 from lensmith.base.device import environment
 from lensmith.base.pictures import Place
-from lensmith.base.values import Label, Numbers, Tags, Value
+from lensmith.base.values import Boxes, Label, Numbers, Tags, Value
+from lensmith.data.box_statistics import box_statistics
 from lensmith.data.sample import Batch
 from lensmith.study.worst import Worst
 from lensmith.tasks import TASKS
@@ -50,9 +51,23 @@ def _answers(task: str, pictures: int, classes: tuple[str, ...]) -> tuple[dict[s
         scores = torch.rand(pictures, len(classes), generator=draw)
         present = (torch.rand(pictures, len(classes), generator=draw) < scores).float()
         return {"tags": Tags(present)}, {"tags": Tags((scores >= 0.5).float(), scores)}
+    if task == "detection":
+        return _boxes(pictures, len(classes), draw)
     values = torch.rand(pictures, len(classes), generator=draw) * 28
     noise = torch.randn(pictures, len(classes), generator=draw)
     return {"numbers": Numbers(values)}, {"numbers": Numbers(values + noise)}
+
+
+def _boxes(pictures: int, classes: int, draw: torch.Generator) -> tuple[dict[str, Value], dict[str, Value]]:
+    """Two objects in each picture but every tenth, one of them found, and something found in vain."""
+    image = torch.tensor([i for i in range(pictures) if i % 10]).repeat_interleave(2)
+    low = torch.rand(len(image), 2, generator=draw) * 20
+    size = torch.rand(len(image), 2, generator=draw) * 16 + 4
+    truth = Boxes(torch.cat((low, (low + size).clamp(max=28)), 1), torch.arange(len(image)) % classes, image=image)
+    noise = torch.randn(len(image), 4, generator=draw)
+    noise[::2] *= 5    # so much that it is missed mostly
+    found = Boxes(truth.corners + noise, truth.classes, torch.rand(len(image), generator=draw), image)
+    return {"boxes": truth}, {"boxes": found}
 
 
 @pytest.fixture
@@ -88,6 +103,8 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
                 "splits": {name: value for name, value in splits.items() if name not in without},
                 "files": {"train": ["train#0"]}, "fingerprint": "5b1c0ffee5b1c0ff",
                 "dropped": [{"file": "train/Bag/broken.jpg", "reason": "is truncated"}],
+                **({"boxes": box_statistics(truth[target], torch.full((pictures, 2), 28), classes)}
+                   if task == "detection" else {}),
                 "notes": ["10 % of the training pictures were set aside for validation."]}
         files = {
             "recipe.toml": RECIPE.format(task=task),

@@ -333,3 +333,33 @@ def test_a_browser_opens_the_page_without_complaint_and_asks_nobody(write_run: W
     bad.write_text("<img src='http://127.0.0.1:9/a.png'><script>console.error('no')</script>")
     _, console, asked = browse(bad, tmp_path)
     assert console and asked == {"http://127.0.0.1:9/a.png"}
+
+
+def test_a_detector_has_its_curves_its_background_and_its_pairs_of_pictures(write_run: Write) -> None:
+    folder = write_run("detection", classes=("ant", "bee", "cat"), pictures=60)
+    test = json.loads((folder / "metrics.json").read_text())["test"]
+    page = Page(report(folder))
+    assert page.headings == [
+        "detection-1", "Learning", "Test: 60 pictures", "By class, the worst first", "Precision, recall and the score",
+        "Which class is taken for which", "The worst errors", "Validation: 60 pictures", "Data", "Splits", "Boxes",
+        "Left out", "How it was made", "The command", "To use the network", "Plan", "Machine", "Recipe"]
+    summary = page.text[: page.text.index("Learning")]
+    assert f"{test['mAP50-95']:.3f} mAP50-95 On 60 test pictures with 108 objects, the average precision is " in summary
+    assert f"{test['mAP50']:.3f} where an overlap of one half is enough (mAP50)." in summary
+    weakest = min(test["details"]["per_class"], key=lambda row: row["AP50-95"])
+    assert f"The weakest class is {weakest['class']}, with {weakest['AP50-95']:.3f}." in summary
+    assert f"from a score of {test['details']['best_threshold']:.2f} on" in summary
+    rows = page.rows[page.rows.index(["class", "AP50-95", "AP50", "precision", "recall", "f1", "boxes"]) + 1:][:3]
+    assert rows[0][0] == weakest["class"] and [row[6] for row in rows] == ["36"] * 3
+    assert [float(row[1]) for row in rows] == sorted(float(row[1]) for row in rows)
+    assert page.text.count("background") == 2    # beside the matrix and under it
+    assert 'class="gallery pairs"' in page.source and "errors 2." in page.text and "the truth on the left" in page.text
+    assert "108 in 60 pictures" in page.text and "without boxes 6 pictures" in page.text
+
+
+def test_a_detector_of_one_class_or_without_boxes_in_its_data_file_has_a_report(write_run: Write) -> None:
+    folder = write_run("detection", classes=("ant",), pictures=20)
+    change(folder / "data.json", boxes={})
+    page = Page(report(folder))
+    assert "Boxes" not in page.headings and "The weakest class" not in page.text
+    assert "Precision, recall and the score" in page.headings

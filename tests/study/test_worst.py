@@ -7,9 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+from lensmith.base.drawing import colour_of
 from lensmith.base.errors import UserError
 from lensmith.base.pictures import Place
-from lensmith.base.values import Label, Mask, Numbers, Tags, Value
+from lensmith.base.values import Boxes, Label, Mask, Numbers, Tags, Value
 from lensmith.data.sample import Batch
 from lensmith.study.worst import Worst
 
@@ -151,3 +152,35 @@ def test_a_value_without_a_picture_of_its_errors_is_refused() -> None:
     masks = {"mask": Mask(torch.zeros(1, 8, 8, dtype=torch.int64))}
     with pytest.raises(UserError, match="the worst errors of mask targets cannot be shown: only those of labels"):
         Worst(("mask",), {"mask": NAMES}).update(Batch(torch.zeros(1, 1, 8, 8, dtype=torch.uint8), masks), masks)
+
+
+def boxed() -> tuple[Boxes, Boxes]:
+    """Five pictures: right, one missed, two found in vain, nothing there and nothing found, a crowd."""
+    truth = Boxes(torch.tensor([[1.0, 1, 4, 4], [1, 1, 4, 4], [4, 4, 8, 8], [0, 0, 8, 8]]), torch.tensor([0, 0, 1, 2]),
+                  image=torch.tensor([0, 1, 1, 4]), crowd=torch.tensor([False, False, False, True]))
+    found = Boxes(torch.tensor([[1.0, 1, 4, 4], [1, 1, 4, 4], [4, 4, 8, 8], [5, 5, 8, 8], [0, 0, 3, 3], [1, 1, 3, 3.]]),
+                  torch.tensor([0, 0, 2, 1, 0, 2]), torch.tensor([0.9, 0.9, 0.2, 0.8, 0.7, 0.9]),
+                  image=torch.tensor([0, 1, 1, 2, 2, 4]))
+    return truth, found
+
+
+def test_boxes_are_kept_by_what_was_missed_and_found_in_vain(tmp_path: Path) -> None:
+    truth, found = boxed()
+    for size in (2, 5):    # whatever the batches
+        worst = Worst(("boxes",), {"boxes": NAMES})
+        for batch, predictions in batches("boxes", truth, found, 5, size=size):
+            worst.update(batch, predictions)
+        rows = worst.save(tmp_path)
+        assert [(row["file"], row["truth"], row["predicted"]) for row in rows] == [
+            ("2.png", "nothing", "1 ant, 1 bee"), ("1.png", "1 ant, 1 bee", "1 ant")]
+        assert [row["score"] for row in rows] == pytest.approx([1.5, 1.0])
+
+
+def test_the_truth_is_drawn_on_the_left_and_what_was_found_on_the_right(tmp_path: Path) -> None:
+    truth, found = boxed()
+    row = watched("boxes", truth, found, 5).save(tmp_path)[1]
+    shown = np.array(Image.open(tmp_path / row["picture"]))
+    assert shown.shape == (192, 2 * 192 + 6, 3) and (shown[:, 192:198] == 255).all()
+    left, right = shown[:, :192], shown[:, 198:]
+    assert (left[24:96, 24] == colour_of(0)).all() and (right[24:96, 24] == colour_of(0)).all()    # 8 pixels made 192
+    assert (left[191, 110:] == colour_of(1)).all() and (right[191, 110:] == 1).all()    # a score of 0.2 is not shown

@@ -1,0 +1,90 @@
+"""Boxes drawn on a picture: a frame in the colour of the class, with its name and score where they fit."""
+
+import colorsys
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from lensmith.base.values import Boxes
+
+# Okabe and Ito 2008, less those that are hard to see on a photograph: told apart by colour-blind people too.
+_FIRST = ((230, 159, 0), (0, 114, 178), (0, 158, 115), (213, 94, 0), (204, 121, 167), (86, 180, 233), (240, 228, 66))
+_TURN = 0.618033988749895    # of the circle of hues, the golden ratio: no two of the following ones come close
+_LETTERS = 11                # pixels, the least height of letters that can be read
+_FRAMES = 250                # a frame is one pixel thick for so many of the picture's longer edge
+_ROWS = 30                   # and so many lines of text fit into its height
+
+
+def colour_of(number: int) -> tuple[int, int, int]:
+    """The colour of a class, red, green and blue up to 255: always the same, and unlike that of its neighbours."""
+    if number < len(_FIRST):
+        return _FIRST[number]
+    step = number - len(_FIRST)
+    red, green, blue = colorsys.hsv_to_rgb(step * _TURN % 1, (0.9, 0.6, 0.75)[step % 3], (0.95, 0.75, 0.85)[step % 3])
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def draw_boxes(picture: Image.Image, boxes: Boxes, names: Sequence[str], *, scale: tuple[float, float] = (1, 1),
+               ) -> Image.Image:
+    """A copy of the picture as RGB with the boxes of a single picture on it, the surest on top.
+
+    `scale` (x, y) takes the boxes' pixels to those of `picture`. Where the boxes have scores they stand behind the
+    names. A crowd is framed thinly. Text never leaves the picture: what is too wide is cut short, and a picture too
+    small for letters has the frames alone.
+    """
+    drawn = picture.convert("RGB")
+    brush = ImageDraw.Draw(drawn)
+    thick = max(1, round(max(drawn.size) / _FRAMES))
+    font = ImageFont.load_default(size=max(_LETTERS, round(min(drawn.size) / _ROWS)))
+    order: Tensor = boxes.corners.new_zeros(len(boxes.classes)) if boxes.scores is None else boxes.scores
+    frames = []
+    for row in order.argsort(stable=True).tolist():
+        corners = [float(edge) * scale[i % 2] for i, edge in enumerate(boxes.corners[row])]
+        left, top = (min(max(0.0, edge), most - 1.0) for edge, most in zip(corners[:2], drawn.size, strict=True))
+        right, bottom = (max(least, min(edge, most) - 1) for edge, most, least in
+                         zip(corners[2:], drawn.size, (left, top), strict=True))
+        number = int(boxes.classes[row])
+        in_crowd = boxes.crowd is not None and bool(boxes.crowd[row])
+        brush.rectangle((left, top, right, bottom), outline=colour_of(number), width=1 if in_crowd else thick)
+        words = "".join(letter if letter.isprintable() else "�" for letter in names[number])
+        if boxes.scores is not None:
+            words += f" {float(boxes.scores[row]):.2f}"
+        frames.append((left, top, number, words.encode("utf-8", "replace").decode("utf-8")))
+    for left, top, number, words in frames:    # after all frames, so that none crosses a name
+        _write(brush, drawn.size, font, (left, top), words, colour_of(number))
+    return drawn
+
+
+def _write(brush: ImageDraw.ImageDraw, size: tuple[int, int], font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
+           corner: tuple[float, float], words: str, colour: tuple[int, int, int]) -> None:
+    """The words on a plate of the colour, above the corner where there is room, else within the box."""
+    height = sum(font.getmetrics()) if isinstance(font, ImageFont.FreeTypeFont) else _LETTERS
+    shown = _shortened(words, font, size[0] - 4)
+    if not shown or height > size[1] / 3:
+        return
+    wide = font.getlength(shown) + 4
+    left = max(0.0, min(corner[0], size[0] - wide))
+    top = corner[1] - height if corner[1] >= height else min(corner[1], size[1] - height)
+    brush.rectangle((left, top, left + wide - 1, top + height - 1), fill=colour)
+    # Black where the plate is light, by the luminance of ITU-R BT.601.
+    light = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 130
+    brush.text((left + 2, top), shown, fill="black" if light else "white", font=font)
+
+
+def _shortened(words: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, most: float) -> str:
+    """As much of the words as is no wider than `most` pixels, with an ellipsis; empty where not three letters fit."""
+    if font.getlength(words) <= most:
+        return words
+    for length in range(len(words) - 1, 2, -1):
+        if font.getlength(words[:length] + "…") <= most:
+            return words[:length] + "…"
+    return ""
+
+
+def surest(boxes: Boxes, least: float) -> Boxes:
+    """Of the boxes found in a single picture those whose score is at least `least`."""
+    if boxes.scores is None:
+        return boxes
+    rows = (boxes.scores >= least).nonzero()[:, 0]
+    return Boxes(boxes.corners[rows], boxes.classes[rows], boxes.scores[rows])

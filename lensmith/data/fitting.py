@@ -1,0 +1,92 @@
+"""Between a file's pixels and those of the network: targets brought to the form, values back, and ground cut away."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lensmith.base.pictures import Form, Header, Place, fit_of
+from lensmith.base.values import Boxes, Value
+from lensmith.data.files import Files
+from lensmith.data.memory import InMemory
+from lensmith.data.sample import Batch, Source
+
+Fitted = TypeVar("Fitted", Files, InMemory, Source)
+_STRIDE = 32    # pixels: networks take pictures whose edges are multiples of it
+
+
+def fitted(source: Fitted, headers: Sequence[Header], form: Form) -> Fitted:
+    """The source with its targets in the pixels of `form`; it comes with those of its files, by `headers`."""
+    sizes = np.array([(header.height, header.width) for header in headers], dtype=np.int64).reshape(-1, 2)
+    if isinstance(source, Files):
+        source = source.subset(range(len(source)))
+        source.sizes = sizes
+    if (sizes == form.size).all() or not any(_has_places(value) for value in source.targets.values()):
+        return source
+    fits = {size: fit_of(size, form) for size in {(int(height), int(width)) for height, width in sizes}}
+    every = torch.tensor([fits[int(height), int(width)] for height, width in sizes]).view(-1, 4)
+    matrix = torch.zeros(len(every), 2, 3)
+    matrix[:, 0, 0], matrix[:, 1, 1], matrix[:, :, 2] = every[:, 0], every[:, 1], every[:, 2:]
+    source = source.subset(range(len(source)))
+    source.targets = {name: value.warp(matrix, form.size) if _has_places(value) else value
+                      for name, value in source.targets.items()}
+    return source
+
+
+def in_files(values: Mapping[str, Value], places: Sequence[Place]) -> dict[str, Value]:
+    """Stacked values of the network's pictures as those of the files that they came from."""
+    if not len(places) or not any(isinstance(value, Boxes) for value in values.values()):
+        return dict(values)
+    fits = torch.tensor([place.fit for place in places])
+    sizes = torch.tensor([place.size for place in places], dtype=torch.float32)
+    return {name: value.in_files(fits, sizes) for name, value in values.items()}
+
+
+def _has_places(value: Value) -> bool:
+    return type(value).warp is not Value.warp
+
+
+def contents_of(places: Sequence[Place], number: int, size: tuple[int, int]) -> np.ndarray:
+    """int64 [number, 4]: x0 y0 x1 y1 of what each picture of `size` (height, width) shows, without the ground around
+    it; all of it where the places are not known."""
+    height, width = size
+    whole = np.tile(np.array([0, 0, width, height], dtype=np.int64), (number, 1))
+    if not len(places):
+        return whole
+    fit = np.array([place.fit for place in places])
+    own = np.array([place.size[::-1] for place in places])
+    first = np.rint(fit[:, 2:]).astype(np.int64)
+    last = np.rint(fit[:, 2:] + own * fit[:, :2]).astype(np.int64)
+    found = np.concatenate((np.maximum(first, 0), np.minimum(last, (width, height))), 1)
+    # A size that is not known, or pictures that were made smaller since, tell nothing.
+    known = np.concatenate((own > 0, found[:, 2:] > found[:, :2]), 1).all(1, keepdims=True)
+    return np.where(known, found, whole)
+
+
+def trimmed(batch: Batch) -> Batch:
+    """The batch without the ground that surrounds all of its pictures, in edges of multiples of 32."""
+    size = batch.images.shape[2], batch.images.shape[3]
+    contents = contents_of(batch.places, len(batch), size)
+    low, high = contents[:, :2].min(0), contents[:, 2:].max(0)
+    cut = [_span(int(low[axis]), int(high[axis]), size[1 - axis]) for axis in range(2)]
+    (left, right), (top, bottom) = cut
+    if (right - left, bottom - top) == size[::-1]:
+        return batch
+    matrix = torch.zeros(len(batch), 2, 3)
+    matrix[:, 0, 0] = matrix[:, 1, 1] = 1
+    matrix[:, 0, 2], matrix[:, 1, 2] = -left, -top
+    images: Tensor = batch.images[:, :, top:bottom, left:right].contiguous()
+    places = [replace(place, fit=(*place.fit[:2], place.fit[2] - left, place.fit[3] - top)) for place in batch.places]
+    return replace(batch, images=images, places=places, targets={
+        name: value.warp(matrix.to(images.device), (bottom - top, right - left)) for name, value in
+        batch.targets.items()})
+
+
+def _span(first: int, last: int, edge: int) -> tuple[int, int]:
+    """The pixels from `first` to `last` and as many around them as make a multiple of 32, within `edge`."""
+    length = min(edge, -(-(last - first) // _STRIDE) * _STRIDE)
+    start = min(max(0, first - (length - (last - first)) // 2), edge - length)
+    return start, start + length

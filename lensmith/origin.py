@@ -1,0 +1,186 @@
+"""What a training begins from: the recipe that a name stands for, the files that it is made of, and its data."""
+
+import shutil
+from copy import copy
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lensmith import recipe as recipes
+from lensmith.base.errors import DataError, ModelError, UserError, nearest
+from lensmith.base.files import write_atomic
+from lensmith.base.pictures import Form
+from lensmith.base.values import Boxes, Label
+from lensmith.data import DATASETS
+from lensmith.data.given import given as given_data
+from lensmith.data.recognise import recognise
+from lensmith.data.sample import Parts
+from lensmith.data.survey import given_size
+from lensmith.engine.run import Run
+from lensmith.engine.spread import Team
+from lensmith.opening import Data, Tell, open_data, prepare, silent
+from lensmith.settings import resolve
+
+BROUGHT = "python:"            # marks, in a recipe, what a Python caller brought as an object
+NO_DATA = f"{BROUGHT}nothing"  # of a run that was converted from files of another program
+FORMATS = ("folder", "table", "yolo", "coco", "voc", "labelme")    # entries of DATASETS that need a path
+NETWORK_FILE = "network.cfg"   # in a run folder: the file that its network is made of
+
+
+def recipe_for(source: str | Path) -> recipes.Recipe:
+    """What was named on the command line -> the beginnings of a recipe: a recipe file, the name of a data set, a run
+    folder (its recipe again), or a file or folder of any format that is known."""
+    path = Path(source)
+    if path.suffix == ".toml":
+        return recipes.read(path)
+    if str(source) in DATASETS and str(source) not in FORMATS:    # ./mnist is a folder of that name
+        return {"data": {"name": str(source)}}
+    if path.is_dir() and (path / "recipe.toml").is_file():
+        found = _with_own_files(recipes.read(path / "recipe.toml"), path)
+        found.get("run", {}).pop("name", None)
+        return found
+    name = "table" if path.suffix.lower() in (".csv", ".tsv") else recognise(path)    # which says where none is there
+    if name is not None:
+        return {"data": {"name": name, "path": str(source)}}
+    near = nearest(path.name, [*DATASETS, *(one.name for one in path.parent.iterdir())]
+                   if path.parent.is_dir() else DATASETS)
+    raise DataError(f"{str(source)!r} is no recipe (.toml), table (.csv, .tsv), folder of pictures, YOLO data.yaml, "
+                    "COCO .json or known data set."
+                    f"{near} Known data sets: {', '.join(DATASETS)}.")
+
+
+def own_recipe(run: Run, *, module: nn.Module | None, data: Any, trusted: bool) -> recipes.Recipe:
+    """The resolved recipe of a run folder; raises ModelError where it needs an object of a Python caller."""
+    recipe = _with_own_files(recipes.read(run.folder / "recipe.toml"), run.folder)
+    brought = [section for section in ("data", "backbone")
+               if str(recipe.get(section, {}).get("name", "")).startswith(BROUGHT)]
+    for section, thing in (("data", data), ("backbone", module)):
+        if section in brought and thing is None:
+            raise ModelError(f"{run} was trained on a Python object as its {section}: from Python, pass it again as "
+                             f"{section}=...")
+    try:
+        return resolve(recipe, trusted=trusted, brought=brought)
+    except ModelError:
+        raise
+    except UserError as error:
+        raise ModelError(f"{run.folder / 'recipe.toml'} does not fit this version: {error}") from error
+
+
+def _with_own_files(recipe: recipes.Recipe, folder: Path) -> recipes.Recipe:
+    """A run folder's recipe with the network's file found in it, wherever the folder lies now."""
+    if recipe.get("backbone", {}).get("cfg") == NETWORK_FILE:
+        recipe["backbone"]["cfg"] = str((folder / NETWORK_FILE).absolute())
+    return recipe
+
+
+def keep_files(recipe: recipes.Recipe, run: Run) -> recipes.Recipe:
+    """The recipe with the files that its network is made of copied into the run folder, and named as they are there."""
+    backbone = recipe["backbone"]
+    if "cfg" not in backbone or not run.writes:
+        return recipe
+    write_atomic(run.folder / NETWORK_FILE, partial(shutil.copyfile, backbone["cfg"]))
+    return recipe | {"backbone": backbone | {"cfg": NETWORK_FILE}}
+
+
+def anchored(recipe: recipes.Recipe) -> recipes.Recipe:
+    """The recipe with its paths absolute, so that the run folder's later commands work from anywhere."""
+    paths = [("data", "path"), ("learner", "weights"), ("backbone", "cfg")]
+    for section, key in paths + [("plan", "mode")] * (recipe["plan"]["mode"] not in ("auto", "exact")):
+        if key in recipe.get(section, {}):
+            recipe[section][key] = str(Path(recipe[section][key]).expanduser().absolute())
+    backbone = recipe.get("backbone", {})
+    place, _, attribute = str(backbone.get("name", "")).rpartition(":")
+    if place.endswith(".py"):
+        backbone["name"] = f"{Path(place).absolute()}:{attribute}"
+    return recipe
+
+
+def not_brought(recipe: recipes.Recipe, brought: list[str]) -> None:
+    for section in ("data", "backbone"):
+        if section not in brought and str(recipe.get(section, {}).get("name", "")).startswith(BROUGHT):
+            raise ModelError(f"this recipe is of a run on a Python object as its {section}: it can be trained from "
+                             "Python alone, with lensmith.train")
+
+
+def read_data(recipe: recipes.Recipe, brought: Any, *, tell: Tell = silent, team: Team | None = None) -> Data:
+    """The data of a resolved recipe: opened by its name, or what a Python caller `brought`, an object or a dict of
+    them by split. The processes of a `team` on one machine share out its memory."""
+    if team is not None and team.local_count > 1:
+        shares = {name: recipe["loading"][name] / team.local_count for name in ("memory", "disk")}
+        recipe = recipe | {"loading": recipe["loading"] | shares}
+    if not recipe["data"]["name"].startswith(BROUGHT):
+        return open_data(recipe, tell=tell)
+    if not isinstance(brought, dict):
+        brought = {"train": brought}
+    wanted = recipe["pictures"]
+    size = given_size(wanted["size"]) if "size" in wanted else None
+    opened = {part: given_data(one, size=size, fit=wanted["fit"], held_out=part != "train")
+              for part, one in brought.items() if one is not None}
+    classes = opened["train"].classes
+    for part, one in opened.items():
+        _same_classes(part, one.classes, classes)
+        opened[part] = copy(one)
+        opened[part].classes = classes
+    return prepare(Parts(dict(opened)), recipe, name=recipe["data"]["name"], tell=tell)
+
+
+def _same_classes(part: str, own: dict[str, tuple[str, ...]], train: dict[str, tuple[str, ...]]) -> None:
+    """A held-out part may lack classes of the training part, as numbers that it never shows; it may not have others."""
+    if set(own) != set(train):
+        raise DataError(f"the {part} part gives {', '.join(own)}, the training part {', '.join(train)}")
+    for target, names in own.items():
+        if names != train[target][: len(names)]:
+            other = [name for name in names if name not in train[target]] or list(names)
+            raise DataError(f"the {part} part has the classes {', '.join(names)}, the training part "
+                            f"{', '.join(train[target])}: they must be the same ones in the same order "
+                            f"({other[0]!r} is not)")
+
+
+def other_data(source: str | Path, recipe: recipes.Recipe, form: Form, classes: dict[str, tuple[str, ...]], *,
+               tell: Tell = silent) -> Data:
+    """Data that a trained network is measured on, in its form and with its classes by name; undivided where it has no
+    splits. Raises DataError for targets or classes that the network does not know."""
+    named = recipe_for(source)
+    pictures = {**recipe["pictures"], "size": list(form.size), "channels": form.channels, "bits": form.bits,
+                "fit": form.fit}
+    wanted = {"data": named["data"], "pictures": pictures, "split": {"valid": 0.0, "test": 0.0},
+              **{name: recipe[name] for name in ("task", "loading", "run")}}
+    found = open_data(resolve(wanted, trusted=False), tell=tell)
+    said = dict.fromkeys(_renamed(found.classes, classes))
+    if said:
+        tell(f"the classes of {source} are taken in their order: {', '.join(said)}")
+    return replace(found, splits={part: _in_classes(one, classes, str(source)) for part, one in found.splits.items()})
+
+
+def _renamed(own: dict[str, tuple[str, ...]], classes: dict[str, tuple[str, ...]]) -> list[str]:
+    """`couch is sofa` for each class that is another's in all but its name: where most names and their number agree, as
+    of COCO's classes, some of which have two."""
+    pairs = [(one, two) for target, names in classes.items() if len(own.get(target, ())) == len(names)
+             for one, two in zip(own[target], names, strict=True)]
+    other = [f"{one} is {two}" for one, two in pairs if one != two]
+    return other if len(other) <= len(pairs) // 4 else []
+
+
+def _in_classes(source: Any, classes: dict[str, tuple[str, ...]], what: str) -> Any:
+    """The collection with its targets numbered as `classes` are, by their names, or by their order where `_renamed`."""
+    changed = copy(source)
+    changed.targets, changed.classes = dict(source.targets), {**source.classes, **classes}
+    for target, names in classes.items():
+        if target not in source.classes:
+            raise DataError(f"{what} gives {', '.join(source.classes)}, and the network was trained on {target}")
+        own, value = source.classes[target], source.targets[target]
+        if own == names or _renamed({target: own}, {target: names}):
+            continue
+        unknown = [name for name in own if name not in names]
+        if unknown or not isinstance(value, Boxes | Label):
+            raise DataError(f"{what} has the class {(unknown or own)[0]!r}, which the network does not know."
+                            f"{nearest((unknown or own)[0], names)} It knows: {', '.join(names[:20])}"
+                            f"{' ...' if len(names) > 20 else ''}")
+        number = torch.tensor([names.index(name) for name in own])
+        changed.targets[target] = replace(value, classes=number[value.classes]) if isinstance(value, Boxes) else \
+            replace(value, index=torch.where(value.index < 0, value.index, number[value.index.clamp(min=0)]))
+    return changed
