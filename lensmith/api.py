@@ -1,7 +1,7 @@
 """What Python users call, and the command line with them: train, resume, load, and a trained network."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -28,6 +28,7 @@ from lensmith.session import resume as resumed
 from lensmith.settings import switch
 from lensmith.ship.convert import Imported
 from lensmith.ship.predict import Prediction, chosen_classes, deciding, find_pictures, predict
+from lensmith.ship.video import FILMS, Frame, divided, looking, watch
 from lensmith.tasks.task import Task
 
 
@@ -75,6 +76,21 @@ class Trained:
         return list(predict(self.network, deciding(self.task, threshold=threshold, overlap=overlap), files,
                             form=self.form, plan=self.plan, names=self.names, batch=batch,
                             only=chosen_classes(self.names, classes)))
+
+    def watch(self, sources: str | Path | Sequence[str | Path], *, out: str | Path | None = None, every: int = 1,
+              top: int = 3, threshold: float | None = None, overlap: float | None = None,
+              classes: Sequence[str] | None = None) -> Iterator[Frame]:
+        """What it says of films and cameras ("camera:0"), of each `every`-th frame as it comes; of a camera until
+        Ctrl-C. With `out` written into that folder too, drawn as a film and as lines of JSON, of labels the `top`
+        likeliest. The others are as of `predict`. Needs OpenCV, the extra `video`."""
+        pictures, films = divided([sources] if isinstance(sources, str | Path) else sources)
+        if pictures:
+            raise DataError(f"{pictures[0]} is no film: accepted are {', '.join(FILMS)} and camera:0; pictures go to "
+                            "predict")
+        self.plan.settle()
+        look = looking(self.network, deciding(self.task, threshold=threshold, overlap=overlap), form=self.form,
+                       plan=self.plan, names=self.names, only=chosen_classes(self.names, classes))
+        return watch(films, look, out=None if out is None else Path(out), every=every, top=top)
 
     def validate(self, split: str | None = None, *, data: Any = None,
                  tell: Callable[[str], object] = lambda text: None) -> dict[str, Any]:

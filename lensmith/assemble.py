@@ -17,7 +17,7 @@ from lensmith.base.errors import UserError
 from lensmith.base.pictures import Form
 from lensmith.base.values import Value
 from lensmith.data.augment import Augment
-from lensmith.data.loading import Loader, balancing_weights, narrowed
+from lensmith.data.loading import Loader, balancing_weights, by_shape, narrowed
 from lensmith.data.statistics import some_pictures, statistics
 from lensmith.engine.optimize import OPTIMIZERS, Leaf, Stepper, leaves
 from lensmith.engine.pick import Choice
@@ -36,7 +36,7 @@ from lensmith.models.weights import fit_into, read_weights
 from lensmith.models.whitening import whitenings
 from lensmith.opening import Data
 from lensmith.planning import choose
-from lensmith.settings import SECTIONS, arguments_of, entry_of, learned, named_entry
+from lensmith.settings import OPTIMIZER, SECTIONS, arguments_of, entry_of, learned, named_entry
 from lensmith.tasks import TASKS
 from lensmith.tasks.task import Task
 
@@ -102,10 +102,18 @@ def complete(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], form: 
     the augmentation by their kind, each where none is named. Raises UserError for settings that cannot go together."""
     full = {name: dict(section) for name, section in recipe.items()}
     choose_task(full, classes)
+    objects = full["task"]["name"] in DETECTION
     if "backbone" not in full:
-        small = max(form.size) <= _SMALL
-        full["backbone"] = named_entry("backbone", {"name": "cnn3" if small else "mobilenet_v3_small"}, trusted=True)
+        name = "csp" if objects else "cnn3" if max(form.size) <= _SMALL else "mobilenet_v3_small"
+        full["backbone"] = named_entry("backbone", {"name": name}, trusted=True)
     full["pictures"]["fit"] = form.fit
+    # Objects take more steps to learn than classes, at twice the rate, the weights averaged over the last fifty or so.
+    for section, key, of_objects, other in (("learner", "epochs", 50, 10), ("learner", "average", 0.98, 0.0),
+                                            ("loading", "batch", 16, 64)):
+        full[section].setdefault(key, of_objects if objects else other)
+    if "optimizer" not in full:
+        full["optimizer"] = named_entry("optimizer", {"name": OPTIMIZER, **({"rate": 2e-3} if objects else {})},
+                                        trusted=True)
     if "augment" not in full:
         full["augment"] = recipes.settle(_augmentation(full, form), Augment, "section [augment]",
                                          given=("seed", "classes", "length", "epochs"))
@@ -159,8 +167,9 @@ def make_loaders(recipe: recipes.Recipe, data: Data, task: Task, team: Team | No
             # Small pictures are measured in larger batches: nothing is learned there, so it changes no result.
             pixels = data.form.channels * data.form.height * data.form.width
             batch = max(settings["batch"], min(512, (1 << 20) // pixels))
-            if team.count > 1:
-                narrow = narrow.subset(team.rows(len(narrow), batch))
+            if team.count > 1:    # in the order in which one process measures them: its batches then
+                order = by_shape(narrow) if rectangular else torch.arange(len(narrow))
+                narrow = narrow.subset([int(order[at]) for at in team.rows(len(narrow), batch)])
             loaders[part] = Loader(narrow, batch, workers=workers, rectangular=rectangular)
             continue
         augment = Augment(**recipe["augment"], seed=seed, classes=source.classes, length=len(source),

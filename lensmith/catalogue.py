@@ -19,6 +19,7 @@ from lensmith.engine.schedule import SCHEDULES
 from lensmith.models import BACKBONES, find_backbone
 from lensmith.models.network import Network
 from lensmith.models.outside import constructor, find_attribute
+from lensmith.models.torchvision_detectors import WHOLE
 from lensmith.models.torchvision_networks import TORCHVISION
 from lensmith.study.inspect import Row, Summary, inspect, summary
 from lensmith.study.operator import Operator, check_operator, is_operator
@@ -54,7 +55,7 @@ def _whereabouts(name: str) -> str | None:
 
 
 def _what(name: str, entry: Any) -> str:
-    if name in TORCHVISION:
+    if name in TORCHVISION or name in WHOLE:
         return f"torchvision's {name}"
     text = " ".join((entry.__doc__ or "").split())
     # The first sentence; "et al. 1998" and "et al. Nature" do not end one.

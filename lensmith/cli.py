@@ -149,11 +149,12 @@ def val(
 @app.command()
 def predict(
     run: Annotated[Path, typer.Argument(help="A run folder; left out with --cfg.")],
-    sources: Annotated[list[str] | None, typer.Argument(help="Files, folders or patterns such as "
-                                                             "'photos/*.jpg'.")] = None,
+    sources: Annotated[list[str] | None, typer.Argument(help="Files, folders, patterns such as 'photos/*.jpg', films, "
+                                                             "or camera:0.")] = None,
     top: Annotated[int, typer.Option(help="How many classes or objects to print.", min=1)] = 3,
-    out: Annotated[Path | None, typer.Option(help="A folder for the pictures with what was found, predictions.json and "
-                                                  "predictions.csv.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A folder for the pictures and films with what was found, "
+                                                  "predictions.json, predictions.csv and frames.jsonl.")] = None,
+    every: Annotated[int, typer.Option(help="Films: look at each so many-th frame only.", min=1)] = 1,
     threshold: Annotated[float | None, typer.Option(help="Objects: the least score that is shown, by itself "
                                                          "0.25.")] = None,
     iou: Annotated[float | None, typer.Option(help="Objects: of two that overlap more the surer one is shown.")] = None,
@@ -163,9 +164,10 @@ def predict(
     names: Annotated[Path | None, typer.Option(help="The class names of --cfg, one a line.")] = None,
     device: Device = None, as_json: Json = False, trust: Trust = False,
 ) -> None:
-    """Say what pictures show."""
+    """Say what pictures show, and films: a line a second, with --json one a frame."""
     from lensmith import api
     from lensmith.ship.predict import write_predictions
+    from lensmith.ship.video import divided
 
     if (cfg is None) != (weights is None):
         raise UserError("--cfg and --weights go together: give both files of the network")
@@ -175,17 +177,24 @@ def predict(
         trained = api.load(run, device=device, trust=trust)
     if not sources:
         raise UserError("nothing to predict: name files, folders or patterns such as 'photos/*.jpg'")
-    found = trained.predict(sources, threshold=threshold, overlap=iou,
-                            classes=None if classes is None else [one.strip() for one in classes.split(",")])
-    if out is not None:
+    pictures, films = divided(sources)
+    only = None if classes is None else [one.strip() for one in classes.split(",")]
+    found = trained.predict(pictures, threshold=threshold, overlap=iou, classes=only)
+    if out is not None and pictures:
         write_predictions(found, out, top=top)
-    if as_json:
+    if as_json and pictures:
         print(json.dumps([one.as_json(top) for one in found]))
-    else:
+    elif not as_json:
         for one in found:
             if one.error is None:
                 print(f"{one.file}: {one.text(top)}")
     bad = [one for one in found if one.error is not None]
+    for frame in trained.watch(films, out=out, every=every, top=top, threshold=threshold, overlap=iou,
+                               classes=only) if films else ():
+        if frame.said.error is not None:
+            bad.append(frame.said)
+        elif as_json or frame.begins:
+            print(json.dumps(frame.as_json(top)) if as_json else frame.text(top), flush=True)
     for one in bad:
         print(f"lensmith: {one.file} {one.error}", file=sys.stderr)
     if bad:

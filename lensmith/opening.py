@@ -10,10 +10,11 @@ import torch
 from lensmith import recipe as recipes
 from lensmith.base.errors import count
 from lensmith.base.pictures import Fit, Form
+from lensmith.data.box_statistics import box_statistics
 from lensmith.data.contents import contents_of, digest_of
 from lensmith.data.files import Files
 from lensmith.data.filling import Store
-from lensmith.data.fitting import fitted
+from lensmith.data.fitting import boxes_of_files, fitted
 from lensmith.data.keeping import keep_filling
 from lensmith.data.loading import limited
 from lensmith.data.memory import InMemory
@@ -135,6 +136,9 @@ def prepare(opened: Parts, recipe: recipes.Recipe, *, name: str, tell: Tell = si
         "fingerprint": fingerprint(splits, ready.digests), "dropped": as_json(dropped),
         "notes": _notes(seen.surveys, form) + [ready.note] * bool(ready.note), "files": listing(named),
     }
+    classes = ready.splits["train"].classes
+    if "boxes" in learned(recipe, classes):
+        account["boxes"] = box_statistics(*boxes_of_files(splits["train"], form), classes["boxes"])
     return Data(ready.splits, form, account, ready.store)
 
 

@@ -100,6 +100,9 @@ def anchored(recipe: recipes.Recipe) -> recipes.Recipe:
 
 
 def not_brought(recipe: recipes.Recipe, brought: list[str]) -> None:
+    if "data" not in brought and recipe.get("data", {}).get("name") == NO_DATA:
+        raise ModelError("this run was converted from files of another program and has no data of its own: train other "
+                         "data from its weights, as in `lensmith train DATA --weights RUN`")
     for section in ("data", "backbone"):
         if section not in brought and str(recipe.get(section, {}).get("name", "")).startswith(BROUGHT):
             raise ModelError(f"this recipe is of a run on a Python object as its {section}: it can be trained from "
@@ -118,7 +121,7 @@ def read_data(recipe: recipes.Recipe, brought: Any, *, tell: Tell = silent, team
         brought = {"train": brought}
     wanted = recipe["pictures"]
     size = given_size(wanted["size"]) if "size" in wanted else None
-    opened = {part: given_data(one, size=size, fit=wanted["fit"], held_out=part != "train")
+    opened = {part: given_data(one, size=size, fit=wanted.get("fit") or "crop", held_out=part != "train")
               for part, one in brought.items() if one is not None}
     classes = opened["train"].classes
     for part, one in opened.items():

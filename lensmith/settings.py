@@ -31,7 +31,7 @@ def pictures(*, size: int | list[int] | None = None, channels: Literal[1, 3, 4] 
     `fit` is pad where boxes are learned, else crop."""
 
 
-def loading(*, batch: int = 64, workers: int | None = None, memory: float = 0.4, disk: float = 0.2,
+def loading(*, batch: int | None = None, workers: int | None = None, memory: float = 0.4, disk: float = 0.2,
             balance: bool = False, fraction: float = 1.0, rectangular: bool | None = None) -> None:
     """[loading]: pictures a step, worker processes for streamed sets, the shares of the free memory and of the free
     disk that decoded pictures may take, drawing all classes equally often, the share of the training pictures to
@@ -39,8 +39,8 @@ def loading(*, batch: int = 64, workers: int | None = None, memory: float = 0.4,
     are learned from letterboxed pictures."""
 
 
-def learner(*, epochs: int = 10, accumulate: int = 1, clip: float = 0.0, average: float = 0.0, patience: int = 0,
-            weights: str | None = None, groups: list[dict[str, str | float]] | None = None) -> None:
+def learner(*, epochs: int | None = None, accumulate: int = 1, clip: float = 0.0, average: float | None = None,
+            patience: int = 0, weights: str | None = None, groups: list[dict[str, str | float]] | None = None) -> None:
     """[learner]: passes over the data, batches a step, clipping, averaged weights, early stopping, a file of weights to
     begin with, rates by group."""
 
@@ -62,7 +62,8 @@ SECTIONS = ("run", "data", "split", "pictures", "augment", "loading", "backbone"
 # Arguments that the program passes itself; a recipe may not set them.
 _GIVEN = {"split": ("splits",), "augment": ("seed", "classes", "length", "epochs"), "task": ("classes", "targets"),
                      "backbone": ("inputs", "size", "outputs"), "optimizer": ("chosen",)}
-DEFAULTS: recipes.Recipe = {"optimizer": {"name": "adamw"}, "schedule": {"name": "cosine", "warmup": 0.05}}
+OPTIMIZER = "adamw"
+DEFAULTS: recipes.Recipe = {"optimizer": {"name": OPTIMIZER}, "schedule": {"name": "cosine", "warmup": 0.05}}
 
 
 def switch(recipe: recipes.Recipe, flags: Mapping[str, Any]) -> recipes.Recipe:
@@ -87,8 +88,8 @@ def resolve(given: recipes.Recipe, *, trusted: bool, brought: Sequence[str] = ()
         choose(dict.fromkeys(SECTIONS), section, "section")
     settled: recipes.Recipe = {}
     for section in SECTIONS:
-        if section == "augment" and section not in given:
-            continue    # chosen by what the pictures are
+        if section in ("augment", "optimizer") and section not in given:
+            continue    # chosen by what the pictures and the task are
         if section in brought:
             settled[section] = dict(given[section])
             continue
@@ -119,6 +120,9 @@ def named_entry(section: str, values: recipes.Section, *, trusted: bool) -> reci
     """A section that names an entry of a table, checked against that entry."""
     if "name" not in values:
         known = ", ".join(sorted(_table(section)))
+        if section == "backbone":
+            raise UserError(f"section [backbone] sets {', '.join(values)} and names no network: give it as --backbone "
+                            "NAME; `lensmith list backbones` shows all")
         raise UserError(f"section [{section}] needs a name. Known: {known}.")
     name = values["name"]
     entry = entry_of(section, name, trusted=trusted)

@@ -15,6 +15,8 @@ def teller(quiet: bool) -> Callable[[str], None]:
     """Tells a line on stderr, or nothing."""
     return (lambda text: None) if quiet else (lambda text: print(text, file=sys.stderr, flush=True))
 
+_SHOWN = 3    # of a part's metrics in the line of an epoch
+
 
 def follow(session: "Session", *, quiet: bool) -> None:
     """Train, showing a bar on a terminal and a line an epoch in a file."""
@@ -57,10 +59,11 @@ def _picked(session: "Session") -> str:
 
 
 def _epoch_line(report: "Report", epochs: int, seconds: float) -> str:
-    """`epoch 2/5  train/loss 0.3914  valid/accuracy_top1 0.8743  waited 1%  7.7 s`"""
+    """`epoch 2/5  train/loss 0.3914  valid/accuracy_top1 0.8743  waited 1%  7.7 s`; history.csv has all columns."""
     row = report.row or {}
-    shown = [f"{name} {value:.4f}" for name, value in row.items()
-             if name.startswith(("train/", "valid/")) and name not in ("valid/accuracy_top5",)]
+    measured = [name for name in row if name.startswith("valid/") and name not in ("valid/accuracy_top5", "valid/loss")]
+    named = ["train/loss", *measured[:_SHOWN], "valid/loss"]
+    shown = [f"{name} {row[name]:.4f}" for name in named if name in row]
     waited = [] if report.waited is None else [f"waited {report.waited:.0%}"]
     return "  ".join([f"epoch {report.epoch}/{epochs}", *shown, *waited, f"{seconds:.1f} s"])
 

@@ -90,7 +90,7 @@ def test_resolving_twice_changes_nothing():
     once = resolve({"data": {"name": "shapes"}, "backbone": {"name": "lenet"}, "augment": {"flip": True}},
                    trusted=False)
     assert resolve(once, trusted=False) == once
-    assert once["learner"]["epochs"] == 10 and once["optimizer"]["name"] == "adamw"
+    assert once["learner"]["accumulate"] == 1 and once["schedule"]["name"] == "cosine"
 
 
 def test_another_entry_does_not_inherit_the_default_entrys_settings():

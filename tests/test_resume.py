@@ -84,6 +84,28 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path, form: str):
     assert check(tmp_path, form, [2, 5]) > 0
 
 
+@pytest.mark.parametrize("task", ["detection", "yolov3"])
+def test_a_killed_run_with_mosaic_ends_with_the_same_bits(tmp_path: Path, task: str):
+    common = ["train", "shapes", "data.count=180", "data.size=32", "--task", task, "--backbone", "csp",
+              "backbone.width=8", "--batch", "6", "--epochs", "3", "--device", "cpu", "run.save_every=0.05", "--plan",
+              "exact", "plan.threads=1", "augment.mosaic=0.8", "augment.zoom=[0.5, 1.5]", "augment.mixup=0.3",
+              "augment.mixed=0.5", "augment.flip=true", "augment.hue=0.02", "augment.close_mosaic=1",
+              "learner.average=0.98", "--runs", str(tmp_path)]
+    whole = start(*common, "--name", "whole")
+    killed = start(*common, "--name", "killed")
+    for saves in (2, 4):
+        assert kill_after(killed, tmp_path / "killed" / "last.safetensors", saves)
+        killed = start("train", "--resume", str(tmp_path / "killed"))
+    for process in (killed, whole):
+        _, told = process.communicate(timeout=300)
+        assert process.returncode == 0, told
+    tensors, history = everything(tmp_path / "killed")
+    wanted, rows = everything(tmp_path / "whole")
+    assert history == rows and len(rows) == 3
+    assert tensors.keys() == wanted.keys()
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in tensors.items())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_a_run_killed_many_times_ends_with_the_same_bits(tmp_path: Path, form: str):

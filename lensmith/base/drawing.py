@@ -1,4 +1,4 @@
-"""Boxes drawn on a picture: a frame in the colour of the class, with its name and score where they fit."""
+"""Boxes drawn on a picture: a frame in the colour of the class, with its name and score where they fit; and words."""
 
 import colorsys
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ _TURN = 0.618033988749895    # of the circle of hues, the golden ratio: no two o
 _LETTERS = 11                # pixels, the least height of letters that can be read
 _FRAMES = 250                # a frame is one pixel thick for so many of the picture's longer edge
 _ROWS = 30                   # and so many lines of text fit into its height
+_PLATE = (32, 32, 32)        # red, green and blue behind words that are of no class
 
 
 def colour_of(number: int) -> tuple[int, int, int]:
@@ -53,6 +54,15 @@ def draw_boxes(picture: Image.Image, boxes: Boxes, names: Sequence[str], *, scal
         frames.append((left, top, number, words.encode("utf-8", "replace").decode("utf-8")))
     for left, top, number, words in frames:    # after all frames, so that none crosses a name
         _write(brush, drawn.size, font, (left, top), words, colour_of(number))
+    return drawn
+
+
+def draw_words(picture: Image.Image, words: str) -> Image.Image:
+    """A copy of the picture as RGB with a line of words in its upper left corner, as much of it as fits."""
+    drawn = picture.convert("RGB")
+    font = ImageFont.load_default(size=max(_LETTERS, round(min(drawn.size) / _ROWS)))
+    _write(ImageDraw.Draw(drawn), drawn.size, font, (0.0, 0.0), words.encode("utf-8", "replace").decode("utf-8"),
+           _PLATE)
     return drawn
 
 

@@ -278,6 +278,12 @@ def fit_of(size: tuple[int, int], form: Form) -> tuple[float, float, float, floa
     return scale_x, scale_y, left - box[0] * scale_x, top - box[1] * scale_y
 
 
+def fit_after(first: tuple[float, float, float, float],
+              then: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """Place.fit of a picture that was fitted twice."""
+    return first[0] * then[0], first[1] * then[1], first[2] * then[0] + then[2], first[3] * then[1] + then[3]
+
+
 def refit(picture: Tensor, form: Form) -> Tensor:
     """A picture [channels, height, width], uint8 or uint16, brought to `form` as a file with its pixels would be."""
     if picture.dtype != torch.uint16:

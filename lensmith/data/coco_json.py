@@ -93,10 +93,11 @@ def coco(path: str, *, images: str | None = None, classes: list[str] | None = No
         pictures[split] = readable(base)
         drawn[split], without = _drawn(one, files[split], own, base, wanted)
         lost += without
-    ids = {name: number for number, name in categories.items()}
+    numbers = {name: number for number, name in categories.items()}
+    ids = [numbers[name] for name in names] if set(names) <= set(numbers) else None
     account = {"folder": readable(folder), "layout": "coco",
                "files": {split: readable(one) for split, one in files.items()}, "picture_folders": pictures,
-               "category_ids": [ids.get(name) for name in names], "annotations_without_picture": lost}
+               "category_ids": ids, "annotations_without_picture": lost}
     return boxed(drawn, names=names, folder=folder, account=account)
 
 
@@ -105,7 +106,8 @@ def coco_files(root: Path) -> list[Path]:
     inner = root / "annotations"
     found = sorted(inner.glob("*.json")) if inner.is_dir() else []
     if not found:
-        beside = sorted(root / name for name in os.listdir(root) if name.endswith(".json"))    # of LabelMe's there may be as many as pictures
+        # Of LabelMe's there may be as many as pictures.
+        beside = sorted(root / name for name in os.listdir(root) if name.endswith(".json"))
         found = [one for one in beside if one.name == ROBOFLOW or (len(beside) <= _MOST and _speaks_of_pictures(one))]
     instances = [one for one in found if one.name.startswith("instances")]
     return instances or found

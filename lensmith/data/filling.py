@@ -189,7 +189,7 @@ class Store:
                  close: Callable[[], object] | None = None):
         """`notes` is where those who fill it write what turned out; `close` is called instead of fill.close."""
         self.images = images    # uint8 or uint16 [n, channels, height, width]
-        self.places = places    # of rows that are not ready only the file is known
+        self.places = places    # of rows that are not ready the file is known, and its size where its header was read
         self.fill = fill
         self.notes = notes if notes is not None else []
         weakref.finalize(self, close or fill.close)
@@ -241,7 +241,7 @@ class Filling:
         self.store.fill.ask(self.rows[rows].numpy())
 
     def place(self, i: int) -> Place:
-        """Where sample `i` comes from; its size is not known before it is decoded and stands as (0, 0)."""
+        """Where sample `i` comes from; how it is fitted is not known before it is decoded."""
         return self.store.places[int(self.rows[i])]
 
     def reason(self, i: int) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensmith.base.pictures import Form, Header, Place, fit_of
+from lensmith.base.pictures import Form, Header, Place, fit_after, fit_of
 from lensmith.base.values import Boxes, Value
 from lensmith.data.files import Files
 from lensmith.data.memory import InMemory
@@ -43,6 +43,22 @@ def in_files(values: Mapping[str, Value], places: Sequence[Place]) -> dict[str, 
     fits = torch.tensor([place.fit for place in places])
     sizes = torch.tensor([place.size for place in places], dtype=torch.float32)
     return {name: value.in_files(fits, sizes) for name, value in values.items()}
+
+
+def boxes_of_files(source: Source, form: Form) -> tuple[Boxes, Tensor]:
+    """The boxes of a fitted source in the pixels of its files again, and the files' sizes, int64 [n, 2], (height,
+    width)."""
+    boxes = source.targets["boxes"]
+    assert isinstance(boxes, Boxes)
+    places = [source.place(i) for i in range(len(source))]
+    sizes = torch.tensor([place.size for place in places], dtype=torch.int64).view(-1, 2)
+    if isinstance(source, InMemory):    # from what was made of the files before
+        step = fit_of((source.images.shape[2], source.images.shape[3]), form)
+        fits = [fit_after(place.fit, step) for place in places]
+    else:
+        known = {size: fit_of(size, form) for size in {place.size for place in places}}
+        fits = [known[place.size] for place in places]
+    return boxes.in_files(torch.tensor(fits).view(-1, 4), sizes.float()), sizes
 
 
 def _has_places(value: Value) -> bool:

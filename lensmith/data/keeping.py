@@ -61,7 +61,7 @@ def keep_filling(sources: Mapping[str, Files], contents: Mapping[str, np.ndarray
     except DataError:
         _without(known)
         raise
-    files = [(path, source.name(row)) for source in sources.values() for row, path in enumerate(source.paths)]
+    files = [(path, source.place(row)) for source in sources.values() for row, path in enumerate(source.paths)]
     making = _Making(files, hashes, form, images, known=known, own=own, building=building)
     fill = Fill(number, making.make, finish=making.finish)
     store = Store(torch.from_numpy(images), making.places, fill, notes=making.notes,
@@ -111,11 +111,11 @@ def _close(fill: Fill, making: "_Making") -> None:
 class _Making:
     """How one picture after the other gets into the store: out of the cache, or out of its file."""
 
-    def __init__(self, files: list[tuple[Path, str]], hashes: np.ndarray, form: Form, images: np.ndarray, *,
+    def __init__(self, files: list[tuple[Path, Place]], hashes: np.ndarray, form: Form, images: np.ndarray, *,
                  known: Mapping[bytes, tuple[Cached, int]], own: Cached | None, building: Building | None):
         self.files, self.hashes, self.form, self.images = files, hashes, form, images
         self.known, self.own, self.building = known, own, building
-        self.places = [Place(name, (0, 0)) for _, name in files]
+        self.places = [place for _, place in files]    # of what is not ready the size alone, not the fit
         self.copied, self.decoded, self.mended = list[int](), list[int](), list[int]()    # rows; append() needs no lock
         self.notes: list[str] = []
 
@@ -133,7 +133,7 @@ class _Making:
             has = one is not None
         if not has or not one.is_sound(there):
             return False
-        place = one.place(there, self.files[row][1])
+        place = one.place(there, self.files[row][1].file)
         if one is not self.own:
             self.images[row] = one.images[there]
             one.use()
@@ -142,11 +142,11 @@ class _Making:
         return True
 
     def _decode(self, row: int) -> None:
-        path, name = self.files[row]
+        path, place = self.files[row]
         content = read_file(path)
         if hashed(content) != self.hashes[row].tobytes():
             raise BadPicture("has changed since the run began")
-        image, place = decode(content, self.form, name=name)
+        image, place = decode(content, self.form, name=place.file)
         if self.own is not None:
             self.own.mend(row, image.numpy(), place, self.hashes[row])
             self.mended.append(row)

@@ -80,7 +80,7 @@ class Loader:
         """int64 [n]: the samples in the order of this epoch."""
         length = len(self.dataset)
         if not self.shuffle:
-            return _by_shape(self.dataset) if self.rectangular else torch.arange(length)
+            return by_shape(self.dataset) if self.rectangular else torch.arange(length)
         draw = torch.Generator().manual_seed(seed_of(self.seed, epoch, _ORDER))
         if self.weights is not None:
             return torch.multinomial(self.weights, length, replacement=True, generator=draw)
@@ -216,7 +216,7 @@ def _occurrences(order: Tensor) -> Tensor:
     return counted
 
 
-def _by_shape(dataset: Any) -> Tensor:
+def by_shape(dataset: Any) -> Tensor:
     """int64 [n]: the samples by the ratio of their heights to their widths; in their order where it is the same."""
     sizes = np.array([dataset.place(i).size for i in range(len(dataset))], dtype=np.float64).reshape(-1, 2)
     ratio = sizes[:, 0] / np.maximum(sizes[:, 1], 1)

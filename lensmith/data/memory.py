@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lensmith.base.errors import DataError
-from lensmith.base.pictures import Form, Place, fit_of, refit
+from lensmith.base.pictures import Form, Place, fit_after, fit_of, refit
 from lensmith.base.values import Value
 from lensmith.data.sample import Batch, Sample
 
@@ -32,9 +32,9 @@ class Numbered(Sequence[Place]):
     def subset(self, rows: np.ndarray) -> "Numbered":
         return Numbered(self.file, self.size, self.rows[rows], self.fit)
 
-    def fitted(self, form: Form) -> "Numbered":
-        """The places of the same pictures brought to `form`."""
-        return Numbered(self.file, self.size, self.rows, fit_of(self.size, form))
+    def fitted(self, size: tuple[int, int], form: Form) -> "Numbered":
+        """The places of the same pictures, of (height, width) `size` now, brought to `form`."""
+        return Numbered(self.file, self.size, self.rows, fit_after(self.fit, fit_of(size, form)))
 
 
 class InMemory:
@@ -84,14 +84,14 @@ class InMemory:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for _ in pool.map(lambda i: images[i].copy_(refit(self.images[i], form)), range(len(self))):
                 pass
-        return type(self)(images, self.targets, self.classes, places=_fitted(self.places, form), groups=self.groups)
+        return type(self)(images, self.targets, self.classes, places=_fitted(self, form), groups=self.groups)
 
 
 class Reshaped:
     """A Source that brings pictures in memory to another form each time it is asked: for those that only fit small."""
 
     def __init__(self, source: InMemory, form: Form):
-        self.source, self.form, self.places = source, form, _fitted(source.places, form)
+        self.source, self.form, self.places = source, form, _fitted(source, form)
         self.targets, self.classes, self.groups = source.targets, source.classes, source.groups
 
     def __len__(self) -> int:
@@ -113,11 +113,13 @@ class Reshaped:
         return type(self)(self.source, form)
 
 
-def _fitted(places: Sequence[Place], form: Form) -> Sequence[Place]:
-    """The places of pictures that are brought to `form` now."""
-    if isinstance(places, Numbered):
-        return places.fitted(form)
-    return [replace(place, fit=fit_of(place.size, form)) for place in places]
+def _fitted(source: InMemory, form: Form) -> Sequence[Place]:
+    """The places of pictures that are brought to `form` now, from what was made of their files before."""
+    height, width = source.images.shape[2:]
+    if isinstance(source.places, Numbered):
+        return source.places.fitted((height, width), form)
+    step = fit_of((height, width), form)
+    return [replace(place, fit=fit_after(place.fit, step)) for place in source.places]
 
 
 def room_for(count: int, form: Form) -> Tensor:

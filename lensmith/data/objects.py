@@ -4,7 +4,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -84,7 +84,7 @@ def boxed(drawn: Mapping[str, Drawn], *, names: Sequence[str] | None, folder: Pa
                         "there is nothing to learn")
     root = _root(folder, [path for part in drawn.values() for path in part.paths])
     with_area = any(not math.isnan(one) for part in drawn.values() for one in part.area)
-    tally = _Tally()
+    tally = Tally()
     splits = {name: _source(part, names, root=root, with_area=with_area, tally=tally) for name, part in drawn.items()}
     boxes: dict[str, Any] = {name: source.targets["boxes"] for name, source in splits.items()}
     seen = [set(source.paths) for source in splits.values()]
@@ -93,7 +93,7 @@ def boxed(drawn: Mapping[str, Drawn], *, names: Sequence[str] | None, folder: Pa
             "boxes": {name: len(one.classes) for name, one in boxes.items()},
             "background": {name: len(source) - len(boxes[name].image.unique()) for name, source in splits.items()},
             "crowd": sum(int(one.crowd.sum()) for one in boxes.values()),
-            "clipped": tally.told("small", "large"), "dropped": tally.told("outside", "without_area", "duplicates"),
+            **tally.mended(),
             "size_differs": tally.told("size_differs").get("size_differs", {"count": 0, "pictures": []}),
             "in_two_splits": twice}
     return Parts(dict(splits), {**account, **told})
@@ -109,32 +109,36 @@ def _named_parts(drawn: Mapping[str, Drawn]) -> dict[str, Drawn]:
     return found or {"all": Drawn()}
 
 
-class _Tally:
+class Tally:
     """How many boxes something was done to, and in which pictures."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
         self.pictures: dict[str, list[str]] = {}
 
-    def add(self, what: str, rows: np.ndarray, source: Files) -> None:
-        """`rows` int64 [k]: the picture of each thing counted."""
+    def add(self, what: str, rows: np.ndarray, name: Callable[[int], str]) -> None:
+        """`rows` int64 [k]: the picture of each thing counted; `name` says what it is called."""
         self.counts[what] = self.counts.get(what, 0) + len(rows)
         named = self.pictures.setdefault(what, [])
-        named += [source.name(row) for row in dict.fromkeys(rows.tolist())][: _NAMED - len(named)]
+        named += [name(row) for row in dict.fromkeys(rows.tolist())][: _NAMED - len(named)]
 
     def told(self, *what: str) -> dict[str, Any]:
         return {one: {"count": self.counts[one], "pictures": self.pictures[one]} for one in what
                 if self.counts.get(one)}
 
+    def mended(self) -> dict[str, Any]:
+        """What `usable` has cut and left out, for data.json."""
+        return {"clipped": self.told("small", "large"), "dropped": self.told("outside", "without_area", "duplicates")}
 
-def _source(drawn: Drawn, names: tuple[str, ...], *, root: Path, with_area: bool, tally: _Tally) -> Files:
+
+def _source(drawn: Drawn, names: tuple[str, ...], *, root: Path, with_area: bool, tally: Tally) -> Files:
     """A split with its boxes checked against the headers of its pictures."""
     bare = Files(drawn.paths, {}, {"boxes": names}, root=root)
     sizes = np.array([(header.width, header.height) if header is not None else (math.nan, math.nan)
                       for header in survey(bare).headers]).reshape(-1, 2)    # float64 [pictures, 2]
     differs = [row for row, size in drawn.declared.items()
                if not np.isnan(sizes[row, 0]) and tuple(sizes[row]) != size]
-    tally.add("size_differs", np.array(differs, dtype=np.int64), bare)
+    tally.add("size_differs", np.array(differs, dtype=np.int64), bare.name)
     number = {name: i for i, name in enumerate(names)}
     image = np.array(drawn.picture, dtype=np.int64)
     classes = np.array([number[name] for name in drawn.classes], dtype=np.int64)
@@ -143,6 +147,22 @@ def _source(drawn: Drawn, names: tuple[str, ...], *, root: Path, with_area: bool
     edges = np.tile(sizes[image], 2)    # float64 [boxes, 4]: width height width height
     if drawn.relative:
         corners = corners * edges    # NaN where the picture cannot be read; it will be left out
+    inside, rows = usable(corners, edges, image, classes, crowd, tally=tally, name=bare.name)
+    own = (inside[:, 2] - inside[:, 0]) * (inside[:, 3] - inside[:, 1])
+    areas = torch.from_numpy(np.where(np.isnan(area[rows]), own, area[rows])).float() if with_area else None
+    boxes = Boxes(torch.from_numpy(inside), torch.from_numpy(classes[rows]), image=torch.from_numpy(image[rows]),
+                  crowd=torch.from_numpy(crowd[rows]), area=areas)
+    return Files(drawn.paths, {"boxes": boxes}, {"boxes": names}, root=root)
+
+
+def usable(corners: np.ndarray, edges: np.ndarray, image: np.ndarray, classes: np.ndarray, crowd: np.ndarray, *,
+           tally: Tally, name: Callable[[int], str]) -> tuple[np.ndarray, np.ndarray]:
+    """The corners, float32 [kept, 4], of the boxes that have an area in their picture, cut at its edges, each once;
+    and which these are, int64 [kept], those of a picture together.
+
+    `corners` float64 [n, 4] in pixels, `edges` [n, 4] width height width height of each one's picture, NaN where it is
+    not known, `image`, `classes` and `crowd` [n]. What was cut and left out is counted in `tally`.
+    """
     limits = np.where(np.isnan(edges), np.inf, edges)
     low, high = corners[:, :2], corners[:, 2:]
     empty = (high <= low).any(1)
@@ -152,23 +172,19 @@ def _source(drawn: Drawn, names: tuple[str, ...], *, root: Path, with_area: bool
     outside = ~empty & (inside[:, 2:] <= inside[:, :2]).any(1)
     kept = ~empty & ~outside & ~np.isnan(inside).any(1)
     large = overhang > np.maximum(_SLACK[0], _SLACK[1] * limits.max(1, initial=0))
-    tally.add("large", image[kept & large], bare)
-    tally.add("small", image[kept & ~large & (overhang > _ROUNDING)], bare)
-    tally.add("without_area", image[empty], bare)
-    tally.add("outside", image[outside], bare)
+    tally.add("large", image[kept & large], name)
+    tally.add("small", image[kept & ~large & (overhang > _ROUNDING)], name)
+    tally.add("without_area", image[empty], name)
+    tally.add("outside", image[outside], name)
     rows = np.flatnonzero(kept)
     # One key a box; the first of equal ones stays.
     keys = np.column_stack((image, classes, crowd, inside))[rows]
     alone = np.sort(np.unique(keys, axis=0, return_index=True)[1]) if len(rows) else rows
     again = np.setdiff1d(np.arange(len(rows)), alone)
-    tally.add("duplicates", image[rows[again]], bare)
+    tally.add("duplicates", image[rows[again]], name)
     rows = rows[alone]
     rows = rows[np.argsort(image[rows], kind="stable")]
-    own = (inside[:, 2] - inside[:, 0]) * (inside[:, 3] - inside[:, 1])
-    areas = torch.from_numpy(np.where(np.isnan(area), own, area)[rows]).float() if with_area else None
-    boxes = Boxes(torch.from_numpy(inside[rows]), torch.from_numpy(classes[rows]), image=torch.from_numpy(image[rows]),
-                  crowd=torch.from_numpy(crowd[rows]), area=areas)
-    return Files(drawn.paths, {"boxes": boxes}, {"boxes": names}, root=root)
+    return inside[rows], rows
 
 
 def _root(folder: Path, paths: Sequence[Path]) -> Path:

@@ -87,7 +87,8 @@ def settle(surveys: Iterable[Survey], *, size: int | Sequence[int] | None = None
 
     channels: 1 where every picture is gray, else 3. bits: 16 where every picture is deep, else 8. size: the size of
     the pictures where all have one, up to 256; else 224, or, where that is smaller, the median of their shorter edges
-    rounded to a multiple of 32. Of letterboxed pictures 320, or the median of the longer edges. Raises UserError for a size, channels, bits or fit that cannot be.
+    rounded to a multiple of 32; of letterboxed pictures 320, or the median of the longer edges. Raises UserError for a
+    size, channels, bits or fit that cannot be.
     """
     headers = [header for one in surveys for header in one.headers if header is not None]
     if not headers:

@@ -14,7 +14,7 @@ from lensmith.data.files import Files
 from lensmith.data.labelme_json import write_labelme
 from lensmith.data.memory import InMemory
 from lensmith.data.shown import Shown
-from lensmith.data.survey import refuse, survey
+from lensmith.data.survey import survey
 from lensmith.data.voc_xml import write_voc
 from lensmith.data.yolo_text import write_yolo
 
@@ -111,7 +111,10 @@ def _shown(source: Any, stems: Sequence[str], folder: Path, images: Images) -> I
     boxes = source.targets["boxes"]
     if isinstance(source, Files):
         found = survey(source)
-        refuse(found.bad)
+        if found.bad:
+            first = "; ".join(f"{one.file} {one.reason}" for one in found.bad[:3])
+            raise DataError(f"{count(len(found.bad), 'picture')} cannot be read, and boxes need their sizes: {first}"
+                            f"{' ...' if len(found.bad) > 3 else ''}. Mend or remove them")
         if images != "none":
             folder.mkdir(parents=True, exist_ok=True)
         for i, (header, stem) in enumerate(zip(found.headers, stems, strict=True)):

@@ -126,7 +126,8 @@ def _corners(cells: list[str], where: str) -> tuple[float, float, float, float]:
 def write_yolo(splits: Mapping[str, Sequence[Shown]], names: Sequence[str], folder: Path) -> Iterator[tuple[Path, str]]:
     """The files of a YOLO set: labels/<split>/*.txt, and a data.yaml. -> paths and texts.
 
-    Regions that do not count (`crowd`) are left out, since the format cannot say that of them.
+    A set without splits is written as train. Regions that do not count (`crowd`) are left out, since the format cannot
+    say that of them.
     """
     for split, pictures in splits.items():
         inner = "labels" if split == "all" else f"labels/{'val' if split == 'valid' else split}"

@@ -5,6 +5,7 @@ from functools import partial
 
 from lensmith.base.errors import ModelError, nearest
 from lensmith.models.backbone import Backbone
+from lensmith.models.csp import csp
 from lensmith.models.darknet import darknet53
 from lensmith.models.darknet_named import darknet
 from lensmith.models.lenet import conv10_20, lenet, lenet3x3
@@ -23,6 +24,7 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "simple2": simple2,
     "cnn3": cnn3,
     "stack": stack,
+    "csp": csp,
     "darknet53": darknet53,
     "darknet": darknet,
     **{name: partial(torchvision_network, name) for name in TORCHVISION},

@@ -28,12 +28,10 @@ class Points(NamedTuple):
 
 
 def corners_of(sides: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
-    """Boxes [..., 4] in pixels from distributions [..., 4, bins] at points: their means, in strides."""
+    """Boxes [..., 4] in pixels from distributions [..., 4, BINS] at points: the means, in strides."""
     sides = sides if sides.dtype == torch.float64 else sides.float()
-    if sides.shape[-1] == 1:
-        distances = sides[..., 0].clamp(max=7).exp() * strides[..., None]
-    else:
-        distances = (sides.softmax(-1) @ torch.arange(sides.shape[-1], dtype=sides.dtype, device=sides.device)) * strides[..., None]
+    steps = torch.arange(BINS, dtype=sides.dtype, device=sides.device)
+    distances = (sides.softmax(-1) @ steps) * strides[..., None]
     return torch.cat((centres - distances[..., :2], centres + distances[..., 2:]), -1)
 
 
@@ -44,22 +42,22 @@ class PointsHead(nn.Module):
     size then teach all sizes.
     """
 
-    def __init__(self, channels: tuple[int, ...], strides: tuple[int, ...], classes: int, *, width: int, depth: int, bins: int = BINS):
+    def __init__(self, channels: tuple[int, ...], strides: tuple[int, ...], classes: int, *, width: int, depth: int):
         super().__init__()
         self.neck = PyramidNeck(channels, strides, width=width, depth=depth)
         levels = len(self.neck.strides)
         self.class_branch = Branch(width, depth, levels)
         self.side_branch = Branch(width, depth, levels)
         self.classify = nn.Conv2d(width, classes, 1)
-        self.measure = nn.Conv2d(width, 4 * bins, 1)
-        self.bins = bins
+        self.measure = nn.Conv2d(width, 4 * BINS, 1)
         for layer in (self.classify, self.measure):
             nn.init.normal_(layer.weight, std=0.01)
+        assert self.classify.bias is not None and self.measure.bias is not None
         with torch.no_grad():
-            self.classify.bias.fill_(-math.log((1 - _PRIOR) / _PRIOR))    # type: ignore[union-attr]
-            # Boxes begin three strides wide, for which the weight of a bin halves from each to the next.
-            bias = -0.6 * torch.arange(bins, dtype=torch.float32) if bins > 1 else torch.full((1,), 0.4)
-            self.measure.bias.copy_(bias.repeat(4))    # type: ignore[union-attr]
+            self.classify.bias.fill_(-math.log((1 - _PRIOR) / _PRIOR))
+            # Each bin is half as likely as the one before, so that boxes begin 2.4 strides wide: begun at the mean of
+            # the bins, 15 strides, they overlap small objects so little that those are not learned for long.
+            self.measure.bias.copy_((-0.6 * torch.arange(BINS)).repeat(4))
 
     def forward(self, maps: list[Tensor]) -> Points:
         logits, sides, centres, strides = [], [], [], []
@@ -69,7 +67,8 @@ class PointsHead(nn.Module):
             middle = cell_centres(level, stride)
             centres.append(middle)
             strides.append(torch.full_like(middle[:, 0], stride))
-        return Points(torch.cat(logits, 1), torch.cat(sides, 1).unflatten(2, (4, self.bins)), torch.cat(centres), torch.cat(strides))
+        return Points(torch.cat(logits, 1), torch.cat(sides, 1).unflatten(2, (4, BINS)), torch.cat(centres),
+                      torch.cat(strides))
 
 
 def cell_centres(level: Tensor, stride: int) -> Tensor:
@@ -84,10 +83,11 @@ class Branch(nn.Module):
     def __init__(self, width: int, depth: int, levels: int):
         super().__init__()
         self.convolutions = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(depth))
-        self.norms = nn.ModuleList(nn.ModuleList(nn.BatchNorm2d(width) for _ in range(depth)) for _ in range(levels))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for _ in range(levels * depth))    # level after level
         initialise(self, "silu")
 
     def forward(self, level: Tensor, number: int) -> Tensor:
-        for convolution, norm in zip(self.convolutions, self.norms[number], strict=True):    # type: ignore[arg-type]
+        depth = len(self.convolutions)
+        for convolution, norm in zip(self.convolutions, self.norms[number * depth : (number + 1) * depth], strict=True):
             level = F.silu(norm(convolution(level)))
         return level

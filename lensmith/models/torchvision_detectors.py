@@ -1,4 +1,4 @@
-"""The detectors of torchvision, each whole: its own regions, anchors and losses, fed and read as every other network."""
+"""The detectors of torchvision, each whole: its own regions, anchors and losses, used as every other network."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""The heads with anchors: YOLOv3's three scales behind any backbone, and the reading of a Darknet network's own maps."""
+"""The heads with anchors: YOLOv3's three scales behind any backbone, and the maps of Darknet networks."""
 
 import math
 from collections.abc import Sequence
@@ -84,7 +84,7 @@ class YoloHead(nn.Module):
     extents: Tensor    # float32 [levels, anchors, 2]: width and height in pixels, the finest level first
 
     def __init__(self, channels: tuple[int, ...], strides: tuple[int, ...], classes: int, extents: Tensor):
-        """`extents` float [n, 2], the smallest first, are shared out among the levels: n must be a multiple of three.
+        """`extents` float [n, 2], the smallest first, are shared out among the levels.
 
         A set has half the channels of its map, as in Darknet-53, yet 32 to 512, and never more than the coarser one.
         """
@@ -92,7 +92,8 @@ class YoloHead(nn.Module):
         self.levels = Levels(channels, strides)
         self.strides = self.levels.strides
         count = len(self.strides)
-        self.register_buffer("extents", extents[len(extents) - len(extents) // count * count:].float().view(count, -1, 2))
+        used = extents[len(extents) % count:].float()    # all, but for backbones with two levels: the smallest goes
+        self.register_buffer("extents", used.view(count, -1, 2))
         widths = [max(32, min(512, inputs // 2)) for inputs in self.levels.channels]
         for at in reversed(range(count - 1)):
             widths[at] = min(widths[at], widths[at + 1])
@@ -107,6 +108,7 @@ class YoloHead(nn.Module):
             last = nn.Conv2d(2 * width, self.extents.shape[1] * (5 + classes), 1)
             nn.init.normal_(last.weight, std=0.01)
             with torch.no_grad():
+                assert last.bias is not None
                 last.bias.zero_().view(-1, 5 + classes)[:, 4] = -math.log((1 - _PRIOR) / _PRIOR)
             self.outputs.append(nn.Sequential(_convolution(width, 2 * width, 3), last))
 

@@ -16,7 +16,7 @@ def shape_iou(one: Tensor, other: Tensor) -> Tensor:
 
 
 def cluster(extents: Tensor, count: int) -> Tensor:
-    """float32 [count, 2]: `count` typical extents (width, height) of those given, float [n, 2], the smallest area first.
+    """float32 [count, 2]: typical extents (width, height) of those given, float [n, 2], the smallest area first.
 
     K-means with 1 - IoU as the distance (Redmon and Farhadi 2017, "YOLO9000", section 2), begun at the quantiles of the
     area, so that it is a function of the extents alone, whatever their order. Where there are fewer unlike extents than

@@ -4,11 +4,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from lensmith.base.boxes import iou
 from lensmith.base.values import Boxes
-from lensmith.tasks.anchors import shape_iou
 
 _LEAST = 1e-30    # of an alignment: an IoU of 0.001 to the sixth power is far below the usual 1e-9
 
@@ -56,7 +54,7 @@ class Assignment(NamedTuple):
 
 @torch.no_grad()
 def task_aligned(chances: Tensor, corners: Tensor, centres: Tensor, strides: Tensor, truth: Padded, *, most: int = 10,
-                 alpha: float = 0.5, beta: float = 6.0, floor: float = 0.0) -> Assignment:
+                 alpha: float = 0.5, beta: float = 6.0) -> Assignment:
     """The points that score and place an object best answer for it (Feng et al. 2021, "TOOD", section 3.2).
 
     Of the points inside an object the `most` with the greatest chance ** alpha * IoU ** beta take it; one that two
@@ -65,25 +63,28 @@ def task_aligned(chances: Tensor, corners: Tensor, centres: Tensor, strides: Ten
     `chances` [batch, points, classes] and boxes `corners` [batch, points, 4] are what the network says now.
     """
     batch, points = corners.shape[:2]
-    objects = truth.corners.shape[1]
+    objects = truth.there.shape[1]
     if not objects:
         return Assignment(torch.zeros(batch, points, dtype=torch.int64, device=corners.device),
                           corners.new_zeros(batch, points))
     middle = (truth.corners[..., :2] + truth.corners[..., 2:]) / 2
     half = ((truth.corners[..., 2:] - truth.corners[..., :2]) / 2).clamp(min=float(strides.min()) / 2)
-    away = (centres - middle[:, :, None]).abs()                                     # [batch, objects, points, 2]
-    candidate = (away <= half[:, :, None]).all(-1) & truth.there[:, :, None]
-    overlap = iou(truth.corners[:, :, None], corners[:, None]) * candidate          # [batch, objects, points]
-    own = chances.transpose(1, 2).gather(1, truth.classes[:, :, None].expand(-1, -1, points))
-    aligned = own**alpha * overlap**beta * candidate
+    candidate = truth.there[:, :, None]                                          # -> [batch, objects, points]
+    for axis in range(2):
+        candidate = candidate & ((centres[:, axis] - middle[:, :, axis, None]).abs() <= half[:, :, axis, None])
+    # Of all pairs of an object and a point few are candidates: only these are worked out.
+    image, row, point = candidate.nonzero(as_tuple=True)
+    near = iou(truth.corners[image, row], corners[image, point])
+    overlap, aligned = corners.new_zeros(2, batch, objects, points)
+    overlap[image, row, point] = near
+    aligned[image, row, point] = chances[image, point, truth.classes[image, row]] ** alpha * near**beta
     best = aligned.topk(min(most, points), 2)
     taken = torch.zeros_like(candidate).scatter_(2, best.indices, True) & candidate
-    row = torch.where(taken, overlap, -1.0).argmax(1)                               # [batch, points]
-    only = taken & (F.one_hot(row, objects).transpose(1, 2) > 0)
-    aligned, overlap = aligned * only, overlap * only
+    owner = torch.where(taken, overlap, -1.0).argmax(1)                          # [batch, points]
+    taken &= owner[:, None] == torch.arange(objects, device=owner.device)[:, None]
+    aligned, overlap = aligned * taken, overlap * taken
     share = aligned / aligned.amax(2, keepdim=True).clamp(min=_LEAST)
-    quality = (share * overlap.amax(2, keepdim=True).clamp(min=floor)).amax(1)
-    return Assignment(row, quality)
+    return Assignment(owner, (share * overlap.amax(2, keepdim=True)).amax(1))
 
 
 @torch.no_grad()
@@ -101,8 +102,14 @@ def best_anchors(truth: Padded, cells: Tensor, strides: Tensor, extents: Tensor)
     picture = (cells + strides).amax(0)
     middle = (truth.corners[..., :2] + truth.corners[..., 2:]) / 2
     middle = torch.minimum(middle, picture - 1e-3 * strides.amin(0)).clamp(min=0)[:, :, None]
-    inside = ((middle >= cells) & (middle < cells + strides)).all(-1)               # [batch, objects, anchors]
-    alike = shape_iou((truth.corners[..., 2:] - truth.corners[..., :2]).flatten(0, 1), extents).view(batch, most, -1)
-    best = torch.where(inside, alike, -1.0).argmax(2)                               # [batch, objects]
-    row = torch.where(truth.there, torch.arange(most, device=cells.device), -1)
-    return owner.scatter_reduce_(1, best, row, "amax")
+    inside = truth.there[:, :, None]                                             # -> [batch, objects, anchors]
+    for axis in range(2):
+        first, own = cells[:, axis], middle[..., axis]
+        inside = inside & (own >= first) & (own < first + strides[:, axis])
+    image, row, anchor = inside.nonzero(as_tuple=True)
+    extent = (truth.corners[..., 2:] - truth.corners[..., :2])[image, row]
+    alike = torch.full(inside.shape, -1.0, device=cells.device)
+    shared = torch.minimum(extent, extents[anchor]).prod(1)
+    alike[image, row, anchor] = shared / (extent.prod(1) + extents[anchor].prod(1) - shared).clamp(min=1e-9)
+    number = torch.where(truth.there, torch.arange(most, device=cells.device), -1)
+    return owner.scatter_reduce_(1, alike.argmax(2), number, "amax")

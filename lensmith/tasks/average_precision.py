@@ -10,7 +10,7 @@ from torch import Tensor
 from lensmith.base.errors import DataError
 from lensmith.base.values import Boxes, Value
 from lensmith.tasks.confusion import nothing_to_measure
-from lensmith.tasks.intervals import bounds, resampled_rows
+from lensmith.tasks.intervals import around, resampled_rows
 from lensmith.tasks.matching import (
     MOST_FOUND,
     SIZES,
@@ -25,7 +25,7 @@ from lensmith.tasks.matching import (
 
 _RECALLS = np.linspace(0, 1, 101)      # where the precision is read off
 _SCORES = np.linspace(0, 1, 1001)      # thresholds among which the best F1 is looked for
-_TOGETHER = 64                         # bootstrap samples at once: their counts fit into the cache
+_TOGETHER = 1 << 20                    # counts of boxes in bootstrap samples at once, 4 MB
 _CURVES_UP_TO = 20                     # classes whose own curves go into the details
 _CONFUSION_UP_TO = 1000                # classes whose confusion matrix does
 CONFUSION_SCORE, CONFUSION_IOU = 0.25, 0.5
@@ -105,8 +105,9 @@ class BoxMetrics:
             shown = found_of(self._boxes("found"), CONFUSION_SCORE)
             details["confusion"] = confusion(shown, truth, len(self.classes), threshold=CONFUSION_IOU).tolist()
             details["confusion_names"] = [*self.classes, "background"]
-        intervals = {"mAP50": _interval(matches, truth, self.pictures)}
-        return {**_headlines(precision, recall), "intervals": intervals, "details": details}
+        headlines = _headlines(precision, recall)
+        intervals = {"mAP50": around(headlines["mAP50"], _resampled(matches, truth, self.pictures))}
+        return {**headlines, "intervals": intervals, "details": details}
 
 
 def average_precision(matches: Matches) -> np.ndarray:
@@ -115,15 +116,14 @@ def average_precision(matches: Matches) -> np.ndarray:
     NaN where a class has no true box of that size.
     """
     classes, sizes = matches.positives.shape
-    precision = np.full((len(THRESHOLDS), len(_RECALLS), classes, sizes), np.nan)
+    precision = np.where(matches.positives > 0, 0, np.full((len(THRESHOLDS), len(_RECALLS), classes, sizes), np.nan))
     for number, rows in enumerate(_by_class(matches, classes)):
         right, wrong = matches.right[rows], matches.wrong[rows]
         missed = wrong.cumsum(0, dtype=np.int32)
-        for size in np.flatnonzero(matches.positives[number]):
-            for threshold in range(len(THRESHOLDS)):
-                hits = np.flatnonzero(right[:, threshold, size])
-                precision[threshold, :, number, size] = _interpolated(
-                    missed[hits, threshold, size], int(matches.positives[number, size]))
+        for threshold, size in np.argwhere(right.any(0)).tolist():
+            hits = np.flatnonzero(right[:, threshold, size])
+            precision[threshold, :, number, size] = _interpolated(missed[hits, threshold, size],
+                                                                  int(matches.positives[number, size]))
     return precision
 
 
@@ -169,8 +169,11 @@ def _headlines(precision: np.ndarray, recall: dict[int, np.ndarray]) -> dict[str
     return {name: float(np.nanmean(values)) for name, values in numbers.items() if not np.isnan(values).all()}
 
 
-def _interval(matches: Matches, truth: Truth, pictures: int) -> list[float]:
-    """[low, high], the 95 % interval of mAP50: bootstrap over the pictures, whose boxes come and go together."""
+def _resampled(matches: Matches, truth: Truth, pictures: int) -> np.ndarray:
+    """float [samples]: mAP50 of bootstrap samples of the pictures, whose boxes come and go together.
+
+    It is higher than of the pictures themselves where classes have few boxes: a picture drawn twice has each box twice.
+    """
     classes = len(matches.positives)
     hits, misses, places, there = [], [], [], []
     for number, rows in enumerate(_by_class(matches, classes)):
@@ -182,15 +185,16 @@ def _interval(matches: Matches, truth: Truth, pictures: int) -> list[float]:
         there.append(truth.image[(truth.classes == number) & ~truth.crowd])
     draws = []
     size = sum(map(len, hits)) + sum(map(len, misses))
+    together = max(1, _TOGETHER // max(1, *map(len, hits), *map(len, misses)))
     for drawn in resampled_rows(pictures, -(-size // pictures) or 1):
-        for weights in np.array_split(drawn.astype(np.float32), -(-len(drawn) // _TOGETHER)):
+        for weights in np.array_split(drawn.astype(np.float32), -(-len(drawn) // together)):
             times = np.ascontiguousarray(weights.T)    # [pictures, chunk]: how often each was drawn
             means = np.stack([_weighted(times[hits[number]], times[misses[number]], places[number],
                                         times[there[number]].sum(0)) for number in range(classes)])
             met = ~np.isnan(means)
             some = met.any(0)    # a sample without any true box has no average precision
             draws.append(np.where(met, means, 0).sum(0)[some] / met.sum(0)[some])
-    return bounds(np.concatenate(draws))
+    return np.concatenate(draws)
 
 
 def _weighted(hits: np.ndarray, misses: np.ndarray, places: np.ndarray, positives: np.ndarray) -> np.ndarray:

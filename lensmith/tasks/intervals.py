@@ -26,6 +26,15 @@ def bounds(draws: np.ndarray) -> list[float]:
     return [float(low), float(high)]
 
 
+def around(value: float, draws: np.ndarray) -> list[float]:
+    """[low, high] for a share by its standard error over bootstrap samples (Efron and Tibshirani 1993, section 13.2).
+
+    For a statistic that is systematically off in bootstrap samples, whose `bounds` need not hold it.
+    """
+    spread = _Z * float(draws.std())
+    return [max(0.0, value - spread), min(1.0, value + spread)]
+
+
 def resampled_counts(counts: np.ndarray) -> Iterator[np.ndarray]:
     """Bootstrap samples of a table, a chunk at a time: int64 [chunk, cells] for int64 `counts` [cells]."""
     rng, total = np.random.default_rng(_SEED), counts.sum()

@@ -14,7 +14,7 @@ from lensmith.models.yolo_head import EXCLUSIVE, SQUARED, Anchored, DarknetHead,
 from lensmith.tasks.anchors import cluster
 from lensmith.tasks.assignment import Padded, best_anchors, in_crowds, pad
 from lensmith.tasks.average_precision import BoxMetrics
-from lensmith.tasks.detection import best_boxes
+from lensmith.tasks.detection import best_boxes, check_settings, decoding
 
 _AT_ONCE = 1 << 22    # overlaps of boxes with objects that are held in memory at a time
 _LEAST = 1e-4         # of a stretch or a share: keeps its logarithm finite
@@ -35,14 +35,10 @@ class Yolo:
         object by more than `ignore` IoU, and does not answer for it, is not taught that there is none. `threshold`,
         `overlap` and `most` are of decoding: the least score, the IoU from which the worse of two of a class is left
         out, and the boxes of a picture."""
-        for name, value, right, accepted in (
-                ("anchors", anchors, anchors >= 3 and anchors % 3 == 0, "3, 6, 9, ...: as many for each of three scales"),
-                ("ignore", ignore, 0 < ignore <= 1, "0 < ignore <= 1"),
-                ("threshold", threshold, 0 <= threshold < 1, "0 <= threshold < 1"),
-                ("overlap", overlap, 0 < overlap <= 1, "0 < overlap <= 1"), ("most", most, most >= 1, "1 or more"),
-                ("box_weight", box_weight, box_weight >= 0, "0 or more")):
-            if not right:
-                raise UserError(f"task.{name}={value} cannot be: accepted is {accepted}")
+        check_settings(
+            anchors=(anchors, anchors >= 3 and anchors % 3 == 0, "3, 6, 9, ...: as many for each of three scales"),
+            ignore=(ignore, 0 < ignore <= 1, "0 < ignore <= 1"),
+            box_weight=(box_weight, box_weight >= 0, "0 or more"), **decoding(threshold, overlap, most))
         self.classes, self.box, self.ignore = classes, box, ignore
         self.threshold, self.overlap, self.most, self.box_weight = threshold, overlap, most, box_weight
         assert targets is None or isinstance(targets, Boxes)
@@ -56,9 +52,10 @@ class Yolo:
             return YoloHead(backbone.channels, backbone.strides, len(self.classes), self.extents)
         wrong = next((layer for layer in layers if layer.classes != len(self.classes)), None)
         if wrong is not None:
-            raise UserError(f"the network's cfg is for {wrong.classes} classes, and the data set has {len(self.classes)}"
-                            f" ({', '.join(self.classes[:3])}{', ...' if len(self.classes) > 3 else ''}): give its "
-                            "layers as many, with `lensmith convert` and the other class list")
+            names = ", ".join(self.classes[:3]) + (", ..." if len(self.classes) > 3 else "")
+            raise UserError(f"the network's cfg is for {wrong.classes} classes, and the data set has "
+                            f"{len(self.classes)} ({names}): give its layers as many, with `lensmith convert` and the "
+                            "other class list")
         return DarknetHead(layers)
 
     def loss(self, output: Anchored, targets: dict[str, Value]) -> dict[str, Tensor]:
@@ -90,8 +87,8 @@ class Yolo:
         one_of = F.cross_entropy(logits, index, reduction="none")
         class_loss = torch.where(forms == EXCLUSIVE, one_of, yes_no).sum() / total
         own = Anchored(raw[image, anchor], *(part[anchor] for part in output[1:]))
-        box_loss = (_squared(own, wanted, output) if self.box == "paper" else 1 - iou(own.corners(), wanted, "giou")).sum()
-        return {"object": object_loss, "class": class_loss, "box": self.box_weight * box_loss / total}
+        costs = _squared(own, wanted, output) if self.box == "paper" else 1 - iou(own.corners(), wanted, "giou")
+        return {"object": object_loss, "class": class_loss, "box": self.box_weight * costs.sum() / total}
 
     def decode(self, output: Anchored) -> dict[str, Value]:
         return {"boxes": best_boxes(output.corners(), output.chances(), threshold=self.threshold, overlap=self.overlap,

@@ -18,7 +18,8 @@ def write(folder, text, name="list.csv"):
 def test_columns_go_by_many_names(header, tmp_path, picture):
     for name in "abc":
         picture(f"{name}.png")
-    parts = table(write(tmp_path, f"{header}\nb.png,1,2,30.5,40,cat\na.png,,,,,\nb.png,5,6,7,8,ant\nc.png,0,0,9,9,cat\n"))
+    lines = "b.png,1,2,30.5,40,cat\na.png,,,,,\nb.png,5,6,7,8,ant\nc.png,0,0,9,9,cat\n"
+    parts = table(write(tmp_path, f"{header}\n{lines}"))
     source = parts.splits["all"]
     assert [source.name(i) for i in range(3)] == ["b.png", "a.png", "c.png"]
     boxes = source.targets["boxes"]
@@ -58,14 +59,15 @@ def test_corners_without_a_class_are_numbers_unless_boxes_are_meant(tmp_path, pi
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ("path,x0,y0,x1,y1,label\na.png,1,2,x,4,cat\n", r"line 2: column 'x1' holds 'x', which is no number; leave all four"),
+    ("path,x0,y0,x1,y1,label\na.png,1,2,x,4,cat\n", r"line 2: column 'x1' holds 'x', which is no number; leave all"),
     ("path,x0,y0,x1,y1,label\na.png,1,2,,4,cat\n", r"line 2: column 'x1' holds ''"),
     ("path,x0,y0,x1,y1,label\na.png,1,2,nan,4,cat\n", r"line 2: the box holds a number that is not finite"),
     ("path,x0,y0,x1,y1,label\na.png,1,2,3,4,\n", r"line 2: the object has no class"),
     ("path,x0,y0,x1,y1,label\na.png,,,,,cat\n", r"line 2: column 'x0' holds ''"),
-    ("path,x0,y0,x1,y1,label\na.png,0.1,0.2,0.3,1,cat\n", r"no corner is beyond 1, which looks like shares of the picture"),
+    ("path,x0,y0,x1,y1,label\na.png,0.1,0.2,0.3,1,cat\n",
+     r"no corner is beyond 1, which looks like shares of the picture"),
     ("path,x0,y0,x1,y1,label\na.png,,,,,\n", r"lists 1 picture to learn from and no object in any"),
-    ("path,x0,y0,x1,y1,label,crowd\na.png,1,2,3,4,cat,maybe\n", r"line 2: 'maybe' says neither that the box is a crowd"),
+    ("path,x0,y0,x1,y1,label,crowd\na.png,1,2,3,4,cat,maybe\n", r"line 2: 'maybe' says neither that the box"),
     ("path,x0,y0,x1,y1,label,split\na.png,1,2,3,4,cat,train\na.png,1,2,3,4,cat,test\n",
      r"line 3: a.png is in split 'test' here and in 'train' above"),
     ("path,x0,y0,x1,y1,label,group\na.png,1,2,3,4,cat,a\na.png,1,2,3,4,cat,b\n",
@@ -79,6 +81,6 @@ def test_a_wrong_line_is_named(text, said, tmp_path, picture):
 
 
 def test_boxes_that_are_asked_for_need_their_columns(tmp_path):
-    with pytest.raises(DataError, match=r"has no columns for boxes: accepted are x0, y0, x1, y1, or xmin, .*; its columns "
-                                        r"are path, label"):
+    with pytest.raises(DataError, match=r"has no columns for boxes: accepted are x0, y0, x1, y1, or xmin, .*; its "
+                                        r"columns are path, label"):
         table(write(tmp_path, "path,label\na.png,cat\nb.png,dog\n"), kind="boxes")

@@ -15,15 +15,17 @@ WHOLE = {
     "yolo": ("labels/a.txt", b"0 0.5 0.5 0.25 0.125\n1 0.1 0.2 0.3 0.2 0.3 0.6\r\n", {"images/a.png": None}),
     "description": ("data.yaml", b"path: .\ntrain: images\nval: [images]\nnc: 2\nnames:\n  0: cat\n  1: 'dog'\n# end\n",
                     {"images/a.png": None, "labels/a.txt": b"0 0.5 0.5 0.25 0.125\n"}),
-    "coco": ("one.json", b'{"images": [{"id": 1, "file_name": "a.png", "width": 20, "height": 10}], "annotations": [{"id":'
-                         b' 1, "image_id": 1, "category_id": 3, "bbox": [1, 2.5, 3, 4e0], "iscrowd": 0}], "categories": '
-                         b'[{"id": 3, "name": "c\\u00e4t"}]}', {"a.png": None}),
-    "voc": ("a.xml", b"<?xml version='1.0'?>\n<annotation><filename>a.png</filename><size><width>20</width></size><object>"
-                     b"<name>cat</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>9</xmax><ymax>8</ymax></bndbox></object>"
+    "coco": ("one.json", b'{"images": [{"id": 1, "file_name": "a.png", "width": 20, "height": 10}], "annotations": '
+                         b'[{"id": 1, "image_id": 1, "category_id": 3, "bbox": [1, 2.5, 3, 4e0], "iscrowd": 0}], '
+                         b'"categories": [{"id": 3, "name": "c\\u00e4t"}]}', {"a.png": None}),
+    "voc": ("a.xml", b"<?xml version='1.0'?>\n<annotation><filename>a.png</filename><size><width>20</width></size>"
+                     b"<object><name>cat</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>9</xmax><ymax>8</ymax></bndbox></object>"
                      b"</annotation>", {"a.png": None}),
-    "labelme": ("a.json", b'{"shapes": [{"label": "cat", "points": [[1, 2], [3, 4.5]], "shape_type": "rectangle", "flags": '
-                          b'{}}], "imagePath": "a.png", "imageWidth": 20, "imageHeight": 10}', {"a.png": None}),
-    "table": ("one.csv", b'path,x0,y0,x1,y1,label,split\na.png,1,2,3.5,4,cat,train\n"a.png",,,,,,train\n', {"a.png": None}),
+    "labelme": ("a.json", b'{"shapes": [{"label": "cat", "points": [[1, 2], [3, 4.5]], "shape_type": "rectangle", '
+                          b'"flags": {}}], "imagePath": "a.png", "imageWidth": 20, "imageHeight": 10}',
+                {"a.png": None}),
+    "table": ("one.csv", b'path,x0,y0,x1,y1,label,split\na.png,1,2,3.5,4,cat,train\n"a.png",,,,,,train\n',
+              {"a.png": None}),
 }
 
 SIGNS = b"0123456789.-+eE<>&;:,{}[]\"'\n \t/|#!*nN"
@@ -59,10 +61,12 @@ def open_damaged(folder: Path, which: str, edits: list[tuple[int, int, int]]) ->
             Image.new("L", (20, 10)).save(folder / name)
     path = folder / file if which in ("coco", "table", "description") else folder
     kind = "yolo" if which == "description" else which
+    said = "it opens"
     try:
         DATASETS[kind](str(path))
     except UserError as error:
-        assert str(error) and "\n" not in str(error)
+        said = str(error)
+    assert said and "\n" not in said
 
 
 EDITS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=4)

@@ -7,17 +7,20 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 
 from lensmith.base.errors import DataError
-from lensmith.base.pictures import Form
+from lensmith.base.pictures import Form, read_header
 from lensmith.data import cached, keeping
 from lensmith.data.augment import Augment
 from lensmith.data.contents import contents_of
 from lensmith.data.files import Files
+from lensmith.data.fitting import fitted
 from lensmith.data.folders import class_folders
 from lensmith.data.keeping import Kept, keep_filling
 from lensmith.data.loading import Loader, balancing_weights
@@ -99,6 +102,25 @@ def test_memory_cache_and_stream_give_the_same_batches_without_what_is_bad(split
         assert [one.file for one in done(kept).store.bad()] == [splits["train"].name(row) for row in (3, 4, 17)]
         assert statistics(source) == statistics(streamed)
     assert_same(wanted, batches(streamed, workers=2, **settings))
+
+
+def test_the_order_by_shape_does_not_wait_for_the_pictures(tmp_path, monkeypatch):
+    """Pictures of like shape come together by what the headers say, whichever are decoded already."""
+    sizes = [(20, 40), (40, 20), (30, 30), (20, 44), (44, 20)]
+    paths = [tmp_path / f"{number}.png" for number in range(5)]
+    for path, (height, width) in zip(paths, sizes, strict=True):
+        Image.new("RGB", (width, height)).save(path)
+    form, headers = Form(3, 20, 20, "pad"), [read_header(path) for path in paths]
+    files = fitted(Files(paths, {}, {}, root=tmp_path), headers, form)
+    going, decode = Event(), keeping.decode
+    monkeypatch.setattr(keeping, "decode", lambda *given, **named: (going.wait(60), decode(*given, **named))[1])
+    kept = keep({"valid": files}, form=form, memory=1.0)
+    assert kept is not None
+    loader = Loader(kept.sources["valid"], 2, rectangular=True)
+    early = loader.order(0).tolist()
+    going.set()
+    done(kept)
+    assert early == loader.order(0).tolist() == [3, 0, 2, 1, 4]
 
 
 def test_every_split_has_its_own_pictures_and_places(splits):

@@ -10,7 +10,8 @@ from lensmith.base.errors import DataError
 from lensmith.data.labelme_json import labelme
 
 
-def shape(kind: str | None = "rectangle", points: Any = ((10, 20), (50, 60)), label: Any = "cat", **more: Any) -> dict[str, Any]:
+def shape(kind: str | None = "rectangle", points: Any = ((10, 20), (50, 60)), label: Any = "cat",
+          **more: Any) -> dict[str, Any]:
     return {"label": label, "points": points, "shape_type": kind, **more}
 
 
@@ -24,7 +25,8 @@ def test_shapes_become_the_boxes_around_them(tmp_path, picture):
     picture("a.png")
     write(tmp_path, "a.json", shape(points=[[50, 60], [10, 20]]), shape("polygon", [[5, 5], [9, 7], [6, 30]], "dog"),
           shape("circle", [[100, 50], [103, 54]], " dog "), shape(None, [[1, 1], [2, 9], [7, 3]], "ant"),
-          shape("point", [[3, 3]]), shape("linestrip", [[3, 3], [4, 4]]), shape(flags={"crowd": True}, points=[[0, 0], [9, 9]]),
+          shape("point", [[3, 3]]), shape("linestrip", [[3, 3], [4, 4]]),
+          shape(flags={"crowd": True}, points=[[0, 0], [9, 9]]),
           imagePath="a.png", imageWidth=200, imageHeight=99)
     parts = labelme(str(tmp_path))
     source = parts.splits["all"]
@@ -66,7 +68,8 @@ def test_folders_called_after_splits_divide_it(tmp_path, picture):
     (shape("polygon"), r"a.json, shapes\[0\]: a polygon has at least 3 points, this one 2"),
     (shape(points=[[1, 2]]), r"a rectangle has at least 2 points, this one 1"),
     (shape(points=[[1, 2], [3, "x"]]), r"a.json: shapes\[0\].points\[1\]\[1\]: Input should be a valid number"),
-    (shape(points=[[1, 2, 3], [4, 5]]), r"shapes\[0\].points\[0\]"), (shape(label=None), r"shapes\[0\].label: Input should"),
+    (shape(points=[[1, 2, 3], [4, 5]]), r"shapes\[0\].points\[0\]"),
+    (shape(label=None), r"shapes\[0\].label: Input should"),
     (shape(label=" "), r"shapes\[0\]: the object has no class"),
     (shape(points=[[1, 2], [3, float("inf")]]), r"shapes\[0\]: the box holds a number that is not finite"),
     (shape(label="dog"), r"shapes\[0\]: class 'dog' is not one of the accepted. Did you mean 'dogs'\?")])

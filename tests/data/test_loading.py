@@ -9,16 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.pictures import Form
-from lensmith.base.values import Label
+from lensmith.base.pictures import Form, read_header
+from lensmith.base.values import Boxes, Label
 from lensmith.data import ahead
 from lensmith.data.ahead import Ahead
 from lensmith.data.augment import Augment
+from lensmith.data.contents import contents_of
 from lensmith.data.files import Files
+from lensmith.data.fitting import fitted
 from lensmith.data.folders import class_folders
+from lensmith.data.keeping import keep_filling
 from lensmith.data.loading import Loader, balancing_weights, limited
 from lensmith.data.memory import InMemory, Numbered
 from lensmith.data.sample import Batch
@@ -49,6 +53,40 @@ def test_kept_and_streamed_give_the_same_batches_for_any_number_of_workers(photo
     found = [list(loader.at(2, 0)) for loader in make]
     assert all(same(found[0], other) for other in found[1:])
     assert not same(found[0], list(make[0].at(3, 0)))
+
+
+def test_mosaics_are_the_same_kept_filled_or_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LENSMITH_CACHE", str(tmp_path / "cache"))
+    paths, image, draw = [], [], np.random.default_rng(0)
+    for number in range(14):
+        height, width = draw.integers(20, 70, 2)
+        paths.append(tmp_path / f"{number}.png")
+        Image.fromarray(draw.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(paths[-1])
+        image += [number] * (number % 3)    # some show no object
+    begin = torch.from_numpy(draw.uniform(0, 10, (len(image), 2))).float()
+    boxes = Boxes(torch.cat((begin, begin + 9), 1), torch.tensor(image) % 2, image=torch.tensor(image),
+                  crowd=torch.tensor(image) % 5 == 0, area=begin.sum(1))
+    form = Form(3, 32, 32, "pad")
+    files = fitted(Files(paths, {"boxes": boxes}, {"boxes": ("a", "b")}, root=tmp_path),
+                   [read_header(path) for path in paths], form)
+    paths[5].write_bytes(paths[5].read_bytes()[:200])    # its header can still be read
+    streamed = files.shaped(form)
+    filled = [keep_filling({"train": files}, {"train": contents_of(paths, root=tmp_path)}, form, memory=memory, disk=1)
+              for memory in (1.0, 0.0, 0.0)]    # in memory, into the cache, out of the cache
+    sources = [(streamed, 0), (streamed, 2), *((one.sources["train"], 0) for one in filled if one is not None)]
+    found = []
+    for source, workers in sources:
+        augment = Augment(mosaic=0.7, mixup=0.5, mixed=0.6, zoom=[0.5, 1.5], flip=True, saturation=0.5, hue=0.1, seed=5,
+                          classes=source.classes, length=14, epochs=3, close_mosaic=1)
+        loader = Loader(source, 5, seed=2, shuffle=True, augment=augment, workers=workers)
+        found.append([*loader.at(1, 0), *loader.at(1, 2), *loader.at(2, 0)])
+    assert len(found) == 5 and sum(len(batch) for batch in found[0]) == 2 * 13 + len(found[0][3])
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            assert torch.equal(a.images, b.images) and torch.equal(a.indices, b.indices)
+            for name, tensor in vars(a.targets["boxes"]).items():
+                assert tensor is None or torch.equal(tensor, getattr(b.targets["boxes"], name)), name
+    assert torch.equal(found[0][2].images, found[0][3].images)    # begun in the middle
 
 
 def test_beginning_in_the_middle_gives_the_rest(drawn: dict[str, InMemory]):

@@ -71,7 +71,7 @@ def test_parts_without_train_are_refused_and_one_alone_is_the_whole_set(tmp_path
     part = drawn([picture("a.png")], [(0, (0, 0, 4, 5), "cat")])
     assert set(boxed({"valid": part}, names=None, folder=tmp_path, account={}).splits) == {"all"}
     assert set(boxed({"train": part}, names=None, folder=tmp_path, account={}).splits) == {"train"}
-    with pytest.raises(DataError, match=r"the set has the parts valid, test but no train: there is nothing to learn from"):
+    with pytest.raises(DataError, match=r"the set has the parts valid, test but no train: there is nothing"):
         boxed({"valid": part, "test": part}, names=None, folder=tmp_path, account={})
     twice = boxed({"train": part, "valid": part}, names=None, folder=tmp_path, account={})
     assert twice.account["in_two_splits"] == 1

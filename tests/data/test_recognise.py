@@ -30,7 +30,8 @@ CASES = {
     "labelme by split": ("labelme", {"train/a.png": "", "train/a.json": "{}"}),
     "labelme without pictures": ("labelme", {"a.json": '{"version": "5", "shapes": []}'}),
     "classes": ("folder", {"cat/a.png": "", "dog/b.png": "", "notes.txt": "", "environment.yaml": "name: x\n"}),
-    "classes by split": ("folder", {"train/cat/a.png": "", "train/dog/b.png": "", "val/cat/a.png": "", "val/dog/b.png": ""}),
+    "classes by split": ("folder", {"train/cat/a.png": "", "train/dog/b.png": "", "val/cat/a.png": "",
+                                    "val/dog/b.png": ""}),
     "classes with more": ("folder", {"cat/a.png": "", "dog/b.png": "", "list.csv": "", "settings.json": '{"a": 1}'}),
     "pictures alone": ("folder", {"a.png": "", "b.png": ""}),
 }
@@ -59,10 +60,11 @@ def test_a_file_is_known_by_its_suffix(name, known, tmp_path):
 
 @pytest.mark.parametrize(("files", "said"), [
     ({"labels/a.txt": "", "Annotations/a.xml": ""},
-     r"can be read as voc and as yolo \(Annotations/\*.xml; labels/\*.txt\): say which with data.name=voc or data.name=yolo"),
+     r"can be read as voc and as yolo \(Annotations/\*.xml; labels/\*.txt\): say which with data.name=voc or data"),
     ({"data.yaml": YAML, "annotations/one.json": ""},
      r"read as coco and as yolo \(annotations/one.json; data.yaml\): say which with data.name=coco or data.name=yolo"),
-    ({"a.png": "", "a.txt": "", "a.json": ""}, r"as labelme and as yolo \(a.json beside a picture; a.txt beside a picture\)")])
+    ({"a.png": "", "a.txt": "", "a.json": ""},
+     r"as labelme and as yolo \(a.json beside a picture; a.txt beside a picture\)")])
 def test_two_formats_that_fit_are_named(files, said, tmp_path):
     write(tmp_path, files)
     with pytest.raises(DataError, match=said):
@@ -82,6 +84,7 @@ def test_a_folder_of_a_hundred_thousand_names_is_looked_through_once(tmp_path, m
 
 
 @pytest.mark.skipif(not GIVEN, reason="LENSMITH_DATA is not set: no coco128, no pets3")
-@pytest.mark.parametrize(("folder", "name"), [("coco128/object_detection", "yolo"), ("pets3", "voc"), ("photos", "folder")])
+@pytest.mark.parametrize(("folder", "name"), [("coco128/object_detection", "yolo"), ("pets3", "voc"),
+                                              ("photos", "folder")])
 def test_real_folders(folder, name):
     assert recognise(Path(GIVEN) / folder) == name

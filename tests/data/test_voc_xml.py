@@ -13,7 +13,8 @@ GIVEN = os.environ.get("LENSMITH_DATA", "")
 
 
 def thing(name="cat", corners=(11, 21, 60, 80), extra="") -> str:
-    edges = "".join(f"<{key}>{value}</{key}>" for key, value in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True))
+    keys = ("xmin", "ymin", "xmax", "ymax")
+    edges = "".join(f"<{key}>{value}</{key}>" for key, value in zip(keys, corners, strict=True))
     return f"<object><name>{name}</name>{extra}<bndbox>{edges}</bndbox></object>"
 
 
@@ -67,7 +68,8 @@ def test_image_sets_divide_it(lists, splits, tmp_path, picture):
 @pytest.mark.parametrize(("pictures", "files", "splits"), [
     (["a.png"], ["a.xml"], {"all": ["a.png"]}), (["images/a.png"], ["xmls/a.xml"], {"all": ["images/a.png"]}),
     (["images/a.png"], ["annotations/a.xml"], {"all": ["images/a.png"]}),
-    (["train/a.png", "valid/a.png"], ["train/a.xml", "valid/a.xml"], {"train": ["train/a.png"], "valid": ["valid/a.png"]}),
+    (["train/a.png", "valid/a.png"], ["train/a.xml", "valid/a.xml"],
+     {"train": ["train/a.png"], "valid": ["valid/a.png"]}),
     (["train/images/a.png"], ["train/annotations/a.xml"], {"train": ["train/images/a.png"]})])
 def test_usual_layouts(pictures, files, splits, tmp_path, picture):
     for name in pictures:

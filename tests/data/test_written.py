@@ -1,8 +1,10 @@
 """Any format from any other: corners, classes, crowds and splits come back; nothing of the user's is written over."""
 
+import io
 import itertools
 import json
 import tempfile
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -32,8 +34,9 @@ def source(folder: Path, rows: list[Rows], *, names: tuple[str, ...] = NAMES) ->
     for path in paths:
         Image.new("L", (WIDTH, HEIGHT)).save(path)
     flat = [(i, *row) for i, one in enumerate(rows) for row in one]
-    boxes = Boxes(torch.tensor([row[1:5] for row in flat]).reshape(-1, 4), torch.tensor([row[5] for row in flat]).long(),
-                  image=torch.tensor([row[0] for row in flat]).long(), crowd=torch.tensor([row[6] for row in flat]).bool())
+    image, classes, crowd = (torch.tensor([row[column] for row in flat]) for column in (0, 5, 6))
+    boxes = Boxes(torch.tensor([row[1:5] for row in flat]).reshape(-1, 4), classes.long(), image=image.long(),
+                  crowd=crowd.bool())
     return Files(paths, {"boxes": boxes}, {"boxes": names}, root=folder)
 
 
@@ -83,7 +86,8 @@ objects = st.tuples(edges, edges, edges, edges, st.integers(0, 2), st.booleans()
 @settings(max_examples=25)
 @given(st.lists(st.lists(objects, max_size=5), min_size=1, max_size=3), st.sampled_from(list(WRITERS)))
 def test_random_boxes_come_back(drawn, kind):
-    rows = [[(min(a, c) * WIDTH, min(b, d) * HEIGHT, max(a, c) * WIDTH, max(b, d) * HEIGHT, name, crowd and kind != "yolo")
+    rows = [[(min(a, c) * WIDTH, min(b, d) * HEIGHT, max(a, c) * WIDTH, max(b, d) * HEIGHT, name,
+              crowd and kind != "yolo")
              for a, b, c, d, name, crowd in one if abs(a - c) > 1e-3 and abs(b - d) > 1e-3] for one in drawn]
     rows = [list({row[:5]: row for row in one}.values()) for one in rows]    # a duplicate would be left out
     rows[0].append((5, 5, 6, 6, 0, False))
@@ -100,7 +104,8 @@ def test_random_boxes_come_back(drawn, kind):
         one, other = ([(round(row[2][0] + row[2][1], 2), *row) for row in side] for side in (one, other))
         assert len(one) == len(other)
         for each in other:
-            near = [row for row in one if row[1:3] == each[1:3] and row[3] == pytest.approx(each[3], rel=1e-6, abs=2e-5)]
+            near = [row for row in one if row[1:3] == each[1:3]
+                    and row[3] == pytest.approx(each[3], rel=1e-6, abs=2e-5)]
             assert near, f"{each} is not in {one}"
 
 
@@ -116,7 +121,8 @@ def test_what_each_format_looks_like(tmp_path):
     assert one["annotations"] == [{"id": 1, "image_id": 1, "category_id": 2, "bbox": [10, 20, 20, 40], "area": 800,
                                    "iscrowd": 0}]
     assert [category["id"] for category in one["categories"]] == [1, 2, 3]
-    assert "<xmin>11</xmin><ymin>21</ymin><xmax>30</xmax><ymax>60</ymax>" in (tmp_path / "voc/Annotations/00.xml").read_text()
+    page = (tmp_path / "voc/Annotations/00.xml").read_text()
+    assert "<xmin>11</xmin><ymin>21</ymin><xmax>30</xmax><ymax>60</ymax>" in page
     assert (tmp_path / "csv/boxes.csv").read_text() == ("path,x0,y0,x1,y1,label,crowd\nimages/00.png,10,20,30,60,"
                                                         "traffic light,0\n")
     page = json.loads((tmp_path / "labelme/00.json").read_text())
@@ -127,6 +133,12 @@ def test_coco_keeps_the_numbers_of_its_categories(tmp_path):
     splits = {"train": source(tmp_path / "own", FIRST)}
     write_boxes("coco", splits, tmp_path / "new", category_ids=[3, 7, 90])
     assert opened("coco", tmp_path / "new").account["category_ids"] == [3, 7, 90]
+    tools = pytest.importorskip("pycocotools.coco")
+    with redirect_stdout(io.StringIO()):
+        oracle = tools.COCO(str(tmp_path / "new" / "annotations" / "instances_train.json"))
+    assert [(one["category_id"], one["bbox"]) for one in oracle.loadAnns(oracle.getAnnIds(imgIds=[1]))] == [
+        (3, [10, 20, 20.25, 20.5]), (7, [0, 0, WIDTH, HEIGHT])]
+    assert [one["name"] for one in oracle.loadCats([3, 7, 90])] == list(NAMES)
 
 
 def test_pictures_that_share_a_name_are_kept_apart(tmp_path):
@@ -149,7 +161,8 @@ def test_pictures_in_memory_are_written_as_files(tmp_path):
     write_boxes("yolo", drawn, tmp_path / "new")
     parts = opened("yolo", tmp_path / "new")
     assert len(parts.splits["train"]) == 10
-    assert torch.allclose(parts.splits["train"].targets["boxes"].corners, drawn["train"].targets["boxes"].corners, atol=1e-4)
+    found, own = (one["train"].targets["boxes"].corners for one in (parts.splits, drawn))
+    assert torch.allclose(found, own, atol=1e-4)
     with pytest.raises(UserError, match=r"10 pictures lie in memory and in no file: take images=copy"):
         write_boxes("coco", drawn, tmp_path / "other", images="none")
 
@@ -172,5 +185,5 @@ def test_what_cannot_be_written_is_said(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"00.png cannot be written \(Operation not permitted\): take images=copy"):
         write_boxes("yolo", {"all": own}, tmp_path / "links")
     own.paths[1].unlink()
-    with pytest.raises(DataError, match=r"1 picture cannot be used: 01.png does not exist"):
+    with pytest.raises(DataError, match=r"1 picture cannot be read, and boxes need their sizes: 01.png does not exist"):
         write_boxes("yolo", {"all": own}, tmp_path / "gone")

@@ -40,7 +40,8 @@ def test_the_parts_and_names_of_a_description(names, places, tmp_path, picture):
     picture("data/images/train/a.png")
     picture("data/images/val/deep/b.png")
     write(tmp_path / "data", {"data.yaml": f"{places}\n{names}\n", "labels/train/a.txt": BOX,
-                              "labels/val/deep/b.txt": BOX.replace("0 ", "1 ", 1), "train.txt": "./images/train/a.png\n"})
+                              "labels/val/deep/b.txt": BOX.replace("0 ", "1 ", 1),
+                              "train.txt": "./images/train/a.png\n"})
     found, account = opened(tmp_path / "data")
     assert found == {"train": [("images/train/a.png", ["cat"], [CORNERS])],
                      "valid": [("images/val/deep/b.png", ["no"], [CORNERS])]}
@@ -58,7 +59,7 @@ def test_the_parts_and_names_of_a_description(names, places, tmp_path, picture):
 def test_layouts_without_a_description(pictures, labels, splits, tmp_path, picture):
     for name in pictures:
         picture(name)
-    write(tmp_path, {name: BOX for name in labels} | {"classes.txt": "cat\ndog\n"})
+    write(tmp_path, dict.fromkeys(labels, BOX) | {"classes.txt": "cat\ndog\n"})
     found, account = opened(tmp_path)
     assert {split: len(rows) for split, rows in found.items()} == splits
     assert next(iter(found.values()))[0][1:] == (["cat"], [CORNERS])
@@ -68,8 +69,8 @@ def test_layouts_without_a_description(pictures, labels, splits, tmp_path, pictu
 def test_windows_lines_marks_spaces_polygons_and_empty_files(tmp_path, picture):
     for name in "abc":
         picture(f"images/{name}.png")
-    write(tmp_path, {"labels/a.txt": b"\xef\xbb\xbf0 0.5 0.5 0.2 0.4  \r\n\r\n  1.0\t0.1 0.2 0.3 0.2 0.3 0.6 0.1 0.6\r\n",
-                     "labels/b.txt": ""})
+    polygon = b"  1.0\t0.1 0.2 0.3 0.2 0.3 0.6 0.1 0.6\r\n"
+    write(tmp_path, {"labels/a.txt": b"\xef\xbb\xbf0 0.5 0.5 0.2 0.4  \r\n\r\n" + polygon, "labels/b.txt": ""})
     found, account = opened(tmp_path)
     assert found["all"] == [("images/a.png", ["0", "1"], [CORNERS, pytest.approx([20, 20, 60, 60], abs=1e-5)]),
                             ("images/b.png", [], []), ("images/c.png", [], [])]
@@ -91,7 +92,8 @@ def test_a_picture_without_label_is_empty_left_or_refused_and_a_label_without_pi
 
 def test_numbers_with_gaps_and_classes_that_are_given(tmp_path, picture):
     picture("images/train/a.png")
-    write(tmp_path, {"data.yaml": "train: images/train\nnames: {3: cat, 7: dog}\n", "labels/train/a.txt": "7" + BOX[1:]})
+    write(tmp_path, {"data.yaml": "train: images/train\nnames: {3: cat, 7: dog}\n",
+                     "labels/train/a.txt": "7" + BOX[1:]})
     found, account = opened(tmp_path)
     assert found["train"][0][1] == ["dog"] and account["class_numbers"] == [3, 7]
     assert opened(tmp_path, classes=["Katze", "Hund"])[0]["train"][0][1] == ["Hund"]

@@ -132,6 +132,9 @@ def test_classifiers_give_their_scores_before_the_softmax(tmp_path: Path, name: 
     theirs = in_opencv(network, tmp_path)
     theirs.setInput(pictures.numpy())
     assert_near(scores.detach().softmax(1), theirs.forward())
+    assert torch.equal(network.classifier(5)([scores]), scores)
+    with pytest.raises(ModelError, match="small.cfg tells 5 classes apart, and 9 are asked for: set the width of its"):
+        network.classifier(9)
     wider = Darknet(with_classes(network.config, 9))
     assert wider(pictures)[0].shape == (2, 9)
 
@@ -170,7 +173,7 @@ def test_detectors_give_the_maps_before_each_of_their_layers(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("name", "edge"), [
-    ("yolov3-tiny", 96), ("darknet53", 64), ("yolov3-spp", 64), pytest.param("yolov3", 64, marks=pytest.mark.slow)])
+    ("yolov3-tiny", 96), ("darknet53", 64), ("yolov3-spp", 64), ("yolov3", 64)])
 def test_published_cfgs_compute_what_opencv_computes(tmp_path: Path, given, name: str, edge: int):
     network = drawn(Darknet(read_cfg(given(f"{name}.cfg")), size=(edge, edge)))
     pictures = torch.rand(1, 3, edge, edge)
@@ -354,7 +357,10 @@ def test_a_backbone_is_what_comes_before_the_tail(tmp_path: Path, given):
     ([conv(4096), "[upsample]\nstride=1024"], "[upsample]",
      "[upsample] gives 30720 x 43008 x 4096 values for one picture"),
     ([conv(stride=2), conv(stride=2), conv(7, 1), "[yolo]\nanchors=1,1\nclasses=2"], "[yolo]",
-     "[yolo] has 8 x 11 cells for pictures of 30 x 42 pixels. Take a size that 4 divides"),
+     "[yolo] has 8 x 11 cells for pictures of 30 x 42 pixels, which must be covered by them. Take a size that its "
+     "stride of 4 divides, with width and height in [net] or with --size, and layers that pad their borders"),
+    ([*["[maxpool]\nstride=1024\nsize=1"] * 200, conv(7, 1), "[yolo]\nanchors=1,1\nclasses=2"], "[yolo]",
+     "Take a size that the stride divides"),
     (["[yolo]\nanchors=1,1\nclasses=2"], "[yolo]", "[yolo] is the first layer: there is nothing before it"),
     (["[softmax]"], "[softmax]", "[softmax] is the first layer: there is nothing before it"),
 ])

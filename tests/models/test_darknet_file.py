@@ -2,6 +2,7 @@ import os
 import string
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -83,6 +84,16 @@ def test_numbers_are_read_strictly(value: str):
         Darknet(config)
 
 
+def test_the_size_of_the_pictures_must_be_said_once():
+    config = parse_cfg("[net]\nwidth=8\n[avgpool]\n", file="some.cfg")
+    with pytest.raises(ModelError, match=r"^some.cfg line 1: \[net\] has no height: write height=416, or give the"):
+        Darknet(config)
+    assert Darknet(config, size=(8, 8)).size == (8, 8)
+    huge = parse_cfg("[net]\nwidth=65536\nheight=65536\n[avgpool]\n", file="some.cfg")
+    with pytest.raises(ModelError, match=r"\[net\] asks for pictures of 65536 x 65536 x 3 values; at most 268,435,456"):
+        Darknet(huge)
+
+
 @pytest.mark.parametrize("value", ["", "x", "nan", "inf", "1e999", "2", "-0.1", "1_0", "0.1.2"])
 def test_parts_of_one_are_read_strictly(value: str):
     config = parse_cfg(f"{NET}[dropout]\nprobability={value}\n", file="some.cfg")
@@ -157,7 +168,7 @@ def cfgs(draw) -> bytes:
     return (ending.join(lines) + draw(st.sampled_from(["", ending]))).encode() + draw(st.sampled_from([b"", b"#\xff"]))
 
 
-@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(cfgs(), st.randoms())
 def test_any_valid_pair_of_files_comes_back_byte_for_byte(tmp_path: Path, content: bytes, random):
     (tmp_path / "a.cfg").write_bytes(content)
@@ -169,8 +180,8 @@ def test_any_valid_pair_of_files_comes_back_byte_for_byte(tmp_path: Path, conten
     for header in (b"\0\0\0\0\1\0\0\0\0\0\0\0" + random.randbytes(4), b"\0\0\0\0\2\0\0\0\5\0\0\0" + random.randbytes(8),
                    b"\0\0\0\0\xff\xff\0\0\5\0\0\0" + random.randbytes(8)):
         # Bit patterns below 0x7f800000, and their negatives, are finite numbers.
-        numbers = b"".join((random.randrange(0x7F800000) + 0x80000000 * random.randrange(2)).to_bytes(4, "little")
-                           for _ in range(floats))
+        bits = np.frombuffer(random.randbytes(4 * floats), dtype="<u4")
+        numbers = (bits % 0x7F800000 + (bits & 0x80000000)).tobytes()
         (tmp_path / "a.weights").write_bytes(header + numbers)
         read_weights(tmp_path / "a.weights", network)
         write_weights(tmp_path / "b.weights", network)

@@ -13,7 +13,8 @@ CASES = {    # strides of the backbone -> of the levels
 @pytest.mark.parametrize(("strides", "wanted"), CASES.items())
 def test_levels_have_the_strides_and_channels_that_they_say(strides: tuple[int, ...], wanted: tuple[int, ...]) -> None:
     channels = tuple(range(5, 5 + len(strides)))
-    maps = [torch.rand(2, own, -(-192 // stride), -(-384 // stride)) for own, stride in zip(channels, strides, strict=True)]
+    maps = [torch.rand(2, own, -(-192 // stride), -(-384 // stride))
+            for own, stride in zip(channels, strides, strict=True)]
     levels = Levels(channels, strides)
     assert levels.strides == wanted
     for level, own, stride in zip(levels(maps), levels.channels, wanted, strict=True):

@@ -266,8 +266,8 @@ def test_a_file_of_which_nothing_fits_is_refused_with_names_of_both():
     with pytest.raises(ModelError) as caught:    # the statistics fit, and are not weights
         fit_into(ours, {"a.w": torch.ones(2), "b.w": torch.ones(2), "mean": torch.ones(1, 1, 1, 1)}, what="w.pth")
     assert str(caught.value) == (
-        "nothing in w.pth fits this network: the file has a.w, b.w, mean, the network mean, backbone.layers.conv1.weight, "
-        "backbone.layers.conv1.bias ...; use the backbone that the weights were trained "
+        "nothing in w.pth fits this network: the file has a.w, b.w, mean, the network mean, "
+        "backbone.layers.conv1.weight, backbone.layers.conv1.bias ...; use the backbone that the weights were trained "
         "with, or leave them out")
     with pytest.raises(ModelError, match=r"of another shape is backbone\.layers\.conv1\.weight; use the backbone"):
         fit_into(ours, {"conv1.weight": torch.ones(1, 1, 1, 1)}, what="w.pth")

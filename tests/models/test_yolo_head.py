@@ -35,8 +35,8 @@ def test_several_layers_are_joined_in_their_order() -> None:
     coarse, fine = LAYERS["yolov3"], YoloLayer(stride=8, **YOLO)
     maps = [torch.randn(2, 27, 2, 3), torch.randn(2, 27, 4, 6)]
     found = DarknetHead([coarse, fine])(maps)
-    whole = torch.cat([decode_yolo(raw, layer, (32, 48))[0] for raw, layer in zip(maps, (coarse, fine), strict=True)], 1)
-    assert torch.allclose(found.corners(), whole, atol=1e-3)
+    each = [decode_yolo(raw, layer, (32, 48))[0] for raw, layer in zip(maps, (coarse, fine), strict=True)]
+    assert torch.allclose(found.corners(), torch.cat(each, 1), atol=1e-3)
     assert found.strides[0, 0] == 16 and found.strides[-1, 0] == 8
 
 

@@ -250,9 +250,9 @@ def test_the_interval_is_that_of_measuring_resampled_pictures(monkeypatch: pytes
     weights = np.stack([np.bincount(rows, minlength=24) for rows in chosen]).astype(np.float64)
     seen: list[np.ndarray] = []
     monkeypatch.setattr(average_precision, "resampled_rows", lambda rows, columns: iter((weights[:66], weights[66:])))
-    monkeypatch.setattr(average_precision, "bounds", lambda draws: seen.append(draws) or [0.0, 1.0])
+    monkeypatch.setattr(average_precision, "around", lambda value, draws: seen.append(draws) or [0.0, 1.0])
     measured(truth, said, 24, 4)
-    monkeypatch.setattr(average_precision, "bounds", lambda draws: [0.0, 1.0])
+    monkeypatch.undo()
     wanted = [measured(truth.take(rows), said.take(rows), 24, 4)["mAP50"] for rows in chosen]
     # Equal scores may come in another order where pictures are drawn in another order.
     assert seen[0].tolist() == pytest.approx(wanted, abs=0.02)
@@ -261,7 +261,8 @@ def test_the_interval_is_that_of_measuring_resampled_pictures(monkeypatch: pytes
 
 def test_the_interval_holds_the_number_and_narrows_with_more_pictures() -> None:
     few, many = (measured(*drawn(2, pictures, 3, found=5), pictures, 3) for pictures in (15, 240))
-    for result in (few, many):
+    rare = measured(*drawn(2, 60, 80, found=9), 60, 80)    # classes of few boxes
+    for result in (few, many, rare):
         low, high = result["intervals"]["mAP50"]
         assert 0 < low < result["mAP50"] < high < 1
     assert np.ptp(few["intervals"]["mAP50"]) > 2 * np.ptp(many["intervals"]["mAP50"])

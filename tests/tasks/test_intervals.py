@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from lensmith.tasks.intervals import bounds, resampled_counts, resampled_rows, wilson
+from lensmith.tasks.intervals import around, bounds, resampled_counts, resampled_rows, wilson
 
 
 @given(st.integers(1, 100_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -53,3 +53,9 @@ def test_the_same_draws_come_each_time() -> None:
 def test_large_tables_are_drawn_less_often_and_in_pieces() -> None:
     chunks = [len(weights) for weights in resampled_rows(200_000, 20)]
     assert sum(chunks) == 100 and max(chunks) * 200_000 <= 1 << 21
+
+
+def test_the_interval_around_a_share_holds_it_and_stays_within_nought_and_one() -> None:
+    draws = np.array([0.3, 0.5, 0.7, 0.5])
+    assert around(0.4, draws) == pytest.approx([0.4 - 1.959964 * draws.std(), 0.4 + 1.959964 * draws.std()])
+    assert around(0.99, draws)[1] == 1 and around(0.01, draws)[0] == 0 and around(1.0, np.ones(9)) == [1, 1]

@@ -5,7 +5,7 @@ import inspect
 import pytest
 import torch
 
-from lensmith.base.values import Label, Numbers, Tags, Value
+from lensmith.base.values import Boxes, Label, Numbers, Tags, Value
 from lensmith.models.backbone import Backbone
 from lensmith.models.network import Network
 from lensmith.tasks import TASKS
@@ -14,7 +14,9 @@ from lensmith.tasks.task import Metrics, Task
 MEMBERS = ("needs", "score", "head", "loss", "decode", "evidence", "metrics")
 CLASSES = ("a", "b", "c", "d", "e")
 TRUTH: dict[str, Value] = {"label": Label(torch.tensor([0, 4, 1])), "tags": Tags(torch.eye(5)[:3]),
-                           "numbers": Numbers(torch.arange(15.0).view(3, 5))}
+                           "numbers": Numbers(torch.arange(15.0).view(3, 5)),
+                           "boxes": Boxes(torch.tensor([[1.0, 1, 7, 6], [0, 2, 4, 8], [2, 2, 8, 8]]),
+                                          torch.tensor([0, 4, 1]), torch.ones(3), image=torch.tensor([0, 1, 2]))}
 
 
 class Plain(Backbone):
@@ -49,12 +51,13 @@ def test_a_task_serves_a_network_from_pictures_to_scores(name: str) -> None:
     sum(parts.values()).backward()
     assert all(part.shape == () and part.isfinite() for part in parts.values())
     assert all(parameter.grad is not None for parameter in network.parameters())
-    found = task.decode(output)
+    with torch.no_grad():
+        found = task.decode(output)
     assert set(found) == set(task.needs)
     assert all(type(found[need]) is type(targets[need]) for need in found)
     assert task.evidence(output, 4).shape == (3,)
     counts: Metrics = task.metrics()
-    counts.update({need: value.to("cpu") for need, value in found.items()}, targets)
+    counts.update({need: value.to("cpu") for need, value in found.items()}, targets, count=3)
     assert task.score in counts.result()
 
 
@@ -63,7 +66,7 @@ def test_the_truth_against_itself_has_the_score_one(name: str) -> None:
     task = TASKS[name](CLASSES)
     targets = {need: TRUTH[need] for need in task.needs}
     counts = task.metrics()
-    counts.update(targets, targets)
+    counts.update(targets, targets, count=3)
     assert counts.result()[task.score] == 1
 
 

@@ -13,9 +13,16 @@ from lensmith.models.yolo_head import EXCLUSIVE, SQUARED, Anchored, DarknetHead,
 from lensmith.tasks.anchors import COCO, cluster
 from lensmith.tasks.assignment import pad
 from lensmith.tasks.yolo import Yolo, nearest_overlap
-from tests.tasks.test_detection import NOTHING, THREE, learned, some
+
+THREE = ("square", "disc", "triangle")
+NOTHING = Boxes(torch.empty(0, 4), torch.empty(0, dtype=torch.int64), image=torch.empty(0, dtype=torch.int64))
 
 SHAPES = torch.tensor([[10.0, 8], [20, 24], [40, 44]])
+
+
+def some() -> Boxes:
+    return Boxes(torch.tensor([[8.0, 12, 30, 44], [40, 8, 60, 25], [5, 5, 50, 55]]), torch.tensor([0, 2, 1]),
+                 image=torch.tensor([0, 0, 2]))
 
 
 def raw(pictures: int = 3, *, form: int = 0, spread: float = 1.0, dtype: torch.dtype = torch.float32,
@@ -61,7 +68,8 @@ def plain(output: Anchored, truth: Boxes, ignore: float) -> dict[str, float]:
                 parts["object"] += entropy(values[4], 0) if near <= ignore else 0
                 continue
             parts["object"] += entropy(values[4], 1)
-            parts["class"] += sum(entropy(logit, kind == truth.classes[owner].item()) for kind, logit in enumerate(values[5:]))
+            parts["class"] += sum(entropy(logit, kind == truth.classes[owner].item())
+                                  for kind, logit in enumerate(values[5:]))
             x0, y0, x1, y1 = truth.corners[owner].tolist()
             (left, top), stride = output.cells[anchor].tolist(), output.strides[anchor, 0].item()
             wanted = [((x0 + x1) / 2 - left) / stride, ((y0 + y1) / 2 - top) / stride,
@@ -88,7 +96,7 @@ def perfect(truth: Boxes, form: int = 0, spread: float = 1.0) -> Anchored:
     for box, kind, image in zip(truth.corners, truth.classes, truth.image, strict=True):
         middle, extent = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
         inside = ((middle >= output.cells) & (middle < output.cells + output.strides)).all(1).nonzero()[:, 0]
-        best = max(inside.tolist(), key=lambda i, own=extent.tolist(): alike(output.extents[i].tolist(), own))
+        best = max(inside.tolist(), key=lambda i, own=extent: alike(output.extents[i].tolist(), own.tolist()))
         own = output.raw[image, best]
         share = (middle - output.cells[best]) / output.strides[best]
         own[:2] = (((share - 0.5) / spread) + 0.5).clamp(1e-6, 1 - 1e-6).logit()
@@ -216,5 +224,5 @@ def test_wrong_settings_are_refused(settings: dict, text: str) -> None:
 
 
 @pytest.mark.parametrize("box", ["giou", "paper"])
-def test_a_few_pictures_are_learned_by_heart(box: str) -> None:
+def test_a_few_pictures_are_learned_by_heart(box: str, learned) -> None:
     assert learned(Yolo(THREE, targets=some(), box=box), 80) > 0.9
