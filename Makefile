@@ -37,7 +37,8 @@ test-slow: .venv/installed-test
 	.venv-benchmark/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
 	@touch $@
 
-benchmark: .venv-benchmark/installed
+# Two of them need the tests' environment: OpenCV 4, which reads Darknet's files, and pycocotools.
+benchmark: .venv-benchmark/installed .venv/installed-test
 	.venv-benchmark/bin/python benchmarks/start.py
 	.venv-benchmark/bin/python benchmarks/throughput.py
 	.venv-benchmark/bin/python benchmarks/throughput.py --isa avx2
@@ -47,6 +48,9 @@ benchmark: .venv-benchmark/installed
 	.venv-benchmark/bin/python benchmarks/classic.py
 	.venv-benchmark/bin/python benchmarks/classic.py --lenet 3
 	.venv-benchmark/bin/python benchmarks/cifar.py
+	.venv-benchmark/bin/python benchmarks/detection.py
+	$(BIN)/python benchmarks/inference.py
+	$(BIN)/python benchmarks/average_precision.py
 	.venv-benchmark/bin/python benchmarks/report.py
 
 clean:

@@ -8,6 +8,7 @@ a box, as in sets that people label. Made by numbers of one seed, so that they a
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,9 @@ class Slide:
         return np.stack((x + across * np.cos(angle) - down * np.sin(angle),
                          y + across * np.sin(angle) + down * np.cos(angle)), 1)
 
-    def fill(self, points: np.ndarray, colour: np.ndarray, density: float) -> None:
+    def fill(self, points: np.ndarray, colour: np.ndarray | Callable[[np.ndarray, np.ndarray], np.ndarray],
+             density: float) -> None:
+        """Lay a colour, or one that depends on the place (x, y), over what the points surround."""
         (left, top), (right, bottom) = (points.min(0) - 6).astype(int), (points.max(0) + 7).astype(int)
         (x0, y0), (x1, y1) = (max(left, 0), max(top, 0)), (min(right, WIDTH), min(bottom, HEIGHT))
         if x1 <= x0 or y1 <= y0:
@@ -59,7 +62,7 @@ class Slide:
         soft = image.filter(ImageFilter.GaussianBlur(self.draw.uniform(0.8, 1.8)))
         mask = density * np.asarray(soft, dtype=float)[..., None] / 255
         part = np.s_[y0:y1, x0:x1]
-        shade = colour[part] if colour.ndim == 3 else colour
+        shade = colour(self.x[part], self.y[part]) if callable(colour) else colour
         self.pixels[part] = self.pixels[part] * (1 - mask) + shade * mask
 
     def mark(self, kind: int, points: np.ndarray) -> None:
@@ -72,9 +75,14 @@ class Slide:
         if (at := self.room(radius)) is None:
             return
         points = self.outline(*at, radius, radius * self.draw.uniform(0.8, 1), wobble=0.05)
-        away = np.hypot((self.x - at[0]) / radius, (self.y - at[1]) / radius)[..., None]
-        pale = np.clip(1 - away * 1.6, 0, 1) * self.draw.uniform(0.1, 0.7)    # thin in its middle
-        self.fill(points, colour * self.draw.uniform(0.93, 1.05) * (1 - pale) + self.ground * pale, 0.85)
+        thin, own = self.draw.uniform(0.1, 0.7), colour * self.draw.uniform(0.93, 1.05)
+
+        def shade(x: np.ndarray, y: np.ndarray) -> np.ndarray:    # pale in its middle
+            away = np.hypot((x - at[0]) / radius, (y - at[1]) / radius)[..., None]
+            pale = np.clip(1 - away * 1.6, 0, 1) * thin
+            return own * (1 - pale) + self.ground * pale
+
+        self.fill(points, shade, 0.85)
         if self.draw.uniform() < 0.95:
             self.mark(0, points)
 

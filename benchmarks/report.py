@@ -21,6 +21,10 @@ JOBS = {
                 "script."),
     "classic": ("The classic job", "Whole processes: LeNet with sigmoids on Fashion-MNIST, five epochs."),
     "cifar": ("CIFAR-10", "The recipe `cifar-fast`, and the same with `--plan exact`."),
+    "detection": ("Objects from scratch", "Lensmith and Ultralytics' YOLOv8n on the same set, in the same time; both "
+                  "measured by the same code."),
+    "inference": ("One picture after another", "YOLO-Fastest 1.1: from the file to the boxes, beside OpenCV's dnn."),
+    "average_precision": ("Average precision", "The same boxes measured by Lensmith and by the two usual packages."),
     "kernels": ("Operators", "Operators of our own against their plain forms."),
     "start": ("The command's start", "What `lensmith --help` takes beside Python alone."),
 }

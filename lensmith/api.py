@@ -3,10 +3,12 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 from torch import nn
 
@@ -15,7 +17,7 @@ from lensmith.assemble import build_network, choose_task, make_loaders
 from lensmith.base.errors import DataError, ModelError, UserError, nearest
 from lensmith.base.pictures import Form
 from lensmith.data.loading import Loader
-from lensmith.engine.evaluate import evaluate
+from lensmith.engine.evaluate import evaluate, for_inference
 from lensmith.engine.learner import Report
 from lensmith.engine.plan import Plan, plan, planned
 from lensmith.engine.run import Run
@@ -58,6 +60,12 @@ class Trained:
         """The class names of what it predicts, by target."""
         return {name: self.classes[name] for name in self.task.needs}
 
+    @cached_property
+    def _ready(self) -> tuple[nn.Module, Plan]:
+        """The network rewritten for inference, once, and the plan for what is left to do."""
+        pictures = torch.zeros((2, self.form.channels, *self.form.size), dtype=self.form.dtype)
+        return for_inference(self.network, self.plan, pictures.to(self.plan.device))
+
     def predict(self, sources: str | Path | Image.Image | Sequence[str | Path | Image.Image], *, batch: int = 64,
                 threshold: float | None = None, overlap: float | None = None,
                 classes: Sequence[str] | None = None) -> list[Prediction]:
@@ -73,8 +81,9 @@ class Trained:
             named: list[Any] = list(stretch)
             files += named if pictures else find_pictures(named)
         self.plan.settle()
-        return list(predict(self.network, deciding(self.task, threshold=threshold, overlap=overlap), files,
-                            form=self.form, plan=self.plan, names=self.names, batch=batch,
+        network, plan = self._ready
+        return list(predict(network, deciding(self.task, threshold=threshold, overlap=overlap), files,
+                            form=self.form, plan=plan, names=self.names, batch=batch,
                             only=chosen_classes(self.names, classes)))
 
     def watch(self, sources: str | Path | Sequence[str | Path], *, out: str | Path | None = None, every: int = 1,

@@ -202,6 +202,8 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
     notes = _notes(network, recipe)
     if "weights" in settings:
         notes += _begin_with(network, Path(settings["weights"]), data.form)
+    elif isinstance(network.backbone, Darknet):    # its files cannot say anything else, and it is written as these
+        _standardise_as_published(network, data.form)
     loaders = make_loaders(recipe, data, task, team)
     steps = settings["epochs"] * math.ceil(len(loaders["train"]) / settings["accumulate"])
     keep_freed_memory()
@@ -281,11 +283,7 @@ def make_optimizers(recipe: recipes.Recipe, parameters: Sequence[Leaf]) -> list[
 def _begin_with(network: Network, file: Path, form: Form) -> list[str]:
     """Put the weights of a file, or of a run folder, into a network, with the preprocessing that they are used to."""
     before = network.mean.clone(), network.deviation.clone()
-    standard = getattr(network.backbone, "standard", None)
-    if standard is not None:
-        most = 255 if form.bits == 8 else 65535
-        network.mean.copy_(torch.tensor(standard[0]).view(1, -1, 1, 1) * most)
-        network.deviation.copy_(torch.tensor(standard[1]).view(1, -1, 1, 1) * most)
+    _standardise_as_published(network, form)
     if file.suffix == ".weights" and isinstance(network.backbone, Darknet):
         weights = {f"backbone.{name}": tensor for name, tensor in weights_for(network.backbone, file).items()}
     else:
@@ -296,6 +294,15 @@ def _begin_with(network: Network, file: Path, form: Form) -> list[str]:
                            for buffer in (network.mean, network.deviation))
         notes.append(f"pictures are standardised as the weights are used to: mean {mean}, deviation {deviation}")
     return notes
+
+
+def _standardise_as_published(network: Network, form: Form) -> None:
+    """Set the preprocessing to that of the backbone's published weights, where it is known."""
+    standard = getattr(network.backbone, "standard", None)
+    if standard is not None:
+        most = 255 if form.bits == 8 else 65535
+        network.mean.copy_(torch.tensor(standard[0]).view(1, -1, 1, 1) * most)
+        network.deviation.copy_(torch.tensor(standard[1]).view(1, -1, 1, 1) * most)
 
 
 def _notes(network: nn.Module, recipe: recipes.Recipe) -> list[str]:

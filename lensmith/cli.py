@@ -118,9 +118,11 @@ def _resolved(wanted: dict[str, dict[str, Any]], *, trusted: bool) -> dict[str, 
     """The whole recipe, with what the pictures' headers decide; nothing is decoded and nothing written."""
     from lensmith.assemble import complete
     from lensmith.opening import look, open_parts
+    from lensmith.origin import as_its_weights, not_brought
     from lensmith.settings import resolve
 
-    settled = resolve(wanted, trusted=trusted)
+    not_brought(wanted, [])
+    settled = resolve(as_its_weights(wanted), trusted=trusted)
     seen = look(open_parts(settled), settled)
     return complete(settled, seen.classes, seen.form)
 

@@ -17,6 +17,7 @@ from lensmith.base.pictures import Form
 from lensmith.base.values import Boxes, Label
 from lensmith.data import DATASETS
 from lensmith.data.given import given as given_data
+from lensmith.data.objects import Tally
 from lensmith.data.recognise import recognise
 from lensmith.data.sample import Parts
 from lensmith.data.survey import given_size
@@ -51,6 +52,17 @@ def recipe_for(source: str | Path) -> recipes.Recipe:
     raise DataError(f"{str(source)!r} is no recipe (.toml), table (.csv, .tsv), folder of pictures, YOLO data.yaml, "
                     "COCO .json or known data set."
                     f"{near} Known data sets: {', '.join(DATASETS)}.")
+
+
+def as_its_weights(recipe: recipes.Recipe) -> recipes.Recipe:
+    """The recipe with the network and the task of the run folder whose weights it begins with, where it names none."""
+    folder = Path(recipe.get("learner", {}).get("weights") or "").expanduser()
+    if "backbone" in recipe or not (folder / "recipe.toml").is_file():
+        return recipe
+    own = _with_own_files(recipes.read(folder / "recipe.toml"), folder)
+    if str(own.get("backbone", {}).get("name", "")).startswith(BROUGHT):
+        return recipe
+    return {name: own[name] for name in ("backbone", "task") if name in own} | recipe
 
 
 def own_recipe(run: Run, *, module: nn.Module | None, data: Any, trusted: bool) -> recipes.Recipe:
@@ -119,16 +131,21 @@ def read_data(recipe: recipes.Recipe, brought: Any, *, tell: Tell = silent, team
         return open_data(recipe, tell=tell)
     if not isinstance(brought, dict):
         brought = {"train": brought}
-    wanted = recipe["pictures"]
+    wanted, tally = recipe["pictures"], Tally()
     size = given_size(wanted["size"]) if "size" in wanted else None
-    opened = {part: given_data(one, size=size, fit=wanted.get("fit") or "crop", held_out=part != "train")
+    train = given_data(brought["train"], size=size, fit=wanted.get("fit"), tally=tally)
+    objects, classes = "boxes" in train.targets, train.classes
+    if objects:    # the other parts have the form that follows from the training part
+        size, recipe = (train.images.shape[2], train.images.shape[3]), recipe | {"pictures": {"fit": "pad"} | wanted}
+    opened = {part: train if part == "train" else
+              given_data(one, size=size, fit=wanted.get("fit"), held_out=True, tally=tally)
               for part, one in brought.items() if one is not None}
-    classes = opened["train"].classes
     for part, one in opened.items():
         _same_classes(part, one.classes, classes)
         opened[part] = copy(one)
         opened[part].classes = classes
-    return prepare(Parts(dict(opened)), recipe, name=recipe["data"]["name"], tell=tell)
+    return prepare(Parts(dict(opened), tally.mended() if objects else {}), recipe, name=recipe["data"]["name"],
+                   tell=tell)
 
 
 def _same_classes(part: str, own: dict[str, tuple[str, ...]], train: dict[str, tuple[str, ...]]) -> None:

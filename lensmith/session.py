@@ -23,7 +23,7 @@ from lensmith.engine.plan import planned
 from lensmith.engine.run import Run
 from lensmith.engine.spread import Team
 from lensmith.opening import Tell, as_json, silent
-from lensmith.origin import BROUGHT, anchored, keep_files, not_brought, own_recipe, read_data
+from lensmith.origin import BROUGHT, anchored, as_its_weights, keep_files, not_brought, own_recipe, read_data
 from lensmith.planning import check, joined
 from lensmith.settings import resolve
 from lensmith.study.report import report as write_report
@@ -153,7 +153,7 @@ def begin(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "
     """
     brought = [name for name, thing in (("data", data), ("backbone", module)) if thing is not None]
     not_brought(recipe, brought)
-    settled = resolve(recipe, trusted=trusted, brought=brought)
+    settled = resolve(as_its_weights(recipe), trusted=trusted, brought=brought)
     team = joined(settled["plan"])
     check(settled["plan"] | {"mode": str(Path(settled["plan"]["mode"]).expanduser())})
     settled = anchored(settled)

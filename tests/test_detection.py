@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -190,6 +191,8 @@ def test_darknets_files_become_a_run_folder_and_go_back(tmp_path: Path, command)
     assert back.code == 0, back.err
     assert (tmp_path / "back.cfg").read_bytes() == cfg.read_bytes()
     assert (tmp_path / "back.weights").read_bytes() == weights.read_bytes()
+    alone = command("train", run, "--epochs", 1)
+    assert alone.code == 4 and "has no data of its own: train other data from its weights, as in" in alone.err
     moved = run.rename(tmp_path / "elsewhere")    # the folder holds all that it needs
     assert json.loads(command("predict", moved, dog, "--json").out)[0]["boxes"]
     nothing = command("val", moved)
@@ -211,14 +214,34 @@ def test_a_darknet_network_learns_other_classes(cells: Path, tmp_path: Path, com
     again = command("predict", "--cfg", tmp_path / "tuned.cfg", "--weights", tmp_path / "tuned.weights",
                     cells / "images" / "test" / "1.png", "--threshold", "0", "--json")
     assert again.code == 0, again.err
+    same = [[(box["corners"], box["score"]) for box in json.loads(one.out)[0]["boxes"]] for one in (shown, again)]
+    assert len(same[0]) > 9
+    for (corners, score), (others, other) in zip(*same, strict=True):    # of the run's own size, 96
+        assert np.allclose(corners, others, atol=0.02) and score == pytest.approx(other, abs=1e-4)
+
+
+def test_a_gray_darknet_learns_from_nothing_and_is_written_as_its_files(cells: Path, tmp_path: Path, command):
+    cfg = tmp_path / "own.cfg"
+    cfg.write_text("[net]\nwidth=32\nheight=32\nchannels=1\n[conv]\nbatch_normalize=1\nfilters=8\nsize=3\nstride=8\n"
+                   "pad=1\nactivation=leaky\n[conv]\nfilters=14\nactivation=linear\n[yolo]\nclasses=2\nnum=2\nmask=0,1\n"
+                   "anchors=20,20, 30,10\n")
+    common = ("--size", 64, "--epochs", 1, "--batch", 14, "--device", "cpu", "--plan", "exact", "plan.threads=1",
+              "pictures.channels=1", "--runs", tmp_path, "-q")
+    ended = command("train", cells, "--task", "yolov3", "--backbone", "darknet", f"backbone.cfg={cfg}", "--name", "one",
+                    *common)
+    assert ended.code == 0, ended.err
+    back = command("convert", tmp_path / "one", tmp_path / "back.cfg", tmp_path / "back.weights")
+    assert back.code == 0, back.err
+    assert (tmp_path / "back.cfg").read_text() == cfg.read_text().replace("32", "64")
+    again = command("train", cells, "--weights", tmp_path / "one", "--name", "two", *common)    # a gray network's
+    assert again.code == 0, again.err
 
 
 @pytest.mark.parametrize("to", ["yolo", "coco", "voc", "csv", "labelme"])
 def test_a_set_is_written_in_any_format_and_read_again(cells: Path, tmp_path: Path, command, to: str):
     ended = command("convert", cells, tmp_path / to, "--to", to, "--images", "copy")
     assert ended.code == 0, ended.err
-    source = tmp_path / to / "boxes.csv" if to == "csv" and (tmp_path / to / "boxes.csv").is_file() else tmp_path / to
-    shown = command("data", "show", source, "--json")
+    shown = command("data", "show", tmp_path / to, "--json")
     assert shown.code == 0, shown.err
     counts = {part: one["count"] for part, one in json.loads(shown.out)["splits"].items()}
     assert sum(counts.values()) == 40
@@ -232,3 +255,12 @@ def test_a_set_is_written_in_any_format_and_read_again(cells: Path, tmp_path: Pa
 def test_wrong_conversions_are_told(arguments, text, command, cells: Path):
     ended = command("convert", *[cells if one == "data" else one for one in arguments])
     assert ended.code in (2, 3, 4) and text in ended.err and ended.err.count("\n") == 1
+
+
+def test_the_network_of_the_weights_is_taken_where_none_is_named(trained: Path, cells: Path, tmp_path: Path, command):
+    ended = command("train", cells, "--weights", trained, "--dry-run")
+    assert ended.code == 0, ended.err
+    recipe = tomllib.loads(ended.out)
+    assert recipe["backbone"] == {"name": "csp", "width": 8} and recipe["task"]["width"] == 16
+    other = tomllib.loads(command("train", cells, "--weights", trained, "--backbone", "cnn3", "--dry-run").out)
+    assert other["backbone"]["name"] == "cnn3" and other["task"]["width"] == 64

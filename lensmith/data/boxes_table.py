@@ -11,7 +11,7 @@ import numpy as np
 
 from lensmith.base.errors import DataError, count
 from lensmith.data.objects import Drawn, boxed, fixed_classes
-from lensmith.data.rows import Rows, given_split, no_empty, picture_column
+from lensmith.data.rows import Rows, given_split, no_empty, picture_column, read_rows
 from lensmith.data.sample import Parts
 from lensmith.data.shown import Shown, shortest
 
@@ -70,6 +70,18 @@ def boxes_of(rows: Rows, classes: list[str] | None) -> Parts:
     account = {"table": str(rows.file), "kind": "boxes", "kind_because": f"it has the columns {', '.join(columns)}"}
     found = boxed(drawn, names=accepted, folder=rows.file.parent, account=account)
     return found if group is None else _grouped(rows, picture, group, found)
+
+
+def table_in(folder: Path) -> Path | None:
+    """The only table in a folder, where it is one of boxes; else None."""
+    with os.scandir(folder) as entries:
+        found = [Path(entry.path) for entry in entries if entry.name.lower().endswith((".csv", ".tsv"))]
+    if len(found) != 1:
+        return None
+    try:
+        return found[0] if has_boxes(read_rows(found[0], None)) else None
+    except DataError:    # a table of something else, and not of ours to refuse
+        return None
 
 
 def _corner_columns(rows: Rows) -> list[str] | None:

@@ -28,12 +28,18 @@ def fitted(source: Fitted, headers: Sequence[Header], form: Form) -> Fitted:
         return source
     fits = {size: fit_of(size, form) for size in {(int(height), int(width)) for height, width in sizes}}
     every = torch.tensor([fits[int(height), int(width)] for height, width in sizes]).view(-1, 4)
-    matrix = torch.zeros(len(every), 2, 3)
-    matrix[:, 0, 0], matrix[:, 1, 1], matrix[:, :, 2] = every[:, 0], every[:, 1], every[:, 2:]
+    matrix = matrices(every)
     source = source.subset(range(len(source)))
     source.targets = {name: value.warp(matrix, form.size) if _has_places(value) else value
                       for name, value in source.targets.items()}
     return source
+
+
+def matrices(fits: Tensor) -> Tensor:
+    """float [n, 2, 3]: what takes the pixels of files to those of the network, of `fits` [n, 4] as of Place.fit."""
+    matrix = torch.zeros(len(fits), 2, 3)
+    matrix[:, 0, 0], matrix[:, 1, 1], matrix[:, :, 2] = fits[:, 0], fits[:, 1], fits[:, 2:]
+    return matrix
 
 
 def in_files(values: Mapping[str, Value], places: Sequence[Place]) -> dict[str, Value]:

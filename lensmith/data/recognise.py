@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lensmith.base.errors import DataError
 from lensmith.base.pictures import SUFFIXES
+from lensmith.data.boxes_table import table_in
 from lensmith.data.coco_json import ROBOFLOW, coco_files
 from lensmith.data.objects import begins_with_key, split_folders
 from lensmith.data.voc_xml import ANNOTATIONS
@@ -29,7 +30,9 @@ def recognise(path: Path) -> str | None:
         because = "; ".join(found[one] for one in names)
         raise DataError(f"{path} can be read as {' and as '.join(names)} ({because}): say which with "
                         f"{' or '.join(f'data.name={one}' for one in names)}")
-    return next(iter(found), "folder")
+    if found:
+        return next(iter(found))
+    return "table" if table_in(path) is not None else "folder"
 
 
 def _told_by_layout(places: list[Path]) -> dict[str, str]:

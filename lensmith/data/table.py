@@ -11,7 +11,7 @@ import torch
 
 from lensmith.base.errors import DataError, UserError, count, nearest
 from lensmith.base.values import Label, Numbers, Tags, Value
-from lensmith.data.boxes_table import boxes_of, has_boxes
+from lensmith.data.boxes_table import boxes_of, has_boxes, table_in
 from lensmith.data.files import Files
 from lensmith.data.objects import ordered
 from lensmith.data.rows import Rows, given_split, no_empty, picture_column, read_rows
@@ -29,7 +29,7 @@ def table(path: str, *, target: str | list[str] | None = None, kind: Kind = "aut
           classes: list[str] | None = None) -> Parts:
     """The pictures that a table names, relative to its folder, with what it says of them.
 
-    The picture's column is called path, file, filename, image or picture; split (train, valid, test) and group may
+    `path` is the table, or a folder with one table of boxes in it. The picture's column is called path, file, filename, image or picture; split (train, valid, test) and group may
     follow; the rest, or `target`, is what is to be learned. `kind` auto decides so, and the account says by which rule:
 
     - columns label and x0, y0, x1, y1 (or xmin ..., left ...): boxes, one line each (`boxes_table.py`);
@@ -43,7 +43,8 @@ def table(path: str, *, target: str | list[str] | None = None, kind: Kind = "aut
     picture is not looked for here; reading the headers finds it. Raises DataError with the line for a cell that cannot
     be used, UserError for settings that do not fit.
     """
-    rows = read_rows(Path(path).expanduser(), separator)
+    file = Path(path).expanduser()
+    rows = read_rows(table_in(file) or file if file.is_dir() else file, separator)
     if kind == "boxes" or (kind == "auto" and target is None and has_boxes(rows)):
         return boxes_of(rows, classes)
     picture, split, group = picture_column(rows), rows.called("split"), rows.called("group")

@@ -34,7 +34,6 @@ class Darknet(Backbone):
     """
 
     header: Tensor    # int64 [4]: major, minor, revision, seen of the .weights file that was read
-    standard = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
     def __init__(self, config: Config, *, inputs: int | None = None, size: tuple[int, int] | None = None,
                  taps: tuple[int, ...] | None = None):
@@ -42,6 +41,7 @@ class Darknet(Backbone):
         self.config = config
         self.inputs = inputs or config.net.integer("channels", 3, least=1)
         self.size = size or _size(config)
+        self.standard = (0.0,) * self.inputs, (1.0,) * self.inputs
         self.plan = layers_of(config, inputs=self.inputs, size=self.size)
         ends = [layer for layer in self.plan if layer.section.kind in ("yolo", "region")]
         self.outputs: tuple[YoloLayer | RegionLayer, ...] = () if taps else tuple(map(self._output, ends))

@@ -197,8 +197,23 @@ def with_classes(config: Config, classes: int) -> Config:
         if not weighted:
             raise ModelError(f"{config.file} has no layer with weights that could give {classes} classes")
         edits.append((weighted[-1], "filters" if weighted[-1].kind == "convolutional" else "output", classes))
+    return _edited(config, edits)
+
+
+def with_pictures(config: Config, *, inputs: int, size: tuple[int, int]) -> Config:
+    """The same network for pictures of so many channels and of `size` (height, width): other text in [net], where it
+    says something else."""
+    wanted = {"height": size[0], "width": size[1], "channels": inputs}
+    edits = [(config.net, key, value) for key, value in wanted.items()
+             if config.net.integer(key, 3 if key == "channels" else 0) != value]
+    return _edited(config, edits) if edits else config
+
+
+def _edited(config: Config, edits: list[tuple[Section, str, int]]) -> Config:
+    """The config with these options set to these numbers, and all else in its text as it was."""
     lines = config.text.split("\n")
-    for section, key, value in reversed(edits):    # from the end: an added line then moves none that is still to come
+    # From the end: an added line, behind the section's first one, then moves none that is still to come.
+    for section, key, value in sorted(edits, key=lambda edit: (edit[0].line, edit[1] in edit[0].options), reverse=True):
         if key in section.options:
             at = section.options[key].line - 1
             start, spaces, rest = re.fullmatch(r"([^=]*=)([ \t]*)(.*)", lines[at], re.DOTALL).groups()    # type: ignore[union-attr]

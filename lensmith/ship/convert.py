@@ -14,7 +14,7 @@ from lensmith.engine.pick import Choice
 from lensmith.engine.plan import Plan, plan
 from lensmith.engine.run import Run
 from lensmith.models.darknet import Darknet
-from lensmith.models.darknet_file import read_cfg, write_cfg
+from lensmith.models.darknet_file import read_cfg, with_pictures, write_cfg
 from lensmith.models.darknet_weights import read_weights, write_weights
 from lensmith.models.network import Network
 from lensmith.origin import NO_DATA, keep_files
@@ -82,7 +82,7 @@ def write_darknet(network: Network, cfg: Path, weights: Path) -> None:
     for path in (cfg, weights):
         if path.exists():
             raise UserError(f"{path} exists: choose another name")
-    write_cfg(cfg, trunk.config)
+    write_cfg(cfg, with_pictures(trunk.config, inputs=trunk.inputs, size=trunk.size))
     write_weights(weights, trunk)
 
 

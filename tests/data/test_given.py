@@ -6,9 +6,12 @@ import torch
 from PIL import Image
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.pictures import Form, Place, bring
-from lensmith.base.values import Label, Tags
+from lensmith.base.pictures import Form, Header, Place, bring
+from lensmith.base.values import Boxes, Label, Tags
+from lensmith.data.fitting import boxes_of_files, fitted, in_files
 from lensmith.data.given import given
+from lensmith.data.memory import InMemory
+from lensmith.data.objects import Tally
 from lensmith.data.sample import Sample
 
 
@@ -131,3 +134,155 @@ def test_a_sample_with_another_kind_of_picture_is_refused():
 def test_something_that_is_no_data_set_is_refused():
     with pytest.raises(DataError, match="a data set has a length and gives samples by number; got a generator"):
         given(x for x in ())
+
+
+SIZES = [(40, 80), (80, 40), (64, 64), (30, 61), (100, 37)]    # height, width
+BOX = {"boxes": [[1, 1, 3, 3]], "labels": [0]}
+
+
+def scenes() -> tuple[list, torch.Tensor]:
+    """Dark pictures of several sizes with a white rectangle each, as torchvision's detection sets give them; and its
+    corners in the picture's own pixels."""
+    samples, corners = [], []
+    for number, (height, width) in enumerate(SIZES):
+        pixels = torch.zeros(3, height, width, dtype=torch.uint8)
+        x0, y0, x1, y1 = width // 4, height // 3, width * 3 // 4, height * 2 // 3
+        pixels[:, y0:y1, x0:x1] = 255
+        corners.append([x0, y0, x1, y1])
+        samples.append((pixels, {"boxes": torch.tensor([corners[-1]]).float(), "labels": torch.tensor([number % 2]),
+                                 "image_id": number}))
+    return samples, torch.tensor(corners).float()
+
+
+def boxes_of(found: InMemory) -> Boxes:
+    value = found.targets["boxes"]
+    assert isinstance(value, Boxes)
+    return value
+
+
+def white(found: InMemory, row: int) -> torch.Tensor:
+    y, x = (found.images[row, 0] > 127).nonzero(as_tuple=True)
+    return torch.tensor([x.min(), y.min(), x.max() + 1, y.max() + 1]).float()
+
+
+@pytest.mark.parametrize("fit", ["pad", "squash", "crop"])
+@pytest.mark.parametrize("size", [None, 96, (48, 96)])
+def test_boxes_lie_on_their_objects_in_the_network_s_pixels_and_go_back(fit, size):
+    samples, own = scenes()
+    found = given(samples, size=size, fit=fit)
+    value = boxes_of(found)
+    assert found.classes == {"boxes": ("0", "1")} and value.classes.tolist() == [0, 1, 0, 1, 0]
+    for row in range(5):
+        assert (value[row].corners[0] - white(found, row)).abs().max() <= 1.0
+    assert [found.place(row).size for row in range(5)] == SIZES
+    if fit != "crop":    # which cuts objects
+        batch = found.gather(torch.arange(5))
+        back = in_files(batch.targets, batch.places)["boxes"]
+        assert isinstance(back, Boxes) and (back.corners - own).abs().max() < 1e-4
+
+
+def test_pictures_with_boxes_take_the_size_that_files_would():
+    samples, _ = scenes()
+    assert given(samples).images.shape[2:] == (64, 64)    # the median of the longer edges, in steps of 32
+    assert given(samples[:1]).images.shape[2:] == (40, 80)
+    large = torch.zeros(3, 480, 640, dtype=torch.uint8)
+    assert given([(large, BOX)] * 2).images.shape[2:] == (320, 320)
+
+
+def test_pictures_that_are_fitted_twice_keep_the_way_back():
+    samples, own = scenes()
+    found, form = given(samples, size=(48, 96)), Form(3, 64, 64, "pad")
+    ready = fitted(found, [Header(48, 96, gray=False, deep=False)] * 5, form)
+    told, sizes = boxes_of_files(ready, form)
+    assert (told.corners - own).abs().max() < 1e-4 and sizes.tolist() == [list(size) for size in SIZES]
+    small = ready.shaped(form)
+    for row in range(5):
+        assert (boxes_of(small)[row].corners[0] - white(small, row)).abs().max() <= 1.5
+    batch = small.gather(torch.arange(5))
+    back = in_files(batch.targets, batch.places)["boxes"]
+    assert isinstance(back, Boxes) and (back.corners - own).abs().max() < 1e-4
+
+
+def test_targets_with_boxes_are_read_in_every_form():
+    class Named(list):
+        classes = ("cat", "dog")
+
+    picture = np.zeros((20, 30, 3), dtype=np.uint8)
+    none = {"boxes": torch.zeros(0), "labels": torch.zeros(0)}
+    one = {"boxes": np.array([[1, 2, 11, 12]]), "labels": np.array([1], dtype=np.int32), "iscrowd": [1], "area": [50]}
+    two = {"boxes": [[1, 2, 3, 4], [5, 5, 20, 20]], "labels": [0, 1], "masks": torch.zeros(2, 20, 30)}
+    value = boxes_of(found := given(Named([(picture, none), (picture, one), (picture, two)])))
+    assert found.classes == {"boxes": ("cat", "dog")}
+    assert value.image is not None and value.crowd is not None and value.area is not None
+    assert value.image.tolist() == [1, 2, 2] and value.classes.tolist() == [1, 0, 1]
+    assert value.corners.tolist() == [[1, 2, 11, 12], [1, 2, 3, 4], [5, 5, 20, 20]]
+    assert value.corners.dtype == torch.float32 and value.classes.dtype == torch.int64
+    assert value.crowd.tolist() == [True, False, False] and value.area.tolist() == [50, 4, 225]
+    assert boxes_of(given([(picture, two)])).area is None
+    own = Sample(torch.zeros(3, 20, 30, dtype=torch.uint8), {"boxes": Boxes(torch.tensor([[1.0, 2, 3, 4]]),
+                                                                           torch.tensor([0]))}, Place("x", (40, 60)))
+    assert boxes_of(given([own, own])).corners.tolist() == [[1, 2, 3, 4]] * 2
+    assert given([(picture, none)], held_out=True).classes == {"boxes": ()}
+
+
+def test_torchvisions_own_boxes_are_read():
+    from torchvision import tv_tensors
+
+    boxes = tv_tensors.BoundingBoxes([[1, 2, 3, 4]], format="XYXY", canvas_size=(20, 30))
+    picture = tv_tensors.Image(torch.zeros(3, 20, 30, dtype=torch.uint8))
+    found = given([(picture, {"boxes": boxes, "labels": torch.tensor([0])})])
+    assert type(boxes_of(found).corners) is torch.Tensor and boxes_of(found).corners.tolist() == [[1, 2, 3, 4]]
+    assert type(found.images) is torch.Tensor
+    wide = tv_tensors.BoundingBoxes([[1, 2, 3, 4]], format="XYWH", canvas_size=(20, 30))
+    with pytest.raises(DataError, match=r"sample 0: the boxes are XYWH; accepted are corners, XYXY, as torchvision"):
+        given([(picture, {"boxes": wide, "labels": torch.tensor([0])})])
+
+
+def test_boxes_are_cut_and_left_out_as_those_of_files_are_and_counted():
+    picture, tally = np.zeros((20, 30, 3), dtype=np.uint8), Tally()
+    target = {"boxes": [[-1, 2, 11, 12], [20, 5, 45, 9], [5, 5, 5, 9], [9, 9, 4, 12], [31, 2, 40, 9], [2, 2, 9, 9],
+                        [2, 2, 9, 9]], "labels": [0] * 7}
+    value = boxes_of(given([(picture, BOX), (picture, target)], tally=tally))
+    assert value.corners.tolist() == [[1, 1, 3, 3], [0, 2, 11, 12], [20, 5, 30, 9], [2, 2, 9, 9]]
+    named = {"pictures": ["#1"]}
+    assert tally.mended() == {
+        "clipped": {"small": {"count": 1, **named}, "large": {"count": 1, **named}},
+        "dropped": {"outside": {"count": 1, **named}, "without_area": {"count": 2, **named},
+                    "duplicates": {"count": 1, **named}}}
+
+
+@pytest.mark.parametrize(("target", "text"), [
+    ({"boxes": [[1, 1, 3, 3]]}, """sample 1: the target holds 'boxes'; accepted is {"boxes": [n, 4] of x0 y0 x1 y1"""),
+    ({"box": [[1, 1, 3, 3]], "labels": [0]}, "sample 1: the target is a dict; accepted are a class number, floats, or"),
+    ({"boxes": [1, 1, 3, 3], "labels": [0]}, "sample 1: the boxes are (4,) numbers; accepted is"),
+    ({"boxes": [[1, 1, 3]], "labels": [0]}, "sample 1: the boxes are (1, 3) numbers; accepted is"),
+    ({"boxes": [[1, 1, 3, 3], [1, 2]], "labels": [0, 0]}, "sample 1: boxes are a list that is no list of numbers"),
+    ({"boxes": "here", "labels": [0]}, "sample 1: boxes are a str that is no list of numbers"),
+    ({"boxes": [[1, 1, 3, 3]], "labels": ["cat"]}, "sample 1: labels are a list that is no list of numbers"),
+    ({"boxes": [[1, 1, 3, 3]], "labels": [0, 1]}, "sample 1: 1 boxes have the labels [0, 1]; accepted is a class num"),
+    ({"boxes": [[1, 1, 3, 3]], "labels": [-1]}, "sample 1: 1 boxes have the labels [-1]"),
+    ({"boxes": [[1, 1, 3, 3]], "labels": [0.5]}, "sample 1: 1 boxes have the labels [0.5]"),
+    ({"boxes": [[1, 1, 3, float("nan")]], "labels": [0]}, "sample 1: the boxes hold a number that is not finite"),
+    ({"boxes": [[1, 1, 3, float("inf")]], "labels": [0]}, "sample 1: the boxes hold a number that is not finite"),
+    ({**BOX, "iscrowd": [0, 1]}, "sample 1: 1 boxes have 2 numbers iscrowd"),
+    ({**BOX, "area": []}, "sample 1: 1 boxes have 0 numbers area"),
+    (0, "sample 1 gives ['label'], sample 0 gives ['boxes']")])
+def test_what_no_boxes_are_is_said(target, text):
+    with pytest.raises(DataError) as raised:
+        given([(PICTURE, BOX), (PICTURE, target)])
+    assert text in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_set_of_boxes_as_a_whole_may_be_wrong():
+    class Named(list):
+        classes = ("cat", "dog")
+
+    with pytest.raises(DataError, match="no sample of the data set has a box that lies in its picture"):
+        given([(PICTURE, {"boxes": [], "labels": []})])
+    with pytest.raises(DataError, match="names 2 classes, but its labels run up to 2; the first is 0"):
+        given(Named([(PICTURE, {"boxes": [[1, 1, 3, 3]], "labels": [2]})]))
+    Named.classes = ("cat", "cat")
+    with pytest.raises(DataError, match="the data set names two classes 'cat': rename one"):
+        given(Named([(PICTURE, BOX)]))
+    with pytest.raises(DataError, match="all boxes lie within the first pixel of their pictures; accepted are corners"):
+        given([(PICTURE, {"boxes": [[0.1, 0.1, 0.5, 0.9]], "labels": [0]})])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lensmith.base.errors import ModelError
 from lensmith.models.darknet import Darknet
-from lensmith.models.darknet_file import MOST_BYTES, parse_cfg, read_cfg, with_classes, write_cfg
+from lensmith.models.darknet_file import MOST_BYTES, parse_cfg, read_cfg, with_classes, with_pictures, write_cfg
 from lensmith.models.darknet_options import ALIASES, OPTIONS, UNSUPPORTED
 from lensmith.models.darknet_weights import read_weights, write_weights
 
@@ -139,6 +139,17 @@ def test_other_classes_change_those_lines_alone():
     assert Darknet(with_classes(scores, 4)).channels == (4,)
     with pytest.raises(ModelError, match="some.cfg has no layer with weights that could give 4 classes"):
         with_classes(parse_cfg(f"{NET}[avgpool]\n", file="some.cfg"), 4)
+
+
+def test_other_pictures_change_the_first_section_alone():
+    config = parse_cfg(DETECTOR, file="some.cfg")
+    assert with_pictures(config, inputs=3, size=(16, 16)) is config
+    wide = with_pictures(config, inputs=3, size=(16, 32))
+    assert wide.text == DETECTOR.replace("width = 16\r", "width = 32\r")
+    gray = with_pictures(config, inputs=1, size=(24, 16))
+    assert gray.text == DETECTOR.replace("[net]\r\n", "[net]\r\nchannels=1\n").replace("height=16  #", "height=24  #")
+    assert Darknet(gray).size == (24, 16) and Darknet(gray).standard == ((0.0,), (1.0,))
+    assert with_pictures(with_pictures(config, inputs=3, size=(8, 8)), inputs=3, size=(16, 16)).text == DETECTOR
 
 
 SPACES = st.text(" \t", max_size=2)
