@@ -3,7 +3,7 @@
     python benchmarks/average_precision.py [pictures] [rounds]
 
 For each number of classes, `pictures` (5,000) with 7 objects each in the mean, a tenth of them empty, and about 90
-boxes found; crowds and the annotations' own areas among them. Lensmith's time holds its curves, its confusion matrix and
+boxes found; crowds and the annotations' own areas among them. Lensmith's time holds curves, confusion matrix and
 its interval; those of the others leave out the building of their index. Prints the seconds, the ratios and the largest
 difference of the nine numbers, and writes results/average_precision.json.
 """

@@ -184,9 +184,10 @@ def train(data: Any, *, valid: Any = None, test: Any = None, backbone: str | nn.
     """Train and test a network, and write its run folder; -> the trained network.
 
     `data` is the name of a data set, a folder of pictures, a table, a recipe, or any object with a length that gives
-    (picture, label) pairs (then `valid` and `test` may be such objects too). `backbone` is a name or a module that maps
-    pictures to a vector. `settings` sets anything else by its place in the recipe, {"augment.flip": True}. Code that a
-    recipe file or a run folder names runs only with `trust`. `show` is called with each report.
+    (picture, label) pairs, with boxes (picture, {"boxes": [n, 4], "labels": [n]}) (then `valid` and `test` may be such
+    objects too). `backbone` is a name or a module that maps pictures to a vector. `settings` sets anything else by its
+    place in the recipe, {"augment.flip": True}. Code that a recipe file or a run folder names runs only with `trust`.
+    `show` is called with each report.
     """
     brought = not isinstance(data, str | Path)
     if not brought and (valid is not None or test is not None):

@@ -180,6 +180,8 @@ def predict(
     if not sources:
         raise UserError("nothing to predict: name files, folders or patterns such as 'photos/*.jpg'")
     pictures, films = divided(sources)
+    if every > 1 and not films:
+        raise UserError(f"--every={every} is for films and cameras, and none is named")
     only = None if classes is None else [one.strip() for one in classes.split(",")]
     found = trained.predict(pictures, threshold=threshold, overlap=iou, classes=only)
     if out is not None and pictures:

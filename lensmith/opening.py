@@ -16,7 +16,7 @@ from lensmith.data.files import Files
 from lensmith.data.filling import Store
 from lensmith.data.fitting import boxes_of_files, fitted
 from lensmith.data.keeping import keep_filling
-from lensmith.data.loading import limited
+from lensmith.data.loading import limited, without_background
 from lensmith.data.memory import InMemory
 from lensmith.data.progress import Progress
 from lensmith.data.sample import Collection, Parts
@@ -121,6 +121,8 @@ def prepare(opened: Parts, recipe: recipes.Recipe, *, name: str, tell: Tell = si
     check_shares(wanted["memory"], wanted["disk"])
     splits = divide(seen.sources, **recipe["split"])
     splits["train"] = limited(splits["train"], wanted["fraction"], recipe["run"]["seed"])
+    if "boxes" in learned(recipe, splits["train"].classes):
+        splits["train"] = without_background(splits["train"], wanted["background"], recipe["run"]["seed"])
     on_disk = all(isinstance(source, Files) for source in splits.values())
     way = _while_used if on_disk and not whole and takes_long(splits) else _before_use
     ready = way(splits, seen.form, recipe, tell)

@@ -167,8 +167,9 @@ def other_data(source: str | Path, recipe: recipes.Recipe, form: Form, classes: 
     named = recipe_for(source)
     pictures = {**recipe["pictures"], "size": list(form.size), "channels": form.channels, "bits": form.bits,
                 "fit": form.fit}
-    wanted = {"data": named["data"], "pictures": pictures, "split": {"valid": 0.0, "test": 0.0},
-              **{name: recipe[name] for name in ("task", "loading", "run")}}
+    loading = recipe["loading"] | {"fraction": 1.0, "background": 1.0}    # what is left out of learning is measured
+    wanted = {"data": named["data"], "pictures": pictures, "split": {"valid": 0.0, "test": 0.0}, "loading": loading,
+              **{name: recipe[name] for name in ("task", "run")}}
     found = open_data(resolve(wanted, trusted=False), tell=tell)
     said = dict.fromkeys(_renamed(found.classes, classes))
     if said:

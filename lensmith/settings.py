@@ -32,11 +32,12 @@ def pictures(*, size: int | list[int] | None = None, channels: Literal[1, 3, 4] 
 
 
 def loading(*, batch: int | None = None, workers: int | None = None, memory: float = 0.4, disk: float = 0.2,
-            balance: bool = False, fraction: float = 1.0, rectangular: bool | None = None) -> None:
+            balance: bool = False, fraction: float = 1.0, background: float = 1.0,
+            rectangular: bool | None = None) -> None:
     """[loading]: pictures a step, worker processes for streamed sets, the shares of the free memory and of the free
     disk that decoded pictures may take, drawing all classes equally often, the share of the training pictures to
-    use, and whether pictures of like shape are measured together without the ground around them; by itself where boxes
-    are learned from letterboxed pictures."""
+    use, the most of them that may show no object, and whether pictures of like shape are measured together without the
+    ground around them; by itself where boxes are learned from letterboxed pictures."""
 
 
 def learner(*, epochs: int | None = None, accumulate: int = 1, clip: float = 0.0, average: float | None = None,

@@ -10,6 +10,7 @@ from torch import nn
 
 import lensmith
 from lensmith.base.errors import DataError, ModelError, UserError
+from lensmith.base.pictures import Form
 
 
 class Net(nn.Module):
@@ -77,6 +78,56 @@ def test_a_users_module_and_data_set(tmp_path: Path):
     assert any("its last layer, layers.5, was replaced: 2 outputs instead of 7" in note for note in notes)
 
 
+class Scenes:
+    """Pictures of three sizes with a light square and a dark bar, in the form that torchvision's detectors take."""
+
+    classes = ("square", "bar")
+
+    def __init__(self, count: int, seed: int = 0):
+        draw = np.random.default_rng(seed)
+        self.samples = []
+        for i in range(count):
+            width, height = ((96, 64), (64, 96), (80, 80))[i % 3]
+            picture = np.full((height, width, 3), 100, np.uint8)
+            boxes, labels = [], []
+            for kind, (wide, high), shade in ((0, (20, 20), 240), (1, (34, 10), 5))[i % 2 :]:
+                x, y = draw.integers(0, width - wide), draw.integers(0, height - high)
+                picture[y : y + high, x : x + wide] = shade
+                boxes.append([x, y, x + wide, y + high])
+                labels.append(kind)
+            self.samples.append((picture, {"boxes": torch.tensor(boxes).float(), "labels": torch.tensor(labels)}))
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, i: int):
+        return self.samples[i]
+
+
+def test_objects_of_a_python_user_are_measured_in_his_own_pixels(tmp_path: Path):
+    parts = {"train": Scenes(24), "valid": Scenes(6, 1), "test": Scenes(6, 2)}
+    parts["train"].samples[0][1]["boxes"][0, 2] = 300    # beyond the edge
+    run = lensmith.train(parts["train"], valid=parts["valid"], test=parts["test"], task="detection", backbone="csp",
+                         epochs=1, batch=8, device="cpu", runs=tmp_path, settings={
+                             "backbone.width": 8, "task.width": 16, "plan.mode": "exact", "plan.threads": 1})
+    assert run.form == Form(3, 96, 96, "pad") and run.classes == {"boxes": ("square", "bar")}
+    data = run.run.read_json("data.json")
+    assert data["boxes"]["per_class"] == {"square": 12, "bar": 24}
+    assert data["source"]["clipped"] == {"large": {"count": 1, "pictures": ["#0"]}}
+    assert lensmith.load(run.folder).validate("test", data=parts)["mAP50"] == run.metrics["test"]["mAP50"]
+    # The same set as files, of which every step is tested on its own, measures the same.
+    for number, (picture, target) in enumerate(parts["test"].samples):
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+        lines = [f"{number}.png,{','.join(str(int(edge)) for edge in box)},{Scenes.classes[label]}"
+                 for box, label in zip(target["boxes"].tolist(), target["labels"].tolist(), strict=True)]
+        with open(tmp_path / "boxes.csv", "a") as table:
+            table.write("".join(f"{line}\n" for line in ([] if number else ["path,x0,y0,x1,y1,label"]) + lines))
+    measured = run.validate(data=tmp_path / "boxes.csv")
+    assert measured["count"] == 6
+    assert measured["mAP50"] == pytest.approx(run.metrics["test"]["mAP50"], abs=1e-6)
+    assert measured["loss"] == pytest.approx(run.metrics["test"]["loss"], rel=1e-4)
+
+
 def test_a_run_on_python_objects_goes_on_to_the_same_bits(tmp_path: Path):
     def stop(report):
         if report.step == 7:
@@ -93,6 +144,22 @@ def test_a_run_on_python_objects_goes_on_to_the_same_bits(tmp_path: Path):
         assert torch.equal(value, gone_on.network.state_dict()[name])
     with pytest.raises(ModelError, match="was trained on a Python object as its data"):
         lensmith.load(tmp_path / "cut", backbone=Net(2)).validate()
+
+
+def test_a_run_on_a_users_objects_goes_on_to_the_same_bits(tmp_path: Path):
+    def stop(report):
+        if report.step == 2:
+            raise KeyboardInterrupt
+
+    given = {"valid": Scenes(3, 1), "task": "detection", "backbone": "csp", "epochs": 2, "batch": 4, "device": "cpu",
+             "runs": tmp_path, "settings": {"backbone.width": 8, "task.width": 16, "plan.mode": "exact",
+                                            "plan.threads": 1, "run.save_every": 0.0, "augment.mosaic": 1.0}}
+    whole = lensmith.train(Scenes(12), name="whole", **given)
+    with pytest.raises(KeyboardInterrupt):
+        lensmith.train(Scenes(12), name="cut", show=stop, **given)
+    gone_on = lensmith.resume(tmp_path / "cut", data=Scenes(12), valid=Scenes(3, 1))
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, gone_on.network.state_dict()[name])
 
 
 def test_one_step_of_one_batch_moves_the_weights(tmp_path: Path):

@@ -12,7 +12,11 @@ import torch
 from PIL import Image
 
 import lensmith
+from lensmith.assemble import choose_task, complete, make_loaders
+from lensmith.engine.spread import Team
 from lensmith.models.torchvision_detectors import DETECTORS
+from lensmith.opening import open_data
+from lensmith.settings import resolve
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +148,8 @@ def test_torchvisions_detectors_train_and_predict(cells: Path, tmp_path: Path, c
     (["--backbone", "fcos_resnet50_fpn", "pictures.channels=1"], 4, "takes pictures of 3 channels; these have 1"),
     (["--backbone", "darknet", "backbone.cfg=lost.cfg"], 4, "cannot read the cfg"),
     (["--task", "detection", "task.threshold=2"], 2, "task.threshold=2.0 cannot be: accepted is 0 <= threshold < 1"),
+    (["--task", "detection", "task.suppression=gone"], 2,
+     "suppression must be 'batched', 'agnostic', 'soft' or 'diou'; got 'gone'"),
     (["backbone.width=8"], 2, "section [backbone] sets width and names no network: give it as --backbone NAME"),
 ])
 def test_wrong_settings_are_told_in_a_line(cells: Path, tmp_path: Path, command, arguments, code, text):
@@ -264,3 +270,18 @@ def test_the_network_of_the_weights_is_taken_where_none_is_named(trained: Path, 
     assert recipe["backbone"] == {"name": "csp", "width": 8} and recipe["task"]["width"] == 16
     other = tomllib.loads(command("train", cells, "--weights", trained, "--backbone", "cnn3", "--dry-run").out)
     assert other["backbone"]["name"] == "cnn3" and other["task"]["width"] == 64
+
+
+def test_processes_measure_the_batches_that_one_would(cells: Path):
+    """Pictures of like shape come together before they are shared out, so that the same ground is cut away."""
+    recipe = resolve({"data": {"name": "yolo", "path": str(cells)}, "loading": {"batch": 2}, "pictures": {"size": 640},
+                      "backbone": {"name": "csp"}}, trusted=False)
+    data = open_data(recipe)
+    recipe = complete(recipe, data.classes, data.form)
+    task = choose_task(recipe, data.classes)
+    alone = list(make_loaders(recipe, data, task)["valid"])
+    shared = [batch for rank in range(2) for batch in make_loaders(recipe, data, task, Team(rank, 2))["valid"]]
+    assert len({batch.images.shape for batch in alone}) == 3
+    for one, other in zip(alone, shared, strict=True):
+        assert torch.equal(one.images, other.images)
+        assert [place.file for place in one.places] == [place.file for place in other.places]

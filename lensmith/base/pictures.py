@@ -150,6 +150,14 @@ def _is_turned(image: Image.Image) -> bool:
     return image.getexif().get(_ORIENTATION) in _TURNED
 
 
+def read_stored(source: Path | bytes) -> Image.Image:
+    """The upright picture with its pixels as the file stores them, palette and depth untouched; raises BadPicture."""
+    with _readable(source) as image:
+        ImageOps.exif_transpose(image, in_place=True)
+        image.load()
+        return image
+
+
 def decode(source: Path | bytes, form: Form, *, name: str | None = None) -> tuple[Tensor, Place]:
     """A file, or its bytes, -> its picture [channels, height, width] in `form`, and its place.
 
@@ -282,6 +290,19 @@ def fit_after(first: tuple[float, float, float, float],
               then: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
     """Place.fit of a picture that was fitted twice."""
     return first[0] * then[0], first[1] * then[1], first[2] * then[0] + then[2], first[3] * then[1] + then[3]
+
+
+def bring_classes(classes: np.ndarray, form: Form, *, ground: int) -> np.ndarray:
+    """A mask [height, width] of an upright picture, brought to `form` as `bring` does the picture.
+
+    Each pixel has the class of the file's pixel in which its centre lies; the letterbox around them is `ground`.
+    """
+    (left, top, right, bottom), (high, wide), (first, start) = _fitting(classes.shape[::-1], form)
+    rows = top + (2 * np.arange(high) + 1) * (bottom - top) // (2 * high)
+    columns = left + (2 * np.arange(wide) + 1) * (right - left) // (2 * wide)
+    brought = np.full(form.size, ground, dtype=classes.dtype)
+    brought[first : first + high, start : start + wide] = classes[rows][:, columns]
+    return brought
 
 
 def refit(picture: Tensor, form: Form) -> Tensor:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -66,6 +66,9 @@ class Instances(BaseModel):
     categories: list[Category]
 
 
+Content = TypeVar("Content", bound=Instances)
+
+
 def coco(path: str, *, images: str | None = None, classes: list[str] | None = None) -> Parts:
     """The pictures of a COCO file, or of those in a folder.
 
@@ -76,20 +79,20 @@ def coco(path: str, *, images: str | None = None, classes: list[str] | None = No
     """
     root = existing(path)
     folder = root.parent if root.is_file() else root
-    files = {"all": root} if root.is_file() else _found(root)
+    files = {"all": root} if root.is_file() else files_by_split(root)
     wanted = fixed_classes(classes)
-    read = {split: _instances(file) for split, file in files.items()}
+    read = {split: read_instances(file, Instances) for split, file in files.items()}
     first = "train" if "train" in read else next(iter(read))
-    categories = _categories(read[first], files[first])
+    categories = categories_of(read[first], files[first])
     names = wanted or tuple(categories.values())
     drawn, pictures, lost = {}, {}, 0
     for split, one in read.items():
-        own = _categories(one, files[split])
+        own = categories_of(one, files[split])
         for name in own.values():
             if wanted is None and name not in names:
                 raise DataError(f"{files[split]}: category {name!r} is not in {files[first]}, so it could not be "
                                 f"learned.{nearest(name, names)}")
-        base = _picture_folder(files[split], one, None if images is None else folder / Path(images).expanduser())
+        base = picture_folder(files[split], one, None if images is None else folder / Path(images).expanduser())
         pictures[split] = readable(base)
         drawn[split], without = _drawn(one, files[split], own, base, wanted)
         lost += without
@@ -118,7 +121,7 @@ def _speaks_of_pictures(file: Path) -> bool:
     return begins_with_key(file, "images|annotations")
 
 
-def _found(root: Path) -> dict[str, Path]:
+def files_by_split(root: Path) -> dict[str, Path]:
     """The file of each split."""
     by_split = {split: folder / ROBOFLOW for split, folder in split_folders(root).items()
                 if (folder / ROBOFLOW).is_file()}
@@ -148,17 +151,18 @@ def _split_of(stem: str) -> str | None:
     return SPLITS[match[1]] if match else None
 
 
-def _instances(file: Path) -> Instances:
+def read_instances(file: Path, kind: type[Content]) -> Content:
+    """A file of COCO's as Instances or a kind of these; raises DataError."""
     content = read_json(file)
     if isinstance(content, dict) and "shapes" in content:
         raise DataError(f"{file} is a file of LabelMe's: give its folder, with --data labelme")
     try:
-        return Instances.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         raise refused(file, error) from error
 
 
-def _categories(instances: Instances, file: Path) -> dict[int, str]:
+def categories_of(instances: Instances, file: Path) -> dict[int, str]:
     """The names by number, in the order of the numbers."""
     found: dict[int, str] = {}
     for one in sorted(instances.categories, key=lambda category: category.id):
@@ -169,7 +173,7 @@ def _categories(instances: Instances, file: Path) -> dict[int, str]:
     return found
 
 
-def _picture_folder(file: Path, instances: Instances, given: Path | None) -> Path:
+def picture_folder(file: Path, instances: Instances, given: Path | None) -> Path:
     """The folder that the names of pictures are relative to."""
     if given is not None:
         if not given.is_dir():

@@ -257,3 +257,20 @@ def limited(collection: Any, share: float, seed: int) -> Any:
     order = torch.randperm(len(collection), generator=draw).numpy()
     chosen = [order[strata[order] == stratum][:number] for stratum, number in enumerate(wanted)]
     return collection.subset(np.sort(np.concatenate(chosen)).tolist())
+
+
+def without_background(collection: Any, most: float, seed: int) -> Any:
+    """The collection with at most the share `most` of pictures without a box: all the others, and a seeded choice of
+    these."""
+    if not 0 <= most <= 1:
+        raise UserError(f"loading.background must lie between 0 and 1; got {most}")
+    boxes = collection.targets["boxes"]
+    filled = torch.zeros(len(collection), dtype=torch.bool)
+    filled[boxes.image] = True
+    empty = (~filled).nonzero()[:, 0]
+    room = len(empty) if most == 1 else int(most / (1 - most) * int(filled.sum()) + 1e-9)
+    if room >= len(empty):
+        return collection
+    draw = torch.Generator().manual_seed(seed_of(seed, 0, _ORDER + 2))
+    filled[empty[torch.randperm(len(empty), generator=draw)[:room]]] = True
+    return collection.subset(filled.nonzero()[:, 0].tolist())

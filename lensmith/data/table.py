@@ -29,8 +29,9 @@ def table(path: str, *, target: str | list[str] | None = None, kind: Kind = "aut
           classes: list[str] | None = None) -> Parts:
     """The pictures that a table names, relative to its folder, with what it says of them.
 
-    `path` is the table, or a folder with one table of boxes in it. The picture's column is called path, file, filename, image or picture; split (train, valid, test) and group may
-    follow; the rest, or `target`, is what is to be learned. `kind` auto decides so, and the account says by which rule:
+    `path` is the table, or a folder with one table of boxes in it. The picture's column is called path, file, filename,
+    image or picture; split (train, valid, test) and group may follow; the rest, or `target`, is what is to be learned.
+    `kind` auto decides so, and the account says by which rule:
 
     - columns label and x0, y0, x1, y1 (or xmin ..., left ...): boxes, one line each (`boxes_table.py`);
     - several columns: tags where every cell is 0 or 1, else numbers;

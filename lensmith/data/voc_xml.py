@@ -51,7 +51,7 @@ def voc(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled =
     bare, missing, unlisted = list[Path](), list[Path](), 0
     for split, place in places.items():
         files, pictures = _pairs(place)
-        given = _image_sets(place) if split == "all" else {}
+        given = image_sets(place, "Main") if split == "all" else {}
         by_stem = {stem: given_split for given_split, stems in given.items() for stem in stems}
         for stem in sorted(files.keys() | pictures.keys()):
             target = by_stem.get(stem) if given else split
@@ -106,9 +106,9 @@ def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     return found
 
 
-def _image_sets(root: Path) -> dict[str, set[str]]:
-    """The stems of each split where ImageSets/Main lists them; a set with trainval alone trains on it."""
-    main = root / "ImageSets" / "Main"
+def image_sets(root: Path, kind: str) -> dict[str, set[str]]:
+    """The stems of each split where ImageSets/`kind` lists them; a set with trainval alone trains on it."""
+    main = root / "ImageSets" / kind
     listed = {name: _stems(main / f"{name}.txt") for name in ("train", "trainval", "val", "test")
               if (main / f"{name}.txt").is_file()}
     train = listed.get("train", listed.get("trainval", set()) - listed.get("val", set()))

@@ -78,7 +78,7 @@ def given_names(content: Mapping[str, Any], config: Path | None, folder: Path,
     names, source = None, "data.classes"
     if listed:
         assert config is not None
-        names, source = _listed_names(listed, config), readable(config)
+        names, source = listed_names(listed, config), readable(config)
         if "nc" in content and str(content["nc"]).strip() not in (str(len(names)), str(max(names) + 1)):
             raise DataError(f"{config}: nc says {content['nc']} and names holds {len(names)} classes: mend "
                             "one of them")
@@ -97,7 +97,7 @@ def given_names(content: Mapping[str, Any], config: Path | None, folder: Path,
     return names, source
 
 
-def _listed_names(listed: Any, config: Path) -> dict[int, str]:
+def listed_names(listed: Any, config: Path) -> dict[int, str]:
     """The names by number, in the order of the numbers, which may have gaps in a map."""
     if isinstance(listed, list) and all(isinstance(name, str) for name in listed):
         return {i: name.strip() for i, name in enumerate(listed)}
@@ -137,7 +137,8 @@ def _place(entry: str, config: Path, root: str, key: str) -> Path:
             tried.append(place)
             if os.path.exists(_followed(place)):
                 return place
-    raise DataError(f"{config}: {key}: {entry} was found neither as {tried[0]} nor as {tried[1]}")
+    raise DataError(f"{config}: {key}: {entry} was not found: there is no "
+                    f"{' and no '.join(map(str, dict.fromkeys(tried[:2])))}")
 
 
 def _gather(part: Found, place: Path, config: Path | None) -> None:

@@ -85,7 +85,7 @@ def _read_label(file: Path, part: Drawn, names: Mapping[int, str] | None, named_
         if not cells:
             continue
         where = f"{readable(file)}, line {line}"
-        number = _class_number(cells[0], where)
+        number = class_number(cells[0], where)
         if names is not None and number not in names:
             raise DataError(f"{where}: class {number} is not one of the {len(names)} that {named_by} names "
                             f"({min(names)} to {max(names)})")
@@ -94,7 +94,8 @@ def _read_label(file: Path, part: Drawn, names: Mapping[int, str] | None, named_
     return most
 
 
-def _class_number(cell: str, where: str) -> int:
+def class_number(cell: str, where: str) -> int:
+    """The number in the first column; raises DataError."""
     if not re.fullmatch(r"\d{1,9}(\.0*)?", cell):
         raise DataError(f"{where}: {cell[:40]!r} is no class: a whole number from 0 up is expected in the first column")
     number = int(cell.split(".")[0])
@@ -105,6 +106,15 @@ def _class_number(cell: str, where: str) -> int:
 
 def _corners(cells: list[str], where: str) -> tuple[float, float, float, float]:
     """x0 y0 x1 y1 in shares of the picture, of `x y width height` or of a polygon `x y x y x y ...`."""
+    shares = shares_of(cells, where)
+    if len(shares) == 4:
+        x, y, width, height = shares
+        return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+    return min(shares[::2]), min(shares[1::2]), max(shares[::2]), max(shares[1::2])
+
+
+def shares_of(cells: list[str], where: str) -> list[float]:
+    """The numbers behind the class: four of a box, or six and more of a polygon; raises DataError."""
     try:
         shares = [float(cell) for cell in cells]
     except ValueError as error:
@@ -117,10 +127,7 @@ def _corners(cells: list[str], where: str) -> tuple[float, float, float, float]:
     if beyond is not None:
         raise DataError(f"{where}: {beyond:g} looks like pixels: shares of the picture's width and height, 0 to 1, are "
                         "expected")
-    if len(shares) == 4:
-        x, y, width, height = shares
-        return x - width / 2, y - height / 2, x + width / 2, y + height / 2
-    return min(shares[::2]), min(shares[1::2]), max(shares[::2]), max(shares[1::2])
+    return shares
 
 
 def write_yolo(splits: Mapping[str, Sequence[Shown]], names: Sequence[str], folder: Path) -> Iterator[tuple[Path, str]]:

@@ -12,6 +12,7 @@ from lensmith.models.darknet_build import ENDS, PICTURE, Layer, layers_of
 from lensmith.models.darknet_decode import RegionLayer, YoloLayer, read_region, read_yolo
 from lensmith.models.darknet_file import MOST, Config, parse_cfg, read_cfg
 from lensmith.models.initialise import initialise
+from lensmith.models.neck import padded
 
 # (channels, residual blocks) of each stage; table 1 of Redmon and Farhadi 2018, "YOLOv3: An Incremental Improvement"
 DARKNET53 = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))
@@ -97,7 +98,7 @@ class Darknet(Backbone):
         return needed
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        kept = {PICTURE: pictures}
+        kept = {PICTURE: self._covered(pictures)}
         found: dict[int, Tensor] = {}
         for number, sources in self._steps:
             kept[number] = self.layers[number](*(kept[source] for source in sources))
@@ -108,6 +109,12 @@ class Darknet(Backbone):
                     del kept[source]
         maps = [found[tap] for tap in self.taps]
         return [one.flatten(1) for one in maps] if self.scores else maps
+
+    def _covered(self, pictures: Tensor) -> Tensor:
+        """The pictures of a detector filled up to what its coarsest cells cover, as those are not from which the ground
+        was cut away: maps of half the cells could not be joined."""
+        coarsest = max((output.stride for output in self.outputs), default=1)
+        return padded(pictures, [-(-edge // coarsest) * coarsest for edge in pictures.shape[2:]])
 
     def classifier(self, outputs: int) -> nn.Module:
         """What hands a classifier's scores on; of a backbone the mean of its last map and a dense layer.

@@ -1,5 +1,7 @@
 """What stands between any backbone and a detection head: maps at strides 8, 16 and 32, and a light neck over them."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -82,3 +84,10 @@ def _block(width: int, depth: int) -> nn.Sequential:
 def fitted(level: Tensor, like: Tensor) -> Tensor:
     """A map at another's extent: twice the cells, or without the odd one that a layer without padding left out."""
     return level if level.shape[2:] == like.shape[2:] else F.interpolate(level, like.shape[2:], mode="nearest")
+
+
+def padded(pictures: Tensor, size: Sequence[int]) -> Tensor:
+    """Standardised pictures filled up with zeros to `size` (height, width) on the right and below, where no place in
+    them moves."""
+    below, right = (edge - own for edge, own in zip(size, pictures.shape[2:], strict=True))
+    return F.pad(pictures, (0, right, 0, below)) if below or right else pictures

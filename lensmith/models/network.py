@@ -30,7 +30,10 @@ class Network(nn.Module):
     def forward(self, images: Tensor, targets: Any = None) -> Any:
         """The head's output; with `targets`, which only a head takes that `sees_targets`, the parts of its loss."""
         maps = self.backbone(self.standardise(images))
-        return self.head(maps) if targets is None else cast(Any, self.head).loss(maps, targets)
+        if targets is not None:
+            return cast(Any, self.head).loss(maps, targets)
+        # What is said of every pixel needs their number, which strides have rounded away.
+        return self.head(maps, tuple(images.shape[2:])) if getattr(self.head, "sized", False) else self.head(maps)
 
 
 def sees_targets(network: nn.Module) -> bool:

@@ -11,29 +11,30 @@ from lensmith.base.boxes import area
 from lensmith.base.errors import ModelError
 from lensmith.base.values import Boxes, Value
 from lensmith.models.backbone import Backbone
+from lensmith.models.neck import padded
 
 DETECTORS = ("fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_v2", "fasterrcnn_mobilenet_v3_large_fpn",
              "fasterrcnn_mobilenet_v3_large_320_fpn", "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2",
              "fcos_resnet50_fpn", "ssd300_vgg16", "ssdlite320_mobilenet_v3_large")
-_LEAST = {"ssd300_vgg16": 256, "ssdlite320_mobilenet_v3_large": 192}    # pixels: below, their last maps are empty
+_LEAST = {"ssd300_vgg16": 272, "ssdlite320_mobilenet_v3_large": 192}    # pixels: below, their last maps are empty
 
 
 class WholeDetector(Backbone):
-    """Stands where the backbone of a detector of torchvision would: the pictures go on as they are, and `detector`
-    gives the head that is the whole network."""
+    """Stands where the backbone of a detector of torchvision would: the pictures go on as they are, those from which
+    the ground was cut away filled up to the least edge, and `detector` gives the head that is the whole network."""
 
     def __init__(self, name: str, *, inputs: int, size: tuple[int, int]):
         super().__init__()
         if inputs != 3:
             raise ModelError(f"{name} takes pictures of 3 channels; these have {inputs}: set pictures.channels=3")
-        least = _LEAST.get(name, 32)
-        if min(size) < least:
+        self.least = _LEAST.get(name, 32)
+        if min(size) < self.least:
             raise ModelError(f"{name} cannot take pictures of {size[0]} x {size[1]} pixels: take larger ones with "
-                             f"--size {least} or more")
+                             f"--size {self.least} or more")
         self.name, self.channels, self.strides = name, (inputs,), (1,)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        return [pictures]
+        return [padded(pictures, [max(edge, self.least) for edge in pictures.shape[2:]])]
 
     def classifier(self, outputs: int) -> nn.Module:
         raise ModelError(f"{self.name} looks for objects and has no scores for whole pictures: train it with --task "

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -122,7 +122,7 @@ def watch(films: Sequence[str], look: Look, *, out: Path | None = None, every: i
 def _of_one(opencv: Any, name: str, look: Look, path: Path | None, *, every: int,
             top: int) -> Generator[Frame, None, None]:
     """The frames of one film that are looked at, each after it was written into the film at `path`."""
-    film, written, second = _Film(opencv, name), None, -1
+    film, written, second = _opened(opencv, name), None, -1
     try:
         for shots in film.shots(every, passed_over=path is not None):
             looked = [shot for shot in shots if shot.number % every == 0]
@@ -131,7 +131,7 @@ def _of_one(opencv: Any, name: str, look: Look, path: Path | None, *, every: int
                 if shot.number % every == 0:
                     said = _of_film(next(found), name)
                 if path is not None:
-                    written = written or _Written(opencv, path, shot.picture.size, film)
+                    written = written or _begun(film, path, shot.picture.size)
                     written.add(_drawn(shot.picture, said, top), shot.seconds)
                 if shot.number % every == 0:
                     yield Frame(shot.number, shot.seconds, said, shot.picture, begins=int(shot.seconds) > second)
@@ -169,26 +169,11 @@ class _Film:
     """A film or camera that is read from its beginning."""
 
     opencv: Any
-    name: str
+    capture: Any
+    live: bool           # a camera
+    rate: float          # frames a second
+    problem: str         # why there is nothing (more) to read, where it should be
     read: int = 0        # frames so far
-    problem: str = ""    # why there is nothing (more) to read, where it should
-    capture: Any = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.live = self.name.startswith(_CAMERA)
-        if self.live:
-            self.capture = self.opencv.VideoCapture(int(self.name.removeprefix(_CAMERA)))
-            self.problem = "cannot be opened: is it there, and does no other program use it?"
-        else:
-            path = Path(self.name).absolute()    # a relative name could be taken for an address
-            self.problem = _unreadable(path) or "cannot be opened: it is damaged, or no film that OpenCV reads"
-            # FFmpeg alone: OpenCV's other readers take a % in the name for a series of pictures.
-            self.capture = self.opencv.VideoCapture() if _unreadable(path) else \
-                self.opencv.VideoCapture(str(path), self.opencv.CAP_FFMPEG)
-        if self.capture.isOpened():
-            self.problem = ""
-        rate = self.capture.get(self.opencv.CAP_PROP_FPS)
-        self.rate = rate if math.isfinite(rate) and _RATES[0] <= rate <= _RATES[1] else _USUAL
 
     def shots(self, every: int, *, passed_over: bool) -> Iterator[list[_Shot]]:
         """A few frames at a time: each `every`-th, or all where those that are passed over are wanted too."""
@@ -222,6 +207,23 @@ class _Film:
             self.problem = f"is damaged: it ends after {self.read:,} of the {declared:,.0f} frames that it declares"
 
 
+def _opened(opencv: Any, name: str) -> _Film:
+    """The film or camera of that name; where it cannot be opened one with a problem and no frames."""
+    live = name.startswith(_CAMERA)
+    if live:
+        capture = opencv.VideoCapture(int(name.removeprefix(_CAMERA)))
+        problem = "cannot be opened: is it there, and does no other program use it?"
+    else:
+        path = Path(name).absolute()    # a relative name could be taken for an address
+        unreadable = _unreadable(path)
+        # FFmpeg alone: OpenCV's other readers take a % in the name for a series of pictures.
+        capture = opencv.VideoCapture() if unreadable else opencv.VideoCapture(str(path), opencv.CAP_FFMPEG)
+        problem = unreadable or "cannot be opened: it is damaged, or no film that OpenCV reads"
+    rate = capture.get(opencv.CAP_PROP_FPS)
+    return _Film(opencv, capture, live, rate if math.isfinite(rate) and _RATES[0] <= rate <= _RATES[1] else _USUAL,
+                 "" if capture.isOpened() else problem)
+
+
 def _unreadable(path: Path) -> str:
     """Why a file cannot be a film, where that is seen without opening it."""
     if not path.exists():
@@ -233,21 +235,20 @@ def _unreadable(path: Path) -> str:
     return "" if path.stat().st_size else "is empty (0 bytes)"
 
 
+@dataclass
 class _Written:
     """A film that is being written, with the size and rate of another; of a camera, a frame as often as its time
     wants."""
 
-    def __init__(self, opencv: Any, path: Path, size: tuple[int, int], film: _Film):
-        self.opencv, self.path, self.size, self.film, self.count = opencv, path, size, film, 0
-        self.writer = opencv.VideoWriter(str(path), opencv.CAP_FFMPEG, opencv.VideoWriter_fourcc(*"mp4v"), film.rate,
-                                         size)
-        if not self.writer.isOpened():
-            raise UserError(f"the film {path.name} of {size[0]} x {size[1]} pixels cannot be written by OpenCV: leave "
-                            "--out out, or bring its pictures to another size")
+    film: _Film
+    path: Path
+    size: tuple[int, int]    # width, height
+    writer: Any
+    count: int = 0           # frames so far
 
     def add(self, picture: Image.Image, seconds: float) -> None:
         picture = picture if picture.size == self.size else picture.resize(self.size)
-        pixels = self.opencv.cvtColor(np.asarray(picture), self.opencv.COLOR_RGB2BGR)
+        pixels = self.film.opencv.cvtColor(np.asarray(picture), self.film.opencv.COLOR_RGB2BGR)
         wanted = round(seconds * self.film.rate) + 1 if self.film.live else self.count + 1
         while self.count < wanted:
             self.writer.write(pixels)
@@ -256,13 +257,24 @@ class _Written:
     def close(self) -> None:
         """End the file; raises UserError where it does not hold what was written, which OpenCV does not tell."""
         self.writer.release()
-        again = self.opencv.VideoCapture(str(self.path), self.opencv.CAP_FFMPEG)
-        held = again.get(self.opencv.CAP_PROP_FRAME_COUNT)
+        opencv = self.film.opencv
+        again = opencv.VideoCapture(str(self.path), opencv.CAP_FFMPEG)
+        held = again.get(opencv.CAP_PROP_FRAME_COUNT)
         again.release()
         if held != self.count:
             self.path.unlink(missing_ok=True)
             raise UserError(f"the film {self.path.name} could not be written whole; is the disk full? Free some space, "
                             f"or {_ELSEWHERE}")
+
+
+def _begun(film: _Film, path: Path, size: tuple[int, int]) -> _Written:
+    """A film at `path` as `film` is, of (width, height) `size`; raises UserError where OpenCV cannot write it."""
+    opencv = film.opencv
+    writer = opencv.VideoWriter(str(path), opencv.CAP_FFMPEG, opencv.VideoWriter_fourcc(*"mp4v"), film.rate, size)
+    if not writer.isOpened():
+        raise UserError(f"the film {path.name} of {size[0]} x {size[1]} pixels at {film.rate:g} frames a second cannot "
+                        "be written by OpenCV: leave --out out, or bring it to another size")
+    return _Written(film, path, size, writer)
 
 
 @contextmanager

@@ -21,8 +21,8 @@ def advice(report: Report, kept: str, augment: Mapping[str, Any]) -> str:
         return f"{told}, which were decoded meanwhile; they are kept, and the next epochs take them as they are"
     if kept == "file":
         return f"{told}, which come from the disk: a larger share of the memory (loading.memory) may hold them"
-    taking = [name for name in ("resized_crop", "rotate", "hue", "saturation", "contrast", "brightness", "erase",
-                                "mixup", "cutmix", "crop_padding") if augment.get(name)]
+    taking = [name for name in ("mosaic", "zoom", "resized_crop", "rotate", "hue", "saturation", "contrast",
+                                "brightness", "erase", "mixup", "cutmix", "crop_padding") if augment.get(name)]
     if taking:
         return f"{told}, perhaps for their augmentation: see what it takes without augment.{', augment.'.join(taking)}"
     return f"{told}: other work on this machine, or a network so small that no batch comes faster; try a larger --batch"

@@ -1,12 +1,14 @@
 """Objects as boxes with a class each, found at points: the detector that is the default."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lensmith.base.boxes import batched_nms, iou
+from lensmith.base.boxes import batched_nms, diou_nms, iou, soft_nms
 from lensmith.base.errors import UserError
 from lensmith.base.values import Boxes, Value
 from lensmith.models.backbone import Backbone
@@ -15,6 +17,7 @@ from lensmith.tasks.assignment import in_crowds, pad, task_aligned
 from lensmith.tasks.average_precision import BoxMetrics
 
 _BEFORE = 1000    # boxes of a picture that come into the suppression
+Suppression = Literal["batched", "agnostic", "soft", "diou"]
 
 
 class Detection:
@@ -25,25 +28,28 @@ class Detection:
     score: str = "mAP50-95"
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, width: int = 64, depth: int = 1,
-                 threshold: float = 0.001, overlap: float = 0.6, most: int = 300, box_weight: float = 7.5,
-                 class_weight: float = 0.5, side_weight: float = 1.5):
+                 threshold: float = 0.001, overlap: float = 0.6, most: int = 300,
+                 suppression: Suppression = "batched", box_weight: float = 7.5, class_weight: float = 0.5,
+                 side_weight: float = 1.5):
         """`width` and `depth` are channels and convolutions of the neck and the branches. Of the boxes found those
         below `threshold` are left out, of two of a class that overlap by more than `overlap` IoU the worse, and beyond
-        the best `most` of a picture all. The three weights are those of the parts of the loss."""
+        the best `most` of a picture all; other ways of `suppression` are told at `suppressed`. The three weights are
+        those of the parts of the loss."""
         check_settings(width=(width, width >= 1, "1 or more"), depth=(depth, depth >= 1, "1 or more"),
                        box_weight=(box_weight, box_weight >= 0, "0 or more"),
                        class_weight=(class_weight, class_weight >= 0, "0 or more"),
                        side_weight=(side_weight, side_weight >= 0, "0 or more"),
                        **decoding(threshold, overlap, most))
         self.classes, self.width, self.depth = classes, width, depth
-        self.threshold, self.overlap, self.most = threshold, overlap, most
+        self.threshold, self.overlap, self.most, self.suppression = threshold, overlap, most, suppression
         self.box_weight, self.class_weight, self.side_weight = box_weight, class_weight, side_weight
 
     def head(self, backbone: Backbone) -> nn.Module:
         """`PointsHead`; or, for a detector of torchvision, itself. Raises UserError for one of a Darknet file."""
         detector: Callable[..., nn.Module] | None = getattr(backbone, "detector", None)
         if detector is not None:
-            return detector(len(self.classes), threshold=self.threshold, overlap=self.overlap, most=self.most)
+            own = self.overlap if self.suppression == "batched" else 1.0    # else it leaves all to `decode`
+            return detector(len(self.classes), threshold=self.threshold, overlap=own, most=self.most)
         if getattr(backbone, "outputs", ()):
             raise UserError("the network comes with yolo or region layers of its own, which task 'detection' does not "
                             "learn by: train it with --task yolov3, or take its first layers with backbone.layers")
@@ -85,10 +91,11 @@ class Detection:
         if isinstance(output, Boxes):    # decided by what held when the network was made, not by what holds now
             assert output.scores is not None and output.image is not None
             sure = output.chosen(output.scores >= self.threshold)
-            return {"boxes": suppressed(sure, len(self.classes), overlap=self.overlap, most=self.most)}
+            return {"boxes": suppressed(sure, len(self.classes), self.suppression, overlap=self.overlap,
+                                        most=self.most, least=self.threshold)}
         scores = output.logits.float().sigmoid()
-        return {"boxes": best_boxes(output.corners(), scores, threshold=self.threshold, overlap=self.overlap,
-                                    most=self.most)}
+        return {"boxes": best_boxes(output.corners(), scores, self.suppression, threshold=self.threshold,
+                                    overlap=self.overlap, most=self.most)}
 
     def evidence(self, output: Points, index: int) -> Tensor:
         return output.logits[:, :, index].amax(1)
@@ -122,25 +129,55 @@ def side_costs(sides: Tensor, distances: Tensor) -> Tensor:
     return -((1 - share) * near + share * far)
 
 
-def best_boxes(corners: Tensor, scores: Tensor, *, threshold: float, overlap: float, most: int) -> Boxes:
+def best_boxes(corners: Tensor, scores: Tensor, suppression: Suppression = "batched", *, threshold: float,
+               overlap: float, most: int) -> Boxes:
     """The stacked boxes that are kept of `corners` [batch, points, 4] with `scores` [batch, points, classes], best
-    first in each picture: at or above `threshold`, not suppressed in their class by `overlap`, the `most` best."""
-    batch, points, classes = scores.shape
+    first in each picture: at or above `threshold`, not `suppressed`, the `most` best."""
+    _, points, classes = scores.shape
     best = scores.flatten(1).topk(min(_BEFORE, points * classes), 1)
     image, rank = (best.values >= threshold).nonzero(as_tuple=True)
     chosen, score = best.indices[image, rank], best.values[image, rank]
-    return suppressed(Boxes(corners[image, chosen // classes], chosen % classes, score, image), classes,
-                      overlap=overlap, most=most)
+    return suppressed(Boxes(corners[image, chosen // classes], chosen % classes, score, image), classes, suppression,
+                      overlap=overlap, most=most, least=threshold)
 
 
-def suppressed(found: Boxes, classes: int, *, overlap: float, most: int) -> Boxes:
-    """The stacked boxes of `classes` kinds that are left, best first in each picture: of two of a class that overlap by
-    more than `overlap` IoU the better, and of a picture the `most` best."""
+def suppressed(found: Boxes, classes: int, suppression: Suppression = "batched", *, overlap: float, most: int,
+               least: float = 0.0) -> Boxes:
+    """The stacked boxes of `classes` kinds that are left, best first in each picture, of a picture the `most` best.
+
+    Of two that overlap by more than `overlap` IoU the better is left: `batched` of two of a class, `agnostic` of any
+    two, `diou` of two of a class by DIoU (`base.boxes.diou_nms`). With `soft` the worse one of a class has its score
+    multiplied by 1 - IoU (`soft_nms`, linear), and is left out where that falls below `least`.
+    """
     image, score = found.image, found.scores
     assert image is not None and score is not None
-    kept = batched_nms(found.corners, score, image * classes + found.classes, overlap)
+    groups = image if suppression == "agnostic" else image * classes + found.classes
+    if suppression in ("batched", "agnostic"):
+        kept = batched_nms(found.corners, score, groups, overlap)
+    else:
+        one = partial(soft_nms, kind="linear", threshold=overlap, least=least) if suppression == "soft" else \
+            partial(_by_distance, threshold=overlap)
+        kept, score = _in_groups(one, found.corners, score, groups)
     kept = kept[image[kept].argsort(stable=True)]
     counts = torch.bincount(image[kept])
     rank = torch.arange(len(kept), device=kept.device) - (counts.cumsum(0) - counts)[image[kept]]
     kept = kept[rank < most]
     return Boxes(found.corners[kept], found.classes[kept], score[kept], image[kept])
+
+
+def _by_distance(corners: Tensor, scores: Tensor, *, threshold: float) -> tuple[Tensor, Tensor]:
+    kept = diou_nms(corners, scores, threshold=threshold)
+    return kept, scores[kept]
+
+
+def _in_groups(suppress: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], corners: Tensor, scores: Tensor,
+               groups: Tensor) -> tuple[Tensor, Tensor]:
+    """int64 [kept], best first, of what `suppress` leaves of each group, and all scores, [n], with those it gives."""
+    scores, order = scores.clone(), groups.argsort(stable=True)
+    kept = [order[:0]]
+    for rows in order.split(torch.unique_consecutive(groups[order], return_counts=True)[1].tolist()):
+        chosen, values = suppress(corners[rows], scores[rows])
+        kept.append(rows[chosen])
+        scores[rows[chosen]] = values
+    left = torch.cat(kept).sort().values
+    return left[scores[left].argsort(descending=True, stable=True)], scores

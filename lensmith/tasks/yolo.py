@@ -14,7 +14,7 @@ from lensmith.models.yolo_head import EXCLUSIVE, SQUARED, Anchored, DarknetHead,
 from lensmith.tasks.anchors import cluster
 from lensmith.tasks.assignment import Padded, best_anchors, in_crowds, pad
 from lensmith.tasks.average_precision import BoxMetrics
-from lensmith.tasks.detection import best_boxes, check_settings, decoding
+from lensmith.tasks.detection import Suppression, best_boxes, check_settings, decoding
 
 _AT_ONCE = 1 << 22    # overlaps of boxes with objects that are held in memory at a time
 _LEAST = 1e-4         # of a stretch or a share: keeps its logarithm finite
@@ -29,18 +29,20 @@ class Yolo:
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, anchors: int = 9,
                  box: Literal["giou", "paper"] = "giou", ignore: float = 0.5, threshold: float = 0.001,
-                 overlap: float = 0.45, most: int = 300, box_weight: float = 2.0):
+                 overlap: float = 0.45, most: int = 300, suppression: Suppression = "batched",
+                 box_weight: float = 2.0):
         """The extents of the `anchors` are clustered from `targets`, the stacked training boxes; without them those of
         COCO stand in. `box` is the loss on a box: 1 - GIoU, or the squared error of the paper. An anchor that finds an
         object by more than `ignore` IoU, and does not answer for it, is not taught that there is none. `threshold`,
         `overlap` and `most` are of decoding: the least score, the IoU from which the worse of two of a class is left
-        out, and the boxes of a picture."""
+        out, and the boxes of a picture; `suppression` is told at `tasks.detection.suppressed`."""
         check_settings(
             anchors=(anchors, anchors >= 3 and anchors % 3 == 0, "3, 6, 9, ...: as many for each of three scales"),
             ignore=(ignore, 0 < ignore <= 1, "0 < ignore <= 1"),
             box_weight=(box_weight, box_weight >= 0, "0 or more"), **decoding(threshold, overlap, most))
         self.classes, self.box, self.ignore = classes, box, ignore
         self.threshold, self.overlap, self.most, self.box_weight = threshold, overlap, most, box_weight
+        self.suppression: Suppression = suppression
         assert targets is None or isinstance(targets, Boxes)
         known = torch.empty(0, 2) if targets is None else _extents(targets)
         self.extents = cluster(known, anchors)
@@ -91,8 +93,8 @@ class Yolo:
         return {"object": object_loss, "class": class_loss, "box": self.box_weight * costs.sum() / total}
 
     def decode(self, output: Anchored) -> dict[str, Value]:
-        return {"boxes": best_boxes(output.corners(), output.chances(), threshold=self.threshold, overlap=self.overlap,
-                                    most=self.most)}
+        return {"boxes": best_boxes(output.corners(), output.chances(), self.suppression, threshold=self.threshold,
+                                    overlap=self.overlap, most=self.most)}
 
     def evidence(self, output: Anchored, index: int) -> Tensor:
         return (output.raw[..., 4] + output.raw[..., 5 + index]).amax(1)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lensmith.base.drawing import colour_of, draw_boxes, surest
+from lensmith.base.drawing import colour_of, draw_boxes, draw_words, surest
 from lensmith.base.values import Boxes
 
 GROUND = (100, 100, 100)
@@ -102,3 +102,16 @@ def test_the_surest_boxes_are_those_that_reach_a_score() -> None:
     assert kept.classes.tolist() == [0, 1] and kept.corners[1].tolist() == [0, 0, 2, 2]
     truth = boxes((0, 0, 1, 1))
     assert surest(truth, 0.25) is truth
+
+
+@pytest.mark.parametrize("words", ["ant 97.1 %", "ant " * 200, "\udcff ant"])
+def test_words_stand_in_the_upper_left_corner_and_never_leave_it(words: str) -> None:
+    ground = Image.new("L", (320, 240), 100)
+    shown = np.array(draw_words(ground, words))
+    rows, columns = changed(shown).nonzero()
+    assert shown.shape == (240, 320, 3) and rows.min() == columns.min() == 0 and 8 <= rows.max() < 24
+    assert shown.max() > 200 and np.asarray(ground).max() == 100    # on a copy
+
+
+def test_words_are_left_out_of_a_picture_without_room() -> None:
+    assert not changed(np.array(draw_words(Image.new("RGB", (12, 12), GROUND), "ant 97.1 %"))).any()

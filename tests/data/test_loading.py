@@ -23,7 +23,7 @@ from lensmith.data.files import Files
 from lensmith.data.fitting import fitted
 from lensmith.data.folders import class_folders
 from lensmith.data.keeping import keep_filling
-from lensmith.data.loading import Loader, balancing_weights, limited
+from lensmith.data.loading import Loader, balancing_weights, limited, without_background
 from lensmith.data.memory import InMemory, Numbered
 from lensmith.data.sample import Batch
 from lensmith.data.store import decode_all
@@ -168,6 +168,23 @@ def test_limited_takes_of_every_class_its_share_and_at_least_one():
     few = limited(labelled([0] * 100 + [1] * 40 + [2]), 0.1, 0)
     assert torch.bincount(few.targets["label"].index).tolist() == [10, 4, 1]
     assert torch.bincount(limited(labelled([0] * 100 + [1]), 0.001, 0).targets["label"].index).tolist() == [1, 1]
+
+
+def test_pictures_without_an_object_are_at_most_a_share():
+    boxes = Boxes(torch.ones(5, 4), torch.zeros(5).long(), image=torch.tensor([1, 1, 4, 8, 19]))
+    whole = InMemory(torch.zeros(20, 1, 2, 2, dtype=torch.uint8), {"boxes": boxes}, {"boxes": ("a",)},
+                     places=Numbered("x", (2, 2), np.arange(20)))
+    assert without_background(whole, 1.0, 0) is whole and without_background(whole, 0.8, 0) is whole
+    for most, count in ((0.0, 4), (0.1, 4), (0.2, 5), (0.5, 8), (0.75, 16)):
+        left = without_background(whole, most, 0)
+        assert len(left) == count
+        rows = left.places.rows.tolist()
+        assert rows == sorted(set(rows)) and {1, 4, 8, 19} <= set(rows)
+        assert [rows[row] for row in left.targets["boxes"].image.tolist()] == [1, 1, 4, 8, 19]
+    chosen = [without_background(whole, 0.5, seed).places.rows.tolist() for seed in (0, 0, 1)]
+    assert chosen[0] == chosen[1] != chosen[2]
+    with pytest.raises(UserError, match=r"loading.background must lie between 0 and 1; got 1.5"):
+        without_background(whole, 1.5, 0)
 
 
 def test_limited_leaves_at_least_two_pictures():

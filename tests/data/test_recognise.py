@@ -29,7 +29,7 @@ CASES = {
     "labelme": ("labelme", {"a.png": "", "a.json": "{}", "bare.png": ""}),
     "labelme by split": ("labelme", {"train/a.png": "", "train/a.json": "{}"}),
     "labelme without pictures": ("labelme", {"a.json": '{"version": "5", "shapes": []}'}),
-    "boxes in a table": ("table", {"images/a.png": "", "boxes.csv": "path,x0,y0,x1,y1,label\nimages/a.png,1,1,5,5,cat\n"}),
+    "boxes in a table": ("table", {"images/a.png": "", "boxes.csv": "path,x0,y0,x1,y1,label\na.png,1,1,5,5,cat\n"}),
     "boxes in one of two tables": ("folder", {"images/a.png": "", "more.csv": "",
                                               "boxes.csv": "path,x0,y0,x1,y1,label\na.png,1,1,5,5,cat\n"}),
     "labels in a table": ("folder", {"images/a.png": "", "list.csv": "path,label\nimages/a.png,cat\n"}),

@@ -110,7 +110,7 @@ def test_a_file_that_stands_for_a_link_is_followed(tmp_path, picture):
     assert opened(tmp_path / "set")[0] == {"train": [("a.png", ["cat"], [CORNERS])]}
     assert opened(tmp_path / "plain")[0] == {"train": [("a.png", ["0"], [CORNERS])]}    # a link to a link
     write(tmp_path, {"loop/data.yaml": "train: images/train\nnames: [cat]\n", "loop/images": "../loop/images"})
-    with pytest.raises(DataError, match=r"loop/data.yaml: train: images/train was found neither as"):
+    with pytest.raises(DataError, match=r"loop/data.yaml: train: images/train was not found: there is no"):
         yolo(str(tmp_path / "loop"))
 
 
@@ -134,7 +134,7 @@ def test_a_wrong_line_is_named(line, text, tmp_path, picture):
 
 
 @pytest.mark.parametrize(("config", "text"), [
-    ("train: images/tain\nnames: [cat]", r"data.yaml: train: images/tain was found neither as .* nor as"),
+    ("train: images/tain\nnames: [cat]", r"data.yaml: train: images/tain was not found: there is no .*/images/tain$"),
     ("val: \ntrain:\nnames: [cat]", r"names no train: a folder of pictures or a .txt file"),
     ("train: images/train\nnames: [cat]\nnc: 3", r"nc says 3 and names holds 1 classes: mend one of them"),
     ("train: images/train\nnames: [cat, cat]", r"names two classes 'cat': rename one"),

@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from lensmith.base.errors import ModelError
 from lensmith.models import BACKBONES, find_backbone
@@ -37,3 +38,14 @@ def test_reduced_and_least_size_agree():
         reduced((least, least - 1), steps, what="it")
     assert str(caught.value).startswith(f"it cannot take pictures of {least} x {least - 1} pixels: ")
     assert str(caught.value).endswith(f"-> nothing. Take larger pictures with --size {least} or more.")
+
+
+def test_a_whole_detector_takes_pictures_without_their_ground():
+    """Those of a wide picture are lower than the least edge that its last maps need."""
+    backbone = WHOLE["ssd300_vgg16"](inputs=3, size=(272, 272))    # the least that it takes
+    wide = torch.rand(2, 3, 64, 272)
+    assert torch.equal(backbone(wide)[0], torch.cat((wide, torch.zeros(2, 3, 208, 272)), 2))
+    assert backbone(torch.rand(2, 3, 320, 272))[0].shape == (2, 3, 320, 272)
+    head = backbone.detector(2, threshold=0.01, overlap=0.5, most=5).eval()
+    with torch.inference_mode():
+        assert len(head(backbone(wide)).image) <= 10

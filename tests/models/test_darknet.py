@@ -372,3 +372,16 @@ def test_a_network_that_cannot_be_is_refused_with_its_line(layers: list[str], at
     line = re.match(r"small\.cfg line (\d+): \[", message)
     assert line is not None and wrong.text.split("\n")[int(line[1]) - 1] == at
     assert said in message and "\n" not in message
+
+
+def test_pictures_without_their_ground_are_filled_up_to_the_coarsest_cells():
+    """Of stride 64, as in yolov4-p6, where rectangular pictures have edges that are multiples of 32."""
+    halves = [conv(2, stride=2)] * 5
+    text = "\n".join(["[net]\nwidth=128\nheight=128\nchannels=3", *halves, conv(2, stride=2), conv(8, 1, norm=0),
+                      "[yolo]\nclasses=3\nmask=0\nnum=2\nanchors=30,30, 9,9", "[route]\nlayers=-3",
+                      "[upsample]\nstride=2", "[route]\nlayers=-1,4", conv(8, 1, norm=0),
+                      "[yolo]\nclasses=3\nmask=1\nnum=2\nanchors=30,30, 9,9", ""])
+    network = Darknet(parse_cfg(text, file="some.cfg")).eval()
+    wide = torch.rand(1, 3, 96, 128)
+    below = torch.cat((wide, torch.zeros(1, 3, 32, 128)), 2)
+    assert all(torch.equal(one, other) for one, other in zip(network(wide), network(below), strict=True))

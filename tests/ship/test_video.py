@@ -370,6 +370,8 @@ def test_the_command_tells_a_line_a_second_and_writes_all(trained: api.Trained, 
     assert ended.err == f"lensmith: {tmp_path}/text.mp4 cannot be opened: it is damaged, or no film that OpenCV reads\n"
     rows = [json.loads(line) for line in ended.out.splitlines()]
     assert [row["frame"] for row in rows] == [0, 5, 10, 15, 20]
+    ended = command("predict", "run", tmp_path / "b.png", "--every", 5)
+    assert ended.code == 2 and ended.err == "lensmith: --every=5 is for films and cameras, and none is named\n"
     alone = trained.predict([Image.fromarray(np.ascontiguousarray(read(path)[0][5]))])[0].as_json(3)
     assert rows[1]["label"] == alone["label"] and rows[1]["scores"] == pytest.approx(alone["scores"], abs=1e-5)
 

@@ -13,6 +13,8 @@ def after(epoch: int, waited: float | None) -> Report:
     (1, "memory", {}, "which were decoded meanwhile"),
     (2, "memory", {"hue": 0.1, "rotate": 0.0, "mixup": 0.2, "shrink": [0.5]},
      "perhaps for their augmentation: see what it takes without augment.hue, augment.mixup"),
+    (2, "memory", {"hue": 0.1, "mosaic": 1.0, "zoom": [0.5, 1.5]},
+     "see what it takes without augment.mosaic, augment.zoom, augment.hue"),
     (2, "file", {"hue": 0.1}, "which come from the disk"),
     (2, "memory", {}, "try a larger --batch"),
 ])

@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from lensmith.base.boxes import diou_nms, nms, soft_nms
 from lensmith.base.errors import UserError
 from lensmith.base.values import Boxes
 from lensmith.models.points import BINS, Points
-from lensmith.tasks.detection import Detection, best_boxes, side_costs
+from lensmith.tasks.detection import Detection, best_boxes, side_costs, suppressed
+from lensmith.tasks.yolo import Yolo
 
 THREE = ("square", "disc", "triangle")
 NOTHING = Boxes(torch.empty(0, 4), torch.empty(0, dtype=torch.int64), image=torch.empty(0, dtype=torch.int64))
@@ -179,6 +181,73 @@ def test_of_many_boxes_the_best_are_kept_in_order() -> None:
     best = scores.flatten(1).sort(1, descending=True).values[:, :1000]
     assert torch.equal(everything.scores, best[best >= 0.2])
     assert len(best_boxes(corners, scores * 0, threshold=0.2, overlap=0.5, most=40).classes) == 0
+
+
+def crowded() -> Boxes:
+    """120 boxes in two pictures and three classes, of which many overlap; the first picture of three has none."""
+    draw = torch.Generator().manual_seed(1)
+    low = torch.rand(120, 2, generator=draw) * 25
+    corners = torch.cat((low, low + 8 + torch.rand(120, 2, generator=draw) * 12), 1)
+    return Boxes(corners, torch.randint(3, (120,), generator=draw), torch.rand(120, generator=draw),
+                 torch.arange(120) // 60 + 1)
+
+
+def by_hand(found: Boxes, way: str) -> list[tuple[int, int, float, list[float]]]:
+    """What is left, picture by picture and class by class, of the functions that know neither."""
+    rows = []
+    for picture in (1, 2):
+        for kinds in ([[0, 1, 2]] if way == "agnostic" else [[0], [1], [2]]):
+            own = found.chosen((found.image == picture) & torch.isin(found.classes, torch.tensor(kinds)))
+            if way == "soft":
+                kept, scores = soft_nms(own.corners, own.scores, kind="linear", threshold=0.3, least=0.2)
+            else:
+                kept = (diou_nms if way == "diou" else nms)(own.corners, own.scores, threshold=0.3)
+                scores = own.scores[kept]
+            rows += [(picture, int(own.classes[row]), round(float(score), 6), own.corners[row].tolist())
+                     for row, score in zip(kept, scores, strict=True)]
+    return sorted(rows, key=lambda row: (row[0], -row[2]))
+
+
+@pytest.mark.parametrize("way", ["batched", "agnostic", "soft", "diou"])
+def test_each_suppression_is_its_own_function_by_picture_and_class(way) -> None:
+    found = crowded()
+    left = suppressed(found, 3, way, overlap=0.3, most=1000, least=0.2)
+    wanted = by_hand(found, way)
+    assert [(int(image), int(kind), round(float(score), 6), corners) for image, kind, score, corners in
+            zip(left.image, left.classes, left.scores, left.corners.tolist(), strict=True)] == wanted
+    assert 6 < len(wanted) < 120
+    few = suppressed(found, 3, way, overlap=0.3, most=3, least=0.2)
+    assert few.image.tolist() == [1, 1, 1, 2, 2, 2] and torch.equal(few.scores[:3], left.scores[:3])
+    none = suppressed(found.chosen(found.scores > 2), 3, way, overlap=0.3, most=3)
+    assert none.corners.shape == (0, 4) and none.image.shape == (0,)
+
+
+def test_the_ways_of_suppression_differ() -> None:
+    found = {way: suppressed(crowded(), 3, way, overlap=0.3, most=1000, least=0.2)
+             for way in ("batched", "agnostic", "soft", "diou")}
+    assert len(found["agnostic"].classes) < len(found["batched"].classes) < len(found["diou"].classes)
+    assert found["soft"].scores.sum() != found["batched"].scores.sum()
+
+
+@pytest.mark.parametrize("make", [Detection, Yolo])
+def test_a_task_decodes_by_its_suppression(make) -> None:
+    """Two boxes of two classes at one place: both stay, but for a suppression that knows no classes."""
+    corners = torch.tensor([[[8.0, 8, 40, 40], [8, 8, 40, 41]]])
+    scores = torch.tensor([[[0.9, 0, 0], [0, 0.8, 0]]])
+    output = SimpleNamespace(corners=lambda: corners, logits=scores.logit(), chances=lambda: scores)
+    for way, number in (("batched", 2), ("agnostic", 1), ("soft", 2), ("diou", 2)):
+        assert len(make(THREE, suppression=way).decode(output)["boxes"].classes) == number, way
+
+
+def test_a_whole_detector_leaves_the_suppression_to_the_task() -> None:
+    asked = []
+    whole = SimpleNamespace(detector=lambda classes, **settings: asked.append(settings["overlap"]))
+    for way in ("batched", "agnostic", "soft", "diou"):
+        Detection(THREE, suppression=way, overlap=0.4).head(whole)
+    assert asked == [0.4, 1.0, 1.0, 1.0]
+    found = crowded()
+    boxes = Detection(THREE, suppression="agnostic", overlap=0.3).decode(found)["boxes"]
+    assert torch.equal(boxes.corners, suppressed(found, 3, "agnostic", overlap=0.3, most=300).corners)
 
 
 def test_evidence_is_the_best_point_of_a_class() -> None:
