@@ -193,6 +193,8 @@ def test_darknets_files_become_a_run_folder_and_go_back(tmp_path: Path, command)
     direct = command("predict", "--cfg", cfg, "--weights", weights, "--names", darknet("coco.names"), dog, "--json")
     assert json.loads(said.out) == json.loads(direct.out)
     assert {"dog", "bicycle", "car"} <= {box["label"] for box in json.loads(said.out)[0]["boxes"]}
+    (found,) = lensmith.darknet(cfg, weights, darknet("coco.names")).predict(dog)
+    assert found.boxes is not None and len(found.boxes.classes) == len(json.loads(said.out)[0]["boxes"])
     back = command("convert", run, tmp_path / "back.cfg", tmp_path / "back.weights")
     assert back.code == 0, back.err
     assert (tmp_path / "back.cfg").read_bytes() == cfg.read_bytes()
