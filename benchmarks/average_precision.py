@@ -126,7 +126,8 @@ def main(pictures: int, rounds: int) -> None:
                          "Lensmith is so many times as fast": round(ratio, 2),
                          "largest difference": float(f"{abs(numbers[name] - numbers['Lensmith']).max():.1g}")})
             print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
-    write("average_precision", this_command(), rows, [f"{pictures:,} drawn pictures, {rounds} rounds, of pycocotools one."])
+    write("average_precision", this_command(), rows,
+          [f"{pictures:,} drawn pictures, {rounds} rounds, of pycocotools one."])
 
 
 if __name__ == "__main__":

@@ -17,19 +17,20 @@ from lensmith.assemble import build_network, choose_task, make_loaders
 from lensmith.base.errors import DataError, ModelError, UserError, nearest
 from lensmith.base.pictures import Form
 from lensmith.data.loading import Loader
-from lensmith.engine.evaluate import evaluate, for_inference
+from lensmith.engine.evaluate import evaluate, for_inference, quickest
 from lensmith.engine.learner import Report
 from lensmith.engine.plan import Plan, plan, planned
 from lensmith.engine.run import Run
 from lensmith.models.network import Network
 from lensmith.models.weights import load_into
 from lensmith.opening import Data
-from lensmith.origin import BROUGHT, NO_DATA, other_data, own_recipe, read_data, recipe_for
+from lensmith.origin import BROUGHT, NO_DATA, is_run, other_data, own_recipe, read_data, recipe_for
 from lensmith.session import Session, begin
 from lensmith.session import resume as resumed
 from lensmith.settings import switch
 from lensmith.ship.convert import Imported
-from lensmith.ship.predict import Prediction, chosen_classes, deciding, find_pictures, predict
+from lensmith.ship.finding import find_pictures
+from lensmith.ship.predict import Prediction, chosen_classes, deciding, predict
 from lensmith.ship.video import FILMS, Frame, divided, looking, watch
 from lensmith.tasks.task import Task
 
@@ -62,9 +63,10 @@ class Trained:
 
     @cached_property
     def _ready(self) -> tuple[nn.Module, Plan]:
-        """The network rewritten for inference, once, and the plan for what is left to do."""
+        """The network rewritten for inference, once, and the plan for what is left to do, its threads timed."""
         pictures = torch.zeros((2, self.form.channels, *self.form.size), dtype=self.form.dtype)
-        return for_inference(self.network, self.plan, pictures.to(self.plan.device))
+        network, plan = for_inference(self.network, self.plan, pictures.to(self.plan.device))
+        return network, quickest(network, plan, pictures[:1].to(plan.device))
 
     def predict(self, sources: str | Path | Image.Image | Sequence[str | Path | Image.Image], *, batch: int = 64,
                 threshold: float | None = None, overlap: float | None = None,
@@ -80,8 +82,8 @@ class Trained:
         for pictures, stretch in groupby(many, key=lambda source: isinstance(source, Image.Image)):
             named: list[Any] = list(stretch)
             files += named if pictures else find_pictures(named)
-        self.plan.settle()
         network, plan = self._ready
+        plan.settle()
         return list(predict(network, deciding(self.task, threshold=threshold, overlap=overlap), files,
                             form=self.form, plan=plan, names=self.names, batch=batch,
                             only=chosen_classes(self.names, classes)))
@@ -96,9 +98,10 @@ class Trained:
         if pictures:
             raise DataError(f"{pictures[0]} is no film: accepted are {', '.join(FILMS)} and camera:0; pictures go to "
                             "predict")
-        self.plan.settle()
-        look = looking(self.network, deciding(self.task, threshold=threshold, overlap=overlap), form=self.form,
-                       plan=self.plan, names=self.names, only=chosen_classes(self.names, classes))
+        network, plan = self._ready
+        plan.settle()
+        look = looking(network, deciding(self.task, threshold=threshold, overlap=overlap), form=self.form, plan=plan,
+                       names=self.names, only=chosen_classes(self.names, classes))
         return watch(films, look, out=None if out is None else Path(out), every=every, top=top)
 
     def validate(self, split: str | None = None, *, data: Any = None,
@@ -185,8 +188,9 @@ def train(data: Any, *, valid: Any = None, test: Any = None, backbone: str | nn.
 
     `data` is the name of a data set, a folder of pictures, a table, a recipe, or any object with a length that gives
     (picture, label) pairs, with boxes (picture, {"boxes": [n, 4], "labels": [n]}) (then `valid` and `test` may be such
-    objects too). `backbone` is a name or a module that maps pictures to a vector. `settings` sets anything else by its
-    place in the recipe, {"augment.flip": True}. Code that a recipe file or a run folder names runs only with `trust`.
+    objects too). `backbone` is a name, a run folder or a module that maps pictures to a vector. `settings` sets
+    anything else by its place in the recipe, {"augment.flip": True}. Code that a recipe file or a run folder names runs
+    only with `trust`.
     `show` is called with each report.
     """
     brought = not isinstance(data, str | Path)
@@ -203,7 +207,7 @@ def train(data: Any, *, valid: Any = None, test: Any = None, backbone: str | nn.
     given = {name: value for name, value in flags.items() if value is not None} | (settings or {})
     shown = ", ".join([repr(data) if not brought else type(data).__name__, f"settings={given!r}"])
     session = begin(recipe, runs=runs, command=f"lensmith.train({shown})", data=parts, module=module,
-                    trusted=trust or isinstance(backbone, str))
+                    trusted=trust or (isinstance(backbone, str) and not is_run(backbone)))
     return _through(session, module, show)
 
 

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from lensmith.base.values import Value
 from lensmith.data.augment import Augment
 from lensmith.data.loading import Loader, balancing_weights, by_shape, narrowed
 from lensmith.data.statistics import some_pictures, statistics
+from lensmith.engine.features import Features
 from lensmith.engine.optimize import OPTIMIZERS, Leaf, Stepper, leaves
 from lensmith.engine.pick import Choice
 from lensmith.engine.plan import Plan
@@ -28,17 +30,17 @@ from lensmith.engine.stages import split
 from lensmith.engine.supervised import Supervised
 from lensmith.models import find_backbone
 from lensmith.models.darknet import Darknet
-from lensmith.models.darknet_named import weights_for
+from lensmith.models.freeze import depth_rates, freeze, waking
 from lensmith.models.measure import REFUSALS, at_rest
 from lensmith.models.network import Network
 from lensmith.models.outside import Whole, adopt
-from lensmith.models.weights import fit_into, read_weights
 from lensmith.models.whitening import whitenings
 from lensmith.opening import Data
 from lensmith.planning import choose
 from lensmith.settings import OPTIMIZER, SECTIONS, arguments_of, entry_of, learned, named_entry
 from lensmith.tasks import TASKS
 from lensmith.tasks.task import Task
+from lensmith.transfer import Begun, begin_with, check_probe, standardise_as_published
 
 _SMALL = 64     # pixels: up to this edge a plain stack of convolutions is the default, above it MobileNetV3
 DETECTION = ("detection", "yolov3")    # tasks that look for objects
@@ -55,6 +57,7 @@ class Job:
     choice: Choice
     learner: Supervised
     notes: tuple[str, ...] = ()    # what was decided for the user and is worth a line
+    begun: Begun | None = None     # with which weights from elsewhere
 
     @property
     def plan(self) -> Plan:
@@ -107,13 +110,16 @@ def complete(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], form: 
         name = "csp" if objects else "cnn3" if max(form.size) <= _SMALL else "mobilenet_v3_small"
         full["backbone"] = named_entry("backbone", {"name": name}, trusted=True)
     full["pictures"]["fit"] = form.fit
+    probe = full["learner"]["probe"]
+    if probe:    # a dense layer on maps that are there already: its steps cost next to nothing
+        full["learner"].setdefault("epochs", 20)
     # Objects take more steps to learn than classes, at twice the rate, the weights averaged over the last fifty or so.
-    for section, key, of_objects, other in (("learner", "epochs", 50, 10), ("learner", "average", 0.98, 0.0),
-                                            ("loading", "batch", 16, 64)):
+    for section, key, of_objects, other in (("learner", "epochs", 50, 10), ("learner", "average", 0.98, 0.0)):
         full[section].setdefault(key, of_objects if objects else other)
+    full["loading"].setdefault("batch", 16 if objects or "mask" in learned(full, classes) else 64)
     if "optimizer" not in full:
-        full["optimizer"] = named_entry("optimizer", {"name": OPTIMIZER, **({"rate": 2e-3} if objects else {})},
-                                        trusted=True)
+        own = {"rate": 2e-3} if objects else {"rate": 3e-3} if probe else {}
+        full["optimizer"] = named_entry("optimizer", {"name": OPTIMIZER, **own}, trusted=True)
     if "augment" not in full:
         full["augment"] = recipes.settle(_augmentation(full, form), Augment, "section [augment]",
                                          given=("seed", "classes", "length", "epochs"))
@@ -123,12 +129,16 @@ def complete(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], form: 
 
 def _augmentation(recipe: recipes.Recipe, form: Form) -> recipes.Section:
     """What is done to the training pictures where the recipe does not say."""
+    if recipe["learner"]["probe"]:
+        return {}
     if recipe["task"]["name"] in DETECTION:
         colour = {"saturation": 0.5, "hue": 0.015} if form.channels == 3 else {}
         return {"flip": True, "mosaic": 1.0, "zoom": [0.5, 1.5], "brightness": 0.3, **colour,
                 "close_mosaic": max(1, recipe["learner"]["epochs"] // 4)}
     # Colour pictures are photographs nearly always; gray ones are often digits or letters, which do not mirror.
     photographs = form.channels == 3 and recipe["task"]["name"] == "classification"
+    if form.channels == 3 and recipe["task"]["name"] == "segmentation":
+        return {"flip": True}
     return {"flip": True, "crop_padding": max(1, min(form.size) // 8)} if photographs else {}
 
 
@@ -200,15 +210,29 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
     _fit_whitenings(network, data)
     _check_shrunk(network, recipe, data.form)
     notes = _notes(network, recipe)
+    begun = None
     if "weights" in settings:
-        notes += _begin_with(network, Path(settings["weights"]), data.form)
+        begun = begin_with(
+            network, Path(settings["weights"]), data.form, name=recipe["backbone"]["name"],
+            classes=data.classes[task.needs[0]], from_zero=set(task.needs) <= {"label", "tags"},
+            build=lambda names: build_network(
+                recipe, choose_task(recipe, {task.needs[0]: names}), data.form, outputs=len(names), mean=mean,
+                deviation=deviation, module=deepcopy(module), trusted=trusted))
+        notes += begun.notes
     elif isinstance(network.backbone, Darknet):    # its files cannot say anything else, and it is written as these
-        _standardise_as_published(network, data.form)
+        standardise_as_published(network, data.form)
+    if settings["probe"]:
+        check_probe(recipe, task.needs, begun=begun is not None or module is not None, processes=team.count)
+    if "freeze" in settings or settings["probe"]:
+        notes.append(freeze(network, settings.get("freeze", "backbone")))
+    later = waking(network, settings["unfreeze"], planned=settings["epochs"]) if "unfreeze" in settings else None
+    notes += [] if later is None else [later.in_words()]
     loaders = make_loaders(recipe, data, task, team)
-    steps = settings["epochs"] * math.ceil(len(loaders["train"]) / settings["accumulate"])
+    passes = 1 if settings["probe"] else settings["epochs"]
+    steps = passes * math.ceil(len(loaders["train"]) / settings["accumulate"])
     keep_freed_memory()
     means = repr([recipe[name] for name in ("task", "optimizer", "schedule")]
-                 + [settings.get(name) for name in ("average", "clip", "groups")])
+                 + [settings.get(name) for name in ("average", "clip", "groups", "depth_decay")])
     stages = recipe["plan"].get("stages")
     device = stages[0] if stages else team.device(recipe["plan"]["device"])
     section = recipe["plan"] | {"device": device, "threads": team.threads(recipe["plan"]["threads"])}
@@ -226,16 +250,22 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
     choice.plan.place(network)
     if stages:
         split(network, stages)
-    learning = Supervised(network, task, loaders["train"], valid=loaders.get("valid"),
+    batches: dict[str, Any] = dict(loaders)
+    if settings["probe"]:
+        batches = {part: Features(network, loader, plan=choice.plan) for part, loader in loaders.items()}
+        network.from_maps = True
+    learning = Supervised(network, task, batches["train"], valid=batches.get("valid"),
                           stepper=make_stepper(recipe, network, choice.plan), plan=choice.plan,
-                          epochs=settings["epochs"], accumulate=settings["accumulate"], seed=seed, team=team)
-    return Job(recipe, data, task, choice, learning, tuple(notes))
+                          epochs=settings["epochs"], accumulate=settings["accumulate"], seed=seed, team=team,
+                          waking=later)
+    return Job(recipe, data, task, choice, learning, tuple(notes), begun)
 
 
 def make_stepper(recipe: recipes.Recipe, network: nn.Module, plan: Plan) -> Stepper:
     """What moves the weights of a network that is placed where it will stay: the optimizers hold its memory."""
     settings = recipe["learner"]
-    parameters = leaves(network, settings.get("groups") or ())
+    rates = depth_rates(network, settings["depth_decay"])
+    parameters = leaves(network, settings.get("groups") or (), rates=rates)
     schedule = recipes.call(arguments_of(recipe["schedule"]), SCHEDULES[recipe["schedule"]["name"]])
     return Stepper(network, parameters, make_optimizers(recipe, parameters), schedule=schedule, clip=settings["clip"],
                    average=settings["average"], scaled=plan.precision == "float16")
@@ -278,31 +308,6 @@ def make_optimizers(recipe: recipes.Recipe, parameters: Sequence[Leaf]) -> list[
         raise
     except ValueError as error:
         raise UserError(f"optimizer {section['name']!r} does not take these settings: {error}") from error
-
-
-def _begin_with(network: Network, file: Path, form: Form) -> list[str]:
-    """Put the weights of a file, or of a run folder, into a network, with the preprocessing that they are used to."""
-    before = network.mean.clone(), network.deviation.clone()
-    _standardise_as_published(network, form)
-    if file.suffix == ".weights" and isinstance(network.backbone, Darknet):
-        weights = {f"backbone.{name}": tensor for name, tensor in weights_for(network.backbone, file).items()}
-    else:
-        weights = read_weights(file / "best.safetensors" if (file / "recipe.toml").is_file() else file)
-    notes = [fit_into(network, weights, what=str(file)).in_words()]
-    if not (torch.equal(before[0], network.mean) and torch.equal(before[1], network.deviation)):
-        mean, deviation = (", ".join(f"{one:.4g}" for one in buffer.flatten().tolist())
-                           for buffer in (network.mean, network.deviation))
-        notes.append(f"pictures are standardised as the weights are used to: mean {mean}, deviation {deviation}")
-    return notes
-
-
-def _standardise_as_published(network: Network, form: Form) -> None:
-    """Set the preprocessing to that of the backbone's published weights, where it is known."""
-    standard = getattr(network.backbone, "standard", None)
-    if standard is not None:
-        most = 255 if form.bits == 8 else 65535
-        network.mean.copy_(torch.tensor(standard[0]).view(1, -1, 1, 1) * most)
-        network.deviation.copy_(torch.tensor(standard[1]).view(1, -1, 1, 1) * most)
 
 
 def _notes(network: nn.Module, recipe: recipes.Recipe) -> list[str]:

@@ -21,6 +21,7 @@ from lensmith.models.network import Network
 from lensmith.models.outside import constructor, find_attribute
 from lensmith.models.torchvision_detectors import WHOLE
 from lensmith.models.torchvision_networks import TORCHVISION
+from lensmith.models.torchvision_segmenters import SEGMENTERS
 from lensmith.study.inspect import Row, Summary, inspect, summary
 from lensmith.study.operator import Operator, check_operator, is_operator
 from lensmith.tasks import TASKS
@@ -55,7 +56,7 @@ def _whereabouts(name: str) -> str | None:
 
 
 def _what(name: str, entry: Any) -> str:
-    if name in TORCHVISION or name in WHOLE:
+    if name in TORCHVISION or name in WHOLE or name in SEGMENTERS:
         return f"torchvision's {name}"
     text = " ".join((entry.__doc__ or "").split())
     # The first sentence; "et al. 1998" and "et al. Nature" do not end one.

@@ -33,8 +33,8 @@ def train(
                                                       "table (.csv, .tsv), or a run folder to train again.")] = None,
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...",
                                                           help="Any other setting of the recipe.")] = None,
-    backbone: Annotated[str | None, typer.Option(help="A network of `lensmith list backbones`, timm:NAME, or "
-                                                      "my_net.py:Net.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="A network of `lensmith list backbones`, timm:NAME, "
+                                                      "my_net.py:Net, or a run folder's.")] = None,
     task: Annotated[str | None, typer.Option(help="By itself the one that the data can feed.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
     batch: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
@@ -49,6 +49,9 @@ def train(
     seed: Annotated[int | None, typer.Option(help="The seed of weights, order and augmentation.")] = None,
     name: Annotated[str | None, typer.Option(help="The run folder's name; by itself the next free number.")] = None,
     weights: Annotated[str | None, typer.Option(help="A file of weights to begin with: .safetensors or .pth.")] = None,
+    freeze: Annotated[str | None, typer.Option(help="What stands still: backbone, the number of its first blocks, or a "
+                                                    "pattern of names.")] = None,
+    probe: Annotated[bool, typer.Option("--probe", help="The head alone learns, from maps computed once.")] = False,
     runs: Annotated[Path | None, typer.Option(help="Where run folders lie; by itself runs.")] = None,
     on_bad: Annotated[str | None, typer.Option(help="skip or refuse files that cannot be read.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with a run folder, to the same bits.")] = None,
@@ -66,7 +69,7 @@ def train(
 
         quiet = quiet or not join().leads
     from lensmith import recipe as recipes
-    from lensmith.origin import recipe_for
+    from lensmith.origin import is_run, recipe_for
     from lensmith.session import begin
     from lensmith.session import resume as resumed
     from lensmith.settings import SECTIONS, switch
@@ -74,7 +77,8 @@ def train(
     flags = {"backbone.name": backbone, "task.name": task, "learner.epochs": epochs, "loading.batch": batch,
              "optimizer.rate": rate, "optimizer.name": optimizer, "pictures.size": size, "plan.device": device,
              "plan.mode": plan, "plan.processes": processes, "run.seed": seed, "run.name": name,
-             "pictures.on_bad": on_bad, "learner.weights": weights}
+             "pictures.on_bad": on_bad, "learner.weights": weights, "learner.freeze": freeze,
+             "learner.probe": probe or None}
     if resume is not None:
         changed = [*(key for key, value in flags.items() if value is not None), *(overrides or ()),
                    *([source] if source else ()), *(["--dry-run"] if dry_run else ()),
@@ -91,7 +95,8 @@ def train(
             raise UserError(f"the first argument names the data or the recipe; got the setting {source!r}")
         wanted = recipes.override(switch(recipe_for(source), flags), overrides or (), SECTIONS)
         # Code that is named in this command is the user's own word; code that a file names needs --trust.
-        trusted = trust or backbone is not None or any(one.startswith("backbone.name=") for one in overrides or ())
+        said = backbone is not None or any(one.startswith("backbone.name=") for one in overrides or ())
+        trusted = trust or (said and not is_run(wanted["backbone"]["name"]))
         if dry_run:
             print(recipes.write(_resolved(wanted, trusted=trusted)), end="")
             return

@@ -102,7 +102,7 @@ def look(opened: Parts, recipe: recipes.Recipe) -> Look:
         dropped += found.bad
         sources[part] = drop(source, found.bad, on_bad=wanted["on_bad"])
     first = next(iter(sources.values()))
-    fit: Fit = wanted.get("fit") or ("pad" if "boxes" in learned(recipe, first.classes) else "crop")
+    fit: Fit = wanted.get("fit") or ("pad" if {"boxes", "mask"} & set(learned(recipe, first.classes)) else "crop")
     form = settle_form(surveys, size=wanted.get("size"), channels=wanted.get("channels"), bits=wanted.get("bits"),
                        fit=fit)
     for (part, source), found in zip(sources.items(), surveys, strict=True):

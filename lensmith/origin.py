@@ -28,7 +28,7 @@ from lensmith.settings import resolve
 
 BROUGHT = "python:"            # marks, in a recipe, what a Python caller brought as an object
 NO_DATA = f"{BROUGHT}nothing"  # of a run that was converted from files of another program
-FORMATS = ("folder", "table", "yolo", "coco", "voc", "labelme")    # entries of DATASETS that need a path
+FORMATS = ("folder", "table", "yolo", "coco", "voc", "labelme", "masks")    # entries of DATASETS that need a path
 NETWORK_FILE = "network.cfg"   # in a run folder: the file that its network is made of
 
 
@@ -54,8 +54,33 @@ def recipe_for(source: str | Path) -> recipes.Recipe:
                     f"{near} Known data sets: {', '.join(DATASETS)}.")
 
 
+def is_run(name: Any) -> bool:
+    """Whether a name, as of a backbone, is that of a run folder."""
+    return isinstance(name, str) and (Path(name).expanduser() / "recipe.toml").is_file()
+
+
+def on_backbone_of_run(recipe: recipes.Recipe) -> recipes.Recipe:
+    """The recipe with the backbone of the run folder that it names as its backbone: its settings, where the recipe has
+    no others, and its weights."""
+    section = recipe.get("backbone", {})
+    if not is_run(section.get("name")):
+        return recipe
+    folder, weights = Path(section["name"]).expanduser(), recipe.get("learner", {}).get("weights")
+    if weights is not None:
+        raise UserError(f"--backbone {folder} brings the weights of that run; got --weights {weights} beside it: leave "
+                        "one of the two out")
+    own = _with_own_files(recipes.read(folder / "recipe.toml"), folder).get("backbone", {})
+    if "name" not in own or str(own["name"]).startswith(BROUGHT):
+        raise ModelError(f"{folder} was trained on a Python object as its backbone, which its files do not hold: from "
+                         "Python, pass it again as backbone=... with settings={'learner.weights': ...}")
+    return recipe | {"backbone": own | section | {"name": own["name"]},
+                     "learner": recipe.get("learner", {}) | {"weights": str(folder)}}
+
+
 def as_its_weights(recipe: recipes.Recipe) -> recipes.Recipe:
-    """The recipe with the network and the task of the run folder whose weights it begins with, where it names none."""
+    """The recipe with the network and the task of the run folder whose weights it begins with, where it names none;
+    and with the network alone of a run folder that it names as its backbone."""
+    recipe = on_backbone_of_run(recipe)
     folder = Path(recipe.get("learner", {}).get("weights") or "").expanduser()
     if "backbone" in recipe or not (folder / "recipe.toml").is_file():
         return recipe

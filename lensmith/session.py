@@ -17,6 +17,7 @@ from lensmith.base.errors import DataError, UserError
 from lensmith.data.loading import Loader
 from lensmith.data.survey import Bad
 from lensmith.engine.evaluate import evaluate
+from lensmith.engine.features import Features
 from lensmith.engine.follow import Interrupted, Progress, follow, restore
 from lensmith.engine.learner import Report
 from lensmith.engine.plan import planned
@@ -96,7 +97,8 @@ class Session:
             write_report(self.run.folder)
 
     def _measure(self) -> None:
-        network = self.job.learner.judged
+        network: Any = self.job.learner.judged
+        network.from_maps = False    # what learned from kept maps is measured on the pictures
         network.load_state_dict(self.run.read_best()["network"])
         loaders = make_loaders(self.job.recipe, self.job.data, self.job.task)
         pictures = self.run.folder / "pictures"
@@ -115,7 +117,7 @@ class Session:
         """Bring data.json up to date with the pictures that turned out to be bad while they were used, in any of the
         processes."""
         store, team = self.job.data.store, self.job.learner.team
-        found = [Bad(file, why) for loader in loaders if isinstance(loader, Loader)
+        found = [Bad(file, why) for loader in loaders if isinstance(loader, Loader | Features)
                  for file, why in loader.dropped.items()] + (store.bad() if store is not None else [])
         if not self.run.writes:
             team.post([[one.file, one.reason] for one in found])
@@ -186,6 +188,8 @@ def begin(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "
     run.write_json("plan.json", job.choice.as_json())
     run.write_json("environment.json", environment())
     run.write_json("data.json", ready.account)
+    if job.begun is not None:
+        run.write_json("weights.json", job.begun.as_json())
     return Session(run, job, command, started=_now())
 
 

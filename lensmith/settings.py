@@ -28,7 +28,7 @@ def pictures(*, size: int | list[int] | None = None, channels: Literal[1, 3, 4] 
              bits: Literal[8, 16] | None = None, fit: Fit | None = None,
              on_bad: Literal["skip", "refuse"] = "skip") -> None:
     """[pictures]: the form that every picture is brought to, and what happens to files that cannot be read. By itself
-    `fit` is pad where boxes are learned, else crop."""
+    `fit` is pad where boxes or masks are learned, else crop."""
 
 
 def loading(*, batch: int | None = None, workers: int | None = None, memory: float = 0.4, disk: float = 0.2,
@@ -41,9 +41,12 @@ def loading(*, batch: int | None = None, workers: int | None = None, memory: flo
 
 
 def learner(*, epochs: int | None = None, accumulate: int = 1, clip: float = 0.0, average: float | None = None,
-            patience: int = 0, weights: str | None = None, groups: list[dict[str, str | float]] | None = None) -> None:
+            patience: int = 0, weights: str | None = None, groups: list[dict[str, str | float]] | None = None,
+            freeze: str | int | None = None, unfreeze: list[int] | None = None,
+            depth_decay: Annotated[float, Field(gt=0, le=1)] = 1.0, probe: bool = False) -> None:
     """[learner]: passes over the data, batches a step, clipping, averaged weights, early stopping, a file of weights to
-    begin with, rates by group."""
+    begin with, rates by group; what stands still, the epochs after which parts of the backbone wake, the factor on the
+    rate from block to block away from the head, and whether the head alone learns, from maps computed once."""
 
 
 def plan(*, mode: str = "auto", device: str = "auto", precision: Precision | None = None, layout: Layout | None = None,

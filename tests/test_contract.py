@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lensmith.base.values import Label, Numbers, Tags, Value
+from lensmith.base.values import Label, Mask, Numbers, Tags, Value
 from lensmith.data.loading import Loader
 from lensmith.data.memory import InMemory
 from lensmith.engine.checkpoint import read_state, write_state
@@ -46,6 +46,8 @@ def targets_of(part: InMemory, task: str) -> tuple[tuple[str, ...], dict[str, Va
         return ("x0", "y0", "x1", "y1"), {"numbers": Numbers(part.targets["boxes"].corners.clone())}
     if task in DETECTORS:
         return names, {"boxes": part.targets["boxes"]}
+    if task == "segmentation":
+        return part.classes["mask"], {"mask": part.targets["mask"]}
     return names, {"label": Label(label.index)}
 
 
@@ -56,6 +58,9 @@ def made(backbone: str, size: int, task: str, drawn: dict[str, InMemory]) -> tup
     if task in DETECTORS:
         boxes = targets["boxes"]
         targets = {"boxes": replace(boxes, corners=boxes.corners * size / part.images.shape[2])}
+    if task == "segmentation":
+        mask = nn.functional.interpolate(targets["mask"].classes[:, None].float(), (size, size))
+        targets = {"mask": Mask(mask[:, 0].long())}
     data = InMemory(images, targets, {next(iter(targets)): names}, places=part.places)
     torch.manual_seed(0)
     entry = find_backbone(backbone, trusted=False)
@@ -125,7 +130,7 @@ def test_the_truth_measured_against_itself_is_one(task: str, drawn: dict[str, In
     metrics = kind.metrics()
     truth = {"label": lambda value: Label(value.index, nn.functional.one_hot(value.index, len(names)).float()),
              "tags": lambda value: Tags(value.present, value.present), "numbers": lambda value: value,
-             "boxes": lambda value: replace(value, scores=torch.ones(len(value.classes)))}
+             "boxes": lambda value: replace(value, scores=torch.ones(len(value.classes))), "mask": lambda value: value}
     metrics.update({name: truth[name](value) for name, value in targets.items()}, targets, count=len(drawn["train"]))
     assert metrics.result()[kind.score] == pytest.approx(1.0)
 
@@ -142,9 +147,10 @@ def test_flipping_twice_changes_nothing(drawn: dict[str, InMemory]):
 def test_every_name_of_the_table_is_of_a_tested_kind():
     from lensmith.models.torchvision_detectors import WHOLE
     from lensmith.models.torchvision_networks import TORCHVISION
+    from lensmith.models.torchvision_segmenters import SEGMENTERS
 
-    # The last three have files of tests of their own: not every task can use them.
-    assert set(BACKBONES) == {*SMALL, *TORCHVISION, *WHOLE, "darknet", "darknet53"}
+    # The last four have files of tests of their own: not every task can use them.
+    assert set(BACKBONES) == {*SMALL, *TORCHVISION, *WHOLE, *SEGMENTERS, "darknet", "darknet53"}
 
 
 def test_pictures_of_four_channels_and_sixteen_bits_are_taken(drawn: dict[str, InMemory]):

@@ -90,7 +90,21 @@ def test_a_killed_run_with_mosaic_ends_with_the_same_bits(tmp_path: Path, task: 
               "backbone.width=8", "--batch", "6", "--epochs", "3", "--device", "cpu", "run.save_every=0.05", "--plan",
               "exact", "plan.threads=1", "augment.mosaic=0.8", "augment.zoom=[0.5, 1.5]", "augment.mixup=0.3",
               "augment.mixed=0.5", "augment.flip=true", "augment.hue=0.02", "augment.close_mosaic=1",
-              "learner.average=0.98", "--runs", str(tmp_path)]
+              "learner.average=0.98"]
+    killed_twice(tmp_path, common)
+
+
+def test_a_killed_run_on_masks_ends_with_the_same_bits(tmp_path: Path):
+    killed_twice(tmp_path, [
+        "train", "shapes", "data.count=120", "data.size=16", "--task", "segmentation", "--backbone", "csp",
+        "backbone.width=8", "task.width=4", 'task.loss=["cross_entropy", "dice", "lovasz"]', "--batch", "6", "--epochs",
+        "3", "--device", "cpu", "run.save_every=0.05", "--plan", "exact", "plan.threads=1", "augment.zoom=[0.7, 1.5]",
+        "augment.flip=true", "augment.brightness=0.2", "learner.average=0.98"])
+
+
+def killed_twice(tmp_path: Path, common: list[str]) -> None:
+    """A run of three epochs that is killed twice ends as the one that is not."""
+    common = [*common, "--runs", str(tmp_path)]
     whole = start(*common, "--name", "whole")
     killed = start(*common, "--name", "killed")
     for saves in (2, 4):

@@ -1,12 +1,13 @@
-"""Boxes drawn on a picture: a frame in the colour of the class, with its name and score where they fit; and words."""
+"""Boxes, masks and words drawn on a picture, each class in a colour of its own, with its name where it fits."""
 
 import colorsys
 from collections.abc import Sequence
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from lensmith.base.values import Boxes
+from lensmith.base.values import IGNORED, Boxes, Mask
 
 # Okabe and Ito 2008, less those that are hard to see on a photograph: told apart by colour-blind people too.
 _FIRST = ((230, 159, 0), (0, 114, 178), (0, 158, 115), (213, 94, 0), (204, 121, 167), (86, 180, 233), (240, 228, 66))
@@ -14,6 +15,7 @@ _TURN = 0.618033988749895    # of the circle of hues, the golden ratio: no two o
 _LETTERS = 11                # pixels, the least height of letters that can be read
 _FRAMES = 250                # a frame is one pixel thick for so many of the picture's longer edge
 _ROWS = 30                   # and so many lines of text fit into its height
+_COVER = 0.5                 # of a mask's colour in what is seen; its edges cover all
 _PLATE = (32, 32, 32)        # red, green and blue behind words that are of no class
 
 
@@ -48,13 +50,42 @@ def draw_boxes(picture: Image.Image, boxes: Boxes, names: Sequence[str], *, scal
         number = int(boxes.classes[row])
         in_crowd = boxes.crowd is not None and bool(boxes.crowd[row])
         brush.rectangle((left, top, right, bottom), outline=colour_of(number), width=1 if in_crowd else thick)
-        words = "".join(letter if letter.isprintable() else "�" for letter in names[number])
+        words = printable(names[number])
         if boxes.scores is not None:
             words += f" {float(boxes.scores[row]):.2f}"
-        frames.append((left, top, number, words.encode("utf-8", "replace").decode("utf-8")))
+        frames.append((left, top, number, words))
     for left, top, number, words in frames:    # after all frames, so that none crosses a name
         _write(brush, drawn.size, font, (left, top), words, colour_of(number))
     return drawn
+
+
+def draw_mask(picture: Image.Image, mask: Mask, names: Sequence[str]) -> Image.Image:
+    """A copy of the picture as RGB with a single mask over it, brought to its size: each class in its colour, strongest
+    where it meets another, void left as it is, and the names of the classes met in the upper left corner, as many as
+    fit."""
+    wide, high = picture.size
+    own = Image.fromarray(mask.classes.numpy().astype(np.uint8)).resize((wide, high), Image.Resampling.NEAREST)
+    classes = np.asarray(own)
+    colours = np.array([colour_of(number) for number in range(IGNORED)] + [(0, 0, 0)], dtype=np.float32)[classes]
+    edge = np.zeros(classes.shape, dtype=bool)
+    edge[:, 1:] |= classes[:, 1:] != classes[:, :-1]
+    edge[1:] |= classes[1:] != classes[:-1]
+    cover = np.where(edge, 1.0, _COVER).astype(np.float32) * (classes != IGNORED)
+    pixels = np.asarray(picture.convert("RGB"), dtype=np.float32)
+    drawn = Image.fromarray(np.rint(pixels + (colours - pixels) * cover[..., None]).astype(np.uint8))
+    brush = ImageDraw.Draw(drawn)
+    font = ImageFont.load_default(size=max(_LETTERS, round(min(drawn.size) / _ROWS)))
+    height = sum(font.getmetrics()) if isinstance(font, ImageFont.FreeTypeFont) else _LETTERS
+    met = [number for number in np.unique(classes).tolist() if number != IGNORED]
+    for row, number in enumerate(met[: high // height // 2]):
+        _write(brush, drawn.size, font, (0.0, (row + 1.0) * height), printable(names[number]), colour_of(number))
+    return drawn
+
+
+def printable(words: str) -> str:
+    """The words with a sign in place of what no font can show."""
+    shown = "".join(letter if letter.isprintable() else "�" for letter in words)
+    return shown.encode("utf-8", "replace").decode("utf-8")
 
 
 def draw_words(picture: Image.Image, words: str) -> Image.Image:

@@ -232,17 +232,18 @@ class Boxes(Value):
 class Mask(Value):
     """One class per pixel."""
 
-    classes: Tensor    # int64 [height, width]; IGNORED where a pixel neither counts nor costs
+    classes: Tensor                 # int64 or uint8 [height, width]; IGNORED where a pixel neither counts nor costs
+    scores: Tensor | None = None    # float [classes, height, width], summing to 1; where a prediction keeps them
 
     def flip(self, width: int) -> Self:
-        return replace(self, classes=self.classes.flip(-1))
+        return replace(self, **{name: tensor.flip(-1) for name, tensor in self._tensors().items()})
 
     def warp(self, matrix: Tensor, size: tuple[int, int]) -> Self:
         grid = sampling_grid(matrix, self.classes.shape[-2:], size)
         moved = F.grid_sample(self.classes[:, None].float() + 1, grid, mode="nearest", align_corners=False)
         # What came from outside the picture sampled as 0: no class was seen there.
         classes = torch.where(moved[:, 0] == 0, IGNORED + 1, moved[:, 0]).long() - 1
-        return replace(self, classes=classes)
+        return replace(self, classes=classes, scores=None)
 
     def as_json(self, names: Sequence[str]) -> dict[str, Any]:
         counts = torch.bincount(self.classes.flatten(), minlength=len(names))[: len(names)]

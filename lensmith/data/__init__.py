@@ -7,6 +7,7 @@ from lensmith.data.coco_json import coco
 from lensmith.data.folders import class_folders
 from lensmith.data.idx import fashion_mnist, mnist
 from lensmith.data.labelme_json import labelme
+from lensmith.data.masks import labelled_pixels
 from lensmith.data.sample import Parts
 from lensmith.data.shapes import shapes
 from lensmith.data.table import table
@@ -24,5 +25,6 @@ DATASETS: dict[str, Callable[..., Parts]] = {
     "coco": coco,
     "voc": voc,
     "labelme": labelme,
+    "masks": labelled_pixels,
     "shapes": shapes,
 }

@@ -11,6 +11,7 @@ from torch import Tensor
 from lensmith.base.pictures import Form, Header, Place, fit_after, fit_of
 from lensmith.base.values import Boxes, Value
 from lensmith.data.files import Files
+from lensmith.data.mask_files import MaskFiles, read_masks
 from lensmith.data.memory import InMemory
 from lensmith.data.sample import Batch, Source
 
@@ -19,18 +20,25 @@ _STRIDE = 32    # pixels: networks take pictures whose edges are multiples of it
 
 
 def fitted(source: Fitted, headers: Sequence[Header], form: Form) -> Fitted:
-    """The source with its targets in the pixels of `form`; it comes with those of its files, by `headers`."""
+    """The source with its targets in the pixels of `form`; it comes with those of its files, by `headers`. Masks that
+    lie in files are read: raises DataError and UserError as `read_masks` does."""
     sizes = np.array([(header.height, header.width) for header in headers], dtype=np.int64).reshape(-1, 2)
     if isinstance(source, Files):
         source = source.subset(range(len(source)))
         source.sizes = sizes
-    if (sizes == form.size).all() or not any(_has_places(value) for value in source.targets.values()):
+    masks = {name: read_masks(value, headers, form) for name, value in source.targets.items()
+             if isinstance(value, MaskFiles)}
+    if masks:
+        source = source.subset(range(len(source)))
+        source.targets = source.targets | masks
+    moving = {name for name, value in source.targets.items() if _has_places(value)} - masks.keys()
+    if (sizes == form.size).all() or not moving:
         return source
     fits = {size: fit_of(size, form) for size in {(int(height), int(width)) for height, width in sizes}}
     every = torch.tensor([fits[int(height), int(width)] for height, width in sizes]).view(-1, 4)
     matrix = matrices(every)
     source = source.subset(range(len(source)))
-    source.targets = {name: value.warp(matrix, form.size) if _has_places(value) else value
+    source.targets = {name: value.warp(matrix, form.size) if name in moving else value
                       for name, value in source.targets.items()}
     return source
 

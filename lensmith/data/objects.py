@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,15 @@ Unlabelled = Literal["empty", "leave", "refuse"]
 _NAMED = 10         # pictures that the account names for each thing it counts
 _ROUNDING = 0.01    # pixels: what numbers of six digits lose; no overhang
 _SLACK = (2.0, 0.01)    # pixels, and share of the picture's edge: an overhang up to the larger of both is a small one
+
+
+class Pictured(Protocol):
+    """A part of a set, as far as its pictures go."""
+
+    paths: list[Path]
+
+
+Part = TypeVar("Part", bound=Pictured)
 
 
 @dataclass
@@ -72,7 +81,7 @@ def boxed(drawn: Mapping[str, Drawn], *, names: Sequence[str] | None, folder: Pa
     twice is left out (`dropped`). Pictures that cannot be read keep their row: surveying the set finds them. Raises
     DataError for a set without pictures or objects to learn from.
     """
-    drawn = _named_parts(drawn)
+    drawn = named_parts(drawn) or {"all": Drawn()}
     whole = [one for part in drawn.values() for one in part.classes]
     names = tuple(names) if names is not None else ordered(set(whole))
     check_names(names, str(folder))
@@ -82,7 +91,7 @@ def boxed(drawn: Mapping[str, Drawn], *, names: Sequence[str] | None, folder: Pa
     if not first.classes:
         raise DataError(f"{folder} lists {count(len(first.paths), 'picture')} to learn from and no object in any: "
                         "there is nothing to learn")
-    root = _root(folder, [path for part in drawn.values() for path in part.paths])
+    root = common_root(folder, [path for part in drawn.values() for path in part.paths])
     with_area = any(not math.isnan(one) for part in drawn.values() for one in part.area)
     tally = Tally()
     splits = {name: _source(part, names, root=root, with_area=with_area, tally=tally) for name, part in drawn.items()}
@@ -99,14 +108,15 @@ def boxed(drawn: Mapping[str, Drawn], *, names: Sequence[str] | None, folder: Pa
     return Parts(dict(splits), {**account, **told})
 
 
-def _named_parts(drawn: Mapping[str, Drawn]) -> dict[str, Drawn]:
-    """The parts in their order; one that is not called train is the whole set where it is the only one."""
-    found = {name: drawn[name] for name in ("train", "valid", "test", "all") if name in drawn and drawn[name].paths}
+def named_parts(parts: Mapping[str, Part]) -> dict[str, Part]:
+    """The parts with a picture in their order; one that is not called train is the whole set where it is the only
+    one. Raises DataError where there are several and no train."""
+    found = {name: parts[name] for name in ("train", "valid", "test", "all") if name in parts and parts[name].paths}
     if len(found) == 1 and "train" not in found:
         return {"all": next(iter(found.values()))}
     if found and "train" not in found:
         raise DataError(f"the set has the parts {', '.join(found)} but no train: there is nothing to learn from")
-    return found or {"all": Drawn()}
+    return found
 
 
 class Tally:
@@ -187,7 +197,7 @@ def usable(corners: np.ndarray, edges: np.ndarray, image: np.ndarray, classes: n
     return inside[rows], rows
 
 
-def _root(folder: Path, paths: Sequence[Path]) -> Path:
+def common_root(folder: Path, paths: Sequence[Path]) -> Path:
     """The folder that pictures are named below: `folder`, or the one that holds them all where they lie elsewhere."""
     parents = {os.path.dirname(path) for path in paths}
     inside = os.path.join(os.fspath(folder), "")
@@ -297,10 +307,11 @@ def listed_below(root: Path, named: Sequence[Path]) -> list[str]:
     return [readable(os.path.relpath(one, root)) for one in sorted(named)[:_NAMED]]
 
 
-def refuse_unlabelled(pictures: Sequence[Path], what: str) -> None:
+def refuse_unlabelled(pictures: Sequence[Path], what: str, *, may_be_empty: bool = True) -> None:
     """Raise a DataError that names the first three pictures without annotation, where there are any."""
     if pictures:
         first = ", ".join(readable(one) for one in pictures[:3])
         more = " ..." if len(pictures) > 3 else ""
-        raise DataError(f"{count(len(pictures), 'picture')} without {what}: {first}{more}. Label them, or "
-                        "say data.unlabelled=empty (they show no object) or leave (they are left out)")
+        empty = "empty (they show no object) or " if may_be_empty else ""
+        raise DataError(f"{count(len(pictures), 'picture')} without {what}: {first}{more}. Label them, or say "
+                        f"data.unlabelled={empty}leave (they are left out)")

@@ -7,6 +7,7 @@ from lensmith.base.errors import DataError
 from lensmith.base.pictures import SUFFIXES
 from lensmith.data.boxes_table import table_in
 from lensmith.data.coco_json import ROBOFLOW, coco_files
+from lensmith.data.mask_folders import describes_masks, speaks_of_masks
 from lensmith.data.objects import begins_with_key, split_folders
 from lensmith.data.voc_xml import ANNOTATIONS
 from lensmith.data.yolo_layout import describes
@@ -17,9 +18,13 @@ _FILES = {".yaml": "yolo", ".yml": "yolo", ".json": "coco", ".csv": "table", ".t
 def recognise(path: Path) -> str | None:
     """The entry of DATASETS that reads `path`; None for what is neither a folder nor a file of a known kind.
 
-    A folder in which nothing speaks of another format is one of class folders. Raises DataError where two formats fit.
+    A folder in which nothing speaks of another format is one of class folders. Masks of pixels are taken for what is
+    to be learned only where nothing else is: with boxes beside them, data.name=masks says so. Raises DataError where
+    two formats fit.
     """
     if path.is_file():
+        if path.suffix.lower() in (".yaml", ".yml") and describes_masks(path):
+            return "masks"
         return _FILES.get(path.suffix.lower())
     if not path.is_dir():
         return None
@@ -32,7 +37,9 @@ def recognise(path: Path) -> str | None:
                         f"{' or '.join(f'data.name={one}' for one in names)}")
     if found:
         return next(iter(found))
-    return "table" if table_in(path) is not None else "folder"
+    if table_in(path) is not None:
+        return "table"
+    return "masks" if speaks_of_masks(path) is not None else "folder"
 
 
 def _told_by_layout(places: list[Path]) -> dict[str, str]:

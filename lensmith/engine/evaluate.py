@@ -1,6 +1,7 @@
 """Measure a network: predictions over batches, and what the task's metrics make of them."""
 
 import math
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,12 +17,15 @@ from lensmith.engine.spread import Team
 from lensmith.models.rewrite import fold_batch_norm
 from lensmith.tasks.task import Task
 
+_TRIES, _LONG = 4, 0.5    # forwards that are timed, and the seconds of one that is not tried again
+
 
 @torch.inference_mode()
 def predictions(network: nn.Module, task: Task, batches: Iterable[Batch], *,
                 plan: Plan) -> Iterator[tuple[Batch, dict[str, Value], dict[str, float]]]:
     """Each batch with what the network says of it, on the CPU, and the parts of its loss."""
-    network.eval()
+    if network.training:    # to say it to each of its layers takes as long as a small network does
+        network.eval()
     for batch in batches:
         place = batch.to(plan.device)
         network, plan = for_inference(network, plan, place.images)
@@ -40,6 +44,29 @@ def for_inference(network: nn.Module, plan: Plan, images: Tensor) -> tuple[nn.Mo
         return network, plan
     rest = replace(plan, rewrites=tuple(one for one in plan.rewrites if one != "fold_batch_norm"))
     return fold_batch_norm(network, plan.arrange(images[:2])) or network, rest
+
+
+@torch.inference_mode()
+def quickest(network: nn.Module, plan: Plan, images: Tensor) -> Plan:
+    """The plan with all of its threads or with one, whichever takes the least time for these `images`: a small network
+    is many times slower on two threads where another program has taken a core. Only for answers: other threads give
+    other last bits."""
+    if torch.device(plan.device).type != "cpu" or plan.threads == 1:
+        return plan
+    network.eval()
+    took: dict[int, float] = {}
+    for threads in (1, plan.threads):
+        replace(plan, threads=threads).settle()
+        for number in range(_TRIES):
+            began = time.perf_counter()
+            with plan.precise():
+                network(plan.arrange(images))
+            seconds = time.perf_counter() - began
+            if number or seconds > _LONG:    # the first is for warming up
+                took[threads] = min(seconds, took.get(threads, seconds))
+            if seconds > _LONG:
+                break
+    return replace(plan, threads=min(took, key=lambda threads: took[threads]))
 
 
 def evaluate(network: nn.Module, task: Task, batches: Iterable[Batch], *, plan: Plan,

@@ -3,7 +3,7 @@
 import fnmatch
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -37,10 +37,12 @@ class Group:
     decay: float = 1.0    # factor on its weight decay
 
 
-def leaves(network: nn.Module, groups: Sequence[dict[str, Any]] = ()) -> list[Leaf]:
+def leaves(network: nn.Module, groups: Sequence[dict[str, Any]] = (), *,
+           rates: Mapping[str, float] | None = None) -> list[Leaf]:
     """The parameters that learn. Decay is left off biases and norms (all that has one axis), as is usual; later
-    groups win over earlier ones. Those whose rate is 0 stand still, and no gradient is computed for them. Raises
-    UserError for a pattern that matches nothing, and where nothing is left that learns."""
+    groups win over earlier ones. Those whose rate is 0 stand still, and no gradient is computed for them. `rates` are
+    further factors by name, as those by depth. Raises UserError for a pattern that matches nothing, and where nothing
+    is left that learns."""
     rules = []
     for given in groups:
         factors = [given.get(key, 1.0) for key in ("rate", "decay")]
@@ -64,7 +66,7 @@ def leaves(network: nn.Module, groups: Sequence[dict[str, Any]] = ()) -> list[Le
         if rate == 0:
             parameter.requires_grad_(False)
         else:
-            found.append(Leaf(name, parameter, rate, decay))
+            found.append(Leaf(name, parameter, rate * (rates or {}).get(name, 1.0), decay))
     if rules and not found:
         raise UserError("learner.groups: every parameter has the rate 0, so that nothing learns")
     return found
@@ -144,6 +146,8 @@ def _normalise(optimizer: Optimizer, *_: Any) -> None:
     """Bring each matrix to the norm that a step of rate 1 has, the root of its rows."""
     for group in optimizer.param_groups:
         for matrix in group["params"]:
+            if matrix.grad is None:    # stands still for now
+                continue
             matrix.mul_(math.sqrt(len(matrix)) / matrix.norm().clamp(min=1e-12))
 
 

@@ -20,6 +20,7 @@ from lensmith.engine.learner import Report
 from lensmith.engine.optimize import Stepper
 from lensmith.engine.plan import Plan
 from lensmith.engine.spread import Elsewhere, Team
+from lensmith.models.freeze import Waking
 from lensmith.models.network import sees_targets
 from lensmith.models.weights import load_into
 from lensmith.tasks.task import Task
@@ -46,7 +47,8 @@ class Supervised:
     """
 
     def __init__(self, network: nn.Module, task: Task, train: Batches, *, valid: Batches | None, stepper: Stepper,
-                 plan: Plan, epochs: int, accumulate: int = 1, seed: int = 0, team: Team | None = None):
+                 plan: Plan, epochs: int, accumulate: int = 1, seed: int = 0, team: Team | None = None,
+                 waking: Waking | None = None):
         if epochs < 1:
             raise UserError(f"learner.epochs must be at least 1; got {epochs}")
         if accumulate < 1:
@@ -54,7 +56,9 @@ class Supervised:
         self.network, self.task, self.train, self.valid, self.stepper = network, task, train, valid, stepper
         self.plan, self.epochs, self.accumulate, self.seed = plan, epochs, accumulate, seed
         self.team = team or Team()
-        self.learning = self.team.learning(network)      # the same weights, gradients mixed with the other processes'
+        # The same weights, gradients mixed with the other processes'; all that will ever learn does while it is made.
+        self.learning = self.team.learning(network)
+        self.waking = waking                             # what of the network learns in which epoch
         self.epoch = self.position = self.seen = 0       # position: batches of this epoch that were learned from
         stepper.steps = self.steps
         self.sums: dict[str, float] = {}                 # of each part of the loss over the samples of this epoch
@@ -81,6 +85,8 @@ class Supervised:
     def _fit(self) -> Iterator[float]:
         """Learn from what is left of this epoch; yields the loss of each optimizer step."""
         began, self.waited, self.spent = time.perf_counter(), 0.0, 0.0
+        if self.waking is not None:
+            self.waking.settle(self.network, self.epoch)
         group: list[Batch] = []    # the batches whose gradients make the coming step
         with Ahead(_from(self.train, self.epoch, self.position)) as batches:
             for batch in batches:

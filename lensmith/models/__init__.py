@@ -15,6 +15,7 @@ from lensmith.models.stack import stack
 from lensmith.models.timm_networks import find_timm
 from lensmith.models.torchvision_detectors import WHOLE
 from lensmith.models.torchvision_networks import TORCHVISION, torchvision_network
+from lensmith.models.torchvision_segmenters import SEGMENTERS
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {
     "lenet": lenet,
@@ -29,6 +30,7 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "darknet": darknet,
     **{name: partial(torchvision_network, name) for name in TORCHVISION},
     **WHOLE,
+    **SEGMENTERS,
 }
 
 

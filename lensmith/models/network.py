@@ -1,7 +1,7 @@
 """Backbone (pictures to feature maps) + head (feature maps to one task's output) = network."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,8 @@ class Network(nn.Module):
 
     mean: Tensor         # float [1, channels, 1, 1]
     deviation: Tensor    # float [1, channels, 1, 1]
+    resting: tuple[str, ...] = ()    # modules that stay in evaluation mode: `models.freeze.rest`
+    from_maps: bool = False          # whether it is given the backbone's last map, kept from before, and no pictures
 
     def __init__(self, backbone: nn.Module, head: nn.Module, *, mean: Sequence[float], deviation: Sequence[float]):
         super().__init__()
@@ -27,9 +29,16 @@ class Network(nn.Module):
         """Pictures in their own units -> float with mean 0 and deviation 1 over the training set."""
         return (images.float() - self.mean).div_(self.deviation)    # in place: a batch of photos takes long to allocate
 
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for all but what is `resting`."""
+        super().train(mode)
+        for name in self.resting:
+            self.get_submodule(name).eval()
+        return self
+
     def forward(self, images: Tensor, targets: Any = None) -> Any:
         """The head's output; with `targets`, which only a head takes that `sees_targets`, the parts of its loss."""
-        maps = self.backbone(self.standardise(images))
+        maps = [images] if self.from_maps else self.backbone(self.standardise(images))
         if targets is not None:
             return cast(Any, self.head).loss(maps, targets)
         # What is said of every pixel needs their number, which strides have rounded away.

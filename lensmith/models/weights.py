@@ -2,8 +2,8 @@
 
 import pickle
 import warnings
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -75,17 +75,22 @@ class Fitted:
     missing: list[str]     # of the network: not in the file, so as fresh as they were
     unknown: list[str]     # of the file: the network has no such name
     reshaped: list[str]    # of the network: of another shape in the file, so as fresh as they were
+    other: list[str] = field(default_factory=list)    # of the network: about other classes in the file, so fresh too
+    # A row for each tensor: its name and shape, its name and shape in the file, and what became of it.
+    rows: list[dict[str, str]] = field(default_factory=list, compare=False, repr=False)
 
     def in_words(self) -> str:
         """`resnet.pth: 120 tensors taken; 2 tensors of another shape left fresh (head.layers.fc.weight, ...)`"""
         parts = (f"{count(self.taken, 'tensor')} taken", _some(self.reshaped, "tensor", "of another shape left fresh"),
+                 _some(self.other, "tensor", "of other classes left fresh"),
                  _some(self.missing, "tensor", "that the file lacks left fresh"),
                  _some(self.unknown, "tensor", "of the file not used"))
         return f"{self.what}: {'; '.join(part for part in parts if part)}"
 
 
-def fit_into(module: nn.Module, weights: dict[str, Tensor], *, what: str) -> Fitted:
-    """Put those of `weights` that fit by name and shape into `module`, and leave the rest of it as it is.
+def fit_into(module: nn.Module, weights: dict[str, Tensor], *, what: str, other: Collection[str] = ()) -> Fitted:
+    """Put those of `weights` that fit by name and shape into `module`, and leave the rest of it as it is; so those of
+    its tensors that `other` names, which are about other classes in the file.
 
     Names fit where they are equal behind a front of WRAPPERS, such as `backbone.`: the exchange of fronts that fits
     most tensors goes first, then the one that fits most of what is left, as for a head. A file of a Network brings the
@@ -98,8 +103,9 @@ def fit_into(module: nn.Module, weights: dict[str, Tensor], *, what: str) -> Fit
         if name not in pairs or own[name].shape != weights[pairs[name]].shape:    # then not of the weights' own program
             own.pop(name)
             pairs.pop(name, None)
-    fitting = {name: there for name, there in pairs.items() if own[name].shape == weights[there].shape}
-    reshaped = [name for name in own if name in pairs and name not in fitting]
+    fitting = {name: there for name, there in pairs.items()
+               if own[name].shape == weights[there].shape and name not in other}
+    reshaped = [name for name in own if name in pairs and name not in fitting and name not in other]
     if not any(name in fitting for name, _ in module.named_parameters(remove_duplicate=False)):
         raise ModelError(f"nothing in {what} fits this network: the file has {_first(weights)}, the network "
                          f"{_first(own)}{f'; of another shape is {reshaped[0]}' if reshaped else ''}; use the "
@@ -107,8 +113,22 @@ def fit_into(module: nn.Module, weights: dict[str, Tensor], *, what: str) -> Fit
     with torch.no_grad():
         for name, there in fitting.items():
             own[name].copy_(weights[there])
-    return Fitted(what, len(fitting), missing=[name for name in own if name not in pairs],
-                  unknown=[name for name in weights if name not in used], reshaped=reshaped)
+    missing, unknown = [name for name in own if name not in pairs], [name for name in weights if name not in used]
+    fate = {**dict.fromkeys(own, "taken"), **dict.fromkeys(missing, "fresh: the file lacks it"),
+            **dict.fromkeys(reshaped, "fresh: of another shape"),
+            **{name: "fresh: of other classes" for name in pairs if name in other}}
+    rows = [{"tensor": name, "shape": _shape(own[name]), "in_file": pairs.get(name, ""),
+             "shape_in_file": _shape(weights[pairs[name]]) if name in pairs else "", "became": became}
+            for name, became in fate.items()]
+    rows += [{"tensor": "", "shape": "", "in_file": name, "shape_in_file": _shape(weights[name]), "became": "not used"}
+             for name in unknown]
+    return Fitted(what, len(fitting), missing, unknown, reshaped, [name for name in own if name in pairs and
+                                                                   name in other], rows)
+
+
+def matches(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> int:
+    """How many tensors of a network a file has by name, as `fit_into` compares names, and shape."""
+    return sum(own[name].shape == weights[there].shape for name, there in _pairs(own, weights).items())
 
 
 def _pairs(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, str]:

@@ -1,17 +1,16 @@
 """From picture files to predictions: what a network says of each, as values, JSON, CSV rows and captioned pictures."""
 
 import csv
-import glob
 import io
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -19,20 +18,22 @@ from torch import Tensor, nn
 
 from lensmith.base.errors import DataError, UserError, nearest
 from lensmith.base.files import write_atomic, write_text
-from lensmith.base.pictures import SUFFIXES, BadPicture, Form, Place, bring, decode
+from lensmith.base.masks import in_file
+from lensmith.base.pictures import BadPicture, Form, Place, bring, decode
 from lensmith.base.show import open_viewable
-from lensmith.base.values import Boxes, Label, Numbers, Tags, Value
+from lensmith.base.values import Boxes, Label, Mask, Numbers, Tags, Value
 from lensmith.data.fitting import in_files, trimmed
 from lensmith.data.sample import Batch
 from lensmith.engine.evaluate import for_inference, predictions
 from lensmith.engine.plan import Plan
-from lensmith.ship import boxes_written
+from lensmith.ship import boxes_written, masks_written
 from lensmith.tasks.task import Task
 
 _LEAST, _MOST = 224, 1024    # pixels of a captioned picture's longer edge
 _ELSEWHERE = "choose another folder with --out"
 _LONGEST = 200               # bytes of a name that is kept; 255 are allowed, the temporary file's too
 _SHOWN = 0.25                # the least score of an object that is shown
+_SCORES = 1 << 25            # of pixels and classes that are held at a time, 128 MB
 _QUALITY = 92                # of a JPEG with boxes: thin lines and letters stay clean
 
 
@@ -52,6 +53,13 @@ class Prediction:
         """The objects found, the surest first, in the file's pixels; None where the network finds no objects."""
         value = self.values.get("boxes")
         return value if isinstance(value, Boxes) else None
+
+    @property
+    def mask(self) -> Mask | None:
+        """The class of each pixel, uint8 at the file's own size, 255 where the network saw nothing; None where it
+        gives no mask."""
+        value = self.values.get("mask")
+        return value if isinstance(value, Mask) else None
 
     @property
     def label(self) -> str | None:
@@ -82,6 +90,8 @@ class Prediction:
                 shown |= {"label": self.label, "scores": {one: round(score, 6) for one, score in self.top(top)}}
             elif isinstance(value, Boxes):
                 shown |= boxes_written.as_json(value, self.names[name])
+            elif isinstance(value, Mask):
+                shown |= masks_written.as_json(value, self.names[name])
             else:
                 shown |= value.as_json(self.names[name])
         return shown
@@ -103,10 +113,14 @@ class Prediction:
                 parts.append(", ".join(f"{one} {number:.5g}" for one, number in pairs))
             elif isinstance(value, Boxes):
                 parts.append(boxes_written.in_words(value, names, k))
+            elif isinstance(value, Mask):
+                parts.append(masks_written.in_words(value, names, k))
         return "; ".join(parts)
 
     def rows(self, top: int = 1) -> list[dict[str, Any]]:
-        """The lines of a CSV table: one a box where objects are looked for, else `row`."""
+        """The lines of a CSV table: one a box where objects are looked for, one a class met of a mask, else `row`."""
+        if self.mask is not None:
+            return masks_written.as_rows(self.file, self.mask, self.names["mask"])
         if self.boxes is None:
             return [self.row(top)]
         return boxes_written.as_rows(self.file, self.boxes, self.names["boxes"])
@@ -131,76 +145,13 @@ class Prediction:
         return row
 
 
-def find_pictures(sources: Iterable[str | Path]) -> list[Path]:
-    """Files, folders (searched through) and glob patterns -> picture files, in order, each once.
-
-    In folders hidden names and files without a picture's suffix are passed over, as in training; links are followed,
-    each folder once. Raises DataError for a source that is not there, cannot be searched or holds no picture.
-    """
-    found: dict[str, Path] = {}
-    for source in map(str, sources):
-        if os.path.isdir(source):
-            inside = [one for one in sorted(_below(source)) if one.suffix.lower() in SUFFIXES]
-            if not inside:
-                raise DataError(f"the folder {source} holds no picture; accepted are {', '.join(SUFFIXES)}")
-        elif os.path.lexists(source):
-            inside = [Path(source)]
-        elif glob.has_magic(source):
-            inside = sorted(one for one in _matches(source) if one.is_file())
-            if not inside:
-                raise DataError(f"no file matches {source!r}")
-        else:
-            folder, name = os.path.split(source)
-            near = nearest(name, os.listdir(folder or ".")) if os.access(folder or ".", os.R_OK | os.X_OK) else ""
-            raise DataError(f"there is no file or folder {source!r}.{near}")
-        for one in inside:
-            found.setdefault(os.path.abspath(one), one)
-    if not found:
-        raise DataError("nothing to predict: name files, folders or patterns such as 'photos/*.jpg'")
-    return list(found.values())
-
-
-def _folders(top: str) -> Iterator[tuple[str, list[str]]]:
-    """`top` and the folders below it, each once whatever links there are, with the names of its files; nothing
-    hidden."""
-    def refuse(error: OSError) -> None:
-        raise DataError(f"folder {error.filename} cannot be read ({error.strerror}): change its permissions or name "
-                        "other folders") from error
-
-    seen = set()
-    for here, folders, files in os.walk(top, followlinks=True, onerror=refuse):
-        status = os.stat(here)
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        # Links come last, so that what can be reached in two ways is named by its own folder.
-        folders[:] = sorted((name for name in folders if not name.startswith(".") and name != "__MACOSX"),
-                            key=lambda name: (os.path.islink(os.path.join(here, name)), name))
-        yield here, [name for name in files if not name.startswith(".")]
-
-
-def _below(folder: str) -> Iterator[Path]:
-    return (Path(here, name) for here, files in _folders(folder) for name in files)
-
-
-def _matches(pattern: str) -> Iterator[Path]:
-    """What a pattern names; `**` is any folder below, each once (glob's own would go round in a loop of links)."""
-    steps = Path(pattern).parts
-    if "**" not in steps:
-        yield from map(Path, glob.glob(pattern))
-        return
-    cut = steps.index("**")
-    for top in glob.glob(str(Path(*steps[:cut]))):
-        for here, _ in _folders(top):
-            yield from _matches(os.path.join(glob.escape(here), *(steps[cut + 1 :] or "*")))
-
-
 def predict(network: nn.Module, task: Task, files: Sequence[Path | Image.Image], *, form: Form, plan: Plan,
             names: dict[str, tuple[str, ...]], batch: int = 64,
             only: Tensor | None = None) -> Iterator[Prediction]:
     """A prediction for each file, in order; one that cannot be read gives the reason, not another picture's answer.
-    Boxes are in the file's pixels, and where `only` (int64 [k]) names classes of those alone."""
+    Boxes and masks are in the file's pixels, and where `only` (int64 [k]) names classes of those alone."""
+    if getattr(task, "keeps_scores", False):
+        batch = max(1, min(batch, _SCORES // (form.height * form.width * len(names["mask"]))))
     for start in range(0, len(files), batch):
         chosen = files[start : start + batch]
         answers: dict[int, Prediction] = {}
@@ -225,11 +176,17 @@ def predict(network: nn.Module, task: Task, files: Sequence[Path | Image.Image],
                 if only is not None and isinstance(boxes := found["boxes"], Boxes):
                     found["boxes"] = boxes.chosen(torch.isin(boxes.classes, only))
                 for number, i in enumerate(rows):
-                    single = {key: value[number] for key, value in found.items()}
+                    single = {key: _single(value, number, places[number]) for key, value in found.items()}
                     answers[i] = Prediction(places[number].file, single, names,
                                             from_memory=isinstance(chosen[i], Image.Image),
                                             size=places[number].size)
         yield from (answers[i] for i in range(len(chosen)))
+
+
+def _single(value: Value, number: int, place: Place) -> Value:
+    """The value of one picture; a mask only now in the file's size, since a stack has one size."""
+    one = value[number]
+    return in_file(one, place) if isinstance(one, Mask) else one
 
 
 def deciding(task: Task, *, threshold: float | None, overlap: float | None) -> Task:
@@ -239,7 +196,11 @@ def deciding(task: Task, *, threshold: float | None, overlap: float | None) -> T
             if value is not None:
                 raise UserError(f"--{name}={value:g} is for networks that find objects; this one gives "
                                 f"{', '.join(task.needs)}")
-        return task
+        if not hasattr(task, "keeps_scores"):
+            return task
+        smooth: Any = copy(task)    # outlines at the size of the files come from the scores
+        smooth.keeps_scores = True
+        return cast(Task, smooth)
     for name, value in (("threshold", threshold), ("iou", overlap)):
         if value is not None and not 0 <= value <= 1:
             raise UserError(f"--{name}={value:g} is not possible: accepted is 0 .. 1")
@@ -282,7 +243,8 @@ def write_predictions(found: Sequence[Prediction], folder: Path, *, top: int = 3
     """`predictions.json`, `predictions.csv` and a picture of each with what was said, numbered in order, into `folder`.
 
     That is a PNG with a caption; of boxes a JPEG at the file's own size, and `coco_results.json` and `labels/*.txt` in
-    YOLO's form with them. A picture that came from memory is not drawn. Each file is whole or absent. Raises UserError
+    YOLO's form with them; of a mask a JPEG with it laid over, and `masks/*.png`, class numbers with a palette. A
+    picture that came from memory is not drawn. Each file is whole or absent. Raises UserError
     where the folder cannot be written, DataError for a picture that has gone since.
     """
     rows = [row for one in found for row in one.rows(top)]
@@ -295,11 +257,12 @@ def write_predictions(found: Sequence[Prediction], folder: Path, *, top: int = 3
         _write(folder / "predictions.json", json.dumps([one.as_json(top) for one in found], indent=1) + "\n")
         _write(folder / "predictions.csv", text.getvalue())
         _write_boxes(found, folder)
+        _write_masks(found, folder)
         for number, one in enumerate(found):
             if one.error is None and not one.from_memory:
                 path = folder / _numbered(number, one)
-                if one.boxes is not None:
-                    sheet = _with_boxes(Path(one.file), one.boxes, one.names["boxes"])
+                if one.boxes is not None or one.mask is not None:
+                    sheet = _overlaid(one)
                     save = partial(sheet.save, format="JPEG", quality=_QUALITY)
                     write_atomic(path.with_name(f"{path.name}.jpg"), save, advice=_ELSEWHERE)
                 else:
@@ -329,19 +292,40 @@ def _write_boxes(found: Sequence[Prediction], folder: Path) -> None:
     results = boxes_written.coco_results([one.file for _, one, _ in looked], [boxes for _, _, boxes in looked])
     _write(folder / "coco_results.json", json.dumps(results) + "\n")
     (folder / "labels").mkdir(exist_ok=True)
-    stems = Counter(Path(one.file).stem.lower() for _, one, _ in looked)    # some disks know no capitals
-    for number, one, boxes in looked:
+    for name, (_, one, boxes) in zip(_own_stems([(number, one) for number, one, _ in looked]), looked, strict=True):
         assert one.size is not None
-        stem = Path(one.file).stem
-        name = stem if stems[stem.lower()] == 1 and len(os.fsencode(stem)) <= _LONGEST else _numbered(number, one)
         _write(folder / "labels" / f"{name}.txt", boxes_written.yolo_text(boxes, one.size))
 
 
-def _with_boxes(source: Path, boxes: Boxes, names: Sequence[str]) -> Image.Image:
+def _own_stems(found: Sequence[tuple[int, Prediction]]) -> Iterator[str]:
+    """A file name without suffix for each: its picture's own where no other has it, else a numbered one."""
+    stems = Counter(Path(one.file).stem.lower() for _, one in found)    # some disks know no capitals
+    for number, one in found:
+        stem = Path(one.file).stem
+        short = stems[stem.lower()] == 1 and len(os.fsencode(stem)) <= _LONGEST
+        yield stem if short else _numbered(number, one)
+
+
+def _write_masks(found: Sequence[Prediction], folder: Path) -> None:
+    """A PNG of class numbers for each mask, under its picture's own name where no other has it."""
+    made = [(number, one) for number, one in enumerate(found) if one.mask is not None]
+    if made:
+        (folder / "masks").mkdir(exist_ok=True)
+    for stem, (_, one) in zip(_own_stems(made), made, strict=True):
+        assert one.mask is not None
+        save = partial(masks_written.as_png(one.mask).save, format="PNG")
+        write_atomic(folder / "masks" / f"{stem}.png", save, advice=_ELSEWHERE)
+
+
+def _overlaid(one: Prediction) -> Image.Image:
+    """The picture at its own size with the boxes or the mask on it."""
     try:
-        return boxes_written.drawn(source, boxes, names)
+        if one.boxes is not None:
+            return boxes_written.drawn(Path(one.file), one.boxes, one.names["boxes"])
+        assert one.mask is not None
+        return masks_written.drawn(Path(one.file), one.mask, one.names["mask"])
     except BadPicture as error:
-        raise DataError(f"{source} {error}") from error
+        raise DataError(f"{one.file} {error}") from error
 
 
 def caption(source: Path, text: str) -> Image.Image:

@@ -24,7 +24,8 @@ from lensmith.base.files import write_atomic
 from lensmith.base.pictures import Form, bring
 from lensmith.engine.evaluate import for_inference
 from lensmith.engine.plan import Plan
-from lensmith.ship.predict import Prediction, find_pictures, predict
+from lensmith.ship.finding import find_pictures
+from lensmith.ship.predict import Prediction, predict
 from lensmith.tasks.task import Task
 
 FILMS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ogv")

@@ -13,19 +13,22 @@ from lensmith.base.errors import DataError, count
 from lensmith.base.files import write_text
 from lensmith.study import charts
 from lensmith.study.box_charts import box_charts, detection_curves
-from lensmith.study.running import candidates
+from lensmith.study.running import candidates, fitting
+from lensmith.study.sentence import counted, figure, measure, percent, sentence
 
-_SHARES = ("accuracy_top1", "accuracy_top5", "balanced_accuracy", "exact_match")    # shown in percent
 _FIRST = {"test": 0, "valid": 1}    # the order of the splits; the first of them gives the headline
 _LISTED = 200    # dropped files that are named; data.json has them all
-_MEASURES = {"tags": "summed error {:.2f}", "numbers": "{:.1f} deviations off", "boxes": "errors {:.1f}"}
-_RANKED = ("AP50-95", "f1", "R2")    # the first that a row has sorts the classes
+_MEASURES = {"tags": "summed error {:.2f}", "numbers": "{:.1f} deviations off", "boxes": "errors {:.1f}",
+             "mask": "{:.1%} of the pixels wrong"}
+_RANKED = ("AP50-95", "IoU", "f1", "R2")    # the first that a row has sorts the classes
 _NOTES = {
     "label": "Where the network was wrong and most sure of it: the truth, then what it said.",
     "tags": "Where the scores of the tags were furthest from the truth: the truth, then what the network said.",
     "numbers": "Where a number was furthest off, in standard deviations of the truth: the truth, then what was said.",
     "boxes": "Where most was missed or found in vain: the truth on the left, what was found with a score of 0.25 or "
              "more on the right. A box that was missed counts 1, one found in vain its score.",
+    "mask": "Where the largest share of the pixels was wrong: the picture, the truth and what was found. What was not "
+            "known to be of a class is left as it is.",
 }
 
 
@@ -49,7 +52,7 @@ def _render(contents: dict[str, Any]) -> str:
 
     pages = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
                         undefined=StrictUndefined, trim_blocks=True)
-    pages.filters["figure"], pages.filters["percent"] = _figure, _percent
+    pages.filters["figure"], pages.filters["percent"] = figure, percent
     return pages.get_template("report.html.jinja").render(contents)
 
 
@@ -79,6 +82,7 @@ def _contents(folder: Path) -> dict[str, Any]:
         "run": _run_facts(run),
         "plan": _facts({name: value for name, value in plan.items() if name != "timings"}),
         "candidates": candidates(plan),
+        "weights": fitting(_read_json(folder / "weights.json")),
         "notes": [str(note) for note in run.get("notes") or ()],
         "environment": _facts(_read_json(folder / "environment.json")),
         "recipe": recipe_text,
@@ -135,34 +139,9 @@ def _headlines(measured: Mapping[str, Any]) -> dict[str, float]:
             if isinstance(value, int | float) and name not in ("count", "loss")}
 
 
-def _figure(value: Any) -> str:
-    """A number as people read it: counts with thousands apart, the rest with three or four digits."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool | str):
-        return str(value)
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:.3f}" if 0.1 <= abs(value) < 10 or value == 0 else f"{value:.4g}"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
-
-
-def _measure(name: str, value: float) -> str:
-    """A metric's value in its own manner; accuracies with two digits after the point, as they are compared."""
-    return f"{100 * value:.2f} %" if name in _SHARES else _figure(float(value))
-
-
 def _interval(name: str, measured: Mapping[str, Any]) -> str:
     ends = measured.get("intervals", {}).get(name)
-    return f"{_measure(name, ends[0])} to {_measure(name, ends[1])}" if ends else ""
-
-
-def _counted(measured: Mapping[str, Any]) -> int:
-    """The pictures that the metrics counted; those without a truth are not among them."""
-    return int(measured.get("details", {}).get("count", measured.get("count", 0)))
+    return f"{measure(name, ends[0])} to {measure(name, ends[1])}" if ends else ""
 
 
 def _subtitle(run: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
@@ -228,47 +207,9 @@ def _headline(split: str, measured: Mapping[str, Any], score: str) -> dict[str, 
         score = next(iter(found), "")
         if not score:
             return None
-    others = [(name, _measure(name, value)) for name, value in found.items() if name != score]
-    return {"name": score, "value": _measure(score, found[score]), "interval": _interval(score, measured),
-            "sentence": _sentence(split, measured, score, found), "others": others}
-
-
-def _sentence(split: str, measured: Mapping[str, Any], score: str, found: Mapping[str, float]) -> str:
-    """The headline in words, with what to compare it with, and a warning where it flatters."""
-    pictures, details = _counted(measured), measured.get("details", {})
-    rows = details.get("per_class", [])
-    shown = f"{pictures:,} {'validation' if split == 'valid' else split} {'picture' if pictures == 1 else 'pictures'}"
-    if score == "accuracy_top1":
-        text = f"The network names the right class for {round(found[score] * pictures):,} of {shown}."
-        if rows:
-            largest = max(row["support"] for row in rows)
-            text += f" Always naming the most frequent class would be right for {_percent(largest / pictures)}."
-        if details.get("most_confused"):
-            pair = details["most_confused"][0]
-            text += f" Its most frequent mistake is to take {pair['truth']} for {pair['predicted']}."
-    elif score == "R2":
-        text = f"On {shown}, the predictions explain {_percent(found[score])} of the spread of the truth"
-        if found[score] <= 0:
-            text = f"On {shown}, the predictions are no better than always saying the mean of the truth"
-        text += f"; they are off by {_figure(found['MAE'])} on average." if "MAE" in found else "."
-    elif score == "macro_f1":
-        text = f"On {shown}, precision and recall meet at an F1 of {_figure(found[score])} in the mean over the tags."
-        if rows:
-            weakest = min(rows, key=lambda row: row["f1"])
-            text += f" The weakest is {weakest['class']}, with {_figure(weakest['f1'])}."
-    elif score == "mAP50-95" and "boxes" in details:
-        text = f"On {shown} with {count(details['boxes'], 'object')}, the average precision is {_figure(found[score])}"
-        text += f" in the mean over the classes and over how exactly a box has to fit; {_figure(found['mAP50'])} " \
-                "where an overlap of one half is enough (mAP50)."
-        text += f" Showing boxes from a score of {details['best_threshold']:.2f} on balances precision and recall best."
-        if len(rows) > 1:
-            text += f" The weakest class is {(weakest := min(rows, key=lambda row: row['AP50-95']))['class']}, with " \
-                    f"{_figure(weakest['AP50-95'])}."
-    else:
-        text = f"{score} is {_measure(score, found[score])} on {shown}."
-    if split == "valid":
-        text += " These pictures also chose the best epoch, so the number flatters a little; a test split does not."
-    return text
+    others = [(name, measure(name, value)) for name, value in found.items() if name != score]
+    return {"name": score, "value": measure(score, found[score]), "interval": _interval(score, measured),
+            "sentence": sentence(split, measured, score, found), "others": others}
 
 
 def _part(split: str, measured: Mapping[str, Any], folder: Path, *, full: bool) -> dict[str, Any]:
@@ -278,13 +219,13 @@ def _part(split: str, measured: Mapping[str, Any], folder: Path, *, full: bool) 
     columns = [name for name in rows[0] if name != "class"] if rows else []
     ranked = next((name for name in _RANKED if name in columns), "")
     worst = [_worst(row, folder) for row in measured.get("worst", [])] if full else []
-    noun = "class" if classes or "AP50-95" in columns else "quantity" if "scatter" in details else "tag"
+    noun = "class" if classes or ranked in ("AP50-95", "IoU") else "quantity" if "scatter" in details else "tag"
     scores = {**_headlines(measured), **({"loss": measured["loss"]} if measured.get("loss") is not None else {})}
     return {
-        "title": f"{'Validation' if split == 'valid' else split.capitalize()}: {count(_counted(measured), 'picture')}",
-        "scores": [{"name": name, "value": _measure(name, value), "interval": _interval(name, measured)}
+        "title": f"{'Validation' if split == 'valid' else split.capitalize()}: {count(counted(measured), 'picture')}",
+        "scores": [{"name": name, "value": measure(name, value), "interval": _interval(name, measured)}
                    for name, value in scores.items()],
-        "noun": noun, "columns": columns, "ranked": ranked, "bars": ranked in ("AP50-95", "f1"),
+        "noun": noun, "columns": columns, "ranked": ranked, "bars": ranked in ("AP50-95", "IoU", "f1"),
         "detection": detection_curves(details.get("curves", {}), threshold=details.get("best_threshold")),
         "per_class_title": f"By {noun}, the worst first",
         "per_class": sorted(rows, key=lambda row: row[ranked]) if ranked else rows,
@@ -292,7 +233,7 @@ def _part(split: str, measured: Mapping[str, Any], folder: Path, *, full: bool) 
         if classes else "",
         "most_confused": details.get("most_confused", []),
         "scatter": charts.scatter(details.get("scatter", {})),
-        "worst": worst, "side_by_side": any(row["target"] == "boxes" for row in worst),
+        "worst": worst, "side_by_side": any(row["target"] in ("boxes", "mask") for row in worst),
         "worst_note": " ".join(_NOTES[target] for target in dict.fromkeys(row["target"] for row in worst)),
     }
 

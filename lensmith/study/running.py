@@ -5,6 +5,7 @@ from typing import Any
 
 from lensmith.engine.learner import Report
 
+_ROWS = 100      # tensors that the report names; weights.json has them all
 WAITING = 0.1    # share of an epoch's time from which waiting is worth a word
 
 
@@ -41,6 +42,18 @@ def candidates(plan: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         shown = f"{found:.2f}" if isinstance(found, int | float) else "–"
         rows.append((", ".join(words), shown, str(row.get("verdict"))))
     return rows
+
+
+def fitting(weights: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a weights.json says: its notes, and a row for each tensor that was not simply taken; None where there is
+    none. -> {"notes": [...], "rows": [(tensor, shape, shape in the file, what became of it)], "more": number}"""
+    if not weights:
+        return None
+    rows = [row for row in _listed(weights.get("tensors")) if isinstance(row, Mapping) and row.get("became") != "taken"]
+    shown = [(str(row.get("tensor") or row.get("in_file")), str(row.get("shape") or "–"),
+              str(row.get("shape_in_file") or "–"), str(row.get("became"))) for row in rows[:_ROWS]]
+    return {"notes": [str(note) for note in _listed(weights.get("notes"))], "rows": shown,
+            "more": len(rows) - len(shown)}
 
 
 def _listed(value: Any) -> Sequence[Any]:

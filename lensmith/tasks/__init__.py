@@ -5,6 +5,7 @@ from collections.abc import Callable
 from lensmith.tasks.classification import Classification
 from lensmith.tasks.detection import Detection
 from lensmith.tasks.regression import Regression
+from lensmith.tasks.segmentation import Segmentation
 from lensmith.tasks.tagging import Tagging
 from lensmith.tasks.task import Task
 from lensmith.tasks.yolo import Yolo
@@ -15,4 +16,5 @@ TASKS: dict[str, Callable[..., Task]] = {
     "regression": Regression,
     "detection": Detection,
     "yolov3": Yolo,
+    "segmentation": Segmentation,
 }

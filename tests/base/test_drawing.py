@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from lensmith.base.drawing import colour_of, draw_boxes, draw_words, surest
-from lensmith.base.values import Boxes
+from lensmith.base.drawing import colour_of, draw_boxes, draw_mask, draw_words, printable, surest
+from lensmith.base.values import Boxes, Mask
 
 GROUND = (100, 100, 100)
 NAMES = ("ant", "bee", "cat")
@@ -115,3 +115,25 @@ def test_words_stand_in_the_upper_left_corner_and_never_leave_it(words: str) -> 
 
 def test_words_are_left_out_of_a_picture_without_room() -> None:
     assert not changed(np.array(draw_words(Image.new("RGB", (12, 12), GROUND), "ant 97.1 %"))).any()
+
+
+def test_a_mask_lies_over_its_picture_at_the_pictures_size() -> None:
+    classes = torch.zeros(6, 8, dtype=torch.uint8)
+    classes[3:, :4], classes[:, 6:] = 2, 255
+    picture = Image.new("L", (320, 240), 100)
+    shown = np.array(draw_mask(picture, Mask(classes), ("", "", "")))
+    assert shown.shape == (240, 320, 3) and picture.getpixel((0, 0)) == 100
+    assert (shown[:, 241:] == 100).all()    # void
+    for number, (y, x) in ((0, (100, 100)), (2, (200, 60))):
+        assert np.abs(shown[y, x] - (np.array(colour_of(number)) + 100) / 2).max() <= 0.5
+    assert (shown[120, :160] == colour_of(2)).all()    # where one class meets another its colour covers all
+
+
+def test_the_names_of_the_classes_met_stand_in_the_corner_and_fit() -> None:
+    classes = torch.arange(40).repeat(40, 1).to(torch.uint8)
+    plain, named = (np.array(draw_mask(Image.new("RGB", (320, 240), GROUND), Mask(classes), names))
+                    for names in ([""] * 40, ["a bee\n"] * 40))
+    rows, columns = (plain != named).any(2).nonzero()
+    assert rows.max() < 200 and columns.max() < 80 and len(rows) > 2000
+    draw_mask(Image.new("RGB", (5, 3)), Mask(classes), ["ant"] * 40)    # too small for letters
+    assert printable("a\nb\x1b") == "a�b�"

@@ -26,6 +26,18 @@ CASES = {
     "voc of pets": ("voc", {"xmls/a.xml": "", "images/a.jpg": "", "trimaps/a.png": "", "labels.csv": ""}),
     "voc beside": ("voc", {"train/a.xml": "", "train/a.jpg": ""}),
     "voc with labels": ("voc", {"labels/a.xml": "", "images/a.jpg": ""}),
+    "voc with masks too": ("voc", {"Annotations/a.xml": "", "JPEGImages/a.jpg": "", "SegmentationClass/a.png": ""}),
+    "masks": ("masks", {"images/a.jpg": "", "masks/a.png": ""}),
+    "masks by split": ("masks", {"train/images/a.png": "", "train/masks/a.png": ""}),
+    "masks by their description": ("masks", {"i/a.jpg": "", "m/a.png": "", "set.yaml":
+                                             "train:\n  images: i\n  masks: m\nclasses: {0: a, 1: b}\n"}),
+    "masks beside": ("masks", {"a.jpg": "", "a.png": "", "b.jpg": "", "b.png": ""}),
+    "masks of VOC alone": ("masks", {"JPEGImages/a.jpg": "", "SegmentationClass/a.png": ""}),
+    "masks of Cityscapes": ("masks", {"leftImg8bit/train/x/a_leftImg8bit.png": "",
+                                      "gtFine/train/x/a_gtFine_labelIds.png": ""}),
+    "masks of CamVid": ("masks", {"train/a.png": "", "trainannot/a.png": "", "val/b.png": "", "valannot/b.png": ""}),
+    "boxes and masks": ("yolo", {"images/a.jpg": "", "labels/a.txt": "", "masks/a.png": ""}),
+    "a class called masks": ("folder", {"masks/a.png": "", "visors/b.png": ""}),
     "labelme": ("labelme", {"a.png": "", "a.json": "{}", "bare.png": ""}),
     "labelme by split": ("labelme", {"train/a.png": "", "train/a.json": "{}"}),
     "labelme without pictures": ("labelme", {"a.json": '{"version": "5", "shapes": []}'}),
@@ -62,6 +74,11 @@ def test_a_file_is_known_by_its_suffix(name, known, tmp_path):
     assert recognise(tmp_path / "absent") is None
 
 
+def test_a_description_of_masks_is_not_one_of_boxes(tmp_path):
+    write(tmp_path, {"set.yaml": "train:\n  images: i\n  masks: m\nnames: {0: a, 1: b}\n"})
+    assert recognise(tmp_path / "set.yaml") == "masks"
+
+
 @pytest.mark.parametrize(("files", "said"), [
     ({"labels/a.txt": "", "Annotations/a.xml": ""},
      r"can be read as voc and as yolo \(Annotations/\*.xml; labels/\*.txt\): say which with data.name=voc or data"),
@@ -89,6 +106,7 @@ def test_a_folder_of_a_hundred_thousand_names_is_looked_through_once(tmp_path, m
 
 @pytest.mark.skipif(not GIVEN, reason="LENSMITH_DATA is not set: no coco128, no pets3")
 @pytest.mark.parametrize(("folder", "name"), [("coco128/object_detection", "yolo"), ("pets3", "voc"),
-                                              ("photos", "folder")])
+                                              ("photos", "folder"), ("coco128/semantic_segmentation", "masks"),
+                                              ("coco128/instance_segmentation", "yolo")])
 def test_real_folders(folder, name):
     assert recognise(Path(GIVEN) / folder) == name

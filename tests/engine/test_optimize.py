@@ -34,6 +34,13 @@ def test_groups_set_rates_and_decays_by_name():
     assert sorted({group["peak"] for group in groups}) == pytest.approx([0.001, 0.01])
 
 
+def test_further_factors_multiply_the_rates_of_groups():
+    found = {leaf.name: leaf.rate for leaf in leaves(network(), [{"match": "0.*", "rate": 0.1}],
+                                                     rates={"0.weight": 0.25, "3.weight": 0.5})}
+    assert found == {"0.weight": 0.025, "0.bias": 0.1, "1.weight": 1.0, "1.bias": 1.0, "3.weight": 0.5, "3.bias": 1.0,
+                     "5.weight": 1.0, "5.bias": 1.0}
+
+
 def step(stepper: Stepper, loss: torch.Tensor) -> None:
     stepper.add(loss)
     stepper.move()
@@ -180,6 +187,16 @@ def test_normalised_muon_steps_from_one_norm_whatever_the_weights_were(layout):
         assert float(torch.linalg.svdvals(moved).median()) == pytest.approx(0.25, rel=0.3)
         found.append(net[0].weight.detach().clone())
     assert torch.allclose(found[0], found[1], atol=1e-2)
+
+
+def test_normalised_muon_leaves_alone_what_stands_still_for_now():
+    net = network()
+    chosen = leaves(net)
+    stepper = Stepper(net, chosen, muon(chosen, normalise=True), schedule=constant())
+    net[0].requires_grad_(False)
+    before = net[0].weight.detach().clone(), net[3].weight.detach().clone()
+    step(stepper, loss_of(net, 1))
+    assert torch.equal(net[0].weight, before[0]) and not torch.equal(net[3].weight, before[1])
 
 
 def test_muon_needs_matrices():

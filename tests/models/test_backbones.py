@@ -6,12 +6,13 @@ from lensmith.models import BACKBONES, find_backbone
 from lensmith.models.backbone import least_size, reduced
 from lensmith.models.torchvision_detectors import WHOLE
 from lensmith.models.torchvision_networks import TORCHVISION
+from lensmith.models.torchvision_segmenters import SEGMENTERS
 
 OWN = {"lenet", "lenet3x3", "conv10_20", "simple", "simple2", "cnn3", "stack", "csp", "darknet53", "darknet"}
 
 
 def test_the_table_holds_the_own_networks_and_torchvisions():
-    assert set(BACKBONES) == OWN | set(TORCHVISION) | set(WHOLE)
+    assert set(BACKBONES) == OWN | set(TORCHVISION) | set(WHOLE) | set(SEGMENTERS)
 
 
 def test_a_name_of_the_table_is_found_without_trust():

@@ -36,9 +36,10 @@ def pictures(inputs, size, count=3):
 def test_every_own_entry_is_tried_here():
     from lensmith.models.torchvision_detectors import WHOLE
     from lensmith.models.torchvision_networks import TORCHVISION
+    from lensmith.models.torchvision_segmenters import SEGMENTERS
 
-    # Detectors and the networks of Darknet's files have tests of their own.
-    assert set(OWN) == set(BACKBONES) - set(TORCHVISION) - set(WHOLE) - {"darknet", "darknet53"}
+    # Detectors, segmenters and the networks of Darknet's files have tests of their own.
+    assert set(OWN) == set(BACKBONES) - set(TORCHVISION) - {*WHOLE, *SEGMENTERS, "darknet", "darknet53"}
     assert set(SLOW) <= set(TORCHVISION)
 
 

@@ -19,7 +19,8 @@ from lensmith.engine.plan import plan
 from lensmith.models.lenet import lenet
 from lensmith.models.network import Network
 from lensmith.ship import predict as shipping
-from lensmith.ship.predict import Prediction, caption, find_pictures, predict, write_predictions
+from lensmith.ship.finding import find_pictures
+from lensmith.ship.predict import Prediction, caption, predict, write_predictions
 from lensmith.tasks.classification import Classification
 from lensmith.tasks.task import Task
 

@@ -10,7 +10,7 @@ import torch
 
 from lensmith.base.device import environment
 from lensmith.base.pictures import Place
-from lensmith.base.values import Boxes, Label, Numbers, Tags, Value
+from lensmith.base.values import Boxes, Label, Mask, Numbers, Tags, Value
 from lensmith.data.box_statistics import box_statistics
 from lensmith.data.sample import Batch
 from lensmith.study.worst import Worst
@@ -53,6 +53,11 @@ def _answers(task: str, pictures: int, classes: tuple[str, ...]) -> tuple[dict[s
         return {"tags": Tags(present)}, {"tags": Tags((scores >= 0.5).float(), scores)}
     if task == "detection":
         return _boxes(pictures, len(classes), draw)
+    if task == "segmentation":
+        truth = torch.randint(len(classes), (pictures, 7, 7), generator=draw).repeat_interleave(4, 1)
+        truth = truth.repeat_interleave(4, 2)
+        wrong = torch.rand(truth.shape, generator=draw) < 0.1
+        return {"mask": Mask(truth)}, {"mask": Mask((truth + wrong) % len(classes))}
     values = torch.rand(pictures, len(classes), generator=draw) * 28
     noise = torch.randn(pictures, len(classes), generator=draw)
     return {"numbers": Numbers(values)}, {"numbers": Numbers(values + noise)}

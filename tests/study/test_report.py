@@ -135,7 +135,7 @@ def test_the_worst_errors_are_pictures_inside_the_page(write_run: Write) -> None
     assert len(rows) == 24
 
 
-@pytest.mark.parametrize("task", ["classification", "tagging", "regression"])
+@pytest.mark.parametrize("task", ["classification", "tagging", "regression", "segmentation"])
 def test_a_report_opens_offline_and_runs_nothing(write_run: Write, task: str) -> None:
     page = Page(report(write_run(task)))
     assert all(uri.startswith(("#", "data:")) for uri in page.fetched)
@@ -363,3 +363,20 @@ def test_a_detector_of_one_class_or_without_boxes_in_its_data_file_has_a_report(
     page = Page(report(folder))
     assert "Boxes" not in page.headings and "The weakest class" not in page.text
     assert "Precision, recall and the score" in page.headings
+
+
+def test_a_report_on_masks_shows_overlaps_class_by_class_and_masks_side_by_side(write_run: Write) -> None:
+    folder = write_run("segmentation", classes=("ground", "ant", "bee", "never"), pictures=30)
+    test = json.loads((folder / "metrics.json").read_text())["test"]
+    page = Page(report(folder))
+    overlap = f"{test['mIoU']:.3f} of their union in the mean over the classes"
+    assert f"found and true areas overlap by {overlap}" in page.text
+    assert f"{100 * test['pixel_accuracy']:.1f} % of the pixels are of the right class." in page.text
+    rows = test["details"]["per_class"]
+    weakest = min(rows, key=lambda row: row["IoU"])
+    assert f"The weakest class is {weakest['class']}, with {weakest['IoU']:.3f}." in page.text
+    start = page.rows.index(["class", "IoU", "dice", "precision", "recall", "boundary_f1", "pixels"])
+    assert [row[0] for row in page.rows[start + 1: start + 5]] == \
+        [row["class"] for row in sorted(rows, key=lambda row: row["IoU"])]
+    assert "Which class is taken for which" in page.headings and "class=\"gallery pairs\"" in page.source
+    assert "the picture, the truth and what was found" in page.text and "% of the pixels wrong" in page.text

@@ -149,9 +149,29 @@ def test_pictures_of_a_12_bit_camera_are_not_black(tmp_path: Path) -> None:
 
 
 def test_a_value_without_a_picture_of_its_errors_is_refused() -> None:
-    masks = {"mask": Mask(torch.zeros(1, 8, 8, dtype=torch.int64))}
-    with pytest.raises(UserError, match="the worst errors of mask targets cannot be shown: only those of labels"):
-        Worst(("mask",), {"mask": NAMES}).update(Batch(torch.zeros(1, 1, 8, 8, dtype=torch.uint8), masks), masks)
+    truth, found = {"label": Label(torch.zeros(1).long())}, {"label": Numbers(torch.zeros(1, 3))}
+    with pytest.raises(UserError, match="the worst errors of label targets cannot be shown: only those of labels"):
+        Worst(("label",), {"label": NAMES}).update(Batch(torch.zeros(1, 1, 8, 8, dtype=torch.uint8), truth), found)
+
+
+def test_masks_are_kept_by_the_share_of_wrong_pixels_and_shown_side_by_side(tmp_path: Path) -> None:
+    truth = torch.zeros(4, 8, 8, dtype=torch.int64)
+    truth[:, 4:] = 1
+    truth[1, :, :4] = 255
+    found = truth.clone()
+    found[0, :, :2] = 2    # 16 of 64
+    found[1, :, :2], found[1, :, 7] = 2, 2    # 8 of 32, and void, which does not count
+    found[2, :, 5:] = 2    # 24 of 64
+    rows = watched("mask", Mask(truth), Mask(found.to(torch.uint8)), 4).save(tmp_path)
+    assert [(row["file"], row["score"]) for row in rows] == [("2.png", pytest.approx(3 / 8)), ("0.png", 0.25),
+                                                             ("1.png", 0.25)]
+    assert rows[0]["truth"] == "ant 50 %, bee 50 %" and rows[0]["predicted"] == "cat 38 %, ant 31 %, bee 31 %"
+    shown = np.array(Image.open(tmp_path / rows[2]["picture"]))
+    assert shown.shape == (192, 3 * 192 + 12, 3)
+    gap, left, middle, right = 6, shown[:, :192], shown[:, 198:390], shown[:, 396:]
+    assert (shown[:, 192 : 192 + gap] == 255).all() and (left == 1).all()
+    assert (middle[100:, :90] == 1).all() and (right[100:, :90] == 1).all()    # void, below the names
+    assert not (middle[100:, 110:] == 1).any() and (middle != right).any()
 
 
 def boxed() -> tuple[Boxes, Boxes]:

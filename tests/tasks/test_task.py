@@ -5,7 +5,7 @@ import inspect
 import pytest
 import torch
 
-from lensmith.base.values import Boxes, Label, Numbers, Tags, Value
+from lensmith.base.values import Boxes, Label, Mask, Numbers, Tags, Value
 from lensmith.models.backbone import Backbone
 from lensmith.models.network import Network
 from lensmith.tasks import TASKS
@@ -16,7 +16,8 @@ CLASSES = ("a", "b", "c", "d", "e")
 TRUTH: dict[str, Value] = {"label": Label(torch.tensor([0, 4, 1])), "tags": Tags(torch.eye(5)[:3]),
                            "numbers": Numbers(torch.arange(15.0).view(3, 5)),
                            "boxes": Boxes(torch.tensor([[1.0, 1, 7, 6], [0, 2, 4, 8], [2, 2, 8, 8]]),
-                                          torch.tensor([0, 4, 1]), torch.ones(3), image=torch.tensor([0, 1, 2]))}
+                                          torch.tensor([0, 4, 1]), torch.ones(3), image=torch.tensor([0, 1, 2])),
+                           "mask": Mask(torch.arange(192).view(3, 8, 8) % 5)}
 
 
 class Plain(Backbone):

@@ -1,0 +1,108 @@
+"""Objects as outlines or run lengths, painted into the mask of their picture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lensmith.base.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """A mask as COCO's run lengths: column by column, the first run outside the object."""
+
+    size: tuple[int, int]    # height, width
+    counts: np.ndarray       # int64 [runs]
+    where: str               # the entry of its file
+
+    def inside(self) -> np.ndarray:
+        """bool [height, width]."""
+        height, width = self.size
+        values = np.arange(len(self.counts)) % 2 == 1
+        return np.repeat(values, self.counts).reshape(width, height).T
+
+
+Shape = np.ndarray | Runs    # a polygon, float64 [corners, 2], x and y in pixels or in shares of the picture; or runs
+
+
+@dataclass(frozen=True, eq=False)
+class Outlines:
+    """The objects of one picture, painted in their order, a later one over an earlier, on a ground of one class."""
+
+    objects: Sequence[tuple[int, Shape]]    # class and shape
+    ground: int
+    relative: bool                          # polygons in shares of the picture's width and height
+
+    def read(self, size: tuple[int, int]) -> np.ndarray:
+        """uint8 [height, width]: the class of each pixel; raises DataError for run lengths of another size."""
+        height, width = size
+        mask = np.full(size, self.ground, dtype=np.uint8)
+        for number, shape in self.objects:
+            if isinstance(shape, Runs):
+                if shape.size != size:
+                    raise DataError(f"{shape.where}: the run lengths are of {shape.size[1]} x {shape.size[0]} pixels "
+                                    f"(width x height), and the picture has {width} x {height}")
+                mask[shape.inside()] = number
+                continue
+            corners = shape * (width, height) if self.relative else shape
+            (top, left), inside = polygon_pixels(corners, size)
+            mask[top : top + inside.shape[0], left : left + inside.shape[1]][inside] = number
+        return mask
+
+
+def polygon_pixels(corners: np.ndarray, size: tuple[int, int]) -> tuple[tuple[int, int], np.ndarray]:
+    """The pixels of a picture of `size` (height, width) whose centres lie inside a polygon, by the even-odd rule.
+
+    `corners` float64 [corners, 2], x and y in pixels from the picture's corner, the last joined to the first. -> top
+    and left of the part that can be inside, and bool [rows, columns] of it.
+    """
+    height, width = size
+    after = np.roll(corners, -1, 0)
+    low, high = np.minimum(corners[:, 1], after[:, 1]), np.maximum(corners[:, 1], after[:, 1])
+    first, last = (np.ceil(edge - 0.5).clip(0, height).astype(np.int64) for edge in (low, high))
+    counts = last - first    # rows whose middle an edge crosses
+    edge = np.repeat(np.arange(len(corners)), counts)
+    if not len(edge):
+        return (0, 0), np.zeros((0, 0), dtype=bool)
+    row = np.arange(len(edge)) - np.repeat(counts.cumsum() - counts, counts) + first[edge]
+    step = after[edge] - corners[edge]
+    crossing = corners[edge, 0] + (row + 0.5 - corners[edge, 1]) * step[:, 0] / step[:, 1]
+    column = np.ceil(crossing - 0.5).clip(0, width).astype(np.int64)    # the first pixel to the right of the crossing
+    top, left = int(row.min()), int(column.min())
+    turns = np.zeros((int(row.max()) + 1 - top, int(column.max()) + 1 - left), dtype=bool)
+    np.logical_xor.at(turns, (row - top, column - left), True)
+    inside = np.logical_xor.accumulate(turns, axis=1)
+    return (top, left), inside[:, : width - left]
+
+
+def runs_from(counts: list[int] | str, size: Sequence[int], where: str) -> Runs:
+    """Run lengths as a list, or as the text that COCO packs them into; raises DataError where they do not fill `size`,
+    (height, width)."""
+    height, width = size
+    found = _unpacked(counts, where) if isinstance(counts, str) else counts
+    if min(found, default=0) < 0 or sum(found) != height * width:
+        raise DataError(f"{where}: the run lengths cover {sum(found):,} pixels, and {width} x {height} are "
+                        f"{height * width:,}")
+    return Runs((height, width), np.array(found, dtype=np.int64), where)
+
+
+def _unpacked(text: str, where: str) -> list[int]:
+    """COCO's packed run lengths: five bits a sign from 48 on, the lowest first, the sixth bit for one more to follow;
+    from the fourth run on each is the difference to the last but one (cocodataset/cocoapi, maskApi.c)."""
+    counts: list[int] = []
+    number = shift = 0
+    for sign in text:
+        bits = ord(sign) - 48
+        if not 0 <= bits < 64 or shift > 50:
+            raise DataError(f"{where}: the run lengths cannot be unpacked at {sign!a}")
+        number |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            if bits & 16:
+                number -= 1 << shift
+            counts.append(number + counts[-2] if len(counts) > 2 else number)
+            number = shift = 0
+    if shift:
+        raise DataError(f"{where}: the run lengths end in the middle of a number")
+    return counts

@@ -1,0 +1,167 @@
+"""Parts of a network that stand still: which they are, by depth or by name, when they wake, and the rates by depth."""
+
+import fnmatch
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from lensmith.base.errors import UserError, count, nearest
+from lensmith.models.network import Network
+
+_NORM = ("Norm", "Scale")    # in the names of layers that belong to the one before them
+
+
+def blocks(module: nn.Module, front: str = "") -> list[list[str]]:
+    """The parameters of a module by depth: their names, `front` before each, block after block, from the picture on.
+
+    A block is a module with a forward of its own, and the norms that follow it; what only holds others in order, as a
+    Sequential does, is opened.
+    """
+    found: list[list[str]] = []
+    while not list(module.parameters(recurse=False)):    # what holds one module alone has no depth of its own
+        inner = [(name, child) for name, child in module.named_children() if any(True for _ in child.parameters())]
+        if len(inner) != 1:
+            break
+        front, module = f"{front}{inner[0][0]}.", inner[0][1]
+    for follows, names in _pieces(module, front):
+        if follows and found:
+            found[-1] += names
+        elif names:
+            found.append(names)
+    return found
+
+
+def _pieces(module: nn.Module, front: str) -> Iterator[tuple[bool, list[str]]]:
+    """(whether it belongs to what is before it, the names of its parameters), in order."""
+    own = [f"{front}{name}" for name, _ in module.named_parameters(recurse=False)]
+    if own:
+        yield True, own
+    for name, child in module.named_children():
+        if type(child).forward in (nn.Sequential.forward, nn.ModuleList.forward):
+            yield from _pieces(child, f"{front}{name}.")
+        else:
+            names = [f"{front}{name}.{key}" for key, _ in child.named_parameters()]
+            yield any(word in type(child).__name__ for word in _NORM), names
+
+
+def freeze(network: Network, what: str | int) -> str:
+    """Have a part of the network stand still: no gradient is computed for it, and its batch norm is fixed. `what` is
+    "backbone", the number of blocks of the backbone, the first ones, or a pattern of names such as `backbone.*1*`.
+    -> what stands still, in words.
+
+    Raises UserError for a number or a pattern that fits nothing, and where nothing is left that learns.
+    """
+    parameters = dict(network.named_parameters())
+    chosen = _chosen(network, what, list(parameters))
+    learning = [name for name, one in parameters.items() if one.requires_grad and name not in chosen]
+    if not learning:
+        raise UserError(f"learner.freeze={what!r} leaves nothing that learns: the network has "
+                        f"{count(len(parameters), 'parameter')}, and all of them would stand still. Freeze a number of "
+                        "blocks or a pattern of names")
+    for name in chosen:
+        parameters[name].requires_grad_(False)
+    rest(network, chosen)
+    weights, whole = (sum(parameters[name].numel() for name in names) for names in (chosen, parameters))
+    return (f"frozen ({what}): {len(chosen):,} of {count(len(parameters), 'tensor')} with {weights:,} of {whole:,} "
+            f"weights; at rest, batch norm included: {_first(network.resting)}")
+
+
+def _chosen(network: Network, what: str | int, known: Sequence[str]) -> set[str]:
+    if str(what).lstrip("-").isdigit():
+        depth, number = blocks(network.backbone, "backbone."), int(what)
+        if not 1 <= number <= len(depth):
+            raise UserError(f"learner.freeze={what}: the backbone has {count(len(depth), 'block')} with weights, from "
+                            f"{_owner(depth[0]) if depth else 'none'} to {_owner(depth[-1]) if depth else 'none'}: "
+                            f"give 1 .. {len(depth)}, backbone, or a pattern of names")
+        return {name for block in depth[:number] for name in block}
+    pattern = str(what)
+    found = {name for name in known if fnmatch.fnmatchcase(name, pattern) or name.startswith(f"{pattern}.")}
+    if not found:
+        raise UserError(f"learner.freeze={what!r}: no parameter has that name.{nearest(pattern, known)} Accepted are "
+                        "backbone, the number of blocks that stand still, and patterns of names such as "
+                        "'backbone.*1*'; `lensmith inspect` shows the names")
+    return found
+
+
+def _owner(names: Sequence[str]) -> str:
+    """The module that a block's first parameter belongs to."""
+    return names[0].rpartition(".")[0]
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "") if names else \
+        "no whole module"
+
+
+def rest(network: Network, standing: Collection[str]) -> None:
+    """Keep in evaluation mode, whatever `train` says, each module whose parameters are all among those `standing`, by
+    name: its batch norm neither learns nor counts, and nothing in it is dropped."""
+    resting: list[str] = []
+    for name, module in network.named_modules():
+        inside = any(name.startswith(f"{outer}.") for outer in resting)
+        names = [f"{name}.{key}" for key, _ in module.named_parameters()]
+        if name and not inside and names and all(key in standing for key in names):
+            resting.append(name)
+    network.resting = tuple(resting)
+    network.train(network.training)
+
+
+def depth_rates(network: nn.Module, decay: float) -> dict[str, float]:
+    """The factor on the rate of each parameter of the backbone: `decay` for its last block, and once more for each
+    block that is further from the head (Howard and Ruder 2018, arXiv 1801.06146, section 3.2)."""
+    if decay == 1:
+        return {}
+    depth = blocks(network.get_submodule("backbone"), "backbone.")
+    return {name: decay ** (len(depth) - number) for number, names in enumerate(depth) for name in names}
+
+
+@dataclass(frozen=True)
+class Waking:
+    """Gradual unfreezing: groups of parameters that stand still in the first epochs.
+
+    Invariant: what learns in an epoch depends on its number alone, so that a resumed run has the same.
+    """
+
+    groups: tuple[tuple[int, tuple[str, ...]], ...]    # (epochs that go before, names of parameters)
+    frozen: tuple[str, ...] = ()                       # what never wakes
+
+    def settle(self, network: nn.Module, epoch: int) -> None:
+        """Let learn what does in this `epoch`, counted from 0."""
+        parameters = dict(network.named_parameters())
+        asleep = {name for begins, names in self.groups if epoch < begins for name in names}
+        for name in {name for _, names in self.groups for name in names}:
+            parameters[name].requires_grad_(name not in asleep)
+        if isinstance(network, Network):
+            rest(network, asleep | set(self.frozen))
+
+    def in_words(self) -> str:
+        """`the backbone wakes from its last block on: 10 tensors after epoch 1, 12 tensors after epoch 2`"""
+        told = ", ".join(f"{count(len(names), 'tensor')} after epoch {begins}" for begins, names in self.groups)
+        return f"the backbone wakes from its last block on: {told}"
+
+
+def waking(network: Network, epochs: Sequence[int], *, planned: int) -> Waking:
+    """The backbone in as many groups of blocks as there are `epochs`, the last blocks first: a group learns when that
+    many epochs have passed. Raises UserError for epochs that do not ascend or lie outside of the run of `planned`
+    epochs, and for more groups than there are blocks that may learn."""
+    if not epochs or list(epochs) != sorted(set(epochs)) or not 1 <= epochs[0] <= epochs[-1] < planned:
+        raise UserError(f"learner.unfreeze={list(epochs)}: give the numbers of epochs after which the next part of the "
+                        f"backbone learns too, ascending, from 1 to {planned - 1}, as in [1, 2]: the run has "
+                        f"{count(planned, 'epoch')}")
+    learning = {name for name, one in network.named_parameters() if one.requires_grad}
+    free = [names for block in blocks(network.backbone, "backbone.")
+            if (names := [name for name in block if name in learning])]
+    if len(free) < len(epochs):
+        raise UserError(f"learner.unfreeze={list(epochs)} wakes the backbone in {count(len(epochs), 'part')}, and "
+                        f"{count(len(free), 'block')} of it may learn: give fewer epochs, or freeze less")
+    if all(name.startswith("backbone.") for name in learning):
+        raise UserError(f"learner.unfreeze={list(epochs)} begins with the head alone, and this network has none apart "
+                        "from its backbone: leave it out")
+    groups, last = [], len(free)
+    for number, begins in enumerate(epochs, start=1):
+        first = len(free) - len(free) * number // len(epochs)
+        groups.append((begins, tuple(name for names in free[first:last] for name in names)))
+        last = first
+    frozen = tuple(name for name, one in network.named_parameters() if not one.requires_grad)
+    return Waking(tuple(groups), frozen)

@@ -1,0 +1,74 @@
+"""From what a user names to picture files: files, folders and patterns."""
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from lensmith.base.errors import DataError, nearest
+from lensmith.base.pictures import SUFFIXES
+
+
+def find_pictures(sources: Iterable[str | Path]) -> list[Path]:
+    """Files, folders (searched through) and glob patterns -> picture files, in order, each once.
+
+    In folders hidden names and files without a picture's suffix are passed over, as in training; links are followed,
+    each folder once. Raises DataError for a source that is not there, cannot be searched or holds no picture.
+    """
+    found: dict[str, Path] = {}
+    for source in map(str, sources):
+        if os.path.isdir(source):
+            inside = [one for one in sorted(_below(source)) if one.suffix.lower() in SUFFIXES]
+            if not inside:
+                raise DataError(f"the folder {source} holds no picture; accepted are {', '.join(SUFFIXES)}")
+        elif os.path.lexists(source):
+            inside = [Path(source)]
+        elif glob.has_magic(source):
+            inside = sorted(one for one in _matches(source) if one.is_file())
+            if not inside:
+                raise DataError(f"no file matches {source!r}")
+        else:
+            folder, name = os.path.split(source)
+            near = nearest(name, os.listdir(folder or ".")) if os.access(folder or ".", os.R_OK | os.X_OK) else ""
+            raise DataError(f"there is no file or folder {source!r}.{near}")
+        for one in inside:
+            found.setdefault(os.path.abspath(one), one)
+    if not found:
+        raise DataError("nothing to predict: name files, folders or patterns such as 'photos/*.jpg'")
+    return list(found.values())
+
+
+def _folders(top: str) -> Iterator[tuple[str, list[str]]]:
+    """`top` and the folders below it, each once whatever links there are, with the names of its files; nothing
+    hidden."""
+    def refuse(error: OSError) -> None:
+        raise DataError(f"folder {error.filename} cannot be read ({error.strerror}): change its permissions or name "
+                        "other folders") from error
+
+    seen = set()
+    for here, folders, files in os.walk(top, followlinks=True, onerror=refuse):
+        status = os.stat(here)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        # Links come last, so that what can be reached in two ways is named by its own folder.
+        folders[:] = sorted((name for name in folders if not name.startswith(".") and name != "__MACOSX"),
+                            key=lambda name: (os.path.islink(os.path.join(here, name)), name))
+        yield here, [name for name in files if not name.startswith(".")]
+
+
+def _below(folder: str) -> Iterator[Path]:
+    return (Path(here, name) for here, files in _folders(folder) for name in files)
+
+
+def _matches(pattern: str) -> Iterator[Path]:
+    """What a pattern names; `**` is any folder below, each once (glob's own would go round in a loop of links)."""
+    steps = Path(pattern).parts
+    if "**" not in steps:
+        yield from map(Path, glob.glob(pattern))
+        return
+    cut = steps.index("**")
+    for top in glob.glob(str(Path(*steps[:cut]))):
+        for here, _ in _folders(top):
+            yield from _matches(os.path.join(glob.escape(here), *(steps[cut + 1 :] or "*")))

@@ -1,0 +1,133 @@
+"""One class per pixel: U-Net and fully convolutional networks on any backbone, their losses and decision."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from lensmith.base.errors import DataError, UserError
+from lensmith.base.values import IGNORED, Mask, Value
+from lensmith.models.backbone import Backbone
+from lensmith.models.fcn import FcnHead
+from lensmith.models.unet import UNetHead
+from lensmith.tasks.losses import balanced_weights, given_weights, unweighted
+from lensmith.tasks.pixel_losses import dice_loss, lovasz_loss, pixel_entropy
+from lensmith.tasks.pixel_metrics import MaskMetrics
+
+Part = Literal["cross_entropy", "focal", "dice", "lovasz"]
+_USUAL: list[Part] = ["cross_entropy", "dice"]    # pixels alone learn small classes late
+_WIDTH = 16
+_FINEST = {"fcn32": 32, "fcn16": 16, "fcn8": 8}
+_WEIGHED = ("cross_entropy", "focal")
+
+
+class Segmentation:
+    """Which of `classes` each pixel shows. The output is [batch, classes, height, width], before the softmax, of the
+    pictures' own height and width."""
+
+    needs: tuple[str, ...] = ("mask",)
+    score: str = "mIoU"
+
+    def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None,
+                 network: Literal["unet", "fcn32", "fcn16", "fcn8"] = "unet", width: int = _WIDTH,
+                 loss: Part | list[Part] = _USUAL,
+                 class_weights: Literal["balanced"] | list[float] | None = None, gamma: float = 2.0):
+        """`width` is of U-Net: the channels of its last step. The parts named by `loss` are added up; `class_weights`
+        are of cross entropy and focal loss, `gamma` of the latter. `targets`, the stacked training masks, are needed
+        by the loss where `class_weights` is "balanced"."""
+        parts = [loss] if isinstance(loss, str) else list(loss)
+        _check(classes, parts, network, width=width, gamma=gamma, weighed=class_weights is not None)
+        self.classes, self.network, self.width, self.parts, self.gamma = classes, network, width, parts, gamma
+        self.balanced = class_weights == "balanced"
+        self.weights = given_weights(class_weights, classes, "class")
+        self.keeps_scores = False    # whether `decode` keeps the chance of every class, as going to another size needs
+        if targets is not None:
+            assert isinstance(targets, Mask)
+            counts = count_pixels(targets, len(classes))
+            if self.balanced:
+                self.weights = balanced_weights(counts)
+
+    def head(self, backbone: Backbone) -> nn.Module:
+        """The decoder; or, for a network of torchvision that comes whole, itself. Raises UserError for a detector."""
+        segmenter: Callable[..., nn.Module] | None = getattr(backbone, "segmenter", None)
+        if segmenter is not None:
+            if self.network != "unet" or self.width != _WIDTH:
+                raise UserError(f"the network comes whole, with a decoder of its own: leave out task.network="
+                                f"{self.network} and task.width={self.width}")
+            return segmenter(len(self.classes))
+        if hasattr(backbone, "detector") or getattr(backbone, "outputs", None):
+            raise UserError("the network is a whole detector, which gives boxes and no maps to make masks of: take a "
+                            "backbone for task 'segmentation', as in --backbone resnet18")
+        if self.network == "unet":
+            return UNetHead(backbone.channels, backbone.strides, len(self.classes), width=self.width)
+        # The paper's own network: VGG's pools are where it takes them from.
+        pooled = str(getattr(backbone, "name", "")).startswith("vgg") and backbone.strides[-4:] == (4, 8, 16, 32)
+        return FcnHead(backbone.channels, backbone.strides, len(self.classes), finest=_FINEST[self.network],
+                       pooled=pooled)
+
+    def loss(self, output: Tensor, targets: dict[str, Value]) -> dict[str, Tensor]:
+        """Each part of the loss by its name, over the pixels that are not void; 0 where all are."""
+        truth = targets["mask"]
+        assert isinstance(truth, Mask)
+        if self.balanced and self.weights is None:
+            raise unweighted("masks")
+        logits = output if output.dtype == torch.float64 else output.float()
+        found: dict[str, Tensor] = {}
+        for part in self.parts:
+            if part == "dice":
+                found[part] = dice_loss(logits, truth.classes)
+            elif part == "lovasz":
+                found[part] = lovasz_loss(logits, truth.classes)
+            else:
+                found[part] = pixel_entropy(logits, truth.classes, weights=self.weights,
+                                            focal=self.gamma if part == "focal" else 0.0)
+        return found
+
+    def decode(self, output: Tensor) -> dict[str, Value]:
+        scores = output.float().softmax(1) if self.keeps_scores else None
+        return {"mask": Mask(output.argmax(1).to(torch.uint8), scores)}
+
+    def evidence(self, output: Tensor, index: int) -> Tensor:
+        """The mean score of the class over the picture."""
+        return output[:, index].mean((1, 2))
+
+    def metrics(self) -> MaskMetrics:
+        return MaskMetrics(self.classes)
+
+
+def _check(classes: Sequence[str], parts: Sequence[str], network: str, *, width: int, gamma: float,
+           weighed: bool) -> None:
+    if not 2 <= len(classes) <= IGNORED:
+        raise UserError(f"masks have 2 to {IGNORED} classes; these have {len(classes)}. Of one kind of object, the "
+                        "ground around it is the other class")
+    if network != "unet" and width != _WIDTH:
+        raise UserError(f"task.width belongs to U-Net, and task.network is {network!r}: leave width out")
+    if width < 1:
+        raise UserError(f"task.width={width} cannot be: accepted is 1 or more")
+    if not parts or len(set(parts)) < len(parts):
+        raise UserError(f"task.loss names one or several losses, each once: cross_entropy, focal, dice, lovasz; got "
+                        f"{list(parts)}")
+    if not 0 < gamma < float("inf"):
+        raise UserError(f"task.gamma must be above 0; got {gamma}. It is of the focal loss; usual is 2.0")
+    if gamma != 2.0 and "focal" not in parts:
+        raise UserError(f"task.gamma belongs to the focal loss, and task.loss is {', '.join(parts)}: add \"focal\", or "
+                        "leave gamma out")
+    if weighed and not set(parts) & set(_WEIGHED):
+        raise UserError(f"task.class_weights belong to {' and '.join(_WEIGHED)}, and task.loss is {', '.join(parts)}: "
+                        "add one of them, or leave class_weights out")
+
+
+def count_pixels(masks: Mask, classes: int) -> Tensor:
+    """int64 [classes]: the pixels of each class in stacked masks, without void. Raises DataError for another class."""
+    counts = torch.zeros(IGNORED + 1, dtype=torch.int64)
+    for number, mask in enumerate(masks.classes):    # one by one: bincount makes int64 of what it counts
+        found = torch.bincount(mask.flatten(), minlength=IGNORED + 1)
+        beyond = found[classes:].nonzero()[:, 0] + classes
+        wrong = beyond[beyond != IGNORED]
+        if len(wrong):
+            raise DataError(f"the mask of training picture {number} holds the class {int(wrong[0])}, and there are "
+                            f"{classes}, numbered 0 to {classes - 1}: mend the mask or the list of classes; "
+                            f"{IGNORED} is void")
+        counts += found[: IGNORED + 1]
+    return counts[:classes]
