@@ -1,6 +1,7 @@
 """The command line. Results go to stdout, progress to stderr; nothing heavy is imported before a command needs it."""
 
 import json
+import os
 import shlex
 import sys
 from dataclasses import asdict
@@ -361,6 +362,9 @@ def main() -> None:
     except UserError as error:
         if _is_for_this_process(error):
             print(f"lensmith: {error}", file=sys.stderr)
+        if error.at_once:
+            sys.stdout.flush()
+            os._exit(error.code)
         sys.exit(error.code)
     except typer.Abort:
         sys.exit(130)

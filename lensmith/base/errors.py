@@ -10,7 +10,8 @@ Entry = TypeVar("Entry")
 class UserError(ValueError):
     """A mistake in a command or a recipe; the command line prints it in one line, without a traceback."""
 
-    code = 2
+    code = 2           # that the command exits with
+    at_once = False    # whether it does so without ending its threads in order
 
 
 class DataError(UserError):

@@ -5,6 +5,7 @@ import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as Indexed
 
+_MISSED = 2.0    # seconds in which the system tells that a process has died
 Asked = TypeVar("Asked")
 Made = TypeVar("Made")
 
@@ -44,8 +46,12 @@ def _read(source: Indexed[Made], asked: Sequence[Asked], reading: Iterator[Made]
             yield made
         return
     except Exception as error:
+        # A worker that dies while what it sent is being fetched is missed by its socket first, by the system later.
+        cut_off = isinstance(error, ConnectionError | EOFError | FileNotFoundError)
+        if cut_off:
+            wait([process.sentinel for process in begun], timeout=_MISSED)
         dead = [process for process in begun if process.exitcode is not None]
-        if not isinstance(error, RuntimeError) or not dead:
+        if (not isinstance(error, RuntimeError) and not cut_off) or not dead:
             for process in begun:    # as long as someone looks at the error, its traceback would keep them
                 process.terminate()
             raise

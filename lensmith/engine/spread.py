@@ -29,7 +29,13 @@ _LOST = ("connection closed by peer", "connection reset", "connection was", "bro
 
 
 class Lost(Stopped):
-    """Another process of the run has ended or gives no sign."""
+    """Another process of the run has ended or gives no sign.
+
+    Whoever ends the process for it does so `at_once`: gloo's threads, which wait for an answer, would abort an
+    interpreter that ends in order.
+    """
+
+    at_once = True
 
 
 class Elsewhere(Stopped):

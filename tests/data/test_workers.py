@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
+from lensmith.data import workers
 from lensmith.data.ahead import Ahead
 from lensmith.data.workers import made_by_workers
 
@@ -106,6 +107,7 @@ def test_an_error_in_a_worker_is_no_death():
 PROGRAM = """
 import multiprocessing, os, signal, sys, time
 from lensmith.data.ahead import Ahead
+from lensmith.data import workers
 from lensmith.data.workers import made_by_workers
 
 class Slow:
@@ -132,3 +134,37 @@ def test_ctrl_c_ends_reader_thread_and_workers(tmp_path: Path):
     for worker in workers:
         with pytest.raises(ProcessLookupError):
             os.kill(worker, 0)
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError("reset by peer"), EOFError(), FileNotFoundError("socket")])
+def test_a_worker_that_dies_while_its_batch_is_fetched_is_missed_too(error: Exception):
+    process = multiprocessing.get_context("spawn").Process(target=int)
+    process.start()
+    told: list[str] = []
+
+    def reading():
+        yield "a"
+        raise error
+
+    made = workers._read(Letters(), [0, 1, 2], reading(), [process], told.append)
+    assert list(made) == ["a", "b", "c"]
+    assert len(told) == 1 and f"loading worker {process.pid}" in told[0]
+
+
+class Letters:
+    def __getitem__(self, row: int) -> str:
+        return "abc"[row]
+
+
+def test_another_mistake_of_a_connection_is_not_taken_for_a_death():
+    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    process.start()
+
+    def reading():
+        raise ConnectionResetError("of the user's own data base")
+        yield
+
+    with pytest.raises(ConnectionResetError, match="data base"):
+        list(workers._read(Letters(), [0], reading(), [process], print))
+    process.join(10)
+    assert process.exitcode == -signal.SIGTERM
