@@ -100,8 +100,9 @@ class Darknet(Backbone):
     def forward(self, pictures: Tensor) -> list[Tensor]:
         kept = {PICTURE: self._covered(pictures)}
         found: dict[int, Tensor] = {}
+        layers = list(self.layers)    # a list is looked into quicker than what nn.Module has
         for number, sources in self._steps:
-            kept[number] = self.layers[number](*(kept[source] for source in sources))
+            kept[number] = layers[number](*[kept[source] for source in sources])
             if number in self.taps:
                 found[number] = kept[number]
             for source in set(sources):    # what no later layer takes is let go

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -79,7 +80,19 @@ def fold_batch_norm(network: nn.Module, images: Tensor) -> nn.Module | None:
                                                         norm.eps, norm.weight, norm.bias)
         owner, _, key = norm_path.rpartition(".")
         setattr(folded.get_submodule(owner), key, _rest(norm))
+    _work_in_place(folded)
     return folded.requires_grad_(False) if _close(before, folded(images)) else None
+
+
+def _work_in_place(network: nn.Module) -> None:
+    """Let an activation right behind a convolution overwrite its output, which nothing else takes."""
+    for sequence in network.modules():
+        if not isinstance(sequence, nn.Sequential):
+            continue
+        layers = [layer for layer in sequence if not isinstance(layer, nn.Identity)]
+        for layer, after in pairwise(layers):
+            if isinstance(layer, nn.Conv2d) and getattr(after, "inplace", None) is False:
+                after.inplace = True    # type: ignore[assignment]
 
 
 def _rest(norm: nn.BatchNorm2d) -> nn.Module:
