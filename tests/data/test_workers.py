@@ -140,6 +140,7 @@ def test_ctrl_c_ends_reader_thread_and_workers(tmp_path: Path):
 def test_a_worker_that_dies_while_its_batch_is_fetched_is_missed_too(error: Exception):
     process = multiprocessing.get_context("spawn").Process(target=int)
     process.start()
+    process.join()
     told: list[str] = []
 
     def reading():
