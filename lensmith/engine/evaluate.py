@@ -43,7 +43,7 @@ def for_inference(network: nn.Module, plan: Plan, images: Tensor) -> tuple[nn.Mo
     if "fold_batch_norm" not in plan.rewrites:
         return network, plan
     rest = replace(plan, rewrites=tuple(one for one in plan.rewrites if one != "fold_batch_norm"))
-    return fold_batch_norm(network, plan.arrange(images[:2])) or network, rest
+    return fold_batch_norm(network, plan.arrange(images[:2]), pack=plan.packs) or network, rest
 
 
 @torch.inference_mode()

@@ -309,7 +309,7 @@ class _Race:
         if self.spent > self.limit:
             return {}
         plain, images = best.network.eval(), best.plan.arrange(self.few.images)
-        folded = fold_batch_norm(plain, images)
+        folded = fold_batch_norm(plain, images, pack=best.plan.packs)
         if folded is None:
             return {}
         times: dict[bool, list[float]] = {False: [], True: []}

@@ -61,6 +61,11 @@ class Plan:
         """Pictures on their device already, in the layout."""
         return images.contiguous(memory_format=torch.channels_last) if self.layout == "channels_last" else images
 
+    @property
+    def packs(self) -> bool:
+        """Whether weights may be laid out for the CPU's own convolutions in float32."""
+        return self.precision == "float32" and torch.device(self.device).type == "cpu"
+
     def precise(self) -> AbstractContextManager[Any]:
         """The context in which forward and loss are computed."""
         if self.precision == "float32":

@@ -58,8 +58,8 @@ class Darknet(Backbone):
         self.layers = nn.ModuleList(layer.make() if layer.number in needed or not taps else nn.Identity()
                                     for layer in (self.plan[: max(taps) + 1] if taps else self.plan))
         self.plan = [replace(layer, make=nn.Identity) for layer in self.plan]    # what makes them cannot be pickled
-        self._steps = [(layer.number, layer.sources) for layer in self.plan if layer.number in needed]
-        self._last_use = {source: number for number, sources in self._steps for source in sources}
+        self.steps = [(layer.number, layer.sources) for layer in self.plan if layer.number in needed]
+        self._last_use = {source: number for number, sources in self.steps for source in sources}
         initialise(self, "leaky_relu")
         self.register_buffer("header", torch.tensor([0, 2, 5, 0]))
 
@@ -98,20 +98,23 @@ class Darknet(Backbone):
         return needed
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        kept = {PICTURE: self._covered(pictures)}
+        kept = {PICTURE: self.covered(pictures)}
         found: dict[int, Tensor] = {}
         layers = list(self.layers)    # a list is looked into quicker than what nn.Module has
-        for number, sources in self._steps:
+        for number, sources in self.steps:
             kept[number] = layers[number](*[kept[source] for source in sources])
             if number in self.taps:
                 found[number] = kept[number]
             for source in set(sources):    # what no later layer takes is let go
                 if self._last_use[source] == number:
                     del kept[source]
-        maps = [found[tap] for tap in self.taps]
+        return self.answer([found[tap] for tap in self.taps])
+
+    def answer(self, maps: list[Tensor]) -> list[Tensor]:
+        """What the network gives, out of the maps of its taps."""
         return [one.flatten(1) for one in maps] if self.scores else maps
 
-    def _covered(self, pictures: Tensor) -> Tensor:
+    def covered(self, pictures: Tensor) -> Tensor:
         """The pictures of a detector filled up to what its coarsest cells cover, as those are not from which the ground
         was cut away: maps of half the cells could not be joined."""
         coarsest = max((output.stride for output in self.outputs), default=1)

@@ -12,6 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from lensmith.models.backbone import LastMap, PooledLinear
 from lensmith.models.darknet import Darknet
 from lensmith.models.network import Network
+from lensmith.models.straight import Straight
 
 # They never fall where their input rises, so the largest of a window stays the largest; GELU and SiLU dip.
 _MONOTONE = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Tanh, nn.ELU, nn.SELU, nn.Softplus, nn.Hardtanh, nn.Hardsigmoid,
@@ -62,11 +63,12 @@ def _is_monotone(layer: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def fold_batch_norm(network: nn.Module, images: Tensor) -> nn.Module | None:
+def fold_batch_norm(network: nn.Module, images: Tensor, *, pack: bool = False) -> nn.Module | None:
     """A copy of the network for inference, each batch norm that follows a convolution multiplied into its weights.
 
-    Which one follows which is seen by running `images` (as the network takes them) once. None where there is none, or
-    where the outputs would change by more than rounding. Source: Jacob et al. 2018 (arXiv 1712.05877), section 3.2.
+    Which one follows which is seen by running `images` (as the network takes them) once. A network of Darknet's is made
+    `Straight` too, its weights packed where `pack` says so. None where there is nothing to fold, or where the outputs
+    would change by more than rounding. Source: Jacob et al. 2018 (arXiv 1712.05877), section 3.2.
     """
     folded = deepcopy(network).eval()
     before = folded(images)
@@ -82,7 +84,8 @@ def fold_batch_norm(network: nn.Module, images: Tensor) -> nn.Module | None:
         owner, _, key = norm_path.rpartition(".")
         setattr(folded.get_submodule(owner), key, _rest(norm))
     _work_in_place(folded)
-    _join(folded)
+    if isinstance(folded, Network) and isinstance(folded.backbone, Darknet):
+        folded.backbone = Straight(folded.backbone, pack=pack)
     return folded.requires_grad_(False) if _close(before, folded(images)) else None
 
 
@@ -95,29 +98,6 @@ def _work_in_place(network: nn.Module) -> None:
         for layer, after in pairwise(layers):
             if isinstance(layer, nn.Conv2d) and getattr(after, "inplace", None) is False:
                 after.inplace = True    # type: ignore[assignment]
-
-
-class Joined(nn.Module):
-    """A Sequential as one call: a small network spends a third of its time on calling its modules one by one."""
-
-    def __init__(self, sequence: nn.Sequential):
-        super().__init__()
-        self.sequence = sequence    # whose weights these are
-        self.steps = tuple(layer.forward for layer in sequence if not isinstance(layer, nn.Identity))
-
-    def forward(self, maps: Tensor) -> Tensor:
-        for step in self.steps:
-            maps = step(maps)
-        return maps
-
-
-def _join(network: nn.Module) -> None:
-    """Join each layer of Darknet's networks, which look into none of them; elsewhere modules inside may be counted."""
-    for owner in list(network.modules()):
-        if isinstance(owner, Darknet):
-            for at, layer in enumerate(owner.layers):
-                if type(layer) is nn.Sequential:
-                    owner.layers[at] = Joined(layer)
 
 
 def _rest(norm: nn.BatchNorm2d) -> nn.Module:

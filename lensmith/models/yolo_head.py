@@ -26,6 +26,11 @@ class Anchored(NamedTuple):
     spread: Tensor     # float32 [anchors]: how far a centre may leave its cell: 1 not at all
     forms: Tensor      # int64 [anchors]: EXPONENTIAL, SQUARED or EXCLUSIVE
 
+    def speaking(self, least: float) -> "Anchored":
+        """The anchors whose objectness reaches `least` in any picture: no class of another can have that chance."""
+        chosen = (_wide(self.raw[..., 4]).sigmoid() >= least).any(0).nonzero()[:, 0]
+        return Anchored(self.raw[:, chosen], *(part[chosen] for part in self[1:]))
+
     def corners(self) -> Tensor:
         """float [..., anchors, 4]: the boxes in pixels, not clipped to the picture."""
         centre, extent = self.centres(), self.sizes()

@@ -93,7 +93,8 @@ class Yolo:
         return {"object": object_loss, "class": class_loss, "box": self.box_weight * costs.sum() / total}
 
     def decode(self, output: Anchored) -> dict[str, Value]:
-        return {"boxes": best_boxes(output.corners(), output.chances(), self.suppression, threshold=self.threshold,
+        sure = output.speaking(self.threshold)
+        return {"boxes": best_boxes(sure.corners(), sure.chances(), self.suppression, threshold=self.threshold,
                                     overlap=self.overlap, most=self.most)}
 
     def evidence(self, output: Anchored, index: int) -> Tensor:

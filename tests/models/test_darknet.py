@@ -18,6 +18,7 @@ from lensmith.models.darknet_decode import decode_yolo
 from lensmith.models.darknet_file import Config, parse_cfg, read_cfg, with_classes, write_cfg
 from lensmith.models.darknet_weights import read_weights, write_weights
 from lensmith.models.rewrite import fold_batch_norm
+from lensmith.models.straight import Straight
 from lensmith.models.weights import fit_into
 
 
@@ -276,6 +277,9 @@ def test_it_can_be_copied_pickled_folded_and_given_grey_pictures():
     folded = fold_batch_norm(network, pictures)
     assert folded is not None and not [one for one in folded.modules() if isinstance(one, nn.BatchNorm2d)]
     for map_, other in zip(folded(pictures), wanted, strict=True):
+        assert_near(map_, other.detach().numpy())
+    straight = Straight(folded, pack=True)
+    for map_, other in zip(straight(pictures), wanted, strict=True):
         assert_near(map_, other.detach().numpy())
     grey = Darknet(config(*V4), inputs=1, size=(32, 64))
     assert grey.size == (32, 64) and grey(torch.rand(1, 1, 32, 64))[0].shape == (1, 14, 16, 32)

@@ -5,8 +5,6 @@ import torch
 from torch import nn
 
 from lensmith.models import BACKBONES
-from lensmith.models.darknet import Darknet
-from lensmith.models.darknet_file import parse_cfg
 from lensmith.models.network import Network
 from lensmith.models.rewrite import fold_batch_norm, pool_first
 
@@ -98,15 +96,3 @@ def test_a_convolution_that_is_used_twice_is_left_alone():
     assert fold_batch_norm(network.eval(), torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))) is None
 
 
-def test_a_darknet_network_answers_in_joined_layers_as_before():
-    text = ("[net]\nwidth=32\nheight=32\nchannels=3\n[convolutional]\nfilters=8\nsize=3\npad=1\nstride=2\n"
-            "batch_normalize=1\nactivation=leaky\n[convolutional]\nfilters=8\nsize=1\nactivation=linear\n"
-            "[shortcut]\nfrom=-2\nactivation=linear\n")
-    network = Darknet(parse_cfg(text, file="small.cfg")).eval()
-    images = torch.rand(2, 3, 32, 32)
-    with torch.inference_mode():
-        folded = fold_batch_norm(network, images)
-        assert folded is not None
-        assert [type(layer).__name__ for layer in folded.layers][:1] == ["Joined"]
-        torch.testing.assert_close(folded(images), network(images), atol=1e-5, rtol=1e-5)
-    assert not any(type(layer).__name__ == "Joined" for layer in network.modules())

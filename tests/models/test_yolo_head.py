@@ -62,3 +62,16 @@ def test_any_size_of_picture_is_taken(size: tuple[int, int]) -> None:
 def test_fewer_levels_share_the_anchors_out_too() -> None:
     head = YoloHead((16, 32), (16, 32), 2, torch.arange(2.0, 14.0).view(6, 2))
     assert head.extents.shape == (2, 3, 2)
+
+
+def test_anchors_that_no_picture_speaks_of_are_left_out_and_nothing_else():
+    raw = torch.randn(2, 30, 5 + 3, generator=torch.Generator().manual_seed(0))
+    one = torch.ones(30)
+    output = Anchored(raw, torch.rand(30, 2) * 32, torch.full((30, 2), 8.0), torch.full((30, 2), 20.0), one,
+                      torch.zeros(30, dtype=torch.int64))
+    sure = output.speaking(0.7)
+    left = (output.raw[..., 4].sigmoid() >= 0.7).any(0)
+    assert 0 < left.sum() < 30
+    assert torch.equal(sure.corners(), output.corners()[:, left])
+    assert torch.equal(sure.chances(), output.chances()[:, left])
+    assert not (output.chances()[:, ~left] >= 0.7).any()
