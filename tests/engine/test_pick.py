@@ -104,7 +104,7 @@ class Slow(nn.Module):
         found = self.dense(images.float().mean((2, 3)) / 255)
         COUNTED.append(found.dtype)
         weights = torch.randn(400, 400)
-        for _ in range(1 if found.dtype == torch.float32 else 400):
+        for _ in range(1 if found.dtype == torch.float32 else 60):
             weights = weights @ torch.eye(400)
         return found
 
