@@ -46,6 +46,12 @@ def fashion(folder: Path) -> Path:
     return source
 
 
+def shared(name: str) -> Path | None:
+    """A file or folder of LENSMITH_DATA; None where it is not there."""
+    path = Path(os.environ.get("LENSMITH_DATA", "absent")).absolute() / name
+    return path if path.exists() else None
+
+
 def _from_archive(archive: Path, count: int) -> list[tuple[str, bytes]]:
     """(class, content) of the first files of each class in the training part."""
     found: list[tuple[str, bytes]] = []

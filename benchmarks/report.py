@@ -23,6 +23,11 @@ JOBS = {
     "cifar": ("CIFAR-10", "The recipe `cifar-fast`, and the same with `--plan exact`."),
     "detection": ("Objects from scratch", "Lensmith and Ultralytics' YOLOv8n on the same set, in the same time; both "
                   "measured by the same code."),
+    "segmentation": ("Outlines of pets", "Lensmith's U-Net and that of segmentation_models_pytorch in a plain loop, "
+                     "from the same ImageNet weights; both measured by the same code."),
+    "segmentation-scratch": ("The same from scratch", "Without weights from elsewhere."),
+    "transfer": ("Breeds of pets from ImageNet weights", "Fine-tuned, as a linear probe, and by fastai's fine_tune."),
+    "tasks": ("Four tasks on one network", "Species, breed, head and outline of pets learned at once, and each alone."),
     "inference": ("One picture after another", "YOLO-Fastest 1.1: from the file to the boxes, beside OpenCV's dnn."),
     "average_precision": ("Average precision", "The same boxes measured by Lensmith and by the two usual packages."),
     "kernels": ("Operators", "Operators of our own against their plain forms."),

@@ -29,8 +29,10 @@ from lensmith.session import Session, begin
 from lensmith.session import resume as resumed
 from lensmith.settings import switch
 from lensmith.ship.convert import Imported
+from lensmith.ship.deciding import chosen_classes, deciding
 from lensmith.ship.finding import find_pictures
-from lensmith.ship.predict import Prediction, chosen_classes, deciding, predict
+from lensmith.ship.large import has_map, predict_tiles, predict_whole
+from lensmith.ship.predict import Prediction, predict
 from lensmith.ship.video import FILMS, Frame, divided, looking, watch
 from lensmith.tasks.task import Task
 
@@ -70,12 +72,14 @@ class Trained:
 
     def predict(self, sources: str | Path | Image.Image | Sequence[str | Path | Image.Image], *, batch: int = 64,
                 threshold: float | None = None, overlap: float | None = None,
-                classes: Sequence[str] | None = None) -> list[Prediction]:
+                classes: Sequence[str] | None = None, tiles: float | None = None) -> list[Prediction]:
         """A prediction for each picture of files, folders, patterns, or Pillow pictures. Pictures that cannot be read
         give a Prediction with `error`.
 
         Of a network that finds objects those are given that score `threshold` (0.25) or more; of two of a class that
         overlap by more than `overlap` IoU only the surer one; and those of `classes` alone where these are named.
+        With `tiles` large pictures, made so many times as large (1 leaves them), are looked at in tiles that overlap.
+        A fully convolutional classifier takes pictures at their own size.
         """
         many = [sources] if isinstance(sources, str | Path | Image.Image) else list(sources)
         files: list[Path | Image.Image] = []
@@ -84,9 +88,14 @@ class Trained:
             files += named if pictures else find_pictures(named)
         network, plan = self._ready
         plan.settle()
-        return list(predict(network, deciding(self.task, threshold=threshold, overlap=overlap), files,
-                            form=self.form, plan=plan, names=self.names, batch=batch,
-                            only=chosen_classes(self.names, classes)))
+        task = deciding(self.task, threshold=threshold, overlap=overlap)
+        only = chosen_classes(self.task, self.names, classes)
+        given: dict[str, Any] = {"form": self.form, "plan": plan, "names": self.names}
+        if tiles is not None:
+            return list(predict_tiles(network, task, files, **given, scale=tiles, only=only))
+        if has_map(task):
+            return list(predict_whole(network, task, files, **given))
+        return list(predict(network, task, files, **given, batch=batch, only=only))
 
     def watch(self, sources: str | Path | Sequence[str | Path], *, out: str | Path | None = None, every: int = 1,
               top: int = 3, threshold: float | None = None, overlap: float | None = None,
@@ -101,7 +110,7 @@ class Trained:
         network, plan = self._ready
         plan.settle()
         look = looking(network, deciding(self.task, threshold=threshold, overlap=overlap), form=self.form, plan=plan,
-                       names=self.names, only=chosen_classes(self.names, classes))
+                       names=self.names, only=chosen_classes(self.task, self.names, classes))
         return watch(films, look, out=None if out is None else Path(out), every=every, top=top)
 
     def validate(self, split: str | None = None, *, data: Any = None,
@@ -207,7 +216,8 @@ def train(data: Any, *, valid: Any = None, test: Any = None, backbone: str | nn.
     given = {name: value for name, value in flags.items() if value is not None} | (settings or {})
     shown = ", ".join([repr(data) if not brought else type(data).__name__, f"settings={given!r}"])
     session = begin(recipe, runs=runs, command=f"lensmith.train({shown})", data=parts, module=module,
-                    trusted=trust or (isinstance(backbone, str) and not is_run(backbone)))
+                    trusted=trust or (isinstance(backbone, str) and not is_run(backbone)),
+                    downloads="learner.weights" in (settings or {}))
     return _through(session, module, show)
 
 

@@ -5,7 +5,6 @@ import os
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,16 +33,19 @@ from lensmith.models.freeze import depth_rates, freeze, waking
 from lensmith.models.measure import REFUSALS, at_rest
 from lensmith.models.network import Network
 from lensmith.models.outside import Whole, adopt
+from lensmith.models.published import file_of
 from lensmith.models.whitening import whitenings
 from lensmith.opening import Data
+from lensmith.parts import kinds_learned, several
 from lensmith.planning import choose
-from lensmith.settings import OPTIMIZER, SECTIONS, arguments_of, entry_of, learned, named_entry
+from lensmith.settings import OPTIMIZER, SECTIONS, SEVERAL, arguments_of, entry_of, learned, named_entry
 from lensmith.tasks import TASKS
+from lensmith.tasks.multitask import Multitask
 from lensmith.tasks.task import Task
 from lensmith.transfer import Begun, begin_with, check_probe, standardise_as_published
 
 _SMALL = 64     # pixels: up to this edge a plain stack of convolutions is the default, above it MobileNetV3
-DETECTION = ("detection", "yolov3")    # tasks that look for objects
+DETECTION = ("detection", "yolov3", "instances")    # tasks that look for objects
 _WEIGHTS = 3    # the stream of the first weights, apart from those of the order and the augmentation
 
 
@@ -65,22 +67,24 @@ class Job:
 
 
 def choose_task(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], *,
-                targets: dict[str, Value] | None = None) -> Task:
-    """The recipe's task, or the first one that the data can feed; raises UserError where they do not fit."""
+                targets: dict[str, Value] | None = None, kinds: dict[str, str] | None = None) -> Task:
+    """The recipe's task, or the first one that the data can feed, put into the recipe; raises UserError where they do
+    not fit. `kinds` of the targets are asked for where several are learned and the recipe has none yet."""
     section = recipe.get("task")
     given = ", ".join(classes)
     if section is None:
         needed = learned(recipe, classes)
         fitting = [name for name, entry in TASKS.items() if needed and entry.needs == needed]  # type: ignore[attr-defined]
-        if not fitting:
-            raise UserError(f"data set {recipe['data']['name']!r} gives {given}; no task learns from that. "
-                            f"Known: {', '.join(TASKS)}.")
-        section = recipe["task"] = named_entry("task", {"name": fitting[0]}, trusted=True)
+        section = recipe["task"] = named_entry("task", {"name": (fitting or [SEVERAL])[0]}, trusted=True)
+    if section["name"] == SEVERAL:
+        return several(section, classes, targets=targets, kinds=kinds)
     entry: Any = entry_of("task", section["name"], trusted=True)
     missing = [name for name in entry.needs if name not in classes]
     if missing:
+        advice = ": the pixels of objects come of YOLO's polygons and of COCO's shapes; learn the boxes with --task " \
+            "detection" if missing == ["masks"] and "boxes" in classes else ""
         raise UserError(f"data set {recipe['data']['name']!r} gives {given}; task {section['name']!r} needs "
-                        f"{', '.join(missing)}")
+                        f"{', '.join(missing)}{advice}")
     name = entry.needs[0]
     task: Task = recipes.call(arguments_of(section), entry, classes=classes[name],
                               targets=None if targets is None else targets[name])
@@ -100,12 +104,15 @@ def build_network(recipe: recipes.Recipe, task: Task, form: Form, *, outputs: in
         return Network(backbone, task.head(backbone), mean=mean, deviation=deviation)
 
 
-def complete(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], form: Form) -> recipes.Recipe:
-    """The recipe with what only the data can tell: the task by the targets, the backbone by the size of the pictures,
-    the augmentation by their kind, each where none is named. Raises UserError for settings that cannot go together."""
+def complete(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], form: Form, *,
+             kinds: dict[str, str] | None = None) -> recipes.Recipe:
+    """The recipe with what only the data can tell: the task by the targets, whose `kinds` are given where they may have
+    names of their own, the backbone by the size of the pictures, the augmentation by their kind, each where none is
+    named. Raises UserError for settings that cannot go together."""
     full = {name: dict(section) for name, section in recipe.items()}
-    choose_task(full, classes)
-    objects = full["task"]["name"] in DETECTION
+    choose_task(full, classes, kinds=kinds)
+    needs = kinds_learned(full, classes)
+    objects = bool({"boxes", "masks"} & set(needs))
     if "backbone" not in full:
         name = "csp" if objects else "cnn3" if max(form.size) <= _SMALL else "mobilenet_v3_small"
         full["backbone"] = named_entry("backbone", {"name": name}, trusted=True)
@@ -116,14 +123,14 @@ def complete(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], form: 
     # Objects take more steps to learn than classes, at twice the rate, the weights averaged over the last fifty or so.
     for section, key, of_objects, other in (("learner", "epochs", 50, 10), ("learner", "average", 0.98, 0.0)):
         full[section].setdefault(key, of_objects if objects else other)
-    full["loading"].setdefault("batch", 16 if objects or "mask" in learned(full, classes) else 64)
+    full["loading"].setdefault("batch", 16 if objects or "mask" in needs else 64)
     if "optimizer" not in full:
         own = {"rate": 2e-3} if objects else {"rate": 3e-3} if probe else {}
         full["optimizer"] = named_entry("optimizer", {"name": OPTIMIZER, **own}, trusted=True)
     if "augment" not in full:
         full["augment"] = recipes.settle(_augmentation(full, form), Augment, "section [augment]",
                                          given=("seed", "classes", "length", "epochs"))
-    _check(full, form, learned(full, classes))
+    _check(full, form, needs)
     return {name: full[name] for name in SECTIONS if name in full}
 
 
@@ -136,8 +143,10 @@ def _augmentation(recipe: recipes.Recipe, form: Form) -> recipes.Section:
         return {"flip": True, "mosaic": 1.0, "zoom": [0.5, 1.5], "brightness": 0.3, **colour,
                 "close_mosaic": max(1, recipe["learner"]["epochs"] // 4)}
     # Colour pictures are photographs nearly always; gray ones are often digits or letters, which do not mirror.
-    photographs = form.channels == 3 and recipe["task"]["name"] == "classification"
-    if form.channels == 3 and recipe["task"]["name"] == "segmentation":
+    kinds = set(recipe["task"].get("kinds", {}).values())    # of several tasks
+    placed = kinds & {"boxes", "mask", "masks"} and "numbers" not in kinds
+    photographs = form.channels == 3 and (recipe["task"]["name"] == "classification" or kinds == {"label"})
+    if form.channels == 3 and (recipe["task"]["name"] == "segmentation" or placed):
         return {"flip": True}
     return {"flip": True, "crop_padding": max(1, min(form.size) // 8)} if photographs else {}
 
@@ -145,12 +154,15 @@ def _augmentation(recipe: recipes.Recipe, form: Form) -> recipes.Section:
 def _check(recipe: recipes.Recipe, form: Form, needs: Sequence[str]) -> None:
     """Settings that are right by themselves and not together."""
     augment = recipe["augment"]
-    if "boxes" in needs and augment["cutmix"]:
+    if {"boxes", "masks"} & set(needs) and augment["cutmix"]:
         raise UserError(f"augment.cutmix={augment['cutmix']:g} hides objects whose boxes stay: use augment.mixup or "
                         "augment.mosaic where boxes are learned")
-    if augment["mosaic"] and set(needs) != {"boxes"}:
-        raise UserError(f"augment.mosaic={augment['mosaic']:g} puts four pictures together, which only boxes can "
-                        f"follow; task {recipe['task']['name']!r} learns {', '.join(needs)}")
+    if augment["mosaic"] and not set(needs) <= {"boxes", "masks"}:
+        raise UserError(f"augment.mosaic={augment['mosaic']:g} puts four pictures together, which only objects "
+                        f"can follow; task {recipe['task']['name']!r} learns {', '.join(dict.fromkeys(needs))}")
+    if "mask" in needs and (augment["mixup"] or augment["cutmix"]):
+        raise UserError("mixup and cutmix blend labels, tags and numbers; a mask target cannot be blended: set "
+                        "augment.mixup=0 and augment.cutmix=0")
     if form.channels == 1:
         for name in ("saturation", "hue"):
             if augment[name]:
@@ -184,7 +196,7 @@ def make_loaders(recipe: recipes.Recipe, data: Data, task: Task, team: Team | No
             continue
         augment = Augment(**recipe["augment"], seed=seed, classes=source.classes, length=len(source),
                           epochs=recipe["learner"]["epochs"])
-        weights = balancing_weights(source) if settings["balance"] else None
+        weights = balancing_weights(source, task.needs) if settings["balance"] else None
         loaders[part] = Loader(narrow, settings["batch"], seed=seed, shuffle=True, weights=weights,
                                augment=augment if augment.changes else None, workers=workers,
                                part=(team.rank, team.count))
@@ -198,7 +210,7 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
     team = team or Team()
     recipe = {name: dict(section) for name, section in recipe.items()}
     recipe["plan"]["processes"] = team.count
-    recipe = complete(recipe, data.classes, data.form)
+    recipe = complete(recipe, data.classes, data.form, kinds=data.kinds)
     task = choose_task(recipe, data.classes, targets=data.splits["train"].targets)
     settings, seed = recipe["learner"], recipe["run"]["seed"]
     if settings["patience"] and "valid" not in data.splits:
@@ -213,10 +225,11 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
     begun = None
     if "weights" in settings:
         begun = begin_with(
-            network, Path(settings["weights"]), data.form, name=recipe["backbone"]["name"],
-            classes=data.classes[task.needs[0]], from_zero=set(task.needs) <= {"label", "tags"},
+            network, file_of(settings["weights"], recipe["backbone"]["name"]), data.form,
+            name=recipe["backbone"]["name"], classes={one: data.classes[one] for one in task.needs},
+            from_zero=_scoring(network, task, data.classes),
             build=lambda names: build_network(
-                recipe, choose_task(recipe, {task.needs[0]: names}), data.form, outputs=len(names), mean=mean,
+                recipe, choose_task(recipe, dict(names)), data.form, outputs=len(names[task.needs[0]]), mean=mean,
                 deviation=deviation, module=deepcopy(module), trusted=trusted))
         notes += begun.notes
     elif isinstance(network.backbone, Darknet):    # its files cannot say anything else, and it is written as these
@@ -259,6 +272,14 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
                           epochs=settings["epochs"], accumulate=settings["accumulate"], seed=seed, team=team,
                           waking=later)
     return Job(recipe, data, task, choice, learning, tuple(notes), begun)
+
+
+def _scoring(network: Network, task: Task, classes: dict[str, tuple[str, ...]]) -> list[tuple[nn.Module, int]]:
+    """What scores classes or tags of whole pictures, with how many of them."""
+    if isinstance(task, Multitask):
+        return [(network.head.of(name), len(classes[name])) for name, one in task.tasks.items()    # type: ignore[operator]
+                if one.needs[0] in ("label", "tags")]
+    return [(network, len(classes[task.needs[0]]))] if task.needs[0] in ("label", "tags") else []
 
 
 def make_stepper(recipe: recipes.Recipe, network: nn.Module, plan: Plan) -> Stepper:
@@ -314,7 +335,8 @@ def _notes(network: nn.Module, recipe: recipes.Recipe) -> list[str]:
     notes = [module.note for module in network.modules() if isinstance(module, Whole) and module.note]
     augment = recipe["augment"]
     moved = [name for name in ("crop_padding", "resized_crop", "flip", "rotate") if augment.get(name)]
-    if recipe["task"]["name"] == "regression" and moved:
+    numbers = recipe["task"]["name"] == "regression" or "numbers" in recipe["task"].get("kinds", {}).values()
+    if numbers and moved:
         notes.append(f"augment.{moved[0]} moves the pictures, and the numbers stay as they are: right for a count, "
                      "wrong for a place in the picture")
     return notes

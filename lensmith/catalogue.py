@@ -20,6 +20,7 @@ from lensmith.models import BACKBONES, find_backbone
 from lensmith.models.network import Network
 from lensmith.models.outside import constructor, find_attribute
 from lensmith.models.torchvision_detectors import WHOLE
+from lensmith.models.torchvision_instances import WHOLE_INSTANCES
 from lensmith.models.torchvision_networks import TORCHVISION
 from lensmith.models.torchvision_segmenters import SEGMENTERS
 from lensmith.study.inspect import Row, Summary, inspect, summary
@@ -45,8 +46,9 @@ def entries(what: str, *, runs: Path = Path("runs")) -> list[dict[str, Any]]:
 
 def _whereabouts(name: str) -> str | None:
     """The folder that a data set lies in on this machine; None where it is not there. Nothing of it is read."""
-    if any(parameter.default is parameter.empty for parameter in signature(DATASETS[name]).parameters.values()):
-        return "give a path"
+    needed = [key for key, one in signature(DATASETS[name]).parameters.items() if one.default is one.empty]
+    if needed:
+        return "give a path" if "path" in needed else f"give {needed[0]}"
     if name not in _FINDERS:
         return "drawn"
     try:
@@ -56,7 +58,7 @@ def _whereabouts(name: str) -> str | None:
 
 
 def _what(name: str, entry: Any) -> str:
-    if name in TORCHVISION or name in WHOLE or name in SEGMENTERS:
+    if any(name in table for table in (TORCHVISION, WHOLE, WHOLE_INSTANCES, SEGMENTERS)):
         return f"torchvision's {name}"
     text = " ".join((entry.__doc__ or "").split())
     # The first sentence; "et al. 1998" and "et al. Nature" do not end one.
@@ -116,7 +118,7 @@ def inspected(name: str, settings: Sequence[str] = (), *, size: int | None = Non
                        width=size or form.width)
         return Layers(rows, summary(rows))
     place, _, _ = name.rpartition(":")
-    outside = bool(place) and place != "timm"
+    outside = bool(place) and place not in ("timm", "smp")
     entry: Any
     if outside:
         module, found = find_attribute(name, trusted=True)

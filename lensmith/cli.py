@@ -6,13 +6,26 @@ import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from lensmith.base.errors import ModelError, UserError
 from lensmith.engine.launch import launch, processes_of, several, wanted_processes
-from lensmith.terminal import cell, follow, headlines, in_words, table, teller, wrong_argument
+from lensmith.terminal import (
+    cell,
+    follow,
+    headlines,
+    in_words,
+    show_account,
+    show_classes,
+    show_comparison,
+    show_layers,
+    show_operator,
+    table,
+    teller,
+    wrong_argument,
+)
 
 app = typer.Typer(name="lensmith", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False,
                   rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
@@ -49,7 +62,8 @@ def train(
                                                   min=1)] = None,
     seed: Annotated[int | None, typer.Option(help="The seed of weights, order and augmentation.")] = None,
     name: Annotated[str | None, typer.Option(help="The run folder's name; by itself the next free number.")] = None,
-    weights: Annotated[str | None, typer.Option(help="A file of weights to begin with: .safetensors or .pth.")] = None,
+    weights: Annotated[str | None, typer.Option(help="A file of weights to begin with, .safetensors or .pth, a "
+                                                     "run folder, or download:NAME of published ones.")] = None,
     freeze: Annotated[str | None, typer.Option(help="What stands still: backbone, the number of its first blocks, or a "
                                                     "pattern of names.")] = None,
     probe: Annotated[bool, typer.Option("--probe", help="The head alone learns, from maps computed once.")] = False,
@@ -71,7 +85,7 @@ def train(
         quiet = quiet or not join().leads
     from lensmith import recipe as recipes
     from lensmith.origin import is_run, recipe_for
-    from lensmith.session import begin
+    from lensmith.session import begin, resolved
     from lensmith.session import resume as resumed
     from lensmith.settings import SECTIONS, switch
 
@@ -99,12 +113,12 @@ def train(
         said = backbone is not None or any(one.startswith("backbone.name=") for one in overrides or ())
         trusted = trust or (said and not is_run(wanted["backbone"]["name"]))
         if dry_run:
-            print(recipes.write(_resolved(wanted, trusted=trusted)), end="")
+            print(recipes.write(resolved(wanted, trusted=trusted)), end="")
             return
         if alone and (asked := wanted_processes(wanted.get("plan", {}))) > 1:
             raise typer.Exit(launch(asked, sys.argv[1:]))
         session = begin(wanted, runs=runs or Path("runs"), command=shlex.join(["lensmith", *sys.argv[1:]]),
-                        trusted=trusted, tell=teller(quiet))
+                        trusted=trusted, downloads=weights is not None, tell=teller(quiet))
     follow(session, quiet=quiet)
     if not session.run.writes:
         return
@@ -118,19 +132,6 @@ def train(
         print(f"{part:<5} {in_words(found)}")
     print(f"run    {session.run}")
     print(f"report {session.run.folder / 'report.html'}")
-
-
-def _resolved(wanted: dict[str, dict[str, Any]], *, trusted: bool) -> dict[str, dict[str, Any]]:
-    """The whole recipe, with what the pictures' headers decide; nothing is decoded and nothing written."""
-    from lensmith.assemble import complete
-    from lensmith.opening import look, open_parts
-    from lensmith.origin import as_its_weights, not_brought
-    from lensmith.settings import resolve
-
-    not_brought(wanted, [])
-    settled = resolve(as_its_weights(wanted), trusted=trusted)
-    seen = look(open_parts(settled), settled)
-    return complete(settled, seen.classes, seen.form)
 
 
 @app.command()
@@ -149,9 +150,25 @@ def val(
         print(json.dumps(finite(found)))
         return
     print(f"{found['split']:<5} {in_words(found)}")
-    rows = found["details"].get("per_class")
-    if rows:
-        table(list(rows[0]), [[cell(value) for value in row.values()] for row in rows])
+    show_classes(found)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders: one of several tasks, and each task's own.")],
+    out: Annotated[Path | None, typer.Option(help="A file for the page with it, HTML.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Runs side by side, and what several tasks gained or lost by sharing one network."""
+    from lensmith.study.compare import compared, write_page
+
+    found = compared(runs)
+    if out is not None:
+        write_page(found, out)
+    if as_json:
+        print(json.dumps(found.as_json()))
+    else:
+        show_comparison(found)
 
 
 @app.command()
@@ -167,6 +184,8 @@ def predict(
                                                          "0.25.")] = None,
     iou: Annotated[float | None, typer.Option(help="Objects: of two that overlap more the surer one is shown.")] = None,
     classes: Annotated[str | None, typer.Option(help="Objects: the classes to show, with commas between.")] = None,
+    tiles: Annotated[float | None, typer.Option(metavar="SCALE", help="Objects and masks of large pictures by tiles "
+                                                "that overlap: 1 at their own pixels, 0.5 made half as large.")] = None,
     cfg: Annotated[Path | None, typer.Option(help="A Darknet cfg in the place of RUN; with --weights.")] = None,
     weights: Annotated[Path | None, typer.Option(help="The Darknet weights of --cfg.")] = None,
     names: Annotated[Path | None, typer.Option(help="The class names of --cfg, one a line.")] = None,
@@ -188,8 +207,10 @@ def predict(
     pictures, films = divided(sources)
     if every > 1 and not films:
         raise UserError(f"--every={every} is for films and cameras, and none is named")
+    if tiles is not None and films:
+        raise UserError(f"--tiles={tiles:g} is for pictures, and {films[0]} is a film: leave one of the two out")
     only = None if classes is None else [one.strip() for one in classes.split(",")]
-    found = trained.predict(pictures, threshold=threshold, overlap=iou, classes=only)
+    found = trained.predict(pictures, threshold=threshold, overlap=iou, classes=only, tiles=tiles)
     if out is not None and pictures:
         write_predictions(found, out, top=top)
     if as_json and pictures:
@@ -214,16 +235,19 @@ def predict(
 @app.command()
 def convert(
     sources: Annotated[list[str], typer.Argument(help="CFG WEIGHTS RUN: Darknet's files to a run folder. RUN CFG "
-                                                      "WEIGHTS: back. DATA FOLDER: boxes of one format to another.")],
+                                                      "WEIGHTS: back. DATA FOLDER: boxes of one format to another. "
+                                                      "RUN NEW with --convolutional.")],
     to: Annotated[str | None, typer.Option(help="The format of FOLDER: yolo, coco, voc, csv or labelme.")] = None,
     names: Annotated[Path | None, typer.Option(help="The class names of a CFG, one a line.")] = None,
     images: Annotated[str, typer.Option(help="Pictures of FOLDER: link, copy or none.")] = "link",
+    convolutional: Annotated[bool, typer.Option("--convolutional", help="A classifier in its fully convolutional form, "
+                                                "for pictures of any size.")] = False,
     as_json: Json = False, trust: Trust = False,
 ) -> None:
-    """Read and write other programs' files: Darknet's networks, and data sets with boxes."""
+    """Read and write other programs' files, Darknet's networks and data sets with boxes; change a network's form."""
     from lensmith import conversion
 
-    told = conversion.converted(sources, to=to, names=names, images=images, trust=trust,
+    told = conversion.converted(sources, to=to, names=names, images=images, trust=trust, convolutional=convolutional,
                                 command=shlex.join(["lensmith", *sys.argv[1:]]))
     print(json.dumps(told) if as_json else "  ".join(f"{name} {value}" for name, value in told.items()))
 
@@ -248,30 +272,13 @@ def inspect(
 
     found = catalogue.inspected(network, overrides or (), size=size, channels=channels, classes=classes, trusted=trust)
     if isinstance(found, catalogue.Operator):
-        if as_json:
-            print(json.dumps({**asdict(found), "problem": found.problem}))
-        else:
-            print(found.schema)
-            table(("check", "result", "what"), [(check.name, check.result, check.words) for check in found.checks])
-            for check in found.checks:
-                if check.lines:
-                    print(f"\n{check.name}: write\n\n{check.lines}")
-        if found.problem:
-            raise ModelError(found.problem)
-        return
-    if as_json:
-        print(json.dumps({"layers": [asdict(row) for row in found.rows], **asdict(found.totals)}))
+        show, told, problem = show_operator, {**asdict(found), "problem": found.problem}, found.problem
     else:
-        table(("layer", "kind", "output", "parameters", "multiply-adds", "memory kB", "field"),
-               [(row.name, row.kind, " x ".join(map(str, row.shape)) or "-", f"{row.parameters:,}",
-                 f"{row.multiply_adds:,}", f"{row.activation_bytes / 1000:,.1f}",
-                 "-" if row.receptive_field is None else str(row.receptive_field)) for row in found.rows])
-        totals = found.totals
-        print(f"{totals.parameters:,} parameters ({4 * totals.parameters / 1e6:,.2f} MB), "
-              f"{totals.multiply_adds / 1e6:,.2f} million multiply-adds, "
-              f"{totals.activation_bytes / 1e6:,.2f} MB of activations for one picture")
-    if found.totals.problem:
-        raise ModelError(found.totals.problem)
+        show, problem = show_layers, found.totals.problem
+        told = {"layers": [asdict(row) for row in found.rows], **asdict(found.totals)}
+    print(json.dumps(told)) if as_json else show(found)
+    if problem:
+        raise ModelError(problem)
 
 
 @app.command(name="list")
@@ -327,19 +334,7 @@ def data_show(
     if as_json:
         print(json.dumps({key: value for key, value in account.items() if key != "files"}))
         return
-    form = account["form"]
-    print(f"{account['name']}: {form['channels']} x {form['height']} x {form['width']}, {form['bits']} bits")
-    parts = account["splits"]
-    for target, names in account["classes"].items():
-        print(f"{target}: {', '.join(names)}")
-    counted = next(iter(parts.values())).get("per_class")
-    if counted:
-        table(["class", *parts], [[name, *(str(part["per_class"].get(name, 0)) for part in parts.values())]
-                                   for name in counted] + [["all", *(str(part["count"]) for part in parts.values())]])
-    else:
-        table(["split", "count"], [[name, str(part["count"])] for name, part in parts.items()])
-    for one in account["dropped"]:
-        print(f"left out: {one['file']} {one['reason']}")
+    show_account(account)
 
 
 for _name, _command in (("validate", val), ("test", val), ("summary", inspect)):

@@ -5,21 +5,27 @@ from typing import Any
 
 from lensmith import api
 from lensmith.base.errors import UserError
-from lensmith.data.written import write_boxes
+from lensmith.data.written import with_known_boxes, write_boxes
+from lensmith.engine.plan import planned
 from lensmith.opening import open_parts
 from lensmith.origin import recipe_for
 from lensmith.settings import resolve
 from lensmith.ship.convert import Imported, write_darknet
+from lensmith.ship.convolutional import write_convolutional
 
 _USAGE = ("lensmith convert takes CFG WEIGHTS RUN (Darknet's files to a run folder), RUN CFG WEIGHTS (a run that came "
-          "from a cfg, back), or DATA FOLDER --to yolo|coco|voc|csv|labelme")
+          "from a cfg, back), RUN NEW --convolutional, or DATA FOLDER --to yolo|coco|voc|csv|labelme")
 
 
-def converted(sources: list[str], *, to: str | None, names: Path | None, images: str, trust: bool,
-              command: str) -> dict[str, Any]:
+def converted(sources: list[str], *, to: str | None, names: Path | None, images: str, trust: bool, command: str,
+              convolutional: bool = False) -> dict[str, Any]:
     """Convert `sources`; -> what was done, by name. Raises UserError for arguments that mean nothing together."""
     paths = [Path(one) for one in sources]
     kinds = [path.suffix.lower() for path in paths]
+    if convolutional:
+        if len(sources) != 2 or names is not None or to is not None:
+            raise UserError(f"{_USAGE}; got --convolutional with {', '.join(sources)}")
+        return _convolutional(paths[0], paths[1], trust=trust, command=command)
     if to is not None:
         if len(sources) != 2 or names is not None:
             raise UserError(f"{_USAGE}; got --to {to} with {', '.join(sources)}")
@@ -37,10 +43,20 @@ def converted(sources: list[str], *, to: str | None, names: Path | None, images:
     raise UserError(f"{_USAGE}; got {' '.join(sources)}")
 
 
+def _convolutional(source: Path, folder: Path, *, trust: bool, command: str) -> dict[str, Any]:
+    trained = api.load(source, device="cpu", trust=trust)
+    own = planned(trained.run.read_json("plan.json"))
+    run, window = write_convolutional(trained.run, folder, recipe=trained.recipe, network=trained.network,
+                                      task=trained.task, form=trained.form, plan=own, command=command)
+    return {"run": str(run), "size": f"{trained.form.height} x {trained.form.width}",
+            "window": f"{window[0]} x {window[1]} cells"}
+
+
 def _data(source: str, folder: Path, to: str, images: str) -> dict[str, Any]:
     named = recipe_for(source)
     parts = open_parts(resolve({"data": named["data"]}, trusted=False))
     ids = parts.account.get("category_ids")
-    written = write_boxes(to, parts.splits, folder, images=images, category_ids=ids)    # type: ignore[arg-type]
+    splits = with_known_boxes(parts.splits)
+    written = write_boxes(to, splits, folder, images=images, category_ids=ids)    # type: ignore[arg-type]
     return {"folder": str(folder), "format": to, "files": written,
-            "pictures": sum(len(one) for one in parts.splits.values())}
+            "pictures": sum(len(one) for one in splits.values())}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from lensmith import recipe as recipes
 from lensmith.base.errors import count
 from lensmith.base.pictures import Fit, Form
+from lensmith.base.values import Boxes, Label, Mask, Value, of_kind
 from lensmith.data.box_statistics import box_statistics
 from lensmith.data.contents import contents_of, digest_of
 from lensmith.data.files import Files
@@ -17,14 +19,17 @@ from lensmith.data.filling import Store
 from lensmith.data.fitting import boxes_of_files, fitted
 from lensmith.data.keeping import keep_filling
 from lensmith.data.loading import limited, without_background
+from lensmith.data.mask_files import MaskFiles
 from lensmith.data.memory import InMemory
 from lensmith.data.progress import Progress
-from lensmith.data.sample import Collection, Parts
+from lensmith.data.sample import Collection, Parts, Source
 from lensmith.data.split import divide, fingerprint, listing
 from lensmith.data.store import check_shares, decode_all, fits, picture_bytes, takes_long
 from lensmith.data.survey import Bad, Survey, drop, refuse, survey
 from lensmith.data.survey import settle as settle_form
+from lensmith.data.targets import counts_of, known_in
 from lensmith.settings import arguments_of, entry_of, learned
+from lensmith.tasks.multitask import kinds_of
 
 Tell = Callable[[str], object]
 
@@ -46,6 +51,11 @@ class Data:
     def classes(self) -> dict[str, tuple[str, ...]]:
         found: dict[str, tuple[str, ...]] = self.splits["train"].classes
         return found
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """What each target is: label, tags, numbers, boxes or mask."""
+        return kinds_of(self.splits["train"].targets)
 
     def resting(self) -> AbstractContextManager[None]:
         """Within it no picture is decoded that nobody waits for: for when something else is timed."""
@@ -78,11 +88,24 @@ class Look:
         found: dict[str, tuple[str, ...]] = next(iter(self.sources.values())).classes
         return found
 
+    @property
+    def kinds(self) -> dict[str, str]:
+        """What each target is: label, tags, numbers, boxes or mask."""
+        return kinds_of(next(iter(self.sources.values())).targets)
+
 
 def open_parts(recipe: recipes.Recipe) -> Parts:
     """The data set that a resolved recipe names, as its format opens it."""
-    section = recipe["data"]
-    opened: Parts = recipes.call(arguments_of(section), entry_of("data", section["name"], trusted=False))
+    return open_set(recipe["data"], outlines="masks" in learned(recipe, {}))
+
+
+def open_set(section: recipes.Section, *, outlines: bool = False) -> Parts:
+    """The data set that a resolved section [data] names; with `outlines` its objects with their pixels, which only some
+    formats give."""
+    entry, given = entry_of("data", section["name"], trusted=False), arguments_of(section)
+    if outlines and "outlines" in signature(entry).parameters:
+        given = {"outlines": True} | given
+    opened: Parts = recipes.call(given, entry, open_set=open_set)
     return opened
 
 
@@ -102,9 +125,10 @@ def look(opened: Parts, recipe: recipes.Recipe) -> Look:
         dropped += found.bad
         sources[part] = drop(source, found.bad, on_bad=wanted["on_bad"])
     first = next(iter(sources.values()))
-    fit: Fit = wanted.get("fit") or ("pad" if {"boxes", "mask"} & set(learned(recipe, first.classes)) else "crop")
+    seen = _learned(recipe, first)    # masks may still lie in their files
+    fit: Fit = wanted.get("fit") or ("pad" if of_kind(seen, Boxes, Mask, MaskFiles) else "crop")
     form = settle_form(surveys, size=wanted.get("size"), channels=wanted.get("channels"), bits=wanted.get("bits"),
-                       fit=fit)
+                       fit=fit, interpolation=wanted.get("interpolation", "bilinear"))
     for (part, source), found in zip(sources.items(), surveys, strict=True):
         sources[part] = fitted(source, [header for header in found.headers if header is not None], form)
     return Look(sources, form, surveys, dropped)
@@ -121,7 +145,8 @@ def prepare(opened: Parts, recipe: recipes.Recipe, *, name: str, tell: Tell = si
     check_shares(wanted["memory"], wanted["disk"])
     splits = divide(seen.sources, **recipe["split"])
     splits["train"] = limited(splits["train"], wanted["fraction"], recipe["run"]["seed"])
-    if "boxes" in learned(recipe, splits["train"].classes):
+    boxes = of_kind(_learned(recipe, splits["train"]), Boxes)
+    if boxes:
         splits["train"] = without_background(splits["train"], wanted["background"], recipe["run"]["seed"])
     on_disk = all(isinstance(source, Files) for source in splits.values())
     way = _while_used if on_disk and not whole and takes_long(splits) else _before_use
@@ -133,15 +158,27 @@ def prepare(opened: Parts, recipe: recipes.Recipe, *, name: str, tell: Tell = si
         "name": name, "source": opened.account,
         "classes": {key: list(v) for key, v in ready.splits["train"].classes.items()},
         "form": {"channels": form.channels, "height": form.height, "width": form.width, "fit": form.fit,
-                 "bits": form.bits},
+                 "bits": form.bits, "interpolation": form.interpolation},
         "kept": ready.kept, "splits": {part: _counts(source) for part, source in ready.splits.items()},
         "fingerprint": fingerprint(splits, ready.digests), "dropped": as_json(dropped),
         "notes": _notes(seen.surveys, form) + [ready.note] * bool(ready.note), "files": listing(named),
     }
-    classes = ready.splits["train"].classes
-    if "boxes" in learned(recipe, classes):
-        account["boxes"] = box_statistics(*boxes_of_files(splits["train"], form), classes["boxes"])
+    if boxes:
+        account["boxes"] = _box_statistics(splits["train"], boxes[0], form)
     return Data(ready.splits, form, account, ready.store)
+
+
+def _learned(recipe: recipes.Recipe, source: Collection) -> dict[str, Value]:
+    """The targets of a source that the recipe's task reads."""
+    return {name: source.targets[name] for name in learned(recipe, source.classes) if name in source.targets}
+
+
+def _box_statistics(source: Source, target: str, form: Form) -> dict[str, Any]:
+    """What the boxes of a target are like, of the pictures of which they are known."""
+    names = source.classes[target]
+    boxes, sizes = boxes_of_files(source, form, target)
+    rows = torch.from_numpy(known_in(source, target).nonzero()[0])
+    return box_statistics(boxes.take(rows), sizes[rows], names)
 
 
 def as_json(bad: Sequence[Bad]) -> list[dict[str, str]]:
@@ -210,9 +247,16 @@ def _notes(surveys: Sequence[Survey], form: Form) -> list[str]:
 
 
 def _counts(source: Collection) -> dict[str, Any]:
-    label: Any = source.targets.get("label")
-    if label is None:
+    """The pictures of a split, and, where it has labels or several targets, how many of each class."""
+    if len(source.targets) < 2 and not of_kind(source.targets, Label):
         return {"count": len(source)}
-    names = source.classes["label"]
-    found = torch.bincount(label.index.clamp(min=0), minlength=len(names)).tolist()
-    return {"count": len(source), "per_class": dict(zip(names, found, strict=True))}
+    parts = counts_of(source)
+    if "label" in parts:
+        return {"count": len(source), "per_class": parts["label"]["per_class"]}
+    per_class = {}
+    for part, found in parts.items():
+        for name, number in found.get("per_class", {"known": found["known"]}).items():
+            per_class[f"{part}: {name}"] = number
+        if found["unknown"]:
+            per_class[f"{part} not known"] = found["unknown"]
+    return {"count": len(source), "per_class": per_class, "parts": parts}

@@ -14,7 +14,7 @@ from lensmith import recipe as recipes
 from lensmith.base.errors import DataError, ModelError, UserError, nearest
 from lensmith.base.files import write_atomic
 from lensmith.base.pictures import Form
-from lensmith.base.values import Boxes, Label
+from lensmith.base.values import IGNORED, Boxes, Label, Mask, Tags, of_kind
 from lensmith.data import DATASETS
 from lensmith.data.given import given as given_data
 from lensmith.data.objects import Tally
@@ -23,6 +23,7 @@ from lensmith.data.sample import Parts
 from lensmith.data.survey import given_size
 from lensmith.engine.run import Run
 from lensmith.engine.spread import Team
+from lensmith.models.published import DOWNLOAD, backbone_named, interpolation_of, is_download, published
 from lensmith.opening import Data, Tell, open_data, prepare, silent
 from lensmith.settings import resolve
 
@@ -79,8 +80,20 @@ def on_backbone_of_run(recipe: recipes.Recipe) -> recipes.Recipe:
 
 def as_its_weights(recipe: recipes.Recipe) -> recipes.Recipe:
     """The recipe with the network and the task of the run folder whose weights it begins with, where it names none;
-    and with the network alone of a run folder that it names as its backbone."""
-    recipe = on_backbone_of_run(recipe)
+    with the network alone of a run folder that it names as its backbone; with the network of published weights; and
+    with the interpolation that any weights are used to."""
+    named = _with_network(recipe)
+    weights, pictures = named.get("learner", {}).get("weights"), named.get("pictures", {})
+    if not weights or "interpolation" in pictures:
+        return named
+    folder = Path(weights).expanduser()
+    used_to = recipes.read(folder / "recipe.toml").get("pictures", {}).get("interpolation") \
+        if (folder / "recipe.toml").is_file() else interpolation_of(str(named.get("backbone", {}).get("name", "")))
+    return named if used_to is None else named | {"pictures": {**pictures, "interpolation": used_to}}
+
+
+def _with_network(recipe: recipes.Recipe) -> recipes.Recipe:
+    recipe = _as_published(on_backbone_of_run(recipe))
     folder = Path(recipe.get("learner", {}).get("weights") or "").expanduser()
     if "backbone" in recipe or not (folder / "recipe.toml").is_file():
         return recipe
@@ -88,6 +101,20 @@ def as_its_weights(recipe: recipes.Recipe) -> recipes.Recipe:
     if str(own.get("backbone", {}).get("name", "")).startswith(BROUGHT):
         return recipe
     return {name: own[name] for name in ("backbone", "task") if name in own} | recipe
+
+
+def _as_published(recipe: recipes.Recipe) -> recipes.Recipe:
+    """The recipe with the network of the published weights that it names, and these by their own name."""
+    weights = recipe.get("learner", {}).get("weights")
+    if not is_download(weights):
+        return recipe
+    backbone = recipe.get("backbone", {}).get("name") or backbone_named(weights)
+    if backbone is None:
+        raise UserError(f"--weights {weights} says of no network which weights to take: name it too, as --backbone "
+                        f"resnet18, or as --weights {DOWNLOAD}resnet18")
+    name = published(weights, backbone).name
+    return recipe | {"backbone": {"name": backbone} | recipe.get("backbone", {}),
+                     "learner": recipe["learner"] | {"weights": f"{DOWNLOAD}{name}"}}
 
 
 def own_recipe(run: Run, *, module: nn.Module | None, data: Any, trusted: bool) -> recipes.Recipe:
@@ -127,8 +154,11 @@ def anchored(recipe: recipes.Recipe) -> recipes.Recipe:
     """The recipe with its paths absolute, so that the run folder's later commands work from anywhere."""
     paths = [("data", "path"), ("learner", "weights"), ("backbone", "cfg")]
     for section, key in paths + [("plan", "mode")] * (recipe["plan"]["mode"] not in ("auto", "exact")):
-        if key in recipe.get(section, {}):
+        if key in recipe.get(section, {}) and not is_download(recipe[section][key]):
             recipe[section][key] = str(Path(recipe[section][key]).expanduser().absolute())
+    for one in recipe.get("data", {}).get("sets", {}).values():
+        if "path" in one:
+            one["path"] = str(Path(one["path"]).expanduser().absolute())
     backbone = recipe.get("backbone", {})
     place, _, attribute = str(backbone.get("name", "")).rpartition(":")
     if place.endswith(".py"):
@@ -159,7 +189,7 @@ def read_data(recipe: recipes.Recipe, brought: Any, *, tell: Tell = silent, team
     wanted, tally = recipe["pictures"], Tally()
     size = given_size(wanted["size"]) if "size" in wanted else None
     train = given_data(brought["train"], size=size, fit=wanted.get("fit"), tally=tally)
-    objects, classes = "boxes" in train.targets, train.classes
+    objects, classes = of_kind(train.targets, Boxes), train.classes
     if objects:    # the other parts have the form that follows from the training part
         size, recipe = (train.images.shape[2], train.images.shape[3]), recipe | {"pictures": {"fit": "pad"} | wanted}
     opened = {part: train if part == "train" else
@@ -191,7 +221,7 @@ def other_data(source: str | Path, recipe: recipes.Recipe, form: Form, classes: 
     splits. Raises DataError for targets or classes that the network does not know."""
     named = recipe_for(source)
     pictures = {**recipe["pictures"], "size": list(form.size), "channels": form.channels, "bits": form.bits,
-                "fit": form.fit}
+                "fit": form.fit, "interpolation": form.interpolation}
     loading = recipe["loading"] | {"fraction": 1.0, "background": 1.0}    # what is left out of learning is measured
     wanted = {"data": named["data"], "pictures": pictures, "split": {"valid": 0.0, "test": 0.0}, "loading": loading,
               **{name: recipe[name] for name in ("task", "run")}}
@@ -222,11 +252,29 @@ def _in_classes(source: Any, classes: dict[str, tuple[str, ...]], what: str) -> 
         if own == names or _renamed({target: own}, {target: names}):
             continue
         unknown = [name for name in own if name not in names]
-        if unknown or not isinstance(value, Boxes | Label):
-            raise DataError(f"{what} has the class {(unknown or own)[0]!r}, which the network does not know."
-                            f"{nearest((unknown or own)[0], names)} It knows: {', '.join(names[:20])}"
+        if unknown:
+            raise DataError(f"{what} has the class {unknown[0]!r}, which the network does not know."
+                            f"{nearest(unknown[0], names)} It knows: {', '.join(names[:20])}"
                             f"{' ...' if len(names) > 20 else ''}")
-        number = torch.tensor([names.index(name) for name in own])
-        changed.targets[target] = replace(value, classes=number[value.classes]) if isinstance(value, Boxes) else \
-            replace(value, index=torch.where(value.index < 0, value.index, number[value.index.clamp(min=0)]))
+        changed.targets[target] = _numbered(value, torch.tensor([names.index(name) for name in own]), len(names))
     return changed
+
+
+def _numbered(value: Any, number: torch.Tensor, classes: int) -> Any:
+    """A stacked value whose class i is `number[i]` among so many `classes`; of those that it lacks nothing is known."""
+    if isinstance(value, Label):
+        return replace(value, index=torch.where(value.index < 0, value.index, number[value.index.clamp(min=0)]))
+    if isinstance(value, Boxes):
+        return replace(value, classes=number[value.classes])
+    if isinstance(value, Mask):
+        table = torch.full((IGNORED + 1,), IGNORED, dtype=value.classes.dtype)
+        table[: len(number)] = number.to(table)
+        found = torch.empty_like(value.classes)
+        for row, one in enumerate(value.classes):    # one by one: an index takes eight bytes a pixel
+            found[row] = table[one.long()]
+        return replace(value, classes=found)
+    name = "present" if isinstance(value, Tags) else "values"
+    own = getattr(value, name)
+    wide = torch.full((len(own), classes), torch.nan, dtype=own.dtype)
+    wide[:, number] = own
+    return replace(value, **{name: wide})

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from lensmith import recipe as recipes
-from lensmith.assemble import Job, assemble, make_loaders
+from lensmith.assemble import Job, assemble, complete, make_loaders
 from lensmith.base.device import environment
 from lensmith.base.errors import DataError, UserError
 from lensmith.data.loading import Loader
@@ -23,7 +23,8 @@ from lensmith.engine.learner import Report
 from lensmith.engine.plan import planned
 from lensmith.engine.run import Run
 from lensmith.engine.spread import Team
-from lensmith.opening import Tell, as_json, silent
+from lensmith.models.published import fetch, is_download
+from lensmith.opening import Tell, as_json, look, open_parts, silent
 from lensmith.origin import BROUGHT, anchored, as_its_weights, keep_files, not_brought, own_recipe, read_data
 from lensmith.planning import check, joined
 from lensmith.settings import resolve
@@ -104,7 +105,8 @@ class Session:
         pictures = self.run.folder / "pictures"
         for part in ("valid", "test"):
             if part in loaders:
-                watch = Worst(self.job.task.needs, self.job.data.classes)
+                needs = self.job.task.needs
+                watch = Worst(needs, self.job.data.classes, keep=24 if len(needs) == 1 else 12)
                 found = evaluate(network, self.job.task, loaders[part], plan=self.job.plan, watch=watch)
                 pictures.mkdir(exist_ok=True)
                 rows = watch.save(pictures, name=f"{part}-worst")
@@ -147,11 +149,21 @@ class Session:
         })
 
 
+def resolved(wanted: recipes.Recipe, *, trusted: bool) -> recipes.Recipe:
+    """The whole recipe, with what the pictures' headers decide; nothing is decoded and nothing written."""
+    not_brought(wanted, [])
+    settled = resolve(as_its_weights(wanted), trusted=trusted)
+    seen = look(open_parts(settled), settled)
+    return complete(settled, seen.classes, seen.form, kinds=seen.kinds)
+
+
 def begin(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "", data: Any = None,
-          module: nn.Module | None = None, trusted: bool = False, tell: Tell = silent) -> Session:
+          module: nn.Module | None = None, trusted: bool = False, downloads: bool = False,
+          tell: Tell = silent) -> Session:
     """A recipe, or the beginnings of one -> a session, its run folder made and its data ready.
 
-    Code that the recipe names, as in `my_net.py:Net`, runs only where it is `trusted`.
+    Code that the recipe names, as in `my_net.py:Net`, runs only where it is `trusted`; published weights that it names
+    are fetched only where it `downloads`.
     """
     brought = [name for name, thing in (("data", data), ("backbone", module)) if thing is not None]
     not_brought(recipe, brought)
@@ -165,6 +177,8 @@ def begin(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "
     run = _created(team, runs, name=name, fallback="") if name is not None else None
     try:
         with team.together():
+            if downloads and is_download(weights := settled["learner"].get("weights")):
+                team.read(lambda: str(fetch(weights, settled["backbone"]["name"])))
             ready = read_data(settled, data, tell=tell, team=team)
             job = assemble(settled, ready, module=module, trusted=trusted, team=team)
             if run is not None and any(run.folder.iterdir()):

@@ -1,13 +1,14 @@
 """The sections of a recipe: what checks each of them, and the recipe with every default written out."""
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from lensmith import recipe as recipes
 from lensmith.base.errors import DataError, UserError, choose
-from lensmith.base.pictures import Fit
+from lensmith.base.pictures import Fit, Interpolation
 from lensmith.data import DATASETS
 from lensmith.data.augment import Augment
 from lensmith.data.split import divide
@@ -25,10 +26,11 @@ def run(*, name: str | None = None, seed: Annotated[int, Field(ge=0, lt=2**62)] 
 
 
 def pictures(*, size: int | list[int] | None = None, channels: Literal[1, 3, 4] | None = None,
-             bits: Literal[8, 16] | None = None, fit: Fit | None = None,
+             bits: Literal[8, 16] | None = None, fit: Fit | None = None, interpolation: Interpolation | None = None,
              on_bad: Literal["skip", "refuse"] = "skip") -> None:
     """[pictures]: the form that every picture is brought to, and what happens to files that cannot be read. By itself
-    `fit` is pad where boxes or masks are learned, else crop."""
+    `fit` is pad where boxes or masks are learned, else crop, and `interpolation` bilinear, or what the weights to
+    begin with are used to."""
 
 
 def loading(*, batch: int | None = None, workers: int | None = None, memory: float = 0.4, disk: float = 0.2,
@@ -64,9 +66,11 @@ PLAIN: dict[str, Callable[..., Any]] = {"run": run, "split": divide, "pictures":
 SECTIONS = ("run", "data", "split", "pictures", "augment", "loading", "backbone", "task", "optimizer", "schedule",
             "learner", "plan")
 # Arguments that the program passes itself; a recipe may not set them.
-_GIVEN = {"split": ("splits",), "augment": ("seed", "classes", "length", "epochs"), "task": ("classes", "targets"),
+_GIVEN = {"data": ("open_set",), "split": ("splits",),
+          "augment": ("seed", "classes", "length", "epochs"), "task": ("classes", "targets"),
                      "backbone": ("inputs", "size", "outputs"), "optimizer": ("chosen",)}
 OPTIMIZER = "adamw"
+SEVERAL = "multitask"    # the task that learns any targets, under whatever names
 DEFAULTS: recipes.Recipe = {"optimizer": {"name": OPTIMIZER}, "schedule": {"name": "cosine", "warmup": 0.05}}
 
 
@@ -105,6 +109,8 @@ def resolve(given: recipes.Recipe, *, trusted: bool, brought: Sequence[str] = ()
             settled[section] = recipes.settle(values, PLAIN[section], f"section [{section}]",
                                               given=_GIVEN.get(section, ()))
         elif values:
+            if section == "task" and set(values) & set(signature(TASKS[SEVERAL]).parameters):
+                values = {"name": SEVERAL, **values}    # as task.parts, which no other task has
             settled[section] = named_entry(section, values, trusted=trusted)
     if "data" not in settled:
         raise UserError("the recipe names no data: give [data] name = \"fashion-mnist\", or a folder or table as the "
@@ -113,11 +119,16 @@ def resolve(given: recipes.Recipe, *, trusted: bool, brought: Sequence[str] = ()
 
 
 def learned(recipe: recipes.Recipe, classes: Mapping[str, Any]) -> tuple[str, ...]:
-    """The targets that the task reads: the recipe's, else the first one that the targets in `classes` can feed; none
-    where no task can be fed."""
-    name = recipe.get("task", {}).get("name")
-    entries: list[Any] = [entry_of("task", name, trusted=True)] if name is not None else list(TASKS.values())
-    return next((tuple(entry.needs) for entry in entries if name or set(entry.needs) <= set(classes)), ())
+    """The targets that the task reads: the recipe's, else those of the first one that the targets in `classes` can
+    feed; of several tasks at once, which targets under names of their own stand for, the parts named or all."""
+    section = recipe.get("task", {})
+    name = section.get("name")
+    entries: list[Any] = [entry for key, entry in TASKS.items() if key != SEVERAL]
+    if name == SEVERAL or (name is None and not set(classes) <= {need for entry in entries for need in entry.needs}):
+        return tuple(section.get("parts") or classes)
+    if name is not None:
+        return tuple(getattr(entry_of("task", name, trusted=True), "needs", ()))
+    return next((tuple(entry.needs) for entry in entries if set(entry.needs) <= set(classes)), ())
 
 
 def named_entry(section: str, values: recipes.Section, *, trusted: bool) -> recipes.Section:
@@ -131,8 +142,19 @@ def named_entry(section: str, values: recipes.Section, *, trusted: bool) -> reci
     name = values["name"]
     entry = entry_of(section, name, trusted=trusted)
     arguments = {key: value for key, value in values.items() if key != "name"}
-    return {"name": name, **recipes.settle(arguments, entry, f"{section} {name!r}",
-                                           given=_GIVEN.get(section, ()))}
+    settled = {"name": name, **recipes.settle(arguments, entry, f"{section} {name!r}",
+                                              given=_GIVEN.get(section, ()))}
+    if section == "data" and "sets" in settled:
+        settled["sets"] = {part: _settled_set(part, one) for part, one in settled["sets"].items()}
+    return settled
+
+
+def _settled_set(part: str, values: recipes.Section) -> recipes.Section:
+    """One of the sections [data] of which data.sets is made."""
+    try:
+        return named_entry("data", values, trusted=False)
+    except UserError as error:
+        raise type(error)(f"data.sets.{part}: {error}") from error
 
 
 def _table(section: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from lensmith.models.darknet import Darknet
 from lensmith.models.darknet_named import weights_for
 from lensmith.models.network import Network
 from lensmith.models.weights import Fitted, fit_into, matches, read_weights
-from lensmith.settings import learned
+from lensmith.settings import SEVERAL, learned
 
 # Networks whose tensors a file is compared with where it fits badly: those that published weights are of most often.
 _KNOWN = ("resnet18", "resnet34", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large",
@@ -28,7 +29,8 @@ _SURE = 0.95    # share of common tensors from which no other network is looked 
 _LEAST = 0.5    # share of the backbone's weights that a file must have to be taken as its own
 # Rows of these are boxes of each class, not scores; Faster R-CNN orders them in a way of its own.
 _BY_CLASS = "bbox_pred"
-Build = Callable[[tuple[str, ...]], Network]    # a network for these classes
+Classes = Mapping[str, tuple[str, ...]]    # of each target that is learned
+Build = Callable[[Classes], Network]       # a network for these classes
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,13 @@ class Begun:
         return {"file": self.fitted.what, "counts": counts, "notes": list(self.notes), "tensors": self.fitted.rows}
 
 
-def begin_with(network: Network, file: Path, form: Form, *, name: str, classes: tuple[str, ...], build: Build,
-               from_zero: bool) -> Begun:
+def begin_with(network: Network, file: Path, form: Form, *, name: str, classes: Classes, build: Build,
+               from_zero: Sequence[tuple[nn.Module, int]]) -> Begun:
     """Put the weights of a file, or of a run folder, into the network of the backbone `name`, with the preprocessing
     that they are used to. Of a run folder the last layer keeps the rows of those of `classes` that it was trained on,
-    by name; `build` makes the same network for other classes. `from_zero`: what stays fresh of the last dense layer
-    begins at zero, so that its noise does not spoil what the backbone knows (Kolesnikov et al. 2020, arXiv 1912.11370;
-    timm draws that of an EfficientNet for three classes as large as 0.58).
+    by name; `build` makes the same network for other classes. `from_zero`: modules with their number of outputs; what
+    stays fresh of the last dense layer of each begins at zero, so that its noise does not spoil what the backbone knows
+    (Kolesnikov et al. 2020, arXiv 1912.11370; timm draws that of an EfficientNet for three classes as large as 0.58).
 
     Raises ModelError for weights of another architecture, with the known network that they fit best.
     """
@@ -66,17 +68,24 @@ def begin_with(network: Network, file: Path, form: Form, *, name: str, classes: 
     else:
         weights = read_weights(file)
     _check_architecture(network, weights, file, name=name)
-    if from_zero:
-        _empty_last(network, len(classes))
+    for module, outputs in from_zero:
+        _empty_last(module, outputs)
     other: list[str] = []
     notes: list[str] = []
-    if is_run and (former := _classes_of(file)) != classes and former:
-        moved, other = _by_name(network, weights, former, classes, build)
+    former = _classes_of(file) if is_run else {}
+    for target, own in classes.items():
+        # What a run of one task learned is compared whatever it was called: tags may have been labels.
+        known = next(iter(former.values()), ()) if len(former) == len(classes) == 1 else former.get(target, ())
+        if not known or known == own:
+            continue
+        moved, fresh = _by_name(network, weights, known, own, partial(_build_with, build, classes, target))
         weights |= moved
-        kept = [one for one in classes if one in former] if moved else []
-        if moved or other:    # the head of another task has no rows in common
-            notes.append(f"the last layer keeps {len(kept)} of {count(len(classes), 'class')} by name"
-                         f"{': ' * bool(kept)}{', '.join(kept[:10])}{' ...' if len(kept) > 10 else ''}")
+        other += fresh
+        kept = [one for one in own if one in known] if moved else []
+        if moved or fresh:    # the head of another task has no rows in common
+            notes.append(f"the last layer{f' of {target}' if len(classes) > 1 else ''} keeps {len(kept)} of "
+                         f"{count(len(own), 'class')} by name{': ' * bool(kept)}{', '.join(kept[:10])}"
+                         f"{' ...' if len(kept) > 10 else ''}")
     fitted = fit_into(network, weights, what=str(file), other=other)
     notes.insert(0, fitted.in_words())
     if not (torch.equal(before[0], network.mean) and torch.equal(before[1], network.deviation)):
@@ -95,7 +104,7 @@ def standardise_as_published(network: Network, form: Form) -> None:
         network.deviation.copy_(torch.tensor(standard[1]).view(1, -1, 1, 1) * most)
 
 
-def _empty_last(network: Network, outputs: int) -> None:
+def _empty_last(network: nn.Module, outputs: int) -> None:
     layers = [one for one in network.modules() if isinstance(one, nn.Linear)]
     if layers and layers[-1].out_features == outputs:    # no convolution: SqueezeNet's has a ReLU behind it
         with torch.no_grad():
@@ -151,17 +160,21 @@ def _nearest(weights: Mapping[str, Tensor]) -> _Near:
     return best
 
 
-def _classes_of(folder: Path) -> tuple[str, ...]:
-    """The classes that a run folder's network tells apart; none where its files do not say."""
+def _build_with(build: Build, classes: Classes, target: str, names: tuple[str, ...]) -> Network:
+    return build({**classes, target: names})
+
+
+def _classes_of(folder: Path) -> dict[str, tuple[str, ...]]:
+    """The classes that a run folder's network tells apart, by target; none where its files do not say."""
     try:
         classes = Run(folder).read_json("data.json")["classes"]
-        return tuple(classes[learned(recipes.read(folder / "recipe.toml"), classes)[0]])
-    except (ModelError, KeyError, IndexError, TypeError):
-        return ()
+        return {name: tuple(classes[name]) for name in learned(recipes.read(folder / "recipe.toml"), classes)}
+    except (ModelError, KeyError, TypeError):
+        return {}
 
 
 def _by_name(network: Network, weights: dict[str, Tensor], former: Sequence[str], classes: tuple[str, ...],
-             build: Build) -> tuple[dict[str, Tensor], list[str]]:
+             build: Callable[[tuple[str, ...]], Network]) -> tuple[dict[str, Tensor], list[str]]:
     """The tensors about classes with their rows put where those classes are now, the other rows as the network has
     them; and the names of those of which nothing can be kept. Which rows are whose is seen on a network for a class
     more."""
@@ -194,7 +207,7 @@ def check_probe(recipe: recipes.Recipe, needs: Sequence[str], *, begun: bool, pr
     if not begun:
         raise UserError("learner.probe trains the head alone, and this backbone has learned nothing yet: give "
                         "--weights FILE, or --backbone RUN with a run folder")
-    if not set(needs) <= {"label", "tags", "numbers"}:
+    if task == SEVERAL or not set(needs) <= {"label", "tags", "numbers"}:
         raise UserError(f"learner.probe is for tasks whose head takes the last map alone: classification, tagging and "
                         f"regression; task {task!r} learns {', '.join(needs)}: use --freeze backbone")
     if settings.get("freeze", "backbone") != "backbone" or "unfreeze" in settings:

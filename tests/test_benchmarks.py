@@ -10,8 +10,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lensmith.base.device import environment
 from lensmith.data import find
@@ -144,6 +146,58 @@ def test_without_pictures_the_benchmarks_go_on(module: Any, tmp_path: Path, monk
     assert fashion.startswith("fashion was not measured: data set 'fashion-mnist' was not found in ")
     assert cifar == ("cifar was not measured: cifar10-jpeg.tar is not there; set LENSMITH_DATA to the folder that "
                      "holds it")
+
+
+@pytest.mark.parametrize("name", ["segmentation", "transfer", "tasks"])
+def test_without_pets_the_benchmarks_go_on(module: Any, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch,
+                                           capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("LENSMITH_DATA", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [f"{name}.py"])
+    module(name).main()
+    assert capsys.readouterr().out == (
+        f"{name} was not measured: pets3 or weights/tf_efficientnet_lite0_fp16.safetensors is not there; set "
+        "LENSMITH_DATA to the folder that holds them\n")
+
+
+@pytest.fixture
+def pets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as LENSMITH_DATA/pets3, with ten small pictures of two breeds."""
+    folder = tmp_path / "pets3"
+    for part in ("images", "trimaps"):
+        (folder / part).mkdir(parents=True)
+    rows = ["name,breed,species,split,width,height,head_xmin,head_ymin,head_xmax,head_ymax"]
+    for number in range(10):
+        breed, species = ("Bengal", "cat") if number % 2 else ("american_bulldog", "dog")
+        rows.append(f"{breed}_{number},{breed},{species},trainval,40,30,5,5,20,20")
+        Image.new("RGB", (40, 30), (20 * number, 90, 90)).save(folder / "images" / f"{breed}_{number}.jpg")
+        mask = np.full((30, 40), 2, dtype=np.uint8)
+        mask[5:20, 5:20], mask[5, 5:20] = 1, 3
+        Image.fromarray(mask).save(folder / "trimaps" / f"{breed}_{number}.png")
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    monkeypatch.setenv("LENSMITH_CACHE", str(tmp_path / "cache"))
+    return folder
+
+
+def test_the_peer_for_masks_gets_what_the_recipe_divides(module: Any, pets: Path) -> None:
+    found = module("segmentation").Set(pets)
+    assert found.ids == {1: 0, 2: 1} and found.names == ("pet", "rest")
+    assert [len(found.pairs[part][0]) for part in ("train", "test")] == [8, 2]
+    for pictures, masks in found.pairs.values():
+        assert [Path(one).stem for one in pictures] == [Path(one).stem for one in masks]
+        assert all(Path(one).is_file() for one in [*pictures, *masks])
+    assert found.score(found.truth.classes)["mIoU"] == 1
+    wrong = found.truth.classes.clone()
+    wrong[wrong == 0] = 1
+    assert found.score(wrong)["details"]["per_class"][0]["IoU"] == 0
+
+
+def test_the_peer_for_labels_gets_what_the_recipe_divides(module: Any, pets: Path) -> None:
+    found = module("transfer").Set(pets / "labels.csv")
+    assert [len(found.pairs[part][0]) for part in ("train", "test")] == [8, 2]
+    for pictures, breeds in found.pairs.values():
+        assert [Path(one).stem.rpartition("_")[0] for one in pictures] == breeds
+    breeds = found.pairs["test"][1]
+    assert found.accuracy(breeds) == 1 and found.accuracy([breeds[0], "Sphynx"]) == 0.5
 
 
 @pytest.mark.parametrize(("share", "told"), [

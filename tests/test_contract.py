@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
+from lensmith.base.instances import Masks, packed
 from lensmith.base.values import Label, Mask, Numbers, Tags, Value
 from lensmith.data.loading import Loader
 from lensmith.data.memory import InMemory
@@ -29,6 +31,7 @@ FAMILIES = {"resnet18": 32, "mobilenet_v3_small": 32, "shufflenet_v2_x0_5": 32}
 LONG = {"alexnet": 64, "vgg11": 32, "densenet121": 32, "efficientnet_b0": 32, "mnasnet0_5": 32, "convnext_tiny": 32,
         "regnet_x_400mf": 32, "squeezenet1_1": 32, "googlenet": 32, "inception_v3": 75, "mobilenet_v2": 32, **FAMILIES}
 DETECTORS = ("detection", "yolov3")
+TOGETHER = ("classification", "tagging", "regression", "detection", "segmentation")    # of several tasks
 RATES = {"squeezenet1_1": 3e-4, "alexnet": 3e-4, "vgg11": 3e-4}    # without batch norm they take small steps
 CASES = [*((backbone, 20, task) for backbone in SMALL for task in TASKS),
          *((backbone, size, "classification") for backbone, size in FAMILIES.items()),
@@ -46,6 +49,9 @@ def targets_of(part: InMemory, task: str) -> tuple[tuple[str, ...], dict[str, Va
         return ("x0", "y0", "x1", "y1"), {"numbers": Numbers(part.targets["boxes"].corners.clone())}
     if task in DETECTORS:
         return names, {"boxes": part.targets["boxes"]}
+    if task == "instances":
+        boxes, pixels = part.targets["boxes"], part.targets["mask"].classes > 0
+        return names, {"masks": Masks(boxes.corners, boxes.classes, image=boxes.image, bits=packed(pixels))}
     if task == "segmentation":
         return part.classes["mask"], {"mask": part.targets["mask"]}
     return names, {"label": Label(label.index)}
@@ -53,20 +59,40 @@ def targets_of(part: InMemory, task: str) -> tuple[tuple[str, ...], dict[str, Va
 
 def made(backbone: str, size: int, task: str, drawn: dict[str, InMemory]) -> tuple[Network, Task, InMemory]:
     part = drawn["train"].subset(range(32))
-    names, targets = targets_of(part, task)
     images = nn.functional.interpolate(part.images.float(), (size, size)).to(torch.uint8)
-    if task in DETECTORS:
-        boxes = targets["boxes"]
-        targets = {"boxes": replace(boxes, corners=boxes.corners * size / part.images.shape[2])}
-    if task == "segmentation":
-        mask = nn.functional.interpolate(targets["mask"].classes[:, None].float(), (size, size))
-        targets = {"mask": Mask(mask[:, 0].long())}
-    data = InMemory(images, targets, {next(iter(targets)): names}, places=part.places)
+    found = [resized(part, one, size) for one in (TOGETHER if task == "multitask" else (task,))]
+    targets = {name: value for _, own in found for name, value in own.items()}
+    classes = dict(zip(targets, (names for names, _ in found), strict=True))
+    data = InMemory(images, targets, classes, places=part.places)
     torch.manual_seed(0)
     entry = find_backbone(backbone, trusted=False)
     trunk = entry(**OWN.get(backbone, {}), inputs=3, size=(size, size))
-    kind = TASKS[task](names, targets=next(iter(targets.values())))
+    kind = task_on(task, classes, targets)
     return Network(trunk, kind.head(trunk), mean=[110.0] * 3, deviation=[60.0] * 3), kind, data
+
+
+def task_on(task: str, classes: dict[str, tuple[str, ...]], targets: dict[str, Value]) -> Task:
+    """The task for all of these targets, or for the only one."""
+    if task == "multitask":
+        return TASKS[task](classes, targets=targets)
+    (name,) = targets
+    return TASKS[task](classes[name], targets=targets[name])
+
+
+def resized(part: InMemory, task: str, size: int) -> tuple[tuple[str, ...], dict[str, Value]]:
+    """What `targets_of` gives, for pictures of another size."""
+    names, targets = targets_of(part, task)
+    if task in DETECTORS:
+        boxes = targets["boxes"]
+        targets = {"boxes": replace(boxes, corners=boxes.corners * size / part.images.shape[2])}
+    if task == "instances":
+        scale = size / part.images.shape[2]
+        matrix = torch.tensor([[scale, 0, 0], [0, scale, 0]]).expand(len(part), 2, 3)
+        targets = {"masks": targets["masks"].warp(matrix, (size, size))}
+    if task == "segmentation":
+        mask = nn.functional.interpolate(targets["mask"].classes[:, None].float(), (size, size))
+        targets = {"mask": Mask(mask[:, 0].long())}
+    return names, targets
 
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{case[2]}")
@@ -93,7 +119,7 @@ def test_shapes_loss_and_decoding(case: tuple[Network, Task, InMemory]):
     assert tuple(found) == task.needs
     for name, value in found.items():
         assert type(value) is type(batch.targets[name])
-        assert name == "boxes" or len(next(iter(value._tensors().values()))) == 8
+        assert name in ("boxes", "masks") or len(next(iter(value._tensors().values()))) == 8
     evidence = task.evidence(output, 1)
     assert evidence.shape == (8,)
 
@@ -119,18 +145,24 @@ def test_a_state_comes_back_with_the_same_answers(case: tuple[Network, Task, InM
             value.zero_() if not value.is_floating_point() else value.uniform_()
         network.load_state_dict(read_state(tmp_path / "one.safetensors"))
         after = network(data.images[:4])
-    for one, other in zip(before, after, strict=True):
+    for one, other in zip(tensors_in(before), tensors_in(after), strict=True):
         assert torch.equal(one, other)
+
+
+def tensors_in(output: object) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(output) if leaf is not None]
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_truth_measured_against_itself_is_one(task: str, drawn: dict[str, InMemory]):
-    names, targets = targets_of(drawn["train"], task)
-    kind = TASKS[task](names, targets=next(iter(targets.values())))
+    found = [targets_of(drawn["train"], one) for one in (TOGETHER if task == "multitask" else (task,))]
+    targets = {name: value for _, own in found for name, value in own.items()}
+    kind = task_on(task, dict(zip(targets, (names for names, _ in found), strict=True)), targets)
     metrics = kind.metrics()
-    truth = {"label": lambda value: Label(value.index, nn.functional.one_hot(value.index, len(names)).float()),
+    truth = {"label": lambda value: Label(value.index, nn.functional.one_hot(value.index, 3).float()),
              "tags": lambda value: Tags(value.present, value.present), "numbers": lambda value: value,
-             "boxes": lambda value: replace(value, scores=torch.ones(len(value.classes))), "mask": lambda value: value}
+             "boxes": lambda value: replace(value, scores=torch.ones(len(value.classes))), "mask": lambda value: value,
+             "masks": lambda value: replace(value, scores=torch.ones(len(value.classes)))}
     metrics.update({name: truth[name](value) for name, value in targets.items()}, targets, count=len(drawn["train"]))
     assert metrics.result()[kind.score] == pytest.approx(1.0)
 
@@ -146,11 +178,12 @@ def test_flipping_twice_changes_nothing(drawn: dict[str, InMemory]):
 
 def test_every_name_of_the_table_is_of_a_tested_kind():
     from lensmith.models.torchvision_detectors import WHOLE
+    from lensmith.models.torchvision_instances import WHOLE_INSTANCES
     from lensmith.models.torchvision_networks import TORCHVISION
     from lensmith.models.torchvision_segmenters import SEGMENTERS
 
-    # The last four have files of tests of their own: not every task can use them.
-    assert set(BACKBONES) == {*SMALL, *TORCHVISION, *WHOLE, *SEGMENTERS, "darknet", "darknet53"}
+    # The last five have files of tests of their own: not every task can use them.
+    assert set(BACKBONES) == {*SMALL, *TORCHVISION, *WHOLE, *WHOLE_INSTANCES, *SEGMENTERS, "darknet", "darknet53"}
 
 
 def test_pictures_of_four_channels_and_sixteen_bits_are_taken(drawn: dict[str, InMemory]):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "lensmith"
 FLOORS = {"base": 0, "kernels": 0, "data": 1, "models": 1, "tasks": 2, "engine": 3, "rl": 4,
-          "recipe": 5, "settings": 5, "opening": 5, "planning": 5, "assemble": 5, "transfer": 5,
+          "recipe": 5, "settings": 5, "parts": 5, "opening": 5, "planning": 5, "assemble": 5, "transfer": 5,
           "origin": 6, "study": 6, "lessons": 6, "ship": 7, "session": 8, "api": 9, "catalogue": 9, "terminal": 9,
           "conversion": 9, "cli": 10,
           "__init__": 10, "__main__": 11}
@@ -14,6 +14,7 @@ SAME_FLOOR = {("settings", "recipe"), ("assemble", "recipe"), ("assemble", "sett
               ("opening", "recipe"), ("opening", "settings"), ("assemble", "opening"),
               ("assemble", "planning"), ("assemble", "transfer"), ("transfer", "recipe"), ("transfer", "settings"),
               ("settings", "planning"), ("catalogue", "api"),
+              ("parts", "recipe"), ("parts", "settings"), ("assemble", "parts"),
               ("conversion", "api")}
 
 

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import lensmith
 from lensmith.base.errors import DataError, UserError
 from lensmith.data import store
+from lensmith.data.augment import Augment
+from lensmith.data.loading import Loader
 from lensmith.opening import Data, open_data
 from lensmith.session import begin, resume
 from lensmith.settings import resolve
@@ -36,7 +39,7 @@ def first_of(photos: Path, per_class: int = 1) -> list[str]:
 
 
 def opened(photos: Path, told: list[str] | None = None, **sections) -> Data:
-    recipe = {"data": {"name": "folder", "path": str(photos)}, **sections}
+    recipe = {"data": {"name": "folder", "path": str(photos)}} | sections
     return open_data(resolve(recipe, trusted=False), tell=(told or []).append)
 
 
@@ -138,3 +141,74 @@ def test_a_run_that_goes_on_with_less_memory_ends_with_the_same_bits(photos: Pat
         dropped = session.run.read_json("data.json")["dropped"]
         assert sorted(one["file"] for one in dropped) == sorted(bad)
     assert same(*results)
+
+
+def with_parts(photos: Path) -> dict[str, object]:
+    """A section [data]: a table beside the photos with a label, a box and a mask for every second, third and fourth."""
+    files = sorted(path for folder in photos.iterdir() for path in folder.iterdir())
+    lines = ["name,kind,size,head_xmin,head_ymin,head_xmax,head_ymax,outline"]
+    for number, file in enumerate(files):
+        size = "" if number % 2 else ("small", "large")[number // 2 % 2]
+        box = "" if number % 3 else f"{number % 5},2,{number % 5 + 9},12"
+        mask = "" if number % 4 else f"masks/{number % 8}.png"
+        lines.append(f"{file.parent.name}/{file.name},{file.parent.name},{size},{box or ',,,'},{mask}")
+    (photos.parent / "masks").mkdir()
+    for number in (0, 4):
+        Image.new("L", (20, 20), number).save(photos.parent / "masks" / f"{number}.png")
+    (photos.parent / "parts.csv").write_text("\n".join(lines))
+    return {"name": "table", "path": str(photos.parent / "parts.csv"), "pictures": f"{photos.name}/{{name}}",
+            "target": ["kind", "size", "head", "outline"]}
+
+
+def test_several_parts_give_the_same_batches_and_account_however_the_pictures_are_kept(photos: Path, command):
+    section, found = with_parts(photos), {}
+    for way, settings in WAYS.items():
+        loading = {key.partition(".")[2]: value for key, value in settings.items()}
+        data = opened(photos, data=section, loading=loading)
+        train = data.splits["train"]
+        augment = Augment(flip=True, zoom=[0.5, 1.5], classes=data.classes, length=len(train), epochs=2)
+        loader = Loader(train, 7, seed=3, shuffle=True, augment=augment, workers=0)
+        assert data.account.pop("kept") == way and data.form.fit == "pad"
+        data.account.pop("notes")
+        found[way] = [(batch.images, batch.targets) for batch in loader.at(1, 2)], data.account
+    (first, account), *others = found.values()
+    assert len(first) == 5 and list(first[0][1]) == ["kind", "size", "head", "outline"]
+    for batches, other in others:
+        assert other == account
+        for (images, targets), (its, same_targets) in zip(first, batches, strict=True):
+            assert torch.equal(images, its)
+            for name, value in targets.items():
+                assert same(tensors(value), tensors(same_targets[name])), name
+    parts = [split["parts"] for split in account["splits"].values()]
+    assert [sum(part[name]["known"] for part in parts) for name in parts[0]] == [60, 30, 20, 15]
+    assert account["boxes"]["boxes"] == account["boxes"]["pictures"] == parts[0]["head"]["known"]
+    shown = command("data", "show", photos.parent / "parts.csv", f"data.pictures={photos.name}/{{name}}",
+                    'data.target=["kind", "size", "head", "outline"]')
+    assert shown.code == 0 and "size: large" in shown.out and "outline not known" in shown.out
+
+
+def tensors(value) -> dict[str, torch.Tensor]:
+    return {name: one for name, one in vars(value).items() if one is not None}
+
+
+def test_a_run_on_several_parts_goes_on_with_the_same_bits_and_not_on_other_cells(photos: Path, tmp_path: Path):
+    section, results = with_parts(photos), []
+    recipe = {"data": section, "task": {"name": "multitask", "parts": ["kind", "size", "outline"]},
+              "backbone": {"name": "cnn3"}, "learner": {"epochs": 2}, "loading": {"batch": 12},
+              "plan": {"mode": "exact", "threads": 1}}
+    for name, stop in (("whole", 99), ("stopped", 3)):
+        session = begin({**recipe, "run": {"name": name, "save_every": 0.0}}, runs=tmp_path / "runs")
+        for report in session:
+            if report.step == stop:
+                break
+        else:
+            results.append(session.run.read_last()["learner"]["network"])
+    session = resume(tmp_path / "runs" / "stopped")
+    for _ in session:
+        pass
+    results.append(session.run.read_last()["learner"]["network"])
+    assert same(*results)
+    table = Path(str(section["path"]))
+    table.write_text(table.read_text().replace(",small,", ",large,", 1))
+    with pytest.raises(DataError, match="have changed since it began, so it cannot go on with the same bits"):
+        resume(tmp_path / "runs" / "stopped")

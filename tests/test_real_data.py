@@ -1,11 +1,14 @@
 """The recipes on real data reach what their first lines say: minutes each, so all of it is in the slow tier."""
 
+import csv
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,11 +26,29 @@ def need(name: str) -> None:
         pytest.skip(f"needs {name}: {error}")
 
 
+def shared(name: str) -> Path:
+    path = Path(os.environ.get("LENSMITH_DATA", "absent")).absolute() / name
+    if not path.exists():
+        pytest.skip(f"needs {name} in LENSMITH_DATA")
+    return path
+
+
+def begun() -> str:
+    """The setting for the ImageNet weights of EfficientNet-lite0."""
+    pytest.importorskip("timm")
+    return f"learner.weights={shared('weights/tf_efficientnet_lite0_fp16.safetensors')}"
+
+
 def accuracy(recipe: str, runs: Path, *settings: str) -> float:
+    found: float = scores(recipe, runs, *settings)["accuracy_top1"]
+    return found
+
+
+def scores(recipe: str, runs: Path, *settings: str) -> dict[str, Any]:
     done = subprocess.run([sys.executable, "-m", "lensmith", "train", str(ROOT / "recipes" / recipe), *settings,
                            "--runs", str(runs), "--json", "--quiet"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    found: float = json.loads(done.stdout)["test"]["accuracy_top1"]
+    found: dict[str, Any] = json.loads(done.stdout)["test"]
     return found
 
 
@@ -63,3 +84,33 @@ def test_class_folders_of_real_pictures(tmp_path: Path):
     found = accuracy("cifar10-folders.toml", tmp_path / "runs", f"data.path={tmp_path / 'cifar10'}", "--epochs", "2",
                      "loading.fraction=0.2")
     assert found > 0.35
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_linear_probe_of_imagenet_weights(tmp_path: Path, seed: int):
+    table = f"data.path={shared('pets3/labels.csv')}"
+    assert accuracy("pets3-probe.toml", tmp_path, table, begun(), "--seed", str(seed)) >= 0.96
+
+
+def test_imagenet_weights_fine_tuned(tmp_path: Path):
+    table = f"data.path={shared('pets3/labels.csv')}"
+    found = [accuracy("pets3-breeds.toml", tmp_path, table, begun(), "--seed", str(seed)) for seed in range(3)]
+    assert sum(found) / len(found) >= 0.97
+
+
+def test_the_outlines_of_pets(tmp_path: Path):
+    found = scores("pets3-outline.toml", tmp_path, f"data.path={shared('pets3')}", begun())
+    assert {one["class"]: one["IoU"] for one in found["details"]["per_class"]}["pet"] >= 0.9
+
+
+def test_four_tasks_on_one_network(tmp_path: Path):
+    """A few epochs at a small size: every part of the loss falls, and the test pictures are measured by each."""
+    found = scores("pets3-tasks.toml", tmp_path, f"data.path={shared('pets3/labels.csv')}", begun(), "--size", "128",
+                   "--epochs", "4", "--name", "one")
+    assert {"species/accuracy_top1", "breed/accuracy_top1", "head/mAP50", "outline/mIoU"} <= set(found)
+    with open(tmp_path / "one" / "history.csv", newline="") as file:
+        first, *_, last = csv.DictReader(file)
+    for part in ("species", "breed", "head", "outline"):
+        losses = [sum(float(row[name]) for name in row if re.fullmatch(rf"train/{part}(/.*)?", name))
+                  for row in (first, last)]
+        assert losses[1] < 0.8 * losses[0], part

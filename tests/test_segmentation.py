@@ -87,7 +87,7 @@ def test_pictures_with_masks_are_letterboxed_and_the_ground_is_void(tmp_path: Pa
     (["task.loss=[]"], 2, "task.loss names one or several losses, each once: cross_entropy, focal, dice, lovasz"),
     (["task.network=fcn4"], 2, "network must be 'unet', 'fcn32', 'fcn16' or 'fcn8'; got 'fcn4'"),
     (["augment.mixup=0.2"], 2, "a mask target cannot be blended: set augment.mixup=0"),
-    (["augment.mosaic=0.5"], 2, "augment.mosaic=0.5 puts four pictures together, which only boxes can follow"),
+    (["augment.mosaic=0.5"], 2, "augment.mosaic=0.5 puts four pictures together, which only objects can follow"),
 ])
 def test_wrong_settings_are_told_in_a_line(tmp_path: Path, command, arguments, code, text):
     ended = command("train", "shapes", "data.count=24", "data.size=16", "--task", "segmentation", "--epochs", 1,

@@ -18,14 +18,14 @@ def area(corners: Tensor) -> Tensor:
     return (corners[..., 2:] - corners[..., :2]).clamp(min=0).prod(-1)
 
 
-def _intersection(a: Tensor, b: Tensor) -> Tensor:
+def shared_area(a: Tensor, b: Tensor) -> Tensor:
     """The area that boxes share, corners broadcast against each other."""
     return (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0).prod(-1)
 
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
     """[n, m]: intersection over union of every box of `a` [n, 4] with every one of `b` [m, 4]."""
-    shared = _intersection(a[:, None], b[None])
+    shared = shared_area(a[:, None], b[None])
     return shared / (area(a)[:, None] + area(b)[None] - shared).clamp(min=_LEAST)
 
 
@@ -36,7 +36,7 @@ def iou(a: Tensor, b: Tensor, kind: Overlap = "iou") -> Tensor:
     squared distance of the centres over the squared diagonal of the hull, `ciou` another term for unlike aspect
     ratios. Those three go down to -1 (`ciou` a little below), and have a gradient where the boxes do not meet.
     """
-    shared = _intersection(a, b)
+    shared = shared_area(a, b)
     union = area(a) + area(b) - shared
     plain = shared / union.clamp(min=_LEAST)
     if kind == "iou":

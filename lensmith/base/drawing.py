@@ -2,11 +2,13 @@
 
 import colorsys
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from lensmith.base.instances import Masks
 from lensmith.base.values import IGNORED, Boxes, Mask
 
 # Okabe and Ito 2008, less those that are hard to see on a photograph: told apart by colour-blind people too.
@@ -16,6 +18,7 @@ _LETTERS = 11                # pixels, the least height of letters that can be r
 _FRAMES = 250                # a frame is one pixel thick for so many of the picture's longer edge
 _ROWS = 30                   # and so many lines of text fit into its height
 _COVER = 0.5                 # of a mask's colour in what is seen; its edges cover all
+Found = TypeVar("Found", bound=Boxes)
 _PLATE = (32, 32, 32)        # red, green and blue behind words that are of no class
 
 
@@ -57,6 +60,23 @@ def draw_boxes(picture: Image.Image, boxes: Boxes, names: Sequence[str], *, scal
     for left, top, number, words in frames:    # after all frames, so that none crosses a name
         _write(brush, drawn.size, font, (left, top), words, colour_of(number))
     return drawn
+
+
+def draw_masks(picture: Image.Image, masks: Masks, names: Sequence[str], *, width: int,
+               scale: tuple[float, float] = (1, 1)) -> Image.Image:
+    """As `draw_boxes`, and under the boxes the pixels of each object in its class's colour, strongest at its edge.
+    `width` is that of the masks, without what their rows are padded with."""
+    wide, high = picture.size
+    pixels = np.asarray(picture.convert("RGB"), dtype=np.float32)
+    order: Tensor = masks.corners.new_zeros(len(masks.classes)) if masks.scores is None else masks.scores
+    for row in order.argsort(stable=True).tolist():
+        own = Image.fromarray(masks.mask(row)[:, :width].numpy())
+        inside = np.asarray(own.resize((wide, high), Image.Resampling.NEAREST))
+        around = np.pad(inside, 1)
+        edge = inside & ~(around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:])
+        cover = np.where(edge, 1.0, _COVER).astype(np.float32) * inside
+        pixels = pixels + (np.array(colour_of(int(masks.classes[row])), dtype=np.float32) - pixels) * cover[..., None]
+    return draw_boxes(Image.fromarray(np.rint(pixels).astype(np.uint8)), masks, names, scale=scale)
 
 
 def draw_mask(picture: Image.Image, mask: Mask, names: Sequence[str]) -> Image.Image:
@@ -123,9 +143,8 @@ def _shortened(words: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, m
     return ""
 
 
-def surest(boxes: Boxes, least: float) -> Boxes:
+def surest(boxes: Found, least: float) -> Found:
     """Of the boxes found in a single picture those whose score is at least `least`."""
     if boxes.scores is None:
         return boxes
-    rows = (boxes.scores >= least).nonzero()[:, 0]
-    return Boxes(boxes.corners[rows], boxes.classes[rows], boxes.scores[rows])
+    return boxes.chosen(boxes.scores >= least)

@@ -26,7 +26,7 @@ def in_file(mask: Mask, place: Place) -> Mask:
         classes = mask.classes[rows.round().long()][:, columns.round().long()].to(torch.uint8)
     else:
         step = max(1, _AT_ONCE // (len(mask.scores) * len(columns)))
-        classes = torch.cat([_between(_between(mask.scores, part, 1), columns, 2).argmax(0).to(torch.uint8)
+        classes = torch.cat([between(between(mask.scores, part, 1), columns, 2).argmax(0).to(torch.uint8)
                              for part in rows.split(step)])
     found[seen_rows, seen_columns] = classes
     return Mask(found)
@@ -44,7 +44,7 @@ def _sources(length: int, edge: int, scale: float, shift: float) -> tuple[Tensor
     return inside, slice(int(seen[0]), int(seen[-1]) + 1)
 
 
-def _between(scores: Tensor, places: Tensor, axis: int) -> Tensor:
+def between(scores: Tensor, places: Tensor, axis: int) -> Tensor:
     """The scores at places between the cells of an axis."""
     low = places.floor().long()
     high = (low + 1).clamp(max=scores.shape[axis] - 1)

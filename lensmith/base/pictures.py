@@ -19,6 +19,7 @@ from torch.nn.functional import interpolate
 from lensmith.base.errors import DataError
 
 Fit = Literal["crop", "pad", "squash"]
+Interpolation = Literal["bilinear", "bicubic"]
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".jp2")
 MOST_PIXELS = 89_000_000    # a file that declares more is taken for an attack on memory; Pillow warns at 89.4 million
 GROUND = 114                # the gray around a letterboxed picture, Darknet's value
@@ -48,6 +49,7 @@ class Form:
     width: int           # pixels
     fit: Fit = "crop"    # how another aspect ratio is met: cut the middle out, letterbox, or stretch
     bits: int = 8        # 8 gives uint8, 16 gives uint16
+    interpolation: Interpolation = "bilinear"    # how another size is met, antialiased
 
     @property
     def size(self) -> tuple[int, int]:
@@ -208,7 +210,8 @@ def bring(image: Image.Image, form: Form, *, name: str = "",
     """An upright Pillow picture, decoded as a whole or with a `reduction`, -> its tensor in `form`, and its place."""
     own = image.size if reduction is None else reduction.size
     box, (height, width), (top, left) = _fitting(own, form)
-    array = _resized(_planes(image, form), box if reduction is None else reduction.box(box), (height, width))
+    array = _resized(_planes(image, form), box if reduction is None else reduction.box(box), (height, width),
+                     form.interpolation)
     if array.dtype == np.float32:
         array = np.rint(np.clip(array, 0, 65535)).astype(np.uint16)
     elif form.bits == 16:
@@ -226,8 +229,9 @@ def bring(image: Image.Image, form: Form, *, name: str = "",
     return tensor, Place(name, own[::-1], fit_of(own[::-1], form))
 
 
-def _resized(planes: Image.Image, box: tuple[float, float, float, float], size: tuple[int, int]) -> np.ndarray:
-    """The part (left, top, right, bottom) of a picture brought to `size` (height, width), bilinear and antialiased.
+def _resized(planes: Image.Image, box: tuple[float, float, float, float], size: tuple[int, int],
+             way: Interpolation) -> np.ndarray:
+    """The part (left, top, right, bottom) of a picture brought to `size` (height, width), antialiased.
 
     -> float32 for mode F, else uint8, [height, width] or [height, width, channels], in memory of its own.
     """
@@ -235,13 +239,13 @@ def _resized(planes: Image.Image, box: tuple[float, float, float, float], size: 
     # colour. Its vectorised kernel (AVX2) runs on the calling thread alone, as the store's threads need.
     see_through = planes.mode == "RGBA" and planes.getchannel("A").getextrema() != (255, 255)
     if planes.mode == "F" or see_through or any(edge % 1 for edge in box):
-        return np.array(planes.resize(size[::-1], Image.Resampling.BILINEAR, box=box))
+        return np.array(planes.resize(size[::-1], Image.Resampling[way.upper()], box=box))
     left, top, right, bottom = map(int, box)
     array = np.array(np.asarray(planes)[top:bottom, left:right])    # a copy: Pillow's memory is not to be written
     if array.shape[:2] == size:
         return array
     pixels = torch.from_numpy(array).view(*array.shape[:2], -1).permute(2, 0, 1)
-    return interpolate(pixels[None], size, mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
+    return interpolate(pixels[None], size, mode=way, antialias=True)[0].permute(1, 2, 0).numpy()
 
 
 def _planes(image: Image.Image, form: Form) -> Image.Image:

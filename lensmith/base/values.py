@@ -4,7 +4,7 @@ A stack of values is a value of the same type: every tensor then has one leading
 carry `image` instead, the number of the picture that each belongs to.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -188,6 +188,12 @@ class Boxes(Value):
         left, and more than `edge` pixels each way; what is not is left out.
         """
         assert self.image is not None
+        corners, kept = self._placed(matrix, windows, least=least, edge=edge)
+        return replace(self, corners=corners)._rows(kept, self.image[kept])
+
+    def _placed(self, matrix: Tensor, windows: Tensor, *, least: float, edge: float) -> tuple[Tensor, Tensor]:
+        """The corners as `place` makes them, and int64 [kept] the boxes that it leaves."""
+        assert self.image is not None
         x0, y0, x1, y1 = self.corners.unbind(1)
         corners = torch.stack((torch.stack((x0, x1, x1, x0), 1), torch.stack((y0, y0, y1, y1), 1)), 1)    # [n, 2, 4]
         own = matrix[self.image]
@@ -197,8 +203,11 @@ class Boxes(Value):
         first, last = windows[self.image].split(2, 1)
         low, high = low.maximum(first).minimum(last), high.maximum(first).minimum(last)
         left = high - low
-        kept = ((left > edge).all(1) & (left.prod(1) >= least * whole)).nonzero()[:, 0]
-        return replace(self, corners=torch.cat((low, high), 1))._rows(kept, self.image[kept])
+        enough = left.prod(1) >= least * whole
+        if self.crowd is not None:    # of a region that does not count every part stays one
+            enough = enough | self.crowd
+        kept = ((left > edge).all(1) & enough).nonzero()[:, 0]
+        return torch.cat((low, high), 1), kept
 
     def in_files(self, fits: Tensor, sizes: Tensor) -> Self:
         assert self.image is not None
@@ -248,6 +257,11 @@ class Mask(Value):
     def as_json(self, names: Sequence[str]) -> dict[str, Any]:
         counts = torch.bincount(self.classes.flatten(), minlength=len(names))[: len(names)]
         return {"pixels": dict(zip(names, counts.tolist(), strict=True))}
+
+
+def of_kind(targets: Mapping[str, Value], *kinds: type[Value]) -> tuple[str, ...]:
+    """The names of those targets that are values of one of these types, in their order."""
+    return tuple(name for name, value in targets.items() if isinstance(value, kinds))
 
 
 def sent(tensor: Tensor, device: torch.device | str) -> Tensor:

@@ -9,6 +9,7 @@ from lensmith.data.idx import fashion_mnist, mnist
 from lensmith.data.labelme_json import labelme
 from lensmith.data.masks import labelled_pixels
 from lensmith.data.sample import Parts
+from lensmith.data.several import several
 from lensmith.data.shapes import shapes
 from lensmith.data.table import table
 from lensmith.data.voc_xml import voc
@@ -26,5 +27,6 @@ DATASETS: dict[str, Callable[..., Parts]] = {
     "voc": voc,
     "labelme": labelme,
     "masks": labelled_pixels,
+    "several": several,
     "shapes": shapes,
 }

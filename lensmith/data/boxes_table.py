@@ -15,7 +15,7 @@ from lensmith.data.rows import Rows, given_split, no_empty, picture_column, read
 from lensmith.data.sample import Parts
 from lensmith.data.shown import Shown, shortest
 
-_CORNERS = (("x0", "y0", "x1", "y1"), ("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"),
+CORNERS = (("x0", "y0", "x1", "y1"), ("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"),
             ("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"))
 _CLASS = ("label", "class", "category", "class_name", "name")
 _CROWD = ("crowd", "iscrowd", "difficult")
@@ -26,18 +26,19 @@ def has_boxes(rows: Rows) -> bool:
     return _corner_columns(rows) is not None and any(rows.called(name) for name in _CLASS)
 
 
-def boxes_of(rows: Rows, classes: list[str] | None) -> Parts:
+def boxes_of(rows: Rows, classes: list[str] | None, split: str | None) -> Parts:
     """The pictures of a table, in the order in which it first names them, with their boxes in pixels.
 
     A line whose corners and class are empty names a picture without objects. Without a column for the class all are
-    `object`. Raises DataError with the line that cannot be used.
+    `object`. `split` is the column of the split, where there is one. Raises DataError with the line that cannot be
+    used.
     """
     columns = _corner_columns(rows)
     if columns is None:
         raise DataError(f"{rows.file} has no columns for boxes: accepted are "
-                        f"{', or '.join(', '.join(names) for names in _CORNERS)}; its columns are "
+                        f"{', or '.join(', '.join(names) for names in CORNERS)}; its columns are "
                         f"{', '.join(rows.header)}")
-    picture, split, group = picture_column(rows), rows.called("split"), rows.called("group")
+    picture, group = picture_column(rows), rows.called("group")
     label, crowd = (next(filter(None, map(rows.called, names)), None) for names in (_CLASS, _CROWD))
     for name in (picture, split, group):
         if name is not None:
@@ -85,7 +86,7 @@ def table_in(folder: Path) -> Path | None:
 
 
 def _corner_columns(rows: Rows) -> list[str] | None:
-    for names in _CORNERS:
+    for names in CORNERS:
         found = [column for column in map(rows.called, names) if column is not None]
         if len(found) == 4:
             return found

@@ -45,7 +45,8 @@ def folder_for(contents: np.ndarray, form: Form) -> Path:
 
 
 def _kind(form: Form) -> str:
-    return f"{form.channels}x{form.height}x{form.width}-{form.fit}-{form.bits}"
+    way = "" if form.interpolation == "bilinear" else f"-{form.interpolation}"
+    return f"{form.channels}x{form.height}x{form.width}-{form.fit}-{form.bits}{way}"
 
 
 @dataclass

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from lensmith.base.errors import DataError, nearest
 from lensmith.data.files import readable
@@ -24,6 +24,7 @@ from lensmith.data.objects import (
     refused,
     split_folders,
 )
+from lensmith.data.outlines import PackedRuns, shapes_from
 from lensmith.data.sample import Parts
 from lensmith.data.shown import Shown, shortest
 
@@ -66,22 +67,38 @@ class Instances(BaseModel):
     categories: list[Category]
 
 
+class Outlined(Annotation):
+    """An object with its shape."""
+
+    bbox: list[float] = Field(default_factory=list)    # not needed where the shape alone is
+    segmentation: list[list[float]] | PackedRuns | None = None
+
+
+class OutlinedInstances(Instances):
+    """A file of COCO's, as far as it speaks of shapes."""
+
+    annotations: list[Outlined]    # type: ignore[assignment]
+
+
 Content = TypeVar("Content", bound=Instances)
 
 
-def coco(path: str, *, images: str | None = None, classes: list[str] | None = None) -> Parts:
+def coco(path: str, *, images: str | None = None, classes: list[str] | None = None,
+         outlines: bool | None = None) -> Parts:
     """The pictures of a COCO file, or of those in a folder.
 
     In a folder these are annotations/instances_<split>.json, or <split>/_annotations.coco.json as Roboflow exports.
     The pictures lie in `images`, from the folder of `path`, else in one of the usual places beside the file. Categories
     are ordered by their numbers, which may have gaps; the account keeps them as `category_ids`. Pictures without
-    annotations stay as such that show no object. Raises DataError with the file and the entry that cannot be used.
+    annotations stay as such that show no object. With `outlines` each object comes with its pixels, as the target
+    `masks`; those without a shape are left out. Raises DataError with the file and the entry that cannot be used.
     """
     root = existing(path)
     folder = root.parent if root.is_file() else root
     files = {"all": root} if root.is_file() else files_by_split(root)
     wanted = fixed_classes(classes)
-    read = {split: read_instances(file, Instances) for split, file in files.items()}
+    kind: type[Instances] = OutlinedInstances if outlines else Instances
+    read = {split: read_instances(file, kind) for split, file in files.items()}
     first = "train" if "train" in read else next(iter(read))
     categories = categories_of(read[first], files[first])
     names = wanted or tuple(categories.values())
@@ -197,7 +214,8 @@ def picture_folder(file: Path, instances: Instances, given: Path | None) -> Path
 def _drawn(instances: Instances, file: Path, categories: Mapping[int, str], base: Path,
            wanted: tuple[str, ...] | None) -> tuple[Drawn, int]:
     """The objects of a file, and how many annotations speak of a picture that it does not list."""
-    part, lost = Drawn(accepted=wanted), 0
+    part, lost, outlined = Drawn(accepted=wanted), 0, isinstance(instances, OutlinedInstances)
+    part.outlines = [] if outlined else None
     rows: dict[int | str, int] = {}
     for i, picture in enumerate(instances.images):
         if picture.id in rows:
@@ -214,10 +232,14 @@ def _drawn(instances: Instances, file: Path, categories: Mapping[int, str], base
             raise DataError(f"{where}: category_id {one.category_id} is not in categories. Accepted: {known}.")
         if len(one.bbox) != 4:
             raise DataError(f"{where}: bbox has {len(one.bbox)} numbers; x, y, width and height are expected")
+        shapes = shapes_from(one.segmentation, where) if isinstance(one, Outlined) else None
+        if outlined and not shapes:
+            part.bare += 1
+            continue
         x, y, width, height = one.bbox
         area = one.area if one.area is not None and math.isfinite(one.area) else math.nan
         part.add((x, y, x + width, y + height), categories[one.category_id], where=where, crowd=one.iscrowd, area=area,
-                 picture=rows[one.image_id])
+                 picture=rows[one.image_id], outline=shapes)
     return part, lost
 
 

@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lensmith.base.instances import Masks
 from lensmith.base.pictures import Form, Header, Place, fit_after, fit_of
-from lensmith.base.values import Boxes, Value
+from lensmith.base.values import Boxes, Value, of_kind
 from lensmith.data.files import Files
 from lensmith.data.mask_files import MaskFiles, read_masks
 from lensmith.data.memory import InMemory
+from lensmith.data.object_masks import OutlinedObjects, painted
 from lensmith.data.sample import Batch, Source
 
 Fitted = TypeVar("Fitted", Files, InMemory, Source)
@@ -32,7 +34,8 @@ def fitted(source: Fitted, headers: Sequence[Header], form: Form) -> Fitted:
         source = source.subset(range(len(source)))
         source.targets = source.targets | masks
     moving = {name for name, value in source.targets.items() if _has_places(value)} - masks.keys()
-    if (sizes == form.size).all() or not moving:
+    outlined = of_kind(source.targets, OutlinedObjects)
+    if not outlined and ((sizes == form.size).all() or not moving):
         return source
     fits = {size: fit_of(size, form) for size in {(int(height), int(width)) for height, width in sizes}}
     every = torch.tensor([fits[int(height), int(width)] for height, width in sizes]).view(-1, 4)
@@ -40,6 +43,10 @@ def fitted(source: Fitted, headers: Sequence[Header], form: Form) -> Fitted:
     source = source.subset(range(len(source)))
     source.targets = {name: value.warp(matrix, form.size) if name in moving else value
                       for name, value in source.targets.items()}
+    for name in outlined:
+        value = source.targets[name]
+        assert isinstance(value, OutlinedObjects)
+        source.targets[name] = painted(value, every, sizes, form)
     return source
 
 
@@ -59,11 +66,12 @@ def in_files(values: Mapping[str, Value], places: Sequence[Place]) -> dict[str, 
     return {name: value.in_files(fits, sizes) for name, value in values.items()}
 
 
-def boxes_of_files(source: Source, form: Form) -> tuple[Boxes, Tensor]:
+def boxes_of_files(source: Source, form: Form, target: str = "boxes") -> tuple[Boxes, Tensor]:
     """The boxes of a fitted source in the pixels of its files again, and the files' sizes, int64 [n, 2], (height,
     width)."""
-    boxes = source.targets["boxes"]
+    boxes = source.targets[target]
     assert isinstance(boxes, Boxes)
+    boxes = boxes.boxes() if isinstance(boxes, Masks) else boxes
     places = [source.place(i) for i in range(len(source))]
     sizes = torch.tensor([place.size for place in places], dtype=torch.int64).view(-1, 2)
     if isinstance(source, InMemory):    # from what was made of the files before

@@ -14,7 +14,7 @@ from torch import Tensor
 from lensmith.base.boxes import area
 from lensmith.base.errors import DataError, choose
 from lensmith.base.pictures import Fit, Form, Header, Place, bring, fit_after, fit_of, refit
-from lensmith.base.values import Boxes, Label, Numbers, Tags, Value
+from lensmith.base.values import UNKNOWN, Boxes, Label, Numbers, Tags, Value, of_kind
 from lensmith.data.fitting import matrices
 from lensmith.data.memory import InMemory
 from lensmith.data.objects import Tally, check_names, usable
@@ -51,8 +51,8 @@ def given(dataset: Any, *, size: int | Sequence[int] | None = None, fit: Fit | N
     places = [replace(sample.place, fit=fit_after(sample.place.fit, step))
               for sample, step in zip(samples, steps, strict=True)]
     targets = _stacked(samples)
-    if "boxes" in targets:
-        targets["boxes"] = _in_form(targets["boxes"], samples, steps, form, tally if tally is not None else Tally())
+    for name in of_kind(targets, Boxes):
+        targets[name] = _in_form(targets[name], samples, steps, form, tally if tally is not None else Tally())
     names = _names(dataset, targets, held_out=held_out)
     return InMemory(images, targets, names, places=places)
 
@@ -61,7 +61,7 @@ def _form(samples: Sequence[Sample], size: tuple[int, int] | None, fit: Fit | No
     """The form of the set: that of the first picture, but for the size of those with boxes, which follows from all."""
     first = samples[0].image
     bits = 16 if first.dtype == torch.uint16 else 8
-    if "boxes" not in samples[0].targets:
+    if not of_kind(samples[0].targets, Boxes):
         height, width = size or (first.shape[1], first.shape[2])
         return Form(first.shape[0], height, width, fit or "crop", bits)
     headers: list[Header | None] = [Header(sample.image.shape[1], sample.image.shape[2], gray=False, deep=False)
@@ -202,7 +202,7 @@ def _names(dataset: Any, targets: dict[str, Value], *, held_out: bool) -> dict[s
             listed = tuple(f"number{i}" for i in range(value.values.shape[1]))
         columns = value.values if isinstance(value, Numbers) else value.present if isinstance(value, Tags) else None
         if isinstance(value, Label):
-            found[name] = _label_names(value, listed, held_out=held_out)
+            found[name] = _label_names(value, listed, held_out=held_out, least=UNKNOWN if len(targets) > 1 else 0)
         elif isinstance(value, Boxes):
             found[name] = _box_names(value, listed, held_out=held_out)
         elif listed and (columns is None or columns.shape[1] == len(listed)):
@@ -229,10 +229,11 @@ def _box_names(boxes: Boxes, listed: tuple[str, ...], *, held_out: bool) -> tupl
     return names
 
 
-def _label_names(label: Label, listed: tuple[str, ...], *, held_out: bool) -> tuple[str, ...]:
-    least, most = int(label.index.min()), int(label.index.max())
-    if (listed and most >= len(listed)) or least < 0:
-        raise DataError(f"the data set names {len(listed)} classes, but its labels run from {least} to {most}")
+def _label_names(label: Label, listed: tuple[str, ...], *, held_out: bool, least: int) -> tuple[str, ...]:
+    """The names of the classes; labels run from `least`, which beside other targets is UNKNOWN."""
+    first, most = int(label.index.min()), int(label.index.max())
+    if (listed and most >= len(listed)) or first < least:
+        raise DataError(f"the data set names {len(listed)} classes, but its labels run from {first} to {most}")
     names = listed or tuple(str(i) for i in range(most + 1))
     if len(names) < 2 and not held_out:
         raise DataError(f"the data set has one class only, {names[0]!r}: to tell classes apart takes at least two")

@@ -14,13 +14,13 @@ from torch.utils.data import Dataset as IndexedBatches
 from lensmith.base.draw import seed_of
 from lensmith.base.errors import DataError, UserError, count
 from lensmith.base.pictures import BadPicture
-from lensmith.base.values import Label
+from lensmith.base.values import UNKNOWN, Boxes, of_kind
 from lensmith.data.augment import Augment
 from lensmith.data.filling import Filling
 from lensmith.data.fitting import trimmed
 from lensmith.data.memory import InMemory
 from lensmith.data.sample import Batch, Collection, Dataset, Sample, collate
-from lensmith.data.split import apportion
+from lensmith.data.split import apportion, stratifying
 from lensmith.data.workers import made_by_workers
 
 Loaded = tuple[Batch, Batch | None, dict[str, str]]    # a batch, its partners, and the files that failed: reason
@@ -223,13 +223,15 @@ def by_shape(dataset: Any) -> Tensor:
     return torch.from_numpy(np.argsort(ratio, kind="stable"))
 
 
-def balancing_weights(collection: Collection) -> Tensor:
-    """float [n]: one over the number of samples of each sample's class, so that every class is drawn equally often."""
-    label: Any = collection.targets.get("label")
-    if label is None:
+def balancing_weights(collection: Collection, needs: Sequence[str] = ()) -> Tensor:
+    """float [n]: one over the number of samples of each sample's class, so that every class is drawn equally often; of
+    several labels the one by which a set would be divided (`stratifying`), one of `needs` where these hold any."""
+    name = stratifying(narrowed(collection, needs)) or stratifying(collection)
+    if name is None:
         given = ", ".join(collection.targets)
         raise UserError(f"loading.balance needs a label per picture; the data set gives {given}")
-    index = label.index.clamp(min=0)
+    label: Any = collection.targets[name]
+    index = label.index - UNKNOWN    # the pictures without a label are a class too
     return (1.0 / torch.bincount(index).clamp(min=1).float())[index]
 
 
@@ -246,8 +248,8 @@ def limited(collection: Any, share: float, seed: int) -> Any:
         raise UserError(f"loading.fraction must lie above 0 and at most 1; got {share}")
     if share == 1:
         return collection
-    label = collection.targets.get("label")
-    kinds = label.index.numpy() if isinstance(label, Label) else np.zeros(len(collection), dtype=np.int64)
+    name = stratifying(collection)
+    kinds = collection.targets[name].index.numpy() if name is not None else np.zeros(len(collection), dtype=np.int64)
     strata = np.unique(kinds, return_inverse=True)[1]
     wanted = np.maximum(apportion(np.bincount(strata), share), 1)
     if wanted.sum() < 2:
@@ -264,9 +266,9 @@ def without_background(collection: Any, most: float, seed: int) -> Any:
     these."""
     if not 0 <= most <= 1:
         raise UserError(f"loading.background must lie between 0 and 1; got {most}")
-    boxes = collection.targets["boxes"]
     filled = torch.zeros(len(collection), dtype=torch.bool)
-    filled[boxes.image] = True
+    for name in of_kind(collection.targets, Boxes):
+        filled[collection.targets[name].image] = True
     empty = (~filled).nonzero()[:, 0]
     room = len(empty) if most == 1 else int(most / (1 - most) * int(filled.sum()) + 1e-9)
     if room >= len(empty):

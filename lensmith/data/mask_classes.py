@@ -8,7 +8,7 @@ from pathlib import Path
 from lensmith.base.errors import DataError, UserError
 from lensmith.base.values import IGNORED
 from lensmith.data.files import readable
-from lensmith.data.mask_files import IDS, Coding, Colours
+from lensmith.data.mask_files import IDS, UNLISTED, Coding, Colours, PixelMask, ids_in
 from lensmith.data.objects import check_names, existing, fixed_classes, read_text
 from lensmith.data.yolo_layout import listed_names, read_config
 
@@ -140,3 +140,19 @@ def settle_classes(found: Collection[int], listed: ClassList | None, void: Seque
     for one, name in names.items():
         ids[name].append(one)
     return Classes(order, coding, ids, sorted(settled))
+
+
+def classes_of_masks(masks: Sequence[Path], listed: ClassList | None, void: Sequence[int] | None,
+                     folder: Path) -> tuple[Classes, list[dict[int, int]]]:
+    """The classes of masks of pixels, and of each mask the ids that occur in it with the number of their pixels; every
+    mask is read once. Raises DataError where an id is no class, and where all masks are void."""
+    held = ids_in(masks, None if listed is None else listed.colours)
+    settled = settle_classes(set().union(*held), listed, void, folder)
+    table = settled.coding.table
+    for mask, own in zip(masks, held, strict=True):
+        if any(table[one] == UNLISTED for one in own):
+            PixelMask(mask, settled.coding).classes()    # which tells where it is
+    if all(table[one] == IGNORED for own in held for one in own):
+        raise DataError(f"every mask of {readable(folder)} is void alone (the ids {settled.void}): there is nothing to "
+                        "learn; say which ids are void with data.void or data.ids")
+    return settled, held

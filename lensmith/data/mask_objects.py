@@ -6,14 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from pydantic import BaseModel, Field
-
 from lensmith.base.errors import DataError, UserError, count
 from lensmith.base.values import IGNORED
 from lensmith.data.coco_json import (
-    Annotation,
     Instances,
+    Outlined,
+    OutlinedInstances,
     Picture,
     categories_of,
     files_by_split,
@@ -23,7 +21,7 @@ from lensmith.data.coco_json import (
 from lensmith.data.files import readable
 from lensmith.data.mask_files import MaskSource
 from lensmith.data.objects import Unlabelled, listed_below, read_text, refuse_unlabelled
-from lensmith.data.outlines import Outlines, Shape, runs_from
+from lensmith.data.outlines import Outlines, Shape, polygon_from, shapes_from
 from lensmith.data.yolo_layout import (
     config_file,
     found_by_config,
@@ -34,7 +32,6 @@ from lensmith.data.yolo_layout import (
 )
 from lensmith.data.yolo_text import class_number, shares_of
 
-_FARTHEST = 1e6          # pixels: no picture is so large
 GROUND = "background"    # the class of what lies in no object
 
 
@@ -53,26 +50,6 @@ class Objects:
     parts: dict[str, Painted]
     names: tuple[str, ...]
     account: dict[str, Any]
-
-
-class PackedRuns(BaseModel):
-    """COCO's run lengths, as a list or as packed text."""
-
-    size: tuple[int, int]
-    counts: list[int] | str
-
-
-class Outlined(Annotation):
-    """An object with its shape."""
-
-    bbox: list[float] = Field(default_factory=list)    # not needed here
-    segmentation: list[list[float]] | PackedRuns | None = None
-
-
-class OutlinedInstances(Instances):
-    """A file of COCO's, as far as it speaks of shapes."""
-
-    annotations: list[Outlined]    # type: ignore[assignment]
 
 
 def with_ground(names: Sequence[str]) -> tuple[str, ...]:
@@ -133,7 +110,7 @@ def _read_label(file: Path, names: Mapping[int, str] | None, named_by: str) -> l
         if len(shares) == 4:
             raise DataError(f"{where}: a box, and the points of a polygon are expected: boxes are learned with "
                             "data.name=yolo")
-        objects.append((number, _polygon(shares, where)))
+        objects.append((number, polygon_from(shares, where)))
     return objects
 
 
@@ -188,7 +165,7 @@ def _painted(instances: Instances, file: Path, base: Path, classes: Mapping[int,
         if one.category_id not in classes:
             known = ", ".join(map(str, list(classes)[:20]))
             raise DataError(f"{where}: category_id {one.category_id} is not in categories. Accepted: {known}.")
-        shapes = _shapes(one, where)
+        shapes = shapes_from(one.segmentation, where)
         tally["without_outline"] += not shapes
         tally["crowd"] += one.iscrowd
         _, crowds, objects = pictures[one.image_id]
@@ -196,21 +173,3 @@ def _painted(instances: Instances, file: Path, base: Path, classes: Mapping[int,
             (IGNORED if one.iscrowd else classes[one.category_id], shape) for shape in shapes)
     return Painted([base / picture.file_name for picture, _, _ in pictures.values()],
                    [Outlines([*crowds, *objects], ground, relative=False) for _, crowds, objects in pictures.values()])
-
-
-def _shapes(one: Outlined, where: str) -> list[Shape]:
-    if isinstance(one.segmentation, PackedRuns):
-        return [runs_from(one.segmentation.counts, one.segmentation.size, where)]
-    return [_polygon(corners, where) for corners in one.segmentation or ()]
-
-
-def _polygon(numbers: Sequence[float], where: str) -> np.ndarray:
-    """float64 [corners, 2]."""
-    if len(numbers) < 6 or len(numbers) % 2:
-        raise DataError(f"{where}: {count(len(numbers), 'number')} for a polygon: x and y of at least three points are "
-                        "expected")
-    corners = np.array(numbers, dtype=np.float64).reshape(-1, 2)
-    beyond = ~(np.abs(corners) <= _FARTHEST)
-    if beyond.any():
-        raise DataError(f"{where}: the polygon holds {corners[beyond][0]:g}, which is no place in a picture")
-    return corners

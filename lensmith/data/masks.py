@@ -8,8 +8,8 @@ from lensmith.base.errors import DataError, UserError, count
 from lensmith.base.values import IGNORED
 from lensmith.data.coco_json import coco_files
 from lensmith.data.files import Files, readable
-from lensmith.data.mask_classes import Classes, class_list, settle_classes
-from lensmith.data.mask_files import IDS, UNLISTED, MaskFiles, PixelMask, ids_in
+from lensmith.data.mask_classes import Classes, class_list, classes_of_masks
+from lensmith.data.mask_files import IDS, MaskFiles, PixelMask
 from lensmith.data.mask_folders import LAYOUTS, Layout, describes_masks, find_masks
 from lensmith.data.mask_objects import Objects, Painted, coco_outlines, yolo_outlines
 from lensmith.data.objects import (
@@ -99,17 +99,11 @@ def _pixels(root: Path, folder: Path, layout: Layout, *, classes: list[str] | st
         listed, void = layout.listed, layout.void if void is None else void
     pictures = [path for part in every for path in part.paths]
     masks = [path for part in every for path in part.masks]
-    held = ids_in(masks, None if listed is None else listed.colours)
-    settled = settle_classes(set().union(*held), listed, void, folder)
+    settled, held = classes_of_masks(masks, listed, void, folder)
     parts = {split: Painted(part.paths, [PixelMask(mask, settled.coding) for mask in part.masks])
              for split, part in layout.parts.items()}
     shown = settled.coding.table
     empty = [path for path, found in zip(pictures, held, strict=True) if all(shown[one] == IGNORED for one in found)]
-    for mask, own in zip(masks, held, strict=True):
-        _check_ids(mask, own, settled)
-    if len(empty) == len(masks):
-        raise DataError(f"every mask of {readable(root)} is void alone (the ids {settled.void}): there is nothing to "
-                        "learn; say which ids are void with data.void or data.ids")
     account = {"layout": layout.name, "classes_from": listed.source if listed is not None else "the ids that occur",
                "ids": settled.ids, "void": settled.void, "pixels": _shares(held, settled),
                "void_alone": {"count": len(empty), "pictures": listed_below(folder, empty)},
@@ -117,12 +111,6 @@ def _pixels(root: Path, folder: Path, layout: Layout, *, classes: list[str] | st
                "masks_without_picture": {"count": len(orphans), "files": listed_below(folder, orphans)},
                "in_no_split": layout.unlisted}
     return _parts(parts, settled.names, folder, account)
-
-
-def _check_ids(mask: Path, found: Mapping[int, int], settled: Classes) -> None:
-    """Raise a DataError where an id is no class: reading the mask again tells where it is."""
-    if any(settled.coding.table[one] == UNLISTED for one in found):
-        PixelMask(mask, settled.coding).classes()
 
 
 def _shares(held: Sequence[Mapping[int, int]], settled: Classes) -> dict[str, float]:

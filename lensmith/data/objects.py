@@ -17,6 +17,8 @@ from lensmith.base.errors import DataError, UserError, count, nearest
 from lensmith.base.values import Boxes
 from lensmith.data.files import Files, readable
 from lensmith.data.folders import SPLITS
+from lensmith.data.object_masks import with_outlines
+from lensmith.data.outlines import Outline, in_pixels
 from lensmith.data.sample import Parts
 from lensmith.data.survey import survey
 
@@ -49,6 +51,8 @@ class Drawn:
     classes: list[str] = field(default_factory=list)
     crowd: list[bool] = field(default_factory=list)
     area: list[float] = field(default_factory=list)            # square pixels; NaN where the file does not say it
+    outlines: list[Outline] | None = None                      # one a box where objects are wanted with their pixels
+    bare: int = 0                                              # objects that were left out since they have no outline
 
     def add_picture(self, path: Path, *, width: float | None = None, height: float | None = None) -> None:
         """The picture that the boxes added next belong to; a declared size of 0 is none."""
@@ -57,7 +61,7 @@ class Drawn:
         self.paths.append(path)
 
     def add(self, corners: Sequence[float], label: str, *, where: str, crowd: bool = False, area: float = math.nan,
-            picture: int | None = None) -> None:
+            picture: int | None = None, outline: Outline | None = None) -> None:
         """A box of the last picture, or of `picture`; raises DataError with `where` for what no box can be."""
         if not all(map(math.isfinite, corners)):
             raise DataError(f"{where}: the box holds a number that is not finite ({', '.join(map(str, corners))})")
@@ -71,10 +75,13 @@ class Drawn:
         self.classes.append(label)
         self.crowd.append(crowd)
         self.area.append(area)
+        if self.outlines is not None and outline is not None:
+            self.outlines.append(outline)
 
 
 def boxed(drawn: Mapping[str, Drawn], *, names: Sequence[str] | None, folder: Path, account: dict[str, Any]) -> Parts:
-    """The sources of the drawn splits, their boxes in the file's pixels, and `account` with what became of them.
+    """The sources of the drawn splits, their boxes in the file's pixels, and `account` with what became of them. Where
+    the objects have outlines the target is `masks`, in place of `boxes`.
 
     Without `names` the classes are those that occur, in order. A box that leaves its picture is cut at the edge
     (`clipped`: by up to 2 pixels or 1 % of the edge `small`, else `large`); what has no area, lies outside or is there
@@ -88,6 +95,10 @@ def boxed(drawn: Mapping[str, Drawn], *, names: Sequence[str] | None, folder: Pa
     first = next(iter(drawn.values()))
     if not any(part.paths for part in drawn.values()):
         raise DataError(f"{folder} holds no picture to learn from")
+    bare = sum(part.bare for part in drawn.values())
+    if bare and not first.classes:
+        raise DataError(f"{folder} lists {count(bare, 'object')}, none with an outline, which masks are learned from: "
+                        "learn the boxes with --task detection")
     if not first.classes:
         raise DataError(f"{folder} lists {count(len(first.paths), 'picture')} to learn from and no object in any: "
                         "there is nothing to learn")
@@ -95,7 +106,7 @@ def boxed(drawn: Mapping[str, Drawn], *, names: Sequence[str] | None, folder: Pa
     with_area = any(not math.isnan(one) for part in drawn.values() for one in part.area)
     tally = Tally()
     splits = {name: _source(part, names, root=root, with_area=with_area, tally=tally) for name, part in drawn.items()}
-    boxes: dict[str, Any] = {name: source.targets["boxes"] for name, source in splits.items()}
+    boxes: dict[str, Any] = {name: next(iter(source.targets.values())) for name, source in splits.items()}
     seen = [set(source.paths) for source in splits.values()]
     twice = sum(map(len, seen)) - len(set().union(*seen))
     told = {"pictures": {name: len(source) for name, source in splits.items()},
@@ -104,7 +115,7 @@ def boxed(drawn: Mapping[str, Drawn], *, names: Sequence[str] | None, folder: Pa
             "crowd": sum(int(one.crowd.sum()) for one in boxes.values()),
             **tally.mended(),
             "size_differs": tally.told("size_differs").get("size_differs", {"count": 0, "pictures": []}),
-            "in_two_splits": twice}
+            "in_two_splits": twice, **({"without_outline": bare} if bare else {})}
     return Parts(dict(splits), {**account, **told})
 
 
@@ -143,7 +154,8 @@ class Tally:
 
 def _source(drawn: Drawn, names: tuple[str, ...], *, root: Path, with_area: bool, tally: Tally) -> Files:
     """A split with its boxes checked against the headers of its pictures."""
-    bare = Files(drawn.paths, {}, {"boxes": names}, root=root)
+    target = "boxes" if drawn.outlines is None else "masks"
+    bare = Files(drawn.paths, {}, {target: names}, root=root)
     sizes = np.array([(header.width, header.height) if header is not None else (math.nan, math.nan)
                       for header in survey(bare).headers]).reshape(-1, 2)    # float64 [pictures, 2]
     differs = [row for row, size in drawn.declared.items()
@@ -162,7 +174,10 @@ def _source(drawn: Drawn, names: tuple[str, ...], *, root: Path, with_area: bool
     areas = torch.from_numpy(np.where(np.isnan(area[rows]), own, area[rows])).float() if with_area else None
     boxes = Boxes(torch.from_numpy(inside), torch.from_numpy(classes[rows]), image=torch.from_numpy(image[rows]),
                   crowd=torch.from_numpy(crowd[rows]), area=areas)
-    return Files(drawn.paths, {"boxes": boxes}, {"boxes": names}, root=root)
+    if drawn.outlines is not None:
+        outlines = [in_pixels(drawn.outlines[row], edges[row, :2] if drawn.relative else None) for row in rows.tolist()]
+        boxes = with_outlines(boxes, outlines)
+    return Files(drawn.paths, {target: boxes}, {target: names}, root=root)
 
 
 def usable(corners: np.ndarray, edges: np.ndarray, image: np.ndarray, classes: np.ndarray, crowd: np.ndarray, *,

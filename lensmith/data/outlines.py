@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import BaseModel
 
-from lensmith.base.errors import DataError
+from lensmith.base.errors import DataError, count
+
+_FARTHEST = 1e6    # pixels: no picture is so large
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +26,22 @@ class Runs:
         return np.repeat(values, self.counts).reshape(width, height).T
 
 
+class PackedRuns(BaseModel):
+    """COCO's run lengths, as a list or as packed text."""
+
+    size: tuple[int, int]
+    counts: list[int] | str
+
+
 Shape = np.ndarray | Runs    # a polygon, float64 [corners, 2], x and y in pixels or in shares of the picture; or runs
+Outline = Sequence[Shape]    # the parts of one object
+
+
+def in_pixels(outline: Outline, edges: np.ndarray | None) -> Outline:
+    """The parts with polygons in float32, which takes half the memory: times `edges` (width and height), where these
+    are given since they are shares of them."""
+    scale = 1.0 if edges is None else edges
+    return [shape if isinstance(shape, Runs) else (shape * scale).astype(np.float32) for shape in outline]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +92,25 @@ def polygon_pixels(corners: np.ndarray, size: tuple[int, int]) -> tuple[tuple[in
     np.logical_xor.at(turns, (row - top, column - left), True)
     inside = np.logical_xor.accumulate(turns, axis=1)
     return (top, left), inside[:, : width - left]
+
+
+def polygon_from(numbers: Sequence[float], where: str) -> np.ndarray:
+    """float64 [corners, 2]; raises DataError for what is no polygon."""
+    if len(numbers) < 6 or len(numbers) % 2:
+        raise DataError(f"{where}: {count(len(numbers), 'number')} for a polygon: x and y of at least three points are "
+                        "expected")
+    corners = np.array(numbers, dtype=np.float64).reshape(-1, 2)
+    beyond = ~(np.abs(corners) <= _FARTHEST)
+    if beyond.any():
+        raise DataError(f"{where}: the polygon holds {corners[beyond][0]:g}, which is no place in a picture")
+    return corners
+
+
+def shapes_from(segmentation: list[list[float]] | PackedRuns | None, where: str) -> list[Shape]:
+    """The parts of an object of COCO's, none where it gives no shape; raises DataError."""
+    if isinstance(segmentation, PackedRuns):
+        return [runs_from(segmentation.counts, segmentation.size, where)]
+    return [polygon_from(corners, where) for corners in segmentation or ()]
 
 
 def runs_from(counts: list[int] | str, size: Sequence[int], where: str) -> Runs:

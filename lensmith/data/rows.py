@@ -1,12 +1,15 @@
 """A table as it is read: its header, its cells, and the line of each."""
 
 import csv
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lensmith.base.errors import DataError, UserError, count, nearest
 from lensmith.data.folders import SPLITS
 
+_FIELD = re.compile(r"\{([^{}]*)\}")    # of a pattern: a column between braces
 _PICTURE = ("path", "file", "filename", "file_name", "image", "picture")
 
 
@@ -26,6 +29,10 @@ class Rows:
     def called(self, role: str) -> str | None:
         """The column of that name, in whatever case; None where there is none."""
         return next((name for name in self.header if name.lower() == role), None)
+
+    def chosen(self, numbers: Sequence[int]) -> "Rows":
+        """The rows of these numbers, counted from 0."""
+        return Rows(self.file, self.header, [self.cells[i] for i in numbers], [self.lines[i] for i in numbers])
 
 
 def read_rows(file: Path, separator: str | None) -> Rows:
@@ -74,20 +81,65 @@ def _separator(line: str) -> str:
     return max("\t,;", key=line.count)
 
 
-def no_empty(rows: Rows, name: str) -> None:
+def no_empty(rows: Rows, name: str, *, hint: str = "") -> None:
     """Raise a DataError with the line of the first empty cell of a column, where there is one."""
     for cell, line in zip(rows.column(name), rows.lines, strict=True):
         if not cell:
-            raise DataError(f"{rows.file}, line {line}: column {name!r} is empty; fill it or remove the line")
+            raise DataError(f"{rows.file}, line {line}: column {name!r} is empty; fill it or remove the line{hint}")
 
 
 def picture_column(rows: Rows) -> str:
     """The column that names the pictures; raises DataError where there is none."""
     picture = next((name for name in rows.header if name.lower() in _PICTURE), None)
     if picture is None:
-        raise DataError(f"{rows.file} has no column for the pictures: accepted are {', '.join(_PICTURE)}; its columns "
-                        f"are {', '.join(rows.header)}.{nearest('path', rows.header)}")
+        raise DataError(f"{rows.file} has no column for the pictures: accepted are {', '.join(_PICTURE)}, or what "
+                        "data.pictures names, a column or a pattern as images/{name}.jpg; its columns are "
+                        f"{', '.join(rows.header)}.{nearest('path', rows.header)}")
     return picture
+
+
+def with_pictures(rows: Rows, pictures: str | None) -> tuple[Rows, set[str]]:
+    """The table with its pictures in the column `path`, as the setting data.pictures says, and the columns that it is
+    made of; without the setting the table as it is, and the column that names the pictures. Raises DataError."""
+    if pictures is None:
+        return rows, {picture_column(rows)}
+    paths, used = filled(rows, pictures, "data.pictures")
+    for name in used:
+        no_empty(rows, name)
+    kept = [i for i, name in enumerate(rows.header) if name != "path"]
+    header = ["path", *(rows.header[i] for i in kept)]
+    cells = [[path, *(row[i] for i in kept)] for path, row in zip(paths, rows.cells, strict=True)]
+    return Rows(rows.file, header, cells, rows.lines), {"path", *used}
+
+
+def filled(rows: Rows, pattern: str, setting: str) -> tuple[list[str], set[str]]:
+    """What a setting says for each row, and the columns it names: a column's cells, or a pattern such as
+    images/{name}.jpg; empty where a cell of it is. Raises DataError for a column that there is not."""
+    if pattern in rows.header:
+        return rows.column(pattern), {pattern}
+    named = _FIELD.findall(pattern)
+    for name in named or [pattern]:
+        if name not in rows.header:
+            raise DataError(f"{rows.file} has no column {name!r}, which {setting}={pattern!r} names."
+                            f"{nearest(name, rows.header)} Accepted are a column, or a pattern over columns, as "
+                            f"images/{{name}}.jpg; its columns are {', '.join(rows.header)}")
+    columns = {name: rows.column(name) for name in named}
+    found = []
+    for i in range(len(rows.cells)):
+        cells = {name: column[i] for name, column in columns.items()}
+        found.append(_FIELD.sub(lambda field, cells=cells: cells[field[1]], pattern)    # type: ignore[misc]
+                     if all(cells.values()) else "")
+    return found, set(named)
+
+
+def split_column(rows: Rows, split: str | bool) -> str | None:
+    """The column that the setting data.split names; None where there is none, or it is not to be read."""
+    if isinstance(split, bool) or split == "split":
+        return rows.called("split") if split else None
+    if split not in rows.header:
+        raise DataError(f"{rows.file} has no column {split!r} for the split.{nearest(split, rows.header)} Its columns: "
+                        f"{', '.join(rows.header)}; data.split=false reads none.")
+    return split
 
 
 def given_split(rows: Rows, split: str) -> list[str]:
@@ -95,7 +147,8 @@ def given_split(rows: Rows, split: str) -> list[str]:
     for cell, line in zip(rows.column(split), rows.lines, strict=True):
         if cell.lower() not in SPLITS:
             raise DataError(f"{rows.file}, line {line}: unknown split {cell!r}.{nearest(cell.lower(), SPLITS)} "
-                            "Accepted: train, valid (or val, validation), test.")
+                            "Accepted: train, valid (or val, validation), test. Another column is named by data.split; "
+                            "false reads none.")
     found = [SPLITS[cell.lower()] for cell in rows.column(split)]
     if "train" not in found:
         raise DataError(f"{rows.file} gives no picture the split 'train': there is nothing to learn from")

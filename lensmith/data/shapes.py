@@ -5,7 +5,8 @@ import torch
 
 from lensmith.base.draw import hashed, uniform
 from lensmith.base.errors import UserError
-from lensmith.base.values import Boxes, Label, Mask
+from lensmith.base.instances import Masks
+from lensmith.base.values import Boxes, Label, Mask, Value
 from lensmith.data.memory import InMemory, Numbered
 from lensmith.data.sample import Parts
 
@@ -13,10 +14,11 @@ KINDS = ("square", "disc", "triangle")
 _NOISE = 24    # largest step of the noise, of 255
 
 
-def shapes(count: int = 1200, size: int = 32, seed: int = 0, channels: int = 3) -> Parts:
+def shapes(count: int = 1200, size: int = 32, seed: int = 0, channels: int = 3, outlines: bool | None = None) -> Parts:
     """`count` pictures of one shape each, the last sixth of them for testing; the same for the same arguments.
 
-    `label` is the shape, `boxes` its smallest rectangle, `mask` its pixels (0 is the ground, 1 the square, ...).
+    `label` is the shape, `boxes` its smallest rectangle, `mask` its pixels (0 is the ground, 1 the square, ...). With
+    `outlines` there is `masks` too, the pixels of each object.
     Place, size, colour and ground vary; a bright shape lies on dark ground or a dark one on bright.
     """
     for name, value, accepted in (("count", count, count >= 12), ("size", size, size >= 12),
@@ -31,12 +33,16 @@ def shapes(count: int = 1200, size: int = 32, seed: int = 0, channels: int = 3) 
     rows, columns = np.any(inside, axis=2), np.any(inside, axis=1)
     corners = [columns.argmax(1), rows.argmax(1), size - columns[:, ::-1].argmax(1), size - rows[:, ::-1].argmax(1)]
     index = torch.from_numpy(kind).long()
+    boxes = Boxes(torch.from_numpy(np.stack(corners, 1)).float(), index, image=torch.arange(count))
+    targets: dict[str, Value] = {"label": Label(index), "boxes": boxes,
+                                 "mask": Mask(torch.from_numpy(inside * (kind + 1)[:, None, None]).long())}
+    classes: dict[str, tuple[str, ...]] = {"label": KINDS, "boxes": KINDS, "mask": ("ground", *KINDS)}
+    if outlines:
+        bits = torch.from_numpy(np.packbits(inside, axis=2))
+        targets["masks"] = Masks(boxes.corners, index, image=boxes.image, bits=bits)
+        classes["masks"] = KINDS
     whole = InMemory(
-        torch.from_numpy(images),
-        {"label": Label(index),
-         "boxes": Boxes(torch.from_numpy(np.stack(corners, 1)).float(), index, image=torch.arange(count)),
-         "mask": Mask(torch.from_numpy(inside * (kind + 1)[:, None, None]).long())},
-        {"label": KINDS, "boxes": KINDS, "mask": ("ground", *KINDS)},
+        torch.from_numpy(images), targets, classes,
         places=Numbered("shapes", (size, size), np.arange(count)))
     kept = count - count // 6
     return Parts({"train": whole.subset(range(kept)), "test": whole.subset(range(kept, count))},

@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 import numpy as np
+import torch
 
 from lensmith.base.draw import hashed
 from lensmith.base.errors import DataError, UserError, count
-from lensmith.base.values import Boxes, Label, Numbers
+from lensmith.base.values import UNKNOWN, Boxes, Label, Numbers, of_kind
 from lensmith.data.files import Files
 from lensmith.data.memory import InMemory, Numbered, Reshaped
-from lensmith.data.sample import Source
+from lensmith.data.sample import Collection, Source
+from lensmith.data.targets import known_in
 
 Part = TypeVar("Part", Files, InMemory, Source)
 _BINS = 10    # quantiles by which numbers are stratified
@@ -23,11 +25,12 @@ def divide(splits: Mapping[str, Part], *, valid: float = 0.1, test: float = 0.1,
 
     Given parts stay as they are. `valid` is the share of "train" (or of a set without a split, "all") for choosing
     the best step, `test` the share of "all" for the final score; a share of 0 makes no such part. Each class keeps
-    its share to within one sample, and one sample of each stays in train; numbers are stratified by the quantiles of
-    the first quantity, pictures with boxes by the rarest class among their objects. `by_group` keeps the samples of a
-    group together: None, where the set has groups; False divides it as if it had none. With `folds`, the part number
-    `fold` (from 0) of that many equal ones is "valid", whatever the share; what "all" gives to "test" is taken off
-    before. Raises UserError for shares and folds that cannot be, DataError where the set is too small for them.
+    its share to within one sample, and one sample of each stays in train, of several labels those of `stratifying`;
+    numbers are stratified by the quantiles of the first quantity, pictures with boxes by the rarest class among their
+    objects. `by_group` keeps the samples of a group together: None, where the set has groups; False divides it as if it
+    had none. With `folds`, the part number `fold` (from 0) of that many equal ones is "valid", whatever the share; what
+    "all" gives to "test" is taken off before. Raises UserError for shares and folds that cannot be, DataError where the
+    set is too small for them.
     """
     _check(splits, valid, test, folds=folds, fold=fold)
     whole = splits["train"] if "train" in splits else splits["all"]
@@ -72,8 +75,23 @@ def _check(splits: Mapping[str, Part], valid: float, test: float, *, folds: int 
             raise UserError("the set brings its own valid part, so there are no folds to make: leave split.folds out")
 
 
+def stratifying(source: Collection) -> str | None:
+    """The label whose classes keep their shares: of several that with the most classes among those known of half the
+    pictures, since a finer one (a breed) often tells the coarser (the species); else the one known of most. None
+    where the set has no label."""
+    def rank(name: str) -> tuple[bool, int]:
+        label = source.targets[name]
+        assert isinstance(label, Label)
+        said = int((label.index != UNKNOWN).sum())
+        often = 2 * said >= len(source)
+        return often, len(source.classes[name]) if often else said
+
+    return max(of_kind(source.targets, Label), key=rank, default=None)
+
+
 def _label(source: Source) -> np.ndarray | None:
-    label = source.targets.get("label")
+    name = stratifying(source)
+    label = None if name is None else source.targets[name]
     return label.index.numpy() if isinstance(label, Label) else None
 
 
@@ -86,12 +104,17 @@ def _strata(source: Source) -> np.ndarray:
     if numbers is not None:
         rank = np.argsort(np.argsort(numbers.values[:, 0].numpy(), kind="stable"), kind="stable")
         return rank * _BINS // len(source)
-    boxes = source.targets.get("boxes")
-    return _rarest_objects(boxes, len(source)) if isinstance(boxes, Boxes) else np.zeros(len(source), dtype=np.int64)
+    name = next(iter(of_kind(source.targets, Boxes)), None)
+    return _rarest_objects(source, name) if name is not None else np.zeros(len(source), dtype=np.int64)
 
 
-def _rarest_objects(boxes: Boxes, pictures: int) -> np.ndarray:
-    """int64 [n]: of the classes in a picture, that which the fewest pictures show; all without objects are one."""
+def _rarest_objects(source: Source, name: str) -> np.ndarray:
+    """int64 [n]: of the classes in a picture, that which the fewest pictures show; all without objects are one, and all
+    of which nothing is known."""
+    boxes, pictures = source.targets[name], len(source)
+    assert isinstance(boxes, Boxes) and boxes.image is not None
+    said = known_in(source, name)
+    boxes = boxes.chosen(torch.from_numpy(said)[boxes.image])
     assert boxes.image is not None
     image, classes = np.unique(np.stack((boxes.image.numpy(), boxes.classes.numpy())), axis=1)
     shown = np.bincount(classes, minlength=1)    # pictures by class
@@ -99,6 +122,7 @@ def _rarest_objects(boxes: Boxes, pictures: int) -> np.ndarray:
     first = order[np.flatnonzero(np.diff(image[order], prepend=-1))]
     rarest = np.full(pictures, -1, dtype=np.int64)
     rarest[image[first]] = classes[first]
+    rarest[~said] = -2
     return np.unique(rarest, return_inverse=True)[1]
 
 
@@ -169,7 +193,9 @@ def _rarest(source: Source, rows: np.ndarray) -> str:
     assert label is not None
     kinds, counts = np.unique(label[rows], return_counts=True)
     rarest = int(kinds[counts.argmin()])
-    return source.classes["label"][rarest] if rarest >= 0 else "(unlabelled)"
+    name = stratifying(source)
+    assert name is not None
+    return source.classes[name][rarest] if rarest >= 0 else "(unlabelled)"
 
 
 def _group_names(source: Source) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from lensmith.base.errors import DataError, UserError, choose, count
-from lensmith.base.pictures import BadPicture, Fit, Form, Header, read_header
+from lensmith.base.pictures import BadPicture, Fit, Form, Header, Interpolation, read_header
 from lensmith.base.values import Label
 from lensmith.data.files import Files
 from lensmith.data.memory import InMemory
@@ -82,7 +82,7 @@ def _header(path: Path) -> Header | str:
 
 
 def settle(surveys: Iterable[Survey], *, size: int | Sequence[int] | None = None, channels: int | None = None,
-           bits: int | None = None, fit: Fit = "crop") -> Form:
+           bits: int | None = None, fit: Fit = "crop", interpolation: Interpolation = "bilinear") -> Form:
     """The one form for all pictures of a run; what is not given follows from their headers.
 
     channels: 1 where every picture is gray, else 3. bits: 16 where every picture is deep, else 8. size: the size of
@@ -103,7 +103,7 @@ def settle(surveys: Iterable[Survey], *, size: int | Sequence[int] | None = None
         raise UserError(f"pictures.bits={bits} is not possible: accepted are 8 and 16")
     choose({"crop": 0, "pad": 0, "squash": 0}, fit, "pictures.fit")
     height, width = _own_size(headers, fit) if size is None else given_size(size)
-    return Form(channels, height, width, fit, bits)
+    return Form(channels, height, width, fit, bits, interpolation)
 
 
 def given_size(size: int | Sequence[int]) -> tuple[int, int]:
@@ -149,12 +149,13 @@ def drop(source: Kept, bad: Sequence[Bad], *, on_bad: OnBad) -> Kept:
     if not good:
         raise DataError(f"none of the {count(len(source), 'picture')} can be used; the first: {bad[0].file} "
                         f"{bad[0].reason}")
-    label = source.targets.get("label")
-    if isinstance(label, Label):
+    for target, label in source.targets.items():
+        if not isinstance(label, Label):
+            continue
         index = label.index.numpy()
         lost = np.setdiff1d(index[index >= 0], index[good])
         if len(lost):
             file = files[int(np.argmax(index == lost[0]))]
-            raise DataError(f"no picture of class {source.classes['label'][lost[0]]!r} can be used; the first: {file} "
+            raise DataError(f"no picture of class {source.classes[target][lost[0]]!r} can be used; the first: {file} "
                             f"{reasons[file]}. Mend its pictures or take the class out")
     return source.subset(good)

@@ -1,79 +1,96 @@
 """Tables, CSV or TSV: one line a picture, `path,label[,split][,group]`, or tags, numbers or boxes for the label."""
 
-import math
-import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
 
-from lensmith.base.errors import DataError, UserError, count, nearest
-from lensmith.base.values import Label, Numbers, Tags, Value
+from lensmith.base.errors import DataError, UserError, nearest
+from lensmith.base.values import Label, of_kind
 from lensmith.data.boxes_table import boxes_of, has_boxes, table_in
+from lensmith.data.columns import LABEL, TAGS, Kind, decide, value_of
 from lensmith.data.files import Files
-from lensmith.data.objects import ordered
-from lensmith.data.rows import Rows, given_split, no_empty, picture_column, read_rows
+from lensmith.data.rows import Rows, given_split, no_empty, picture_column, read_rows, split_column, with_pictures
 from lensmith.data.sample import Parts
-
-Kind = Literal["auto", "label", "tags", "numbers", "boxes"]
-_LABEL = ("label", "class", "category")
-_TAGS = ("tags", "labels")
-_MANY = 20    # distinct whole numbers in a column that is not called label; more are taken for a quantity
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_WHOLE = re.compile(r"[+-]?\d+")
+from lensmith.data.table_parts import several_of, wanted_parts
 
 
 def table(path: str, *, target: str | list[str] | None = None, kind: Kind = "auto", separator: str | None = None,
-          classes: list[str] | None = None) -> Parts:
+          classes: list[str] | dict[str, list[str]] | None = None, split: str | bool = "split",
+          pictures: str | None = None, boxes: dict[str, str] | None = None, masks: str | dict[str, str] | None = None,
+          ids: dict[str, str] | None = None) -> Parts:
     """The pictures that a table names, relative to its folder, with what it says of them.
 
     `path` is the table, or a folder with one table of boxes in it. The picture's column is called path, file, filename,
-    image or picture; split (train, valid, test) and group may follow; the rest, or `target`, is what is to be learned.
-    `kind` auto decides so, and the account says by which rule:
+    image or picture, or `pictures` names it or is a pattern over columns (`images/{name}.jpg`); split (train, valid,
+    test; `split` names another column, false reads none) and group may follow; the rest, or `target`, is what is to be
+    learned. `kind` auto decides so, and the account says by which rule:
 
     - columns label and x0, y0, x1, y1 (or xmin ..., left ...): boxes, one line each (`boxes_table.py`);
+    - several things to learn, among them labels, `boxes`, corners such as head_xmin ..., `masks` or a column mask:
+      several targets, each known where its cells are not empty (`table_parts.py`, which takes `boxes`, `masks`, `ids`);
     - several columns: tags where every cell is 0 or 1, else numbers;
     - a column called tags or labels: tags, several in a cell separated by ; or |, none where it is empty;
     - most cells numbers, and any with a decimal point: numbers;
     - a column called label, class or category: a label, whole numbers too;
     - whole numbers of more than 20 different values: numbers; anything else: a label.
 
-    `separator` is found in the first line where it is not given; `classes` fixes the names and their order. A missing
-    picture is not looked for here; reading the headers finds it. Raises DataError with the line for a cell that cannot
-    be used, UserError for settings that do not fit.
+    `separator` is found in the first line where it is not given; `classes` fixes the names and their order, of several
+    targets by the target. A missing picture is not looked for here; reading the headers finds it. Raises DataError with
+    the line for a cell that cannot be used, UserError for settings that do not fit.
     """
     file = Path(path).expanduser()
     rows = read_rows(table_in(file) or file if file.is_dir() else file, separator)
-    if kind == "boxes" or (kind == "auto" and target is None and has_boxes(rows)):
-        return boxes_of(rows, classes)
-    picture, split, group = picture_column(rows), rows.called("split"), rows.called("group")
-    columns = _targets(rows, target, {picture, split, group})
-    if kind == "auto":
-        kind, rule = _decide(rows, columns)
+    rows, used = with_pictures(rows, pictures)
+    own, group = split_column(rows, split), rows.called("group")
+    alone = boxes is None and masks is None    # whether no setting asks for several targets
+    if kind == "boxes" or (kind == "auto" and target is None and alone and has_boxes(rows)):
+        return boxes_of(rows, _listed(classes), own)
+    left = [name for name in rows.header if name not in {*used, rows.called("split"), own, group}]
+    wanted = wanted_parts(rows, left, target, boxes=boxes, masks=masks) if kind == "auto" else None
+    if wanted is None and (not alone or ids is not None):
+        name = "boxes" if boxes is not None else "masks" if masks is not None else "ids"
+        raise UserError(f"data.{name} is for tables with a mask or several targets" +
+                        (f", and data.kind={kind} is for one: leave one of the two out" if kind != "auto" else
+                         ", and this one has neither: leave it out, or name the targets with data.target"))
+    picture = picture_column(rows)
+    for column in (picture, own, group):
+        if column is not None:
+            no_empty(rows, column, hint=", or read no split with data.split=false" if column == own else "")
+    if wanted is not None:
+        found = several_of(rows, wanted, classes=classes, ids=ids)
+        rows, value, names, learned, told = found.rows, found.targets, found.classes, found.columns, found.account
     else:
-        rule = f"data.kind={kind}"
-    for name in (picture, split, group, *columns):
-        if name is not None and not (kind == "tags" and name in columns and len(columns) == 1):
-            no_empty(rows, name)
-    names, value = _value(rows, columns, kind, classes)
+        columns = _targets(rows, target, left)
+        kind, rule = decide(rows, columns) if kind == "auto" else (kind, f"data.kind={kind}")
+        for column in columns if kind != "tags" or len(columns) > 1 else ():
+            no_empty(rows, column)
+        ordered, one = value_of(rows, columns, kind, _listed(classes))
+        value, names, learned = {kind: one}, {kind: ordered}, set(columns)
+        told = {"target": columns, "kind": kind, "kind_because": rule}
     paths = rows.column(picture)
     root = rows.file.parent
-    whole = Files([root / one for one in paths], {kind: value}, {kind: names}, root=root,
+    whole = Files([root / one for one in paths], value, names, root=root,
                   groups=None if group is None else np.array(rows.column(group), dtype=str))
-    parts = {"all": whole} if split is None else _divided(rows, split, whole)
-    if kind == "label":
-        _check_labels(rows, parts, names, fixed=classes is not None)
+    parts = {"all": whole} if own is None else _divided(rows, own, whole)
+    fixed = (classes or {}).keys() if isinstance(classes, dict) else names if classes is not None else ()
+    for name in of_kind(value, Label):
+        _check_labels(rows, parts, name, fixed=name in fixed)
     account: dict[str, Any] = {
-        "table": str(rows.file), "target": columns, "kind": kind, "kind_because": rule,
-        "unused": [name for name in rows.header if name not in {picture, split, group, *columns}],
+        "table": str(rows.file), **told,
+        "unused": [name for name in rows.header if name not in {*used, own, group, *learned}],
         "pictures": {name: len(part) for name, part in parts.items()}, "duplicates": len(paths) - len(set(paths))}
     return Parts(dict(parts), account)
 
 
-def _targets(rows: Rows, target: str | list[str] | None, taken: set[str | None]) -> list[str]:
-    left = [name for name in rows.header if name not in taken]
+def _listed(classes: list[str] | dict[str, list[str]] | None) -> list[str] | None:
+    """data.classes of a table with one target."""
+    if isinstance(classes, dict):
+        raise UserError(f"data.classes={classes} names classes by the target, and this table has one: give a list")
+    return classes
+
+
+def _targets(rows: Rows, target: str | list[str] | None, left: list[str]) -> list[str]:
     if target is not None:
         wanted = [target] if isinstance(target, str) else target
         for name in wanted:
@@ -83,7 +100,7 @@ def _targets(rows: Rows, target: str | list[str] | None, taken: set[str | None])
         if len(set(wanted)) < len(wanted) or not wanted:
             raise UserError(f"data.target={target} names no column, or one twice")
         return wanted
-    named = [name for name in left if name.lower() in (*_LABEL, *_TAGS)]
+    named = [name for name in left if name.lower() in (*LABEL, *TAGS)]
     if len(named) == 1:
         return named
     if not left:
@@ -92,109 +109,27 @@ def _targets(rows: Rows, target: str | list[str] | None, taken: set[str | None])
     return left
 
 
-def _decide(rows: Rows, columns: list[str]) -> tuple[Literal["label", "tags", "numbers"], str]:
-    """The kind of target, and the rule that says so."""
-    if len(columns) > 1:
-        cells = [cell for name in columns for cell in rows.column(name)]
-        if all(cell in ("0", "1") for cell in cells):
-            return "tags", f"{count(len(columns), 'column')} of 0 and 1"
-        for name in columns:
-            if sum(_NUMBER.fullmatch(cell) is not None for cell in rows.column(name)) * 2 < len(rows.cells):
-                raise DataError(f"{rows.file} has several columns that could be learned ({', '.join(columns)}), and "
-                                f"{name!r} does not hold numbers: say which one with data.target")
-        return "numbers", f"{count(len(columns), 'column')} of numbers"
-    cells, name = rows.column(columns[0]), columns[0].lower()
-    if name in _TAGS:
-        return "tags", f"the column is called {columns[0]!r}"
-    numbers = [cell for cell in cells if _NUMBER.fullmatch(cell)]
-    if len(numbers) * 2 > len(cells) and any(not _WHOLE.fullmatch(cell) for cell in numbers):
-        return "numbers", "most cells are numbers, some with a decimal point"
-    if name in _LABEL:
-        return "label", f"the column is called {columns[0]!r}"
-    if len(numbers) * 2 > len(cells) and len(set(numbers)) > _MANY:
-        return "numbers", f"whole numbers of {len(set(numbers))} different values, more than {_MANY}"
-    return "label", f"{len(set(cells))} different values"
-
-
-def _value(rows: Rows, columns: list[str], kind: Kind, classes: list[str] | None) -> tuple[tuple[str, ...], Value]:
-    """The names of the classes or quantities, and the stacked target."""
-    if classes is not None and (len(set(classes)) < len(classes) or len(classes) < 2):
-        raise UserError(f"data.classes={classes} must hold at least two names, none of them twice")
-    if classes is not None and (kind == "numbers" or (kind == "tags" and len(columns) > 1)):
-        raise UserError(f"data.classes has no meaning here, where the columns {', '.join(columns)} name the {kind}: "
-                        "leave it out")
-    if kind == "numbers":
-        return tuple(columns), Numbers(torch.tensor([_numbers(rows, name) for name in columns]).T.contiguous())
-    if kind == "tags":
-        return _tags(rows, columns, classes)
-    if len(columns) > 1:
-        raise UserError(f"a label is one column, and data.target has {len(columns)} ({', '.join(columns)}): name one")
-    cells = rows.column(columns[0])
-    names = tuple(classes) if classes is not None else ordered(set(cells))
-    number = {name: i for i, name in enumerate(names)}
-    for cell, line in zip(cells, rows.lines, strict=True):
-        if cell not in number:
-            raise _unlisted(rows, line, "label", cell, names)
-    return names, Label(torch.tensor([number[cell] for cell in cells], dtype=torch.int64))
-
-
-def _unlisted(rows: Rows, line: int, what: str, cell: str, names: Sequence[str]) -> DataError:
-    known = ", ".join(names[:20]) + (" ..." if len(names) > 20 else "")
-    return DataError(f"{rows.file}, line {line}: {what} {cell!r} is not in data.classes.{nearest(cell, names)} "
-                     f"Accepted: {known}.")
-
-
-def _numbers(rows: Rows, name: str) -> list[float]:
-    found = []
-    for cell, line in zip(rows.column(name), rows.lines, strict=True):
-        value = float(cell) if _NUMBER.fullmatch(cell) else math.nan
-        if not abs(value) <= torch.finfo(torch.float32).max:
-            raise DataError(f"{rows.file}, line {line}: column {name!r} holds {cell!r}, which is not a finite number "
-                            "(such as 12 or 0.5)")
-        found.append(value)
-    return found
-
-
-def _tags(rows: Rows, columns: list[str], classes: list[str] | None) -> tuple[tuple[str, ...], Tags]:
-    if len(columns) > 1:
-        for name in columns:
-            for cell, line in zip(rows.column(name), rows.lines, strict=True):
-                if cell not in ("0", "1"):
-                    raise DataError(f"{rows.file}, line {line}: column {name!r} holds {cell!r}; a column for a tag "
-                                    "holds 0 or 1")
-        return tuple(columns), Tags(torch.tensor([[float(cell) for cell in rows.column(name)] for name in columns]).T
-                                    .contiguous())
-    cells = [[tag.strip() for tag in re.split(r"[;|]", cell) if tag.strip()] for cell in rows.column(columns[0])]
-    names = tuple(classes) if classes is not None else ordered({tag for tags in cells for tag in tags})
-    if not names:
-        raise DataError(f"{rows.file}: column {columns[0]!r} has no tag in any line")
-    number = {name: i for i, name in enumerate(names)}
-    present = torch.zeros(len(cells), len(names))
-    for row, (tags, line) in enumerate(zip(cells, rows.lines, strict=True)):
-        for tag in tags:
-            if tag not in number:
-                raise _unlisted(rows, line, "tag", tag, names)
-            present[row, number[tag]] = 1
-    return names, Tags(present)
-
-
 def _divided(rows: Rows, split: str, whole: Files) -> dict[str, Files]:
     given = np.array(given_split(rows, split))
     chosen = {name: np.flatnonzero(given == name).tolist() for name in ("train", "valid", "test")}
     return {name: whole.subset(own) for name, own in chosen.items() if own}
 
 
-def _check_labels(rows: Rows, parts: dict[str, Files], names: tuple[str, ...], *, fixed: bool) -> None:
+def _check_labels(rows: Rows, parts: dict[str, Files], target: str, *, fixed: bool) -> None:
+    """Raise a DataError where the pictures to learn from do not show two classes, or lack one that others show."""
     seen = {}
     for name, part in parts.items():
-        label = part.targets["label"]
+        label = part.targets[target]
         assert isinstance(label, Label)
-        seen[name] = set(label.index.tolist())
+        seen[name] = {index for index in label.index.tolist() if index >= 0}
+    names = next(iter(parts.values())).classes[target]
     learned = seen.get("train", seen.get("all", set()))
+    of = "" if target == "label" else f" of {target!r}"
     if len(learned) < 2:
-        raise DataError(f"{rows.file} gives every picture to learn from one label, {names[min(learned)]!r}: to tell "
-                        "classes apart takes at least two")
+        told = f"one label{of}, {names[min(learned)]!r}" if learned else f"no label{of}"
+        raise DataError(f"{rows.file} gives every picture to learn from {told}: to tell classes apart takes at least "
+                        "two")
     for name, found in seen.items():
         if found - learned and not fixed:
-            raise DataError(f"{rows.file}: label {names[min(found - learned)]!r} is in split {name!r} but not in "
+            raise DataError(f"{rows.file}: label {names[min(found - learned)]!r}{of} is in split {name!r} but not in "
                             "'train', so it could not be learned: add it there or take it out")

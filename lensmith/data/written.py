@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from lensmith.base.errors import DataError, UserError, choose, count
 from lensmith.base.pictures import to_pil
-from lensmith.base.values import Boxes
+from lensmith.base.values import Boxes, of_kind
 from lensmith.data.boxes_table import write_csv
 from lensmith.data.coco_json import write_coco
 from lensmith.data.files import Files
@@ -15,6 +15,7 @@ from lensmith.data.labelme_json import write_labelme
 from lensmith.data.memory import InMemory
 from lensmith.data.shown import Shown
 from lensmith.data.survey import survey
+from lensmith.data.targets import known_in
 from lensmith.data.voc_xml import write_voc
 from lensmith.data.yolo_text import write_yolo
 
@@ -42,9 +43,11 @@ def write_boxes(kind: str, splits: Mapping[str, Any], folder: Path, *, images: I
     choose({"link": 0, "copy": 0, "none": 0}, images, "images")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists and is not empty: name a new folder; nothing is written over")
-    names = _names(splits)
+    splits = with_known_boxes(splits)
+    target = _target(splits)
+    names: tuple[str, ...] = next(iter(splits.values())).classes[target]
     stems = _stems(splits)
-    shown = {split: list(_shown(source, stems[split], folder / _place(kind, split), images))
+    shown = {split: list(_shown(source, source.targets[target], stems[split], folder / _place(kind, split), images))
              for split, source in splits.items()}
     extra = {"category_ids": category_ids} if kind == "coco" else {}
     made, written = set[Path](), 0
@@ -57,15 +60,27 @@ def write_boxes(kind: str, splits: Mapping[str, Any], folder: Path, *, images: I
     return written
 
 
-def _names(splits: Mapping[str, Any]) -> tuple[str, ...]:
+def _target(splits: Mapping[str, Any]) -> str:
+    """The target that is boxes."""
     for split, source in splits.items():
-        if not isinstance(source.targets.get("boxes"), Boxes):
+        found = of_kind(source.targets, Boxes)
+        if len(found) > 1:
+            raise DataError(f"the part {split!r} gives several targets of boxes, {', '.join(found)}: a set of boxes "
+                            "has one")
+        if not found:
             raise DataError(f"the part {split!r} gives {', '.join(source.targets) or 'nothing'} and no boxes: there is "
                             "nothing to write")
     if set(splits) != {"all"} and "train" not in splits:
         raise DataError(f"the set has the parts {', '.join(splits)}; train or all is expected")
-    names: tuple[str, ...] = next(iter(splits.values())).classes["boxes"]
-    return names
+    return of_kind(next(iter(splits.values())).targets, Boxes)[0]
+
+
+def with_known_boxes(splits: Mapping[str, Any]) -> dict[str, Any]:
+    """The sources without the pictures whose boxes are not known; raises DataError as write_boxes does."""
+    target = _target(splits)
+    said = {split: known_in(source, target) for split, source in splits.items()}
+    return {split: source if said[split].all() else source.subset(said[split].nonzero()[0].tolist())
+            for split, source in splits.items()}
 
 
 def _place(kind: str, split: str) -> PurePosixPath:
@@ -106,9 +121,8 @@ def _counted(names: Sequence[str]) -> dict[str, int]:
     return counts
 
 
-def _shown(source: Any, stems: Sequence[str], folder: Path, images: Images) -> Iterator[Shown]:
-    """The pictures of a source, put into `folder`."""
-    boxes = source.targets["boxes"]
+def _shown(source: Any, boxes: Boxes, stems: Sequence[str], folder: Path, images: Images) -> Iterator[Shown]:
+    """The pictures of a source, put into `folder`, with their stacked boxes."""
     if isinstance(source, Files):
         found = survey(source)
         if found.bad:

@@ -19,6 +19,7 @@ from lensmith.data.objects import (
     read_text,
     refuse_unlabelled,
 )
+from lensmith.data.outlines import polygon_from
 from lensmith.data.sample import Parts
 from lensmith.data.shown import Shown, shortest
 from lensmith.data.yolo_layout import (
@@ -34,12 +35,14 @@ _MOST_CLASSES = 10_000
 _ABSOLUTE = 2.0    # a share beyond it is taken for pixels; below, for a box that leaves its picture
 
 
-def yolo(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled = "empty") -> Parts:
+def yolo(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled = "empty",
+         outlines: bool | None = None) -> Parts:
     """The pictures of a YOLO set: a data.yaml, a folder that holds one, or a folder of pictures and labels.
 
     `path`, `train`, `val` and `test` of the file are understood as Ultralytics does: folders, lists of folders or text
     files of pictures; the label of a picture lies where its path says `labels` in place of the last `images`, else
-    beside it. Polygons count by the box around them. Without names in a data.yaml or classes.txt, `classes` gives them,
+    beside it. Polygons count by the box around them; with `outlines`, where every object has one, each comes with its
+    pixels too, as the target `masks`. Without names in a data.yaml or classes.txt, `classes` gives them,
     else the numbers are the names. A picture without a label file is `unlabelled`: it shows no object (empty), is left
     out (leave) or an error (refuse). A small text file that holds a relative path in the place of a folder, which is
     how git leaves a link where it can make none, is followed. Raises DataError with file and line.
@@ -53,7 +56,7 @@ def yolo(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled 
     drawn, missing, orphans = {}, list[Path](), list[Path]()
     most = -1
     for split, one in found.items():
-        part = drawn[split] = Drawn(relative=True)
+        part = drawn[split] = Drawn(relative=True, outlines=[] if outlines else None)
         without = []
         for picture, label in zip(one.pictures, one.labels, strict=True):
             if not os.path.isfile(label):
@@ -90,7 +93,12 @@ def _read_label(file: Path, part: Drawn, names: Mapping[int, str] | None, named_
             raise DataError(f"{where}: class {number} is not one of the {len(names)} that {named_by} names "
                             f"({min(names)} to {max(names)})")
         most = max(most, number)
-        part.add(_corners(cells[1:], where), str(number) if names is None else names[number], where=where)
+        shares = shares_of(cells[1:], where)
+        if part.outlines is not None and len(shares) == 4:
+            raise DataError(f"{where}: a box, and the points of a polygon are expected where masks are learned: learn "
+                            "the boxes with --task detection")
+        outline = [polygon_from(shares, where)] if part.outlines is not None else None
+        part.add(_corners(shares), str(number) if names is None else names[number], where=where, outline=outline)
     return most
 
 
@@ -104,9 +112,8 @@ def class_number(cell: str, where: str) -> int:
     return number
 
 
-def _corners(cells: list[str], where: str) -> tuple[float, float, float, float]:
+def _corners(shares: list[float]) -> tuple[float, float, float, float]:
     """x0 y0 x1 y1 in shares of the picture, of `x y width height` or of a polygon `x y x y x y ...`."""
-    shares = shares_of(cells, where)
     if len(shares) == 4:
         x, y, width, height = shares
         return x - width / 2, y - height / 2, x + width / 2, y + height / 2

@@ -11,9 +11,11 @@ from lensmith.models.darknet_named import darknet
 from lensmith.models.lenet import conv10_20, lenet, lenet3x3
 from lensmith.models.outside import find_outside
 from lensmith.models.simple import cnn3, simple, simple2
+from lensmith.models.smp_segmenters import PREFIX, find_smp
 from lensmith.models.stack import stack
 from lensmith.models.timm_networks import find_timm
 from lensmith.models.torchvision_detectors import WHOLE
+from lensmith.models.torchvision_instances import WHOLE_INSTANCES
 from lensmith.models.torchvision_networks import TORCHVISION, torchvision_network
 from lensmith.models.torchvision_segmenters import SEGMENTERS
 
@@ -30,12 +32,14 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "darknet": darknet,
     **{name: partial(torchvision_network, name) for name in TORCHVISION},
     **WHOLE,
+    **WHOLE_INSTANCES,
     **SEGMENTERS,
 }
 
 
 def find_backbone(name: str, *, trusted: bool) -> Callable[..., Backbone]:
-    """The constructor that a name stands for: one of BACKBONES, `timm:NAME`, `my_net.py:Net` or `package.module:Net`.
+    """The constructor that a name stands for: one of BACKBONES, `timm:NAME`, `smp:ARCHITECTURE/ENCODER`,
+    `my_net.py:Net` or `package.module:Net`.
 
     Code from outside runs only where it is trusted. Raises ModelError for what is unknown, absent or not trusted.
     """
@@ -43,7 +47,9 @@ def find_backbone(name: str, *, trusted: bool) -> Callable[..., Backbone]:
         return BACKBONES[name]
     if name.startswith("timm:"):
         return find_timm(name.removeprefix("timm:"))
+    if name.startswith(PREFIX):
+        return find_smp(name.removeprefix(PREFIX))
     if ":" in name:
         return find_outside(name, trusted=trusted)
     raise ModelError(f"unknown backbone {name!r}.{nearest(name, BACKBONES)} `lensmith list backbones` shows all; "
-                     "timm:NAME, FILE.py:CLASS and PACKAGE.MODULE:CLASS are accepted too.")
+                     "timm:NAME, smp:ARCHITECTURE/ENCODER, FILE.py:CLASS and PACKAGE.MODULE:CLASS are accepted too.")

@@ -60,8 +60,12 @@ class PointsHead(nn.Module):
             self.measure.bias.copy_((-0.6 * torch.arange(BINS)).repeat(4))
 
     def forward(self, maps: list[Tensor]) -> Points:
+        return self.of_levels(self.neck(maps))
+
+    def of_levels(self, levels: list[Tensor]) -> Points:
+        """What is said at the points of the neck's maps."""
         logits, sides, centres, strides = [], [], [], []
-        for number, (level, stride) in enumerate(zip(self.neck(maps), self.neck.strides, strict=True)):
+        for number, (level, stride) in enumerate(zip(levels, self.neck.strides, strict=True)):
             logits.append(self.classify(self.class_branch(level, number)).flatten(2).transpose(1, 2))
             sides.append(self.measure(self.side_branch(level, number)).flatten(2).transpose(1, 2))
             middle = cell_centres(level, stride)

@@ -42,20 +42,25 @@ class WholeDetector(Backbone):
 
     def detector(self, classes: int, *, threshold: float, overlap: float, most: int) -> nn.Module:
         """The head: the network itself for so many classes, freshly drawn."""
-        # Here, because the import takes 1.7 s, which nobody else should wait for.
-        from torchvision.models import get_model
+        return WholeHead(whole_model(self.name, classes, threshold=threshold, overlap=overlap, most=most))
 
-        given: dict[str, Any] = {"weights": None, "num_classes": classes + 1}    # class 0 is the ground
-        if not self.name.startswith("ssd"):
-            given["min_size"], given["max_size"] = 1, 1    # unused: the pictures come as they are to be taken
-        model = get_model(self.name, **given, weights_backbone=None)
-        model.transform = AsTheyAre()
-        owner = model.roi_heads if hasattr(model, "roi_heads") else model
-        owner.score_thresh, owner.nms_thresh = threshold, overlap
-        for limit in ("detections_per_img", "detections_per_image"):
-            if hasattr(owner, limit):
-                setattr(owner, limit, most)
-        return WholeHead(model)
+
+def whole_model(name: str, classes: int, *, threshold: float, overlap: float, most: int) -> Any:
+    """A detector of torchvision for so many classes, freshly drawn, that takes the pictures as they come."""
+    # Here, because the import takes 1.7 s, which nobody else should wait for.
+    from torchvision.models import get_model
+
+    given: dict[str, Any] = {"weights": None, "num_classes": classes + 1}    # class 0 is the ground
+    if not name.startswith("ssd"):
+        given["min_size"], given["max_size"] = 1, 1    # unused: the pictures come as they are to be taken
+    model: Any = get_model(name, **given, weights_backbone=None)
+    model.transform = AsTheyAre()
+    owner = model.roi_heads if hasattr(model, "roi_heads") else model
+    owner.score_thresh, owner.nms_thresh = threshold, overlap
+    for limit in ("detections_per_img", "detections_per_image"):
+        if hasattr(owner, limit):
+            setattr(owner, limit, most)
+    return model
 
 
 class WholeHead(nn.Module):
@@ -78,12 +83,21 @@ class WholeHead(nn.Module):
         """The parts of the network's own loss."""
         truth = targets["boxes"]
         assert isinstance(truth, Boxes)
-        counted = area(truth.corners) > 0 if truth.crowd is None else ~truth.crowd & (area(truth.corners) > 0)
-        rows = []
-        for row in range(len(maps[0])):
-            chosen = (counted & (truth.image == row)).nonzero()[:, 0]
-            rows.append({"boxes": truth.corners[chosen], "labels": truth.classes[chosen] + 1})
+        rows = taught(truth, len(maps[0]))
         return {name.removeprefix("loss_"): part for name, part in self.model(list(maps[0]), rows).items()}
+
+
+def counted(truth: Boxes) -> Tensor:
+    """bool [n]: the objects that are learned: not those that are crowds or without an area."""
+    there = area(truth.corners) > 0
+    return there if truth.crowd is None else ~truth.crowd & there
+
+
+def taught(truth: Boxes, pictures: int) -> list[dict[str, Tensor]]:
+    """The boxes and labels of each picture as torchvision's networks take them."""
+    left = truth.chosen(counted(truth))
+    return [{"boxes": left.corners[left.image == number], "labels": left.classes[left.image == number] + 1}
+            for number in range(pictures)]
 
 
 class AsTheyAre(nn.Module):

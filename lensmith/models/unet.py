@@ -17,7 +17,9 @@ class UNetHead(nn.Module):
 
     Each step enlarges the map to the extent of the next finer one of the backbone, joins the two and applies two 3x3
     convolutions; below the backbone's finest stride it enlarges by two until every pixel has a cell. Of several maps
-    of one stride the last is taken.
+    of one stride the last is taken; the coarsest, where it has more channels than the first step gives, is brought to
+    so many by a 1x1 convolution before: with the 1280 channels that networks for phones end with, a third of the
+    decoder's work would be in its first layer.
     """
 
     sized = True    # it is told the extent of the pictures
@@ -36,16 +38,19 @@ class UNetHead(nn.Module):
             stride //= factor
         self.factors = tuple(factor for factor, _ in steps)
         self.blocks = nn.ModuleList()
+        widths = [width * min(_WIDEST, 2 ** number) for number in reversed(range(len(steps)))]
         inputs = channels[self.taken[0]]
-        for number, (_, joined) in enumerate(steps, start=1):
-            outputs = width * min(_WIDEST, 2 ** (len(steps) - number))
-            self.blocks.append(_block(inputs + joined, outputs))
+        self.narrow: nn.Module = nn.Identity()
+        if widths and inputs > widths[0]:
+            self.narrow, inputs = _block(inputs, widths[0], kernels=(1,)), widths[0]
+        for (_, joined), outputs in zip(steps, widths, strict=True):
+            self.blocks.append(_block(inputs + joined, outputs, kernels=(3, 3)))
             inputs = outputs
         self.classify = nn.Conv2d(inputs, classes, 1)
         initialise(self.classify, None)
 
     def forward(self, maps: list[Tensor], size: tuple[int, int]) -> Tensor:    # -> [batch, classes, *size]
-        level = maps[self.taken[0]]
+        level = self.narrow(maps[self.taken[0]])
         for number, (factor, block) in enumerate(zip(self.factors, self.blocks, strict=True), start=1):
             level = F.interpolate(level, scale_factor=float(factor), mode="nearest")
             if number < len(self.taken):
@@ -55,10 +60,12 @@ class UNetHead(nn.Module):
         return brought_to(self.classify(level), size, within=self.finest)
 
 
-def _block(inputs: int, outputs: int) -> nn.Sequential:
+def _block(inputs: int, outputs: int, *, kernels: tuple[int, ...]) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for number in (inputs, outputs):
-        layers += [nn.Conv2d(number, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+    for kernel in kernels:
+        layers += [nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs),
+                   nn.ReLU(inplace=True)]
+        inputs = outputs
     block = nn.Sequential(*layers)
     initialise(block, "relu")
     return block

@@ -18,7 +18,7 @@ from lensmith.models.network import Network
 SUFFIXES = (".safetensors", ".pth", ".pt")
 INSIDE = ("state_dict", "model")    # where other programs keep the weights among the rest of a checkpoint
 # What stands before a layer's name where a network lies in another one: here, in other programs, in torch's wrappers.
-WRAPPERS = ("backbone", "head", "layers", "model", "module", "network", "parts", "_orig_mod")
+WRAPPERS = ("backbone", "encoder", "head", "layers", "model", "module", "network", "parts", "_orig_mod")
 ACCEPTED = "Accepted are .safetensors files, and .pth or .pt files that hold only tensors by name"
 
 

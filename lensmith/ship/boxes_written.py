@@ -1,16 +1,11 @@
-"""Found boxes in words, table rows, COCO results and YOLO text, and drawn on their picture; in the file's pixels."""
+"""Found boxes in words, table rows, COCO results and YOLO text, in the file's pixels."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from lensmith.base.drawing import draw_boxes
-from lensmith.base.show import open_viewable
 from lensmith.base.values import Boxes
 
-_WHOLE = 1 << 20    # pixels: no picture has a longer edge, so none is made smaller
 _COLUMNS = ("file", "label", "score", "x0", "y0", "x1", "y1")
 
 
@@ -73,8 +68,3 @@ def yolo_text(boxes: Boxes, size: tuple[int, int]) -> str:
         shares = ((x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height)
         lines.append(f"{number} {' '.join(f'{share:.6f}' for share in shares)} {score:.6f}\n")
     return "".join(lines)
-
-
-def drawn(source: Path, boxes: Boxes, names: Sequence[str]) -> Image.Image:
-    """The file's picture, upright and at its own size, with the boxes on it. Raises BadPicture."""
-    return draw_boxes(open_viewable(source, least=1, most=_WHOLE), boxes, names)

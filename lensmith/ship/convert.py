@@ -1,9 +1,11 @@
 """Between Lensmith's run folders and Darknet's files."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from lensmith import recipe as recipes
 from lensmith.assemble import build_network, choose_task, complete
@@ -56,20 +58,27 @@ class Imported:
     def write(self, folder: Path, *, command: str) -> Run:
         """A run folder like any other, but for the data that it was trained on, which are not known."""
         run = Run.create(folder.parent, name=folder.name, fallback="")
-        run.write("recipe.toml", recipes.write(keep_files(self.recipe, run)))
-        run.write_json("plan.json", Choice(self.plan, "conversion").as_json())
-        run.write_json("environment.json", environment())
-        run.write_json("data.json", {
+        write_converted(run, recipe=keep_files(self.recipe, run), plan=self.plan, network=self.network, task=self.task,
+                        command=command, reason=f"from {self.files['weights']}", account={
             "name": NO_DATA, "source": self.files, "classes": {key: list(one) for key, one in self.classes.items()},
             "form": asdict(self.form), "splits": {}, "dropped": [], "notes": [], "fingerprint": None})
-        run.write_json("metrics.json", {})
-        run.write_json("run.json", {
-            "name": run.folder.name, "command": command, "started": datetime.now(UTC).astimezone().isoformat(
-                timespec="seconds"), "status": "converted", "reason": f"from {self.files['weights']}", "epochs": 0,
-            "score_name": self.task.score, "score": None, "version": version("lensmith"),
-            "parameters": sum(one.numel() for one in self.network.parameters())})
-        run.save_best(self.network.state_dict(), {"epoch": 0}, 0.0)
         return run
+
+
+def write_converted(run: Run, *, recipe: recipes.Recipe, plan: Plan, account: Mapping[str, Any], network: Network,
+                    task: Task, command: str, reason: str) -> None:
+    """The files of a run whose network was not trained in it; `account` is what data.json keeps."""
+    run.write("recipe.toml", recipes.write(recipe))
+    run.write_json("plan.json", Choice(plan, "conversion").as_json())
+    run.write_json("environment.json", environment())
+    run.write_json("data.json", dict(account))
+    run.write_json("metrics.json", {})
+    run.write_json("run.json", {
+        "name": run.folder.name, "command": command,
+        "started": datetime.now(UTC).astimezone().isoformat(timespec="seconds"), "status": "converted",
+        "reason": reason, "epochs": 0, "score_name": task.score, "score": None, "version": version("lensmith"),
+        "parameters": sum(one.numel() for one in network.parameters())})
+    run.save_best(network.state_dict(), {"epoch": 0}, 0.0)
 
 
 def write_darknet(network: Network, cfg: Path, weights: Path) -> None:

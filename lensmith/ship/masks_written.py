@@ -1,17 +1,13 @@
-"""Found masks in words, table rows and JSON, as PNG files of class numbers, and laid over their picture."""
+"""Found masks in words, table rows and JSON, and as PNG files of class numbers."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 
-from lensmith.base.drawing import colour_of, draw_mask
-from lensmith.base.show import open_viewable
+from lensmith.base.drawing import colour_of
 from lensmith.base.values import IGNORED, Mask
-
-_WHOLE = 1 << 20    # pixels: no picture has a longer edge, so none is made smaller
 
 
 def shares(mask: Mask, classes: int) -> list[tuple[int, int, float]]:
@@ -49,8 +45,3 @@ def as_png(mask: Mask) -> Image.Image:
     palette = [part for number in range(IGNORED) for part in colour_of(number)]
     picture.putpalette([*palette, 0, 0, 0])    # makes it one of mode P
     return picture
-
-
-def drawn(source: Path, mask: Mask, names: Sequence[str]) -> Image.Image:
-    """The file's picture, upright and at its own size, with the mask over it. Raises BadPicture."""
-    return draw_mask(open_viewable(source, least=1, most=_WHOLE), mask, names)

@@ -5,7 +5,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -18,14 +18,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from lensmith.base.drawing import draw_boxes, draw_words
+from lensmith.base.drawing import draw_words
 from lensmith.base.errors import DataError, UserError
 from lensmith.base.files import write_atomic
 from lensmith.base.pictures import Form, bring
 from lensmith.engine.evaluate import for_inference
 from lensmith.engine.plan import Plan
 from lensmith.ship.finding import find_pictures
-from lensmith.ship.predict import Prediction, predict
+from lensmith.ship.predict import Prediction, drawn_over, predict, undrawn
 from lensmith.tasks.task import Task
 
 FILMS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ogv")
@@ -79,7 +79,7 @@ def divided(sources: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
 
 
 def looking(network: nn.Module, task: Task, *, form: Form, plan: Plan, names: dict[str, tuple[str, ...]],
-            only: Tensor | None = None) -> Look:
+            only: Mapping[str, Tensor] | None = None) -> Look:
     """A function that gives the predictions of a few frames; the network is made ready once."""
     def look(pictures: Sequence[Image.Image]) -> list[Prediction]:
         nonlocal network, plan
@@ -151,9 +151,8 @@ def _of_film(said: Prediction, name: str) -> Prediction:
 
 def _drawn(picture: Image.Image, said: Prediction, top: int) -> Image.Image:
     """The frame with what was said of it."""
-    if said.boxes is not None:
-        return draw_boxes(picture, said.boxes, said.names["boxes"])
-    return draw_words(picture, said.text(top))
+    sheet, text = drawn_over(picture, said), undrawn(said, top)
+    return draw_words(sheet, text) if text else sheet
 
 
 @dataclass(frozen=True)

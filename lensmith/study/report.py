@@ -19,7 +19,7 @@ from lensmith.study.sentence import counted, figure, measure, percent, sentence
 _FIRST = {"test": 0, "valid": 1}    # the order of the splits; the first of them gives the headline
 _LISTED = 200    # dropped files that are named; data.json has them all
 _MEASURES = {"tags": "summed error {:.2f}", "numbers": "{:.1f} deviations off", "boxes": "errors {:.1f}",
-             "mask": "{:.1%} of the pixels wrong"}
+             "masks": "errors {:.1f}", "mask": "{:.1%} of the pixels wrong"}
 _RANKED = ("AP50-95", "IoU", "f1", "R2")    # the first that a row has sorts the classes
 _NOTES = {
     "label": "Where the network was wrong and most sure of it: the truth, then what it said.",
@@ -27,6 +27,8 @@ _NOTES = {
     "numbers": "Where a number was furthest off, in standard deviations of the truth: the truth, then what was said.",
     "boxes": "Where most was missed or found in vain: the truth on the left, what was found with a score of 0.25 or "
              "more on the right. A box that was missed counts 1, one found in vain its score.",
+    "masks": "Where most was missed or found in vain: the truth on the left, what was found with a score of 0.25 or "
+             "more on the right. An object whose pixels were missed counts 1, one found in vain its score.",
     "mask": "Where the largest share of the pixels was wrong: the picture, the truth and what was found. What was not "
             "known to be of a class is left as it is.",
 }
@@ -75,7 +77,7 @@ def _contents(folder: Path) -> dict[str, Any]:
         "curves": curves,
         "curves_note": f"{count(int(last), 'epoch')}" + (f"; the weights of epoch {best} were kept as the best."
                                                        if best is not None else "."),
-        "parts": [_part(name, metrics[name], folder, full=name == splits[0]) for name in splits],
+        "parts": [part for name in splits for part in _sections(name, metrics[name], folder, full=name == splits[0])],
         "data": _data(_read_json(folder / "data.json")),
         "command": run.get("command"),
         "predict": _predicting(recipe, folder),
@@ -207,9 +209,28 @@ def _headline(split: str, measured: Mapping[str, Any], score: str) -> dict[str, 
         score = next(iter(found), "")
         if not score:
             return None
-    others = [(name, measure(name, value)) for name, value in found.items() if name != score]
+    parts = measured.get("details", {}).get("parts")    # of several tasks each has a section with all of its own
+    others = [(name, measure(name, value)) for name, value in found.items() if name != score and parts is None]
     return {"name": score, "value": measure(score, found[score]), "interval": _interval(score, measured),
             "sentence": sentence(split, measured, score, found), "others": others}
+
+
+def _sections(split: str, measured: Mapping[str, Any], folder: Path, *, full: bool) -> list[dict[str, Any]]:
+    """A split's section; of several tasks one with the score of each part, and behind it one for each part."""
+    parts = measured.get("details", {}).get("parts")
+    if parts is None:
+        return [_part(split, measured, folder, full=full)]
+    own = {name: f"{name}/{part['score']}" for name, part in parts.items()}
+    joined = {name: value for name, value in measured.items() if "/" not in name or name in own.values()}
+    found = [_part(split, joined | {"details": {}, "worst": []}, folder, full=full)]
+    for name, details in parts.items() if full else ():
+        alone = {key.removeprefix(f"{name}/"): value for key, value in _headlines(measured).items()
+                 if key.startswith(f"{name}/")}
+        ends = {key.removeprefix(f"{name}/"): value for key, value in measured.get("intervals", {}).items()}
+        rows = [row for row in measured.get("worst", []) if row.get("target") == name]
+        section = _part(split, {**alone, "intervals": ends, "details": details, "worst": rows}, folder, full=True)
+        found.append(section | {"title": f"{name}: {section['title']}"})
+    return found
 
 
 def _part(split: str, measured: Mapping[str, Any], folder: Path, *, full: bool) -> dict[str, Any]:
@@ -233,8 +254,8 @@ def _part(split: str, measured: Mapping[str, Any], folder: Path, *, full: bool) 
         if classes else "",
         "most_confused": details.get("most_confused", []),
         "scatter": charts.scatter(details.get("scatter", {})),
-        "worst": worst, "side_by_side": any(row["target"] in ("boxes", "mask") for row in worst),
-        "worst_note": " ".join(_NOTES[target] for target in dict.fromkeys(row["target"] for row in worst)),
+        "worst": worst, "side_by_side": any(row["kind"] in ("boxes", "mask", "masks") for row in worst),
+        "worst_note": " ".join(_NOTES[kind] for kind in dict.fromkeys(row["kind"] for row in worst)),
     }
 
 
@@ -243,8 +264,8 @@ def _worst(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     path = (folder / row["picture"]).resolve()
     inside = path.is_relative_to(folder.resolve()) and path.suffix == ".png" and path.is_file()
     data = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}" if inside else ""
-    target = row.get("target", "label")
-    return {**row, "target": target, "data": data, "measure": _MEASURES.get(target, "").format(row["score"])}
+    kind = row.get("kind") or row.get("target", "label")
+    return {**row, "kind": kind, "data": data, "measure": _MEASURES.get(kind, "").format(row["score"])}
 
 
 def _data(data: Mapping[str, Any]) -> dict[str, Any] | None:

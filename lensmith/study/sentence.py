@@ -25,7 +25,7 @@ def percent(value: float) -> str:
 
 def measure(name: str, value: float) -> str:
     """A metric's value in its own manner; accuracies with two digits after the point, as they are compared."""
-    return f"{100 * value:.2f} %" if name in SHARES else figure(float(value))
+    return f"{100 * value:.2f} %" if name.rpartition("/")[2] in SHARES else figure(float(value))
 
 
 def counted(measured: Mapping[str, Any]) -> int:
@@ -56,11 +56,13 @@ def sentence(split: str, measured: Mapping[str, Any], score: str, found: Mapping
         if rows:
             weakest = min(rows, key=lambda row: row["f1"])
             text += f" The weakest is {weakest['class']}, with {figure(weakest['f1'])}."
-    elif score == "mAP50-95" and "boxes" in details:
+    elif score in ("mAP50-95", "mask_mAP50-95") and "boxes" in details:
+        kind = "mask" if score.startswith("mask") else "box"
         text = f"On {shown} with {count(details['boxes'], 'object')}, the average precision is {figure(found[score])}"
-        text += f" in the mean over the classes and over how exactly a box has to fit; {figure(found['mAP50'])} " \
-                "where an overlap of one half is enough (mAP50)."
-        text += f" Showing boxes from a score of {details['best_threshold']:.2f} on balances precision and recall best."
+        text += f" in the mean over the classes and over how exactly a {kind} has to fit; " \
+                f"{figure(found[score.replace('50-95', '50')])} where an overlap of one half is enough (mAP50)."
+        text += f" Showing {'boxes' if kind == 'box' else 'objects'} from a score of " \
+                f"{details['best_threshold']:.2f} on balances precision and recall best."
         if len(rows) > 1:
             text += f" The weakest class is {(weakest := min(rows, key=lambda row: row['AP50-95']))['class']}, with " \
                     f"{figure(weakest['AP50-95'])}."
@@ -72,6 +74,12 @@ def sentence(split: str, measured: Mapping[str, Any], score: str, found: Mapping
         if len(rows) > 1:
             weakest = min(rows, key=lambda row: row["IoU"])
             text += f" The weakest class is {weakest['class']}, with {figure(weakest['IoU'])}."
+    elif "parts" in details:
+        each = [f"{part} {measure(name, found[name])} ({one['score']})" for part, one in details["parts"].items()
+                if (name := f"{part}/{one['score']}") in found]
+        text = f"On {shown}, the parts score {figure(found[score])} in the mean: {', '.join(each)}."
+        if details.get("unknown"):
+            text += f" Nothing is known here of {', '.join(details['unknown'])}."
     else:
         text = f"{score} is {measure(score, found[score])} on {shown}."
     if split == "valid":

@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lensmith.base.drawing import draw_boxes, draw_mask, surest
+from lensmith.base.drawing import draw_boxes, draw_mask, draw_masks, surest
 from lensmith.base.errors import UserError
 from lensmith.base.files import write_atomic
+from lensmith.base.instances import Masks
 from lensmith.base.show import viewable
 from lensmith.base.values import IGNORED, UNKNOWN, Boxes, Label, Mask, Numbers, Tags, Value
 from lensmith.data.sample import Batch
@@ -41,8 +42,9 @@ class Worst:
 
     A wrong label is the worse the surer it was; wrong tags by the sum over the tags of |score - truth|; numbers by
     their largest error over the quantities, in standard deviations of the truth of all pictures seen; boxes by how many
-    were missed and the sum of the scores of those found in vain, at an IoU of 0.5 and from a score of 0.25 on; a mask
-    by the share of its known pixels that were taken for another class.
+    were missed and the sum of the scores of those found in vain, at an IoU of 0.5 and from a score of 0.25 on, and
+    likewise objects with their pixels, by the IoU of these; a mask by the share of its known pixels that were taken for
+    another class.
     """
 
     def __init__(self, needs: tuple[str, ...], classes: Mapping[str, Sequence[str]], *, keep: int = 24):
@@ -124,7 +126,8 @@ class Worst:
     def save(self, folder: Path, *, name: str = "worst") -> list[dict[str, Any]]:
         """Write `worst-00.png`, ... into `folder` and give a row for each, worst first, target by target.
 
-        A row is {picture (the file written), file (where it came from), target, truth, predicted, score}.
+        A row is {picture (the file written), file (where it came from), target, kind, truth, predicted, score}; `kind`
+        is what the target is, as `boxes`, whatever its name.
         """
         folder.mkdir(parents=True, exist_ok=True)
         rows: list[dict[str, Any]] = []
@@ -133,7 +136,8 @@ class Worst:
                 picture = f"{name}-{len(rows):02d}.png"
                 _write(folder / picture, _shown(error, self.classes[target]))
                 truth, predicted = in_words(error.truth, error.found, self.classes[target])
-                rows.append({"picture": picture, "file": error.file, "target": target, "truth": truth,
+                rows.append({"picture": picture, "file": error.file, "target": target,
+                             "kind": type(error.truth).__name__.lower(), "truth": truth,
                              "predicted": predicted, "score": error.score})
         return rows
 
@@ -145,7 +149,9 @@ def _shown(error: Error, names: Sequence[str]) -> Image.Image:
     picture = viewable(error.image, least=DRAWN_ON[0], most=DRAWN_ON[1])
     if isinstance(error.truth, Boxes) and isinstance(error.found, Boxes):
         scale = picture.width / error.image.shape[2], picture.height / error.image.shape[1]
-        drawn = [draw_boxes(picture, boxes, names, scale=scale) for boxes in (error.truth, surest(error.found, SHOWN))]
+        sides = (error.truth, surest(error.found, SHOWN))
+        drawn = [draw_masks(picture, one, names, width=error.image.shape[2], scale=scale) if isinstance(one, Masks)
+                 else draw_boxes(picture, one, names, scale=scale) for one in sides]
     else:
         assert isinstance(error.truth, Mask) and isinstance(error.found, Mask)
         # What is void was not judged.

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from lensmith.tasks.classification import Classification
 from lensmith.tasks.detection import Detection
+from lensmith.tasks.instances import Instances
+from lensmith.tasks.multitask import Multitask
 from lensmith.tasks.regression import Regression
 from lensmith.tasks.segmentation import Segmentation
 from lensmith.tasks.tagging import Tagging
@@ -17,4 +19,6 @@ TASKS: dict[str, Callable[..., Task]] = {
     "detection": Detection,
     "yolov3": Yolo,
     "segmentation": Segmentation,
+    "instances": Instances,
+    "multitask": Multitask,
 }

@@ -95,19 +95,26 @@ class BoxMetrics:
         """
         truth = truth_of(self._boxes("true"))
         matches = match(found_of(self._boxes("found")), truth, len(self.classes))
-        counted = matches.positives[:, 0]
-        if not counted.any():
-            raise nothing_to_measure("box")
-        precision, recall = average_precision(matches), _recalls(matches)
-        details: dict[str, Any] = {"count": self.pictures, "boxes": int(counted.sum()),
-                                   **_at_best_threshold(self.classes, matches, precision)}
+        result = measured(self.classes, matches, truth, self.pictures)
         if len(self.classes) <= _CONFUSION_UP_TO:
             shown = found_of(self._boxes("found"), CONFUSION_SCORE)
-            details["confusion"] = confusion(shown, truth, len(self.classes), threshold=CONFUSION_IOU).tolist()
-            details["confusion_names"] = [*self.classes, "background"]
-        headlines = _headlines(precision, recall)
-        intervals = {"mAP50": around(headlines["mAP50"], _resampled(matches, truth, self.pictures))}
-        return {**headlines, "intervals": intervals, "details": details}
+            result["details"]["confusion"] = confusion(shown, truth, len(self.classes),
+                                                       threshold=CONFUSION_IOU).tolist()
+            result["details"]["confusion_names"] = [*self.classes, "background"]
+        return result
+
+
+def measured(names: tuple[str, ...], matches: Matches, truth: Truth, pictures: int) -> dict[str, Any]:
+    """What a task's metrics give, from the matches of all found ones with the truth of so many pictures. Raises
+    DataError where there is no truth."""
+    counted = matches.positives[:, 0]
+    if not counted.any():
+        raise nothing_to_measure("box")
+    precision = average_precision(matches)
+    headlines = _headlines(precision, _recalls(matches))
+    intervals = {"mAP50": around(headlines["mAP50"], _resampled(matches, truth, pictures))}
+    details = {"count": pictures, "boxes": int(counted.sum()), **_at_best_threshold(names, matches, precision)}
+    return {**headlines, "intervals": intervals, "details": details}
 
 
 def average_precision(matches: Matches) -> np.ndarray:

@@ -85,10 +85,14 @@ def confusion_intervals(counts: np.ndarray) -> dict[str, list[float]]:
     return {"macro_f1": bounds(np.concatenate(f1)), "balanced_accuracy": bounds(np.concatenate(balanced))}
 
 
-def nothing_to_measure(noun: str) -> DataError:
+class NothingToMeasure(DataError):
+    """A measurement without samples."""
+
+
+def nothing_to_measure(noun: str) -> NothingToMeasure:
     """The error of a measurement without samples."""
-    return DataError(f"nothing to measure: no picture of this split has a {noun}. Give it pictures that have one, "
-                     "or leave the split out")
+    return NothingToMeasure(f"nothing to measure: no picture of this split has a {noun}. Give it pictures that have "
+                            "one, or leave the split out")
 
 
 def _summed(drawn: np.ndarray, columns: np.ndarray, classes: int) -> np.ndarray:

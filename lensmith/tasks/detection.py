@@ -1,8 +1,9 @@
 """Objects as boxes with a class each, found at points: the detector that is the default."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +14,20 @@ from lensmith.base.errors import UserError
 from lensmith.base.values import Boxes, Value
 from lensmith.models.backbone import Backbone
 from lensmith.models.points import Points, PointsHead, corners_of
-from lensmith.tasks.assignment import in_crowds, pad, task_aligned
+from lensmith.tasks.assignment import Assignment, in_crowds, pad, task_aligned
 from lensmith.tasks.average_precision import BoxMetrics
 
 _BEFORE = 1000    # boxes of a picture that come into the suppression
+Found = TypeVar("Found", bound=Boxes)
 Suppression = Literal["batched", "agnostic", "soft", "diou"]
+
+
+class AssignedLoss(NamedTuple):
+    """What points are taught."""
+
+    parts: dict[str, Tensor]
+    found: Assignment
+    total: Tensor        # float []: the sum of what the points are to score, at least 1
 
 
 class Detection:
@@ -65,6 +75,10 @@ class Detection:
             return output
         if isinstance(output, Boxes):
             return {}
+        return self.assigned_loss(output, truth).parts
+
+    def assigned_loss(self, output: Points, truth: Boxes) -> "AssignedLoss":
+        """The parts of the loss, and which point answers for which object."""
         logits, sides = (part if part.dtype == torch.float64 else part.float() for part in output[:2])
         centres, strides = output.centres, output.strides
         objects = pad(truth, len(logits))
@@ -85,7 +99,7 @@ class Detection:
         parts = {"class": self.class_weight * costs.masked_fill(free, 0.0).sum(),
                  "box": self.box_weight * ((1 - iou(placed, wanted, "ciou")) * quality).sum(),
                  "side": self.side_weight * (side_costs(own, distances / strides[point, None]).mean(1) * quality).sum()}
-        return {name: part / total for name, part in parts.items()}
+        return AssignedLoss({name: part / total for name, part in parts.items()}, found, total)
 
     def decode(self, output: Points | Boxes) -> dict[str, Value]:
         if isinstance(output, Boxes):    # decided by what held when the network was made, not by what holds now
@@ -133,19 +147,26 @@ def best_boxes(corners: Tensor, scores: Tensor, suppression: Suppression = "batc
                overlap: float, most: int) -> Boxes:
     """The stacked boxes that are kept of `corners` [batch, points, 4] with `scores` [batch, points, classes], best
     first in each picture: at or above `threshold`, not `suppressed`, the `most` best."""
-    # Most points say nothing: to sort their scores too would take longer than a small network does.
-    speaking = (scores.amax(2) >= threshold).any(0).nonzero()[:, 0]
-    corners, scores = corners[:, speaking], scores[:, speaking]
-    _, points, classes = scores.shape
-    best = scores.flatten(1).topk(min(_BEFORE, points * classes), 1)
-    image, rank = (best.values >= threshold).nonzero(as_tuple=True)
-    chosen, score = best.indices[image, rank], best.values[image, rank]
-    return suppressed(Boxes(corners[image, chosen // classes], chosen % classes, score, image), classes, suppression,
+    image, point, kind, score = best_points(scores, threshold)
+    return suppressed(Boxes(corners[image, point], kind, score, image), scores.shape[2], suppression,
                       overlap=overlap, most=most, least=threshold)
 
 
-def suppressed(found: Boxes, classes: int, suppression: Suppression = "batched", *, overlap: float, most: int,
-               least: float = 0.0) -> Boxes:
+def best_points(scores: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The best of `scores` [batch, points, classes] at or above `threshold`, best first in each picture: the pictures,
+    the points and the classes, int64 [k] each, and the scores, [k]."""
+    # Most points say nothing: to sort their scores too would take longer than a small network does.
+    speaking = (scores.amax(2) >= threshold).any(0).nonzero()[:, 0]
+    scores = scores[:, speaking]
+    _, points, classes = scores.shape
+    best = scores.flatten(1).topk(min(_BEFORE, points * classes), 1)
+    image, rank = (best.values >= threshold).nonzero(as_tuple=True)
+    chosen = best.indices[image, rank]
+    return image, speaking[chosen // classes], chosen % classes, best.values[image, rank]
+
+
+def suppressed(found: Found, classes: int, suppression: Suppression = "batched", *, overlap: float, most: int,
+               least: float = 0.0) -> Found:
     """The stacked boxes of `classes` kinds that are left, best first in each picture, of a picture the `most` best.
 
     Of two that overlap by more than `overlap` IoU the better is left: `batched` of two of a class, `agnostic` of any
@@ -165,7 +186,7 @@ def suppressed(found: Boxes, classes: int, suppression: Suppression = "batched",
     counts = torch.bincount(image[kept])
     rank = torch.arange(len(kept), device=kept.device) - (counts.cumsum(0) - counts)[image[kept]]
     kept = kept[rank < most]
-    return Boxes(found.corners[kept], found.classes[kept], score[kept], image[kept])
+    return replace(found, scores=score)._rows(kept, image[kept])
 
 
 def _by_distance(corners: Tensor, scores: Tensor, *, threshold: float) -> tuple[Tensor, Tensor]:

@@ -4,12 +4,14 @@ All arithmetic is in float64 and every tie goes the way of the COCO evaluation (
 what is counted from it is the same.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lensmith.base.instances import Masks
 from lensmith.base.values import Boxes
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)    # of IoU
@@ -17,6 +19,10 @@ SIZES = ("all", "small", "medium", "large")
 LIMITS = np.array([[0, 1e10], [0, 32**2], [32**2, 96**2], [96**2, 1e10]])    # square pixels, both ends included
 MOST_FOUND = 100                           # boxes of a class that count in one picture, the best by score
 _CHUNK = 1 << 20                           # pairs whose overlap is computed at once
+_BYTES = 1 << 25                           # of masks that are compared at once
+
+# From rows of the found and of the true ones, pair by pair, to float64 [pairs]: how far the two overlap.
+Overlap = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class Found:
     classes: np.ndarray    # int64 [n]
     image: np.ndarray      # int64 [n]: the picture's number
     scores: np.ndarray     # float [n]
+    area: np.ndarray       # float64 [n], square pixels
 
 
 @dataclass(frozen=True)
@@ -53,21 +60,24 @@ class Matches:
     positives: np.ndarray  # int64 [classes, sizes]: true boxes that count
 
 
-def match(found: Found, truth: Truth, classes: int) -> Matches:
-    """Give each found box, best score first, the true box of its class that it overlaps most and that is still free."""
+def match(found: Found, truth: Truth, classes: int, *, overlap: Overlap | None = None) -> Matches:
+    """Give each found box, best score first, the true box of its class that it overlaps most and that is still free.
+
+    `overlap` says how far two overlap where that is not for their boxes to say, as of masks.
+    """
     pictures = int(max(found.image.max(initial=-1), truth.image.max(initial=-1))) + 1
     order = np.lexsort((-found.scores, found.image, found.classes))
     group = (found.classes * pictures + found.image)[order]
     rank = np.arange(len(group)) - np.searchsorted(group, group)
     order, group, rank = (values[rank < MOST_FOUND] for values in (order, group, rank))
-    corners = found.corners[order]
     true_group = truth.classes * pictures + truth.image
     true_order = np.argsort(true_group, kind="stable")
     ignored = truth.crowd[:, None] | (truth.area[:, None] < LIMITS[:, 0]) | (truth.area[:, None] > LIMITS[:, 1])
 
-    one, other, overlap = _overlapping(corners, group, truth, true_order, true_group[true_order])
-    met, lost = _assign(one, other, overlap, group, truth.crowd, ignored)
-    area = _areas(corners)[:, None]
+    one, other, shared = _overlapping(order, group, true_order, true_group[true_order],
+                                      overlap or _of_boxes(found, truth))
+    met, lost = _assign(one, other, shared, group, truth.crowd, ignored)
+    area = found.area[order, None]
     outside = (area < LIMITS[:, 0]) | (area > LIMITS[:, 1])
     positives = np.stack([np.bincount(truth.classes[~ignored[:, size]], minlength=classes)
                           for size in range(len(SIZES))], 1)
@@ -75,9 +85,14 @@ def match(found: Found, truth: Truth, classes: int) -> Matches:
                    ~met & ~outside[:, None], positives)
 
 
-def _overlapping(corners: np.ndarray, group: np.ndarray, truth: Truth, true_order: np.ndarray,
-                 true_group: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of one group that overlap by the lowest threshold: the found box, the true one, their IoU; by found box."""
+def _of_boxes(found: Found, truth: Truth) -> Overlap:
+    return lambda one, other: overlaps(found.corners[one], truth.corners[other], truth.crowd[other])
+
+
+def _overlapping(order: np.ndarray, group: np.ndarray, true_order: np.ndarray, true_group: np.ndarray,
+                 overlap: Overlap) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of one group that overlap by the lowest threshold: the place of the found box in `order`, the true one,
+    their IoU; by found box."""
     first, last = np.searchsorted(true_group, group), np.searchsorted(true_group, group, side="right")
     counts = last - first
     rows = np.flatnonzero(counts)
@@ -87,11 +102,11 @@ def _overlapping(corners: np.ndarray, group: np.ndarray, truth: Truth, true_orde
         one = np.repeat(part, counts[part])
         within = np.arange(len(one)) - np.repeat(counts[part].cumsum() - counts[part], counts[part])
         other = true_order[first[one] + within]
-        overlap = overlaps(corners[one], truth.corners[other], truth.crowd[other])
-        near = overlap >= THRESHOLDS[0]
-        pairs.append((one[near], other[near], overlap[near]))
-    one, other, overlap = map(np.concatenate, zip(*pairs, strict=True))
-    return one, other, overlap
+        shared = overlap(order[one], other)
+        near = shared >= THRESHOLDS[0]
+        pairs.append((one[near], other[near], shared[near]))
+    one, other, shared = map(np.concatenate, zip(*pairs, strict=True))
+    return one, other, shared
 
 
 def overlaps(found: np.ndarray, true: np.ndarray, crowd: np.ndarray) -> np.ndarray:
@@ -102,6 +117,23 @@ def overlaps(found: np.ndarray, true: np.ndarray, crowd: np.ndarray) -> np.ndarr
     own, theirs = _areas(found), _areas(true)
     whole = np.where(crowd, own, own + theirs - shared)
     return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
+
+
+def mask_overlaps(found: Masks, truth: Masks) -> Overlap:
+    """The same of the masks of stacked values, whose pixels are counted by the bits that both have."""
+    own, its = found.bits.flatten(1).numpy(), truth.bits.flatten(1).numpy()
+    own_area, its_area = (np.bitwise_count(bits).sum(1, dtype=np.int64) for bits in (own, its))
+    crowd = np.zeros(len(its), bool) if truth.crowd is None else truth.crowd.numpy()
+
+    def overlap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        shared = np.zeros(len(one), np.int64)
+        for start in range(0, len(one), step := max(1, _BYTES // max(1, own.shape[1]))):
+            part = slice(start, start + step)
+            shared[part] = np.bitwise_count(own[one[part]] & its[other[part]]).sum(1, dtype=np.int64)
+        whole = np.where(crowd[other], own_area[one], own_area[one] + its_area[other] - shared)
+        return np.divide(shared, whole, out=np.zeros(len(one)), where=whole > 0)
+
+    return overlap
 
 
 def _areas(corners: np.ndarray) -> np.ndarray:
@@ -148,19 +180,23 @@ def _assign(one: np.ndarray, other: np.ndarray, overlap: np.ndarray, group: np.n
 
 def right_and_wrong(truth: Boxes, found: Boxes, pictures: int, classes: int, *, score: float) -> tuple[Tensor, Tensor]:
     """Two float [pictures]: how many boxes found with at least `score` meet a true one by half, and the summed scores
-    of those that do not. Both `Boxes` are stacked."""
-    met = match(found_of(found, score), truth_of(truth), classes)
+    of those that do not. Both `Boxes` are stacked; of `Masks` it is the masks that have to meet."""
+    assert found.scores is not None
+    found = found.chosen(found.scores >= score)
+    overlap = mask_overlaps(found, truth) if isinstance(found, Masks) and isinstance(truth, Masks) else None
+    met = match(found_of(found), truth_of(truth), classes, overlap=overlap)
     right = np.bincount(met.image, weights=met.right[:, 0, 0], minlength=pictures)
     wrong = np.bincount(met.image, weights=met.scores * met.wrong[:, 0, 0], minlength=pictures)
     return torch.from_numpy(right), torch.from_numpy(wrong)
 
 
 def found_of(boxes: Boxes, score: float = 0.0) -> Found:
-    """Stacked boxes with scores of at least `score`."""
+    """Stacked boxes with scores of at least `score`; of masks the area is theirs where it is given."""
     assert boxes.image is not None and boxes.scores is not None
     rows = boxes.scores >= score
-    return Found(boxes.corners[rows].double().numpy(), boxes.classes[rows].numpy(), boxes.image[rows].numpy(),
-                 boxes.scores[rows].numpy())
+    corners = boxes.corners[rows].double().numpy()
+    area = _areas(corners) if boxes.area is None else boxes.area[rows].double().numpy()
+    return Found(corners, boxes.classes[rows].numpy(), boxes.image[rows].numpy(), boxes.scores[rows].numpy(), area)
 
 
 def truth_of(boxes: Boxes) -> Truth:
@@ -182,7 +218,8 @@ def confusion(found: Found, truth: Truth, classes: int, *, threshold: float) -> 
     over in a crowd is not counted.
     """
     order = np.argsort(truth.image, kind="stable")
-    one, other, overlap = _overlapping(found.corners, found.image, truth, order, truth.image[order])
+    one, other, overlap = _overlapping(np.arange(len(found.image)), found.image, order, truth.image[order],
+                                       _of_boxes(found, truth))
     near = overlap >= threshold
     one, other, overlap = one[near], other[near], overlap[near]
     in_crowd = np.zeros(len(found.classes), bool)

@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from lensmith.base.drawing import colour_of, draw_boxes, draw_mask, draw_words, printable, surest
+from lensmith.base.drawing import colour_of, draw_boxes, draw_mask, draw_masks, draw_words, printable, surest
+from lensmith.base.instances import Masks, packed
 from lensmith.base.values import Boxes, Mask
 
 GROUND = (100, 100, 100)
@@ -137,3 +138,19 @@ def test_the_names_of_the_classes_met_stand_in_the_corner_and_fit() -> None:
     assert rows.max() < 200 and columns.max() < 80 and len(rows) > 2000
     draw_mask(Image.new("RGB", (5, 3)), Mask(classes), ["ant"] * 40)    # too small for letters
     assert printable("a\nb\x1b") == "a�b�"
+
+
+def test_masks_lie_under_their_boxes_at_the_pictures_size():
+    """Masks of 20 x 15 pixels on a picture ten times as large: their edge in the colour, within half of it."""
+    pixels = torch.zeros(2, 15, 20, dtype=torch.bool)
+    pixels[0, 5:10, 4:8] = pixels[1, 2:12, 12:18] = True
+    masks = Masks(torch.tensor([[4.0, 5, 8, 10], [12, 2, 18, 12]]), torch.tensor([1, 2]), torch.tensor([0.5, 0.9]),
+                  bits=packed(pixels))
+    seen = np.asarray(draw_masks(Image.new("RGB", (200, 150), GROUND), masks, NAMES, width=20, scale=(10, 10)))
+    assert tuple(seen[20, 5]) == GROUND and tuple(seen[140, 190]) == GROUND
+    for row, kind in ((75, 1), (90, 2)):
+        column = 60 if kind == 1 else 150
+        half = (np.array(GROUND) + np.array(colour_of(kind))) / 2
+        assert np.abs(seen[row, column] - half).max() <= 1
+        assert tuple(seen[row, 40 if kind == 1 else 120]) == colour_of(kind)
+    assert type(surest(masks, 0.6)) is Masks and surest(masks, 0.6).bits.shape == (1, 15, 3)

@@ -359,6 +359,21 @@ def test_a_picture_is_resized_as_pillow_does_the_same_part(size, form, textured)
     assert np.abs(off).max() <= 1 and image.is_contiguous()
 
 
+@pytest.mark.parametrize("textured", [True, False])
+def test_bicubic_pictures_are_those_of_pillow_and_others_than_bilinear_ones(textured):
+    rng = np.random.default_rng(2)
+    values = rng.integers(0, 256, (90, 140, 3), np.uint8) if textured else np.full((90, 140, 3), 77, np.uint8)
+    form = Form(3, 40, 60, "squash", interpolation="bicubic")
+    found = bring(Image.fromarray(values), form)[0]
+    expected = np.asarray(Image.fromarray(values).resize((60, 40), Image.Resampling.BICUBIC)).astype(int)
+    assert np.abs(found.permute(1, 2, 0).numpy().astype(int) - expected).max() <= 1
+    assert textured != torch.equal(found, bring(Image.fromarray(values), Form(3, 40, 60, "squash"))[0])
+    deep = Image.fromarray(rng.integers(0, 65536, (90, 140), np.uint16))
+    sixteen = bring(deep, Form(1, 40, 60, "squash", bits=16, interpolation="bicubic"))[0][0].numpy()
+    floats = np.asarray(Image.fromarray(np.asarray(deep).astype(np.float32)).resize((60, 40), Image.Resampling.BICUBIC))
+    assert np.array_equal(sixteen, np.rint(np.clip(floats, 0, 65535)).astype(np.uint16))
+
+
 def test_the_number_of_threads_changes_no_pixel():
     threads, found = torch.get_num_threads(), []
     forms = Form(3, 224, 224), Form(1, 300, 290, "pad")

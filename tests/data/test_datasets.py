@@ -24,7 +24,7 @@ def test_every_setting_has_a_type_that_a_recipe_can_be_checked_against(name):
 def test_the_sets_that_need_a_path_say_so_and_the_others_do_not():
     needs = {name for name, opens in DATASETS.items()
              if any(one.default is one.empty for one in inspect.signature(opens).parameters.values())}
-    assert needs == {"folder", "table", "yolo", "coco", "voc", "labelme", "masks"}
+    assert needs == {"folder", "table", "yolo", "coco", "voc", "labelme", "masks", "several"}
 
 
 def test_a_source_gives_what_a_collection_must():

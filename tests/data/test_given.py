@@ -1,5 +1,7 @@
 """Data sets that a Python user brings."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -286,3 +288,19 @@ def test_a_set_of_boxes_as_a_whole_may_be_wrong():
         given(Named([(PICTURE, BOX)]))
     with pytest.raises(DataError, match="all boxes lie within the first pixel of their pictures; accepted are corners"):
         given([(PICTURE, {"boxes": [[0.1, 0.1, 0.5, 0.9]], "labels": [0]})])
+
+
+def test_several_targets_under_names_of_their_own_may_be_unknown():
+    class Several(list):
+        classes: ClassVar = {"species": ("cat", "dog"), "head": ("head",)}
+
+    def sample(index: int, corners: list[list[float]]) -> tuple:
+        boxes = Boxes(torch.tensor(corners).view(-1, 4), torch.zeros(len(corners), dtype=torch.int64))
+        return np.zeros((40, 60, 3), dtype=np.uint8), {"species": Label(torch.tensor(index)), "head": boxes}
+
+    found = given(Several([sample(0, [[0, 0, 30, 20]]), sample(1, []), sample(-1, [[30, 20, 90, 40]])]), size=30)
+    assert found.classes == Several.classes and found.targets["species"].index.tolist() == [0, 1, -1]
+    head = found.targets["head"]
+    assert head.image.tolist() == [0, 2] and head.corners.tolist() == [[0, 5, 15, 15], [15, 15, 30, 25]]
+    with pytest.raises(DataError, match="its labels run from -1 to 1"):
+        given([(image, targets["species"].index) for image, targets in Several([sample(-1, []), sample(1, [])])])

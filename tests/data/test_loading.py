@@ -23,7 +23,7 @@ from lensmith.data.files import Files
 from lensmith.data.fitting import fitted
 from lensmith.data.folders import class_folders
 from lensmith.data.keeping import keep_filling
-from lensmith.data.loading import Loader, balancing_weights, limited, without_background
+from lensmith.data.loading import Loader, balancing_weights, limited, narrowed, without_background
 from lensmith.data.memory import InMemory, Numbered
 from lensmith.data.sample import Batch
 from lensmith.data.store import decode_all
@@ -392,3 +392,18 @@ def test_balancing_needs_labels(drawn: dict[str, InMemory]):
     unlabelled.targets = {"mask": unlabelled.targets["mask"]}
     with pytest.raises(UserError, match="loading.balance needs a label per picture; the data set gives mask"):
         balancing_weights(unlabelled)
+
+
+def test_of_several_labels_one_is_balanced_and_limited_by_and_boxes_are_told_by_their_kind():
+    breed, species = torch.tensor([0, 0, 0, 1, 2, -1]), torch.tensor([0, 0, 0, 0, 1, 1])
+    boxes = Boxes(torch.tensor([[1.0, 1, 2, 2]]), torch.tensor([0]), image=torch.tensor([4]))
+    source = labelled([0] * 6)
+    source.targets = {"species": Label(species), "breed": Label(breed), "head": boxes}
+    source.classes = {"species": ("cat", "dog"), "breed": ("a", "b", "c"), "head": ("head",)}
+    assert balancing_weights(source).tolist() == pytest.approx([1 / 3] * 3 + [1, 1, 1])
+    assert balancing_weights(source, ("head", "species")).tolist() == [1 / 4] * 4 + [1 / 2] * 2
+    assert balancing_weights(source, ("head",)).tolist() == balancing_weights(source).tolist()
+    assert limited(source, 0.5, 0).targets["breed"].index.tolist().count(2) == 1
+    assert without_background(source, 0.0, 0).targets["species"].index.tolist() == [1]
+    narrow = narrowed(source, ("head", "breed"))
+    assert set(narrow.targets) == {"head", "breed"} and set(source.targets) == {"species", "breed", "head"}

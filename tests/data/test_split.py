@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.values import Label, Numbers, Tags
+from lensmith.base.pictures import Header
+from lensmith.base.values import Boxes, Label, Numbers, Tags
 from lensmith.data.files import Files
 from lensmith.data.memory import InMemory, Numbered
-from lensmith.data.split import divide, fingerprint, listing
+from lensmith.data.split import divide, fingerprint, listing, stratifying
+from lensmith.data.targets import spread_over
 
 
 def labelled(labels, groups=None, classes=None):
@@ -332,3 +334,38 @@ def test_groups_that_are_given_are_kept_together_unless_that_is_switched_off():
     held = [divide({"train": source}, folds=4, fold=fold)["valid"] for fold in range(4)]
     assert [len(set(part.groups)) for part in held] == [3] * 4
     assert [rows(part) for part in divide({"all": labelled([0, 1] * 60)}).values()] == [rows(p) for p in mixed.values()]
+
+
+def of_several(targets: dict, classes: dict, length: int) -> InMemory:
+    return InMemory(torch.zeros(length, 1, 1, 1, dtype=torch.uint8), targets, classes,
+                    places=Numbered("set", (1, 1), np.arange(length)))
+
+
+def test_of_several_labels_the_finest_keeps_its_shares_and_one_that_is_seldom_known_does_not_count():
+    breed = np.repeat(np.arange(3), 20)
+    seldom = np.full(60, -1)
+    seldom[:29] = np.arange(29) % 7
+    targets = {name: Label(torch.from_numpy(index)) for name, index in
+               (("species", (breed == 2).astype(np.int64)), ("breed", breed), ("seldom", seldom))}
+    classes = {"species": ("cat", "dog"), "breed": ("a", "b", "c"), "seldom": tuple("defghij")}
+    source = of_several(targets, classes, 60)
+    assert stratifying(source) == "breed" and stratifying(of_several({}, {}, 60)) is None
+    parts = divide({"all": source}, valid=0.1, test=0.2)
+    for part, each in (("train", 14), ("valid", 2), ("test", 4)):
+        assert np.bincount(parts[part].targets["breed"].index).tolist() == [each] * 3
+    with pytest.raises(DataError, match=r"split\.folds=30 is more than the samples of class 'a' \(18\)"):
+        divide({"all": source}, folds=30, fold=0)
+    never = of_several({"seldom": targets["seldom"]}, classes, 60)
+    assert stratifying(never) == "seldom"
+
+
+def test_pictures_whose_boxes_are_not_known_are_divided_as_a_kind_of_their_own():
+    length = 40
+    known = torch.arange(0, length, 2)
+    boxes = Boxes(torch.tensor([[1.0, 1, 2, 2]]).repeat(len(known), 1), torch.arange(len(known)) % 2,
+                  image=torch.arange(len(known)))
+    headers = [Header(8, 8, gray=True, deep=False)] * length
+    spread = spread_over(boxes, known.numpy(), headers, classes=2)
+    source = of_several({"head": spread, "marks": Tags(torch.zeros(length, 1))}, {"head": ("a", "b")}, length)
+    parts = divide({"all": source}, valid=0.2, test=0.2)
+    assert [int((~part.targets["head"].crowd).sum()) for part in parts.values()] == [12, 4, 4]

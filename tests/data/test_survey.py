@@ -170,3 +170,12 @@ def test_a_class_of_which_nothing_is_left_is_refused_by_its_name(source):
 def test_an_unknown_way_is_refused(source):
     with pytest.raises(UserError, match=r"unknown pictures\.on_bad 'ignore'\. Known: refuse, skip\."):
         drop(source, [], on_bad="ignore")
+
+
+def test_a_class_of_a_part_of_which_no_picture_is_left_is_named(tmp_path):
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    targets = {"species": Label(torch.tensor([0, 0, 1])), "breed": Label(torch.tensor([-1, 1, 0]))}
+    source = Files(paths, targets, {"species": ("cat", "dog"), "breed": ("a", "b")}, root=tmp_path)
+    assert len(drop(source, [Bad("0.png", "is empty")], on_bad="skip")) == 2
+    with pytest.raises(DataError, match=r"no picture of class 'b' can be used; the first: 1\.png is empty\. Mend"):
+        drop(source, [Bad("1.png", "is empty")], on_bad="skip")

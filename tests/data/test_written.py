@@ -7,6 +7,7 @@ import tempfile
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -15,11 +16,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.values import Boxes
+from lensmith.base.pictures import Header
+from lensmith.base.values import Boxes, Label
 from lensmith.data import DATASETS
 from lensmith.data.files import Files
 from lensmith.data.recognise import recognise
 from lensmith.data.shapes import shapes
+from lensmith.data.targets import spread_over
 from lensmith.data.written import WRITERS, write_boxes
 
 WIDTH, HEIGHT = 320, 240
@@ -187,3 +190,16 @@ def test_what_cannot_be_written_is_said(tmp_path, monkeypatch):
     own.paths[1].unlink()
     with pytest.raises(DataError, match=r"1 picture cannot be read, and boxes need their sizes: 01.png does not exist"):
         write_boxes("yolo", {"all": own}, tmp_path / "gone")
+
+
+def test_boxes_under_another_name_are_written_but_not_those_that_are_unknown(tmp_path: Path):
+    first = source(tmp_path / "set", FIRST)
+    headers = [Header(HEIGHT, WIDTH, gray=True, deep=False)] * 3
+    head = spread_over(first.targets["boxes"].take(torch.tensor([0, 1])), np.array([0, 1]), headers, classes=3)
+    several = Files(first.paths, {"kind": Label(torch.tensor([0, 1, 0])), "head": head},
+                    {"kind": ("a", "b"), "head": NAMES}, root=first.root)
+    write_boxes("coco", {"all": several}, tmp_path / "coco")
+    assert told(opened("coco", tmp_path / "coco").splits["all"]) == told(first)[:2]
+    several.targets["tail"] = head
+    with pytest.raises(DataError, match=r"gives several targets of boxes, head, tail: a set of boxes has one"):
+        write_boxes("coco", {"all": several}, tmp_path / "other")

@@ -5,6 +5,7 @@ from lensmith.base.errors import ModelError
 from lensmith.models import BACKBONES, find_backbone
 from lensmith.models.backbone import least_size, reduced
 from lensmith.models.torchvision_detectors import WHOLE
+from lensmith.models.torchvision_instances import WHOLE_INSTANCES
 from lensmith.models.torchvision_networks import TORCHVISION
 from lensmith.models.torchvision_segmenters import SEGMENTERS
 
@@ -12,7 +13,7 @@ OWN = {"lenet", "lenet3x3", "conv10_20", "simple", "simple2", "cnn3", "stack", "
 
 
 def test_the_table_holds_the_own_networks_and_torchvisions():
-    assert set(BACKBONES) == OWN | set(TORCHVISION) | set(WHOLE) | set(SEGMENTERS)
+    assert set(BACKBONES) == OWN | set(TORCHVISION) | set(WHOLE) | set(WHOLE_INSTANCES) | set(SEGMENTERS)
 
 
 def test_a_name_of_the_table_is_found_without_trust():
@@ -27,8 +28,8 @@ def test_an_unknown_name_gets_the_nearest_and_what_else_is_accepted(name, hint):
         find_backbone(name, trusted=False)
     text = str(caught.value)
     assert text.startswith(f"unknown backbone {name!r}.{hint}")
-    assert text.endswith("`lensmith list backbones` shows all; timm:NAME, FILE.py:CLASS and PACKAGE.MODULE:CLASS are "
-                         "accepted too.")
+    assert text.endswith("`lensmith list backbones` shows all; timm:NAME, smp:ARCHITECTURE/ENCODER, FILE.py:CLASS and "
+                         "PACKAGE.MODULE:CLASS are accepted too.")
 
 
 def test_reduced_and_least_size_agree():

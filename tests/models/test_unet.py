@@ -43,6 +43,16 @@ def test_no_step_is_wider_than_sixteen_times_the_last() -> None:
     assert head.factors == (128, 2)
 
 
+def test_a_coarsest_map_of_many_channels_is_narrowed_first() -> None:
+    head = UNetHead((3, 200), (2, 4), 2, width=4)
+    assert [head.narrow[0].in_channels, head.narrow[0].out_channels] == [200, 8]
+    assert [block[0].in_channels for block in head.blocks] == [8 + 3, 8]
+    maps = [torch.rand(2, 3, 16, 16), torch.rand(2, 200, 8, 8, requires_grad=True)]
+    head(maps, (32, 32)).square().sum().backward()
+    assert maps[1].grad.any()
+    assert isinstance(UNetHead((3, 8), (2, 4), 2, width=4).narrow, torch.nn.Identity)
+
+
 @pytest.mark.parametrize("edge", [32, 35])
 def test_a_pixel_comes_from_the_cells_around_it(edge: int) -> None:
     head = UNetHead((4, 4), (1, 2), 2, width=4).eval()

@@ -16,8 +16,8 @@ from pycocotools.cocoeval import COCOeval
 from lensmith.base.drawing import colour_of
 from lensmith.base.errors import UserError
 from lensmith.base.values import Boxes
-from lensmith.ship.boxes_written import as_rows, coco_results, drawn, in_words, yolo_text
-from lensmith.ship.predict import Prediction, write_predictions
+from lensmith.ship.boxes_written import as_rows, coco_results, in_words, yolo_text
+from lensmith.ship.predict import Prediction, overlaid, write_predictions
 
 NAMES = ("ant", "bee", "cat")
 FOUND = Boxes(torch.tensor([[10.0, 20, 50, 60], [0, 0, 100, 80], [5.5, 6.25, 7, 9]]), torch.tensor([1, 2, 1]),
@@ -93,7 +93,7 @@ def test_boxes_are_drawn_on_the_upright_picture_at_its_own_size(tmp_path: Path) 
     exif[0x0112] = 6    # the camera was turned
     Image.new("RGB", (3000, 40), (90, 90, 90)).save(tmp_path / "long.jpg", exif=exif)
     found = Boxes(torch.tensor([[10.0, 1000, 30, 2999]]), torch.tensor([0]))
-    shown = np.array(drawn(tmp_path / "long.jpg", found, [""]))
+    shown = np.array(overlaid(Prediction(str(tmp_path / "long.jpg"), {"boxes": found}, {"boxes": ("",)})))
     assert shown.shape == (3000, 40, 3) and (shown[1500, 10] == colour_of(0)).all()
     assert abs(shown[:990].astype(int) - 90).max() < 3
 

@@ -46,7 +46,7 @@ def test_labels_are_kept_by_how_sure_the_wrong_answer_was(tmp_path: Path) -> Non
                     key=lambda i: (-found.scores[i].max().item(), i))[:7]
     assert [row["file"] for row in rows] == [f"{i}.png" for i in wanted]
     first = wanted[0]
-    assert rows[0] == {"picture": "worst-00.png", "file": f"{first}.png", "target": "label",
+    assert rows[0] == {"picture": "worst-00.png", "file": f"{first}.png", "target": "label", "kind": "label",
                        "truth": NAMES[truth.index[first]], "score": pytest.approx(found.scores[first].max().item()),
                        "predicted": f"{NAMES[found.index[first]]} ({found.scores[first].max().item():.0%})"}
     for i, row in zip(wanted, rows, strict=True):

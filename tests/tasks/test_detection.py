@@ -235,6 +235,7 @@ def test_a_task_decodes_by_its_suppression(make) -> None:
     corners = torch.tensor([[[8.0, 8, 40, 40], [8, 8, 40, 41]]])
     scores = torch.tensor([[[0.9, 0, 0], [0, 0.8, 0]]])
     output = SimpleNamespace(corners=lambda: corners, logits=scores.logit(), chances=lambda: scores)
+    output.speaking = lambda least: output
     for way, number in (("batched", 2), ("agnostic", 1), ("soft", 2), ("diou", 2)):
         assert len(make(THREE, suppression=way).decode(output)["boxes"].classes) == number, way
 

@@ -1,0 +1,190 @@
+"""Several tasks on one backbone: each part keeps its own head, loss and metrics, and they are learned together."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lensmith.base.errors import UserError, nearest
+from lensmith.base.values import Value
+from lensmith.models.backbone import Backbone
+from lensmith.models.outside import Whole
+from lensmith.models.several_heads import Answers, SeveralHeads
+from lensmith.tasks.classification import Classification
+from lensmith.tasks.confusion import NothingToMeasure, nothing_to_measure
+from lensmith.tasks.detection import Detection
+from lensmith.tasks.instances import Instances
+from lensmith.tasks.regression import Regression
+from lensmith.tasks.segmentation import Segmentation
+from lensmith.tasks.tagging import Tagging
+from lensmith.tasks.task import Metrics, Task
+
+Balance = Literal["fixed", "uncertainty", "gradients"]
+# The task of a part, by the kind of its value.
+OF_KIND: dict[str, Callable[..., Task]] = {"label": Classification, "tags": Tagging, "numbers": Regression,
+                                           "boxes": Detection, "mask": Segmentation, "masks": Instances}
+
+
+def kinds_of(targets: Mapping[str, Value]) -> dict[str, str]:
+    """What each target is: label, tags, numbers, boxes, mask or masks."""
+    return {name: type(value).__name__.lower() for name, value in targets.items()}
+
+
+class Multitask:
+    """Every part of the data its own task, all on one backbone. The output is `Answers`; values, losses and metrics are
+    under the names of the parts.
+
+    The parts of the loss are added up, each weighed by `balance`: "fixed" by `weights`, 1 where not named.
+    "uncertainty" by exp(-s) with s / 2 added, where s, the log-variance of the part, is learned (Kendall, Gal and
+    Cipolla 2018, "Multi-task learning using uncertainty to weigh losses"). "gradients" by `weights` too, but what
+    comes of the parts at the shared maps is brought to one length, or to those proportions, in each step (`Evened`; of
+    several processes, by each for its own pictures): no part then outshouts the others in the backbone.
+    """
+
+    score: str = "joined"
+    needs: tuple[str, ...] = ()    # of an instance the names of its parts; of the class, everything that the data give
+
+    def __init__(self, classes: Mapping[str, tuple[str, ...]], *, targets: Mapping[str, Value] | None = None,
+                 parts: list[str] | None = None, kinds: dict[str, str] | None = None,
+                 weights: dict[str, float] | None = None, balance: Balance = "fixed",
+                 settings: dict[str, dict[str, Any]] | None = None):
+        """`classes` and `targets`, the stacked training targets, are by target; `parts` those of them that are learned,
+        by itself all. `kinds` say what each is (`kinds_of`); by itself what its target is, or its name where that is
+        such a word. `settings` are those of the parts' own tasks, by part."""
+        self.needs = tuple(parts) if parts is not None else tuple(classes)
+        check_parts(self.needs, classes)
+        weights, settings = weights or {}, settings or {}
+        _check_named("weights", weights, self.needs)
+        _check_named("settings", settings, self.needs)
+        for name, weight in weights.items():
+            if not 0 < weight < float("inf"):
+                raise UserError(f"task.weights: the weight of {name!r} must be above 0; got {weight}. To leave the "
+                                "part out, name the others in task.parts")
+        if balance not in ("fixed", "uncertainty", "gradients"):
+            raise UserError(f"unknown task.balance {balance!r}. Known: fixed, uncertainty, gradients.")
+        if balance == "uncertainty" and weights:
+            raise UserError(f"task.weights ({', '.join(weights)}) are not for task.balance = \"uncertainty\", which "
+                            "learns the weights: leave one of the two out")
+        self.balance, self.weights = balance, {name: weights.get(name, 1.0) for name in self.needs}
+        self.tasks: dict[str, Task] = {}
+        own = kinds or kinds_of(targets or {})
+        for name in self.needs:
+            kind = own.get(name, name)
+            if kind not in OF_KIND:
+                raise UserError(f"task.kinds does not say what {name!r} is: give one of {', '.join(OF_KIND)}"
+                                + (f"; got {kind!r}" if kind != name else ""))
+            self.tasks[name] = OF_KIND[kind](classes[name], targets=None if targets is None else targets[name],
+                                             **settings.get(name, {}))
+
+    def head(self, backbone: Backbone) -> nn.Module:
+        """A head for each part. Raises UserError for a network that comes whole."""
+        whole = isinstance(backbone, Whole) or any(getattr(backbone, name, None) for name in
+                                                   ("detector", "instance_detector", "segmenter", "outputs", "scores"))
+        if whole and len(self.needs) > 1:
+            raise UserError(f"the network comes whole, with an answer for one task, and {len(self.needs)} are to "
+                            f"share it ({', '.join(self.needs)}): take a backbone that gives maps, as in --backbone "
+                            "resnet18, or one of them with task.parts")
+        if hasattr(backbone, "detector") or hasattr(backbone, "instance_detector"):
+            raise UserError("a detector that comes whole works its loss out by itself, which task 'multitask' cannot "
+                            "weigh: train it with --task detection or --task instances")
+        return SeveralHeads({name: task.head(backbone) for name, task in self.tasks.items()},
+                            uncertain=self.balance == "uncertainty",
+                            lengths=self.weights if self.balance == "gradients" else None)
+
+    def loss(self, output: Answers, targets: dict[str, Value]) -> dict[str, Tensor]:
+        """The parts of each part's own loss, weighed, as "part", or as "part/box" where it has several; where nothing
+        of a part is known they are 0, with their graph kept."""
+        own = {name: task.loss(output.parts[name], {task.needs[0]: targets[name]})
+               for name, task in self.tasks.items()}
+        factors: dict[str, Tensor | float] = dict(self.weights)
+        found: dict[str, Tensor] = {}
+        if output.log_variances is not None:
+            factors = dict(zip(self.needs, torch.exp(-output.log_variances), strict=True))
+        for number, (name, parts) in enumerate(own.items()):
+            for key, part in parts.items():
+                found[name if len(parts) == 1 else f"{name}/{key}"] = factors[name] * part
+            if output.log_variances is not None:
+                # A batch that knows nothing of a part costs exactly 0, and must not move its log-variance either.
+                total = torch.stack([part.detach().float() for part in parts.values()]).sum()
+                seen = (total != 0).to(output.log_variances.dtype)
+                found[f"{name}/log_variance"] = seen * output.log_variances[number] / 2
+        return found
+
+    def decode(self, output: Answers) -> dict[str, Value]:
+        return {name: task.decode(output.parts[name])[task.needs[0]] for name, task in self.tasks.items()}
+
+    def evidence(self, output: Answers, index: int) -> Tensor:
+        """That of the first part that is a label, else of the first part."""
+        name = next((name for name, task in self.tasks.items() if isinstance(task, Classification)), self.needs[0])
+        return self.tasks[name].evidence(output.parts[name], index)
+
+    def metrics(self) -> "SeveralMetrics":
+        return SeveralMetrics(self.tasks)
+
+
+class SeveralMetrics:
+    """Each part's own metrics."""
+
+    def __init__(self, tasks: Mapping[str, Task]):
+        self.tasks = tasks
+        self.parts: dict[str, Metrics] = {name: task.metrics() for name, task in tasks.items()}
+
+    def update(self, predictions: dict[str, Value], targets: dict[str, Value], *, count: int) -> None:
+        for name, task in self.tasks.items():
+            own = task.needs[0]
+            self.parts[name].update({own: predictions[name]}, {own: targets[name]}, count=count)
+
+    def state(self) -> dict[str, Tensor]:
+        """What every part counted, to be sent to another process."""
+        return {f"{name}/{key}": value for name, part in self.parts.items() for key, value in part.state().items()}
+
+    def merge(self, state: dict[str, Tensor]) -> None:
+        """Add what another counted."""
+        for name, part in self.parts.items():
+            part.merge({key.rpartition("/")[2]: value for key, value in state.items()
+                        if key.rpartition("/")[0] == name})
+
+    def result(self) -> dict[str, Any]:
+        """`joined`, the mean of the parts' own scores, and the headlines of each part as "part/metric"; intervals
+        under the same names; the details of each part under `parts`, with its `kind`, and the parts of which nothing is
+        known here, which are left out of it all, as `unknown`. Raises DataError where that is every part."""
+        scores: list[float] = []
+        headlines: dict[str, float] = {}
+        intervals: dict[str, list[float]] = {}
+        details: dict[str, Any] = {}
+        unknown: list[str] = []
+        for name, task in self.tasks.items():
+            try:
+                found = self.parts[name].result()
+            except NothingToMeasure:
+                unknown.append(name)
+                continue
+            scores.append(found[task.score])
+            headlines |= {f"{name}/{key}": value for key, value in found.items() if isinstance(value, float)}
+            intervals |= {f"{name}/{key}": ends for key, ends in found.get("intervals", {}).items()}
+            details[name] = {"kind": task.needs[0], "score": task.score, **found["details"]}
+        if not scores:
+            raise nothing_to_measure(f"known target of {', '.join(self.tasks)}")
+        return {Multitask.score: sum(scores) / len(scores), **headlines, "intervals": intervals,
+                "details": {"parts": details, "unknown": unknown}}
+
+
+def check_parts(parts: Sequence[str], given: Mapping[str, Any]) -> None:
+    """Raises UserError where a part is no target of the data, is named twice, or there is none."""
+    if not parts:
+        raise UserError(f"task.parts names no part to learn: leave it out for all, or name some of {', '.join(given)}")
+    for name in parts:
+        if name not in given:
+            raise UserError(f"task.parts names {name!r}, which the data do not give.{nearest(name, given)} They give: "
+                            f"{', '.join(given)}.")
+    if len(set(parts)) < len(parts):
+        twice = next(name for name in parts if list(parts).count(name) > 1)
+        raise UserError(f"task.parts names {twice!r} twice: name each part once")
+
+
+def _check_named(setting: str, values: Mapping[str, Any], parts: Sequence[str]) -> None:
+    for name in values:
+        if name not in parts:
+            raise UserError(f"task.{setting} names {name!r}, which is no part that is learned.{nearest(name, parts)} "
+                            f"Learned are: {', '.join(parts)}.")
