@@ -49,6 +49,9 @@ benchmark: .venv-benchmark/installed .venv/installed-test
 	.venv-benchmark/bin/python benchmarks/classic.py --lenet 3
 	.venv-benchmark/bin/python benchmarks/cifar.py
 	.venv-benchmark/bin/python benchmarks/detection.py
+	.venv-benchmark/bin/python benchmarks/segmentation.py
+	.venv-benchmark/bin/python benchmarks/transfer.py
+	.venv-benchmark/bin/python benchmarks/tasks.py
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/average_precision.py
 	.venv-benchmark/bin/python benchmarks/report.py

@@ -100,7 +100,7 @@ def test_imagenet_weights_fine_tuned(tmp_path: Path):
 
 def test_the_outlines_of_pets(tmp_path: Path):
     found = scores("pets3-outline.toml", tmp_path, f"data.path={shared('pets3')}", begun())
-    assert {one["class"]: one["IoU"] for one in found["details"]["per_class"]}["pet"] >= 0.9
+    assert {one["class"]: one["IoU"] for one in found["details"]["per_class"]}["pet"] >= 0.92
 
 
 def test_four_tasks_on_one_network(tmp_path: Path):

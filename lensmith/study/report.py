@@ -278,7 +278,8 @@ def _data(data: Mapping[str, Any]) -> dict[str, Any] | None:
         facts.append(("form", f"{form['channels']} x {form['height']} x {form['width']}, {form['bits']} bits, "
                                   f"fitted by {form['fit']}"))
     facts += [(f"{name} classes", f"{len(names):,}") for name, names in data.get("classes", {}).items()]
-    facts += _facts(data.get("source", {}))
+    # What is known of each part stands among the splits.
+    facts += _facts({name: value for name, value in data.get("source", {}).items() if name not in ("parts", "sets")})
     if data.get("fingerprint"):
         facts.append(("fingerprint", data["fingerprint"]))
     per_class = {name: split.get("per_class") or {} for name, split in splits.items()}
