@@ -26,7 +26,6 @@ from torchvision import datasets
 from torchvision import transforms as form
 from turns import Program, Turn, end_gently
 
-from lensmith.base.waiting import SPINS
 from lensmith.data.augment import Augment
 from lensmith.data.loading import Loader
 from lensmith.data.statistics import statistics
@@ -90,9 +89,7 @@ def measure(case: str, folder: Path) -> dict[str, list[float]]:
     for name, program, standardised in PROGRAMS:
         with tempfile.TemporaryDirectory() as cache:
             job = {"program": program, "case": case, "folder": str(folder), "standardised": standardised}
-            # As the command has it; this program loads PyTorch before Lensmith.
-            own = SPINS if program == "lensmith" else {}
-            one = Program(name, "folders", job, environment={"LENSMITH_CACHE": cache, **own}, log=Path(cache) / "log")
+            one = Program(name, "folders", job, environment={"LENSMITH_CACHE": cache}, log=Path(cache) / "log")
             try:
                 found[name] = [one.turn(), median(one.turn() for _ in range(LATER))]
             finally:

@@ -2,10 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-from lensmith.base.waiting import be_patient
-
-be_patient()
-
 __version__ = "0.1.0"
 __all__ = ["Trained", "__version__", "darknet", "load", "resume", "train"]
 

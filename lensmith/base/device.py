@@ -13,9 +13,7 @@ from typing import Any
 import torch
 
 from lensmith.base.errors import UserError
-from lensmith.base.waiting import leave_no_trace
 
-leave_no_trace()
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3    # of glibc's malloc.h
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "timm")
 

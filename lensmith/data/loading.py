@@ -1,6 +1,7 @@
 """Batches in an order that is a function of the seed and the epoch, kept in memory or decoded by workers."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +17,7 @@ from lensmith.base.errors import DataError, UserError, count
 from lensmith.base.pictures import BadPicture
 from lensmith.base.values import UNKNOWN, Boxes, of_kind
 from lensmith.data.augment import Augment
-from lensmith.data.filling import Filling
+from lensmith.data.filling import Filling, one_thread
 from lensmith.data.fitting import trimmed
 from lensmith.data.memory import InMemory
 from lensmith.data.sample import Batch, Collection, Dataset, Sample, collate
@@ -91,12 +92,18 @@ class Loader:
         return self._augmented(epoch, self._loaded(self._draws(epoch)[position:]))
 
     def _augmented(self, epoch: int, loaded: Iterator[tuple[Batch, Batch | None]]) -> Iterator[Batch]:
-        for batch, partner in loaded:
-            if self.rectangular:
-                batch = trimmed(batch)
-            batch = batch.to(self.device)
-            if self.augment is not None:
-                batch = self.augment(batch, epoch, partner if partner is None else partner.to(self.device))
+        while True:
+            decoding = isinstance(self.dataset, Filling) and not self.dataset.store.whole
+            with one_thread() if decoding else nullcontext():
+                found = next(loaded, None)
+                if found is None:
+                    return
+                batch, partner = found
+                if self.rectangular:
+                    batch = trimmed(batch)
+                batch = batch.to(self.device)
+                if self.augment is not None:
+                    batch = self.augment(batch, epoch, partner if partner is None else partner.to(self.device))
             yield batch
 
     def _draws(self, epoch: int) -> list[_Draw]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lensmith.base.errors import DataError
 from lensmith.base.pictures import BadPicture, Form
-from lensmith.data.filling import Filling
+from lensmith.data.filling import Filling, one_thread
 from lensmith.data.memory import InMemory, take_pictures
 from lensmith.data.sample import Dataset
 
@@ -84,7 +84,9 @@ def _parts(dataset: Dataset, most: int | None = None) -> Iterator[Tensor]:
             if isinstance(dataset, InMemory):
                 yield take_pictures(dataset.images, some)
             elif isinstance(dataset, Filling):
-                yield dataset.gather(some).images
+                with one_thread():
+                    images = dataset.gather(some).images
+                yield images
             else:
                 found = [image for image in pool.map(partial(_image, dataset), some.tolist()) if image is not None]
                 if found:

@@ -11,6 +11,7 @@ import torch
 from lensmith.base.pictures import BadPicture, Place
 from lensmith.base.values import Label
 from lensmith.data.filling import Fill, Filling, Store
+from lensmith.data.loading import Loader
 
 COUNT = 12
 
@@ -252,3 +253,35 @@ def test_what_is_bad_stays_a_row_and_is_in_no_batch():
     assert [(one.file, one.reason) for one in source.store.bad()] == [("2.png", "is odd"), ("5.png", "is odd")]
     assert source.subset([0, 5]).gather(torch.arange(2)).indices.tolist() == [0]
     assert source.subset([5]).reason(0) == "is odd"
+
+
+def test_batches_are_made_by_one_thread_while_pictures_are_decoded():
+    counted: list[int] = []
+
+    class Watching:
+        changes = True
+
+        def company(self, epoch: int) -> int:
+            return 0
+
+        def __call__(self, batch, epoch, partner):
+            counted.append(torch.get_num_threads())
+            return batch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        make = Making()
+        images, fill = torch.zeros(COUNT, 1, 2, 3, dtype=torch.uint8), Fill(COUNT, make, threads=1)
+        store = Store(images, [Place(f"{row}.png", (0, 0)) for row in range(COUNT)], fill)
+        fill.start()
+        make.allowed.release(8)
+        batches = Loader(Filling(store, torch.arange(COUNT), {}, {}), 4, augment=Watching()).at(0, 0)
+        next(batches), next(batches)
+        assert torch.get_num_threads() == 2
+        make.allowed.release(COUNT)
+        store.wait()
+        assert len(list(batches)) == 1
+        assert counted == [1, 1, 2] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -5,6 +5,7 @@ import inspect
 import pytest
 import torch
 
+from lensmith.base.instances import Masks, packed
 from lensmith.base.values import Boxes, Label, Mask, Numbers, Tags, Value
 from lensmith.models.backbone import Backbone
 from lensmith.models.network import Network
@@ -13,11 +14,18 @@ from lensmith.tasks.task import Metrics, Task
 
 MEMBERS = ("needs", "score", "head", "loss", "decode", "evidence", "metrics")
 CLASSES = ("a", "b", "c", "d", "e")
+OBJECTS = Boxes(torch.tensor([[1.0, 1, 7, 6], [0, 2, 4, 8], [2, 2, 8, 8]]), torch.tensor([0, 4, 1]), torch.ones(3),
+                image=torch.tensor([0, 1, 2]))
 TRUTH: dict[str, Value] = {"label": Label(torch.tensor([0, 4, 1])), "tags": Tags(torch.eye(5)[:3]),
-                           "numbers": Numbers(torch.arange(15.0).view(3, 5)),
-                           "boxes": Boxes(torch.tensor([[1.0, 1, 7, 6], [0, 2, 4, 8], [2, 2, 8, 8]]),
-                                          torch.tensor([0, 4, 1]), torch.ones(3), image=torch.tensor([0, 1, 2])),
+                           "numbers": Numbers(torch.arange(15.0).view(3, 5)), "boxes": OBJECTS,
+                           "masks": Masks(OBJECTS.corners, OBJECTS.classes, OBJECTS.scores, OBJECTS.image,
+                                          bits=packed(torch.rand(3, 8, 8) < 0.5)),
                            "mask": Mask(torch.arange(192).view(3, 8, 8) % 5)}
+
+
+def made(name: str) -> Task:
+    """The task over five classes, or one that has two parts with five classes each."""
+    return TASKS[name]({"label": CLASSES, "mask": CLASSES} if name == "multitask" else CLASSES)
 
 
 class Plain(Backbone):
@@ -33,7 +41,7 @@ class Plain(Backbone):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_task_has_the_seven_members_of_the_protocol(name: str) -> None:
-    task = TASKS[name](CLASSES)
+    task = made(name)
     assert all(hasattr(task, member) for member in MEMBERS)
     assert set(MEMBERS) == {member for member in {*Task.__annotations__, *vars(Task)} if not member.startswith("_")}
     for member in ("head", "loss", "decode", "evidence", "metrics"):
@@ -43,7 +51,7 @@ def test_a_task_has_the_seven_members_of_the_protocol(name: str) -> None:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_task_serves_a_network_from_pictures_to_scores(name: str) -> None:
-    task = TASKS[name](CLASSES)
+    task = made(name)
     backbone = Plain()
     network = Network(backbone, task.head(backbone), mean=[100.0], deviation=[50.0])
     output = network(torch.randint(256, (3, 1, 8, 8), dtype=torch.uint8))
@@ -64,7 +72,7 @@ def test_a_task_serves_a_network_from_pictures_to_scores(name: str) -> None:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_the_truth_against_itself_has_the_score_one(name: str) -> None:
-    task = TASKS[name](CLASSES)
+    task = made(name)
     targets = {need: TRUTH[need] for need in task.needs}
     counts = task.metrics()
     counts.update(targets, targets, count=3)
