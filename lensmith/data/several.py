@@ -17,7 +17,7 @@ from lensmith.data.mask_files import MaskFiles
 from lensmith.data.objects import common_root
 from lensmith.data.sample import Parts
 from lensmith.data.survey import survey
-from lensmith.data.targets import check_part_name, kinds_of, spread_over
+from lensmith.data.targets import check_part_name, told_of, spread_over
 
 OpenSet = Callable[[dict[str, Any]], Parts]
 _NAMED = 10    # pictures that the account names for each thing it counts
@@ -71,7 +71,7 @@ def several(sets: dict[str, dict[str, Any]], *, open_set: OpenSet) -> Parts:
     parts = {name: whole.subset(rows) for name, rows in chosen.items() if rows}
     twice = {name: one.twice for name, one in opened.items() if one.twice}
     account = {
-        "parts": kinds_of(whole), "pictures": {name: len(part) for name, part in parts.items()},
+        "parts": told_of(whole), "pictures": {name: len(part) for name, part in parts.items()},
         **({"taken_for_train": {"count": len(taken), "pictures": taken[:_NAMED]}} if taken else {}),
         **({"twice": twice} if twice else {}),
         "sets": {name: one.account for name, one in opened.items()}}

@@ -18,7 +18,7 @@ from lensmith.data.mask_files import MaskFiles, PixelMask
 from lensmith.data.objects import Drawn, boxed
 from lensmith.data.rows import Rows, filled, picture_column
 from lensmith.data.survey import survey
-from lensmith.data.targets import check_part_name, kinds_of, spread_over
+from lensmith.data.targets import check_part_name, told_of, spread_over
 
 _NAMED = 10    # pictures that the account names for each thing it counts
 _SIZE = ("width", "height")    # columns that say how large a picture is: by itself nothing to be learned
@@ -182,7 +182,7 @@ def several_of(rows: Rows, wanted: Wanted, *, classes: Sequence[str] | Mapping[s
     if nothing:
         kept = np.flatnonzero(said).tolist()
         whole, rows = whole.subset(kept), rows.chosen(kept)
-    counted = kinds_of(whole)
+    counted = told_of(whole)
     columns = {*wanted.columns, *wanted.of_class.values()}.union(
         *wanted.boxes.values(), *(filled(rows, pattern, "data.masks")[1] for pattern in wanted.masks.values()))
     account: dict[str, Any] = {"target": wanted.names,

@@ -111,7 +111,7 @@ def known_in(source: Collection, target: str) -> np.ndarray:
     return np.asarray((~silent).numpy())
 
 
-def kinds_of(source: Collection) -> dict[str, dict[str, Any]]:
+def told_of(source: Collection) -> dict[str, dict[str, Any]]:
     """For each target of a set its `kind`, and of how many pictures it is `known` and `unknown`."""
     found = {}
     for name, value in source.targets.items():
@@ -122,9 +122,9 @@ def kinds_of(source: Collection) -> dict[str, dict[str, Any]]:
 
 
 def counts_of(source: Collection) -> dict[str, dict[str, Any]]:
-    """What kinds_of tells, and, of targets with classes that can be counted, `per_class`: how many pictures show each,
+    """What told_of tells, and, of targets with classes that can be counted, `per_class`: how many pictures show each,
     of boxes how many objects are of it, without the crowds."""
-    found = kinds_of(source)
+    found = told_of(source)
     for name, value in source.targets.items():
         names = source.classes[name]
         counted = _per_class(value, len(names))
