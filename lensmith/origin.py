@@ -186,6 +186,10 @@ def read_data(recipe: recipes.Recipe, brought: Any, *, tell: Tell = silent, team
         return open_data(recipe, tell=tell)
     if not isinstance(brought, dict):
         brought = {"train": brought}
+    if brought.get("train") is None:
+        raise UserError(f"the data were brought by split ({', '.join(brought) or 'none'}) without 'train', by which "
+                        "the pictures are brought to size and the classes numbered: pass the same parts that the run "
+                        "was trained on")
     wanted, tally = recipe["pictures"], Tally()
     size = given_size(wanted["size"]) if "size" in wanted else None
     train = given_data(brought["train"], size=size, fit=wanted.get("fit"), tally=tally)

@@ -233,6 +233,8 @@ def test_folds_and_groups_are_written_to_the_run(photos: Path, tmp_path: Path):
 def test_what_a_python_caller_gets_wrong(tmp_path: Path):
     with pytest.raises(DataError, match="a data set has a length and gives samples by number; got a int"):
         lensmith.train(3, runs=tmp_path)
+    with pytest.raises(DataError, match="gives samples by number; got a dict with train, test: pass its training part"):
+        lensmith.train({"train": Bars(4), "test": Bars(4)}, runs=tmp_path)
     with pytest.raises(UserError, match="a setting is named section.key, for example learner.epochs; got 'epochs'"):
         lensmith.train("shapes", runs=tmp_path, settings={"epochs": 3})
     with pytest.raises(DataError, match="the valid part gives numbers, the training part label"):
@@ -244,6 +246,12 @@ def test_what_a_python_caller_gets_wrong(tmp_path: Path):
     with pytest.raises(ModelError, match="the network gives"):
         lensmith.train(Bars(20), backbone=nn.Conv2d(1, 2, 3), runs=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_data_brought_by_split_have_a_training_part(tmp_path: Path):
+    trained = lensmith.train(Bars(20), backbone="simple", epochs=1, runs=tmp_path)
+    with pytest.raises(UserError, match=r"the data were brought by split \(test\) without .train., by which the"):
+        trained.validate(data={"test": Bars(4)})
 
 
 def test_the_public_names():

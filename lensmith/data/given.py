@@ -2,7 +2,7 @@
 torchvision's sets give them, or samples of ours."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -40,6 +40,10 @@ def given(dataset: Any, *, size: int | Sequence[int] | None = None, fit: Fit | N
     """
     wanted = None if size is None else given_size(size)
     choose({"crop": 0, "pad": 0, "squash": 0}, fit or "crop", "pictures.fit")
+    if isinstance(dataset, Mapping):
+        raise DataError(f"a data set gives samples by number; got a {type(dataset).__name__} with "
+                        f"{', '.join(map(str, list(dataset)[:5])) or 'nothing'}: pass its training part, and others as "
+                        "valid= and test=")
     if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         raise DataError(f"a data set has a length and gives samples by number; got a {type(dataset).__name__}")
     if len(dataset) == 0:

@@ -17,7 +17,7 @@ from lensmith.data.mask_files import MaskFiles
 from lensmith.data.objects import common_root
 from lensmith.data.sample import Parts
 from lensmith.data.survey import survey
-from lensmith.data.targets import check_part_name, told_of, spread_over
+from lensmith.data.targets import check_part_name, spread_over, told_of
 
 OpenSet = Callable[[dict[str, Any]], Parts]
 _NAMED = 10    # pictures that the account names for each thing it counts

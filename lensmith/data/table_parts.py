@@ -18,7 +18,7 @@ from lensmith.data.mask_files import MaskFiles, PixelMask
 from lensmith.data.objects import Drawn, boxed
 from lensmith.data.rows import Rows, filled, picture_column
 from lensmith.data.survey import survey
-from lensmith.data.targets import check_part_name, told_of, spread_over
+from lensmith.data.targets import check_part_name, spread_over, told_of
 
 _NAMED = 10    # pictures that the account names for each thing it counts
 _SIZE = ("width", "height")    # columns that say how large a picture is: by itself nothing to be learned
