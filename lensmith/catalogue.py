@@ -136,6 +136,15 @@ def inspected(name: str, settings: Sequence[str] = (), *, size: int | None = Non
     edge, depth = size or _SIDE, channels or 3
     backbone = recipes.call(section, entry, inputs=depth, size=(edge, edge), outputs=classes)
     network = backbone if outside else \
-        Network(backbone, backbone.classifier(classes), mean=[0.0] * depth, deviation=[1.0] * depth)
+        Network(backbone, _head(name, backbone, classes), mean=[0.0] * depth, deviation=[1.0] * depth)
     rows = inspect(network, depth, height=edge, width=edge)
     return Layers(rows, summary(rows))
+
+
+def _head(name: str, backbone: Any, classes: int) -> Any:
+    """That of the task which a network that comes whole is for; of a backbone the one that tells classes apart."""
+    task = next((one for table, one in ((WHOLE, "detection"), (WHOLE_INSTANCES, "instances"),
+                                        (SEGMENTERS, "segmentation")) if name in table), None)
+    if task is None:
+        return backbone.classifier(classes)
+    return TASKS[task](tuple(f"class {number}" for number in range(classes))).head(backbone)
