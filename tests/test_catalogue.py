@@ -149,6 +149,6 @@ def test_a_network_of_the_users_own_is_shown_even_where_it_does_not_fit(tmp_path
 @pytest.mark.parametrize("name", ["ssdlite320_mobilenet_v3_large", "lraspp_mobilenet_v3_large",
                                   pytest.param("maskrcnn_resnet50_fpn", marks=pytest.mark.slow)])
 def test_networks_that_come_whole_show_the_layers_of_their_own_task(name: str) -> None:
-    found = layers(name, size=96, classes=4)
+    found = layers(name, size=320, classes=4)
     assert any(row.name.startswith("head.model.") for row in found.rows)
     assert found.totals.multiply_adds > 0 and found.totals.problem == ""
