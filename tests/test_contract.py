@@ -32,7 +32,8 @@ LONG = {"alexnet": 64, "vgg11": 32, "densenet121": 32, "efficientnet_b0": 32, "m
         "regnet_x_400mf": 32, "squeezenet1_1": 32, "googlenet": 32, "inception_v3": 75, "mobilenet_v2": 32, **FAMILIES}
 DETECTORS = ("detection", "yolov3")
 TOGETHER = ("classification", "tagging", "regression", "detection", "segmentation")    # of several tasks
-RATES = {"squeezenet1_1": 3e-4, "alexnet": 3e-4, "vgg11": 3e-4}    # without batch norm they take small steps
+RATES = {"squeezenet1_1": 3e-4, "alexnet": 2e-4, "vgg11": 3e-4}    # without batch norm they take small steps
+EPOCHS = {"squeezenet1_1": 30, "alexnet": 20}    # of two steps; with dropout they take more
 CASES = [*((backbone, 20, task) for backbone in SMALL for task in TASKS),
          *((backbone, size, "classification") for backbone, size in FAMILIES.items()),
          *(pytest.param((backbone, size, task), marks=pytest.mark.slow)
@@ -124,14 +125,15 @@ def test_shapes_loss_and_decoding(case: tuple[Network, Task, InMemory]):
     assert evidence.shape == (8,)
 
 
-def test_the_loss_falls_in_twenty_steps(pair: tuple[str, int, str], case: tuple[Network, Task, InMemory]):
+def test_the_loss_falls_in_a_few_steps(pair: tuple[str, int, str], case: tuple[Network, Task, InMemory]):
     network, task, data = case
+    epochs = EPOCHS.get(pair[0], 10)
     chosen = leaves(network)
     stepper = Stepper(network, chosen, adamw(chosen, rate=RATES.get(pair[0], 3e-3)), schedule=constant())
     learner = Supervised(network, task, Loader(data, 16, shuffle=True), valid=None, stepper=stepper, plan=CPU,
-                         epochs=10)
+                         epochs=epochs)
     losses = [report.row["train/loss"] for report in learner if report.row]
-    assert stepper.done == 20
+    assert stepper.done == 2 * epochs
     assert sum(losses[-2:]) < 0.9 * sum(losses[:2])
 
 

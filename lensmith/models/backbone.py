@@ -23,6 +23,11 @@ class Backbone(nn.Module):
         """A head from the maps to [batch, outputs]; networks with dense layers of their own give those."""
         return PooledLinear(self.channels[-1], outputs)
 
+    def numbers(self, outputs: int) -> nn.Module:
+        """A head from the maps to [batch, outputs] of either sign, for tags and measured numbers: the classifier, but
+        where that cuts off what lies below zero, which only leaves the order of classes alone."""
+        return self.classifier(outputs)
+
 
 class PooledLinear(nn.Module):
     """The mean of the last map, then a dense layer."""

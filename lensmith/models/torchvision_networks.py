@@ -71,6 +71,16 @@ class Trunk(Backbone):
         """The network's own tail for this many outputs, freshly drawn. -> [batch, outputs]"""
         return LastMap(_tail(_network(self.name, outputs)))
 
+    def numbers(self, outputs: int) -> nn.Module:
+        tail = _tail(_network(self.name, outputs))
+        scored = next(iter(tail))
+        if isinstance(scored, nn.Sequential) and any(isinstance(layer, nn.Conv2d) for layer in scored):
+            # SqueezeNet cuts its scores off at zero before it pools them.
+            for key, layer in scored.named_children():
+                if isinstance(layer, nn.ReLU):
+                    scored[int(key)] = nn.Identity()
+        return LastMap(tail)
+
 
 def torchvision_network(name: str, *, inputs: int, size: tuple[int, int], small_stem: bool = False) -> Trunk:
     """A network of torchvision without weights from elsewhere, in its own initialisation.

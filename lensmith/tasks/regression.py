@@ -65,7 +65,7 @@ class Regression:
             self.mean, self.deviation = _moments(targets.values, classes)
 
     def head(self, backbone: Backbone) -> nn.Module:
-        return Standardised(backbone.classifier(len(self.classes)), self.mean, self.deviation)
+        return Standardised(backbone.numbers(len(self.classes)), self.mean, self.deviation)
 
     def loss(self, output: Standard, targets: dict[str, Value]) -> dict[str, Tensor]:
         truth = targets["numbers"]

@@ -38,7 +38,7 @@ class Tagging:
             self.weights = _absent_by_present(targets.present)
 
     def head(self, backbone: Backbone) -> nn.Module:
-        return backbone.classifier(len(self.classes))
+        return backbone.numbers(len(self.classes))
 
     def loss(self, output: Tensor, targets: dict[str, Value]) -> dict[str, Tensor]:
         truth = targets["tags"]

@@ -197,3 +197,19 @@ def test_a_copy_computes_the_same_and_holds_no_second_tail():
     pictures = torch.randn(1, 3, 32, 32)
     assert backbone(pictures)[-1].equal(twin(pictures)[-1])
     assert not any("classifier" in name for name in backbone.state_dict())
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_0", "mobilenet_v3_small"])
+def test_outputs_that_are_numbers_are_of_either_sign(name):
+    trunk = torchvision_network(name, inputs=3, size=(64, 64)).eval()
+    with torch.no_grad():
+        maps = trunk(torch.randn(8, 3, 64, 64))
+        torch.manual_seed(0)
+        classes = trunk.classifier(50).eval()
+        torch.manual_seed(0)
+        numbers = trunk.numbers(50).eval()
+        assert {name: value.shape for name, value in numbers.state_dict().items()} == \
+            {name: value.shape for name, value in classes.state_dict().items()}    # weights go from one to the other
+        assert numbers(maps).min() < 0 < numbers(maps).max()
+        if name == "squeezenet1_0":
+            assert classes(maps).min() == 0    # as torchvision has it
