@@ -136,15 +136,16 @@ def inspected(name: str, settings: Sequence[str] = (), *, size: int | None = Non
     edge, depth = size or _SIDE, channels or 3
     backbone = recipes.call(section, entry, inputs=depth, size=(edge, edge), outputs=classes)
     network = backbone if outside else \
-        Network(backbone, _head(name, backbone, classes), mean=[0.0] * depth, deviation=[1.0] * depth)
+        Network(backbone, _head(backbone, classes), mean=[0.0] * depth, deviation=[1.0] * depth)
     rows = inspect(network, depth, height=edge, width=edge)
     return Layers(rows, summary(rows))
 
 
-def _head(name: str, backbone: Any, classes: int) -> Any:
+def _head(backbone: Any, classes: int) -> Any:
     """That of the task which a network that comes whole is for; of a backbone the one that tells classes apart."""
-    task = next((one for table, one in ((WHOLE, "detection"), (WHOLE_INSTANCES, "instances"),
-                                        (SEGMENTERS, "segmentation")) if name in table), None)
+    # A network for masks refuses boxes by a `detector` of its own.
+    task = next((one for given, one in (("instance_detector", "instances"), ("segmenter", "segmentation"),
+                                        ("detector", "detection")) if hasattr(backbone, given)), None)
     if task is None:
         return backbone.classifier(classes)
     return TASKS[task](tuple(f"class {number}" for number in range(classes))).head(backbone)

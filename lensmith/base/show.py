@@ -8,6 +8,8 @@ from torch import Tensor
 
 from lensmith.base.pictures import Form, decode, read_header, to_pil
 
+_WHOLE = 1 << 20    # pixels: no picture has a longer edge, so none is made smaller
+
 
 def viewable(picture: Tensor, *, least: int, most: int) -> Image.Image:
     """A picture [channels, height, width], uint8 or uint16, its longer edge brought to `least` pixels or more, `most`
@@ -36,6 +38,11 @@ def open_viewable(source: Path, *, least: int, most: int) -> Image.Image:
     form = Form(1, height, width, "squash", bits=16) if header.deep else Form(3, height, width, "squash")
     picture, _ = decode(source, form)
     return viewable(picture, least=least, most=most)
+
+
+def open_whole(source: Path) -> Image.Image:
+    """As `open_viewable`, at the file's own size."""
+    return open_viewable(source, least=1, most=_WHOLE)
 
 
 def _stretched(picture: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Networks out of Darknet's cfg files, whole or as backbones, and Darknet-53 without a file."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from lensmith.models.darknet_file import MOST, Config, parse_cfg, read_cfg
 from lensmith.models.initialise import initialise
 from lensmith.models.neck import padded
 
+Step = tuple[int, tuple[int, ...]]    # the number of a layer, and of those whose maps it takes
 # (channels, residual blocks) of each stage; table 1 of Redmon and Farhadi 2018, "YOLOv3: An Incremental Improvement"
 DARKNET53 = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))
 
@@ -59,7 +61,7 @@ class Darknet(Backbone):
                                     for layer in (self.plan[: max(taps) + 1] if taps else self.plan))
         self.plan = [replace(layer, make=nn.Identity) for layer in self.plan]    # what makes them cannot be pickled
         self.steps = [(layer.number, layer.sources) for layer in self.plan if layer.number in needed]
-        self._last_use = {source: number for number, sources in self.steps for source in sources}
+        self._gone = no_longer_needed(self.steps, self.taps)
         initialise(self, "leaky_relu")
         self.register_buffer("header", torch.tensor([0, 2, 5, 0]))
 
@@ -98,23 +100,22 @@ class Darknet(Backbone):
         return needed
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        kept = {PICTURE: self.covered(pictures)}
-        found: dict[int, Tensor] = {}
         layers = list(self.layers)    # a list is looked into quicker than what nn.Module has
-        for number, sources in self.steps:
-            kept[number] = layers[number](*[kept[source] for source in sources])
-            if number in self.taps:
-                found[number] = kept[number]
-            for source in set(sources):    # what no later layer takes is let go
-                if self._last_use[source] == number:
-                    del kept[source]
-        return self.answer([found[tap] for tap in self.taps])
+        return self.through([layers[number] for number, _ in self.steps], self.steps, self._gone, pictures)
 
-    def answer(self, maps: list[Tensor]) -> list[Tensor]:
-        """What the network gives, out of the maps of its taps."""
+    def through(self, calls: Sequence[Callable[..., Tensor]], steps: Sequence[Step], gone: Sequence[tuple[int, ...]],
+                pictures: Tensor) -> list[Tensor]:
+        """What the network gives where each of the `steps` is computed by its call, and what is `gone` after it is let
+        go (`no_longer_needed`)."""
+        kept = {PICTURE: self._covered(pictures)}
+        for call, (number, sources), last in zip(calls, steps, gone, strict=True):
+            kept[number] = call(*[kept[source] for source in sources])
+            for source in last:
+                del kept[source]
+        maps = [kept[tap] for tap in self.taps]
         return [one.flatten(1) for one in maps] if self.scores else maps
 
-    def covered(self, pictures: Tensor) -> Tensor:
+    def _covered(self, pictures: Tensor) -> Tensor:
         """The pictures of a detector filled up to what its coarsest cells cover, as those are not from which the ground
         was cut away: maps of half the cells could not be joined."""
         coarsest = max((output.stride for output in self.outputs), default=1)
@@ -131,6 +132,13 @@ class Darknet(Backbone):
             raise ModelError(f"{self.config.file} tells {self.channels[0]} classes apart, and {outputs} are asked for: "
                              "set the width of its last layer to that")
         return LastMap(nn.Sequential())
+
+
+def no_longer_needed(steps: Sequence[Step], taps: Sequence[int]) -> list[tuple[int, ...]]:
+    """For each step the layers whose maps no later one takes, and which are no taps."""
+    last = {source: at for at, (_, sources) in enumerate(steps) for source in sources}
+    return [tuple(source for source in set(sources) if last[source] == at and source not in taps)
+            for at, (_, sources) in enumerate(steps)]
 
 
 def _size(config: Config) -> tuple[int, int]:

@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from lensmith.models.darknet import Darknet
+from lensmith.models.darknet import Darknet, Step, no_longer_needed
 from lensmith.models.darknet_build import PICTURE, Layer
 from lensmith.models.darknet_layers import Shortcut
 
@@ -25,25 +26,20 @@ class Straight(nn.Module):
         super().__init__()
         self.network = network
         plan, same = network.plan, dict[int, int]()    # a layer that changes nothing -> the one whose map it hands on
-        self.calls: list[tuple[Call, tuple[int, ...], int]] = []
+        self.calls: list[Call] = []
+        self.steps: list[Step] = []
         for number, sources in network.steps:
             sources = tuple(same.get(source, source) for source in sources)
             call = _call(network.layers[number], plan[number], plan, pack=pack)
             if call is None and number not in network.taps:
                 same[number] = sources[0]
             else:
-                self.calls.append((call or network.layers[number], sources, number))
-        last = {source: at for at, (_, sources, _) in enumerate(self.calls) for source in sources}
-        self.gone = [tuple(source for source in set(sources) if last[source] == at and source not in network.taps)
-                     for at, (_, sources, _) in enumerate(self.calls)]
+                self.calls.append(call or network.layers[number])
+                self.steps.append((number, sources))
+        self.gone = no_longer_needed(self.steps, network.taps)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        kept = {PICTURE: self.network.covered(pictures)}
-        for (call, sources, number), gone in zip(self.calls, self.gone, strict=True):
-            kept[number] = call(*[kept[source] for source in sources])
-            for source in gone:    # what no later layer takes is let go
-                del kept[source]
-        return self.network.answer([kept[tap] for tap in self.network.taps])
+        return self.network.through(self.calls, self.steps, self.gone, pictures)
 
 
 def _call(layer: nn.Module, own: Layer, plan: list[Layer], *, pack: bool) -> Call | None:
@@ -57,7 +53,7 @@ def _call(layer: nn.Module, own: Layer, plan: list[Layer], *, pack: bool) -> Cal
         return layer
     parts = [part for part in layer if not isinstance(part, nn.Identity)]
     calls = [_convolution(part, own, plan, pack=pack) if type(part) is nn.Conv2d else
-             partial(torch._C._nn.leaky_relu_, negative_slope=part.negative_slope)
+             partial(F.leaky_relu_, negative_slope=part.negative_slope)
              if isinstance(part, nn.LeakyReLU) and part.inplace else part for part in parts]
     return calls[0] if len(calls) == 1 else partial(_one_by_one, calls)
 

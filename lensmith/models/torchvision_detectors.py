@@ -16,7 +16,8 @@ from lensmith.models.neck import padded
 DETECTORS = ("fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_v2", "fasterrcnn_mobilenet_v3_large_fpn",
              "fasterrcnn_mobilenet_v3_large_320_fpn", "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2",
              "fcos_resnet50_fpn", "ssd300_vgg16", "ssdlite320_mobilenet_v3_large")
-_LEAST = {"ssd300_vgg16": 272, "ssdlite320_mobilenet_v3_large": 192}    # pixels: below, their last maps are empty
+LEAST = 32    # pixels: below, the last maps of these networks are empty
+_LEAST = {"ssd300_vgg16": 272, "ssdlite320_mobilenet_v3_large": 192}    # those that take more
 
 
 class WholeDetector(Backbone):
@@ -25,12 +26,8 @@ class WholeDetector(Backbone):
 
     def __init__(self, name: str, *, inputs: int, size: tuple[int, int]):
         super().__init__()
-        if inputs != 3:
-            raise ModelError(f"{name} takes pictures of 3 channels; these have {inputs}: set pictures.channels=3")
-        self.least = _LEAST.get(name, 32)
-        if min(size) < self.least:
-            raise ModelError(f"{name} cannot take pictures of {size[0]} x {size[1]} pixels: take larger ones with "
-                             f"--size {self.least} or more")
+        self.least = _LEAST.get(name, LEAST)
+        check_pictures(name, inputs=inputs, size=size, least=self.least)
         self.name, self.channels, self.strides = name, (inputs,), (1,)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
@@ -43,6 +40,16 @@ class WholeDetector(Backbone):
     def detector(self, classes: int, *, threshold: float, overlap: float, most: int) -> nn.Module:
         """The head: the network itself for so many classes, freshly drawn."""
         return WholeHead(whole_model(self.name, classes, threshold=threshold, overlap=overlap, most=most))
+
+
+def check_pictures(name: str, *, inputs: int, size: tuple[int, int], least: int = 1) -> None:
+    """Raises ModelError where a network of torchvision cannot take pictures of `inputs` channels and `size` (height,
+    width)."""
+    if inputs != 3:
+        raise ModelError(f"{name} takes pictures of 3 channels; these have {inputs}: set pictures.channels=3")
+    if min(size) < least:
+        raise ModelError(f"{name} cannot take pictures of {size[0]} x {size[1]} pixels: take larger ones with "
+                         f"--size {least} or more")
 
 
 def whole_model(name: str, classes: int, *, threshold: float, overlap: float, most: int) -> Any:
@@ -83,7 +90,7 @@ class WholeHead(nn.Module):
         """The parts of the network's own loss."""
         truth = targets["boxes"]
         assert isinstance(truth, Boxes)
-        rows = taught(truth, len(maps[0]))
+        rows = taught(truth.chosen(counted(truth)), len(maps[0]))
         return {name.removeprefix("loss_"): part for name, part in self.model(list(maps[0]), rows).items()}
 
 
@@ -94,9 +101,8 @@ def counted(truth: Boxes) -> Tensor:
 
 
 def taught(truth: Boxes, pictures: int) -> list[dict[str, Tensor]]:
-    """The boxes and labels of each picture as torchvision's networks take them."""
-    left = truth.chosen(counted(truth))
-    return [{"boxes": left.corners[left.image == number], "labels": left.classes[left.image == number] + 1}
+    """The boxes and labels of each picture as torchvision's networks take them, of objects that are `counted`."""
+    return [{"boxes": truth.corners[truth.image == number], "labels": truth.classes[truth.image == number] + 1}
             for number in range(pictures)]
 
 

@@ -11,11 +11,10 @@ from lensmith.base.instances import Masks, packed
 from lensmith.base.values import Value
 from lensmith.models.backbone import Backbone
 from lensmith.models.neck import padded
-from lensmith.models.torchvision_detectors import counted, taught, whole_model
+from lensmith.models.torchvision_detectors import LEAST, check_pictures, counted, taught, whole_model
 
 INSTANCE_DETECTORS = ("maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2")
-_LEAST = 32        # pixels: below, its last maps are empty
-_INSIDE = 0.5      # the chance from which on a pixel is the object's
+_INSIDE = 0.5    # the chance from which on a pixel is the object's
 
 
 class WholeInstanceDetector(Backbone):
@@ -24,15 +23,11 @@ class WholeInstanceDetector(Backbone):
 
     def __init__(self, name: str, *, inputs: int, size: tuple[int, int]):
         super().__init__()
-        if inputs != 3:
-            raise ModelError(f"{name} takes pictures of 3 channels; these have {inputs}: set pictures.channels=3")
-        if min(size) < _LEAST:
-            raise ModelError(f"{name} cannot take pictures of {size[0]} x {size[1]} pixels: take larger ones with "
-                             f"--size {_LEAST} or more")
+        check_pictures(name, inputs=inputs, size=size, least=LEAST)
         self.name, self.channels, self.strides = name, (inputs,), (1,)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        return [padded(pictures, [max(edge, _LEAST) for edge in pictures.shape[2:]])]
+        return [padded(pictures, [max(edge, LEAST) for edge in pictures.shape[2:]])]
 
     def classifier(self, outputs: int) -> nn.Module:
         raise ModelError(f"{self.name} looks for objects and has no scores for whole pictures: train it with --task "
@@ -72,9 +67,9 @@ class WholeInstanceHead(nn.Module):
         """The parts of the network's own loss."""
         truth, (height, width) = targets["masks"], maps[0].shape[2:]
         assert isinstance(truth, Masks)
-        rows = taught(truth, len(maps[0]))
         left = truth.chosen(counted(truth))
         assert left.image is not None
+        rows = taught(left, len(maps[0]))
         for number, row in enumerate(rows):
             own = (left.image == number).nonzero()[:, 0]
             pixels = left.pixels(own)[:, :height, :width]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lensmith.base.errors import ModelError
 from lensmith.models.backbone import Backbone
+from lensmith.models.torchvision_detectors import check_pictures
 from lensmith.models.torchvision_networks import IMAGENET
 
 NAMES = ("deeplabv3_mobilenet_v3_large", "deeplabv3_resnet101", "deeplabv3_resnet50", "lraspp_mobilenet_v3_large")
@@ -21,8 +22,7 @@ class WholeSegmenter(Backbone):
 
     def __init__(self, name: str, *, inputs: int, size: tuple[int, int]):
         super().__init__()
-        if inputs != 3:
-            raise ModelError(f"{name} takes pictures of 3 channels; these have {inputs}: set pictures.channels=3")
+        check_pictures(name, inputs=inputs, size=size)
         self.name, self.channels, self.strides = name, (inputs,), (1,)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:

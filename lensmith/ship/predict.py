@@ -22,7 +22,7 @@ from lensmith.base.files import write_atomic, write_text
 from lensmith.base.instances import Masks, object_in_file
 from lensmith.base.masks import in_file
 from lensmith.base.pictures import BadPicture, Form, Place, bring, decode
-from lensmith.base.show import open_viewable
+from lensmith.base.show import open_viewable, open_whole
 from lensmith.base.values import Boxes, Label, Mask, Value, of_kind
 from lensmith.data.fitting import in_files, trimmed
 from lensmith.data.sample import Batch
@@ -37,7 +37,6 @@ _LEAST, _MOST = 224, 1024    # pixels of a captioned picture's longer edge
 _ELSEWHERE = "choose another folder with --out"
 _LONGEST = 200               # bytes of a name that is kept; 255 are allowed, the temporary file's too
 _SCORES = 1 << 25            # of pixels and classes that are held at a time, 128 MB
-_WHOLE = 1 << 20             # pixels: no picture has a longer edge, so none is made smaller
 _FREE = re.compile(r"[^\w-]")   # what no part of a file name should hold
 _QUALITY = 92                # of a JPEG with boxes: thin lines and letters stay clean
 
@@ -285,7 +284,7 @@ def overlaid(one: Prediction) -> Image.Image:
     try:
         if one.map is not None:
             return captioned(one.map.drawn(Path(one.file), one.names[one._first(Label)]), one.text(1))
-        sheet = open_viewable(Path(one.file), least=1, most=_WHOLE)
+        sheet = open_whole(Path(one.file))
     except BadPicture as error:
         raise DataError(f"{one.file} {error}") from error
     sheet, text = drawn_over(sheet, one), undrawn(one, 1)

@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from lensmith.base.drawing import draw_mask
 from lensmith.base.masks import between
 from lensmith.base.pictures import Form
-from lensmith.base.show import open_viewable
+from lensmith.base.show import open_whole
 from lensmith.base.values import IGNORED, Mask, Value
 from lensmith.engine.plan import Plan
 from lensmith.tasks.task import Task
 
-_WHOLE = 1 << 20        # pixels: no picture has a longer edge, so none is made smaller
 _AT_ONCE = 1 << 22      # numbers of all classes that are held at a time
 
 
@@ -50,7 +49,7 @@ class ScoreMap:
     def drawn(self, source: Path, names: Sequence[str]) -> Image.Image:
         """The file's picture at its own size with the likeliest class at each place over it, the scores interpolated
         between the middles of the windows. Raises BadPicture."""
-        picture = open_viewable(source, least=1, most=_WHOLE)
+        picture = open_whole(source)
         met = self.likeliest(names)[:IGNORED]
         scores = self.scores[[names.index(one) for one, _ in met]]
         rows, columns = (self._places(axis, length) for axis, length in enumerate((picture.height, picture.width)))

@@ -58,12 +58,16 @@ class Detection:
         """`PointsHead`; or, for a detector of torchvision, itself. Raises UserError for one of a Darknet file."""
         detector: Callable[..., nn.Module] | None = getattr(backbone, "detector", None)
         if detector is not None:
-            own = self.overlap if self.suppression == "batched" else 1.0    # else it leaves all to `decode`
-            return detector(len(self.classes), threshold=self.threshold, overlap=own, most=self.most)
+            return self.whole_head(detector)
         if getattr(backbone, "outputs", ()):
             raise UserError("the network comes with yolo or region layers of its own, which task 'detection' does not "
                             "learn by: train it with --task yolov3, or take its first layers with backbone.layers")
         return PointsHead(backbone.channels, backbone.strides, len(self.classes), width=self.width, depth=self.depth)
+
+    def whole_head(self, make: Callable[..., nn.Module]) -> nn.Module:
+        """The head that a network of torchvision makes of itself, deciding by these settings."""
+        own = self.overlap if self.suppression == "batched" else 1.0    # else it leaves all to `decode`
+        return make(len(self.classes), threshold=self.threshold, overlap=own, most=self.most)
 
     def loss(self, output: Points | Boxes | dict[str, Tensor], targets: dict[str, Value]) -> dict[str, Tensor]:
         """`class`: cross entropy against how well each point places its object; `box`: 1 - CIoU; `side`: the

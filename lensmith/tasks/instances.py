@@ -53,8 +53,7 @@ class Instances:
         gives boxes alone."""
         whole: Callable[..., nn.Module] | None = getattr(backbone, "instance_detector", None)
         if whole is not None:
-            own = self.overlap if self.suppression == "batched" else 1.0    # else it leaves all to `decode`
-            return whole(len(self.classes), threshold=self.threshold, overlap=own, most=self.most)
+            return self.objects.whole_head(whole)
         if any(getattr(backbone, given, None) for given in ("detector", "segmenter", "outputs")):
             raise UserError("the network comes whole and gives no masks of objects: take a backbone for task "
                             "'instances', as in --backbone csp, or maskrcnn_resnet50_fpn")

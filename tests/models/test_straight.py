@@ -51,8 +51,8 @@ def test_it_answers_as_the_network_does_at_any_size(layers: list[str], pack: boo
 
 def test_what_changes_nothing_is_not_called():
     straight = Straight(made(LAYERS["dropout at a join"]), pack=False)
-    assert [number for _, _, number in straight.calls] == [0, 1, 3, 4]
-    assert straight.calls[2][:2] == (torch.add, (1, 0))
+    assert [number for number, _ in straight.steps] == [0, 1, 3, 4]
+    assert straight.calls[2] is torch.add and straight.steps[2][1] == (1, 0)
 
 
 @pytest.mark.parametrize("pack", [False, True])
