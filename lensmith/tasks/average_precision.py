@@ -125,12 +125,12 @@ def average_precision(matches: Matches) -> np.ndarray:
     classes, sizes = matches.positives.shape
     precision = np.where(matches.positives > 0, 0, np.full((len(THRESHOLDS), len(_RECALLS), classes, sizes), np.nan))
     for number, rows in enumerate(_by_class(matches, classes)):
-        right, wrong = matches.right[rows], matches.wrong[rows]
-        missed = wrong.cumsum(0, dtype=np.int32)
-        for threshold, size in np.argwhere(right.any(0)).tolist():
-            hits = np.flatnonzero(right[:, threshold, size])
-            precision[threshold, :, number, size] = _interpolated(missed[hits, threshold, size],
-                                                                  int(matches.positives[number, size]))
+        # One box after another in memory: counted through faster than with the thresholds between them.
+        right, wrong = (np.ascontiguousarray(one[rows].transpose(1, 2, 0)) for one in (matches.right, matches.wrong))
+        for threshold, size in np.argwhere(right.any(2)).tolist():
+            hits = np.flatnonzero(right[threshold, size])
+            missed = wrong[threshold, size].cumsum(dtype=np.int32)[hits]
+            precision[threshold, :, number, size] = _interpolated(missed, int(matches.positives[number, size]))
     return precision
 
 
