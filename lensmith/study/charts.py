@@ -69,10 +69,10 @@ def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
     size = float(np.clip(260 / classes, 3.4, 9))
     every = range(classes) if classes <= _NAMES_UP_TO else range(0, classes, -(-classes // 25))
     labels = [_short(names[i]) if classes <= _NAMES_UP_TO else str(i + 1) for i in every]
-    upright = sum(len(label) for label in labels) <= 40
     longest = max(map(ems, labels)) * size
     edge = float(np.clip(30 * classes, 140, 430 if classes <= _DOTS_UP_TO else 640))
     left, cell = 30 + longest, edge / classes
+    upright = longest <= 0.9 * cell
     bottom = edge + 6
     parts = [f'<image x="{left:.2f}" y="6" width="{edge:.2f}" height="{edge:.2f}" preserveAspectRatio="none" '
              f'style="image-rendering:pixelated" href="{picture_address(colours)}"/>',

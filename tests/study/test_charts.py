@@ -25,6 +25,15 @@ def letters(svg: str) -> list[str]:
     return ["".join(text.itertext()) for text in root.iter(f"{SVG}text")]
 
 
+@pytest.mark.parametrize("names, turned", [(["cat", "dog"], False), ([f"d{i}" for i in range(10)], False),
+                                           (["Egyptian_Mau", "Maine_Coon", "Persian"], True)])
+def test_names_below_a_confusion_matrix_are_turned_where_they_would_meet(names: list[str], turned: bool):
+    svg = charts.confusion(np.eye(len(names), dtype=int).tolist(), names)
+    below = [text for text in ET.fromstring(svg).iter(f"{SVG}text") if text.text in names][1::2]
+    assert len(below) == len(names)
+    assert all(("rotate" in text.get("transform", "")) == turned for text in below)
+
+
 def history(epochs: int) -> list[dict[str, float]]:
     return [{"epoch": i, "train/loss": 2 / i, "valid/loss": 2.2 / i, "valid/accuracy_top1": 1 - 0.5 / i}
             for i in range(1, epochs + 1)]
