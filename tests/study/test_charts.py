@@ -25,7 +25,7 @@ def letters(svg: str) -> list[str]:
     return ["".join(text.itertext()) for text in root.iter(f"{SVG}text")]
 
 
-@pytest.mark.parametrize("names, turned", [(["cat", "dog"], False), ([f"d{i}" for i in range(10)], False),
+@pytest.mark.parametrize(("names", "turned"), [(["cat", "dog"], False), ([f"d{i}" for i in range(10)], False),
                                            (["Egyptian_Mau", "Maine_Coon", "Persian"], True)])
 def test_names_below_a_confusion_matrix_are_turned_where_they_would_meet(names: list[str], turned: bool):
     svg = charts.confusion(np.eye(len(names), dtype=int).tolist(), names)
