@@ -48,6 +48,7 @@ class Trained:
     classes: dict[str, tuple[str, ...]]
     form: Form
     plan: Plan
+    category_ids: tuple[int, ...] | None = None    # of the classes in the COCO file that was learned from
 
     @property
     def folder(self) -> Path:
@@ -175,7 +176,12 @@ def load(folder: str | Path, *, device: str | None = None, backbone: nn.Module |
     load_into(network, best["network"], what=f"{run.folder / 'best.safetensors'}")
     chosen.place(network)
     network.eval()
-    return Trained(run, recipe, network, task, classes, form, chosen)
+    return Trained(run, recipe, network, task, classes, form, chosen, _category_ids(facts))
+
+
+def _category_ids(facts: dict[str, Any]) -> tuple[int, ...] | None:
+    ids = (facts.get("source") or {}).get("category_ids")
+    return None if ids is None else tuple(map(int, ids))
 
 
 def darknet(cfg: str | Path, weights: str | Path, names: str | Path | None = None) -> Trained:

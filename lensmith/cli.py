@@ -212,7 +212,7 @@ def predict(
     only = None if classes is None else [one.strip() for one in classes.split(",")]
     found = trained.predict(pictures, threshold=threshold, overlap=iou, classes=only, tiles=tiles)
     if out is not None and pictures:
-        write_predictions(found, out, top=top)
+        write_predictions(found, out, top=top, category_ids=trained.category_ids)
     if as_json and pictures:
         print(json.dumps([one.as_json(top) for one in found]))
     elif not as_json:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -99,6 +100,17 @@ def test_predictions_are_in_the_files_pixels(trained: Path, cells: Path, tmp_pat
     assert len(list((out / "labels").glob("*.txt"))) == 6
     only = command("predict", trained, cells / "images" / "test", "--threshold", "0.05", "--classes", "bar", "--json")
     assert {box["label"] for row in json.loads(only.out) for box in row["boxes"]} <= {"bar"}
+
+
+def test_the_categories_of_a_coco_file_are_those_of_what_is_found(trained: Path, cells: Path, tmp_path: Path, command):
+    run, out = tmp_path / "run", tmp_path / "out"
+    shutil.copytree(trained, run)
+    facts = json.loads((run / "data.json").read_text())
+    facts["source"]["category_ids"] = [3, 18]    # as of a set in COCO's form with gaps between its numbers
+    (run / "data.json").write_text(json.dumps(facts))
+    ended = command("predict", run, cells / "images" / "test", "--out", out, "--threshold", "0.05")
+    assert ended.code == 0, ended.err
+    assert {one["category_id"] for one in json.loads((out / "coco_results.json").read_text())} == {3, 18}
 
 
 def test_truth_and_prediction_agree_where_it_was_trained(trained: Path, cells: Path):

@@ -41,15 +41,18 @@ def as_rows(file: str, boxes: Boxes, names: Sequence[str]) -> list[dict[str, Any
     return [dict(zip(_COLUMNS, line, strict=True)) for line in lines or [[file] + [""] * (len(_COLUMNS) - 1)]]
 
 
-def coco_results(files: Sequence[str], found: Sequence[Boxes]) -> list[dict[str, Any]]:
+def coco_results(files: Sequence[str], found: Sequence[Boxes],
+                 category_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
     """What `loadRes` of pycocotools reads: an object for each box with its left, top, width and height.
 
     The image's id is the number that its file's name is, as COCO names its files, where all are such numbers and no two
-    the same; else its place in the list, from 1. Category ids are the classes' places in the list of names, from 1.
+    the same; else its place in the list, from 1. Category ids are the classes' places in the list of names, from 1,
+    where no others are given.
     """
     stems = [Path(file).stem for file in files]
     named = all(stem.isascii() and stem.isdecimal() for stem in stems) and len(set(map(int, stems))) == len(stems)
-    return [{"image_id": int(stem) if named else place, "file_name": Path(file).name, "category_id": number + 1,
+    return [{"image_id": int(stem) if named else place, "file_name": Path(file).name,
+             "category_id": number + 1 if category_ids is None else category_ids[number],
              "bbox": [x0, y0, round(x1 - x0, 3), round(y1 - y0, 3)], "score": round(score, 6)}
             for place, (file, stem, boxes) in enumerate(zip(files, stems, found, strict=True), start=1)
             for number, score, (x0, y0, x1, y1) in zip(boxes.classes.tolist(), _scores(boxes), _corners(boxes),

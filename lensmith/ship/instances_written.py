@@ -20,12 +20,12 @@ def as_rows(file: str, masks: Masks, names: Sequence[str]) -> list[dict[str, Any
 
 
 def coco_results(files: Sequence[str], found: Sequence[Masks],
-                 sizes: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
+                 sizes: Sequence[tuple[int, int]], category_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
     """What `loadRes` of pycocotools reads: as of boxes, with the pixels of each as `segmentation` in their place, in
     run lengths of the file's size, of `sizes` (height, width)."""
     runs = [{"size": list(size), "counts": packed_text(run_lengths(mask[:, : size[1]].numpy()))}
             for masks, size in zip(found, sizes, strict=True) for mask in map(masks.mask, range(len(masks.classes)))]
-    rows = boxes_written.coco_results(files, found)
+    rows = boxes_written.coco_results(files, found, category_ids)
     # With a box beside it pycocotools would take an object's area for that of the box.
     return [{name: part for name, part in row.items() if name != "bbox"} | {"segmentation": one}
             for row, one in zip(rows, runs, strict=True)]

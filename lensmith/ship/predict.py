@@ -186,15 +186,16 @@ def read(file: Path | Image.Image, form: Form, name: str) -> tuple[torch.Tensor,
         raise BadPicture(f"cannot be decoded ({type(error).__name__}: {error})") from error
 
 
-def write_predictions(found: Sequence[Prediction], folder: Path, *, top: int = 3) -> None:
+def write_predictions(found: Sequence[Prediction], folder: Path, *, top: int = 3,
+                      category_ids: Sequence[int] | None = None) -> None:
     """`predictions.json`, `predictions.csv` and a picture of each with what was said, numbered in order, into `folder`.
 
     That is a PNG with a caption; of boxes a JPEG at the file's own size, and `coco_results.json` and `labels/*.txt` in
-    YOLO's form with them; of a mask a JPEG with it laid over, as of a map of scores, and `masks/*.png`, class numbers
-    with a palette. A picture that came from memory is not drawn. Of several targets the names of these files end in
-    that of the target, boxes and masks have tables of their own, and all is drawn on one picture. Each file is
-    whole or absent. Raises UserError where the folder cannot be written, DataError for a picture that has gone
-    since.
+    YOLO's form with them (`category_ids`: of the classes, where they are not 1, 2, ...); of a mask a JPEG with it laid
+    over, as of a map of scores, and `masks/*.png`, class numbers with a palette. A picture that came from memory is not
+    drawn. Of several targets the names of these files end in that of the target, boxes and masks have tables of their
+    own, and all is drawn on one picture. Each file is whole or absent. Raises UserError where the folder cannot be
+    written, DataError for a picture that has gone since.
     """
     placed = list(dict.fromkeys(name for one in found for name in of_kind(one.values, Boxes, Mask)))
     several = any(values_written.several(one.values) for one in found)
@@ -208,7 +209,7 @@ def write_predictions(found: Sequence[Prediction], folder: Path, *, top: int = 3
             if several:
                 lines = [values_written.as_rows(one.file, value, one.names[name]) for _, one, value in own]
                 _write(folder / f"predictions{beside}.csv", _table([row for rows in lines for row in rows]))
-            _write_boxes(own, folder, beside)
+            _write_boxes(own, folder, beside, category_ids)
             _write_masks(own, folder, beside)
         for number, one in enumerate(found):
             if one.error is None and not one.from_memory:
@@ -243,15 +244,16 @@ def _numbered(number: int, one: Prediction) -> str:
     return f"{number:05d}-{Path(one.file).stem[:50]}"
 
 
-def _write_boxes(found: Sequence[tuple[int, Prediction, Value]], folder: Path, beside: str) -> None:
+def _write_boxes(found: Sequence[tuple[int, Prediction, Value]], folder: Path, beside: str,
+                 ids: Sequence[int] | None) -> None:
     """COCO results and a YOLO text for each picture in which objects were looked for, under its own name where no other
     has it."""
     looked = [(number, one, boxes) for number, one, boxes in found if isinstance(boxes, Boxes)]
     if not looked:
         return
     files, masked = [one.file for _, one, _ in looked], [boxes for _, _, boxes in looked if isinstance(boxes, Masks)]
-    results = instances_written.coco_results(files, masked, [one.size or (0, 0) for _, one, _ in looked]) if masked \
-        else boxes_written.coco_results(files, [boxes for _, _, boxes in looked])
+    results = instances_written.coco_results(files, masked, [one.size or (0, 0) for _, one, _ in looked], ids) \
+        if masked else boxes_written.coco_results(files, [boxes for _, _, boxes in looked], ids)
     _write(folder / f"coco_results{beside}.json", json.dumps(results) + "\n")
     texts = folder / f"labels{beside}"
     texts.mkdir(exist_ok=True)
