@@ -5,9 +5,9 @@
 Both get the 480 training and 120 test pictures that recipes/pets3-outline.toml divides LENSMITH_DATA/pets3 into,
 stretched to 256 x 256, and the ImageNet weights of EfficientNet-lite0; with --scratch none. The peer trains for
 `--epochs` (AdamW, one cycle of the rate to 1e-3, batches of 16, half of the pictures mirrored, channels_last, two
-loading workers); Lensmith by the recipe and `--settings`. The masks of both are measured at 256 x 256 by the same code,
-which equals scikit-learn's (tests/tasks/test_pixel_metrics.py); the border of a trimap is void. Prints and writes
-results/segmentation.json, or segmentation-scratch.json.
+loading workers); Lensmith by the recipe and `--settings`, with --scratch nothing frozen. The masks of both are measured
+at 256 x 256 by the same code, which equals scikit-learn's (tests/tasks/test_pixel_metrics.py); the border of a trimap
+is void. Prints and writes results/segmentation.json, or segmentation-scratch.json.
 """
 
 import argparse
@@ -83,8 +83,13 @@ def peer(data: Set, asked: argparse.Namespace, seed: int, folder: Path, weights:
 
 def trained(asked: argparse.Namespace, data: Path, seed: int, folder: Path, weights: Path) -> tuple[float, Path]:
     """Seconds of a whole `lensmith train`, and its run folder."""
-    begun = [] if asked.scratch else [f"learner.weights={weights}"]
-    ended = whole_run([sys.executable, "-m", "lensmith", "train", str(RECIPE), f"data.path={data}", *begun,
+    path, begun = RECIPE, [f"learner.weights={weights}"]
+    if asked.scratch:    # what is frozen there would be what nobody has taught
+        recipe = recipes.read(RECIPE)
+        del recipe["learner"]["freeze"]
+        path, begun = folder / RECIPE.name, []
+        path.write_text(recipes.write(recipe), encoding="utf-8")
+    ended = whole_run([sys.executable, "-m", "lensmith", "train", str(path), f"data.path={data}", *begun,
                        *asked.settings, "--seed", str(seed), "--runs", str(folder / "runs"), "--quiet", "--json"],
                       {"LENSMITH_CACHE": str(folder / "cache")})
     return ended.seconds, newest(folder / "runs")
