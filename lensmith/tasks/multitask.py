@@ -51,12 +51,13 @@ class Multitask:
                  settings: dict[str, dict[str, Any]] | None = None):
         """`classes` and `targets`, the stacked training targets, are by target; `parts` those of them that are learned,
         by itself all. `kinds` say what each is (`kinds_of`); by itself what its target is, or its name where that is
-        such a word. `settings` are those of the parts' own tasks, by part."""
+        such a word. `settings` are those of the parts' own tasks, by part; those of a part that is not learned, as its
+        weight, wait for when it is."""
         self.needs = tuple(parts) if parts is not None else tuple(classes)
         check_parts(self.needs, classes)
         weights, settings = weights or {}, settings or {}
-        _check_named("weights", weights, self.needs)
-        _check_named("settings", settings, self.needs)
+        _check_named("weights", weights, classes)
+        _check_named("settings", settings, classes)
         for name, weight in weights.items():
             if not 0 < weight < float("inf"):
                 raise UserError(f"task.weights: the weight of {name!r} must be above 0; got {weight}. To leave the "
@@ -183,8 +184,8 @@ def check_parts(parts: Sequence[str], given: Mapping[str, Any]) -> None:
         raise UserError(f"task.parts names {twice!r} twice: name each part once")
 
 
-def _check_named(setting: str, values: Mapping[str, Any], parts: Sequence[str]) -> None:
+def _check_named(setting: str, values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     for name in values:
-        if name not in parts:
-            raise UserError(f"task.{setting} names {name!r}, which is no part that is learned.{nearest(name, parts)} "
-                            f"Learned are: {', '.join(parts)}.")
+        if name not in given:
+            raise UserError(f"task.{setting} names {name!r}, which the data do not give.{nearest(name, given)} They "
+                            f"give: {', '.join(given)}.")
