@@ -83,7 +83,7 @@ def test_class_folders_of_real_pictures(tmp_path: Path):
         file.extractall(tmp_path / "cifar10", filter="data")
     found = accuracy("cifar10-folders.toml", tmp_path / "runs", f"data.path={tmp_path / 'cifar10'}", "--epochs", "2",
                      "loading.fraction=0.2")
-    assert found > 0.35
+    assert found > 0.25    # guessing gives 0.1
 
 
 @pytest.mark.parametrize("seed", range(3))

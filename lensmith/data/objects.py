@@ -27,6 +27,7 @@ Unlabelled = Literal["empty", "leave", "refuse"]
 _NAMED = 10         # pictures that the account names for each thing it counts
 _ROUNDING = 0.01    # pixels: what numbers of six digits lose; no overhang
 _SLACK = (2.0, 0.01)    # pixels, and share of the picture's edge: an overhang up to the larger of both is a small one
+_LONGEST = 1 << 24    # pixels: no edge is longer, and an area of such still fits float32
 
 
 class Pictured(Protocol):
@@ -188,7 +189,7 @@ def usable(corners: np.ndarray, edges: np.ndarray, image: np.ndarray, classes: n
     `corners` float64 [n, 4] in pixels, `edges` [n, 4] width height width height of each one's picture, NaN where it is
     not known, `image`, `classes` and `crowd` [n]. What was cut and left out is counted in `tally`.
     """
-    limits = np.where(np.isnan(edges), np.inf, edges)
+    limits = np.where(np.isnan(edges), _LONGEST, edges)
     low, high = corners[:, :2], corners[:, 2:]
     empty = (high <= low).any(1)
     inside = np.clip(corners, 0, limits)

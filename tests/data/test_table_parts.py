@@ -263,6 +263,12 @@ def test_the_pets_give_species_breed_head_and_outline_by_one_table():
         [float(row[f"head_{side}"]) for side in ("xmin", "ymin", "xmax", "ymax")]
 
 
+def test_a_corner_beyond_what_float32_holds_goes_with_its_picture_that_cannot_be_read(pets: Path):
+    rows = ["images/a.png,cat,tabby,,1,1,5,5,", "images/z.png,cat,tabby,,1,1,1e300,5,"]
+    source = table(write(pets, rows), target=["species", "head"]).splits["all"]
+    assert source.targets["head"].corners.isfinite().all()
+
+
 PICTURES = st.sampled_from(["images/a.png", "images/b.png", "images/z.png"])
 CELLS = st.sampled_from(["", "cat", "dog", "1", "2.5", "-3", "nan", "inf", "1e300", ";", "masks/a.png", "masks/z.png"])
 TARGETS = st.lists(st.sampled_from(["species", "breed", "age", "head", "outline"]), min_size=1, max_size=4)
