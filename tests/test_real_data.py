@@ -99,7 +99,8 @@ def test_imagenet_weights_fine_tuned(tmp_path: Path):
 
 
 def test_the_outlines_of_pets(tmp_path: Path):
-    found = scores("pets3-outline.toml", tmp_path, f"data.path={shared('pets3')}", begun())
+    scores("pets3-outline.toml", tmp_path, f"data.path={shared('pets3')}", begun(), "--name", "pets")
+    found = json.loads((tmp_path / "pets" / "metrics.json").read_text())["test"]
     assert {one["class"]: one["IoU"] for one in found["details"]["per_class"]}["pet"] >= 0.92
 
 
