@@ -1,6 +1,6 @@
 """The outlines of pets: Lensmith and segmentation_models_pytorch's U-Net in a plain loop, from the same weights.
 
-    python benchmarks/segmentation.py [--epochs 6] [--seeds 1] [--scratch] [--settings SECTION.KEY=VALUE ...]
+    python benchmarks/segmentation.py [--epochs 6] [--seeds 1] [--scratch] [--alone] [--settings SECTION.KEY=VALUE ...]
 
 Both get the 480 training and 120 test pictures that recipes/pets3-outline.toml divides LENSMITH_DATA/pets3 into,
 stretched to 256 x 256, and the ImageNet weights of EfficientNet-lite0; with --scratch none. The peer trains for
@@ -100,6 +100,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6, help="of the peer")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--scratch", action="store_true", help="both begin without weights")
+    parser.add_argument("--alone", action="store_true", help="without the peer")
     parser.add_argument("--no-write", action="store_true", help="print alone")
     parser.add_argument("--settings", nargs="*", default=[], help="more arguments of lensmith train")
     asked = parser.parse_args()
@@ -109,27 +110,30 @@ def main() -> None:
               "holds them")
         return
     rows: list[Row] = []
-    shares = []
+    took: list[float] = []    # by the peer, seed by seed
+    ours: list[float] = []
     data = Set(pets)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for seed in range(asked.seeds):
-            other = peer(data, asked, seed, folder, weights)
+            if not asked.alone:
+                other = peer(data, asked, seed, folder, weights)
+                took.append(sum(other["epochs"]))
+                rows.append(_row(f"smp Unet({ENCODER!r})", seed, asked.epochs, took[-1], other["parameters"],
+                                 data.score(other["found"])))
             seconds, run = trained(asked, pets, seed, folder, weights)
             network = lensmith.load(run)
             epochs = int(recipes.read(run / "recipe.toml")["learner"]["epochs"])
             test = json.loads((run / "metrics.json").read_text())["test"]
-            took = sum(other["epochs"])
-            shares.append(seconds / took)
-            rows += [_row(f"smp Unet({ENCODER!r})", seed, asked.epochs, took, other["parameters"],
-                          data.score(other["found"])),
-                     _row("Lensmith", seed, epochs, seconds,
-                          sum(one.numel() for one in network.network.parameters()), test)]
-    begun = "neither had weights from elsewhere" if asked.scratch else "both began with the same ImageNet weights"
+            ours.append(seconds)
+            rows.append(_row("Lensmith", seed, epochs, seconds,
+                             sum(one.numel() for one in network.network.parameters()), test))
+    begun = "no weights from elsewhere" if asked.scratch else "all began with the same ImageNet weights"
     notes = [f"{len(data.pairs['train'][0])} pictures to train, {len(data.pairs['test'][0])} to test, all at {SIZE} x "
              f"{SIZE}; {begun}.",
              "Seconds: of Lensmith its whole process with test and report, of the peer its epochs alone.",
-             f"Lensmith took {', '.join(f'{share:.2f}' for share in shares)} of the peer's time."]
+             *([f"Lensmith took {', '.join(f'{one / its:.2f}' for one, its in zip(ours, took, strict=True))} of the "
+                "peer's time."] if took else [])]
     print("\n".join(notes))
     if not asked.no_write:
         write("segmentation-scratch" if asked.scratch else "segmentation", this_command(), rows, notes)
