@@ -110,30 +110,28 @@ def main() -> None:
               "holds them")
         return
     rows: list[Row] = []
-    took: list[float] = []    # by the peer, seed by seed
-    ours: list[float] = []
+    shares = []
     data = Set(pets)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for seed in range(asked.seeds):
-            if not asked.alone:
-                other = peer(data, asked, seed, folder, weights)
-                took.append(sum(other["epochs"]))
-                rows.append(_row(f"smp Unet({ENCODER!r})", seed, asked.epochs, took[-1], other["parameters"],
-                                 data.score(other["found"])))
+            other = None if asked.alone else peer(data, asked, seed, folder, weights)
             seconds, run = trained(asked, pets, seed, folder, weights)
             network = lensmith.load(run)
             epochs = int(recipes.read(run / "recipe.toml")["learner"]["epochs"])
             test = json.loads((run / "metrics.json").read_text())["test"]
-            ours.append(seconds)
+            if other is not None:
+                took = sum(other["epochs"])
+                shares.append(seconds / took)
+                rows.append(_row(f"smp Unet({ENCODER!r})", seed, asked.epochs, took, other["parameters"],
+                                 data.score(other["found"])))
             rows.append(_row("Lensmith", seed, epochs, seconds,
                              sum(one.numel() for one in network.network.parameters()), test))
     begun = "no weights from elsewhere" if asked.scratch else "all began with the same ImageNet weights"
     notes = [f"{len(data.pairs['train'][0])} pictures to train, {len(data.pairs['test'][0])} to test, all at {SIZE} x "
              f"{SIZE}; {begun}.",
              "Seconds: of Lensmith its whole process with test and report, of the peer its epochs alone.",
-             *([f"Lensmith took {', '.join(f'{one / its:.2f}' for one, its in zip(ours, took, strict=True))} of the "
-                "peer's time."] if took else [])]
+             *([f"Lensmith took {', '.join(f'{share:.2f}' for share in shares)} of the peer's time."] if shares else [])]
     print("\n".join(notes))
     if not asked.no_write:
         write("segmentation-scratch" if asked.scratch else "segmentation", this_command(), rows, notes)

@@ -72,14 +72,13 @@ class Trunk(Backbone):
         return LastMap(_tail(_network(self.name, outputs)))
 
     def numbers(self, outputs: int) -> nn.Module:
-        tail = _tail(_network(self.name, outputs))
-        scored = next(iter(tail))
-        if isinstance(scored, nn.Sequential) and any(isinstance(layer, nn.Conv2d) for layer in scored):
-            # SqueezeNet cuts its scores off at zero before it pools them.
-            for key, layer in scored.named_children():
-                if isinstance(layer, nn.ReLU):
-                    scored[int(key)] = nn.Identity()
-        return LastMap(tail)
+        head = self.classifier(outputs)
+        for path, layer in reversed(list(head.named_modules())):
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                break
+            if isinstance(layer, nn.ReLU):    # SqueezeNet cuts its scores off at zero before it pools them
+                _replace(head, path, nn.Identity())
+        return head
 
 
 def torchvision_network(name: str, *, inputs: int, size: tuple[int, int], small_stem: bool = False) -> Trunk:

@@ -1,6 +1,6 @@
 """Several tasks on one backbone: each part keeps its own head, loss and metrics, and they are learned together."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -175,17 +175,14 @@ def check_parts(parts: Sequence[str], given: Mapping[str, Any]) -> None:
     """Raises UserError where a part is no target of the data, is named twice, or there is none."""
     if not parts:
         raise UserError(f"task.parts names no part to learn: leave it out for all, or name some of {', '.join(given)}")
-    for name in parts:
-        if name not in given:
-            raise UserError(f"task.parts names {name!r}, which the data do not give.{nearest(name, given)} They give: "
-                            f"{', '.join(given)}.")
+    _check_named("parts", parts, given)
     if len(set(parts)) < len(parts):
         twice = next(name for name in parts if list(parts).count(name) > 1)
         raise UserError(f"task.parts names {twice!r} twice: name each part once")
 
 
-def _check_named(setting: str, values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    for name in values:
+def _check_named(setting: str, names: Iterable[str], given: Mapping[str, Any]) -> None:
+    for name in names:
         if name not in given:
             raise UserError(f"task.{setting} names {name!r}, which the data do not give.{nearest(name, given)} They "
                             f"give: {', '.join(given)}.")
