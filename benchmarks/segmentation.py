@@ -130,8 +130,9 @@ def main() -> None:
     begun = "no weights from elsewhere" if asked.scratch else "all began with the same ImageNet weights"
     notes = [f"{len(data.pairs['train'][0])} pictures to train, {len(data.pairs['test'][0])} to test, all at {SIZE} x "
              f"{SIZE}; {begun}.",
-             "Seconds: of Lensmith its whole process with test and report, of the peer its epochs alone.",
-             *([f"Lensmith took {', '.join(f'{share:.2f}' for share in shares)} of the peer's time."] if shares else [])]
+             "Seconds: of Lensmith its whole process with test and report, of the peer its epochs alone."]
+    if shares:
+        notes.append(f"Lensmith took {', '.join(f'{share:.2f}' for share in shares)} of the peer's time.")
     print("\n".join(notes))
     if not asked.no_write:
         write("segmentation-scratch" if asked.scratch else "segmentation", this_command(), rows, notes)
