@@ -16,6 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from lensmith.base.borrowed import borrowed
 from lensmith.base.errors import DataError
 
 Fit = Literal["crop", "pad", "squash"]
@@ -241,11 +242,12 @@ def _resized(planes: Image.Image, box: tuple[float, float, float, float], size: 
     if planes.mode == "F" or see_through or any(edge % 1 for edge in box):
         return np.array(planes.resize(size[::-1], Image.Resampling[way.upper()], box=box))
     left, top, right, bottom = map(int, box)
-    array = np.array(np.asarray(planes)[top:bottom, left:right])    # a copy: Pillow's memory is not to be written
-    if array.shape[:2] == size:
-        return array
-    pixels = torch.from_numpy(array).view(*array.shape[:2], -1).permute(2, 0, 1)
-    return interpolate(pixels[None], size, mode=way, antialias=True)[0].permute(1, 2, 0).numpy()
+    lent = borrowed(planes)    # with a fourth byte a pixel, which PyTorch's kernel would add by itself
+    array = np.array((np.asarray(planes) if lent is None else lent)[top:bottom, left:right])    # not to write on theirs
+    if array.shape[:2] != size:
+        pixels = torch.from_numpy(array).view(*array.shape[:2], -1).permute(2, 0, 1)
+        array = interpolate(pixels[None], size, mode=way, antialias=True)[0].permute(1, 2, 0).numpy()
+    return array if lent is None else array[:, :, :3]
 
 
 def _planes(image: Image.Image, form: Form) -> Image.Image:

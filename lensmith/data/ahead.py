@@ -8,6 +8,8 @@ from typing import Any, Generic, Self, TypeVar
 
 import torch
 
+from lensmith.data.threads import begin
+
 T = TypeVar("T")
 _LEAST = 0.001    # seconds: handing an item from thread to thread costs a tenth of it
 _SHARE = 0.05     # of the reader's time: making less than that ahead cannot win more than that
@@ -43,7 +45,7 @@ class Ahead(Generic[T]):
         began = time.perf_counter()
         try:
             if self._thread is None and self._worth_it():
-                self._start()
+                self._thread = begin(self._make, name="batches ahead")
             return self._fetch() if self._thread is not None else next(self._items)
         except BaseException:
             self.close()
@@ -59,20 +61,7 @@ class Ahead(Generic[T]):
         took = [each for _, each in self._looked_at]
         return min(took) >= _LEAST and sum(took) >= _SHARE * (time.perf_counter() - self._looked_at[0][0])
 
-    def _start(self) -> None:
-        begun = threading.Event()
-        self._thread = threading.Thread(target=self._make, args=(begun,), daemon=True, name="batches ahead")
-        self._thread.start()
-        begun.wait()
-        # The number of threads is each thread's own, but for a default that later ones take: put that one back.
-        torch.set_num_threads(torch.get_num_threads())
-
-    def _make(self, begun: threading.Event) -> None:
-        # With more, its team of threads and the reader's would spin for the same cores. Asked for first, since PyTorch
-        # gives a thread the default at its first use, over what was set before.
-        torch.get_num_threads()
-        torch.set_num_threads(1)
-        begun.set()
+    def _make(self) -> None:
         try:
             with torch.no_grad():
                 while self._room():

@@ -18,6 +18,7 @@ from lensmith.base.values import Value
 from lensmith.data.memory import take_pictures
 from lensmith.data.sample import Batch, Sample
 from lensmith.data.survey import Bad
+from lensmith.data.threads import begin
 
 _WAITING, _IN_WORK, _READY, _BAD = range(4)
 _TOGETHER = 64    # pictures that are waited for at a time where all are
@@ -50,10 +51,8 @@ class Fill:
             self._end()
             return
         # Daemons, or an interpreter that wants to end would wait for the last picture; close() ends them at exit.
-        self._running = [threading.Thread(target=self._work, name=f"decode-{number}", daemon=True)
-                         for number in range(min(self.threads, self._left))]
-        for thread in self._running:
-            thread.start()
+        for number in range(min(self.threads, self._left)):
+            self._running.append(begin(self._work, name=f"decode-{number}"))
 
     def wait(self, rows: np.ndarray) -> np.ndarray:
         """Wait until `rows` (int64 [n]) are made; -> bool [n]: which of them are ready, not bad.
@@ -263,21 +262,6 @@ class Filling:
         return type(self)(self.store, self.rows[chosen],
                           {name: value.take(chosen) for name, value in self.targets.items()}, self.classes,
                           groups=None if self.groups is None else self.groups[chosen.numpy()])
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Within it PyTorch computes on the calling thread alone: its team would spin for the cores on which others decode,
-    which made the first epoch a fifth longer on two."""
-    before = torch.get_num_threads()
-    if before == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _give_way() -> None:

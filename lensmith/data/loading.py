@@ -17,11 +17,12 @@ from lensmith.base.errors import DataError, UserError, count
 from lensmith.base.pictures import BadPicture
 from lensmith.base.values import UNKNOWN, Boxes, of_kind
 from lensmith.data.augment import Augment
-from lensmith.data.filling import Filling, one_thread
+from lensmith.data.filling import Filling
 from lensmith.data.fitting import trimmed
 from lensmith.data.memory import InMemory
 from lensmith.data.sample import Batch, Collection, Dataset, Sample, collate
 from lensmith.data.split import apportion, stratifying
+from lensmith.data.threads import one_thread
 from lensmith.data.workers import made_by_workers
 
 Loaded = tuple[Batch, Batch | None, dict[str, str]]    # a batch, its partners, and the files that failed: reason

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from lensmith.base.errors import DataError
 from lensmith.base.pictures import BadPicture, Form
-from lensmith.data.filling import Filling, one_thread
+from lensmith.data.filling import Filling
 from lensmith.data.memory import InMemory, take_pictures
 from lensmith.data.sample import Dataset
+from lensmith.data.threads import one_thread
 
 # Pictures looked at to estimate the two numbers. A photo's mean lies about half a deviation from that of all, so the
 # error is 1 % of the deviation with 4,000 and 2 % with 1,000, which photos are content with: they are waited for.

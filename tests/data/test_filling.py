@@ -255,6 +255,23 @@ def test_what_is_bad_stays_a_row_and_is_in_no_batch():
     assert source.subset([5]).reason(0) == "is odd"
 
 
+def test_each_thread_decodes_without_a_team_of_pytorch_and_the_others_keep_theirs():
+    found: list[tuple[str, int]] = []
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        fill = Fill(8, lambda row: found.append((threading.current_thread().name, torch.get_num_threads())), threads=2)
+        fill.start()
+        fill.wait_for_end()
+        later = threading.Thread(target=lambda: found.append(("later", torch.get_num_threads())))
+        later.start()
+        later.join()
+        assert {threads for _, threads in found[:8]} == {1} and found[0][0].startswith("decode-")
+        assert found[8:] == [("later", 2)] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_batches_are_made_by_one_thread_while_pictures_are_decoded():
     counted: list[int] = []
 
