@@ -14,7 +14,7 @@ from lensmith.base.device import Busy, choose_device, free_memory
 from lensmith.base.errors import UserError, first_line
 from lensmith.data.sample import Batch
 from lensmith.engine.plan import Layout, Plan, Precision, Rewrite, plan, planned
-from lensmith.engine.trial import Steppers, Trial, cosine
+from lensmith.engine.trial import Steppers, Trial, cosine, product_seconds
 from lensmith.models.rewrite import fold_batch_norm, pools_late
 from lensmith.tasks.task import Task
 
@@ -34,6 +34,7 @@ _GAIN = {"precision": 0.97, "threads": 0.95, "compiled": 0.95, "rewrites": 0.98,
 # 0.1 to 0.9, so that a step in 16 bits is far nearer to the float32 step than to the next batch's.
 _COSINE = {"float32": 0.999, "bfloat16": 0.9, "float16": 0.9}
 _LOSS = (0.02, 0.01)
+_FAR = 10.0                # times as slow as float32's are the products of a precision that is not tried at all
 _CUT, _UNTRIED = "cut off", "not tried"
 _OTHERS = 0.3              # share of the machine in other hands from which fewer threads are worth a look
 
@@ -258,6 +259,11 @@ class _Race:
         if chosen == self.reference.plan:
             self.reference.step(self.few)
             return self.reference
+        times = self._products(chosen)
+        if times > _FAR and math.isfinite(fastest):    # without another it is what was asked for, or all that runs
+            why = f"products in {chosen.precision} take {times:.0f} times as long as in float32"
+            self.failed.append(Timing(chosen, None, f"{_CUT}: {why}"))
+            return None
         try:
             trial = self._trial(chosen)
             if chosen.compiled:
@@ -278,6 +284,14 @@ class _Race:
             self.failed.append(Timing(chosen, None, f"refused: {type(error).__name__}: {first_line(error)[:200]}"))
             return None
         return trial
+
+    def _products(self, chosen: Plan) -> float:
+        """How many times as long a matrix product takes as in float32. Without instructions for 16 bits PyTorch may
+        compute them number by number: a single look at the network would take longer than all the rest."""
+        if chosen.device != "cpu" or chosen.precision == "float32":
+            return 1.0
+        chosen.settle()
+        return product_seconds(chosen.kind) / product_seconds(torch.float32)
 
     def _wrong(self, chosen: Plan, loss: float, gradient: list[Tensor]) -> str:
         """How a candidate's loss or gradient leaves the float32 result; empty where it does not."""

@@ -62,6 +62,11 @@ class Plan:
         return images.contiguous(memory_format=torch.channels_last) if self.layout == "channels_last" else images
 
     @property
+    def kind(self) -> torch.dtype:
+        """Of the numbers that are multiplied."""
+        return _KINDS[self.precision]
+
+    @property
     def packs(self) -> bool:
         """Whether weights may be laid out for the CPU's own convolutions in float32."""
         return self.precision == "float32" and torch.device(self.device).type == "cpu"
@@ -70,7 +75,7 @@ class Plan:
         """The context in which forward and loss are computed."""
         if self.precision == "float32":
             return nullcontext()
-        return torch.autocast(torch.device(self.device).type, dtype=_KINDS[self.precision])
+        return torch.autocast(torch.device(self.device).type, dtype=self.kind)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"rewrites": list(self.rewrites)}

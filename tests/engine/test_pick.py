@@ -1,4 +1,8 @@
 import json
+import os
+import platform
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -23,6 +27,11 @@ from lensmith.models.network import Network
 from lensmith.tasks.classification import Classification
 
 TASK = Classification(tuple("abc"))
+
+
+@pytest.fixture(autouse=True)
+def _a_machine_with_all_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picking, "product_seconds", lambda kind: 0.0002)
 
 
 def batch_of(count: int = 24, size: int = 16) -> Batch:
@@ -120,6 +129,30 @@ def test_a_slow_candidate_is_cut_off_after_one_look():
     assert verdicts["bfloat16", "channels_last"].startswith("cut off")
     assert verdicts["bfloat16", "contiguous"] == "left out: bfloat16 was far behind"
     assert COUNTED.count(torch.bfloat16) == 1
+
+
+def test_a_precision_whose_products_are_far_slower_gets_no_look(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(picking, "product_seconds", lambda kind: 0.036 if kind == torch.bfloat16 else 0.0002)
+    COUNTED.clear()
+    choice = run(Slow())
+    verdicts = {(one.plan.precision, one.plan.layout): one.verdict for one in choice.timings}
+    assert choice.plan.precision == "float32" and torch.bfloat16 not in COUNTED
+    assert verdicts["bfloat16", "channels_last"] == \
+        "cut off: products in bfloat16 take 180 times as long as in float32"
+    assert verdicts["bfloat16", "contiguous"] == "left out: bfloat16 was far behind"
+    asked = run(network_of(LAYERS), wanted=Wanted("cpu", "bfloat16"))
+    assert asked.plan.precision == "bfloat16"    # what is asked for is done, however slow
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="hides vectors that x86 alone has")
+def test_without_avx512_products_in_bfloat16_are_far_slower():
+    code = ("import torch; from lensmith.engine.trial import product_seconds as seconds; "
+            "print(seconds(torch.bfloat16) / seconds(torch.float32))")
+    hidden = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **hidden}, capture_output=True, text=True,
+                          check=True)
+    assert float(done.stdout) > picking._FAR    # 180 here
 
 
 def test_what_was_left_out_for_want_of_time_is_tried_when_there_is_more(monkeypatch: pytest.MonkeyPatch):
