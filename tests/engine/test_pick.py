@@ -112,9 +112,9 @@ class Slow(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         found = self.dense(images.float().mean((2, 3)) / 255)
         COUNTED.append(found.dtype)
-        weights = torch.randn(400, 400)
+        weights = torch.randn(400, 400, dtype=torch.float64)    # which autocast leaves as they are
         for _ in range(1 if found.dtype == torch.float32 else 60):
-            weights = weights @ torch.eye(400)
+            weights = weights @ torch.eye(400, dtype=torch.float64)
         return found
 
 
