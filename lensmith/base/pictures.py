@@ -243,7 +243,8 @@ def _resized(planes: Image.Image, box: tuple[float, float, float, float], size: 
         return np.array(planes.resize(size[::-1], Image.Resampling[way.upper()], box=box))
     left, top, right, bottom = map(int, box)
     lent = borrowed(planes)    # with a fourth byte a pixel, which PyTorch's kernel would add by itself
-    array = np.array((np.asarray(planes) if lent is None else lent)[top:bottom, left:right])    # not to write on theirs
+    theirs = np.asarray(planes) if lent is None else lent
+    array = np.array(theirs[top:bottom, left:right])    # a copy: Pillow's memory is not to be written
     if array.shape[:2] != size:
         pixels = torch.from_numpy(array).view(*array.shape[:2], -1).permute(2, 0, 1)
         array = interpolate(pixels[None], size, mode=way, antialias=True)[0].permute(1, 2, 0).numpy()

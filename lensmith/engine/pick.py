@@ -230,6 +230,11 @@ class _Race:
             if against is None and self._hopeless(chosen.precision):
                 self.failed.append(Timing(chosen, None, f"left out: {chosen.precision} was far behind"))
                 continue
+            times = self._products(chosen) if any(one.plan.precision == "float32" for one in runners) else 1.0
+            if times > _FAR:
+                why = f"products in {chosen.precision} take {times:.0f} times as long as in float32"
+                self.failed.append(Timing(chosen, None, f"{_CUT}: {why}"))
+                continue
             trial = self._qualified(chosen, min((other.best for other in runners), default=math.inf))
             if trial is not None:
                 runners.append(trial)
@@ -259,11 +264,6 @@ class _Race:
         if chosen == self.reference.plan:
             self.reference.step(self.few)
             return self.reference
-        times = self._products(chosen)
-        if times > _FAR and math.isfinite(fastest):    # without another it is what was asked for, or all that runs
-            why = f"products in {chosen.precision} take {times:.0f} times as long as in float32"
-            self.failed.append(Timing(chosen, None, f"{_CUT}: {why}"))
-            return None
         try:
             trial = self._trial(chosen)
             if chosen.compiled:
