@@ -209,7 +209,7 @@ def _while_used(splits: Mapping[str, Files], form: Form, recipe: recipes.Recipe,
     memory, disk = recipe["loading"]["memory"], recipe["loading"]["disk"]
     total = sum(len(source) for source in splits.values())
     contents = {part: contents_of(source.paths, root=source.root, tell=tell) for part, source in splits.items()}
-    digests = {part: digest_of(found) for part, found in contents.items()}
+    digests = {part: digest_of(found.hashes) for part, found in contents.items()}
     kept = keep_filling(splits, contents, form, memory=memory, disk=disk, tell=tell)
     refusing = recipe["pictures"]["on_bad"] == "refuse"
     if kept is None:

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -36,8 +37,27 @@ def digest_of(contents: np.ndarray) -> str:
     return hashlib.blake2b(contents.tobytes(), digest_size=LENGTH).hexdigest()
 
 
-def contents_of(paths: Sequence[Path], *, root: Path, tell: Callable[[str], object] = lambda line: None) -> np.ndarray:
-    """uint8 [n, 16]: the hash of each file's bytes; of a file that cannot be read that of no bytes.
+@dataclass(frozen=True)
+class Contents:
+    """What some files hold."""
+
+    hashes: np.ndarray                # uint8 [n, 16]
+    marks: list[list[int] | None]     # as _mark tells them; None where a change might not show in them
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Those of several lists of files, one after the other."""
+        return cls(np.concatenate([one.hashes for one in parts]), [mark for one in parts for mark in one.marks])
+
+    def has(self, row: int, path: Path, content: bytes) -> bool:
+        """Whether the file at `path`, from which `content` has just been read, is what it was when it was hashed: by
+        the times of its change, which takes a hundredth of hashing it again, else by its hash."""
+        mark = self.marks[row]
+        return (mark is not None and mark == _mark(path)) or hashed(content) == self.hashes[row].tobytes()
+
+
+def contents_of(paths: Sequence[Path], *, root: Path, tell: Callable[[str], object] = lambda line: None) -> Contents:
+    """The hash of each file's bytes; of a file that cannot be read that of no bytes.
 
     Files below `root` whose size, inode and times of change are as when they were last hashed are not read again.
     `tell` is told how many are read where these are many, and how far that is every few seconds.
@@ -76,15 +96,18 @@ def contents_of(paths: Sequence[Path], *, root: Path, tell: Callable[[str], obje
             found.append(one)
             looked_at(len(found))
     settled = began - int(_SETTLED * 1e9)
+    found = [(content, mark if mark is not None and max(mark[1], mark[2]) < settled else None)
+             for content, mark in found]
     new = {os.fspath(path): [mark, content.hex()] for path, (content, mark) in zip(paths, found, strict=True)
-           if mark is not None and max(mark[1], mark[2]) < settled}
+           if mark is not None}
     if any(known.get(path) != entry for path, entry in new.items()):
         there = {path: entry for path, entry in known.items() if path in new or os.path.exists(path)}
         _write(book, there | new)
     elif new:
         with suppress(OSError):
             os.utime(book)    # its last use
-    return np.frombuffer(b"".join(content for content, _ in found), dtype=np.uint8).reshape(-1, LENGTH)
+    hashes = np.frombuffer(b"".join(content for content, _ in found), dtype=np.uint8).reshape(-1, LENGTH)
+    return Contents(hashes, [mark for _, mark in found])
 
 
 def _mark(path: Path) -> list[int] | None:

@@ -33,7 +33,8 @@ class Fill:
     def __init__(self, count: int, make: Callable[[int], None], *, finish: Callable[[], object] = lambda: None,
                  threads: int | None = None):
         """`make(row)` raises BadPicture where the row cannot be made. `finish` is called when all rows were."""
-        self.make, self.finish, self.threads = make, finish, threads or os.cpu_count() or 1
+        # One more than there are cores, since each now and then waits for the interpreter's lock.
+        self.make, self.finish, self.threads = make, finish, threads or (os.cpu_count() or 1) + 1
         self.state = np.full(count, _WAITING, dtype=np.uint8)
         self.reasons: dict[int, str] = {}         # of the bad rows
         self.ended = threading.Event()            # all is made and `finish` has been called, or a thread failed

@@ -12,7 +12,7 @@ from lensmith.base.errors import DataError, count
 from lensmith.base.pictures import BadPicture, Form, Place, decode, read_file
 from lensmith.data import cached
 from lensmith.data.cached import Building, Cached, Damaged
-from lensmith.data.contents import hashed
+from lensmith.data.contents import Contents
 from lensmith.data.files import Files
 from lensmith.data.filling import Fill, Filling, Store
 from lensmith.data.memory import room_for
@@ -30,16 +30,16 @@ class Kept:
     folder: Path | None            # of the cache; None where they are kept in memory
 
 
-def keep_filling(sources: Mapping[str, Files], contents: Mapping[str, np.ndarray], form: Form, *, memory: float,
+def keep_filling(sources: Mapping[str, Files], contents: Mapping[str, Contents], form: Form, *, memory: float,
                  disk: float, tell: Tell = lambda line: None) -> Kept | None:
     """Begin to decode the pictures of all splits on all cores, in order, but those first that are asked for.
 
-    `contents` are the hashes of the files by split, uint8 [n, 16]. The pictures are kept in memory where they take at
+    `contents` are those of the files by split. The pictures are kept in memory where they take at
     most the share `memory` of what is free, else in the user's cache where that may take them (cached.make_room); None
     where neither can be. What the cache has of such files, whatever set they belong to, is not decoded again.
     """
-    hashes = np.concatenate([contents[part] for part in sources])
-    number, folder = len(hashes), cached.folder_for(hashes, form)
+    joined = Contents.joined([contents[part] for part in sources])
+    number, folder = len(joined.hashes), cached.folder_for(joined.hashes, form)
     in_memory = fits(number, form, share=memory)
     own = None if in_memory or not disk else _own(folder, form, tell)
     known = _known(form) if disk and own is None else {}
@@ -62,7 +62,7 @@ def keep_filling(sources: Mapping[str, Files], contents: Mapping[str, np.ndarray
         _without(known)
         raise
     files = [(path, source.place(row)) for source in sources.values() for row, path in enumerate(source.paths)]
-    making = _Making(files, hashes, form, images, known=known, own=own, building=building)
+    making = _Making(files, joined, form, images, known=known, own=own, building=building)
     fill = Fill(number, making.make, finish=making.finish)
     store = Store(torch.from_numpy(images), making.places, fill, notes=making.notes,
                   close=partial(_close, fill, making))
@@ -111,9 +111,10 @@ def _close(fill: Fill, making: "_Making") -> None:
 class _Making:
     """How one picture after the other gets into the store: out of the cache, or out of its file."""
 
-    def __init__(self, files: list[tuple[Path, Place]], hashes: np.ndarray, form: Form, images: np.ndarray, *,
+    def __init__(self, files: list[tuple[Path, Place]], contents: Contents, form: Form, images: np.ndarray, *,
                  known: Mapping[bytes, tuple[Cached, int]], own: Cached | None, building: Building | None):
-        self.files, self.hashes, self.form, self.images = files, hashes, form, images
+        self.files, self.contents, self.form, self.images = files, contents, form, images
+        self.hashes = contents.hashes
         self.known, self.own, self.building = known, own, building
         self.places = [place for _, place in files]    # of what is not ready the size alone, not the fit
         self.copied, self.decoded, self.mended = list[int](), list[int](), list[int]()    # rows; append() needs no lock
@@ -144,7 +145,7 @@ class _Making:
     def _decode(self, row: int) -> None:
         path, place = self.files[row]
         content = read_file(path)
-        if hashed(content) != self.hashes[row].tobytes():
+        if not self.contents.has(row, path, content):
             raise BadPicture("has changed since the run began")
         image, place = decode(content, self.form, name=place.file)
         if self.own is not None:

@@ -99,8 +99,8 @@ def enlarged(images: Tensor, rectangles: Tensor, turned: Tensor) -> Tensor:
         copied = shown.numpy()    # copies that small take PyTorch's threads longer to hand out than to make
         for row, ((x, y, wide, high), mirrored) in enumerate(zip(rectangles.tolist(), turned.tolist(), strict=True)):
             part = F.interpolate(images[row : row + 1, :, y : y + high, x : x + wide], (height, width),
-                                 mode="bilinear", align_corners=False)[0].numpy()
-            copied[row] = part[:, :, ::-1] if mirrored else part
+                                 mode="bilinear", align_corners=False)[0]
+            copied[row] = (part.flip(2) if mirrored else part).numpy()    # NumPy mirrors bytes one at a time
         return shown
     left, top, wide, high = (edge.float() for edge in rectangles[:, :, None].unbind(1))
     across = _within((torch.arange(width) + 0.5) / width, left, wide) * 2 / width - 1

@@ -40,10 +40,10 @@ def wanted(paths: list[Path]) -> np.ndarray:
 
 def test_hashes_are_of_the_bytes_and_remembered(files, monkeypatch):
     found = reads(monkeypatch)
-    first = contents_of(files, root=files[0].parent)
+    first = contents_of(files, root=files[0].parent).hashes
     assert np.array_equal(first, wanted(files)) and sorted(found) == files
     found.clear()
-    assert np.array_equal(contents_of(files[::-1], root=files[0].parent), first[::-1]) and not found
+    assert np.array_equal(contents_of(files[::-1], root=files[0].parent).hashes, first[::-1]) and not found
 
 
 def test_a_file_that_changed_is_read_again_whatever_its_time_says(files, monkeypatch):
@@ -53,7 +53,7 @@ def test_a_file_that_changed_is_read_again_whatever_its_time_says(files, monkeyp
     os.utime(files[2], ns=(before.st_atime_ns, before.st_mtime_ns))
     os.utime(files[3])
     found = reads(monkeypatch)
-    assert np.array_equal(contents_of(files, root=files[0].parent), wanted(files))
+    assert np.array_equal(contents_of(files, root=files[0].parent).hashes, wanted(files))
     assert sorted(found) == files[2:4]
 
 
@@ -75,12 +75,30 @@ def test_what_changed_a_moment_ago_is_not_remembered(files, monkeypatch):
 def test_a_file_that_is_gone_has_the_hash_of_no_bytes_and_is_forgotten(files, tmp_path):
     contents_of(files, root=files[0].parent)
     files[1].unlink()
-    found = contents_of(files, root=files[0].parent)
+    found = contents_of(files, root=files[0].parent).hashes
     assert found[1].tobytes() == hashed(b"")
     files[0].write_bytes(b"new")
     contents_of(files, root=files[0].parent)
     book = json.loads(next((tmp_path / "cache" / "contents").iterdir()).read_text())
     assert sorted(book) == [os.fspath(path) for path in files if path != files[1]]
+
+
+def test_a_file_is_known_by_its_times_and_where_these_are_too_young_or_new_by_its_bytes(files, monkeypatch):
+    hashes = []
+    monkeypatch.setattr(contents, "hashed", lambda content: (hashes.append(content), hashed(content))[1])
+    old = [path.read_bytes() for path in files]
+    found = contents_of(files, root=files[0].parent)
+    hashes.clear()
+    assert found.has(0, files[0], old[0]) and not hashes
+    os.utime(files[1])    # touched, but the same
+    assert found.has(1, files[1], old[1]) and hashes == [old[1]]
+    files[2].write_bytes(b"\x09" * 100)
+    assert not found.has(2, files[2], files[2].read_bytes())
+    monkeypatch.setattr(contents, "_SETTLED", 1e6)
+    young = contents_of(files, root=files[0].parent)
+    hashes.clear()
+    assert young.marks == [None] * 5 and young.has(0, files[0], old[0]) and not young.has(0, files[0], b"other")
+    assert hashes == [old[0], b"other"]
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "7", '{"a": 3}', '{"a": [[1, 2], "00"]}', "\udc00"])
@@ -89,7 +107,7 @@ def test_a_damaged_memory_is_none(files, tmp_path, damage, monkeypatch):
     book = next((tmp_path / "cache" / "contents").iterdir())
     book.write_bytes(damage.encode("utf-8", "surrogatepass"))
     found = reads(monkeypatch)
-    assert np.array_equal(contents_of(files, root=files[0].parent), wanted(files)) and len(found) == 5
+    assert np.array_equal(contents_of(files, root=files[0].parent).hashes, wanted(files)) and len(found) == 5
     assert len(json.loads(book.read_text())) == 5
 
 
@@ -97,7 +115,7 @@ def test_a_cache_that_cannot_be_written_is_only_slower(files, tmp_path, monkeypa
     (tmp_path / "cache").write_text("a file where the folder should be")
     found = reads(monkeypatch)
     for _ in range(2):
-        assert np.array_equal(contents_of(files, root=files[0].parent), wanted(files))
+        assert np.array_equal(contents_of(files, root=files[0].parent).hashes, wanted(files))
     assert len(found) == 10
 
 
