@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from lensmith.base.borrowed import borrowed
 from lensmith.base.errors import DataError
+from lensmith.base.packed import planes_of, resized
 
 Fit = Literal["crop", "pad", "squash"]
 Interpolation = Literal["bilinear", "bicubic"]
@@ -246,9 +246,8 @@ def _resized(planes: Image.Image, box: tuple[float, float, float, float], size: 
     theirs = np.asarray(planes) if lent is None else lent
     array = np.array(theirs[top:bottom, left:right])    # a copy: Pillow's memory is not to be written
     if array.shape[:2] != size:
-        pixels = torch.from_numpy(array).view(*array.shape[:2], -1).permute(2, 0, 1)
-        array = interpolate(pixels[None], size, mode=way, antialias=True)[0].permute(1, 2, 0).numpy()
-    return array if lent is None else array[:, :, :3]
+        array = resized(array.reshape(*array.shape[:2], -1), size, mode=way, antialias=True)
+    return array if lent is None else planes_of(array).transpose(1, 2, 0)
 
 
 def _planes(image: Image.Image, form: Form) -> Image.Image:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
+from lensmith.base.packed import scaled
 from lensmith.base.pictures import GROUND
 from lensmith.base.values import Boxes, Value
 from lensmith.data.pixels import rounded
@@ -103,7 +104,7 @@ def _resized(part: Tensor, size: tuple[int, int]) -> Tensor:
     if part.shape[1:] == size:
         return part
     if part.device.type == "cpu" and part.dtype == torch.uint8:
-        return F.interpolate(part[None], size, mode="bilinear", align_corners=False)[0]
+        return scaled(part, size)
     return rounded(F.interpolate(part[None].float(), size, mode="bilinear", align_corners=False)[0], part.dtype)
 
 

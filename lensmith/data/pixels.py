@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lensmith.base.packed import scaled
+
 _CACHED = 1 << 18    # floats, one megabyte: what a core's own cache holds beside the result
 _WORTH_A_CALL = 2_500    # pixels: from 50 x 50 on a call of its own for each picture is cheaper than a grid for all
 _LUMA = (0.299, 0.587, 0.114)    # ITU-R BT.601, as torchvision and Pillow weigh colours into gray
@@ -94,12 +96,11 @@ def enlarged(images: Tensor, rectangles: Tensor, turned: Tensor) -> Tensor:
     the whole, mirrored where `turned` (bool [batch]); both on the CPU. Pixels beyond the part's edge have no say."""
     height, width = images.shape[-2:]
     if images.device.type == "cpu" and images.dtype == torch.uint8 and height * width >= _WORTH_A_CALL:
-        # PyTorch does this to bytes by integers of 16 bits: twice as fast as by a grid, and at most 1 apart from it.
+        # By integers of 16 bits: three times as fast as by a grid, and at most 1 apart from it.
         shown = torch.empty_like(images)
         copied = shown.numpy()    # copies that small take PyTorch's threads longer to hand out than to make
         for row, ((x, y, wide, high), mirrored) in enumerate(zip(rectangles.tolist(), turned.tolist(), strict=True)):
-            part = F.interpolate(images[row : row + 1, :, y : y + high, x : x + wide], (height, width),
-                                 mode="bilinear", align_corners=False)[0]
+            part = scaled(images[row, :, y : y + high, x : x + wide], (height, width))
             copied[row] = (part.flip(2) if mirrored else part).numpy()    # NumPy mirrors bytes one at a time
         return shown
     left, top, wide, high = (edge.float() for edge in rectangles[:, :, None].unbind(1))
