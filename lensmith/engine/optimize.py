@@ -79,8 +79,17 @@ def _groups(chosen: Sequence[Leaf], rate: float, decay: float) -> list[dict[str,
     if not 0 <= decay < math.inf:
         raise UserError(f"optimizer.decay must be 0 or more; got {decay}")
     pairs = sorted({(leaf.rate, leaf.decay) for leaf in chosen})
-    return [{"params": [leaf.parameter for leaf in chosen if (leaf.rate, leaf.decay) == pair],
+    return [{"params": [_lean(leaf.parameter) for leaf in chosen if (leaf.rate, leaf.decay) == pair],
              "lr": rate * pair[0], "peak": rate * pair[0], "weight_decay": decay * pair[1]} for pair in pairs]
+
+
+def _lean(parameter: nn.Parameter) -> nn.Parameter:
+    """The parameter as an optimizer is to see it: on the CPU a weight in channels_last as a matrix that shares its
+    memory, since PyTorch's fused kernels copy gradients of four axes that are not contiguous, which takes as long as
+    the step."""
+    if parameter.device.type != "cpu" or parameter.ndim != 4 or parameter.is_contiguous():
+        return parameter
+    return nn.Parameter(_matrix(parameter.detach()))
 
 
 def _fused(chosen: Sequence[Leaf]) -> bool:
@@ -252,7 +261,7 @@ class Stepper:
             self._follow()
 
     def _lend_gradient(self, parameter: nn.Parameter) -> None:
-        """Give Muon's flattened leaf the gradient of the weight whose memory it shares."""
+        """Give a matrix the gradient of the weight whose memory it shares."""
         own = self._by_storage[parameter.data_ptr()]
         if own is parameter:
             return
@@ -280,8 +289,8 @@ class Stepper:
         moments: dict[str, Any] = {}
         for optimizer in self.optimizers:
             for parameter, state in optimizer.state.items():
-                name = names[id(self._by_storage[parameter.data_ptr()])]
-                moments[name] = dict(state)
+                own = self._by_storage[parameter.data_ptr()]
+                moments[names[id(own)]] = {key: _as_weight(value, parameter, own) for key, value in state.items()}
         state = {"done": self.done, "moments": moments}
         if self.average is not None:
             state["average"] = self.average.state_dict()
@@ -295,9 +304,11 @@ class Stepper:
             optimizer.state.clear()
             for group in optimizer.param_groups:
                 for parameter in group["params"]:
-                    saved = state["moments"].get(names[id(self._by_storage[parameter.data_ptr()])])
+                    own = self._by_storage[parameter.data_ptr()]
+                    saved = state["moments"].get(names[id(own)])
                     if saved is not None:
-                        optimizer.state[parameter] = {key: _laid_out(value, parameter) for key, value in saved.items()}
+                        optimizer.state[parameter] = {key: _laid_out(value, parameter, own)
+                                                      for key, value in saved.items()}
         self.done = state["done"]
         if self.scale is not None and "scale" in state:
             self.scale.value, self.scale.fitting = state["scale"]
@@ -305,11 +316,24 @@ class Stepper:
             self.average.load_state_dict(state["average"])
 
 
-def _laid_out(value: Any, parameter: Tensor) -> Any:
-    """A restored moment in the memory layout of its parameter: fused kernels walk both by one pointer, and with a
-    moment saved contiguous beside a channels_last weight they change the wrong values."""
+def _as_weight(value: Any, parameter: Tensor, own: Tensor) -> Any:
+    """A moment of an optimizer's `parameter` in the shape of the weight `own` that it stands for: so a state says
+    nothing of a layout."""
+    if not isinstance(value, Tensor) or value.shape != parameter.shape or parameter.shape == own.shape:
+        return value
+    if own.is_contiguous():
+        return value.view(own.shape)
+    outputs, inputs, height, width = own.shape
+    return value.view(outputs, height, width, inputs).permute(0, 3, 1, 2)
+
+
+def _laid_out(value: Any, parameter: Tensor, own: Tensor) -> Any:
+    """A restored moment as the optimizer has it of `parameter`, which shares the memory of the weight `own`: fused
+    kernels walk both by one pointer, and with a moment saved contiguous beside a channels_last weight they change the
+    wrong values."""
     if not isinstance(value, Tensor):
         return value
-    if value.shape == parameter.shape and value.ndim > 0:
-        return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    if value.shape == own.shape and value.ndim > 0:
+        like = torch.empty_like(own, dtype=value.dtype).copy_(value)
+        return like if parameter.shape == own.shape else _matrix(like)
     return value.clone()

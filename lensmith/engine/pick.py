@@ -15,7 +15,7 @@ from lensmith.base.errors import UserError, first_line
 from lensmith.data.sample import Batch
 from lensmith.engine.plan import Layout, Plan, Precision, Rewrite, plan, planned
 from lensmith.engine.trial import Steppers, Trial, cosine, product_seconds
-from lensmith.models.rewrite import fold_batch_norm, pools_late
+from lensmith.models.rewrite import fold_batch_norm, may_pay
 from lensmith.tasks.task import Task
 
 # Timing takes 2 % of the run's expected time; of a short run up to 15 %, but then no more than 5 seconds.
@@ -180,8 +180,8 @@ class _Race:
         """-> the best candidate."""
         settled = self.reference.plan.threads
         best = self._heat([replace(one, threads=settled) for one in self.wanted.candidates()])
-        if pools_late(self.network):
-            best = self._heat([replace(best.plan, rewrites=("pool_first",))], against=best)
+        for name in may_pay(self.reference.network, self.reference.plan.arrange(self.checked.images[:1])):
+            best = self._heat([replace(best.plan, rewrites=(*best.plan.rewrites, name))], against=best)
         for threads in set(self.threads) - {settled}:
             best = self._heat([replace(best.plan, threads=threads)], against=best)
         if self.wanted.compiled is None and _pays_to_compile(self.whole * self.steps, self.spent):

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from lensmith.base.device import choose_device
 from lensmith.base.errors import ModelError, UserError
-from lensmith.models.rewrite import pool_first
+from lensmith.models.rewrite import TRAINING, Rewrite
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Layout = Literal["contiguous", "channels_last"]
-Rewrite = Literal["pool_first", "fold_batch_norm"]
 _SETTLED = {"deterministic": False}    # what was last set for the process, which has one such state for all
 _KINDS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -49,8 +48,9 @@ class Plan:
         network.to(self.device)
         if self.layout == "channels_last":
             network.to(memory_format=torch.channels_last)
-        if "pool_first" in self.rewrites:
-            pool_first(network)
+        for name in self.rewrites:
+            if name in TRAINING:
+                TRAINING[name](network)
         if self.compiled:
             # In place: a wrapper would put a prefix before the weights' names. One graph a size: which graph is taken
             # would otherwise depend on the sizes seen before, and a resumed run has seen others.

@@ -1,9 +1,10 @@
-"""Rewrites of a network that keep its numbers: pooling before a monotone activation, batch norm folded away."""
+"""Rewrites of a network that keep its numbers: pooling before a monotone activation, kernels trimmed to small maps,
+batch norm folded away."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,9 @@ from lensmith.models.backbone import LastMap, PooledLinear
 from lensmith.models.darknet import Darknet
 from lensmith.models.network import Network
 from lensmith.models.straight import Straight
+from lensmith.models.trim import kernels_reach_beyond, trim_kernels
 
+Rewrite = Literal["pool_first", "trim_kernels", "fold_batch_norm"]
 # They never fall where their input rises, so the largest of a window stays the largest; GELU and SiLU dip.
 _MONOTONE = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Tanh, nn.ELU, nn.SELU, nn.Softplus, nn.Hardtanh, nn.Hardsigmoid,
              nn.LogSigmoid, nn.Softsign)
@@ -34,9 +37,15 @@ def pool_first(network: nn.Module) -> int:
     return moved
 
 
-def pools_late(network: nn.Module) -> bool:
-    """Whether `pool_first` would move anything."""
-    return next(_late_pools(network), None) is not None
+# Of a network in place, for training too: by the name that a plan has for them.
+TRAINING: dict[Rewrite, Callable[[nn.Module], int]] = {"pool_first": pool_first, "trim_kernels": trim_kernels}
+
+
+def may_pay(network: nn.Module, images: Tensor) -> list[Rewrite]:
+    """Which of TRAINING would change anything of the network, on `images` as it takes them."""
+    changing: dict[Rewrite, bool] = {"pool_first": next(_late_pools(network), None) is not None,
+                                     "trim_kernels": kernels_reach_beyond(network, images)}
+    return [name for name in TRAINING if changing[name]]
 
 
 def _late_pools(network: nn.Module) -> Iterator[tuple[nn.Sequential, int]]:

@@ -114,6 +114,27 @@ def test_every_optimizer_steps_as_pytorchs_own_class_does_to_the_bit(name: str):
             assert all(torch.equal(*pair) for pair in zip(ours["params"], theirs["params"], strict=True))
 
 
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "muon"])
+def test_weights_in_channels_last_learn_as_others_and_are_matrices_to_the_optimizer(name: str):
+    """Their moments are told in the weights' shape, and as those of a network in the other layout are."""
+    told = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        net = network().to(memory_format=layout)
+        chosen = leaves(net)
+        stepper = Stepper(net, chosen, OPTIMIZERS[name](chosen, rate=0.01), schedule=constant())
+        for number in range(3):
+            step(stepper, loss_of(net, number))
+        told.append((net.state_dict(), stepper.state_dict()["moments"]))
+        axes = {one.ndim for group in stepper.optimizers[0].param_groups for one in group["params"]}
+        assert (4 in axes) == (layout is torch.contiguous_format)
+    weights = [key for key, one in told[0][0].items() if one.ndim > 1]    # a bias before batch norm learns rounding
+    assert len(weights) == 3
+    for key in weights:
+        assert torch.allclose(told[0][0][key], told[1][0][key], atol=1e-5)
+        for kind, value in told[0][1][key].items():
+            assert not torch.is_tensor(value) or torch.allclose(value, told[1][1][key][kind], atol=1e-5)
+
+
 def test_accumulated_halves_equal_the_mean_of_their_gradients():
     net, twin = network(), network()
     chosen = leaves(net)

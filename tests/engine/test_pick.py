@@ -58,6 +58,15 @@ def run(network: nn.Module, wanted: Wanted | None = None, **settings) -> Choice:
     return pick(wanted or Wanted("cpu"), network, TASK, batch_of(), **{"steps": 1000, "stepper": stepper} | settings)
 
 
+def test_rewrites_are_tried_where_they_would_change_something():
+    pools = [{"conv": 4, "kernel": 3, "padding": 1}, {"avgpool": 16}, "relu"]
+    tiny = [*pools, {"conv": 4, "kernel": 3, "padding": 1}, "relu", {"dense": 4}]
+    for layers, rewrites in ((LAYERS, {"pool_first"}), (tiny, {"trim_kernels"}), ([*pools, {"dense": 4}], set())):
+        network = network_of(layers)
+        tried = {name for one in run(network).timings for name in one.plan.rewrites} - {"fold_batch_norm"}
+        assert tried == rewrites and type(network.backbone.get_submodule("layers.conv1")) is nn.Conv2d
+
+
 def test_the_network_and_the_generator_are_left_as_they_were():
     network = network_of(LAYERS)
     before = {name: value.clone() for name, value in network.state_dict().items()}

@@ -1,0 +1,84 @@
+"""Trimmed convolutions: the numbers and gradients of whole ones, wherever a kernel leaves the map."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from lensmith.models import BACKBONES
+from lensmith.models.network import Network
+from lensmith.models.rewrite import may_pay
+from lensmith.models.trim import Trimmed, kernels_reach_beyond, trim_kernels
+
+
+def close(layer: nn.Module, other: nn.Module, images: torch.Tensor) -> None:
+    """Outputs and all gradients."""
+    own, its = images.clone().requires_grad_(), images.clone().requires_grad_()
+    outputs = layer(own), other(its)
+    torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-4, atol=1e-5)
+    for output in outputs:
+        output.square().sum().backward()
+    torch.testing.assert_close(its.grad, own.grad, rtol=1e-4, atol=1e-4)
+    for (name, one), two in zip(layer.named_parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(two.grad, one.grad, rtol=1e-4, atol=1e-4, msg=name)
+
+
+@settings(max_examples=200, deadline=None)
+@given(size=st.tuples(st.integers(1, 6), st.integers(1, 6)), kernel=st.tuples(st.integers(1, 7), st.integers(1, 7)),
+       stride=st.integers(1, 4), padding=st.tuples(st.integers(0, 4), st.integers(0, 4)), dilation=st.integers(1, 3),
+       grouped=st.booleans(), layout=st.sampled_from([torch.contiguous_format, torch.channels_last]))
+def test_a_trimmed_convolution_gives_the_numbers_of_the_whole_one(size, kernel, stride, padding, dilation, grouped,
+                                                                  layout):
+    assume(all(length + 2 * edge >= dilation * (one - 1) + 1
+               for length, edge, one in zip(size, padding, kernel, strict=True)))
+    torch.manual_seed(0)
+    layer = nn.Conv2d(4, 6, kernel, stride, padding, dilation, groups=2 if grouped else 1).to(memory_format=layout)
+    other = copy.deepcopy(layer)
+    assert trim_kernels(nn.Sequential(other)) == (max(kernel) > 1)
+    close(layer, other, torch.randn(2, 4, *size).contiguous(memory_format=layout))
+
+
+def test_weights_that_meet_padding_alone_are_not_multiplied():
+    layer = nn.Conv2d(3, 5, 3, padding=1)
+    trim_kernels(layer)
+    with torch.no_grad():
+        layer.weight[:, :, 0] = layer.weight[:, :, :, 2] = torch.nan    # of one pixel the middle alone is met
+    assert layer(torch.ones(1, 3, 1, 1)).isfinite().all() and not layer(torch.ones(1, 3, 2, 2)).isfinite().all()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_its_gradient_has_the_layout_of_the_weight(layout):
+    layer = nn.Conv2d(8, 8, 3, padding=1).to(memory_format=layout)
+    trim_kernels(layer)
+    layer(torch.randn(2, 8, 1, 1)).sum().backward()
+    assert layer.weight.grad.stride() == layer.weight.stride()
+
+
+def test_a_network_for_large_pictures_is_trimmed_at_small_ones():
+    torch.manual_seed(0)
+    backbone = BACKBONES["resnet18"](inputs=3, size=(32, 32))
+    network = Network(backbone, backbone.classifier(7), mean=[0.0] * 3, deviation=[1.0] * 3).eval()
+    names, other = list(network.state_dict()), copy.deepcopy(network)
+    small, large = torch.randn(2, 3, 32, 32), torch.randn(1, 3, 224, 224)
+    assert kernels_reach_beyond(network, small) and not kernels_reach_beyond(network, large)
+    assert may_pay(network, small) == ["trim_kernels"] and may_pay(network, large) == []
+    assert not any(isinstance(layer, Trimmed) for layer in network.modules())
+    assert trim_kernels(other) == 17 and trim_kernels(other) == 0 and list(other.state_dict()) == names
+    close(network, other, small)
+    close(network, other, torch.randn(1, 3, 96, 64))
+
+
+def test_what_pads_otherwise_is_left_alone():
+    network = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"), nn.Conv2d(1, 1, 3, padding="same"),
+                            nn.ConvTranspose2d(1, 1, 3), nn.Conv2d(1, 1, 1))
+    assert trim_kernels(network) == 0 and not kernels_reach_beyond(network, torch.ones(1, 1, 4, 4))
+
+
+def test_an_input_that_is_too_small_is_refused_as_ever():
+    layer = nn.Conv2d(1, 1, 5)
+    trim_kernels(layer)
+    with pytest.raises(RuntimeError, match="Kernel size can't be greater than actual input size"):
+        layer(torch.ones(1, 1, 3, 3))
