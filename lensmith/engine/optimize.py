@@ -242,9 +242,13 @@ class Stepper:
         self.drop()
 
     def drop(self) -> None:
-        """Forget the gradients that were added."""
+        """Forget the gradients that were added, those that were lent too: they would keep the memory."""
         for leaf in self.leaves:
             leaf.parameter.grad = None
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    parameter.grad = None
 
     def _move(self) -> None:
         """Move the weights along their gradients, and the averaged weights after them."""

@@ -127,6 +127,7 @@ def test_weights_in_channels_last_learn_as_others_and_are_matrices_to_the_optimi
         told.append((net.state_dict(), stepper.state_dict()["moments"]))
         axes = {one.ndim for group in stepper.optimizers[0].param_groups for one in group["params"]}
         assert (4 in axes) == (layout is torch.contiguous_format)
+        assert all(one.grad is None for group in stepper.optimizers[0].param_groups for one in group["params"])
     weights = [key for key, one in told[0][0].items() if one.ndim > 1]    # a bias before batch norm learns rounding
     assert len(weights) == 3
     for key in weights:
