@@ -35,6 +35,7 @@ _GAIN = {"precision": 0.97, "threads": 0.95, "compiled": 0.95, "rewrites": 0.98,
 _COSINE = {"float32": 0.999, "bfloat16": 0.9, "float16": 0.9}
 _LOSS = (0.02, 0.01)
 _FAR = 10.0                # times as slow as float32's are the products of a precision that is not tried at all
+_HEAVY = 1 << 26           # bytes of weights from which on a system takes two steps to hand out the memory for a third
 _CUT, _UNTRIED = "cut off", "not tried"
 _OTHERS = 0.3              # share of the machine in other hands from which fewer threads are worth a look
 
@@ -159,6 +160,7 @@ class _Race:
         self.wanted, self.network, self.task, self.steps, self.stepper = wanted, network, task, steps, stepper
         self.began, self.limit, self.busy = time.perf_counter(), MOST, Busy()
         self.whole = 0.0    # seconds of a float32 step on a whole batch
+        self.bytes = sum(one.nbytes for one in network.parameters())
         self.noise: tuple[float, float] | None = None
         self.failed: list[Timing] = []    # all but the best
         plain = replace(wanted.plain(), precision="float32", layout="contiguous", compiled=False)
@@ -221,7 +223,7 @@ class _Race:
     def _heat(self, plans: Iterable[Plan], *, against: Trial | None = None) -> Trial:
         """Time the plans, in turn so that a busy moment of the machine hits all alike; -> the best."""
         runners = [] if against is None else [against]
-        room = 8 * sum(one.nbytes for one in self.network.parameters())    # a copy with its gradient and moments, twice
+        room = 8 * self.bytes    # a copy with its gradient and moments, twice
         for chosen in plans:
             if runners and (self.spent > self.limit or room > free_memory()):
                 over = "time" if self.spent > self.limit else "memory"
@@ -279,7 +281,8 @@ class _Race:
                 self.failed.append(Timing(chosen, looked, f"{_CUT}: several times slower than the best"))
                 return None
             trial.step(self.few, timed=chosen.device == "cpu")
-            trial.step(self.few)
+            for _ in range(2 if self.bytes > _HEAVY else 1):
+                trial.step(self.few)
         except Exception as error:    # whatever the network raises in this way of running; in the plain one it ran
             self.failed.append(Timing(chosen, None, f"refused: {type(error).__name__}: {first_line(error)[:200]}"))
             return None
