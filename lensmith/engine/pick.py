@@ -26,7 +26,8 @@ _TRIES = 24                # steps of all candidates together, about: the pictur
 _FEW = (4, 32)             # pictures of the first look: fewer of large ones, ...
 _PIXELS = 1 << 15          # ... of which it takes so many; batch norm needs a few values to be like itself
 _FIRST = 0.6               # of the time is for precision and layout; the rest is for what may make the best faster
-_SLOW = 2.0                # times the best candidate's step: cut off
+_SLOW = 2.0                # times the best candidate's step: cut off, ...
+_NEAR = 1.3                # ... or, once each has been timed a few times, left where it is: the others take its time
 _COMPILING = 60.0          # seconds that a compilation may take: tried where the run's share pays for it
 # What a candidate must come down to that changes more than the order of the same arithmetic.
 _GAIN = {"precision": 0.97, "threads": 0.95, "compiled": 0.95, "rewrites": 0.98, "layout": 1.0}
@@ -245,12 +246,12 @@ class _Race:
         if not runners:
             raise UserError("the network runs in none of the ways that section [plan] leaves open: "
                             f"{self.failed[-1].verdict.removeprefix('refused: ')}")
-        for _ in range(_ROUNDS if len(runners) > 1 else 0):
+        for turn in range(_ROUNDS if len(runners) > 1 else 0):
             if self.spent > share * self.limit:
                 break
             fastest = min(one.best for one in runners)
             for one in runners:
-                if one.best <= _SLOW * fastest:
+                if one.best <= (_NEAR if turn else _SLOW) * fastest:
                     one.step(self.few)
         best = runners[0]
         for one in runners[1:]:
