@@ -1,7 +1,6 @@
 """Convolutions without the part of their kernels that, on maps so small, only ever meets the padding."""
 
 from copy import deepcopy
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -73,7 +72,6 @@ def _spans(layer: nn.Conv2d, images: Tensor) -> list[tuple[int, int, int, int]] 
     return spans
 
 
-@lru_cache(maxsize=1024)
 def _span(length: int, size: int, stride: int, padding: int, dilation: int) -> tuple[int, int, int, int]:
     """(first, last + 1) of a kernel's weights that meet a pixel along one axis, and the padding that is left before
     and after the pixels, negative where some of them are not looked at."""

@@ -71,6 +71,15 @@ def test_a_network_for_large_pictures_is_trimmed_at_small_ones():
     close(network, other, torch.randn(1, 3, 96, 64))
 
 
+def test_it_compiles_as_one_graph_and_is_exported_without_a_warning():
+    whole = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 1, 1))
+    trimmed, images = copy.deepcopy(whole), torch.randn(2, 3, 2, 2)
+    trim_kernels(trimmed)
+    close(whole, torch.compile(copy.deepcopy(trimmed), backend="aot_eager", fullgraph=True), images)
+    exported = torch.export.export(trimmed, (images,)).module()
+    torch.testing.assert_close(exported(images), whole(images))
+
+
 def test_what_pads_otherwise_is_left_alone():
     network = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"), nn.Conv2d(1, 1, 3, padding="same"),
                             nn.ConvTranspose2d(1, 1, 3), nn.Conv2d(1, 1, 1))
