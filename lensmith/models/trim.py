@@ -65,6 +65,7 @@ def _spans(layer: nn.Conv2d, images: Tensor) -> list[tuple[int, int, int, int]] 
     if all(length > step * (size - 1) for length, size, step in
            zip(images.shape[-2:], layer.kernel_size, layer.dilation, strict=True)):
         return None
+    assert not isinstance(layer.padding, str)    # `_may_be` leaves these alone
     spans = [_span(*one) for one in zip(images.shape[-2:], layer.kernel_size, layer.stride, layer.padding,
                                         layer.dilation, strict=True)]
     if all(last - first == size for (first, last, *_), size in zip(spans, layer.kernel_size, strict=True)):
