@@ -63,7 +63,8 @@ def test_rows_are_made_in_order_and_once():
 def test_what_is_waited_for_comes_next():
     make = Making()
     fill = Fill(COUNT, make, threads=1)
-    fill.start()    # row 0 is in work
+    fill.start()
+    until(lambda: fill.state[0] == 1)    # in work
     waiting = threading.Thread(target=fill.wait, args=(np.array([9, 7, 3]),))
     waiting.start()
     until(lambda: len(fill._asked) == 3)
@@ -77,8 +78,8 @@ def test_what_is_waited_for_comes_next():
 def test_what_is_asked_for_comes_next_without_being_waited_for():
     make = Making()
     fill = Fill(COUNT, make, threads=1)
-    fill.start()    # row 0 is in work
-    until(lambda: fill.state[0] == 1)
+    fill.start()
+    until(lambda: fill.state[0] == 1)    # in work
     fill.ask(np.array([9, 0, 7]))
     make.allowed.release(4)
     until(lambda: len(make.made) == 4)
@@ -91,6 +92,7 @@ def test_each_who_waits_goes_on_once_its_own_rows_are_made():
     make, ended = Making(bad=(4,)), dict[str, list[bool]]()
     fill = Fill(COUNT, make, threads=1)
     fill.start()
+    until(lambda: fill.state[0] == 1)    # in work, before anyone asks for others
     threads = []
     for name, rows in (("first", [3, 4]), ("second", [4, 11])):
         threads.append(threading.Thread(target=lambda *given: ended.update({given[0]: fill.wait(given[1]).tolist()}),
