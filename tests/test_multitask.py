@@ -1,5 +1,6 @@
 """Several tasks from the command line to the report: trained, measured, predicted, compared, by several processes."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -65,7 +66,12 @@ def test_targets_with_names_of_their_own_are_learned_together(trained: Path):
     parts = found["details"]["parts"]
     assert list(parts) == ["species", "bright", "head", "outline"]
     own = [found[f"{name}/{part['score']}"] for name, part in parts.items()]
-    assert found["joined"] == pytest.approx(sum(own) / 4) and found["joined"] > 0.5
+    assert found["joined"] == pytest.approx(sum(own) / 4)
+    # over four other seeds and on another processor 0.40 to 0.51, mAP50 0.62 to 0.81; after one epoch 0.29 and 0.29
+    assert found["joined"] > 0.35 and found["head/mAP50"] > 0.5
+    with open(trained / "history.csv", newline="") as lines:
+        losses = [float(epoch["train/loss"]) for epoch in csv.DictReader(lines)]
+    assert losses[-1] < 0.6 * losses[0]
     assert parts["bright"]["count"] == 30 and parts["head"]["boxes"] == 26    # of 40 pictures
     assert json.loads((trained / "run.json").read_text())["score_name"] == "joined"
     columns = (trained / "history.csv").read_text().splitlines()[0].split(",")
