@@ -22,6 +22,7 @@ from lensmith.tasks.task import Task
 SHARE, SHORT, MOST = 0.02, 0.15, 5.0
 _LEAST = 0.5               # seconds that it may take in any case
 _ROUNDS = 6                # timed steps of a candidate at most
+_PASSES = 3                # that a candidate takes at least: a look, a step that prepares, a timed one
 _TRIES = 24                # steps of all candidates together, about: the pictures of a timed step follow from it
 _FEW = (4, 32)             # pictures of the first look: fewer of large ones, ...
 _PIXELS = 1 << 15          # ... of which it takes so many; batch norm needs a few values to be like itself
@@ -185,12 +186,19 @@ class _Race:
         settled = self.reference.plan.threads
         best = self._heat([replace(one, threads=settled) for one in self.wanted.candidates()], share=_FIRST)
         for name in may_pay(self.reference.network, self.reference.plan.arrange(self.checked.images[:1])):
-            best = self._heat([replace(best.plan, rewrites=(*best.plan.rewrites, name))], against=best)
+            best = self._heat([replace(one, rewrites=(*one.rewrites, name)) for one in self._near(best)], against=best)
         for threads in set(self.threads) - {settled}:
             best = self._heat([replace(best.plan, threads=threads)], against=best)
         if self.wanted.compiled is None and _pays_to_compile(self.whole * self.steps, self.spent):
             best = self._heat([replace(best.plan, compiled=True)], against=best)
         return best
+
+    def _near(self, best: Trial) -> list[Plan]:
+        """The best plan, and that of another precision which a rewrite may bring before it: what is left once the
+        kernels are trimmed need not be faster in the same precision."""
+        timed = [one for one in self.failed if one.seconds is not None and not one.verdict.startswith(_CUT)
+                 and one.plan.precision != best.plan.precision and one.seconds <= _NEAR * best.best]
+        return [best.plan, *(one.plan for one in sorted(timed, key=lambda one: one.seconds or 0.0)[:1])]
 
     def _look(self) -> float:
         """Settle the threads of the first heat: where other work keeps a core busy, half of them can be many times
@@ -224,12 +232,15 @@ class _Race:
 
     def _heat(self, plans: Iterable[Plan], *, against: Trial | None = None, share: float = 1.0) -> Trial:
         """Time the plans, in turn so that a busy moment of the machine hits all alike; -> the best. What a first look
-        has told is told more surely as long as no more than this share of the time for timing is over."""
+        has told is told once more, and then ever more surely as long as no more than this share of the time for timing
+        is over."""
         runners = [] if against is None else [against]
         room = 8 * self.bytes    # a copy with its gradient and moments, twice
         for chosen in plans:
-            if runners and (self.spent > self.limit or room > free_memory()):
-                over = "time" if self.spent > self.limit else "memory"
+            ahead = 0.0 if against is None else _PASSES * against.best
+            late = bool(runners) and self.spent + ahead > self.limit
+            if late or (runners and room > free_memory()):
+                over = "time" if late else "memory"
                 self.failed.append(Timing(chosen, None, f"{_UNTRIED}: the {over} for timing was over"))
                 continue
             if against is None and self._hopeless(chosen.precision):
@@ -247,7 +258,7 @@ class _Race:
             raise UserError("the network runs in none of the ways that section [plan] leaves open: "
                             f"{self.failed[-1].verdict.removeprefix('refused: ')}")
         for turn in range(_ROUNDS if len(runners) > 1 else 0):
-            if self.spent > share * self.limit:
+            if self.spent > (share if turn else 1.0) * self.limit:
                 break
             fastest = min(one.best for one in runners)
             for one in runners:

@@ -154,6 +154,37 @@ def test_a_precision_whose_products_are_far_slower_gets_no_look(monkeypatch: pyt
     assert not any(one.verdict.startswith(("cut off: products", "left out")) for one in asked.timings)
 
 
+def told(monkeypatch: pytest.MonkeyPatch, seconds: dict[tuple[str, tuple[str, ...]], float]) -> list[Plan]:
+    """Let a step take what is said for its precision and rewrites; -> the plans of the timed steps to come."""
+    steps = []
+
+    def step(self: Trial, batch: Batch, *, timed: bool = True) -> float:
+        if timed:
+            self.times.append(seconds[self.plan.precision, self.plan.rewrites])
+            steps.append(self.plan)
+        return seconds[self.plan.precision, self.plan.rewrites]
+
+    monkeypatch.setattr(Trial, "step", step)
+    return steps
+
+
+def test_a_rewrite_is_tried_in_each_precision_that_is_near(monkeypatch: pytest.MonkeyPatch):
+    pool = ("pool_first",)
+    rewritten = {("float32", pool): 0.095, ("bfloat16", pool): 0.06}
+    told(monkeypatch, rewritten | {("float32", ()): 0.1, ("bfloat16", ()): 0.11})
+    assert (run(network_of(LAYERS)).plan.precision, run(network_of(LAYERS)).plan.rewrites[:1]) == ("bfloat16", pool)
+    told(monkeypatch, rewritten | {("float32", ()): 0.1, ("bfloat16", ()): 0.14})
+    assert run(network_of(LAYERS)).plan.precision == "float32"    # not near: the time is better spent elsewhere
+
+
+def test_what_is_not_far_behind_is_timed_twice_at_least(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(picking, "_FIRST", 0.0)
+    steps = told(monkeypatch, {(precision, rewrites): 0.1 for precision in ("float32", "bfloat16")
+                               for rewrites in ((), ("pool_first",))})
+    run(network_of(LAYERS))
+    assert min(steps.count(one) for one in steps if not one.rewrites and one.threads == torch.get_num_threads()) == 2
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="hides vectors that x86 alone has")
 def test_without_avx512_products_in_bfloat16_are_far_slower():
