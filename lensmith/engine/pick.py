@@ -194,8 +194,8 @@ class _Race:
         return best
 
     def _near(self, best: Trial) -> list[Plan]:
-        """The best plan, and that of another precision which a rewrite may bring before it: what is left once the
-        kernels are trimmed need not be faster in the same precision."""
+        """The best plan, and that of another precision which a rewrite may bring before it: what is left of
+        small maps' work need not be faster in the same precision."""
         timed = [one for one in self.failed if one.seconds is not None and not one.verdict.startswith(_CUT)
                  and one.plan.precision != best.plan.precision and one.seconds <= _NEAR * best.best]
         return [best.plan, *(one.plan for one in sorted(timed, key=lambda one: one.seconds or 0.0)[:1])]

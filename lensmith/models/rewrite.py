@@ -1,4 +1,4 @@
-"""Rewrites of a network that keep its numbers: pooling before a monotone activation, kernels trimmed to small maps,
+"""Rewrites of a network that keep its numbers: pooling before a monotone activation, convolutions of small maps,
 batch norm folded away."""
 
 from collections.abc import Callable, Iterator
@@ -13,10 +13,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from lensmith.models.backbone import LastMap, PooledLinear
 from lensmith.models.darknet import Darknet
 from lensmith.models.network import Network
+from lensmith.models.small import has_small_maps, small_maps
 from lensmith.models.straight import Straight
-from lensmith.models.trim import kernels_reach_beyond, trim_kernels
 
-Rewrite = Literal["pool_first", "trim_kernels", "fold_batch_norm"]
+Rewrite = Literal["pool_first", "small_maps", "fold_batch_norm"]
 # They never fall where their input rises, so the largest of a window stays the largest; GELU and SiLU dip.
 _MONOTONE = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Tanh, nn.ELU, nn.SELU, nn.Softplus, nn.Hardtanh, nn.Hardsigmoid,
              nn.LogSigmoid, nn.Softsign)
@@ -38,13 +38,13 @@ def pool_first(network: nn.Module) -> int:
 
 
 # Of a network in place, for training too: by the name that a plan has for them.
-TRAINING: dict[Rewrite, Callable[[nn.Module], int]] = {"pool_first": pool_first, "trim_kernels": trim_kernels}
+TRAINING: dict[Rewrite, Callable[[nn.Module], int]] = {"pool_first": pool_first, "small_maps": small_maps}
 
 
 def may_pay(network: nn.Module, images: Tensor) -> list[Rewrite]:
     """Which of TRAINING would change anything of the network, on `images` as it takes them."""
     changing: dict[Rewrite, bool] = {"pool_first": next(_late_pools(network), None) is not None,
-                                     "trim_kernels": kernels_reach_beyond(network, images)}
+                                     "small_maps": has_small_maps(network, images)}
     return [name for name in TRAINING if changing[name]]
 
 

@@ -61,7 +61,7 @@ def run(network: nn.Module, wanted: Wanted | None = None, **settings) -> Choice:
 def test_rewrites_are_tried_where_they_would_change_something():
     pools = [{"conv": 4, "kernel": 3, "padding": 1}, {"avgpool": 16}, "relu"]
     tiny = [*pools, {"conv": 4, "kernel": 3, "padding": 1}, "relu", {"dense": 4}]
-    for layers, rewrites in ((LAYERS, {"pool_first"}), (tiny, {"trim_kernels"}), ([*pools, {"dense": 4}], set())):
+    for layers, rewrites in ((LAYERS, {"pool_first"}), (tiny, {"small_maps"}), ([*pools, {"dense": 4}], set())):
         network = network_of(layers)
         tried = {name for one in run(network).timings for name in one.plan.rewrites} - {"fold_batch_norm"}
         assert tried == rewrites and type(network.backbone.get_submodule("layers.conv1")) is nn.Conv2d

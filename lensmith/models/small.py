@@ -1,0 +1,170 @@
+"""Convolutions of small maps, over which oneDNN takes several times as long as need be: kernels without what only ever
+meets the padding, and products of matrices."""
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.nn import functional as F
+
+# The widest map, in pixels, whose gradient of the weights comes sooner as products of matrices: oneDNN fills rows of 16
+# pixels with what is there. On two cores with AMX, kernel 3, batch 32 to 1,000: in bfloat16 6 times as soon at 4 pixels
+# or fewer, 1.2 to 2 at 7 and 8, half as soon at 14; in float32 1.3 times at 4, later at 7.
+_WIDEST = {2: 8, 4: 4}    # by the bytes of a number
+
+
+class Small(nn.Conv2d):
+    """A convolution that saves itself work where its map is small; the numbers stay.
+
+    It multiplies only by those weights of its kernel that meet a pixel: a 3x3 kernel on a map of one pixel is a 1x1
+    kernel with a border of zeros around the map, and an eighth of the weights of a ResNet that was made for 224 pixels
+    is all that its last stage uses at 32. The others get the gradient 0, as they do in the whole convolution. To a
+    single pixel it is one product of two matrices; the gradient of its weights is some products wherever its map is
+    small.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        spans = _spans(self, images)
+        if spans is None:
+            return self._whole(images)
+        (top, bottom, *rows), (left, right, *columns) = spans
+        # Cut out of its own layout, so that the gradient comes in it too and is not copied.
+        if self.weight.is_contiguous():
+            part = self.weight[:, :, top:bottom, left:right]
+        else:
+            part = self.weight.permute(0, 2, 3, 1)[:, top:bottom, left:right].permute(0, 3, 1, 2)
+        if rows[0] == rows[1] >= 0 and columns[0] == columns[1] >= 0 and (rows[0], columns[0]) != (0, 0):
+            return F.conv2d(images, part, self.bias, self.stride, (rows[0], columns[0]), self.dilation, self.groups)
+        if any((*rows, *columns)):
+            images = F.pad(images, (*columns, *rows))
+        if self.groups == 1 and images.shape[-2:] == part.shape[-2:]:
+            if not self.weight.is_contiguous():    # pixel by pixel, as they lie in memory
+                images, part = images.movedim(-3, -1), part.movedim(1, -1)
+            return F.linear(images.flatten(-3), part.flatten(1), self.bias)[..., None, None]
+        return F.conv2d(images, part, self.bias, self.stride, 0, self.dilation, self.groups)
+
+    def _whole(self, images: Tensor) -> Tensor:
+        kind = images.device.type
+        learning = self.training and self.weight.requires_grad and torch.is_grad_enabled()
+        if learning and kind == "cpu" and images.dim() == 4:
+            number = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.weight.dtype
+            if _narrow(self, images, number.itemsize):
+                bias = None if self.bias is None else self.bias.to(number)
+                return _Products.apply(images.to(number), self.weight.to(number), bias, self.padding)
+        return super().forward(images)
+
+
+class _Products(torch.autograd.Function):
+    """A convolution in steps of one pixel whose gradient of the weights is products of matrices."""
+
+    @staticmethod
+    def forward(images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
+        return F.conv2d(images, weight, bias, 1, padding)
+
+    @staticmethod
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Any, ...], output: Tensor) -> None:
+        images, weight, _, ctx.padding = inputs    # type: ignore[attr-defined]
+        ctx.save_for_backward(images, weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None]:
+        images, weight = ctx.saved_tensors
+        own = bias = None
+        if ctx.needs_input_grad[0]:
+            own = torch.ops.aten.convolution_backward(gradient, images, weight, None, (1, 1), ctx.padding, (1, 1),
+                                                      False, (0, 0), 1, (True, False, False))[0]
+        if ctx.needs_input_grad[2]:
+            bias = gradient.sum((0, 2, 3))
+        return own, _weight_gradient(images, gradient, weight.shape, ctx.padding), bias, None
+
+
+def _weight_gradient(images: Tensor, gradient: Tensor, shape: torch.Size, padding: tuple[int, int]) -> Tensor:
+    """That of a convolution's weights, (O, C, height, width): one product for each row of the kernel, of the gradient
+    (O, B x pixels) and of what the row saw of the pixels (B x pixels, width x C)."""
+    outputs, inputs, height, width = shape
+    above, left = padding
+    seen = F.pad(images.permute(0, 2, 3, 1), (0, 0, left, left, above, above)).contiguous()    # (B, H, W, C)
+    rows, columns = gradient.shape[2:]
+    batch, line, pixel, _ = seen.stride()
+    tall = gradient.permute(0, 2, 3, 1).reshape(-1, outputs).t()
+    found = images.new_empty(outputs, height, width * inputs)
+    for row in range(height):
+        # Pixels that are neighbours in a line are neighbours in memory: `width` of them are one row of the matrix.
+        looked = seen.as_strided((len(seen), rows, columns, width * inputs), (batch, line, pixel, 1), row * line)
+        found[:, row] = tall @ looked.reshape(-1, width * inputs)
+    return found.view(outputs, height, width, inputs).permute(0, 3, 1, 2)
+
+
+def small_maps(network: nn.Module) -> int:
+    """Make every convolution a Small one, in place; -> how many. The numbers and the names of all weights stay."""
+    found = [layer for layer in network.modules() if _may_be(layer)]
+    for layer in found:
+        layer.__class__ = Small
+    return len(found)
+
+
+@torch.no_grad()
+def has_small_maps(network: nn.Module, images: Tensor) -> bool:
+    """Whether `small_maps` would save anything to speak of at the size of `images` (as the network takes them)."""
+    found = []
+
+    def look(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+        size = max(layer.kernel_size)    # type: ignore[arg-type]
+        # Those of squeeze and excitation, from one pixel to one, are no slower than a product of matrices.
+        found.append(size > 1 and (_spans(layer, inputs[0]) is not None    # type: ignore[arg-type]
+                                   or _narrow(layer, inputs[0], min(_WIDEST))))    # type: ignore[arg-type]
+
+    copied = deepcopy(network).eval()
+    for layer in copied.modules():
+        if _may_be(layer):
+            layer.register_forward_pre_hook(look)
+    copied(images)
+    return any(found)
+
+
+def _may_be(layer: nn.Module) -> bool:
+    return type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+
+
+def _axes(layer: nn.Conv2d, images: Tensor) -> list[tuple[int, int, int, int, int]]:
+    """Of rows and columns: the pixels, then the layer's kernel size, stride, padding and dilation."""
+    assert not isinstance(layer.padding, str)    # `_may_be` leaves these alone
+    return list(zip(images.shape[-2:], layer.kernel_size, layer.stride, layer.padding, layer.dilation, strict=True))
+
+
+def _narrow(layer: nn.Conv2d, images: Tensor, size: int) -> bool:
+    """Whether the gradient of the weights comes sooner as products, in numbers of `size` bytes."""
+    return (max(layer.kernel_size) > 1 and layer.groups == 1 and max(*layer.stride, *layer.dilation) == 1
+            and max(_outputs(*axis) for axis in _axes(layer, images)) <= _WIDEST.get(size, 0))
+
+
+def _spans(layer: nn.Conv2d, images: Tensor) -> list[tuple[int, int, int, int]] | None:
+    """Of rows and columns (_span); None where all weights are needed, and for more than a product of matrices."""
+    axes = _axes(layer, images)
+    single = layer.groups == 1 and all(_outputs(*axis) == 1 for axis in axes)
+    if not single and all(length > dilation * (size - 1) for length, size, _, _, dilation in axes):
+        return None
+    spans = [_span(*axis) for axis in axes]
+    if not single and all(last - first == axis[1] for (first, last, *_), axis in zip(spans, axes, strict=True)):
+        return None
+    return spans
+
+
+def _outputs(length: int, size: int, stride: int, padding: int, dilation: int) -> int:
+    return (length + 2 * padding - dilation * (size - 1) - 1) // stride + 1
+
+
+def _span(length: int, size: int, stride: int, padding: int, dilation: int) -> tuple[int, int, int, int]:
+    """(first, last + 1) of a kernel's weights that meet a pixel along one axis, and the padding that is left before
+    and after the pixels, negative where some of them are not looked at."""
+    outputs = _outputs(length, size, stride, padding, dilation)
+    met = [place for place in range(size)
+           if any(0 <= at * stride - padding + place * dilation < length for at in range(outputs))]
+    if not met:    # no output, or none that sees a pixel: left to PyTorch
+        return 0, size, padding, padding
+    first, last = met[0], met[-1] + 1
+    before = padding - first * dilation
+    return first, last, before, (outputs - 1) * stride + dilation * (last - first - 1) + 1 - length - before
