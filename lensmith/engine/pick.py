@@ -22,7 +22,7 @@ from lensmith.tasks.task import Task
 SHARE, SHORT, MOST = 0.02, 0.15, 5.0
 _LEAST = 0.5               # seconds that it may take in any case
 _ROUNDS = 6                # timed steps of a candidate at most
-_PASSES = 3                # that a candidate takes at least: a look, a step that prepares, a timed one
+_PASSES = 3                # that a candidate takes at least: a look, a step that prepares too, one more
 _TRIES = 24                # steps of all candidates together, about: the pictures of a timed step follow from it
 _FEW = (4, 32)             # pictures of the first look: fewer of large ones, ...
 _PIXELS = 1 << 15          # ... of which it takes so many; batch norm needs a few values to be like itself
@@ -295,7 +295,9 @@ class _Race:
                 self.failed.append(Timing(chosen, looked, f"{_CUT}: several times slower than the best"))
                 return None
             trial.step(self.few, timed=chosen.device == "cpu")
-            for _ in range(2 if self.bytes > _HEAVY else 1):
+            # Where steps are long, the next is left to the turns, in which only those take part that are near.
+            long = chosen.device == "cpu" and self.looked > self.limit / _TRIES
+            for _ in range(2 if self.bytes > _HEAVY else 0 if long else 1):
                 trial.step(self.few)
         except Exception as error:    # whatever the network raises in this way of running; in the plain one it ran
             self.failed.append(Timing(chosen, None, f"refused: {type(error).__name__}: {first_line(error)[:200]}"))
