@@ -19,9 +19,9 @@ from lensmith.base.values import Value
 from lensmith.data.augment import Augment
 from lensmith.data.loading import Loader, balancing_weights, by_shape, narrowed
 from lensmith.data.statistics import some_pictures, statistics
+from lensmith.engine.choice import Choice
 from lensmith.engine.features import Features
 from lensmith.engine.optimize import OPTIMIZERS, Leaf, Stepper, leaves
-from lensmith.engine.pick import Choice
 from lensmith.engine.plan import Plan
 from lensmith.engine.schedule import SCHEDULES
 from lensmith.engine.spread import Team

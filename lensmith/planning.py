@@ -11,9 +11,10 @@ from torch import nn
 from lensmith.base.device import choose_device
 from lensmith.base.errors import UserError
 from lensmith.data.loading import Loader
+from lensmith.engine.choice import Choice, Wanted
 from lensmith.engine.joining import join
 from lensmith.engine.launch import wanted_processes
-from lensmith.engine.pick import Choice, Wanted, pick
+from lensmith.engine.pick import pick
 from lensmith.engine.plan import Plan, exact, plan, planned
 from lensmith.engine.remember import key_of, recall, remember
 from lensmith.engine.spread import Team

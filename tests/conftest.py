@@ -13,7 +13,7 @@ from lensmith.base.pictures import to_pil
 from lensmith.cli import main
 from lensmith.data.memory import InMemory
 from lensmith.data.shapes import shapes
-from lensmith.engine.pick import Choice
+from lensmith.engine.choice import Choice
 
 settings.register_profile("any machine", deadline=None)    # a busy one takes its time
 settings.load_profile("any machine")

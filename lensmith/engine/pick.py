@@ -2,25 +2,21 @@
 
 import math
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import product
-from typing import Any, get_args
+from collections.abc import Iterable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from lensmith.base.device import Busy, choose_device, free_memory
+from lensmith.base.device import Busy, free_memory
 from lensmith.base.errors import UserError, first_line
 from lensmith.data.sample import Batch
-from lensmith.engine.plan import Layout, Plan, Precision, Rewrite, plan, planned
+from lensmith.engine.choice import MOST, UNTRIED, Choice, Timing, Wanted, limit_of, pays_to_compile
+from lensmith.engine.plan import Plan, Precision, Rewrite
 from lensmith.engine.trial import Steppers, Trial, cosine, product_seconds
 from lensmith.models.rewrite import fold_batch_norm, may_pay
 from lensmith.tasks.task import Task
 
-# Timing takes 2 % of the run's expected time; of a short run up to 15 %, but then no more than 5 seconds.
-SHARE, SHORT, MOST = 0.02, 0.15, 5.0
-_LEAST = 0.5               # seconds that it may take in any case
 _ROUNDS = 6                # timed steps of a candidate at most
 _PASSES = 3                # that a candidate takes at least: a look, a step that prepares too, one more
 _TRIES = 24                # steps of all candidates together, about: the pictures of a timed step follow from it
@@ -29,7 +25,6 @@ _PIXELS = 1 << 15          # ... of which it takes so many; batch norm needs a f
 _FIRST = 0.6               # of the time is for precision and layout; the rest is for what may make the best faster
 _SLOW = 2.0                # times the best candidate's step: cut off, ...
 _NEAR = 1.3                # ... or, once each has been timed a few times, left where it is: the others take its time
-_COMPILING = 60.0          # seconds that a compilation may take: tried where the run's share pays for it
 # What a candidate must come down to that changes more than the order of the same arithmetic.
 _GAIN = {"precision": 0.97, "threads": 0.95, "compiled": 0.95, "rewrites": 0.98, "layout": 1.0}
 # Refused is a candidate whose loss is off by more than 2 % and 0.01 of the float32 one, or whose gradient turns away
@@ -39,97 +34,8 @@ _COSINE = {"float32": 0.999, "bfloat16": 0.9, "float16": 0.9}
 _LOSS = (0.02, 0.01)
 _FAR = 10.0                # times as slow as float32's are the products of a precision that is not tried at all
 _HEAVY = 1 << 26           # bytes of weights from which on a system takes two steps to hand out the memory for a third
-_CUT, _UNTRIED = "cut off", "not tried"
+_CUT = "cut off"
 _OTHERS = 0.3              # share of the machine in other hands from which fewer threads are worth a look
-
-
-@dataclass(frozen=True)
-class Timing:
-    """What was found about one candidate."""
-
-    plan: Plan
-    seconds: float | None    # the least time of a step on the timed pictures; None where none was timed
-    verdict: str             # "chosen", "slower", "cut off: ...", "refused: ..."
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The plan that was picked, and the way to it."""
-
-    plan: Plan
-    source: str = "as asked"            # or "timed", "the cache", a file's name
-    timings: Sequence[Timing] = ()
-    pictures: int = 0                   # in each timed step
-    seconds: float = 0.0                # that picking took
-    step: float = 0.0                   # seconds that a float32 step on a whole batch was expected to take
-    limit: float = 0.0                  # seconds that picking was allowed
-    other_load: float | None = None     # the share of the machine that other work took meanwhile
-    gains: dict[str, float] = field(default_factory=dict)    # of rewrites for inference: how many times as fast
-
-    def as_json(self) -> dict[str, Any]:
-        """What plan.json keeps: the plan's own fields and the way to it."""
-        return self.plan.as_json() | {
-            "source": self.source, "picked_in": round(self.seconds, 3), "timed_pictures": self.pictures,
-            "step_seconds": round(self.step, 6), "limit": round(self.limit, 3),
-            "other_load": self.other_load, "gains": self.gains,
-            "timings": [{**one.plan.as_json(), "verdict": one.verdict,
-                         "milliseconds": None if one.seconds is None else round(1000 * one.seconds, 3)}
-                        for one in self.timings]}
-
-    def hurried(self, steps: int) -> bool:
-        """Whether a run of so many steps allows for much more than was tried: a compilation, or what was left out for
-        want of time."""
-        expected = self.step * steps
-        if _pays_to_compile(expected, 0.0) and not any(one.plan.compiled for one in self.timings):
-            return True
-        return _limit(expected) > 2 * self.limit and any(one.verdict.startswith(_UNTRIED) for one in self.timings)
-
-
-def choice_of(content: dict[str, Any], source: str) -> Choice:
-    """What `as_json` gave, from a file; raises ModelError, KeyError or TypeError for one that is damaged."""
-    timings = []
-    for row in content["timings"]:
-        seconds = None if row["milliseconds"] is None else row["milliseconds"] / 1000
-        timings.append(Timing(planned(row), seconds, row["verdict"]))
-    return Choice(planned(content), source, timings, int(content["timed_pictures"]),
-                  step=float(content["step_seconds"]), limit=float(content["limit"]),
-                  other_load=content["other_load"], gains=dict(content["gains"]))
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is asked for by name; None, and 0 threads, are left to the timing."""
-
-    device: str = "auto"
-    precision: Precision | None = None
-    layout: Layout | None = None
-    threads: int = 0
-    compiled: bool | None = None
-
-    @property
-    def open(self) -> bool:
-        """Whether anything is left to the timing."""
-        return not (self.precision and self.layout and self.threads and self.compiled is not None)
-
-    def plain(self) -> Plan:
-        """The plan where nothing is timed."""
-        return plan(device=self.device, precision=self.precision or "float32", layout=self.layout or "channels_last",
-                    threads=self.threads, compiled=bool(self.compiled))
-
-    def candidates(self) -> list[Plan]:
-        """Every precision that the device has in every layout; those that win most often first."""
-        if self.precision is not None:
-            self.plain()    # raises where the device does not have it
-        made = []
-        precisions = (self.precision,) if self.precision is not None else get_args(Precision)
-        layouts: tuple[Layout, ...] = ("channels_last", "contiguous") if self.layout is None else (self.layout,)
-        for layout, precision in product(layouts, precisions):
-            try:
-                made.append(plan(device=str(choose_device(self.device)), precision=precision, layout=layout,
-                                 threads=self.threads, compiled=bool(self.compiled)))
-            except UserError:
-                continue
-        return made
 
 
 def pick(wanted: Wanted, network: nn.Module, task: Task, batch: Batch, *, steps: int, stepper: Steppers) -> Choice:
@@ -145,15 +51,6 @@ def pick(wanted: Wanted, network: nn.Module, task: Task, batch: Batch, *, steps:
     chosen = replace(best.plan, rewrites=(*best.plan.rewrites, *gains))
     return Choice(chosen, "timed", race.account(best, chosen), len(race.few), race.spent, race.whole,
                   race.limit, race.busy.others(), {name: round(value, 3) for name, value in gains.items()})
-
-
-def _limit(expected: float) -> float:
-    """Seconds that picking may take for a run that is expected to take so many."""
-    return max(SHARE * expected, min(MOST, SHORT * expected), _LEAST)
-
-
-def _pays_to_compile(expected: float, spent: float) -> bool:
-    return SHARE * expected > spent + _COMPILING
 
 
 class _Race:
@@ -189,7 +86,7 @@ class _Race:
             best = self._heat([replace(one, rewrites=(*one.rewrites, name)) for one in self._near(best)], against=best)
         for threads in set(self.threads) - {settled}:
             best = self._heat([replace(best.plan, threads=threads)], against=best)
-        if self.wanted.compiled is None and _pays_to_compile(self.whole * self.steps, self.spent):
+        if self.wanted.compiled is None and pays_to_compile(self.whole * self.steps, self.spent):
             best = self._heat([replace(best.plan, compiled=True)], against=best)
         return best
 
@@ -225,7 +122,7 @@ class _Race:
             self._allow(self.reference.step(self.few, timed=False) * whole / len(self.few))
 
     def _allow(self, step: float) -> None:
-        self.whole, self.limit = step, _limit(step * self.steps)
+        self.whole, self.limit = step, limit_of(step * self.steps)
 
     def _trial(self, chosen: Plan) -> Trial:
         return Trial(chosen, self.network, self.task, self.stepper)
@@ -241,7 +138,7 @@ class _Race:
             late = bool(runners) and self.spent + ahead > self.limit
             if late or (runners and room > free_memory()):
                 over = "time" if late else "memory"
-                self.failed.append(Timing(chosen, None, f"{_UNTRIED}: the {over} for timing was over"))
+                self.failed.append(Timing(chosen, None, f"{UNTRIED}: the {over} for timing was over"))
                 continue
             if against is None and self._hopeless(chosen.precision):
                 self.failed.append(Timing(chosen, None, f"left out: {chosen.precision} was far behind"))

@@ -13,7 +13,7 @@ from lensmith.base.errors import UserError
 from lensmith.base.files import write_text
 from lensmith.data.find import cache_folder
 from lensmith.data.sample import Batch
-from lensmith.engine.pick import Choice, Wanted, choice_of
+from lensmith.engine.choice import Choice, Wanted, choice_of
 
 VERSION = 1            # of the way to pick: a change there makes older choices void
 _QUIET = 0.25          # share of the machine that others may have taken while a choice that is kept was made

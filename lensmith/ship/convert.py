@@ -12,7 +12,7 @@ from lensmith.assemble import build_network, choose_task, complete
 from lensmith.base.device import environment
 from lensmith.base.errors import ModelError, UserError, count
 from lensmith.base.pictures import Form
-from lensmith.engine.pick import Choice
+from lensmith.engine.choice import Choice
 from lensmith.engine.plan import Plan, plan
 from lensmith.engine.run import Run
 from lensmith.models.darknet import Darknet

@@ -15,10 +15,12 @@ from lensmith.base.device import Busy
 from lensmith.base.errors import UserError
 from lensmith.base.values import Label
 from lensmith.data.sample import Batch
+from lensmith.engine import choice as choosing
 from lensmith.engine import pick as picking
 from lensmith.engine import remember as memory
+from lensmith.engine.choice import Choice, Wanted, choice_of
 from lensmith.engine.optimize import Stepper, leaves, sgd
-from lensmith.engine.pick import Choice, Wanted, choice_of, pick
+from lensmith.engine.pick import pick
 from lensmith.engine.plan import Plan
 from lensmith.engine.schedule import constant
 from lensmith.engine.trial import Trial, cosine
@@ -197,7 +199,7 @@ def test_without_avx512_products_in_bfloat16_are_far_slower():
 
 
 def test_what_was_left_out_for_want_of_time_is_tried_when_there_is_more(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(picking, "_LEAST", 0.0)
+    monkeypatch.setattr(choosing, "_LEAST", 0.0)
     short = run(network_of(LAYERS), steps=1)
     assert not short.hurried(1) and short.hurried(10_000)
 
@@ -266,7 +268,7 @@ def test_a_network_that_does_not_run_says_why():
 
 
 def test_timing_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(picking, "_LEAST", 0.0)
+    monkeypatch.setattr(choosing, "_LEAST", 0.0)
     choice = run(network_of(LAYERS), steps=1)
     assert "not tried: the time for timing was over" in [one.verdict for one in choice.timings]
 
