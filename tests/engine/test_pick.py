@@ -156,6 +156,9 @@ def test_a_precision_whose_products_are_far_slower_gets_no_look(monkeypatch: pyt
     assert not any(one.verdict.startswith(("cut off: products", "left out")) for one in asked.timings)
 
 
+PLANS = [(precision, rewrites) for precision in ("float32", "bfloat16") for rewrites in ((), ("pool_first",))]
+
+
 def told(monkeypatch: pytest.MonkeyPatch, seconds: dict[tuple[str, tuple[str, ...]], float]) -> list[Plan]:
     """Let a step take what is said for its precision and rewrites; -> the plans of the timed steps to come."""
     steps = []
@@ -181,8 +184,7 @@ def test_a_rewrite_is_tried_in_each_precision_that_is_near(monkeypatch: pytest.M
 
 def test_what_is_not_far_behind_is_timed_twice_at_least(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(picking, "_FIRST", 0.0)
-    steps = told(monkeypatch, {(precision, rewrites): 0.1 for precision in ("float32", "bfloat16")
-                               for rewrites in ((), ("pool_first",))})
+    steps = told(monkeypatch, dict.fromkeys(PLANS, 0.1))
     run(network_of(LAYERS))
     assert min(steps.count(one) for one in steps if not one.rewrites and one.threads == torch.get_num_threads()) == 2
 
@@ -210,6 +212,7 @@ def test_compiling_is_not_counted_as_a_step(monkeypatch: pytest.MonkeyPatch):
         self.forward = lambda images: (waits and time.sleep(waits.pop()), forward(images))[1]
 
     monkeypatch.setattr(nn.Module, "compile", compile_slowly)
+    told(monkeypatch, dict.fromkeys(PLANS, 0.05))
     choice = run(network_of(LAYERS), steps=100_000_000)
     assert next(one.verdict for one in choice.timings if one.plan.compiled) in ("chosen", "slower")
 
