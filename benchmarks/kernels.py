@@ -4,10 +4,12 @@
 
 An operator that is not faster where it is used does not stay. Crop and flip are timed as augmentation uses them, on a
 batch that was gathered before (in batches below 2 ** 18 values the plain form), and as one pass over the rows of a
-store; on one thread, since it runs beside the training. The focal cost, forward and backward, on all.
+store; on one thread, since it runs beside the training. The focal cost, and convolutions of small maps as the plan may
+rewrite them (models/small.py), forward and backward, on all.
 """
 
 import argparse
+import copy
 import os
 import resource
 import statistics
@@ -17,16 +19,20 @@ from typing import Any
 
 import torch
 from results import machine, rates_in_words, this_command, write
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torchvision.ops import sigmoid_focal_loss as torchvisions
 
 from lensmith.kernels.focal import focal_costs, plain_sigmoid_focal_loss
 from lensmith.kernels.gather import gather_lines, plain_gather_crop_flip
+from lensmith.models.small import small_maps
 
 # (pictures of the store, channels, edge, batch, padding)
 STORES = ((60_000, 1, 28, 64, 2), (60_000, 1, 28, 500, 2), (50_000, 3, 32, 64, 4), (50_000, 3, 32, 500, 4),
           (50_000, 3, 32, 2_000, 4), (1_000, 1, 224, 32, 16), (1_000, 3, 224, 32, 16), (1_000, 3, 224, 32, 0))
+# (batch, channels, edge, channels that come out) of convolutions with a kernel of 3; beyond 8 pixels none is changed.
+MAPS = ((64, 512, 1, 512), (64, 256, 2, 256), (64, 512, 4, 512), (1_000, 384, 3, 384), (32, 512, 7, 512),
+        (64, 256, 8, 256))
 COSTS = ((64, 80), (1_024, 80), (8_400, 80), (16 * 8_400, 80))
 Form = Callable[[], object]
 
@@ -143,6 +149,34 @@ def focal(seconds: float) -> list[dict[str, Any]]:
     return rows
 
 
+def convolutions(seconds: float) -> list[dict[str, Any]]:
+    """The rows of convolutions of small maps, weights in float32 and channels_last, the numbers by autocast."""
+    rows = []
+    for dtype in (torch.float32, torch.bfloat16):
+        for batch, channels, edge, out in MAPS:
+            layer = nn.Conv2d(channels, out, 3, padding=1, bias=False).to(memory_format=torch.channels_last)
+            images = torch.randn(batch, channels, edge, edge).to(dtype).contiguous(memory_format=torch.channels_last)
+            gradient = torch.randn(batch, out, edge, edge).to(dtype).contiguous(memory_format=torch.channels_last)
+            images.requires_grad_()
+            changed = copy.deepcopy(layer)
+            small_maps(changed)
+
+            def of(layer: nn.Module, images: Tensor = images, gradient: Tensor = gradient,
+                   half: bool = dtype == torch.bfloat16) -> Form:
+                def call() -> None:
+                    images.grad = layer.weight.grad = None    # type: ignore[union-attr]
+                    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                        found = layer(images)
+                    found.backward(gradient)
+
+                return call
+
+            plain, own = medians([of(layer), of(changed)], seconds)
+            shape = f"{batch:,} of {channels} x {edge} x {edge} to {out}, {str(dtype).removeprefix('torch.')}"
+            rows.append(row("convolution, kernel 3", shape, plain, own, memory=[None, None]))
+    return rows
+
+
 def row(operator: str, of: str, plain: float, own: float, other: float | None = None, *, memory: list[float | None],
         between: list[float] | None = None) -> dict[str, Any]:
     """A row of the table, and its line on the screen."""
@@ -162,12 +196,12 @@ def main() -> None:
     torch.manual_seed(0)
     about = machine()
     print(rates_in_words(about))
-    rows = gathering(given.seconds) + focal(given.seconds)
+    rows = gathering(given.seconds) + focal(given.seconds) + convolutions(given.seconds)
     if not given.no_write:
         write("kernels", this_command(), rows, [
             "medians of calls in turn; MB: by how much the peak of a process grew in one call, from 30 on; kept: "
             "between forward and backward",
-            "gathering on one thread, the focal cost on all; torchvision's costs hard targets alone",
+            "gathering on one thread, the focal cost and convolutions on all; torchvision's costs hard targets alone",
             "the forms for CUDA and MPS were not run"], about=about)
 
 

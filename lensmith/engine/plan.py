@@ -87,11 +87,16 @@ class Plan:
         return ", ".join(words + ["deterministic"] * self.deterministic)
 
 
+# Names that older runs have for rewrites.
+_FORMER: dict[str, Rewrite] = {"trim_kernels": "small_maps"}
+
+
 def planned(content: dict[str, Any]) -> Plan:
     """The plan that a plan.json holds, on a device of this machine. Raises ModelError for one that is damaged."""
     own = {key: content[key] for key in (field.name for field in fields(Plan)) if key in content}
     try:
-        found = Plan(**own | {"rewrites": tuple(own.get("rewrites", ()))})
+        rewrites = tuple(_FORMER.get(name, name) for name in own.get("rewrites", ()))
+        found = Plan(**own | {"rewrites": rewrites})
         usable = (found.precision in get_args(Precision) and found.layout in get_args(Layout)
                   and int(found.threads) > 0 and set(found.rewrites) <= set(get_args(Rewrite)))
     except (TypeError, ValueError):

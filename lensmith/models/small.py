@@ -10,8 +10,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
 # The widest map, in pixels, whose gradient of the weights comes sooner as products of matrices: oneDNN fills rows of 16
-# pixels with what is there. On two cores with AMX, kernel 3, batch 32 to 1,000: in bfloat16 6 times as soon at 4 pixels
-# or fewer, 1.2 to 2 at 7 and 8, half as soon at 14; in float32 1.3 times at 4, later at 7.
+# pixels with what is there. Measured by benchmarks/kernels.py; in bfloat16 it is later at 14 pixels, in float32 at 7.
 _WIDEST = {2: 8, 4: 4}    # by the bytes of a number
 
 

@@ -30,7 +30,13 @@ def test_a_plan_of_an_older_run_has_no_rewrites():
     assert planned(old) == Plan("cpu", "float32", "contiguous", 2)
 
 
-@pytest.mark.parametrize("wrong", [{"precision": "float8"}, {"threads": 0}, {"rewrites": ["faster"]}, {"layout": 3}])
+def test_a_rewrite_is_known_by_its_former_name():
+    old = {"device": "cpu", "precision": "float32", "layout": "contiguous", "threads": 2, "rewrites": ["trim_kernels"]}
+    assert planned(old).rewrites == ("small_maps",)
+
+
+@pytest.mark.parametrize("wrong", [{"precision": "float8"}, {"threads": 0}, {"rewrites": ["faster"]}, {"layout": 3},
+                                   {"rewrites": [["pool_first"]]}, {"rewrites": 1}])
 def test_a_damaged_plan_is_refused(wrong):
     with pytest.raises(ModelError, match="plan.json is damaged"):
         planned({"device": "cpu", "precision": "float32", "layout": "contiguous", "threads": 2} | wrong)
