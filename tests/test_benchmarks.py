@@ -297,7 +297,7 @@ def test_a_quick_look_at_the_throughput() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("command", "row", "least"), [
     (["folders.py", "1", "--count", "40", "--no-write"], "augmentation: ", 6),
-    (["kernels.py", "--seconds", "0", "--no-write"], "operator ", 16)])
+    (["kernels.py", "--seconds", "0", "--no-write"], "operator ", 36)])
 def test_a_quick_look_at_the_parts(command: list[str], row: str, least: int) -> None:
     before = {path: path.read_bytes() for path in (FOLDER / "results").glob("*")}
     done = subprocess.run([sys.executable, FOLDER / command[0], *command[1:]], check=True, stdout=subprocess.PIPE,
