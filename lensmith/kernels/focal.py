@@ -1,7 +1,6 @@
 """The focal cost of yes-or-no questions with a backward of its own: `lensmith::sigmoid_focal_loss`."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -10,8 +9,8 @@ from torch import Tensor
 from torch.library import custom_op
 from torch.nn import functional as F
 
-_PART = 1 << 15    # elements worked on at a time, where there are more than four times as many: what is made of them
-                   # stays in a core's cache, and PyTorch gives so many to one thread, so that none waits for another
+_PART = 1 << 16    # elements for each thread to work on at a time, so that what is made of them stays in its core's
+                   # cache; PyTorch starts another thread from 2 ** 15 on. Measured by benchmarks/kernels.py
 _LEAST = 1e-6      # of the plain form's factor: autograd's slope of x ** gamma is infinite at 0 where gamma is below 1
 
 
@@ -88,21 +87,13 @@ def _weighed(present: Tensor, absent: Tensor, targets: Tensor, alpha: float | No
 
 
 def _in_parts(formula: Callable[..., Tensor], *whole: Tensor, dtype: torch.dtype) -> Tensor:
-    first = whole[0]
-    if first.device.type != "cpu" or first.numel() <= 4 * _PART:
+    first, part = whole[0], _PART * torch.get_num_threads()
+    if first.device.type != "cpu" or first.numel() <= part:
         return formula(*whole)
     made, width = torch.empty(first.shape, dtype=dtype), first.shape[-1]
-    parts = (tensor.reshape(-1, width).split(max(1, _PART // width)) for tensor in (made, *whole))
-
-    inference = torch.is_inference_mode_enabled()
-
-    def fill(part: Tensor, *given: Tensor) -> None:
-        with torch.inference_mode(inference), torch.no_grad():    # both are a thread's own settings
-            part.copy_(formula(*given))
-
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for _ in pool.map(fill, *parts):
-            pass
+    parts = (tensor.reshape(-1, width).split(max(1, part // width)) for tensor in (made, *whole))
+    for filled, *given in zip(*parts, strict=True):
+        filled.copy_(formula(*given))
     return made
 
 
