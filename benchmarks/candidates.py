@@ -3,12 +3,14 @@
     python benchmarks/candidates.py [--rounds 3] [--networks resnet18-224,...] [--isa avx2] [--add] [--no-write]
 
 The networks and pictures are those of throughput.py. Each candidate is a process of its own with the plan it is given;
-they take turns at whole epochs. One that reaches less than a third of the fastest in the first epoch is not run on.
+they take turns at whole epochs. One that reaches less than a third of the fastest in the first epoch is not run on. The
+plan is picked for a run of 50 epochs, or as many as make 50,000 pictures: its length sets the time for picking.
 --add keeps the results of the networks that are not asked for, where they are of the same machine and versions.
 """
 
 import argparse
 import json
+import math
 from itertools import product
 from statistics import median
 from typing import Any
@@ -22,6 +24,7 @@ from lensmith.engine.plan import Layout, Plan, Precision, planned
 
 _LAYOUTS: tuple[Layout, ...] = ("channels_last", "contiguous")
 _PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
+_PICTURES = 50_000    # of the run that the plan is picked for, at least: an epoch of CIFAR-10
 _FAR = 3.0    # times slower than the fastest: not run on
 
 
@@ -49,7 +52,9 @@ def race(label: str, case: Case, rounds: int, environment: dict[str, str], notes
     try:
         with stage() as (folder, programs):
             what = place_pictures(case, folder)
-            job, own = case.job(folder), environment | {"LENSMITH_CACHE": str(folder / "cache")}
+            job = case.job(folder)
+            job["epochs"] = max(job["epochs"], math.ceil(_PICTURES / case.pictures))
+            own = environment | {"LENSMITH_CACHE": str(folder / "cache")}
             programs.append(Program("picked", module, job, environment=own, log=folder / "picked.log"))
             told = programs[0].told["plan"]
             for number, plan in enumerate(candidates(told)):
@@ -64,7 +69,8 @@ def race(label: str, case: Case, rounds: int, environment: dict[str, str], notes
             for _ in range(rounds):
                 for program in running:
                     rates[program.name].append(program.turn())
-            notes.append(f"{label}: {case.in_words(what)}; picked in {told['picked_in']:.1f} s")
+            notes.append(f"{label}: {case.in_words(what)}; picked in {told['picked_in']:.1f} s "
+                         f"for a run of {job['epochs'] * case.pictures:,} pictures")
             return _rows(label, training(planned(told)).in_words(), rates, [program.name for program in running], notes)
     except (Failed, UserError) as error:
         notes.append(f"{label}: not measured: {error}")

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import torch
@@ -24,9 +24,11 @@ _FEW = (4, 32)             # pictures of the first look: fewer of large ones, ..
 _PIXELS = 1 << 15          # ... of which it takes so many; batch norm needs a few values to be like itself
 _FIRST = 0.6               # of the time is for precision and layout; the rest is for what may make the best faster
 _SLOW = 2.0                # times the best candidate's step: cut off, ...
+_BEHIND = 1.5              # ... not timed again after its first look, ...
 _NEAR = 1.3                # ... or, once each has been timed a few times, left where it is: the others take its time
 # What a candidate must come down to that changes more than the order of the same arithmetic.
-_GAIN = {"precision": 0.97, "threads": 0.95, "compiled": 0.95, "rewrites": 0.98, "layout": 1.0}
+# Rewrites gain more on the few pictures that are timed than on a whole batch.
+_GAIN = {"precision": 0.97, "threads": 0.95, "compiled": 0.95, "rewrites": 0.96, "layout": 1.0}
 # Refused is a candidate whose loss is off by more than 2 % and 0.01 of the float32 one, or whose gradient turns away
 # from the float32 gradient: the least cosine. For scale: the gradients of two batches of one data set have cosines of
 # 0.1 to 0.9, so that a step in 16 bits is far nearer to the float32 step than to the next batch's.
@@ -81,7 +83,9 @@ class _Race:
     def run(self) -> Trial:
         """-> the best candidate."""
         settled = self.reference.plan.threads
-        best = self._heat([replace(one, threads=settled) for one in self.wanted.candidates()], share=_FIRST)
+        plans = [replace(one, threads=settled) for one in self.wanted.candidates()]
+        # The plain one is prepared already: its step tells soonest what the other precisions are worth.
+        best = self._heat(sorted(plans, key=lambda one: one != self.reference.plan), share=_FIRST)
         for name in may_pay(self.reference.network, self.reference.plan.arrange(self.checked.images[:1])):
             best = self._heat([replace(one, rewrites=(*one.rewrites, name)) for one in self._near(best)], against=best)
         for threads in set(self.threads) - {settled}:
@@ -133,14 +137,14 @@ class _Race:
         is over."""
         runners = [] if against is None else [against]
         room = 8 * self.bytes    # a copy with its gradient and moments, twice
-        for chosen in plans:
+        for chosen in self._in_order(list(plans), runners):
             ahead = 0.0 if against is None else _PASSES * against.best
             late = bool(runners) and self.spent + ahead > self.limit
             if late or (runners and room > free_memory()):
                 over = "time" if late else "memory"
                 self.failed.append(Timing(chosen, None, f"{UNTRIED}: the {over} for timing was over"))
                 continue
-            if against is None and self._hopeless(chosen.precision):
+            if against is None and self._hopeless(chosen.precision, runners):
                 self.failed.append(Timing(chosen, None, f"left out: {chosen.precision} was far behind"))
                 continue
             times = self._products(chosen) if any(one.plan.precision == "float32" for one in runners) else 1.0
@@ -159,7 +163,7 @@ class _Race:
                 break
             fastest = min(one.best for one in runners)
             for one in runners:
-                if one.best <= (_NEAR if turn else _SLOW) * fastest:
+                if one.best <= (_NEAR if turn else _BEHIND) * fastest:
                     one.step(self.few)
         best = runners[0]
         for one in runners[1:]:
@@ -168,9 +172,19 @@ class _Race:
         self.failed += [Timing(one.plan, one.best, "slower") for one in runners if one is not best]
         return best
 
-    def _hopeless(self, precision: Precision) -> bool:
-        """Whether a candidate of this precision was cut off: another layout does not make up for that."""
-        return any(one.plan.precision == precision and one.verdict.startswith(_CUT) for one in self.failed)
+    def _in_order(self, plans: list[Plan], runners: list[Trial]) -> Iterator[Plan]:
+        """First a plan of each precision, then the others, those of the precision that was fastest first."""
+        first = {one.precision: one for one in reversed(plans)}
+        yield from (one for one in plans if one is first[one.precision])
+        yield from sorted((one for one in plans if one is not first[one.precision]),
+                          key=lambda one: _best_of(one.precision, runners, none=math.inf))
+
+    def _hopeless(self, precision: Precision, runners: list[Trial]) -> bool:
+        """Whether a candidate of this precision was cut off or is far behind: another layout does not make up for
+        that."""
+        cut = any(one.plan.precision == precision and one.verdict.startswith(_CUT) for one in self.failed)
+        fastest = min((one.best for one in runners), default=math.inf)
+        return cut or _best_of(precision, runners, none=0.0) > _SLOW * fastest
 
     def _qualified(self, chosen: Plan, fastest: float) -> Trial | None:
         """A trial of the plan that has been checked and timed once; None where it is refused or far behind."""
@@ -264,6 +278,11 @@ class _Race:
 def _needed(plan: Plan, other: Plan) -> float:
     """The share of `plan`'s time that `other` must come down to in order to be preferred."""
     return min((share for name, share in _GAIN.items() if getattr(plan, name) != getattr(other, name)), default=1.0)
+
+
+def _best_of(precision: Precision, runners: list[Trial], *, none: float) -> float:
+    """The least time of a step in this precision; `none` where no runner has it."""
+    return min((one.best for one in runners if one.plan.precision == precision), default=none)
 
 
 def _first(batch: Batch, size: int) -> Batch:

@@ -184,9 +184,22 @@ def test_a_rewrite_is_tried_in_each_precision_that_is_near(monkeypatch: pytest.M
 
 def test_what_is_not_far_behind_is_timed_twice_at_least(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(picking, "_FIRST", 0.0)
-    steps = told(monkeypatch, dict.fromkeys(PLANS, 0.1))
+    steps = told(monkeypatch, dict.fromkeys(PLANS, 0.3))    # long: one look, and the rest in turn
     run(network_of(LAYERS))
     assert min(steps.count(one) for one in steps if not one.rewrites and one.threads == torch.get_num_threads()) == 2
+
+
+def test_another_layout_of_a_precision_that_is_far_behind_gets_no_look(monkeypatch: pytest.MonkeyPatch):
+    steps = told(monkeypatch, dict.fromkeys(PLANS, 0.1) | {("bfloat16", ()): 0.04, ("bfloat16", ("pool_first",)): 0.04})
+    choice = run(network_of(LAYERS))
+    assert choice.plan.precision == "bfloat16"
+    assert [(one.plan.layout, one.verdict) for one in choice.timings if one.plan.precision == "float32"] == \
+        [("contiguous", "slower"), ("channels_last", "left out: float32 was far behind")]
+    seen = list(dict.fromkeys((one.precision, one.layout) for one in steps if not one.rewrites))
+    assert seen == [("float32", "contiguous"), ("bfloat16", "channels_last"), ("bfloat16", "contiguous")]
+    steps = told(monkeypatch, dict.fromkeys(PLANS, 0.1) | {("bfloat16", ()): 0.06, ("bfloat16", ("pool_first",)): 0.06})
+    run(network_of(LAYERS))
+    assert {one.layout for one in steps if one.precision == "float32"} == {"channels_last", "contiguous"}
 
 
 @pytest.mark.slow
