@@ -22,9 +22,11 @@ _PASSES = 3                # that a candidate takes at least: a look, a step tha
 _TRIES = 24                # steps of all candidates together, about: the pictures of a timed step follow from it
 _FEW = (4, 32)             # pictures of the first look: fewer of large ones, ...
 _PIXELS = 1 << 15          # ... of which it takes so many; batch norm needs a few values to be like itself
-_FIRST = 0.6               # of the time is for precision and layout; the rest is for what may make the best faster
+# Of the time: for precision and layout, without and with rewrites to try; until the last rewrite; the rest is for fewer
+# threads.
+_FIRST, _BEFORE_REWRITES, _REWRITES = 0.6, 0.4, 0.9
 _SLOW = 2.0                # times the best candidate's step: cut off, ...
-_BEHIND = 1.5              # ... not timed again after its first look, ...
+_BEHIND = 1.5              # ... not timed with a rewrite, nor again where steps are long, ...
 _NEAR = 1.3                # ... or, once each has been timed a few times, left where it is: the others take its time
 # What a candidate must come down to that changes more than the order of the same arithmetic.
 # Rewrites gain more on the few pictures that are timed than on a whole batch.
@@ -80,14 +82,24 @@ class _Race:
     def spent(self) -> float:
         return time.perf_counter() - self.began
 
+    @property
+    def long(self) -> bool:
+        """Whether a step on the few pictures takes more than its share of the time; what only the first steps of a
+        copy pay is little of it then."""
+        return self.reference.plan.device == "cpu" and self.looked > self.limit / _TRIES
+
     def run(self) -> Trial:
         """-> the best candidate."""
         settled = self.reference.plan.threads
         plans = [replace(one, threads=settled) for one in self.wanted.candidates()]
+        rewrites = may_pay(self.reference.network, self.reference.plan.arrange(self.checked.images[:1]))
         # The plain one is prepared already: its step tells soonest what the other precisions are worth.
-        best = self._heat(sorted(plans, key=lambda one: one != self.reference.plan), share=_FIRST)
-        for name in may_pay(self.reference.network, self.reference.plan.arrange(self.checked.images[:1])):
-            best = self._heat([replace(one, rewrites=(*one.rewrites, name)) for one in self._near(best)], against=best)
+        best = self._heat(sorted(plans, key=lambda one: one != self.reference.plan),
+                          share=_BEFORE_REWRITES if rewrites else _FIRST)
+        for number, name in enumerate(rewrites):
+            tried = [replace(one, rewrites=(*one.rewrites, name)) for one in self._near(best)]
+            share = _REWRITES - (_REWRITES - _BEFORE_REWRITES) * (len(rewrites) - 1 - number) / len(rewrites)
+            best = self._heat(tried, against=best, share=share)
         for threads in set(self.threads) - {settled}:
             best = self._heat([replace(best.plan, threads=threads)], against=best)
         if self.wanted.compiled is None and pays_to_compile(self.whole * self.steps, self.spent):
@@ -95,11 +107,14 @@ class _Race:
         return best
 
     def _near(self, best: Trial) -> list[Plan]:
-        """The best plan, and that of another precision which a rewrite may bring before it: what is left of
-        small maps' work need not be faster in the same precision."""
-        timed = [one for one in self.failed if one.seconds is not None and not one.verdict.startswith(_CUT)
-                 and one.plan.precision != best.plan.precision and one.seconds <= _NEAR * best.best]
-        return [best.plan, *(one.plan for one in sorted(timed, key=lambda one: one.seconds or 0.0)[:1])]
+        """The best plan, and those in another precision or layout which a rewrite may bring before it, the fastest
+        first: what is left of small maps' work is not faster where it was."""
+        found = {(best.plan.precision, best.plan.layout): (best.best, best.plan)}
+        for one in sorted(self.failed, key=lambda one: one.seconds or 0.0):
+            if one.seconds is not None and not one.verdict.startswith(_CUT):
+                found.setdefault((one.plan.precision, one.plan.layout), (one.seconds, one.plan))
+        return [plan for seconds, plan in sorted(found.values(), key=lambda one: one[0])
+                if seconds <= (_NEAR if plan.precision == best.plan.precision else _BEHIND) * best.best]
 
     def _look(self) -> float:
         """Settle the threads of the first heat: where other work keeps a core busy, half of them can be many times
@@ -163,7 +178,7 @@ class _Race:
                 break
             fastest = min(one.best for one in runners)
             for one in runners:
-                if one.best <= (_NEAR if turn else _BEHIND) * fastest:
+                if one.best <= (_NEAR if turn else _BEHIND if self.long else _SLOW) * fastest:
                     one.step(self.few)
         best = runners[0]
         for one in runners[1:]:
@@ -207,8 +222,7 @@ class _Race:
                 return None
             trial.step(self.few, timed=chosen.device == "cpu")
             # Where steps are long, the next is left to the turns, in which only those take part that are near.
-            long = chosen.device == "cpu" and self.looked > self.limit / _TRIES
-            for _ in range(2 if self.bytes > _HEAVY else 0 if long else 1):
+            for _ in range(2 if self.bytes > _HEAVY else 0 if self.long else 1):
                 trial.step(self.few)
         except Exception as error:    # whatever the network raises in this way of running; in the plain one it ran
             self.failed.append(Timing(chosen, None, f"refused: {type(error).__name__}: {first_line(error)[:200]}"))

@@ -4,6 +4,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -159,15 +160,18 @@ def test_a_precision_whose_products_are_far_slower_gets_no_look(monkeypatch: pyt
 PLANS = [(precision, rewrites) for precision in ("float32", "bfloat16") for rewrites in ((), ("pool_first",))]
 
 
-def told(monkeypatch: pytest.MonkeyPatch, seconds: dict[tuple[str, tuple[str, ...]], float]) -> list[Plan]:
+def told(monkeypatch: pytest.MonkeyPatch,
+         seconds: dict[tuple[str, tuple[str, ...]], float] | Callable[[Plan], float]) -> list[Plan]:
     """Let a step take what is said for its precision and rewrites; -> the plans of the timed steps to come."""
     steps = []
 
     def step(self: Trial, batch: Batch, *, timed: bool = True) -> float:
+        plan = self.plan
+        took = seconds(plan) if callable(seconds) else seconds[plan.precision, plan.rewrites]
         if timed:
-            self.times.append(seconds[self.plan.precision, self.plan.rewrites])
-            steps.append(self.plan)
-        return seconds[self.plan.precision, self.plan.rewrites]
+            self.times.append(took)
+            steps.append(plan)
+        return took
 
     monkeypatch.setattr(Trial, "step", step)
     return steps
@@ -178,12 +182,23 @@ def test_a_rewrite_is_tried_in_each_precision_that_is_near(monkeypatch: pytest.M
     rewritten = {("float32", pool): 0.095, ("bfloat16", pool): 0.06}
     told(monkeypatch, rewritten | {("float32", ()): 0.1, ("bfloat16", ()): 0.11})
     assert (run(network_of(LAYERS)).plan.precision, run(network_of(LAYERS)).plan.rewrites[:1]) == ("bfloat16", pool)
-    told(monkeypatch, rewritten | {("float32", ()): 0.1, ("bfloat16", ()): 0.14})
+    told(monkeypatch, rewritten | {("float32", ()): 0.1, ("bfloat16", ()): 0.16})
     assert run(network_of(LAYERS)).plan.precision == "float32"    # not near: the time is better spent elsewhere
 
 
+def test_a_rewrite_is_tried_in_each_layout_that_is_near(monkeypatch: pytest.MonkeyPatch):
+    def seconds(plan: Plan) -> float:
+        if "pool_first" not in plan.rewrites:
+            return 0.1 if plan.layout == "contiguous" else 0.105
+        return 0.09 if plan.layout == "contiguous" else 0.06
+
+    told(monkeypatch, seconds)
+    choice = run(network_of(LAYERS))
+    assert (choice.plan.layout, choice.plan.rewrites[:1]) == ("channels_last", ("pool_first",))
+
+
 def test_what_is_not_far_behind_is_timed_twice_at_least(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(picking, "_FIRST", 0.0)
+    monkeypatch.setattr(picking, "_BEFORE_REWRITES", 0.0)
     steps = told(monkeypatch, dict.fromkeys(PLANS, 0.3))    # long: one look, and the rest in turn
     run(network_of(LAYERS))
     assert min(steps.count(one) for one in steps if not one.rewrites and one.threads == torch.get_num_threads()) == 2
