@@ -17,27 +17,30 @@ from typing import Any
 
 from results import AVX2, former, machine_under, merged, rates_in_words, this_command, write
 from throughput import CASES, PROGRAMS, Case, place_pictures
-from turns import Failed, Program, end_gently, stage
+from turns import Failed, Program, end_gently, held, stage
 
+from lensmith.base.device import free_memory
 from lensmith.base.errors import UserError
 from lensmith.engine.plan import Layout, Plan, Precision, planned
 
 _LAYOUTS: tuple[Layout, ...] = ("channels_last", "contiguous")
 _PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 _PICTURES = 50_000    # of the run that the plan is picked for, at least: an epoch of CIFAR-10
+_ROOM = 1.3    # times what the last program holds must be free for another
 _FAR = 3.0    # times slower than the fastest: not run on
 
 
 def candidates(told: dict[str, Any]) -> list[Plan]:
     """The plans to try beside the one that was picked: each precision in each layout on all threads, and whatever the
-    picking tried and did not refuse. `told` is what it left in plan.json."""
+    picking tried and did not refuse, those that were fastest there first. `told` is what it left in plan.json."""
     picked = planned(told)
     threads = max([picked.threads, *(row["threads"] for row in told["timings"])])
     tried = [Plan(picked.device, precision, layout, threads) for layout, precision in product(_LAYOUTS, _PRECISIONS)]
     tried += [planned(row) for row in told["timings"] if not row["verdict"].startswith("refused")]
     others = {training(one): None for one in tried}
     others.pop(training(picked), None)
-    return list(others)
+    looked = {training(planned(row)): row.get("milliseconds") or math.inf for row in told["timings"]}
+    return sorted(others, key=lambda plan: looked.get(plan, math.inf))
 
 
 def training(plan: Plan) -> Plan:
@@ -57,15 +60,19 @@ def race(label: str, case: Case, rounds: int, environment: dict[str, str], notes
             own = environment | {"LENSMITH_CACHE": str(folder / "cache")}
             programs.append(Program("picked", module, job, environment=own, log=folder / "picked.log"))
             told = programs[0].told["plan"]
+            first = {"picked": programs[0].turn()}
             for number, plan in enumerate(candidates(told)):
+                if free_memory() < _ROOM * held(programs[-1].process.pid) * 2**20:
+                    notes.append(f"{label}: {plan.in_words()}: left out, since there was no memory for it beside the "
+                                 "others")
+                    continue
                 path = folder / f"{number}.json"
                 path.write_text(json.dumps(plan.as_json()))
                 programs.append(Program(plan.in_words(), module, job | {"plan": {"mode": str(path)}}, environment=own,
                                         log=folder / f"{number}.log"))
-            first = [program.turn() for program in programs]
-            running = [program for program, rate in zip(programs, first, strict=True) if rate * _FAR > max(first)]
-            rates = {program.name: [rate] for program, rate in zip(programs, first, strict=True)}
-            rates |= {program.name: [] for program in running}
+                first[plan.in_words()] = programs[-1].turn()
+            running = [program for program in programs if first[program.name] * _FAR > max(first.values())]
+            rates = {name: [rate] for name, rate in first.items()} | {program.name: [] for program in running}
             for _ in range(rounds):
                 for program in running:
                     rates[program.name].append(program.turn())
@@ -109,9 +116,9 @@ def main() -> None:
         rows += made
         for row in made:
             print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+        if rows and not asked.no_write:
+            print("written:", write(job, *merged(old, this_command(), rows, notes), about=about), flush=True)
     print("\n".join(notes))
-    if rows and not asked.no_write:
-        print("written:", write(job, *merged(old, this_command(), rows, notes), about=about))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -79,7 +79,8 @@ class Program:
     def turn(self, *, watch: bool = False) -> float:
         """Pictures a second of one epoch. With `watch` memory is looked at all the while, which takes some time."""
         self._signal(signal.SIGCONT)
-        self.talk.sendall(b"go\n")
+        with suppress(BrokenPipeError):    # it has ended: with what is said where its answer is read
+            self.talk.sendall(b"go\n")
         found = self._answer(watch=watch)
         self._signal(signal.SIGSTOP)
         return float(found["pictures"] / found["seconds"])

@@ -78,3 +78,10 @@ def test_the_environment_can_be_written_as_json_and_names_the_versions():
     found = json.loads(json.dumps(machine.environment()))
     assert found["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert found["threads"] == torch.get_num_threads() and found["python"].startswith("3.")
+
+
+def test_the_work_of_others_is_a_share():
+    busy = machine.Busy()
+    sum(i * i for i in range(200_000))
+    others = busy.others()
+    assert others is None or 0 <= others <= 1

@@ -5,26 +5,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lensmith.base.device import Busy
 from lensmith.base.errors import UserError
 from lensmith.base.values import Label
 from lensmith.data.sample import Batch
 from lensmith.engine import choice as choosing
 from lensmith.engine import pick as picking
-from lensmith.engine import remember as memory
 from lensmith.engine.choice import Choice, Wanted, choice_of
 from lensmith.engine.optimize import Stepper, leaves, sgd
 from lensmith.engine.pick import pick
 from lensmith.engine.plan import Plan
 from lensmith.engine.schedule import constant
-from lensmith.engine.trial import Trial, cosine
+from lensmith.engine.trial import Trial
 from lensmith.models import BACKBONES
 from lensmith.models.network import Network
 from lensmith.tasks.classification import Classification
@@ -314,79 +311,8 @@ def test_compilation_is_tried_only_where_the_run_pays_for_it(monkeypatch: pytest
     assert short.hurried(100_000_000) and not choice.hurried(100_000_000)
 
 
-def test_cosine():
-    one, two = [torch.tensor([1.0, 0.0]), torch.tensor([0.0])], [torch.tensor([0.0, 2.0]), torch.tensor([0.0])]
-    assert cosine(one, one) == 1 and cosine(one, two) == 0 and cosine(one, [-value for value in one]) == -1
-    assert not cosine(one, [value * float("nan") for value in one]) >= 0
-
-
-def test_a_trial_gives_the_gradient_that_autograd_gives():
-    network, batch = network_of(LAYERS), batch_of()
-    loss, found = Trial(Plan("cpu", "float32", "channels_last", 1), network, TASK, stepper).gradient(batch)
-    expected = F.cross_entropy(network(batch.images), batch.targets["label"].index)
-    expected.backward()
-    assert loss == pytest.approx(expected.item(), rel=1e-6)
-    for one, other in zip(found, network.parameters(), strict=True):
-        torch.testing.assert_close(one, other.grad, rtol=1e-4, atol=1e-6)
-
-
 def test_a_choice_comes_back_from_its_file():
     choice = run(network_of(LAYERS))
     again = choice_of(json.loads(json.dumps(choice.as_json())), "the cache")
     assert again.plan == choice.plan and again.source == "the cache" and again.pictures == choice.pictures
     assert [one.verdict for one in again.timings] == [one.verdict for one in choice.timings]
-
-
-@pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LENSMITH_CACHE", str(tmp_path))
-    return tmp_path / "plans"
-
-
-def test_a_choice_is_remembered_by_all_that_it_depends_on(kept: Path, monkeypatch: pytest.MonkeyPatch):
-    network, batch, wanted = network_of(LAYERS), batch_of(), Wanted("cpu")
-    key = memory.key_of(wanted, network, batch, means="sgd")
-    assert key == memory.key_of(wanted, network_of(LAYERS), batch_of(), means="sgd")
-    others = {memory.key_of(Wanted("cpu", "float32"), network, batch, means="sgd"),
-              memory.key_of(wanted, network_of(LAYERS[:1]), batch, means="sgd"),
-              memory.key_of(wanted, network, batch_of(23), means="sgd"),
-              memory.key_of(wanted, network, batch, means="adam")}
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
-    others.add(memory.key_of(wanted, network, batch, means="sgd"))
-    assert len(others | {key}) == 6
-    assert memory.recall(key) is None
-    memory.remember(key, Choice(Plan("cpu", "bfloat16", "channels_last", 1), "timed", other_load=0.1))
-    found = memory.recall(key)
-    assert found is not None and found.plan.precision == "bfloat16" and found.source == "the cache"
-
-
-def test_a_damaged_choice_is_made_anew(kept: Path):
-    memory.remember("a", Choice(Plan("cpu", "float32", "contiguous", 1), "timed"))
-    for content in ("{", "[]", "3", '{"device": "cpu"}', json.dumps({"precision": "float8", "timings": []})):
-        (kept / "a.json").write_text(content)
-        assert memory.recall("a") is None
-
-
-def test_a_choice_of_a_busy_moment_is_not_kept(kept: Path):
-    memory.remember("a", Choice(Plan("cpu", "float32", "contiguous", 1), "timed", other_load=0.6))
-    assert memory.recall("a") is None
-
-
-def test_a_cache_that_cannot_be_written_does_not_end_the_run(kept: Path):
-    kept.write_text("a file where the folder should be")
-    memory.remember("a", Choice(Plan("cpu", "float32", "contiguous", 1), "timed"))
-    assert memory.recall("a") is None
-
-
-def test_old_choices_go(kept: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(memory, "_MANY", 2)
-    for name in "abc":
-        memory.remember(name, Choice(Plan("cpu", "float32", "contiguous", 1), "timed"))
-    assert len(list(kept.glob("*.json"))) == 2 and memory.recall("c") is not None
-
-
-def test_the_work_of_others_is_a_share():
-    busy = Busy()
-    sum(i * i for i in range(200_000))
-    others = busy.others()
-    assert others is None or 0 <= others <= 1
