@@ -29,8 +29,7 @@ _SLOW = 2.0                # times the best candidate's step: cut off, ...
 _BEHIND = 1.5              # ... not timed with a rewrite, nor again where steps are long, ...
 _NEAR = 1.3                # ... or, once each has been timed a few times, left where it is: the others take its time
 # What a candidate must come down to that changes more than the order of the same arithmetic.
-# Rewrites gain more on the few pictures that are timed than on a whole batch.
-_GAIN = {"precision": 0.97, "threads": 0.95, "compiled": 0.95, "rewrites": 0.96, "layout": 1.0}
+_GAIN = {"precision": 0.97, "threads": 0.95, "compiled": 0.95, "rewrites": 0.98, "layout": 1.0}
 # Refused is a candidate whose loss is off by more than 2 % and 0.01 of the float32 one, or whose gradient turns away
 # from the float32 gradient: the least cosine. For scale: the gradients of two batches of one data set have cosines of
 # 0.1 to 0.9, so that a step in 16 bits is far nearer to the float32 step than to the next batch's.
