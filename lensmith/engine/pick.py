@@ -95,9 +95,11 @@ class _Race:
         # The plain one is prepared already: its step tells soonest what the other precisions are worth.
         best = self._heat(sorted(plans, key=lambda one: one != self.reference.plan),
                           share=_BEFORE_REWRITES if rewrites else _FIRST)
-        for number, name in enumerate(rewrites):
-            tried = [replace(one, rewrites=(*one.rewrites, name)) for one in self._near(best)]
-            share = _REWRITES - (_REWRITES - _BEFORE_REWRITES) * (len(rewrites) - 1 - number) / len(rewrites)
+        # All at once before each alone: where the time is over by then, most of what they bring is there.
+        ways = [tuple(rewrites)] * (len(rewrites) > 1) + [(name,) for name in rewrites]
+        for number, names in enumerate(ways):
+            tried = [replace(one, rewrites=names) for one in self._near(best) if one.rewrites != names]
+            share = _REWRITES - (_REWRITES - _BEFORE_REWRITES) * (len(ways) - 1 - number) / len(ways)
             best = self._heat(tried, against=best, share=share)
         for threads in set(self.threads) - {settled}:
             best = self._heat([replace(best.plan, threads=threads)], against=best)
