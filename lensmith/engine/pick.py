@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from statistics import median
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from lensmith.models.rewrite import fold_batch_norm, may_pay
 from lensmith.tasks.task import Task
 
 _ROUNDS = 6                # timed steps of a candidate at most
+_PAIRS = 4                 # turns from which on their medians are compared: less noisy than the least of so many
 _PASSES = 3                # that a candidate takes at least: a look, a step that prepares too, one more
 _TRIES = 24                # steps of all candidates together, about: the pictures of a timed step follow from it
 _FEW = (4, 32)             # pictures of the first look: fewer of large ones, ...
@@ -28,6 +30,7 @@ _FIRST, _BEFORE_REWRITES, _REWRITES = 0.6, 0.4, 0.9
 _SLOW = 2.0                # times the best candidate's step: cut off, ...
 _BEHIND = 1.5              # ... not timed with a rewrite, nor again where steps are long, ...
 _NEAR = 1.3                # ... or, once each has been timed a few times, left where it is: the others take its time
+_CLOSE = 1.15              # where copies take long to prepare, another layout is tried with a rewrite only so near
 # What a candidate must come down to that changes more than the order of the same arithmetic.
 _GAIN = {"precision": 0.97, "threads": 0.95, "compiled": 0.95, "rewrites": 0.98, "layout": 1.0}
 # Refused is a candidate whose loss is off by more than 2 % and 0.01 of the float32 one, or whose gradient turns away
@@ -37,6 +40,7 @@ _COSINE = {"float32": 0.999, "bfloat16": 0.9, "float16": 0.9}
 _LOSS = (0.02, 0.01)
 _FAR = 10.0                # times as slow as float32's are the products of a precision that is not tried at all
 _HEAVY = 1 << 26           # bytes of weights from which on a system takes two steps to hand out the memory for a third
+_HANDED_OUT = 4            # steps, about, that those two take longer together
 _CUT = "cut off"
 _OTHERS = 0.3              # share of the machine in other hands from which fewer threads are worth a look
 
@@ -87,6 +91,11 @@ class _Race:
         copy pay is little of it then."""
         return self.reference.plan.device == "cpu" and self.looked > self.limit / _TRIES
 
+    @property
+    def heavy(self) -> bool:
+        """Whether the memory of a copy takes longer than its steps."""
+        return self.bytes > _HEAVY
+
     def run(self) -> Trial:
         """-> the best candidate."""
         settled = self.reference.plan.threads
@@ -99,7 +108,8 @@ class _Race:
         ways = [tuple(rewrites)] * (len(rewrites) > 1) + [(name,) for name in rewrites]
         for number, names in enumerate(ways):
             tried = [replace(one, rewrites=names) for one in self._near(best) if one.rewrites != names]
-            share = _REWRITES - (_REWRITES - _BEFORE_REWRITES) * (len(ways) - 1 - number) / len(ways)
+            over, left = self.spent / self.limit, len(ways) - number
+            share = _REWRITES if left == 1 else over + max(0.0, _REWRITES - over) / left
             best = self._heat(tried, against=best, share=share)
         for threads in set(self.threads) - {settled}:
             best = self._heat([replace(best.plan, threads=threads)], against=best)
@@ -114,8 +124,9 @@ class _Race:
         for one in sorted(self.failed, key=lambda one: one.seconds or 0.0):
             if one.seconds is not None and not one.verdict.startswith(_CUT):
                 found.setdefault((one.plan.precision, one.plan.layout), (one.seconds, one.plan))
+        layout = _CLOSE if self.heavy else _NEAR
         return [plan for seconds, plan in sorted(found.values(), key=lambda one: one[0])
-                if seconds <= (_NEAR if plan.precision == best.plan.precision else _BEHIND) * best.best]
+                if seconds <= (layout if plan.precision == best.plan.precision else _BEHIND) * best.best]
 
     def _look(self) -> float:
         """Settle the threads of the first heat: where other work keeps a core busy, half of them can be many times
@@ -154,8 +165,10 @@ class _Race:
         runners = [] if against is None else [against]
         room = 8 * self.bytes    # a copy with its gradient and moments, twice
         for chosen in self._in_order(list(plans), runners):
-            ahead = 0.0 if against is None else _PASSES * against.best
-            late = bool(runners) and self.spent + ahead > self.limit
+            ahead = 0.0 if against is None else (_PASSES + _HANDED_OUT * self.heavy) * against.best
+            # The second in a heat leaves the next heats their time.
+            within = share if against is not None and len(runners) > 1 and share < _REWRITES else 1.0
+            late = bool(runners) and self.spent + ahead > within * self.limit
             if late or (runners and room > free_memory()):
                 over = "time" if late else "memory"
                 self.failed.append(Timing(chosen, None, f"{UNTRIED}: the {over} for timing was over"))
@@ -174,6 +187,7 @@ class _Race:
         if not runners:
             raise UserError("the network runs in none of the ways that section [plan] leaves open: "
                             f"{self.failed[-1].verdict.removeprefix('refused: ')}")
+        starts = [len(one.times) for one in runners]
         for turn in range(_ROUNDS if len(runners) > 1 else 0):
             if self.spent > (share if turn else 1.0) * self.limit:
                 break
@@ -181,10 +195,11 @@ class _Race:
             for one in runners:
                 if one.best <= (_NEAR if turn else _BEHIND if self.long else _SLOW) * fastest:
                     one.step(self.few)
-        best = runners[0]
-        for one in runners[1:]:
-            if one.best < best.best * _needed(best.plan, one.plan):
-                best = one
+        turned = [one.times[start:] for one, start in zip(runners, starts, strict=True)]
+        best, own = runners[0], turned[0]
+        for one, its in zip(runners[1:], turned[1:], strict=True):
+            if _faster(one, its, best, own):
+                best, own = one, its
         self.failed += [Timing(one.plan, one.best, "slower") for one in runners if one is not best]
         return best
 
@@ -223,7 +238,7 @@ class _Race:
                 return None
             trial.step(self.few, timed=chosen.device == "cpu")
             # Where steps are long, the next is left to the turns, in which only those take part that are near.
-            for _ in range(2 if self.bytes > _HEAVY else 0 if self.long else 1):
+            for _ in range(2 if self.heavy else 0 if self.long else 1):
                 trial.step(self.few)
         except Exception as error:    # whatever the network raises in this way of running; in the plain one it ran
             self.failed.append(Timing(chosen, None, f"refused: {type(error).__name__}: {first_line(error)[:200]}"))
@@ -293,6 +308,16 @@ class _Race:
 def _needed(plan: Plan, other: Plan) -> float:
     """The share of `plan`'s time that `other` must come down to in order to be preferred."""
     return min((share for name, share in _GAIN.items() if getattr(plan, name) != getattr(other, name)), default=1.0)
+
+
+def _faster(one: Trial, its: list[float], best: Trial, own: list[float]) -> bool:
+    """Whether `one` is to be preferred to `best`, told from the steps that each took in turn where there are a few: of
+    all steps, which may be many more over a longer time, the least can be that of a lucky moment."""
+    turns, needed = min(len(its), len(own)), _needed(best.plan, one.plan)
+    if turns < 2:
+        return one.best < needed * best.best
+    typical = median if turns >= _PAIRS else min
+    return typical(its) < needed * typical(own)
 
 
 def _best_of(precision: Precision, runners: list[Trial], *, none: float) -> float:

@@ -4,6 +4,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -19,7 +20,7 @@ from lensmith.engine import pick as picking
 from lensmith.engine.choice import Choice, Wanted, choice_of
 from lensmith.engine.optimize import Stepper, leaves, sgd
 from lensmith.engine.pick import pick
-from lensmith.engine.plan import Plan
+from lensmith.engine.plan import Plan, plan
 from lensmith.engine.schedule import constant
 from lensmith.engine.trial import Trial
 from lensmith.models import BACKBONES
@@ -192,6 +193,39 @@ def test_a_rewrite_is_tried_in_each_layout_that_is_near(monkeypatch: pytest.Monk
     told(monkeypatch, seconds)
     choice = run(network_of(LAYERS))
     assert (choice.plan.layout, choice.plan.rewrites[:1]) == ("channels_last", ("pool_first",))
+
+
+def test_where_copies_take_long_to_prepare_a_rewrite_is_tried_only_in_what_is_close(monkeypatch: pytest.MonkeyPatch):
+    layouts = {"channels_last": 0.1, "contiguous": 0.12}
+    for heavy, tried in ((picking._HEAVY, 2), (0, 1)):
+        monkeypatch.setattr(picking, "_HEAVY", heavy)
+        steps = told(monkeypatch, lambda plan: layouts[plan.layout] * (1.0 if plan.precision == "float32" else 1.6))
+        run(network_of(LAYERS))
+        assert len({one.layout for one in steps if "pool_first" in one.rewrites}) == tried
+
+
+def test_a_lucky_step_of_an_earlier_heat_decides_nothing(monkeypatch: pytest.MonkeyPatch):
+    taken: Counter[Plan] = Counter()
+
+    def seconds(plan: Plan) -> float:
+        taken[plan] += 1
+        if plan.rewrites:
+            return 0.09
+        return 0.08 if taken[plan] == 5 and plan.layout == "channels_last" else 0.1
+
+    told(monkeypatch, seconds)
+    choice = run(network_of(LAYERS), wanted=Wanted("cpu", "float32"))
+    assert min(one.seconds for one in choice.timings if one.seconds is not None) == 0.08
+    assert choice.plan.rewrites[:1] == ("pool_first",)
+
+
+def test_one_slow_or_lucky_step_of_many_does_not_decide(monkeypatch: pytest.MonkeyPatch):
+    plain, other = plan(device="cpu", layout="contiguous"), plan(device="cpu", layout="channels_last")
+    one, best = (Trial(chosen, network_of(LAYERS), TASK, stepper) for chosen in (other, plain))
+    one.times, best.times = [0.09] * 5, [0.1, 0.1, 0.08, 0.1, 0.1]
+    assert picking._faster(one, one.times, best, best.times)
+    assert not picking._faster(best, best.times, one, one.times)
+    assert not picking._faster(one, one.times[:1], best, best.times[:1])    # too few turns: the least of all steps
 
 
 def test_what_is_not_far_behind_is_timed_twice_at_least(monkeypatch: pytest.MonkeyPatch):
