@@ -165,7 +165,9 @@ class _Race:
         runners = [] if against is None else [against]
         room = 8 * self.bytes    # a copy with its gradient and moments, twice
         for chosen in self._in_order(list(plans), runners):
-            ahead = 0.0 if against is None else (_PASSES + _HANDED_OUT * self.heavy) * against.best
+            # Each precision gets its look; its layouts, and what is tried against the best, only where there is time.
+            ahead = _best_of(chosen.precision, runners, none=0.0) if against is None else against.best
+            ahead *= _PASSES + _HANDED_OUT * self.heavy
             # The second in a heat leaves the next heats their time.
             within = share if against is not None and len(runners) > 1 and share < _REWRITES else 1.0
             late = bool(runners) and self.spent + ahead > within * self.limit

@@ -335,6 +335,19 @@ def test_timing_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch):
     assert "not tried: the time for timing was over" in [one.verdict for one in choice.timings]
 
 
+def test_another_layout_is_not_begun_where_its_copy_would_take_more_than_is_left(monkeypatch: pytest.MonkeyPatch):
+    steps = told(monkeypatch, dict.fromkeys(PLANS, 0.8))
+    run(network_of(LAYERS), steps=200)    # 5 seconds for all: three steps of another layout are less
+    assert ("bfloat16", "contiguous") in {(one.precision, one.layout) for one in steps}
+    monkeypatch.setattr(picking, "_HANDED_OUT", 9)
+    monkeypatch.setattr(picking, "_HEAVY", 0)
+    steps = told(monkeypatch, dict.fromkeys(PLANS, 0.8))
+    choice = run(network_of(LAYERS), steps=200)
+    assert {(one.precision, one.layout) for one in steps} == {("float32", "contiguous"), ("bfloat16", "channels_last")}
+    late = {(one.plan.precision, one.plan.layout) for one in choice.timings if one.verdict.startswith("not tried")}
+    assert late >= {("float32", "channels_last"), ("bfloat16", "contiguous")}
+
+
 def test_compilation_is_tried_only_where_the_run_pays_for_it(monkeypatch: pytest.MonkeyPatch):
     assert not [one for one in run(network_of(LAYERS)).timings if one.plan.compiled]
     tried = []
