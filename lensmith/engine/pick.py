@@ -109,8 +109,8 @@ class _Race:
         for number, names in enumerate(ways):
             tried = [replace(one, rewrites=names) for one in self._near(best) if one.rewrites != names]
             over, left = self.spent / self.limit, len(ways) - number
-            share = _REWRITES if left == 1 else over + max(0.0, _REWRITES - over) / left
-            best = self._heat(tried, against=best, share=share)
+            share = over + max(0.0, _REWRITES - over) / left
+            best = self._heat(tried, against=best, share=share, second=share if left > 1 else 1.0)
         for threads in set(self.threads) - {settled}:
             best = self._heat([replace(best.plan, threads=threads)], against=best)
         if self.wanted.compiled is None and pays_to_compile(self.whole * self.steps, self.spent):
@@ -124,9 +124,9 @@ class _Race:
         for one in sorted(self.failed, key=lambda one: one.seconds or 0.0):
             if one.seconds is not None and not one.verdict.startswith(_CUT):
                 found.setdefault((one.plan.precision, one.plan.layout), (one.seconds, one.plan))
-        layout = _CLOSE if self.heavy else _NEAR
+        close = _CLOSE if self.heavy else _NEAR
         return [plan for seconds, plan in sorted(found.values(), key=lambda one: one[0])
-                if seconds <= (layout if plan.precision == best.plan.precision else _BEHIND) * best.best]
+                if seconds <= (close if plan.precision == best.plan.precision else _BEHIND) * best.best]
 
     def _look(self) -> float:
         """Settle the threads of the first heat: where other work keeps a core busy, half of them can be many times
@@ -158,30 +158,16 @@ class _Race:
     def _trial(self, chosen: Plan) -> Trial:
         return Trial(chosen, self.network, self.task, self.stepper)
 
-    def _heat(self, plans: Iterable[Plan], *, against: Trial | None = None, share: float = 1.0) -> Trial:
+    def _heat(self, plans: Iterable[Plan], *, against: Trial | None = None, share: float = 1.0,
+              second: float = 1.0) -> Trial:
         """Time the plans, in turn so that a busy moment of the machine hits all alike; -> the best. What a first look
         has told is told once more, and then ever more surely as long as no more than this share of the time for timing
-        is over."""
+        is over. After the first of them none is begun against the best that would need more than the share `second`."""
         runners = [] if against is None else [against]
-        room = 8 * self.bytes    # a copy with its gradient and moments, twice
         for chosen in self._in_order(list(plans), runners):
-            # Each precision gets its look; its layouts, and what is tried against the best, only where there is time.
-            ahead = _best_of(chosen.precision, runners, none=0.0) if against is None else against.best
-            ahead *= _PASSES + _HANDED_OUT * self.heavy
-            # The second in a heat leaves the next heats their time.
-            within = share if against is not None and len(runners) > 1 and share < _REWRITES else 1.0
-            late = bool(runners) and self.spent + ahead > within * self.limit
-            if late or (runners and room > free_memory()):
-                over = "time" if late else "memory"
-                self.failed.append(Timing(chosen, None, f"{UNTRIED}: the {over} for timing was over"))
-                continue
-            if against is None and self._hopeless(chosen.precision, runners):
-                self.failed.append(Timing(chosen, None, f"left out: {chosen.precision} was far behind"))
-                continue
-            times = self._products(chosen) if any(one.plan.precision == "float32" for one in runners) else 1.0
-            if times > _FAR:
-                why = f"products in {chosen.precision} take {times:.0f} times as long as in float32"
-                self.failed.append(Timing(chosen, None, f"{_CUT}: {why}"))
+            why = self._left_out(chosen, runners, against, second if len(runners) > 1 else 1.0)
+            if why:
+                self.failed.append(Timing(chosen, None, why))
                 continue
             trial = self._qualified(chosen, min((other.best for other in runners), default=math.inf))
             if trial is not None:
@@ -204,6 +190,22 @@ class _Race:
                 best, own = one, its
         self.failed += [Timing(one.plan, one.best, "slower") for one in runners if one is not best]
         return best
+
+    def _left_out(self, chosen: Plan, runners: list[Trial], against: Trial | None, share: float) -> str:
+        """Why a plan gets no look beside these runners, within this share of the time; empty where it gets one."""
+        # Each precision gets its look; its layouts, and what is tried against the best, only where there is time.
+        ahead = _best_of(chosen.precision, runners, none=0.0) if against is None else against.best
+        ahead *= _PASSES + _HANDED_OUT * self.heavy
+        if runners and self.spent + ahead > share * self.limit:
+            return f"{UNTRIED}: the time for timing was over"
+        if runners and 8 * self.bytes > free_memory():    # a copy with its gradient and moments, twice
+            return f"{UNTRIED}: the memory for timing was over"
+        if against is None and self._hopeless(chosen.precision, runners):
+            return f"left out: {chosen.precision} was far behind"
+        times = self._products(chosen) if any(one.plan.precision == "float32" for one in runners) else 1.0
+        if times > _FAR:
+            return f"{_CUT}: products in {chosen.precision} take {times:.0f} times as long as in float32"
+        return ""
 
     def _in_order(self, plans: list[Plan], runners: list[Trial]) -> Iterator[Plan]:
         """First a plan of each precision, then the others, those of the precision that was fastest first."""
