@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from results import Row, this_command, write
 
-from lensmith.base.values import Boxes
-from lensmith.tasks.average_precision import BoxMetrics
+from lensmith.tasks.metrics.boxes import BoxMetrics
+from lensmith.values.value import Boxes
 
 NAMES = ("mAP50-95", "mAP50", "mAP75", "mAP-small", "mAP-medium", "mAP-large", "AR1", "AR10", "AR100")
 CLASSES = (1, 80)

@@ -21,7 +21,7 @@ from turns import Failed, Program, end_gently, held, stage
 
 from lensmith.base.device import free_memory
 from lensmith.base.errors import UserError
-from lensmith.engine.plan import Layout, Plan, Precision, planned
+from lensmith.engine.plan.plan import Layout, Plan, Precision, planned
 
 _LAYOUTS: tuple[Layout, ...] = ("channels_last", "contiguous")
 _PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")

@@ -8,7 +8,7 @@ defaults for as many epochs as fit into the time that took, found by a short run
 instead); its time is that of its whole process, tests and report included. Both are then asked for the boxes of the
 same test pictures
 (validation where there are none), and both answers are measured by the same code, which equals pycocotools
-(tests/tasks/test_average_precision.py). Prints and writes results/detection.json.
+(tests/tasks/metrics/test_boxes.py). Prints and writes results/detection.json.
 """
 
 import argparse
@@ -26,11 +26,11 @@ import torch
 from results import Row, newest, this_command, whole_run, write
 
 import lensmith
-from lensmith.base.values import Boxes
-from lensmith.opening import open_parts
-from lensmith.origin import recipe_for
-from lensmith.settings import resolve
-from lensmith.tasks.average_precision import BoxMetrics
+from lensmith.recipe.from_source import recipe_for
+from lensmith.recipe.open_data import open_parts
+from lensmith.recipe.sections import resolve
+from lensmith.tasks.metrics.boxes import BoxMetrics
+from lensmith.values.value import Boxes
 
 HERE = Path(__file__).resolve().parent
 SHARE = 0.93     # of the peer's time that is planned to be used: an hour is not the next one

@@ -26,11 +26,11 @@ from torchvision import datasets
 from torchvision import transforms as form
 from turns import Program, Turn, end_gently
 
-from lensmith.data.augment import Augment
-from lensmith.data.loading import Loader
-from lensmith.data.statistics import statistics
-from lensmith.opening import open_data
-from lensmith.settings import resolve
+from lensmith.data.batches.augment import Augment
+from lensmith.data.batches.loader import Loader
+from lensmith.data.store.channel_statistics import statistics
+from lensmith.recipe.open_data import open_data
+from lensmith.recipe.sections import resolve
 
 BATCH, SIZE, WORKERS, LATER = 32, 224, 2, 3
 # (name, what runs it, whether it standardises), in the order of their turns.

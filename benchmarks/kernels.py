@@ -5,7 +5,7 @@
 An operator that is not faster where it is used does not stay. Crop and flip are timed as augmentation uses them, on a
 batch that was gathered before (in batches below 2 ** 18 values the plain form), and as one pass over the rows of a
 store; on one thread, since it runs beside the training. The focal cost, and convolutions of small maps as the plan may
-rewrite them (models/small.py), forward and backward, on all.
+rewrite them (models/rewrites/small_maps.py), forward and backward, on all.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from torchvision.ops import sigmoid_focal_loss as torchvisions
 
 from lensmith.kernels.focal import focal_costs, plain_sigmoid_focal_loss
 from lensmith.kernels.gather import gather_lines, plain_gather_crop_flip
-from lensmith.models.small import small_maps
+from lensmith.models.rewrites.small_maps import small_maps
 
 # (pictures of the store, channels, edge, batch, padding)
 STORES = ((60_000, 1, 28, 64, 2), (60_000, 1, 28, 500, 2), (50_000, 3, 32, 64, 4), (50_000, 3, 32, 500, 4),

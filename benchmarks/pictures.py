@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lensmith.data.idx import fashion_mnist
+from lensmith.data.formats.idx import fashion_mnist
 
 CLASSES = 10
 _EDGES = {"cifar": (32, 32), "photos": (375, 500)}    # height, width of the drawn ones: the real ones' usual size

@@ -6,8 +6,8 @@ Both get the 480 training and 120 test pictures that recipes/pets3-outline.toml 
 stretched to 256 x 256, and the ImageNet weights of EfficientNet-lite0; with --scratch none. The peer trains for
 `--epochs` (AdamW, one cycle of the rate to 1e-3, batches of 16, half of the pictures mirrored, channels_last, two
 loading workers); Lensmith by the recipe and `--settings`, with --scratch nothing frozen. The masks of both are measured
-at 256 x 256 by the same code, which equals scikit-learn's (tests/tasks/test_pixel_metrics.py); the border of a trimap
-is void. Prints and writes results/segmentation.json, or segmentation-scratch.json.
+at 256 x 256 by the same code, which equals scikit-learn's (tests/tasks/metrics/test_pixel_metrics.py); the border of
+a trimap is void. Prints and writes results/segmentation.json, or segmentation-scratch.json.
 """
 
 import argparse
@@ -25,12 +25,12 @@ from pictures import shared
 from results import Row, newest, this_command, whole_run, write
 
 import lensmith
-from lensmith import recipe as recipes
-from lensmith.base.values import Mask
-from lensmith.data.mask_files import MaskFiles, PixelMask
-from lensmith.opening import open_data, open_parts
-from lensmith.settings import SECTIONS, resolve
-from lensmith.tasks.pixel_metrics import MaskMetrics
+from lensmith.data.sources.mask_files import MaskFiles, PixelMask
+from lensmith.recipe import schema as recipes
+from lensmith.recipe.open_data import open_data, open_parts
+from lensmith.recipe.sections import SECTIONS, resolve
+from lensmith.tasks.metrics.pixel_metrics import MaskMetrics
+from lensmith.values.value import Mask
 
 HERE = Path(__file__).resolve().parent
 RECIPE = HERE.parent / "recipes" / "pets3-outline.toml"

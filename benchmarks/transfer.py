@@ -21,10 +21,10 @@ from typing import Any
 from pictures import shared
 from results import Row, newest, this_command, whole_run, write
 
-from lensmith import recipe as recipes
-from lensmith.base.values import Label
-from lensmith.opening import open_data
-from lensmith.settings import SECTIONS, resolve
+from lensmith.recipe import schema as recipes
+from lensmith.recipe.open_data import open_data
+from lensmith.recipe.sections import SECTIONS, resolve
+from lensmith.values.value import Label
 
 HERE = Path(__file__).resolve().parent
 RECIPES = HERE.parent / "recipes"

@@ -1,5 +1,5 @@
 """`python -m lensmith` is the command `lensmith`."""
 
-from lensmith.cli import main
+from lensmith.cli.app import main
 
 main()

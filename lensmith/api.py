@@ -12,29 +12,29 @@ import torch
 from PIL import Image
 from torch import nn
 
-from lensmith import recipe as recipes
-from lensmith.assemble import build_network, choose_task, make_loaders
 from lensmith.base.errors import DataError, ModelError, UserError, nearest
 from lensmith.base.pictures import Form
-from lensmith.data.loading import Loader
+from lensmith.data.batches.loader import Loader
 from lensmith.engine.evaluate import evaluate, for_inference, quickest
 from lensmith.engine.learner import Report
-from lensmith.engine.plan import Plan, plan, planned
-from lensmith.engine.run import Run
+from lensmith.engine.plan.plan import Plan, plan, planned
+from lensmith.engine.run_folder import Run
 from lensmith.models.network import Network
 from lensmith.models.weights import load_into
-from lensmith.opening import Data
-from lensmith.origin import BROUGHT, NO_DATA, is_run, other_data, own_recipe, read_data, recipe_for
-from lensmith.session import Session, begin
-from lensmith.session import resume as resumed
-from lensmith.settings import switch
-from lensmith.ship.convert import Imported
-from lensmith.ship.deciding import chosen_classes, deciding
-from lensmith.ship.finding import find_pictures
-from lensmith.ship.large import has_map, predict_tiles, predict_whole
-from lensmith.ship.predict import Prediction, predict
-from lensmith.ship.video import FILMS, Frame, divided, looking, watch
+from lensmith.recipe import schema as recipes
+from lensmith.recipe.assemble import build_network, choose_task, make_loaders
+from lensmith.recipe.from_source import BROUGHT, NO_DATA, is_run, other_data, own_recipe, read_data, recipe_for
+from lensmith.recipe.open_data import Data
+from lensmith.recipe.sections import switch
+from lensmith.ship.export.darknet import Imported
+from lensmith.ship.predict.find_files import find_pictures
+from lensmith.ship.predict.large_pictures import has_map, predict_tiles, predict_whole
+from lensmith.ship.predict.predict_files import Prediction, predict
+from lensmith.ship.predict.thresholds import chosen_classes, deciding
+from lensmith.ship.predict.video import FILMS, Frame, divided, looking, watch
 from lensmith.tasks.task import Task
+from lensmith.training.session import Session, begin
+from lensmith.training.session import resume as resumed
 
 
 @dataclass(frozen=True)

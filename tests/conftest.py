@@ -10,10 +10,10 @@ import pytest
 from hypothesis import settings
 
 from lensmith.base.pictures import to_pil
-from lensmith.cli import main
-from lensmith.data.memory import InMemory
-from lensmith.data.shapes import shapes
-from lensmith.engine.choice import Choice
+from lensmith.cli.app import main
+from lensmith.data.formats.drawn_shapes import shapes
+from lensmith.data.sources.in_memory import InMemory
+from lensmith.engine.plan.candidates import Choice
 
 settings.register_profile("any machine", deadline=None)    # a busy one takes its time
 settings.load_profile("any machine")
@@ -24,7 +24,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture(autouse=True)
 def nothing_timed(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """What a test does must not hang on which plan is faster at that moment; the user's cache is left alone."""
-    monkeypatch.setattr("lensmith.planning.pick", lambda wanted, *_, **__: Choice(wanted.plain()))
+    monkeypatch.setattr("lensmith.recipe.choose_plan.pick", lambda wanted, *_, **__: Choice(wanted.plain()))
     monkeypatch.setenv("LENSMITH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 

@@ -163,7 +163,7 @@ def test_a_run_on_a_users_objects_goes_on_to_the_same_bits(tmp_path: Path):
 
 
 def test_one_step_of_one_batch_moves_the_weights(tmp_path: Path):
-    from lensmith.engine.run import Run
+    from lensmith.engine.run_folder import Run
 
     run = lensmith.train("shapes", backbone="simple", epochs=1, batch=512, runs=tmp_path, settings={
         "data.count": 60, "split.valid": 0.0})

@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 
 from lensmith.base.device import environment
-from lensmith.data import find
-from lensmith.engine.plan import Plan
-from lensmith.models import find_backbone
+from lensmith.data.formats import named_sets as find
+from lensmith.engine.plan.plan import Plan
+from lensmith.models.backbones import find_backbone
 from lensmith.models.network import Network
 
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"

@@ -7,20 +7,20 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves
 
-from lensmith.base.instances import Masks, packed
-from lensmith.base.values import Label, Mask, Numbers, Tags, Value
-from lensmith.data.loading import Loader
-from lensmith.data.memory import InMemory
+from lensmith.data.batches.loader import Loader
+from lensmith.data.sources.in_memory import InMemory
 from lensmith.engine.checkpoint import read_state, write_state
 from lensmith.engine.evaluate import evaluate
 from lensmith.engine.optimize import Stepper, adamw, leaves
-from lensmith.engine.plan import plan
+from lensmith.engine.plan.plan import plan
 from lensmith.engine.schedule import constant
 from lensmith.engine.supervised import Supervised
-from lensmith.models import BACKBONES, find_backbone
+from lensmith.models.backbones import BACKBONES, find_backbone
 from lensmith.models.network import Network
 from lensmith.tasks import TASKS
 from lensmith.tasks.task import Task
+from lensmith.values.instance_masks import Masks, packed
+from lensmith.values.value import Label, Mask, Numbers, Tags, Value
 
 CPU = plan(device="cpu")
 # Settings that an entry cannot do without, and the picture that it can take.
@@ -179,10 +179,10 @@ def test_flipping_twice_changes_nothing(drawn: dict[str, InMemory]):
 
 
 def test_every_name_of_the_table_is_of_a_tested_kind():
-    from lensmith.models.torchvision_detectors import WHOLE
-    from lensmith.models.torchvision_instances import WHOLE_INSTANCES
-    from lensmith.models.torchvision_networks import TORCHVISION
-    from lensmith.models.torchvision_segmenters import SEGMENTERS
+    from lensmith.models.adapters.torchvision_classifiers import TORCHVISION
+    from lensmith.models.adapters.torchvision_detectors import WHOLE
+    from lensmith.models.adapters.torchvision_instances import WHOLE_INSTANCES
+    from lensmith.models.adapters.torchvision_segmenters import SEGMENTERS
 
     # The last five have files of tests of their own: not every task can use them.
     assert set(BACKBONES) == {*SMALL, *TORCHVISION, *WHOLE, *WHOLE_INSTANCES, *SEGMENTERS, "darknet", "darknet53"}

@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 
 import lensmith
-from lensmith.assemble import choose_task, complete, make_loaders
-from lensmith.engine.spread import Team
-from lensmith.models.torchvision_detectors import DETECTORS
-from lensmith.opening import open_data
-from lensmith.settings import resolve
+from lensmith.engine.distributed.process_group import Team
+from lensmith.models.adapters.torchvision_detectors import DETECTORS
+from lensmith.recipe.assemble import choose_task, complete, make_loaders
+from lensmith.recipe.open_data import open_data
+from lensmith.recipe.sections import resolve
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lensmith.data import DATASETS
+from lensmith.data.formats import DATASETS
 from lensmith.engine.optimize import OPTIMIZERS
 from lensmith.engine.schedule import SCHEDULES
-from lensmith.settings import PLAIN, SECTIONS, resolve
+from lensmith.recipe.sections import PLAIN, SECTIONS, resolve
 from lensmith.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]

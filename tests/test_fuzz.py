@@ -7,13 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lensmith import recipe as recipes
 from lensmith.base.errors import UserError
-from lensmith.data.idx import read_idx
-from lensmith.data.table import table
+from lensmith.data.formats.idx import read_idx
+from lensmith.data.formats.tables.table import table
 from lensmith.engine.checkpoint import read_state, write_state
 from lensmith.models.weights import read_weights
-from lensmith.settings import resolve
+from lensmith.recipe import schema as recipes
+from lensmith.recipe.sections import resolve
 
 pytestmark = pytest.mark.slow
 LONG = settings(max_examples=1_500, deadline=None, suppress_health_check=list(HealthCheck))

@@ -13,11 +13,11 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 import lensmith
-from lensmith.assemble import choose_task, complete, make_loaders
-from lensmith.base.instances import Masks
-from lensmith.engine.spread import Team
-from lensmith.opening import open_data
-from lensmith.settings import resolve
+from lensmith.engine.distributed.process_group import Team
+from lensmith.recipe.assemble import choose_task, complete, make_loaders
+from lensmith.recipe.open_data import open_data
+from lensmith.recipe.sections import resolve
+from lensmith.values.instance_masks import Masks
 
 # Of pycocotools' own code.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")

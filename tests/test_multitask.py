@@ -11,11 +11,11 @@ from PIL import Image
 
 import lensmith
 from lensmith.base.errors import UserError
-from lensmith.base.values import UNKNOWN, Boxes, Label, Mask
-from lensmith.data import DATASETS
-from lensmith.data.sample import Parts
-from lensmith.data.shapes import shapes
-from lensmith.engine.launch import launch
+from lensmith.data.formats import DATASETS
+from lensmith.data.formats.drawn_shapes import shapes
+from lensmith.data.sources.sample import Parts
+from lensmith.engine.distributed.launch import launch
+from lensmith.values.value import UNKNOWN, Boxes, Label, Mask
 from tests.test_resume import killed_twice
 
 LAYERS = 'backbone.layers=[{conv = 8, kernel = 3, stride = 2, padding = 1}, {batchnorm = true}, "relu", ' \
@@ -222,11 +222,11 @@ SPARSE = """
 import json, sys
 import torch
 from lensmith.base.errors import UserError
-from lensmith.base.values import UNKNOWN, Boxes, Label
-from lensmith.data import DATASETS
-from lensmith.data.shapes import shapes
-from lensmith.engine.joining import join
-from lensmith.session import begin
+from lensmith.values.value import UNKNOWN, Boxes, Label
+from lensmith.data.formats import DATASETS
+from lensmith.data.formats.drawn_shapes import shapes
+from lensmith.engine.distributed.rendezvous import join
+from lensmith.training.session import begin
 
 def sparse(count: int = 96, size: int = 24):
     opened = shapes(count=count, size=size)

@@ -14,17 +14,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lensmith import planning, session
 from lensmith.base.errors import UserError
 from lensmith.engine.checkpoint import read_state
-from lensmith.engine.launch import launch
-from lensmith.engine.spread import Team
+from lensmith.engine.distributed.launch import launch
+from lensmith.engine.distributed.process_group import Team
+from lensmith.recipe import choose_plan as planning
+from lensmith.training import session
 
 # One step's losses, as every process sees them, of a run from Python.
 LOSSES = """
 import json, sys
-from lensmith.engine.joining import join
-from lensmith.session import begin
+from lensmith.engine.distributed.rendezvous import join
+from lensmith.training.session import begin
 name, batch, epochs, settings = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4])
 recipe = {'data': {'name': 'shapes', 'count': 3000, 'size': 12}, 'plan': {'mode': 'exact', 'device': 'cpu'},
           'run': {'name': name}, 'loading': {'batch': batch}, 'learner': {'epochs': epochs},
@@ -171,7 +172,7 @@ TRAINS_TWICE = """
 import json, os, sys, time
 import lensmith
 from PIL import Image
-from lensmith import session
+from lensmith.training import session
 measure = session.Session._measure
 session.Session._measure = lambda self: (time.sleep(1.0), measure(self))    # the others would be long gone
 rank, found = int(os.environ['RANK']), []

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lensmith.base.errors import DataError
-from lensmith.data import DATASETS
+from lensmith.data.formats import DATASETS
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow

@@ -211,7 +211,7 @@ def test_a_limit_on_file_size_is_told_like_a_full_disk(tmp_path: Path):
     """RLIMIT_FSIZE gives the same failure without a disk: the writer's error comes from safetensors."""
     program = ("import resource, sys\nresource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000))\n"
                "import signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-               "from lensmith.cli import main\nmain()\n")
+               "from lensmith.cli.app import main\nmain()\n")
     done = subprocess.run([sys.executable, "-c", program, *COMMON, "--name", "one", "--runs", str(tmp_path)],
                           capture_output=True, text=True, check=False)
     assert done.returncode == 6, done.stderr

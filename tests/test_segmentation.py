@@ -10,10 +10,10 @@ from PIL import Image
 
 import lensmith
 from lensmith.base.pictures import to_pil
-from lensmith.data.shapes import shapes
-from lensmith.models.torchvision_segmenters import SEGMENTERS
-from lensmith.opening import open_data
-from lensmith.settings import resolve
+from lensmith.data.formats.drawn_shapes import shapes
+from lensmith.models.adapters.torchvision_segmenters import SEGMENTERS
+from lensmith.recipe.open_data import open_data
+from lensmith.recipe.sections import resolve
 
 
 @pytest.fixture(scope="module")

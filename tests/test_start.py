@@ -9,7 +9,8 @@ SLOW = ("torch._dynamo", "torch._inductor", "sympy", "torchvision", "timm", "mat
 
 
 def test_a_training_imports_no_compiler_and_no_other_package_that_it_does_not_use(tmp_path: Path):
-    program = (f"import sys\nfrom lensmith.cli import main\nsys.argv = {['lensmith', 'train', 'shapes', '--quiet']}\n"
+    program = ("import sys\nfrom lensmith.cli.app import main\n"
+               f"sys.argv = {['lensmith', 'train', 'shapes', '--quiet']}\n"
                f"sys.argv += {['data.count=60', 'learner.epochs=1', '--backbone', 'lenet']}\n"
                f"sys.argv += {['--optimizer', 'muon', '--runs', str(tmp_path)]}\n"
                "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code\n"

@@ -7,9 +7,9 @@ from typing import Any
 
 from turns import Turn
 
-from lensmith.assemble import assemble
-from lensmith.opening import open_data
-from lensmith.settings import resolve
+from lensmith.recipe.assemble import assemble
+from lensmith.recipe.open_data import open_data
+from lensmith.recipe.sections import resolve
 from peers.plain_pytorch import MOMENTUM, RATE
 
 

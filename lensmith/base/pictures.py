@@ -15,9 +15,9 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from lensmith.base.borrowed import borrowed
 from lensmith.base.errors import DataError
-from lensmith.base.packed import planes_of, resized
+from lensmith.base.packed_pixels import planes_of, resized
+from lensmith.base.pillow_memory import borrowed
 
 Fit = Literal["crop", "pad", "squash"]
 Interpolation = Literal["bilinear", "bicubic"]

@@ -9,8 +9,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lensmith.base.atomic_files import write_atomic
 from lensmith.base.errors import ModelError
-from lensmith.base.files import write_atomic
 
 FORMAT = "lensmith-checkpoint-1"
 _TENSOR = "$tensor"

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lensmith.base.values import Value
-from lensmith.data.fitting import in_files
-from lensmith.data.sample import Batch
-from lensmith.engine.plan import Plan
-from lensmith.engine.spread import Team
-from lensmith.models.rewrite import fold_batch_norm
+from lensmith.data.sources.fitting import in_files
+from lensmith.data.sources.sample import Batch
+from lensmith.engine.distributed.process_group import Team
+from lensmith.engine.plan.plan import Plan
+from lensmith.models.rewrites.exact import fold_batch_norm
 from lensmith.tasks.task import Task
+from lensmith.values.value import Value
 
 _TRIES, _LONG = 4, 0.5    # forwards that are timed, and the seconds of one that is not tried again
 

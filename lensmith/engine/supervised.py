@@ -11,15 +11,15 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from lensmith.base.draw import seed_of
 from lensmith.base.errors import Stopped, UserError, first_line, no_memory
-from lensmith.data.ahead import Ahead
-from lensmith.data.sample import Batch
+from lensmith.base.hashed_random import seed_of
+from lensmith.data.batches.prefetch import Ahead
+from lensmith.data.sources.sample import Batch
+from lensmith.engine.distributed.process_group import Elsewhere, Team
 from lensmith.engine.evaluate import evaluate
 from lensmith.engine.learner import Report
 from lensmith.engine.optimize import Stepper
-from lensmith.engine.plan import Plan
-from lensmith.engine.spread import Elsewhere, Team
+from lensmith.engine.plan.plan import Plan
 from lensmith.models.freeze import Waking
 from lensmith.models.network import sees_targets
 from lensmith.models.weights import load_into

@@ -7,10 +7,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lensmith.base.errors import UserError
-from lensmith.base.values import UNKNOWN, Label, Value
 from lensmith.models.backbone import Backbone
-from lensmith.models.convolutional import convolutional
-from lensmith.tasks.confusion import (
+from lensmith.models.rewrites.fully_convolutional import convolutional
+from lensmith.tasks.losses.picture_losses import balanced_weights, check_focal, class_entropy, given_weights, unweighted
+from lensmith.tasks.metrics.confusion import (
     balanced_accuracy,
     confusion_intervals,
     count_confusion,
@@ -20,8 +20,8 @@ from lensmith.tasks.confusion import (
     nothing_to_measure,
     rows_per_class,
 )
-from lensmith.tasks.intervals import wilson
-from lensmith.tasks.losses import balanced_weights, check_focal, class_entropy, given_weights, unweighted
+from lensmith.tasks.metrics.intervals import wilson
+from lensmith.values.value import UNKNOWN, Label, Value
 
 _WRITTEN_UP_TO = 1000    # classes whose confusion matrix goes into the details; beyond, it would be gigabytes of text
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lensmith.base.boxes import batched_nms, diou_nms, iou, soft_nms
 from lensmith.base.errors import UserError
-from lensmith.base.values import Boxes, Value
 from lensmith.models.backbone import Backbone
-from lensmith.models.points import Points, PointsHead, corners_of
-from lensmith.tasks.assignment import Assignment, in_crowds, pad, task_aligned
-from lensmith.tasks.average_precision import BoxMetrics
+from lensmith.models.heads.points import Points, PointsHead, corners_of
+from lensmith.tasks.losses.point_assignment import Assignment, in_crowds, pad, task_aligned
+from lensmith.tasks.metrics.boxes import BoxMetrics
+from lensmith.values.box_arithmetic import batched_nms, diou_nms, iou, soft_nms
+from lensmith.values.value import Boxes, Value
 
 _BEFORE = 1000    # boxes of a picture that come into the suppression
 Found = TypeVar("Found", bound=Boxes)

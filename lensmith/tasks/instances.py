@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
-from lensmith.base.instances import Masks, in_boxes
-from lensmith.base.values import Boxes, Value
 from lensmith.models.backbone import Backbone
-from lensmith.models.prototypes import MaskedPoints, PrototypesHead
-from lensmith.tasks.assignment import Assignment
+from lensmith.models.heads.prototypes import MaskedPoints, PrototypesHead
 from lensmith.tasks.detection import Detection, Suppression, best_points, check_settings, suppressed
-from lensmith.tasks.instance_metrics import MaskedMetrics
+from lensmith.tasks.losses.point_assignment import Assignment
+from lensmith.tasks.metrics.instances import MaskedMetrics
+from lensmith.values.instance_masks import Masks, in_boxes
+from lensmith.values.value import Boxes, Value
 
 _MOST_LEARNED = 100    # points of a picture whose masks are learned, those that are to score most
 

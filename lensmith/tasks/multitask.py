@@ -7,18 +7,18 @@ import torch
 from torch import Tensor, nn
 
 from lensmith.base.errors import UserError, nearest
-from lensmith.base.values import Value
+from lensmith.models.adapters.user_code import Whole
 from lensmith.models.backbone import Backbone
-from lensmith.models.outside import Whole
-from lensmith.models.several_heads import Answers, SeveralHeads
+from lensmith.models.heads.several_heads import Answers, SeveralHeads
 from lensmith.tasks.classification import Classification
-from lensmith.tasks.confusion import NothingToMeasure, nothing_to_measure
 from lensmith.tasks.detection import Detection
 from lensmith.tasks.instances import Instances
+from lensmith.tasks.metrics.confusion import NothingToMeasure, nothing_to_measure
 from lensmith.tasks.regression import Regression
 from lensmith.tasks.segmentation import Segmentation
 from lensmith.tasks.tagging import Tagging
 from lensmith.tasks.task import Metrics, Task
+from lensmith.values.value import Value
 
 Balance = Literal["fixed", "uncertainty", "gradients"]
 # The task of a part, by the kind of its value.

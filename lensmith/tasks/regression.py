@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.values import Numbers, Value
 from lensmith.models.backbone import Backbone
-from lensmith.tasks.confusion import nothing_to_measure
-from lensmith.tasks.intervals import bounds, resampled_rows
-from lensmith.tasks.losses import Distance, distance
+from lensmith.tasks.losses.picture_losses import Distance, distance
+from lensmith.tasks.metrics.confusion import nothing_to_measure
+from lensmith.tasks.metrics.intervals import bounds, resampled_rows
+from lensmith.values.value import Numbers, Value
 
 _SHOWN = 500    # points of a scatter plot
 

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.values import IGNORED, Mask, Value
 from lensmith.models.backbone import Backbone
-from lensmith.models.fcn import FcnHead
-from lensmith.models.unet import UNetHead
-from lensmith.tasks.losses import balanced_weights, given_weights, unweighted
-from lensmith.tasks.pixel_losses import dice_loss, lovasz_loss, pixel_entropy
-from lensmith.tasks.pixel_metrics import MaskMetrics
+from lensmith.models.heads.fcn import FcnHead
+from lensmith.models.heads.unet import UNetHead
+from lensmith.tasks.losses.picture_losses import balanced_weights, given_weights, unweighted
+from lensmith.tasks.losses.pixel_losses import dice_loss, lovasz_loss, pixel_entropy
+from lensmith.tasks.metrics.pixel_metrics import MaskMetrics
+from lensmith.values.value import IGNORED, Mask, Value
 
 Part = Literal["cross_entropy", "focal", "dice", "lovasz"]
 _USUAL: list[Part] = ["cross_entropy", "dice"]    # pixels alone learn small classes late

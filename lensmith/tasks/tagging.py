@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from lensmith.base.errors import UserError
-from lensmith.base.values import Tags, Value
 from lensmith.models.backbone import Backbone
-from lensmith.tasks.confusion import macro_f1, micro_f1, nothing_to_measure, rows_per_class
-from lensmith.tasks.intervals import bounds, resampled_rows, wilson
-from lensmith.tasks.losses import check_focal, given_weights, tag_entropy, unweighted
+from lensmith.tasks.losses.picture_losses import check_focal, given_weights, tag_entropy, unweighted
+from lensmith.tasks.metrics.confusion import macro_f1, micro_f1, nothing_to_measure, rows_per_class
+from lensmith.tasks.metrics.intervals import bounds, resampled_rows, wilson
+from lensmith.values.value import Tags, Value
 
 
 class Tagging:

@@ -4,8 +4,8 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from lensmith.base.values import Value
 from lensmith.models.backbone import Backbone
+from lensmith.values.value import Value
 
 
 class Metrics(Protocol):

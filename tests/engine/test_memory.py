@@ -5,15 +5,15 @@ import torch
 from torch import nn
 
 from lensmith.base.errors import Stopped
-from lensmith.base.values import Label
-from lensmith.data.sample import Batch
-from lensmith.engine.follow import Progress, follow
+from lensmith.data.sources.sample import Batch
 from lensmith.engine.optimize import Stepper, leaves, sgd
-from lensmith.engine.plan import plan
-from lensmith.engine.run import Run
+from lensmith.engine.plan.plan import plan
+from lensmith.engine.run_folder import Run
+from lensmith.engine.run_loop import Progress, follow
 from lensmith.engine.schedule import constant
 from lensmith.engine.supervised import Supervised
 from lensmith.tasks.classification import Classification
+from lensmith.values.value import Label
 
 TASK = Classification(tuple("abc"))
 

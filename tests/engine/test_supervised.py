@@ -8,20 +8,20 @@ import torch
 from torch import nn
 
 from lensmith.base.errors import ModelError, Stopped, UserError
-from lensmith.base.values import Label
-from lensmith.data.augment import Augment
-from lensmith.data.loading import Loader, narrowed
-from lensmith.data.memory import InMemory
-from lensmith.data.sample import Batch
+from lensmith.data.batches.augment import Augment
+from lensmith.data.batches.loader import Loader, narrowed
+from lensmith.data.sources.in_memory import InMemory
+from lensmith.data.sources.sample import Batch
 from lensmith.engine.checkpoint import read_state, write_state
 from lensmith.engine.evaluate import evaluate
 from lensmith.engine.optimize import OPTIMIZERS, Stepper, leaves
-from lensmith.engine.plan import Plan, plan
+from lensmith.engine.plan.plan import Plan, plan
 from lensmith.engine.schedule import constant, cosine
 from lensmith.engine.supervised import Supervised
 from lensmith.models.backbone import Backbone
 from lensmith.models.network import Network
 from lensmith.tasks.classification import Classification
+from lensmith.values.value import Label
 
 CPU = plan(device="cpu")
 

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from lensmith.base.errors import UserError
+from lensmith.models.adapters.torchvision_classifiers import torchvision_network
+from lensmith.models.backbones.stack import stack
 from lensmith.models.freeze import Waking, blocks, depth_rates, freeze, waking
 from lensmith.models.network import Network
-from lensmith.models.stack import stack
-from lensmith.models.torchvision_networks import torchvision_network
 
 LAYERS = [{"conv": 4, "kernel": 3}, {"batchnorm": True}, "relu", {"conv": 6, "kernel": 3}, {"batchnorm": True}, "relu",
           {"dropout": 0.5}, {"conv": 8, "kernel": 3}, {"globalpool": "mean"}]

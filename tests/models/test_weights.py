@@ -13,9 +13,9 @@ from torch import nn
 from torchvision.models import get_model
 
 from lensmith.base.errors import ModelError
-from lensmith.models.lenet import lenet
+from lensmith.models.adapters.torchvision_classifiers import torchvision_network
+from lensmith.models.backbones.lenet import lenet
 from lensmith.models.network import Network
-from lensmith.models.torchvision_networks import torchvision_network
 from lensmith.models.weights import Fitted, fit_into, load_into, read_weights
 
 ACCEPTED = "Accepted are .safetensors files, and .pth or .pt files that hold only tensors by name"

@@ -10,11 +10,11 @@ import torch
 
 from lensmith.base.device import environment
 from lensmith.base.pictures import Place
-from lensmith.base.values import Boxes, Label, Mask, Numbers, Tags, Value
-from lensmith.data.box_statistics import box_statistics
-from lensmith.data.sample import Batch
-from lensmith.study.worst import Worst
+from lensmith.data.sources.box_statistics import box_statistics
+from lensmith.data.sources.sample import Batch
+from lensmith.study.report.worst_errors import Worst
 from lensmith.tasks import TASKS
+from lensmith.values.value import Boxes, Label, Mask, Numbers, Tags, Value
 
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 BOX = ("x0", "y0", "x1", "y1")

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from lensmith.data.shapes import shapes
+from lensmith.data.formats.drawn_shapes import shapes
 from lensmith.engine.optimize import Stepper, adamw, leaves
 from lensmith.engine.schedule import cosine
-from lensmith.models import BACKBONES
+from lensmith.models.backbones import BACKBONES
 from lensmith.models.network import Network
 from lensmith.tasks.task import Task
 

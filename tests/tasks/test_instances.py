@@ -7,15 +7,15 @@ import torch
 from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
-from lensmith.base.instances import Masks, packed
-from lensmith.data.shapes import shapes
+from lensmith.data.formats.drawn_shapes import shapes
 from lensmith.engine.optimize import Stepper, adamw, leaves
 from lensmith.engine.schedule import cosine
-from lensmith.models import BACKBONES
+from lensmith.models.backbones import BACKBONES
+from lensmith.models.heads.points import BINS
+from lensmith.models.heads.prototypes import MaskedPoints
 from lensmith.models.network import Network
-from lensmith.models.points import BINS
-from lensmith.models.prototypes import MaskedPoints
 from lensmith.tasks.instances import Instances
+from lensmith.values.instance_masks import Masks, packed
 
 KINDS = ("square", "disc", "triangle")
 

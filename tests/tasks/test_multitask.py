@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.values import IGNORED, UNKNOWN, Boxes, Label, Mask, Numbers, Tags, Value
-from lensmith.data.shapes import shapes
-from lensmith.models import find_backbone
+from lensmith.data.formats.drawn_shapes import shapes
+from lensmith.models.backbones import find_backbone
+from lensmith.models.heads.several_heads import Answers
 from lensmith.models.network import Network
-from lensmith.models.several_heads import Answers
 from lensmith.tasks.classification import Classification
 from lensmith.tasks.multitask import Multitask
+from lensmith.values.value import IGNORED, UNKNOWN, Boxes, Label, Mask, Numbers, Tags, Value
 
 CLASSES = {"kind": ("square", "disc", "triangle"), "tags.of": ("square", "disc", "triangle"), "type": ("x", "y"),
            "head": ("square", "disc", "triangle"), "outline": ("ground", "square", "disc", "triangle")}

@@ -11,10 +11,10 @@ from sklearn import metrics
 from torch import Tensor, nn
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.values import Numbers
 from lensmith.models.backbone import Backbone
 from lensmith.models.network import Network
 from lensmith.tasks.regression import NumberMetrics, Regression, Standard
+from lensmith.values.value import Numbers
 
 BOX = ("x0", "y0", "x1", "y1")
 

@@ -4,16 +4,16 @@ import pytest
 import torch
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.values import Mask
-from lensmith.data.shapes import shapes
+from lensmith.data.formats.drawn_shapes import shapes
 from lensmith.engine.optimize import Stepper, adamw, leaves
 from lensmith.engine.schedule import cosine
-from lensmith.models import BACKBONES
-from lensmith.models.fcn import FcnHead, Pools
+from lensmith.models.backbones import BACKBONES
+from lensmith.models.heads.fcn import FcnHead, Pools
+from lensmith.models.heads.unet import UNetHead
 from lensmith.models.network import Network
-from lensmith.models.unet import UNetHead
-from lensmith.tasks.pixel_losses import dice_loss, lovasz_loss, pixel_entropy
+from lensmith.tasks.losses.pixel_losses import dice_loss, lovasz_loss, pixel_entropy
 from lensmith.tasks.segmentation import Segmentation, count_pixels
+from lensmith.values.value import Mask
 
 NAMES = ("ground", "cat", "dog")
 

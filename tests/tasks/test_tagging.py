@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.values import Tags
 from lensmith.tasks.tagging import Tagging, TagMetrics, average_precision
+from lensmith.values.value import Tags
 
 TAGS = ("sea", "sky", "tree", "dog")
 

@@ -5,12 +5,12 @@ import inspect
 import pytest
 import torch
 
-from lensmith.base.instances import Masks, packed
-from lensmith.base.values import Boxes, Label, Mask, Numbers, Tags, Value
 from lensmith.models.backbone import Backbone
 from lensmith.models.network import Network
 from lensmith.tasks import TASKS
 from lensmith.tasks.task import Metrics, Task
+from lensmith.values.instance_masks import Masks, packed
+from lensmith.values.value import Boxes, Label, Mask, Numbers, Tags, Value
 
 MEMBERS = ("needs", "score", "head", "loss", "decode", "evidence", "metrics")
 CLASSES = ("a", "b", "c", "d", "e")

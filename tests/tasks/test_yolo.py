@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from lensmith.base.errors import UserError
-from lensmith.base.values import Boxes
-from lensmith.models.darknet_decode import RegionLayer, YoloLayer
-from lensmith.models.yolo_head import EXCLUSIVE, SQUARED, Anchored, DarknetHead, YoloHead, joined, laid_out
-from lensmith.tasks.anchors import COCO, cluster
-from lensmith.tasks.assignment import pad
+from lensmith.models.darknet.decode import RegionLayer, YoloLayer
+from lensmith.models.heads.yolo import EXCLUSIVE, SQUARED, Anchored, DarknetHead, YoloHead, joined, laid_out
+from lensmith.tasks.losses.anchor_sizes import COCO, cluster
+from lensmith.tasks.losses.point_assignment import pad
 from lensmith.tasks.yolo import Yolo, nearest_overlap
+from lensmith.values.value import Boxes
 
 THREE = ("square", "disc", "triangle")
 NOTHING = Boxes(torch.empty(0, 4), torch.empty(0, dtype=torch.int64), image=torch.empty(0, dtype=torch.int64))

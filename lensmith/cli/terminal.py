@@ -1,0 +1,190 @@
+"""What the command line shows: progress, tables, numbers in words."""
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from lensmith.base.errors import count
+
+if TYPE_CHECKING:
+    from lensmith.engine.learner import Report
+    from lensmith.training.session import Session
+
+
+def teller(quiet: bool) -> Callable[[str], None]:
+    """Tells a line on stderr, or nothing."""
+    return (lambda text: None) if quiet else (lambda text: print(text, file=sys.stderr, flush=True))
+
+_SHOWN = 3    # of a part's metrics in the line of an epoch
+
+
+def follow(session: "Session", *, quiet: bool) -> None:
+    """Train, showing a bar on a terminal and a line an epoch in a file."""
+    bar = None
+    if sys.stderr.isatty() and not quiet:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                       TextColumn("{task.fields[loss]}"), TimeRemainingColumn(), console=Console(stderr=True),
+                       transient=True)
+    if not quiet:
+        how = f"{session.job.plan.device}, {session.job.plan.in_words()}; {_picked(session)}"
+        print(f"training into {session.run} ({how})", file=sys.stderr, flush=True)
+    try:
+        number = None
+        if bar is not None:
+            bar.start()
+        for report in session:
+            if bar is not None:
+                if number is None:
+                    number = bar.add_task("", total=report.steps, loss="")
+                if report.step % 10 == 0 or report.row:
+                    bar.update(number, completed=report.step, description=f"epoch {report.epoch + (not report.row)}",
+                               loss=f"loss {report.loss:.4f}")
+            lines = [] if report.row is None else [_epoch_line(report, session.job.learner.epochs,
+                                                               session.progress.seconds)]
+            for line in [] if quiet else lines + [report.note] * bool(report.note):
+                bar.console.print(line, markup=False, highlight=False) if bar is not None else \
+                    print(line, file=sys.stderr, flush=True)
+    finally:
+        if bar is not None:
+            bar.stop()
+
+
+def _picked(session: "Session") -> str:
+    choice = session.job.choice
+    told = {"timed": f"picked in {choice.seconds:.1f} s", "the cache": "picked before", "the run": "the run's own"}
+    return told.get(choice.source, choice.source)
+
+
+def _epoch_line(report: "Report", epochs: int, seconds: float) -> str:
+    """`epoch 2/5  train/loss 0.3914  valid/accuracy_top1 0.8743  waited 1%  7.7 s`; history.csv has all columns."""
+    row = report.row or {}
+    measured = [name for name in row if name.startswith("valid/") and name not in ("valid/accuracy_top5", "valid/loss")]
+    if "valid/joined" in row:    # of several tasks the first number of each
+        first = {name.rpartition("/")[0]: name for name in reversed(measured)}
+        measured = [name for name in measured if name in first.values()]
+    else:
+        measured = measured[:_SHOWN]
+    named = ["train/loss", *measured, "valid/loss"]
+    shown = [f"{name} {row[name]:.4f}" for name in named if name in row]
+    waited = [] if report.waited is None else [f"waited {report.waited:.0%}"]
+    return "  ".join([f"epoch {report.epoch}/{epochs}", *shown, *waited, f"{seconds:.1f} s"])
+
+
+def headlines(found: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of a measurement, without its tables and pictures."""
+    return {name: value for name, value in found.items() if name not in ("details", "worst")}
+
+
+def in_words(found: dict[str, Any]) -> str:
+    """`accuracy_top1 0.8925 (0.8863-0.8984)  macro_f1 ...  on 10,000 pictures`; of several tasks each one's score."""
+    several = found.get("details", {}).get("parts")
+    own = None if several is None else ["joined", *(f"{name}/{one['score']}" for name, one in several.items())]
+    parts = []
+    for name, value in found.items():
+        if isinstance(value, float) and name != "loss" and (own is None or name in own):
+            low_high = found.get("intervals", {}).get(name)
+            parts.append(f"{name} {value:.4f}" + (f" ({low_high[0]:.4f}-{low_high[1]:.4f})" if low_high else ""))
+    return f"{'  '.join(parts)}  on {count(found['count'], 'picture')}"
+
+
+def show_operator(found: Any) -> None:
+    """What the checks of an operator say, and the lines that mend it."""
+    print(found.schema)
+    table(("check", "result", "what"), [(check.name, check.result, check.words) for check in found.checks])
+    for check in found.checks:
+        if check.lines:
+            print(f"\n{check.name}: write\n\n{check.lines}")
+
+
+def show_layers(found: Any) -> None:
+    """The layers of a network, one a line, and their sums."""
+    table(("layer", "kind", "output", "parameters", "multiply-adds", "memory kB", "field"),
+          [(row.name, row.kind, " x ".join(map(str, row.shape)) or "-", f"{row.parameters:,}",
+            f"{row.multiply_adds:,}", f"{row.activation_bytes / 1000:,.1f}",
+            "-" if row.receptive_field is None else str(row.receptive_field)) for row in found.rows])
+    totals = found.totals
+    print(f"{totals.parameters:,} parameters ({4 * totals.parameters / 1e6:,.2f} MB), "
+          f"{totals.multiply_adds / 1e6:,.2f} million multiply-adds, "
+          f"{totals.activation_bytes / 1e6:,.2f} MB of activations for one picture")
+
+
+def show_comparison(found: Any) -> None:
+    """The tables of a comparison, each under its title, and what has to be known of them."""
+    for number, one in enumerate(found.tables):
+        print(("\n" * bool(number)) + one.title)
+        table(one.columns, one.rows)
+    for note in found.notes:
+        print(f"\n{note}")
+
+
+def show_classes(found: dict[str, Any]) -> None:
+    """The table of the classes that were measured; of several tasks one for each, under its numbers."""
+    details = found["details"]
+    for name, part in details.get("parts", {"": details}).items():
+        if name:
+            own = [f"{key.removeprefix(f'{name}/')} {value:.4f}" for key, value in found.items()
+                   if key.startswith(f"{name}/")]
+            print(f"\n{name}: {'  '.join(own)}")
+        rows = part.get("per_class")
+        if rows:
+            table(list(rows[0]), [[cell(value) for value in row.values()] for row in rows])
+
+
+def cell(value: Any) -> str:
+    """A value as a cell of `table`; None, which is no value, as a dash."""
+    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else \
+        f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Plain columns, wide enough for what they hold, numbers to the right: fit for a terminal and for a file."""
+    lines = [list(columns), *(list(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    right = [all(line[i][:1] in "0123456789-." for line in lines[1:]) for i in range(len(widths))]
+    for line in lines:
+        print("  ".join(text.rjust(width) if number else text.ljust(width)
+                        for text, width, number in zip(line, widths, right, strict=True)).rstrip())
+
+
+def show_account(account: dict[str, Any]) -> None:
+    """What data.json keeps of a data set, as text."""
+    form = account["form"]
+    print(f"{account['name']}: {form['channels']} x {form['height']} x {form['width']}, {form['bits']} bits")
+    parts = account["splits"]
+    for target, names in account["classes"].items():
+        print(f"{target}: {', '.join(names)}")
+    counted = next(iter(parts.values())).get("per_class")
+    if counted:
+        table(["class", *parts], [[name, *(str(part["per_class"].get(name, 0)) for part in parts.values())]
+                                   for name in counted] + [["all", *(str(part["count"]) for part in parts.values())]])
+    else:
+        table(["split", "count"], [[name, str(part["count"])] for name, part in parts.items()])
+    if "boxes" in account:
+        _show_boxes(account["boxes"])
+    for one in account["dropped"]:
+        print(f"left out: {one['file']} {one['reason']}")
+
+
+def _show_boxes(found: dict[str, Any]) -> None:
+    """The statistics of `data.box_statistics`, of the training pictures."""
+    table(["class", "boxes"], [[name, f"{boxes:,}"] for name, boxes in found["per_class"].items()])
+    sizes = ", ".join(f"{number:,} {name}" for name, number in found["sizes"].items())
+    print(f"train: {count(found['boxes'], 'box')} in {count(found['pictures'], 'picture')} "
+          f"({found['background']:,} without any), {found['crowd']:,} crowds; {sizes} (below 32 and from 96 pixels "
+          "squared, as COCO divides them)")
+
+
+def wrong_argument(error: Any, given: list[str]) -> str:
+    """Click's sentence on a wrong argument, with what came, which it leaves out, and where to look."""
+    told = error.format_message().rstrip(".").replace("Input should be", "must be")
+    for option in getattr(getattr(error, "param", None), "opts", ()):
+        for i, word in enumerate(given):
+            if word == option and i + 1 < len(given):
+                told += f"; got {given[i + 1]!r}"
+            elif word.startswith(f"{option}="):
+                told += f"; got {word.partition('=')[2]!r}"
+    context = getattr(error, "ctx", None)
+    return f"{told}. `{context.command_path if context else 'lensmith'} --help` shows what is accepted"

@@ -1,0 +1,127 @@
+"""Pictures put together anew: at another scale and place, or four to a picture (mosaic), their boxes with them."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lensmith.base.errors import UserError
+from lensmith.base.packed_pixels import scaled
+from lensmith.base.pictures import GROUND
+from lensmith.data.batches.pixels import rounded
+from lensmith.data.sources.sample import Batch
+from lensmith.values.value import Boxes, Value
+
+TILES = 4         # of a mosaic
+_LEAST = 0.1      # of a box's area that has to be left where it is cut
+_EDGE = 1.0       # pixels that have to be left of it, each way
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each tile of a batch goes; every array is of whole pixels, int64 [batch, tiles]."""
+
+    source: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]    # x0 y0 x1 y1 of the part that is shown
+    target: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]    # x0 y0 x1 y1 of where it is shown
+    mirrored: np.ndarray                                             # bool
+
+    def matrix(self) -> Tensor:
+        """float [batch * tiles, 2, 3]: the tile's pixels to those of the picture that it goes into."""
+        matrix = np.zeros((*self.mirrored.shape, 2, 3), dtype=np.float64)
+        for axis in range(2):
+            first, last = (self.source[axis + step] for step in (0, 2))
+            start, end = (self.target[axis + step] for step in (0, 2))
+            scale = (end - start) / np.maximum(last - first, 1)
+            turned = self.mirrored if axis == 0 else np.zeros_like(self.mirrored)
+            matrix[..., axis, axis] = np.where(turned, -scale, scale)
+            matrix[..., axis, 2] = np.where(turned, end + scale * first, start - scale * first)
+        return torch.from_numpy(matrix.reshape(-1, 2, 3)).float()
+
+
+def lay_out(contents: np.ndarray, size: tuple[int, int], *, zoom: np.ndarray, turned: np.ndarray, at: np.ndarray,
+            mosaic: np.ndarray) -> Layout:
+    """Where the tiles go in pictures of `size` (height, width).
+
+    `contents` int64 [batch, tiles, 4]: x0 y0 x1 y1 of each tile without the ground around it; `zoom` float and `turned`
+    bool [batch, tiles]; `at` float [batch, 2] in 0 .. 1; `mosaic` bool [batch]. Of a mosaic `at` says where, in the
+    middle half of the picture, the four meet, each with the corner of its content; else where in the room that is left,
+    or of what does not fit, the first tile lies, and the others are nowhere.
+    """
+    tiles = contents.shape[1]
+    right, below = np.arange(tiles) % 2 == 1, np.arange(tiles) // 2 == 1
+    source: list[tuple[np.ndarray, np.ndarray]] = []
+    target: list[tuple[np.ndarray, np.ndarray]] = []
+    for axis, (edge, later) in enumerate(((size[1], right), (size[0], below))):
+        first, last = contents[:, :, axis], contents[:, :, axis + 2]
+        length = np.maximum(1, np.rint((last - first) * zoom)).astype(np.int64)
+        middle = np.rint(edge * (0.25 + 0.5 * at[:, axis])).astype(np.int64)[:, None]
+        alone = np.rint((edge - length) * at[:, axis, None]).astype(np.int64)
+        start = np.where(mosaic[:, None], np.where(later, middle, middle - length), alone)
+        low = np.where(mosaic[:, None] & later, middle, 0)
+        high = np.where(mosaic[:, None] & ~later, middle, edge)
+        begin, end = np.maximum(start, low), np.minimum(start + length, high)
+        shown = [np.clip(np.rint((one - start) / zoom), 0, last - first).astype(np.int64) for one in (begin, end)]
+        if axis == 0:
+            shown = [np.where(turned, (last - first) - shown[1], shown[0]),
+                     np.where(turned, (last - first) - shown[0], shown[1])]
+        nothing = (end <= begin) | (shown[1] <= shown[0])
+        if axis == 1:
+            nothing |= source[0][0] >= source[0][1]
+        nothing |= ~mosaic[:, None] & (np.arange(tiles) > 0)
+        source.append((np.where(nothing, 0, first + shown[0]), np.where(nothing, 0, first + shown[1])))
+        target.append((np.where(nothing, 0, begin), np.where(nothing, 0, end)))
+    (left, across), (top, down) = source
+    (x0, x1), (y0, y1) = target
+    return Layout((left, top, across, down), (x0, y0, x1, y1), turned)
+
+
+def composed(batch: Batch, others: Batch | None, layout: Layout) -> Batch:
+    """The pictures of `batch` as `layout` has them; `others` holds the second to fourth tile of each, in a row."""
+    images = batch.images
+    made = torch.full_like(images, GROUND * (257 if images.dtype == torch.uint16 else 1))
+    source, target = (np.stack(one, 2).tolist() for one in (layout.source, layout.target))
+    for row, tiles in enumerate(target):
+        for tile, (x0, y0, x1, y1) in enumerate(tiles):
+            left, top, right, bottom = source[row][tile]
+            if right <= left or bottom <= top:
+                continue
+            whole = images[row] if tile == 0 or others is None else others.images[row * (TILES - 1) + tile - 1]
+            part = _resized(whole[:, top:bottom, left:right], (y1 - y0, x1 - x0))
+            made[row, :, y0:y1, x0:x1] = part.flip(-1) if layout.mirrored[row, tile] else part
+    tiles = layout.mirrored.shape[1]
+    matrix = layout.matrix().to(images.device)
+    windows = torch.from_numpy(np.stack(layout.target, 2).reshape(-1, 4)).float().to(images.device)
+    targets = {name: _placed(name, value, others.targets[name] if others is not None else None, matrix, windows,
+                             tiles=tiles, size=(images.shape[2], images.shape[3]))
+               for name, value in batch.targets.items()}
+    return replace(batch, images=made, targets=targets)
+
+
+def _resized(part: Tensor, size: tuple[int, int]) -> Tensor:
+    """A part [channels, height, width] brought to `size`, bilinearly."""
+    if part.shape[1:] == size:
+        return part
+    if part.device.type == "cpu" and part.dtype == torch.uint8:
+        return scaled(part, size)
+    return rounded(F.interpolate(part[None].float(), size, mode="bilinear", align_corners=False)[0], part.dtype)
+
+
+def _placed(name: str, value: Value, others: Value | None, matrix: Tensor, windows: Tensor, *, tiles: int,
+            size: tuple[int, int]) -> Value:
+    """A target of the pictures that are made of the tiles."""
+    if isinstance(value, Boxes):
+        assert value.image is not None
+        every = replace(value, image=value.image * tiles)
+        if others is not None:
+            assert isinstance(others, Boxes) and others.image is not None
+            number = others.image // (TILES - 1) * tiles + 1 + others.image % (TILES - 1)
+            every = every.join(replace(others, image=number))
+        placed = every.place(matrix, windows, least=_LEAST, edge=_EDGE)
+        assert placed.image is not None
+        return replace(placed, image=placed.image // tiles)
+    if others is not None:
+        raise UserError(f"augment.mosaic puts four pictures together, which a {name} target cannot follow: set "
+                        "augment.mosaic=0")
+    return value.warp(matrix.view(-1, tiles, 2, 3)[:, 0], size)

@@ -1,0 +1,98 @@
+"""CIFAR-10 and CIFAR-100 in the binary form of their author, which holds no pickle."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lensmith.base.errors import DataError
+from lensmith.data.formats.named_sets import find_folder, search_roots
+from lensmith.data.sources.in_memory import InMemory, Numbered
+from lensmith.data.sources.sample import Parts
+from lensmith.values.value import Label
+
+_EDGE = 32                        # pixels
+# The folder that the author's archive unpacks to, and a file that lies in it.
+_UNPACKED = {"cifar10": ("cifar-10-batches-bin", "data_batch_1.bin"), "cifar100": ("cifar-100-binary", "train.bin")}
+_VALUES = 3 * _EDGE * _EDGE       # bytes of a picture: its red plane, then green, then blue
+
+
+def cifar10(path: str | None = None) -> Parts:
+    """CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 colour pictures of 32 x 32, ten classes.
+
+    The five training files count as one, so a picture's number runs on through them. Raises DataError where the set is
+    not found, with the places searched, lies there in another form, or is damaged.
+    """
+    train = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
+    return _open("cifar10", path, pickled="cifar-10-batches-py", train=train, test=("test_batch.bin",),
+                 names="batches.meta.txt", labels=1)
+
+
+def cifar100(path: str | None = None) -> Parts:
+    """CIFAR-100 (Krizhevsky 2009): 50,000 + 10,000 colour pictures of 32 x 32, one hundred (fine) classes.
+
+    Raises DataError where the set is not found, with the places searched, lies there in another form, or is damaged.
+    """
+    return _open("cifar100", path, pickled="cifar-100-python", train=("train.bin",), test=("test.bin",),
+                 names="fine_label_names.txt", labels=2)
+
+
+def find_cifar(name: str, path: str | None = None, *, hint: str = "") -> Path:
+    """The folder in which "cifar10" or "cifar100" lies; its files are not read. Raises DataError as find_folder."""
+    unpacked, first = _UNPACKED[name]
+    return find_folder(name, path, inner=(name, unpacked, f"{name}/{unpacked}"),
+                       holds=lambda there: (there / first).is_file(), hint=hint)
+
+
+def _open(name: str, path: str | None, *, pickled: str, train: Sequence[str], test: Sequence[str], names: str,
+          labels: int) -> Parts:
+    hint = f"get it, in the binary form, with: lensmith data get {name}"
+    for place in (root / step for root in search_roots(path) for step in ("", pickled, f"{name}/{pickled}")):
+        if any((place / file).is_file() for file in ("data_batch_1", "batches.meta", "meta")):
+            hint = (f"{place} holds its python form, pickles, which can run code when they are read and are refused; "
+                    f"{hint}")
+            break
+    folder = find_cifar(name, path, hint=hint)
+    classes = _names(folder / names)
+    splits = {split: _part(folder, files, f"{name}-{split}", labels=labels, classes=classes)
+              for split, files in (("train", train), ("test", test))}
+    account = {"folder": str(folder), "pictures": {split: len(part) for split, part in splits.items()}}
+    return Parts(dict(splits), account)
+
+
+def _names(file: Path) -> tuple[str, ...]:
+    try:
+        names = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}, which names the classes, cannot be read: get the whole set again ({error})") \
+            from error
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise DataError(f"{file} names {len(set(names))} classes in {len(names)} lines; one name a line, none twice, "
+                        "is expected")
+    return names
+
+
+def _part(folder: Path, files: Sequence[str], shown: str, *, labels: int, classes: tuple[str, ...]) -> InMemory:
+    """Records of `labels` bytes, the last of them the class, and a picture."""
+    records = np.concatenate([_records(folder / file, labels + _VALUES) for file in files])
+    index = records[:, labels - 1].astype(np.int64)
+    if index.max() >= len(classes):
+        row = int(np.argmax(index >= len(classes)))
+        raise DataError(f"{folder} ({', '.join(files)}) gives label {index[row]} to picture {row}; labels are 0 to "
+                        f"{len(classes) - 1}")
+    images = torch.from_numpy(np.ascontiguousarray(records[:, labels:])).view(-1, 3, _EDGE, _EDGE)
+    places = Numbered(shown, (_EDGE, _EDGE), np.arange(len(index)))
+    return InMemory(images, {"label": Label(torch.from_numpy(index))}, {"label": classes}, places=places)
+
+
+def _records(file: Path, length: int) -> np.ndarray:
+    """uint8 [n, length]."""
+    try:
+        values = np.fromfile(file, np.uint8)
+    except OSError as error:
+        raise DataError(f"{file} cannot be read ({error.strerror}): get the whole set again") from error
+    if len(values) == 0 or len(values) % length:
+        raise DataError(f"{file} has {len(values):,} bytes, which is no multiple of {length:,} (one picture with its "
+                        "label): it is truncated or another file; get it again")
+    return values.reshape(-1, length)

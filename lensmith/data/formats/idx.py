@@ -1,0 +1,123 @@
+"""MNIST and Fashion-MNIST in the IDX files of their authors, gzipped or plain."""
+
+import math
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lensmith.base.errors import DataError
+from lensmith.data.formats.named_sets import find_folder
+from lensmith.data.sources.in_memory import InMemory, Numbered
+from lensmith.data.sources.sample import Parts
+from lensmith.values.value import Label
+
+FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+DIGITS = tuple("0123456789")
+# The two sets use the same file names; their first training labels tell which one lies there.
+_BEGINNINGS = {"mnist": (5, 0, 4, 1, 9, 2, 1, 3), "fashion-mnist": (9, 0, 0, 3, 0, 2, 7, 2)}
+_TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}    # the folders that torchvision makes
+_UNSIGNED_BYTES = 8
+
+
+def fashion_mnist(path: str | None = None) -> Parts:
+    """Fashion-MNIST (Xiao, Rasul, Vollgraf 2017): 60,000 + 10,000 pictures of clothes, 28 x 28 gray, ten classes.
+
+    Raises DataError where it is not found, with the places searched, or is damaged.
+    """
+    hint = "get it with: lensmith data get fashion-mnist (or Debian's package: apt install dataset-fashion-mnist)"
+    return _open("fashion-mnist", path, classes=FASHION, hint=hint)
+
+
+def mnist(path: str | None = None) -> Parts:
+    """MNIST (LeCun, Cortes, Burges 1998): 60,000 + 10,000 handwritten digits, 28 x 28 gray.
+
+    Raises DataError where it is not found, with the places searched, or is damaged.
+    """
+    return _open("mnist", path, classes=DIGITS, hint="get it with: lensmith data get mnist")
+
+
+def find_idx(name: str, path: str | None = None, *, hint: str = "") -> Path:
+    """The folder in which "mnist" or "fashion-mnist" lies; its files are not read. Raises DataError as find_folder."""
+    inner = (name, f"{_TORCHVISION[name]}/raw", f"{name}/{_TORCHVISION[name]}/raw")
+    return find_folder(name, path, inner=inner, holds=lambda there: _file(there, "train-images", 3) is not None,
+                       hint=hint)
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """An IDX file of unsigned bytes, gzipped or plain, as the array it declares.
+
+    The format: two zero bytes, a type, the number of dimensions, each dimension as a big-endian uint32, the values
+    (LeCun, "The MNIST database", file formats). Raises DataError where the file disagrees with itself.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror})") from error
+    unpack = zlib.decompressobj(wbits=31) if raw[:2] == b"\x1f\x8b" else None
+    try:
+        head = unpack.decompress(raw, 4) if unpack else raw[:4]
+        if len(head) < 4 or head[:2] != b"\0\0":
+            raise DataError(f"{path} is not an IDX file: it begins with {head.hex(' ') or 'nothing'}, not with 00 00")
+        if head[2] != _UNSIGNED_BYTES or not 1 <= head[3] <= 4:
+            raise DataError(f"{path} is an IDX file of type 0x{head[2]:02x} with {head[3]} dimensions; "
+                            "accepted are unsigned bytes (0x08) with 1 to 4")
+        wide = 4 * head[3]
+        sizes = unpack.decompress(unpack.unconsumed_tail, wide) if unpack else raw[4 : 4 + wide]
+        shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4")) if len(sizes) == wide else (-1,)
+        declared = math.prod(shape)
+        # Never more than the header declares: a small file can unpack to more than the memory holds.
+        body = raw[4 + wide :]
+        if unpack and len(sizes) == wide:
+            body = unpack.decompress(unpack.unconsumed_tail, min(declared + 1, sys.maxsize))
+        if unpack and len(body) == declared and not unpack.eof:
+            body += unpack.decompress(unpack.unconsumed_tail, 1)    # reads on to the checksum
+    except zlib.error as error:
+        raise DataError(f"{path} is a damaged gzip file ({error}): get it again") from error
+    if len(sizes) < wide or len(body) < declared or (unpack and len(body) == declared and not unpack.eof):
+        raise DataError(f"{path} is truncated: {' x '.join(map(str, shape)) if len(sizes) == wide else 'no'} values "
+                        f"declared, {len(body):,} bytes follow: get it again")
+    if len(body) > declared:
+        raise DataError(f"{path} holds more than the {declared:,} bytes that its header declares "
+                        f"({' x '.join(map(str, shape))})")
+    return np.frombuffer(body, np.uint8).reshape(shape).copy()    # bytes are read-only, which torch warns of
+
+
+def _open(name: str, path: str | None, *, classes: tuple[str, ...], hint: str) -> Parts:
+    folder = find_idx(name, path, hint=hint)
+    splits = {split: _part(folder, stem, classes=classes) for split, stem in (("train", "train"), ("test", "t10k"))}
+    labels = splits["train"].targets["label"]
+    assert isinstance(labels, Label)
+    first = tuple(labels.index[:8].tolist())
+    other = next((known for known, begins in _BEGINNINGS.items() if begins == first and known != name), None)
+    if other:
+        raise DataError(f"{folder} holds {other}, not {name}: use --data {other}, or give another folder "
+                        "with data.path")
+    account = {"folder": str(folder), "pictures": {split: len(part) for split, part in splits.items()}}
+    return Parts(dict(splits), account)
+
+
+def _file(folder: Path, stem: str, dimensions: int) -> Path | None:
+    """`train-images-idx3-ubyte`, as the authors name it, or with a dot as it is often found unpacked."""
+    names = [f"{stem}{mark}idx{dimensions}-ubyte{end}" for end in ("", ".gz") for mark in "-."]
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _part(folder: Path, stem: str, *, classes: tuple[str, ...]) -> InMemory:
+    files = [_file(folder, f"{stem}-{what}", dimensions) for what, dimensions in (("images", 3), ("labels", 1))]
+    if files[0] is None or files[1] is None:
+        missing = f"{stem}-{'images-idx3' if files[0] is None else 'labels-idx1'}-ubyte.gz"
+        raise DataError(f"{folder} lacks {missing}: get the whole set again, or give another folder with data.path")
+    pictures, labels = read_idx(files[0]), read_idx(files[1])
+    if pictures.ndim != 3 or labels.ndim != 1 or len(pictures) != len(labels) or not len(labels):
+        raise DataError(f"{files[0]} declares {' x '.join(map(str, pictures.shape))} and {files[1].name} "
+                        f"{' x '.join(map(str, labels.shape))}; pictures x height x width, and one label a picture, "
+                        "are expected")
+    if labels.max() >= len(classes):
+        row = int(np.argmax(labels >= len(classes)))
+        raise DataError(f"{files[1]} gives label {labels[row]} to picture {row}; labels are 0 to {len(classes) - 1}")
+    places = Numbered(files[0].name.removesuffix(".gz"), pictures.shape[1:], np.arange(len(labels)))
+    return InMemory(torch.from_numpy(pictures)[:, None], {"label": Label(torch.from_numpy(labels).long())},
+                    {"label": classes}, places=places)

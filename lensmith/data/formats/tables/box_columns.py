@@ -1,0 +1,136 @@
+"""Boxes as a table has them: one line an object, `path,x0,y0,x1,y1,label[,crowd][,split][,group]`."""
+
+import csv
+import io
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from lensmith.base.errors import DataError, count
+from lensmith.data.formats.boxes.annotations import Drawn, boxed, fixed_classes
+from lensmith.data.formats.boxes.picture_to_write import Shown, shortest
+from lensmith.data.formats.tables.read_table import Rows, given_split, no_empty, picture_column, read_rows
+from lensmith.data.sources.sample import Parts
+
+CORNERS = (("x0", "y0", "x1", "y1"), ("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"),
+            ("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"))
+_CLASS = ("label", "class", "category", "class_name", "name")
+_CROWD = ("crowd", "iscrowd", "difficult")
+
+
+def has_boxes(rows: Rows) -> bool:
+    """Whether a table has columns for the corners and the class of boxes."""
+    return _corner_columns(rows) is not None and any(rows.called(name) for name in _CLASS)
+
+
+def boxes_of(rows: Rows, classes: list[str] | None, split: str | None) -> Parts:
+    """The pictures of a table, in the order in which it first names them, with their boxes in pixels.
+
+    A line whose corners and class are empty names a picture without objects. Without a column for the class all are
+    `object`. `split` is the column of the split, where there is one. Raises DataError with the line that cannot be
+    used.
+    """
+    columns = _corner_columns(rows)
+    if columns is None:
+        raise DataError(f"{rows.file} has no columns for boxes: accepted are "
+                        f"{', or '.join(', '.join(names) for names in CORNERS)}; its columns are "
+                        f"{', '.join(rows.header)}")
+    picture, group = picture_column(rows), rows.called("group")
+    label, crowd = (next(filter(None, map(rows.called, names)), None) for names in (_CLASS, _CROWD))
+    for name in (picture, split, group):
+        if name is not None:
+            no_empty(rows, name)
+    parts = given_split(rows, split) if split is not None else ["all"] * len(rows.cells)
+    accepted = fixed_classes(classes)
+    drawn: dict[str, Drawn] = {}
+    row_of: dict[str, tuple[str, int]] = {}    # path -> its part and its row there
+    largest = 0.0
+    cells = zip(rows.column(picture), parts, zip(*map(rows.column, columns), strict=True),
+                rows.column(label) if label else ["object"] * len(parts),
+                rows.column(crowd) if crowd else [""] * len(parts), rows.lines, strict=True)
+    for path, part, corners, name, marked, line in cells:
+        where = f"{rows.file}, line {line}"
+        own = drawn.setdefault(part, Drawn(accepted=accepted))
+        if path not in row_of:
+            row_of[path] = part, len(own.paths)
+            own.add_picture(rows.file.parent / path)
+        if row_of[path][0] != part:
+            raise DataError(f"{where}: {path} is in split {part!r} here and in {row_of[path][0]!r} above: all lines of "
+                            "a picture belong to one")
+        if not any(corners) and (not name or label is None):
+            continue
+        box = [_number(cell, column, where) for cell, column in zip(corners, columns, strict=True)]
+        largest = max(largest, *box)
+        own.add(box, name, where=where, crowd=_flag(marked, where), picture=row_of[path][1])
+    if row_of and 0 < largest <= 1:
+        raise DataError(f"{rows.file}: no corner is beyond 1, which looks like shares of the picture: pixels are "
+                        "expected")
+    account = {"table": str(rows.file), "kind": "boxes", "kind_because": f"it has the columns {', '.join(columns)}"}
+    found = boxed(drawn, names=accepted, folder=rows.file.parent, account=account)
+    return found if group is None else _grouped(rows, picture, group, found)
+
+
+def table_in(folder: Path) -> Path | None:
+    """The only table in a folder, where it is one of boxes; else None."""
+    with os.scandir(folder) as entries:
+        found = [Path(entry.path) for entry in entries if entry.name.lower().endswith((".csv", ".tsv"))]
+    if len(found) != 1:
+        return None
+    try:
+        return found[0] if has_boxes(read_rows(found[0], None)) else None
+    except DataError:    # a table of something else, and not of ours to refuse
+        return None
+
+
+def _corner_columns(rows: Rows) -> list[str] | None:
+    for names in CORNERS:
+        found = [column for column in map(rows.called, names) if column is not None]
+        if len(found) == 4:
+            return found
+    return None
+
+
+def _number(cell: str, column: str, where: str) -> float:
+    try:
+        return float(cell)
+    except ValueError as error:
+        raise DataError(f"{where}: column {column!r} holds {cell[:40]!r}, which is no number; leave all four corners "
+                        "and the class empty for a picture without objects") from error
+
+
+def _flag(cell: str, where: str) -> bool:
+    if cell.lower() in ("", "0", "false", "no"):
+        return False
+    if cell.lower() in ("1", "true", "yes"):
+        return True
+    raise DataError(f"{where}: {cell[:40]!r} says neither that the box is a crowd (1) nor that it is none (0)")
+
+
+def _grouped(rows: Rows, picture: str, group: str, found: Parts) -> Parts:
+    """The parts with the group of each picture."""
+    groups: dict[Path, str] = {}
+    for path, name, line in zip(rows.column(picture), rows.column(group), rows.lines, strict=True):
+        if groups.setdefault(rows.file.parent / path, name) != name:
+            raise DataError(f"{rows.file}, line {line}: {path} is in group {name!r} here and in another above")
+    for source in found.splits.values():
+        source.groups = np.array([groups[path] for path in source.paths], dtype=str)
+    return replace(found, account={**found.account, "groups": count(len(set(groups.values())), "group")})
+
+
+def write_csv(splits: Mapping[str, Sequence[Shown]], names: Sequence[str], folder: Path) -> Iterator[tuple[Path, str]]:
+    """boxes.csv, with a column `split` where there are splits. -> its path and text."""
+    divided = set(splits) != {"all"}
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["path", "x0", "y0", "x1", "y1", "label", "crowd", *(["split"] if divided else [])])
+    for split, pictures in splits.items():
+        for one in pictures:
+            path = Path(os.path.relpath(one.path, folder)).as_posix()
+            cells = [[*map(shortest, corners), names[number], int(crowd)]
+                     for corners, number, crowd, _ in one.objects()]
+            for row in cells or [[""] * 6]:
+                table.writerow([path, *row, *([split] if divided else [])])
+    yield folder / "boxes.csv", text.getvalue()

@@ -1,0 +1,130 @@
+"""Between a file's pixels and those of the network: targets brought to the form, values back, and ground cut away."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lensmith.base.pictures import Form, Header, Place, fit_after, fit_of
+from lensmith.data.sources.in_memory import InMemory
+from lensmith.data.sources.mask_files import MaskFiles, read_masks
+from lensmith.data.sources.outlined_objects import OutlinedObjects, painted
+from lensmith.data.sources.picture_files import Files
+from lensmith.data.sources.sample import Batch, Source
+from lensmith.values.instance_masks import Masks
+from lensmith.values.value import Boxes, Value, of_kind
+
+Fitted = TypeVar("Fitted", Files, InMemory, Source)
+_STRIDE = 32    # pixels: networks take pictures whose edges are multiples of it
+
+
+def fitted(source: Fitted, headers: Sequence[Header], form: Form) -> Fitted:
+    """The source with its targets in the pixels of `form`; it comes with those of its files, by `headers`. Masks that
+    lie in files are read: raises DataError and UserError as `read_masks` does."""
+    sizes = np.array([(header.height, header.width) for header in headers], dtype=np.int64).reshape(-1, 2)
+    if isinstance(source, Files):
+        source = source.subset(range(len(source)))
+        source.sizes = sizes
+    masks = {name: read_masks(value, headers, form) for name, value in source.targets.items()
+             if isinstance(value, MaskFiles)}
+    if masks:
+        source = source.subset(range(len(source)))
+        source.targets = source.targets | masks
+    moving = {name for name, value in source.targets.items() if _has_places(value)} - masks.keys()
+    outlined = of_kind(source.targets, OutlinedObjects)
+    if not outlined and ((sizes == form.size).all() or not moving):
+        return source
+    fits = {size: fit_of(size, form) for size in {(int(height), int(width)) for height, width in sizes}}
+    every = torch.tensor([fits[int(height), int(width)] for height, width in sizes]).view(-1, 4)
+    matrix = matrices(every)
+    source = source.subset(range(len(source)))
+    source.targets = {name: value.warp(matrix, form.size) if name in moving else value
+                      for name, value in source.targets.items()}
+    for name in outlined:
+        value = source.targets[name]
+        assert isinstance(value, OutlinedObjects)
+        source.targets[name] = painted(value, every, sizes, form)
+    return source
+
+
+def matrices(fits: Tensor) -> Tensor:
+    """float [n, 2, 3]: what takes the pixels of files to those of the network, of `fits` [n, 4] as of Place.fit."""
+    matrix = torch.zeros(len(fits), 2, 3)
+    matrix[:, 0, 0], matrix[:, 1, 1], matrix[:, :, 2] = fits[:, 0], fits[:, 1], fits[:, 2:]
+    return matrix
+
+
+def in_files(values: Mapping[str, Value], places: Sequence[Place]) -> dict[str, Value]:
+    """Stacked values of the network's pictures as those of the files that they came from."""
+    if not len(places) or not any(isinstance(value, Boxes) for value in values.values()):
+        return dict(values)
+    fits = torch.tensor([place.fit for place in places])
+    sizes = torch.tensor([place.size for place in places], dtype=torch.float32)
+    return {name: value.in_files(fits, sizes) for name, value in values.items()}
+
+
+def boxes_of_files(source: Source, form: Form, target: str = "boxes") -> tuple[Boxes, Tensor]:
+    """The boxes of a fitted source in the pixels of its files again, and the files' sizes, int64 [n, 2], (height,
+    width)."""
+    boxes = source.targets[target]
+    assert isinstance(boxes, Boxes)
+    boxes = boxes.boxes() if isinstance(boxes, Masks) else boxes
+    places = [source.place(i) for i in range(len(source))]
+    sizes = torch.tensor([place.size for place in places], dtype=torch.int64).view(-1, 2)
+    if isinstance(source, InMemory):    # from what was made of the files before
+        step = fit_of((source.images.shape[2], source.images.shape[3]), form)
+        fits = [fit_after(place.fit, step) for place in places]
+    else:
+        known = {size: fit_of(size, form) for size in {place.size for place in places}}
+        fits = [known[place.size] for place in places]
+    return boxes.in_files(torch.tensor(fits).view(-1, 4), sizes.float()), sizes
+
+
+def _has_places(value: Value) -> bool:
+    return type(value).warp is not Value.warp
+
+
+def contents_of(places: Sequence[Place], number: int, size: tuple[int, int]) -> np.ndarray:
+    """int64 [number, 4]: x0 y0 x1 y1 of what each picture of `size` (height, width) shows, without the ground around
+    it; all of it where the places are not known."""
+    height, width = size
+    whole = np.tile(np.array([0, 0, width, height], dtype=np.int64), (number, 1))
+    if not len(places):
+        return whole
+    fit = np.array([place.fit for place in places])
+    own = np.array([place.size[::-1] for place in places])
+    first = np.rint(fit[:, 2:]).astype(np.int64)
+    last = np.rint(fit[:, 2:] + own * fit[:, :2]).astype(np.int64)
+    found = np.concatenate((np.maximum(first, 0), np.minimum(last, (width, height))), 1)
+    # A size that is not known, or pictures that were made smaller since, tell nothing.
+    known = np.concatenate((own > 0, found[:, 2:] > found[:, :2]), 1).all(1, keepdims=True)
+    return np.where(known, found, whole)
+
+
+def trimmed(batch: Batch) -> Batch:
+    """The batch without the ground that surrounds all of its pictures, in edges of multiples of 32."""
+    size = batch.images.shape[2], batch.images.shape[3]
+    contents = contents_of(batch.places, len(batch), size)
+    low, high = contents[:, :2].min(0), contents[:, 2:].max(0)
+    cut = [_span(int(low[axis]), int(high[axis]), size[1 - axis]) for axis in range(2)]
+    (left, right), (top, bottom) = cut
+    if (right - left, bottom - top) == size[::-1]:
+        return batch
+    matrix = torch.zeros(len(batch), 2, 3)
+    matrix[:, 0, 0] = matrix[:, 1, 1] = 1
+    matrix[:, 0, 2], matrix[:, 1, 2] = -left, -top
+    images: Tensor = batch.images[:, :, top:bottom, left:right].contiguous()
+    places = [replace(place, fit=(*place.fit[:2], place.fit[2] - left, place.fit[3] - top)) for place in batch.places]
+    return replace(batch, images=images, places=places, targets={
+        name: value.warp(matrix.to(images.device), (bottom - top, right - left)) for name, value in
+        batch.targets.items()})
+
+
+def _span(first: int, last: int, edge: int) -> tuple[int, int]:
+    """The pixels from `first` to `last` and as many around them as make a multiple of 32, within `edge`."""
+    length = min(edge, -(-(last - first) // _STRIDE) * _STRIDE)
+    start = min(max(0, first - (length - (last - first)) // 2), edge - length)
+    return start, start + length

@@ -1,0 +1,170 @@
+"""Masks that lie in files: what each file says, pixel by pixel, and all of them brought to the form of the pictures."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lensmith.base.device import free_memory
+from lensmith.base.errors import DataError, UserError
+from lensmith.base.pictures import BadPicture, Form, Header, bring_classes, read_stored
+from lensmith.data.sources.picture_files import readable
+from lensmith.values.value import IGNORED, Mask, Value
+
+IDS = 1 << 16         # the numbers that a pixel of a mask may hold
+UNLISTED = 256        # in a table of ids: no class, and not void either
+_SHARE = 0.5          # of the free memory that masks may take; the pictures, which can be streamed, share the rest
+
+Colours = dict[tuple[int, int, int], int]    # red, green, blue -> id
+
+
+class MaskSource(Protocol):
+    """Where the mask of one picture comes from."""
+
+    def read(self, size: tuple[int, int]) -> np.ndarray:
+        """uint8 [height, width]: the class of each pixel, 255 where it neither counts nor costs, of an upright picture
+        of this (height, width). Raises DataError that names the file."""
+
+
+@dataclass(frozen=True, eq=False)
+class Coding:
+    """What the ids of a set's masks mean."""
+
+    table: np.ndarray                # uint16 [65536]: id -> class, 255 for void
+    colours: Colours | None          # of masks in colours
+    listed: str                      # who names the classes, and which ids they have, for messages
+
+    @classmethod
+    def of(cls, classes: dict[int, int], void: Sequence[int], *, colours: Colours | None, listed: str) -> Self:
+        """The coding of ids -> class numbers, and of those that are void."""
+        table = np.full(IDS, UNLISTED, dtype=np.uint16)
+        table[list(classes)] = list(classes.values())
+        table[list(void)] = IGNORED
+        return cls(table, colours, listed)
+
+
+@dataclass(frozen=True)
+class PixelMask:
+    """A file of ids or colours."""
+
+    path: Path
+    coding: Coding
+
+    def read(self, size: tuple[int, int]) -> np.ndarray:
+        classes = self.classes()
+        (height, width), (high, wide) = size, classes.shape
+        if (high, wide) != size:
+            turned = "; is the picture turned by its EXIF data, and the mask not?" if (wide, high) == size else ""
+            raise DataError(f"mask {readable(self.path)} is {wide} x {high} pixels (width x height), and its picture "
+                            f"{width} x {height}{turned or ': a mask has the size of its picture'}")
+        return classes
+
+    def classes(self) -> np.ndarray:
+        """The same at the file's own size."""
+        ids = ids_of(self.path, self.coding.colours)
+        classes = self.coding.table[ids]
+        if (classes == UNLISTED).any():
+            y, x = np.argwhere(classes == UNLISTED)[0]
+            raise DataError(f"mask {readable(self.path)} holds the id {ids[y, x]} at x={x}, y={y}, which is none of "
+                            f"{self.coding.listed}: add it there, or say what it is with data.ids or data.void")
+        return classes.astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class MaskFiles(Value):
+    """The masks of a set's pictures before these have their form; `read_masks` makes a Mask of them."""
+
+    masks: tuple[MaskSource, ...]    # one a picture
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {}
+
+    def take(self, rows: Tensor) -> Self:
+        return type(self)(tuple(self.masks[row] for row in rows.tolist()))
+
+    def __getitem__(self, row: int) -> Self:
+        return type(self)((self.masks[row],))
+
+
+def read_masks(files: MaskFiles, headers: Sequence[Header], form: Form) -> Mask:
+    """The masks, stacked, uint8 [n, height, width], each brought to `form` as its picture is, by the class at each
+    pixel's centre; the ground of a letterbox is void. `headers` are those of the pictures.
+
+    Raises DataError for a mask that does not fit its picture, UserError where they are too large for the memory.
+    """
+    number = len(files.masks) * form.height * form.width
+    if number > _SHARE * free_memory():
+        raise UserError(f"{len(files.masks):,} masks of {form.height} x {form.width} pixels take {number / 1e6:,.0f} "
+                        f"MB, more than {_SHARE:.0%} of the free memory, and are kept there: take a smaller --size")
+    classes = np.empty((len(files.masks), *form.size), dtype=np.uint8)
+
+    def one(row: int) -> None:
+        header = headers[row]
+        own = files.masks[row].read((header.height, header.width))
+        classes[row] = bring_classes(own, form, ground=IGNORED)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(one, range(len(files.masks))):
+            pass
+    return Mask(torch.from_numpy(classes))
+
+
+def ids_of(path: Path, colours: Colours | None) -> np.ndarray:
+    """The ids in a file, whole numbers [height, width]: the values of gray pixels, the numbers of a palette's, or, with
+    `colours`, what the colours of RGB and palette files stand for. Raises DataError."""
+    try:
+        image = read_stored(path)
+    except BadPicture as error:
+        raise DataError(f"mask {readable(path)} {error}: mend it, or take it away") from error
+    if image.mode == "LA":
+        image = image.getchannel("L")
+    if image.mode in ("RGB", "RGBA") or (image.mode == "P" and colours is not None):
+        # By RGBA: Pillow warns where a palette with transparency is brought to RGB.
+        pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGBA"))[:, :, :3]
+        return _ids_of_colours(pixels, colours, path)
+    if image.mode not in ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N"):
+        raise DataError(f"mask {readable(path)} has pixels of the kind {image.mode}: save it as gray or palette PNG, "
+                        "where each pixel is the number of its class")
+    ids = np.asarray(image)
+    if ids.dtype == bool:
+        return ids.astype(np.uint8)
+    if ids.dtype.itemsize > 2 and ids.size and (ids.min() < 0 or ids.max() >= IDS):
+        raise DataError(f"mask {readable(path)} holds the id {ids.min() if ids.min() < 0 else ids.max()}: accepted are "
+                        f"0 to {IDS - 1:,}")
+    return ids
+
+
+def _ids_of_colours(pixels: np.ndarray, colours: Colours | None, path: Path) -> np.ndarray:
+    """Of uint8 [height, width, 3]; gray pixels in three channels are ids where no colours are known."""
+    if colours is None:
+        if (pixels[:, :, :1] == pixels).all():
+            return pixels[:, :, 0]
+        raise DataError(f"mask {readable(path)} is in colours (RGB), and nothing says which class each of them is: put "
+                        "a class_dict.csv with the columns name,r,g,b into the set's folder, or name such a file with "
+                        "data.classes")
+    weights = np.array([65_536, 256, 1], dtype=np.int32)
+    known = np.array(sorted(colours), dtype=np.int32).reshape(-1, 3)
+    codes, wanted = known @ weights, pixels.astype(np.int32) @ weights
+    at = np.searchsorted(codes, wanted).clip(max=len(codes) - 1)
+    if (codes[at] != wanted).any():
+        y, x = np.argwhere(codes[at] != wanted)[0]
+        raise DataError(f"mask {readable(path)} holds the colour {','.join(map(str, pixels[y, x]))} at x={x}, y={y}, "
+                        "which is none of the list of classes: add it there, or mend the mask (was it resized, or a "
+                        "JPEG?)")
+    return np.array([colours[red, green, blue] for red, green, blue in known.tolist()], dtype=np.uint16)[at]
+
+
+def ids_in(paths: Sequence[Path], colours: Colours | None) -> list[dict[int, int]]:
+    """Of each file the ids that occur in it, with the number of their pixels; read on all cores. Raises DataError."""
+    def one(path: Path) -> dict[int, int]:
+        numbers = np.bincount(ids_of(path, colours).ravel())
+        return {int(found): int(numbers[found]) for found in numbers.nonzero()[0]}
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(one, paths))

@@ -1,0 +1,161 @@
+"""What the files say of themselves before any is decoded, the form that suits them, and what becomes of bad ones."""
+
+import statistics
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+import torch
+
+from lensmith.base.errors import DataError, UserError, choose, count
+from lensmith.base.pictures import BadPicture, Fit, Form, Header, Interpolation, read_header
+from lensmith.data.sources.in_memory import InMemory
+from lensmith.data.sources.picture_files import Files
+from lensmith.data.sources.sample import Source
+from lensmith.values.value import Label
+
+OnBad = Literal["skip", "refuse"]
+Kept = TypeVar("Kept", Files, InMemory, Source)
+_SMALL = 256          # pixels: sets of one size up to this keep it
+_PHOTO = 224          # pixels: the edge for photos, that of ImageNet's networks
+_SCENE = 320          # pixels: the longer edge of letterboxed photos, in which objects are looked for
+_STRIDE = 32          # pixels: networks halve their pictures five times
+_THREADS = 4          # that read headers where they are waited for
+_TRIED = 64           # headers, by which it is seen whether they are
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A picture that cannot be used, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The header of each sample of one source, None where it is bad."""
+
+    headers: list[Header | None]
+    bad: list[Bad]
+
+
+def survey(source: Source) -> Survey:
+    """Read the header of every picture; nothing is decoded, so a truncated body is found only later."""
+    if isinstance(source, Files):
+        read = _headers(source.paths)
+        bad = [Bad(source.name(row), one) for row, one in enumerate(read) if isinstance(one, str)]
+        return Survey([None if isinstance(one, str) else one for one in read], bad)
+    if isinstance(source, InMemory):
+        channels, height, width = source.images.shape[1:]
+        return Survey([Header(height, width, channels == 1, source.images.dtype == torch.uint16)] * len(source), [])
+    raise UserError(f"a data set of type {type(source).__name__} has no headers to read: give pictures.size and "
+                    "pictures.channels, or open it as Files or InMemory")
+
+
+def _headers(paths: Sequence[Path]) -> list[Header | str]:
+    """The header of each file, or the reason why it has none.
+
+    A header is Python's work, so that threads only take the interpreter's lock from each other (three times slower
+    here), but for a disk that is waited for, which they do side by side.
+    """
+    read: list[Header | str] = []
+    for start in range(0, len(paths), _TRIED):
+        began, worked = time.perf_counter(), time.thread_time()
+        read += map(_header, paths[start : start + _TRIED])
+        if time.perf_counter() - began > 2 * (time.thread_time() - worked):
+            with ThreadPoolExecutor(_THREADS) as pool:
+                return read + list(pool.map(_header, paths[len(read) :]))
+    return read
+
+
+def _header(path: Path) -> Header | str:
+    """The header of a file, or the reason why it has none."""
+    try:
+        return read_header(path)
+    except BadPicture as error:
+        return str(error)
+
+
+def settle(surveys: Iterable[Survey], *, size: int | Sequence[int] | None = None, channels: int | None = None,
+           bits: int | None = None, fit: Fit = "crop", interpolation: Interpolation = "bilinear") -> Form:
+    """The one form for all pictures of a run; what is not given follows from their headers.
+
+    channels: 1 where every picture is gray, else 3. bits: 16 where every picture is deep, else 8. size: the size of
+    the pictures where all have one, up to 256; else 224, or, where that is smaller, the median of their shorter edges
+    rounded to a multiple of 32; of letterboxed pictures 320, or the median of the longer edges. Raises UserError for a
+    size, channels, bits or fit that cannot be.
+    """
+    headers = [header for one in surveys for header in one.headers if header is not None]
+    if not headers:
+        raise DataError("no picture can be read: there is nothing to choose the pictures' form by")
+    if channels is None:
+        channels = 1 if all(header.gray for header in headers) else 3
+    if bits is None:
+        bits = 16 if all(header.deep for header in headers) else 8
+    if channels not in (1, 3, 4):
+        raise UserError(f"pictures.channels={channels} is not possible: accepted are 1 (gray), 3 (RGB) and 4 (RGBA)")
+    if bits not in (8, 16):
+        raise UserError(f"pictures.bits={bits} is not possible: accepted are 8 and 16")
+    choose({"crop": 0, "pad": 0, "squash": 0}, fit, "pictures.fit")
+    height, width = _own_size(headers, fit) if size is None else given_size(size)
+    return Form(channels, height, width, fit, bits, interpolation)
+
+
+def given_size(size: int | Sequence[int]) -> tuple[int, int]:
+    """The (height, width) that a setting stands for; raises UserError where it is no size."""
+    edges = [size, size] if isinstance(size, int) else list(size)
+    if len(edges) != 2 or min(edges) < 1:
+        raise UserError(f"pictures.size={size} is not a size: accepted are one edge in pixels, as 224, or "
+                        "[height, width], as [192, 256]")
+    return edges[0], edges[1]
+
+
+def _own_size(headers: list[Header], fit: Fit) -> tuple[int, int]:
+    sizes = {(header.height, header.width) for header in headers}
+    if len(sizes) == 1 and max(next(iter(sizes))) <= _SMALL:
+        return sizes.pop()
+    decisive, most = (max, _SCENE) if fit == "pad" else (min, _PHOTO)
+    median = statistics.median(decisive(header.height, header.width) for header in headers)
+    edge = min(most, max(_STRIDE, _STRIDE * round(median / _STRIDE)))
+    return edge, edge
+
+
+def refuse(bad: Sequence[Bad]) -> None:
+    """Raise a DataError that names the first three bad pictures, where there are any."""
+    if bad:
+        first = "; ".join(f"{one.file} {one.reason}" for one in bad[:3])
+        raise DataError(f"{count(len(bad), 'picture')} cannot be used: {first}{' ...' if len(bad) > 3 else ''}. "
+                        "Mend or remove them, or leave them out with --on-bad skip")
+
+
+def drop(source: Kept, bad: Sequence[Bad], *, on_bad: OnBad) -> Kept:
+    """The source without its bad pictures, which are known by their file; with "refuse", an error that names them.
+
+    Raises DataError too where nothing, or nothing of a class, would be left.
+    """
+    choose({"skip": 0, "refuse": 0}, on_bad, "pictures.on_bad")
+    if on_bad == "refuse":
+        refuse(bad)
+    if not bad:
+        return source
+    reasons = {one.file: one.reason for one in bad}
+    files = [source.place(row).file for row in range(len(source))]
+    good = [row for row, file in enumerate(files) if file not in reasons]
+    if not good:
+        raise DataError(f"none of the {count(len(source), 'picture')} can be used; the first: {bad[0].file} "
+                        f"{bad[0].reason}")
+    for target, label in source.targets.items():
+        if not isinstance(label, Label):
+            continue
+        index = label.index.numpy()
+        lost = np.setdiff1d(index[index >= 0], index[good])
+        if len(lost):
+            file = files[int(np.argmax(index == lost[0]))]
+            raise DataError(f"no picture of class {source.classes[target][lost[0]]!r} can be used; the first: {file} "
+                            f"{reasons[file]}. Mend its pictures or take the class out")
+    return source.subset(good)

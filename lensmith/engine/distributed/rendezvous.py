@@ -1,0 +1,83 @@
+"""How a process comes to its team: what torchrun and the launcher tell it, and the line to the one that launched it."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+import torch.distributed as dist
+
+from lensmith.base.errors import Stopped, UserError
+from lensmith.engine.distributed.launch import LAUNCHER, LISTEN, several
+from lensmith.engine.distributed.process_group import Lost, Team
+
+_BEGIN = timedelta(minutes=5)    # for all processes to be there
+_NEWS = 3.0                      # seconds in which the launcher can say who is missing
+
+
+class Line:
+    """The line to the process that launched this one; where that ends, this one is told to end as well."""
+
+    def __init__(self, descriptor: int):
+        self.line = socket.socket(fileno=descriptor)
+        self.heard, self.spoke = "", threading.Event()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        while heard := self._next():
+            self.heard = self.heard or heard.decode().strip()
+            self.spoke.set()
+        os.kill(os.getpid(), signal.SIGTERM)    # no orphan stays: saves where it trains, and ends
+        time.sleep(60)
+        os._exit(Stopped.code)
+
+    def _next(self) -> bytes:
+        try:
+            return self.line.recv(4096)
+        except OSError:
+            return b""
+
+    def tell(self, text: str) -> None:
+        self.line.sendall(f"{text}\n".encode())
+
+    def news(self) -> str:
+        """What the launcher says of the other processes, waited for a moment."""
+        self.spoke.wait(_NEWS)
+        return self.heard
+
+
+@cache
+def _joined() -> Team:
+    """The team that torchrun, or what sets the same variables, has put this process into."""
+    try:
+        rank, count, local_rank, local_count = (
+            int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+        host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    except (KeyError, ValueError) as error:
+        raise UserError(f"WORLD_SIZE={os.environ['WORLD_SIZE']} says that this is one of several processes, but RANK, "
+                        "LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT are not all set as torchrun sets "
+                        f"them ({error}): start with torchrun, or with lensmith train --processes") from error
+    launcher = Line(int(os.environ[LAUNCHER])) if LAUNCHER in os.environ else None
+    try:
+        if launcher is None:
+            store, _, _ = next(dist.rendezvous("env://", rank, count, timeout=_BEGIN))
+        else:
+            listen: dict[str, Any] = {"master_listen_fd": int(os.environ[LISTEN])} if rank == 0 else {}
+            store = dist.TCPStore(host, port, count, rank == 0, _BEGIN, wait_for_workers=False, **listen)
+    except RuntimeError as error:
+        raise Lost(f"process {rank} of {count} cannot reach the first one at {host}:{port} ({error})") from error
+    return Team(rank, count, local_rank=local_rank, local_count=local_count, store=store, launcher=launcher)
+
+
+def join() -> Team:
+    """The team of this process: of one, unless it was started as one of several. A process has one team for life."""
+    return _joined() if several() else Team()
+
+
+def speaks(error: UserError) -> bool:
+    """Whether it is for this process to say what ended it; before it has joined the others, it is."""
+    return not _joined.cache_info().currsize or _joined().speaks_of(error)

@@ -1,0 +1,115 @@
+"""What is asked of a plan's picking and what comes of it: the plan, the time of every candidate, and of them all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any, get_args
+
+from lensmith.base.device import choose_device
+from lensmith.base.errors import UserError
+from lensmith.engine.plan.plan import Layout, Plan, Precision, plan, planned
+
+# Timing takes 2 % of the run's expected time; of a short run up to 15 %, but then no more than 5 seconds.
+SHARE, SHORT, MOST = 0.02, 0.15, 5.0
+_LEAST = 0.5               # seconds that it may take in any case
+_COMPILING = 60.0          # seconds that a compilation may take: tried where the run's share pays for it
+UNTRIED = "not tried"      # how the verdict on a plan begins for which there was no time or memory
+
+
+def limit_of(expected: float) -> float:
+    """Seconds that picking may take for a run that is expected to take so many."""
+    return max(SHARE * expected, min(MOST, SHORT * expected), _LEAST)
+
+
+def pays_to_compile(expected: float, spent: float) -> bool:
+    """Whether a run of so many expected seconds pays for a compilation, after so many spent on timing."""
+    return SHARE * expected > spent + _COMPILING
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What was found about one candidate."""
+
+    plan: Plan
+    seconds: float | None    # the least time of a step on the timed pictures; None where none was timed
+    verdict: str             # "chosen", "slower", "cut off: ...", "refused: ..."
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The plan that was picked, and the way to it."""
+
+    plan: Plan
+    source: str = "as asked"            # or "timed", "the cache", a file's name
+    timings: Sequence[Timing] = ()
+    pictures: int = 0                   # in each timed step
+    seconds: float = 0.0                # that picking took
+    step: float = 0.0                   # seconds that a float32 step on a whole batch was expected to take
+    limit: float = 0.0                  # seconds that picking was allowed
+    other_load: float | None = None     # the share of the machine that other work took meanwhile
+    gains: dict[str, float] = field(default_factory=dict)    # of rewrites for inference: how many times as fast
+
+    def as_json(self) -> dict[str, Any]:
+        """What plan.json keeps: the plan's own fields and the way to it."""
+        return self.plan.as_json() | {
+            "source": self.source, "picked_in": round(self.seconds, 3), "timed_pictures": self.pictures,
+            "step_seconds": round(self.step, 6), "limit": round(self.limit, 3),
+            "other_load": self.other_load, "gains": self.gains,
+            "timings": [{**one.plan.as_json(), "verdict": one.verdict,
+                         "milliseconds": None if one.seconds is None else round(1000 * one.seconds, 3)}
+                        for one in self.timings]}
+
+    def hurried(self, steps: int) -> bool:
+        """Whether a run of so many steps allows for much more than was tried: a compilation, or what was left out for
+        want of time."""
+        expected = self.step * steps
+        if pays_to_compile(expected, 0.0) and not any(one.plan.compiled for one in self.timings):
+            return True
+        return limit_of(expected) > 2 * self.limit and any(one.verdict.startswith(UNTRIED) for one in self.timings)
+
+
+def choice_of(content: dict[str, Any], source: str) -> Choice:
+    """What `as_json` gave, from a file; raises ModelError, KeyError or TypeError for one that is damaged."""
+    timings = []
+    for row in content["timings"]:
+        seconds = None if row["milliseconds"] is None else row["milliseconds"] / 1000
+        timings.append(Timing(planned(row), seconds, row["verdict"]))
+    return Choice(planned(content), source, timings, int(content["timed_pictures"]),
+                  step=float(content["step_seconds"]), limit=float(content["limit"]),
+                  other_load=content["other_load"], gains=dict(content["gains"]))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for by name; None, and 0 threads, are left to the timing."""
+
+    device: str = "auto"
+    precision: Precision | None = None
+    layout: Layout | None = None
+    threads: int = 0
+    compiled: bool | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether anything is left to the timing."""
+        return not (self.precision and self.layout and self.threads and self.compiled is not None)
+
+    def plain(self) -> Plan:
+        """The plan where nothing is timed."""
+        return plan(device=self.device, precision=self.precision or "float32", layout=self.layout or "channels_last",
+                    threads=self.threads, compiled=bool(self.compiled))
+
+    def candidates(self) -> list[Plan]:
+        """Every precision that the device has in every layout; those that win most often first."""
+        if self.precision is not None:
+            self.plain()    # raises where the device does not have it
+        made = []
+        precisions = (self.precision,) if self.precision is not None else get_args(Precision)
+        layouts: tuple[Layout, ...] = ("channels_last", "contiguous") if self.layout is None else (self.layout,)
+        for layout, precision in product(layouts, precisions):
+            try:
+                made.append(plan(device=str(choose_device(self.device)), precision=precision, layout=layout,
+                                 threads=self.threads, compiled=bool(self.compiled)))
+            except UserError:
+                continue
+        return made

@@ -1,0 +1,106 @@
+"""One way to run, tried on a copy of the network: its gradient beside the float32 one, and the time of its steps."""
+
+import time
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from functools import reduce
+from operator import add
+
+import torch
+from torch import Tensor, nn
+
+from lensmith.data.sources.sample import Batch
+from lensmith.engine.optimize import Stepper
+from lensmith.engine.plan.plan import Plan
+from lensmith.models.network import sees_targets
+from lensmith.tasks.task import Task
+
+_SCALE = 1024.0
+Steppers = Callable[[nn.Module, Plan], Stepper]    # what makes the stepper of a copy
+
+
+class Trial:
+    """A plan with a copy of the network that learns by it; the network itself is not touched."""
+
+    def __init__(self, plan: Plan, network: nn.Module, task: Task, stepper: Steppers):
+        self.plan, self.task = plan, task
+        self.network = plan.place(deepcopy(network)).train()
+        self.stepper = stepper(self.network, plan)
+        self.times: list[float] = []    # seconds of each timed step
+        self.moved = 0.0                # seconds that the last step took to move the weights
+
+    @property
+    def best(self) -> float:
+        """The least time of a step, seconds: other work on the machine only ever adds to it."""
+        return min(self.times, default=float("inf"))
+
+    def gradient(self, batch: Batch, *, seed: int = 0) -> tuple[float, list[Tensor]]:
+        """(loss, the gradient of each parameter) for a batch on its device, nothing dropped at random; no weight
+        moves."""
+        self.plan.settle()
+        drawing = [one for one in self.network.modules() if one.training and _draws(one)]
+        for one in drawing:
+            one.training = False
+        loss = self._loss(batch, seed)
+        for one in drawing:
+            one.training = True
+        factor = _SCALE if self.plan.precision == "float16" else 1.0    # as in training: small ones would vanish
+        (loss * factor).backward()
+        found = [torch.zeros(()) if one.grad is None else one.grad / factor for one in self.network.parameters()]
+        for parameter in self.network.parameters():
+            parameter.grad = None
+        return loss.item(), found
+
+    def step(self, batch: Batch, *, timed: bool = True) -> float:
+        """Forward, backward and step on a batch; -> seconds, kept where `timed`."""
+        self.plan.settle()
+        self.wait()
+        began = time.perf_counter()
+        self.stepper.add(self._loss(batch, 0))
+        self.wait()
+        added = time.perf_counter()
+        self.stepper.move()
+        self.wait()
+        ended = time.perf_counter()
+        seconds, self.moved = ended - began, ended - added
+        if timed:
+            self.times.append(seconds)
+        return seconds
+
+    def _loss(self, batch: Batch, seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        seen = (batch.targets,) if sees_targets(self.network) else ()
+        with self.plan.precise():
+            output = self.network(self.plan.arrange(batch.images), *seen)
+            return reduce(add, self.task.loss(output, batch.targets).values())
+
+    def wait(self) -> None:
+        """Until the device has done what it was given."""
+        kind = torch.device(self.plan.device).type
+        if kind == "cuda":
+            torch.cuda.synchronize(self.plan.device)
+        elif kind == "mps":
+            torch.mps.synchronize()
+
+
+def product_seconds(precision: torch.dtype) -> float:
+    """The least time of three products of two 256 x 256 matrices on the CPU, seconds."""
+    left = right = torch.ones(256, 256, dtype=precision)
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        left @ right
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def _draws(layer: nn.Module) -> bool:
+    """Whether a layer drops values at random: PyTorch's dropout, torchvision's and timm's stochastic depth."""
+    return any(word in type(layer).__name__ for word in ("Dropout", "DropPath", "StochasticDepth"))
+
+
+def cosine(gradient: Sequence[Tensor], other: Sequence[Tensor]) -> float:
+    """Of the angle between two gradients, all parameters taken together; NaN where one is none."""
+    inner, own, its = (sum(float((one * two).sum()) for one, two in zip(left, right, strict=True))
+                       for left, right in ((gradient, other), (gradient, gradient), (other, other)))
+    return inner / (own * its) ** 0.5 if own > 0 and its > 0 else float("nan") if own != its else 1.0

@@ -1,0 +1,160 @@
+"""The one outer loop: takes a learner's reports, saves, stops, and hands each report on to who shows it."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+from lensmith.base.errors import ModelError, Stopped, UserError, first_line, no_memory
+from lensmith.engine.distributed.process_group import Lost
+from lensmith.engine.learner import Report
+from lensmith.engine.run_folder import Run
+from lensmith.engine.supervised import Supervised
+
+
+class Interrupted(Stopped):
+    """Ctrl-C or SIGTERM: saved, and the message says how to go on."""
+
+    code = 130
+
+
+@dataclass
+class Progress:
+    """What has been seen of a run so far; the part of a run's state that is not the learner's."""
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    seconds: float = 0.0    # spent in training, over all its sittings
+
+    @property
+    def best(self) -> int:
+        """The index of the best epoch, the first of equals; -1 before the first."""
+        return self.scores.index(max(self.scores)) if self.scores else -1
+
+    def patient(self, patience: int) -> bool:
+        """Whether the best epoch lies less than `patience` epochs back; 0 is patient for ever."""
+        return not patience or len(self.scores) - 1 - self.best < patience
+
+
+def follow(learner: Supervised, run: Run, progress: Progress, *, patience: int = 0,
+           save_every: float = 60.0) -> Iterator[Report]:
+    """Run the learner to its end, or until `patience` epochs brought nothing better; yields each report after it has
+    been saved where it had to be.
+
+    Saves the last state after each epoch and every `save_every` seconds, the best weights where an epoch is the best
+    so far. SIGINT and SIGTERM are held back until the learner is at rest; then the state is saved and Interrupted is
+    raised. Whatever the moment of a kill, the state on the disk is whole, and resuming from it gives the same weights.
+    """
+    if patience < 0:
+        raise UserError(f"learner.patience is a number of epochs, 0 for never stopping early; got {patience}")
+    began, saved = time.monotonic() - progress.seconds, time.monotonic()
+
+    def save() -> None:
+        nonlocal saved
+        run.save_last(learner.state_dict(), _rows(progress), progress.seconds)
+        saved = time.monotonic()
+
+    with _held_signals() as caught:
+        if not progress.patient(patience):
+            return
+        for report in _explained(learner, run):
+            progress.seconds = time.monotonic() - began
+            if report.row is not None:
+                progress.history.append({"epoch": report.row["epoch"], "step": report.row["step"],
+                                         "time": round(progress.seconds, 3), **_waited(report), **report.row})
+                progress.scores.append(_ranked(report, len(progress.scores)))
+                if progress.best == len(progress.scores) - 1:
+                    run.save_best(learner.judged.state_dict(), progress.history[-1], progress.scores[-1])
+                save()
+            elif time.monotonic() - saved > save_every:
+                save()
+            yield report
+            if caught:
+                learner.team.ask_to_stop()
+            if learner.team.stopping:
+                save()
+                told = caught[0] if caught else "another process was told to end"
+                raise Interrupted(f"{told} after step {report.step} of {report.steps}; all is saved. Go on with: "
+                                  f"lensmith train --resume {run}")
+            if report.row is not None and not progress.patient(patience):
+                return
+
+
+def _explained(learner: Supervised, run: Run) -> Iterator[Report]:
+    """The learner's reports; what a step can run into becomes a sentence: no memory, batch norm of one value, another
+    process that is missing."""
+    try:
+        yield from learner
+    except Lost as error:
+        raise _go_on(error, run) from error
+    except ValueError as error:
+        if "more than 1 value per channel" in str(error):
+            raise Stopped(f"batch normalisation cannot learn from one value a channel ({error}): take larger batches "
+                          "with --batch, or larger pictures with --size") from error
+        raise
+    except (MemoryError, RuntimeError) as error:
+        if no_memory(error):
+            raise Stopped(f"not enough memory for a step: {first_line(error)}. Take smaller batches with --batch (and "
+                          "learner.accumulate to keep their sum), or smaller pictures with --size") from error
+        lost = learner.team.lost(error) if isinstance(error, RuntimeError) else None
+        if lost is not None:
+            raise _go_on(lost, run) from error
+        raise
+
+
+def _go_on(lost: Lost, run: Run) -> Lost:
+    return Lost(f"{lost}; the last state saved is whole. Go on with: lensmith train --resume {run}")
+
+
+def _waited(report: Report) -> dict[str, float]:
+    return {} if report.waited is None else {"waited": round(report.waited, 3)}
+
+
+def _ranked(report: Report, before: int) -> float:
+    """The score that an epoch is ranked by. Where nothing was held out, the newest epoch is the best one; a score that
+    is not a number never is."""
+    if report.score is None:
+        return float(before)
+    return report.score if math.isfinite(report.score) else -math.inf
+
+
+def _rows(progress: Progress) -> list[dict[str, Any]]:
+    return [{**row, "score": score} for row, score in zip(progress.history, progress.scores, strict=True)]
+
+
+def restore(learner: Supervised, run: Run) -> Progress:
+    """Put the learner where the run's last checkpoint stands; -> what had been seen until then."""
+    state = learner.team.first(run.read_last)
+    try:
+        learner.load_state_dict(state["learner"])
+        history = [{name: value for name, value in row.items() if name != "score"} for row in state["history"]]
+        return Progress(history, [row["score"] for row in state["history"]], state["seconds"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{run.folder / 'last.safetensors'} is not a whole checkpoint ({error}): train again") \
+            from error
+
+
+@contextmanager
+def _held_signals() -> Iterator[list[str]]:
+    """SIGINT and SIGTERM are noted in the list that is given instead of ending the process; a second SIGINT ends it."""
+    caught: list[str] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if caught and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        caught.append("interrupted" if number == signal.SIGINT else "told to end (SIGTERM)")
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

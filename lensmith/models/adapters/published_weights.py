@@ -1,0 +1,172 @@
+"""Weights that torchvision and timm publish for their networks: by name, in their caches, fetched only on request."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeGuard, cast
+from urllib.parse import urlparse
+
+import torch
+
+from lensmith.base.errors import ModelError, first_line, nearest
+from lensmith.models.adapters.timm_backbones import find_timm
+from lensmith.models.adapters.torchvision_classifiers import TORCHVISION
+from lensmith.models.adapters.torchvision_detectors import WHOLE
+from lensmith.models.adapters.torchvision_instances import WHOLE_INSTANCES
+from lensmith.models.adapters.torchvision_segmenters import SEGMENTERS
+
+DOWNLOAD = "download:"    # in front of a name, in the place of a file of weights
+_DEFAULTS = ("", "default", "DEFAULT")
+
+
+@dataclass(frozen=True)
+class Published:
+    """Weights of a network, where they come from, and the ways to them."""
+
+    backbone: str
+    name: str                      # among those of the network
+    source: str                    # an address, for people
+    fetch: Callable[[], Path]      # download them where they are not in the cache; what comes is checked by its hash
+    cached: Callable[[], Path]     # raises OSError where they are not
+
+
+def is_download(weights: Any) -> TypeGuard[str]:
+    """Whether it names published weights, as `download:IMAGENET1K_V1`."""
+    return isinstance(weights, str) and weights.startswith(DOWNLOAD)
+
+
+def backbone_named(weights: str) -> str | None:
+    """The network that `download:NAME` names where NAME is that of a network and not of weights."""
+    name = weights.removeprefix(DOWNLOAD)
+    return name if _is_torchvision(name) or name.startswith("timm:") else None
+
+
+def published(weights: str, backbone: str) -> Published:
+    """The weights of `backbone` that `download:NAME` names; without a NAME, or with that of the network, its authors'
+    default ones. Raises ModelError for names that are not known; nothing is fetched."""
+    name = weights.removeprefix(DOWNLOAD)
+    if backbone_named(weights) not in (None, backbone):
+        raise ModelError(f"--weights {weights} names another network than --backbone {backbone}: leave one of the two "
+                         "out")
+    chosen = "" if name in _DEFAULTS or name == backbone else name
+    if _is_torchvision(backbone):
+        return _of_torchvision(backbone, chosen)
+    if backbone.startswith("timm:"):
+        return _of_timm(backbone, chosen)
+    raise ModelError(f"--weights {weights}: there are no published weights of backbone {backbone!r} to download; there "
+                     "are for torchvision's and timm's networks, as --backbone resnet18 or timm:resnet18")
+
+
+def fetch(weights: str, backbone: str) -> Path:
+    """The file of published weights, downloaded where it is not there yet. Raises ModelError where that fails."""
+    found = published(weights, backbone)
+    try:
+        return found.fetch()
+    except Exception as error:    # offline, refused, of another hash: each program raises its own
+        raise ModelError(f"the weights {found.name} of {backbone} could not be downloaded from {found.source} "
+                         f"({type(error).__name__}: {first_line(error)}): try again, or give a file of them with "
+                         "--weights FILE") from error
+
+
+def cached(weights: str, backbone: str) -> Path:
+    """The file of published weights that was downloaded before. Raises ModelError where it is not there."""
+    found = published(weights, backbone)
+    try:
+        return found.cached()
+    except OSError as error:
+        raise ModelError(f"the weights {found.name} of {backbone} are not on this machine, and only a command that "
+                         f"says so downloads: give --weights {DOWNLOAD}{found.name}") from error
+
+
+def file_of(weights: str, backbone: str) -> Path:
+    """The file or run folder that a setting `weights` names; of published weights as `cached`."""
+    return cached(weights, backbone) if is_download(weights) else Path(weights)
+
+
+def interpolation_of(backbone: str) -> Literal["bilinear", "bicubic"] | None:
+    """How the pictures were resized that the published weights of a network learned from; None where that is not
+    known."""
+    name = backbone.rpartition("/tu-")[2] if backbone.startswith("smp:") else backbone.removeprefix("timm:")
+    if _is_torchvision(backbone):
+        from torchvision.models import get_model_weights
+
+        transforms = cast(Any, get_model_weights(backbone)).DEFAULT.transforms()
+        found = getattr(getattr(transforms, "interpolation", None), "value", None)
+    elif name != backbone:
+        try:
+            import timm
+        except ImportError:    # which will be said where the network is built
+            return None
+        found = getattr(timm.get_pretrained_cfg(name), "interpolation", None)
+    else:
+        return None
+    return found if found in ("bilinear", "bicubic") else None
+
+
+def _is_torchvision(name: str) -> bool:
+    return any(name in table for table in (TORCHVISION, WHOLE, WHOLE_INSTANCES, SEGMENTERS))
+
+
+def _of_torchvision(backbone: str, name: str) -> Published:
+    from torchvision.models import get_model_weights
+
+    known: Any = get_model_weights(backbone)
+    names = list(known.__members__)
+    if name and name not in names:
+        raise _unknown(backbone, name, [one for one in names if one != "DEFAULT"])
+    entry = known[name] if name else known.DEFAULT
+    file = Path(urlparse(entry.url).path).name
+
+    def place() -> Path:
+        return Path(torch.hub.get_dir()) / "checkpoints" / file
+
+    def download() -> Path:
+        entry.get_state_dict(progress=False, check_hash=True, weights_only=True)
+        return place()
+
+    return Published(backbone, entry.name, entry.url, download, lambda: _there(place()))
+
+
+def _of_timm(backbone: str, name: str) -> Published:
+    architecture, _, own = backbone.removeprefix("timm:").partition(".")
+    find_timm(architecture)    # which says where timm is not installed or does not know it
+    import timm
+
+    tags = [one.partition(".")[2] for one in timm.list_pretrained(f"{architecture}*")
+            if one.partition(".")[0] == architecture]
+    if name and name not in tags:
+        raise _unknown(backbone, name, tags)
+    found: Any = timm.get_pretrained_cfg(".".join(filter(None, (architecture, name or own))), allow_unregistered=False)
+    if found is None or not (found.hf_hub_id or found.url):
+        raise ModelError(f"timm publishes no weights of {architecture!r}; it has them for others, which "
+                         "`timm.list_pretrained()` lists")
+    if not found.hf_hub_id:
+        file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(found.url).path).name
+
+        def download() -> Path:
+            torch.hub.load_state_dict_from_url(found.url, progress=False, check_hash=True, weights_only=True)
+            return file
+
+        return Published(backbone, found.tag, found.url, download, lambda: _there(file))
+
+    def from_hub(*, local: bool) -> Path:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.utils import logging
+
+        logging.set_verbosity_error()    # of each of its tries it would tell; what ends them is said in one line
+        return Path(hf_hub_download(found.hf_hub_id, found.hf_hub_filename or "model.safetensors",
+                                    local_files_only=local))
+
+    return Published(backbone, found.tag, f"https://huggingface.co/{found.hf_hub_id}", lambda: from_hub(local=False),
+                     lambda: from_hub(local=True))
+
+
+def _there(path: Path) -> Path:
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    return path
+
+
+def _unknown(backbone: str, name: str, known: list[str]) -> ModelError:
+    return ModelError(f"there are no weights {name!r} of {backbone}.{nearest(name, known)} Known: "
+                      f"{', '.join(known) or 'none'}.")

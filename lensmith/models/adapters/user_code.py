@@ -1,0 +1,215 @@
+"""Networks that a user brings: a class or function in a file or a package, or a module that is there already."""
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lensmith.base.errors import ModelError, nearest, told
+from lensmith.models.backbone import Backbone
+from lensmith.models.trial_forward import at_rest
+
+GIVEN = ("inputs", "size", "outputs")    # what the program tells a network that asks for it in its signature
+
+
+class Whole(Backbone):
+    """A user's network from pictures to [batch, k] in the place of a backbone: its output is the one map.
+
+    `classifier(k)` adds nothing; for another number of outputs it replaces the network's last dense layer or
+    convolution and says so in `note`. Raises ModelError for a network that gives anything else.
+    """
+
+    def __init__(self, network: nn.Module, *, inputs: int, size: tuple[int, int], what: str):
+        super().__init__()
+        self.network, self.inputs, self.size, self.what = network, inputs, size, what
+        self.note = ""
+        self.channels = (self._outputs(),)
+        self.strides = (max(size),)
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        return [self.network(pictures)]
+
+    def classifier(self, outputs: int) -> nn.Module:
+        """A head that hands the output on; the network itself is changed where its last layer does not fit."""
+        given = self.channels[0]
+        if given != outputs:
+            self._replace_last(outputs)
+            self.channels = (self._outputs(),)
+            if self.channels != (outputs,):
+                raise ModelError(f"{self.what} gives {self.channels[0]} values a picture after its last layer was set "
+                                 f"to {outputs}: let it take `outputs` in its constructor, or give it {outputs} itself")
+        return Only()
+
+    def _outputs(self) -> int:
+        shape, _ = _trial(self.network, self.inputs, self.size, what=self.what)
+        if len(shape) != 2 or shape[0] != 2:
+            raise ModelError(f"{self.what} gives {list(shape)} for 2 pictures, where [2, outputs] is expected. A "
+                             "backbone for other heads has `channels`, `strides` and `classifier(outputs)`, and its "
+                             "forward gives a list of maps")
+        return shape[1]
+
+    def _replace_last(self, outputs: int) -> None:
+        _, used = _trial(self.network, self.inputs, self.size, what=self.what)
+        names = {module: name for name, module in self.network.named_modules()}
+        last = next((module for module in reversed(used) if isinstance(module, nn.Linear | nn.Conv2d)), None)
+        if last is None or not names[last]:
+            raise ModelError(f"{self.what} gives {self.channels[0]} values a picture where {outputs} are needed, and "
+                             "it has no dense layer or convolution that could be replaced: let it take `outputs` in "
+                             "its constructor")
+        layer: nn.Module
+        if isinstance(last, nn.Linear):
+            old, layer = last.out_features, nn.Linear(last.in_features, outputs, last.bias is not None)
+        else:
+            old, layer = last.out_channels, nn.Conv2d(
+                last.in_channels, outputs, last.kernel_size, last.stride, last.padding,    # type: ignore[arg-type]
+                last.dilation, bias=last.bias is not None)                                 # type: ignore[arg-type]
+        owner, _, key = names[last].rpartition(".")
+        setattr(self.network.get_submodule(owner), key, layer.to(last.weight))
+        self.note = f"{self.what}: its last layer, {names[last]}, was replaced: {outputs} outputs instead of {old}"
+
+
+class Only(nn.Module):
+    """The head of a network that came whole. -> [batch, outputs]"""
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        return maps[-1]
+
+
+def adopt(network: nn.Module, *, inputs: int, size: tuple[int, int], what: str = "the network") -> Backbone:
+    """A user's module as a backbone: itself where it has `channels`, `strides` and `classifier`, else as a Whole."""
+    if isinstance(network, Backbone) or all(hasattr(network, name) for name in ("channels", "strides", "classifier")):
+        return network    # type: ignore[return-value]    # a backbone by its members
+    return Whole(network, inputs=inputs, size=size, what=what)
+
+
+def find_outside(name: str, *, trusted: bool) -> Callable[..., Backbone]:
+    """The constructor that `my_net.py:Net` or `package.module:Net` names, as one of a backbone.
+
+    Its signature is the user's own with `inputs`, `size` and `outputs` added as keywords; the user's class or function
+    gets those of the three that it asks for. Raises ModelError where it is not trusted, cannot be imported or found.
+    """
+    construct = find_module(name, trusted=trusted)
+
+    @wraps(construct)
+    def build(*, inputs: int, size: tuple[int, int], outputs: int, **settings: Any) -> Backbone:
+        network = construct(inputs=inputs, size=size, outputs=outputs, **settings)
+        return adopt(network, inputs=inputs, size=size, what=name)
+
+    return build
+
+
+def find_module(name: str, *, trusted: bool) -> Callable[..., nn.Module]:
+    """As find_outside, but the module is given as it is, so that one which does not fit can still be inspected."""
+    return constructor(find_attribute(name, trusted=trusted)[1], name)
+
+
+def find_attribute(name: str, *, trusted: bool) -> tuple[ModuleType, Any]:
+    """The module that `my_net.py:Net` or `package.module:Net` names, imported, and what it calls Net; ModelError."""
+    place, _, attribute = name.rpartition(":")
+    if not trusted:
+        raise ModelError(f"backbone {name!r} would run the code of {place}: read it, and if you trust it, say --trust")
+    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
+    known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+    if attribute not in vars(module):
+        raise ModelError(f"{place} has no {attribute!r}.{nearest(attribute, known)} "
+                         f"It has: {', '.join(known) or 'no class or function'}.")
+    return module, vars(module)[attribute]
+
+
+def constructor(factory: Any, name: str) -> Callable[..., nn.Module]:
+    """`factory`, named `name`, as a constructor with the keywords of find_outside; ModelError if it is none."""
+    if not callable(factory):
+        raise ModelError(f"{name} is {type(factory).__name__}, where a class or function that gives a torch.nn.Module "
+                         "is expected")
+    try:
+        own = inspect.signature(factory)
+    except ValueError as error:    # some builtins have none
+        raise ModelError(f"{name} has no signature: name a class or function written in Python") from error
+
+    @wraps(factory)
+    def build(*, inputs: int, size: tuple[int, int], outputs: int, **settings: Any) -> nn.Module:
+        given = {"inputs": inputs, "size": size, "outputs": outputs}
+        asked = {key: value for key, value in given.items() if key in own.parameters}
+        try:
+            network = factory(**settings, **asked)
+        except ModelError:
+            raise
+        except Exception as error:    # whatever a stranger's constructor may raise
+            raise ModelError(f"{name} could not be built: {told(error)}") from error
+        if not isinstance(network, nn.Module):
+            raise ModelError(f"{name} gives {type(network).__name__}, where a torch.nn.Module is expected")
+        return network
+
+    settings = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for key, parameter in own.parameters.items()
+                if key not in GIVEN and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)]
+    program = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY) for key in GIVEN]
+    build.__signature__ = inspect.Signature([*settings, *program])    # type: ignore[attr-defined]
+    return build
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        near = nearest(path.name, (file.name for file in path.parent.glob("*.py"))) if path.parent.is_dir() else ""
+        raise ModelError(f"no file {path}.{near} The name of a network of yours is FILE.py:CLASS")
+    specification = importlib.util.spec_from_file_location(f"lensmith_outside_{path.stem}", path)
+    assert specification is not None and specification.loader is not None    # the suffix is .py
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module    # dataclasses and pickles look their module up there
+    try:
+        with _importable(path.resolve().parent), _told_as_model_error(str(path)):
+            specification.loader.exec_module(module)
+    except ModelError:
+        del sys.modules[specification.name]
+        raise
+    return module
+
+
+def _import_module(place: str) -> ModuleType:
+    with _importable(Path.cwd()), _told_as_model_error(place):
+        return importlib.import_module(place)
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Let a file import its neighbours, as it can when it is run."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+@contextmanager
+def _told_as_model_error(place: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:    # whatever a stranger's file may raise
+        raise ModelError(f"{place} could not be imported: {told(error)}") from error
+
+
+def _trial(network: nn.Module, inputs: int, size: tuple[int, int], *, what: str) -> tuple[tuple[int, ...], list]:
+    """The shape of the output for two gray pictures, and the modules that gave it, in order."""
+    used: list[nn.Module] = []
+    hooks = [module.register_forward_hook(lambda module, *_: used.append(module)) for module in network.modules()]
+    tensor = next(iter(network.parameters()), torch.empty(0))
+    try:
+        with at_rest(network), torch.random.fork_rng(devices=[]):
+            output = network(torch.zeros(2, inputs, *size, device=tensor.device))
+    except Exception as error:    # whatever a stranger's forward may raise
+        raise ModelError(f"{what} cannot take pictures of {inputs} x {size[0]} x {size[1]} values: {told(error)}. "
+                         "`lensmith inspect` shows the layers up to the one that fails") from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not isinstance(output, Tensor):
+        raise ModelError(f"{what} gives {type(output).__name__}, where a tensor [batch, outputs] is expected")
+    return tuple(output.shape), used

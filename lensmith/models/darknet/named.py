@@ -1,0 +1,40 @@
+"""Darknet's networks as the backbones that a recipe names, and the weights files that belong to them."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from lensmith.models.backbone import Backbone
+from lensmith.models.darknet.cfg_file import Config, read_cfg, with_classes
+from lensmith.models.darknet.network import Darknet, trunk
+from lensmith.models.darknet.weights_file import read_weights
+
+
+class NamedDarknet(Darknet):
+    """The network of a cfg file, its last layers perhaps for other classes; `file_config` is the file as it is."""
+
+    def __init__(self, file_config: Config, config: Config, *, inputs: int, size: tuple[int, int]):
+        super().__init__(config, inputs=inputs, size=size)
+        self.file_config = file_config
+
+
+def darknet(cfg: str, *, layers: int = 0, inputs: int, size: tuple[int, int], outputs: int) -> Backbone:
+    """The network of a cfg file, whole, its last layers set to `outputs` classes; with `layers` only so many of its
+    first ones, as a backbone that gives the last map of each stride. Raises ModelError for what is no such file."""
+    config = read_cfg(Path(cfg).expanduser())
+    if layers:
+        return trunk(config, layers=layers, inputs=inputs, size=size)
+    found = NamedDarknet(config, config, inputs=inputs, size=size)
+    given = [output.classes for output in found.outputs] + [found.channels[-1]] * found.scores
+    if all(classes == outputs for classes in given):
+        return found
+    return NamedDarknet(config, with_classes(config, outputs), inputs=inputs, size=size)
+
+
+def weights_for(network: Darknet, file: Path) -> dict[str, Tensor]:
+    """The floats of a .weights file under the names of the network's tensors, in the shapes that the file's own cfg
+    gives them. Raises ModelError where they are not those of that cfg."""
+    config = network.file_config if isinstance(network, NamedDarknet) else network.config
+    same = Darknet(config, inputs=network.inputs, size=network.size)
+    read_weights(file, same)
+    return dict(same.state_dict())

@@ -1,0 +1,192 @@
+"""Darknet's .weights files: a short header, then the floats of each layer in the order of the cfg."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lensmith.base.atomic_files import write_atomic
+from lensmith.base.errors import ModelError, count, nearest
+from lensmith.models.darknet.build import Layer
+from lensmith.models.darknet.layers import Connected
+from lensmith.models.darknet.network import Darknet
+
+
+@dataclass(frozen=True)
+class Header:
+    """The first 16 or, from version 0.2 on, 20 bytes of a weights file."""
+
+    major: int = 0
+    minor: int = 2
+    revision: int = 5
+    seen: int = 0    # pictures that the network was trained on
+
+    @property
+    def long(self) -> bool:
+        """Whether `seen` has 64 bits: from version 0.2 on."""
+        return self.major * 10 + self.minor >= 2
+
+    @property
+    def transposed(self) -> bool:
+        """Whether the weights of connected layers are stored [inputs, outputs], as the first versions had them."""
+        return self.major > 1000 or self.minor > 1000
+
+    def pack(self) -> bytes:
+        return struct.pack("<iiiQ" if self.long else "<iiiI", self.major, self.minor, self.revision, self.seen)
+
+
+def read_weights(path: Path, network: Darknet, *, layers: int | None = None) -> Header:
+    """Fill `network` with the floats of a weights file; -> the file's header, which `network.header` keeps too.
+
+    The file must hold exactly the floats that the cfg asks for; with `layers`, those of its first layers alone, as
+    darknet53.conv.74 has them, and the rest stays fresh. Nothing in the network is changed before the sizes agree.
+    Raises ModelError, saying in which layer the file ends or how many floats are left over.
+    """
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            header = _read_header(path, file)
+            wanted = _wanted(network, layers)
+            _check_size(path, size - file.tell(), wanted, network.config.file)
+            floats = torch.from_numpy(np.fromfile(file, dtype="<f4").astype(np.float32, copy=False))
+    except OSError as error:
+        beside = [near.name for near in path.parent.glob("*.weights")] if path.parent.is_dir() else []
+        raise ModelError(f"cannot read the weights {path} ({error.strerror}).{nearest(path.name, beside)} Give the "
+                         "path of a Darknet .weights file") from error
+    _check_values(path, floats, wanted)
+    at = 0
+    with torch.no_grad():
+        for layer in wanted:
+            taken = floats[at:at + layer.weights]
+            at += layer.weights
+            if layer.number < len(network.layers):    # a backbone has no tail
+                _fill(network.layers[layer.number], taken, transposed=header.transposed)
+        network.header.copy_(torch.tensor([header.major, header.minor, header.revision, _signed(header.seen)]))
+    return header
+
+
+def write_weights(path: Path, network: Darknet, *, header: Header | None = None) -> None:
+    """Write the floats of a whole network; the header is `network.header` where none is given.
+
+    What `read_weights` has read comes out as the same bytes. Raises ModelError for a backbone without its tail.
+    """
+    if header is None:
+        major, minor, revision, seen = network.header.tolist()
+        header = Header(major, minor, revision, seen % 2**64)
+    made = {number for number, layer in enumerate(network.layers) if [*_tensors(layer)]}
+    absent = [layer for layer in network.plan if layer.weights and layer.number not in made]
+    if absent:
+        raise ModelError(f"this network is only a part of {network.config.file}: it lacks {_named(absent[0])}. A "
+                         "weights file is written of a whole network")
+    whole = header
+
+    def write(aside: Path) -> None:
+        with open(aside, "wb") as file:
+            file.write(whole.pack())
+            for layer in network.layers:
+                for tensor in _tensors(layer):
+                    flip = whole.transposed and isinstance(layer, Connected) and tensor is layer.dense.weight
+                    values = (tensor.detach().t() if flip else tensor.detach()).cpu().contiguous()
+                    file.write(values.numpy().astype("<f4", copy=False).tobytes())
+
+    write_atomic(path, write, advice="choose another place for the weights")
+
+
+def _read_header(path: Path, file: BinaryIO) -> Header:
+    start = file.read(12)
+    header = Header(*struct.unpack("<iii", start)) if len(start) == 12 else Header()
+    rest = file.read(8 if header.long else 4)
+    if len(start) < 12 or len(rest) < (8 if header.long else 4):
+        raise ModelError(f"{path} is too short for a Darknet weights file: its header alone has 16 or 20 bytes, and "
+                         f"the file has {len(start) + len(rest)}")
+    return Header(header.major, header.minor, header.revision, int.from_bytes(rest, "little"))
+
+
+def _signed(seen: int) -> int:
+    return seen - 2**64 if seen >= 2**63 else seen
+
+
+def _wanted(network: Darknet, layers: int | None) -> list[Layer]:
+    """The layers whose floats the file must hold."""
+    plan = network.plan
+    if layers is not None and not 1 <= layers <= len(plan):
+        raise ModelError(f"layers = {layers} must be from 1 to {len(plan)}, the layers of {network.config.file}")
+    return [layer for layer in plan[:layers] if layer.weights]
+
+
+def _check_size(path: Path, size: int, wanted: list[Layer], cfg: str) -> None:
+    """Raise ModelError unless `size`, the bytes behind the header, are the floats of the `wanted` layers."""
+    total = sum(layer.weights for layer in wanted)
+    if size == 4 * total:
+        return
+    if size > 4 * total:
+        left, odd = divmod(size - 4 * total, 4)
+        more = f" and {count(odd, 'byte')}" if odd else ""
+        last = f": behind {_named(wanted[-1])}, its last layer with weights" if wanted else ""
+        raise ModelError(f"{path} holds more than {cfg} asks for{last}, {left:,} floats{more} are "
+                         f"left over of {size // 4:,}. Take the cfg that belongs to these weights")
+    have = size // 4
+    for layer in wanted:
+        if have < layer.weights or size < 4:
+            break
+        have -= layer.weights
+    raise ModelError(f"{path} ends in {_named(layer)}, with {have:,} of that layer's {layer.weights:,} floats: it "
+                     f"holds {size // 4:,} floats, and {cfg} asks for {total:,}. Take the cfg that belongs to them, "
+                     + (f"or, where the file is of the first layers alone, layers={layer.number}" if have == 0
+                        else "or the whole file"))
+
+
+def _check_values(path: Path, floats: Tensor, wanted: list[Layer]) -> None:
+    """Raise ModelError for floats that are no numbers: such a file is damaged, or none of Darknet's."""
+    if bool(floats.sum().isfinite()) or bool(floats.isfinite().all()):
+        return
+    at = int((~floats.isfinite()).nonzero()[0])
+    for layer in wanted:
+        if at < layer.weights:
+            raise ModelError(f"{path} is damaged: float {at:,} of {_named(layer)} is no finite number")
+        at -= layer.weights
+
+
+def _named(layer: Layer) -> str:
+    return f"layer {layer.number} [{layer.section.kind}] (line {layer.section.line} of the cfg)"
+
+
+def _fill(module: nn.Module, floats: Tensor, *, transposed: bool) -> None:
+    at = 0
+    for tensor in _tensors(module):
+        values = floats[at:at + tensor.numel()]
+        at += tensor.numel()
+        if transposed and isinstance(module, Connected) and tensor is module.dense.weight:
+            tensor.copy_(values.view(tensor.shape[1], tensor.shape[0]).t())
+        else:
+            tensor.copy_(values.view(tensor.shape))
+
+
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    """What a layer has in a weights file, in the file's order."""
+    if isinstance(module, nn.BatchNorm2d):
+        yield from _norm(module)
+    elif isinstance(module, Connected):
+        norm = _norm(module.norm) if module.norm is not None else []
+        yield norm[0] if norm else module.dense.bias
+        yield module.dense.weight
+        yield from norm[1:]
+    elif isinstance(module, nn.Sequential) and isinstance(conv := module[0], nn.Conv2d):
+        norm_layer = getattr(module, "norm", None)
+        if isinstance(norm_layer, nn.BatchNorm2d):
+            yield from _norm(norm_layer)
+        elif conv.bias is not None:
+            yield conv.bias
+        yield conv.weight
+
+
+def _norm(norm: nn.BatchNorm2d | nn.BatchNorm1d) -> list[Tensor]:
+    """Its biases, scales, means and variances."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    return [norm.bias, norm.weight, norm.running_mean, norm.running_var]

@@ -1,0 +1,161 @@
+"""The heads with anchors: YOLOv3's three scales behind any backbone, and the maps of Darknet networks."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from lensmith.models.darknet.decode import RegionLayer, YoloLayer
+from lensmith.models.initialise import initialise
+from lensmith.models.neck import Levels, fitted
+
+EXPONENTIAL, SQUARED, EXCLUSIVE = 0, 1, 2    # forms: YOLOv3's; v4's new_coords; YOLOv2's, whose classes exclude another
+_MOST_STRETCH = 20.0    # of a width's logarithm: real ones stay below 5, and e^20 squared is still a float32
+_PRIOR = 0.01           # of an object, before anything is learned
+
+
+class Anchored(NamedTuple):
+    """What a head says at each of its anchors: all that a loss or a decision needs."""
+
+    raw: Tensor        # float [batch, anchors, 5 + classes]: x y width height, objectness, classes, before any sigmoid
+    cells: Tensor      # float32 [anchors, 2]: x y of the upper left corner of the anchor's cell, pixels
+    strides: Tensor    # float32 [anchors, 2]: width and height of that cell, pixels
+    extents: Tensor    # float32 [anchors, 2]: width and height of the anchor, pixels
+    spread: Tensor     # float32 [anchors]: how far a centre may leave its cell: 1 not at all
+    forms: Tensor      # int64 [anchors]: EXPONENTIAL, SQUARED or EXCLUSIVE
+
+    def speaking(self, least: float) -> "Anchored":
+        """The anchors whose objectness reaches `least` in any picture: no class of another can have that chance."""
+        chosen = (_wide(self.raw[..., 4]).sigmoid() >= least).any(0).nonzero()[:, 0]
+        return Anchored(self.raw[:, chosen], *(part[chosen] for part in self[1:]))
+
+    def corners(self) -> Tensor:
+        """float [..., anchors, 4]: the boxes in pixels, not clipped to the picture."""
+        centre, extent = self.centres(), self.sizes()
+        return torch.cat((centre - extent / 2, centre + extent / 2), -1)
+
+    def centres(self) -> Tensor:
+        """float [..., anchors, 2], pixels: the sigmoid of the first two numbers, within the cell."""
+        spread = self.spread[:, None]
+        inside = _wide(self.raw[..., :2]).sigmoid() * spread - (spread - 1) / 2
+        return inside * self.strides + self.cells
+
+    def sizes(self) -> Tensor:
+        """float [..., anchors, 2], pixels: the anchor stretched by the next two numbers."""
+        stretch = _wide(self.raw[..., 2:4])
+        grown = torch.where(self.forms[:, None] == SQUARED, 4 * stretch.sigmoid().square(),
+                            stretch.clamp(max=_MOST_STRETCH).exp())
+        return grown * self.extents
+
+    def chances(self) -> Tensor:
+        """float [..., anchors, classes]: the objectness times the chance of each class."""
+        logits = _wide(self.raw[..., 5:])
+        each = torch.where(self.forms[:, None] == EXCLUSIVE, logits.softmax(-1), logits.sigmoid())
+        return _wide(self.raw[..., 4:5]).sigmoid() * each
+
+
+def _wide(part: Tensor) -> Tensor:
+    return part if part.dtype == torch.float64 else part.float()
+
+
+def laid_out(raw: Tensor, extents: Tensor, cell: tuple[float, float], *, spread: float = 1.0,
+             form: int = EXPONENTIAL) -> Anchored:
+    """A map [batch, anchors x (5 + classes), rows, columns] with its anchors' `extents` [anchors, 2] and the (width,
+    height) of its cells in pixels, in the order anchors, rows, columns."""
+    batch, _, rows, columns = raw.shape
+    kinds = len(extents)
+    flat = raw.view(batch, kinds, -1, rows, columns).permute(0, 1, 3, 4, 2).flatten(1, 3)
+    stride = torch.tensor(cell, dtype=torch.float32, device=raw.device)
+    x, y = (torch.arange(edge, dtype=torch.float32, device=raw.device) for edge in (columns, rows))
+    cells = torch.stack(torch.meshgrid(x, y, indexing="xy"), 2).flatten(0, 1) * stride
+    count = kinds * rows * columns
+    return Anchored(flat, cells.repeat(kinds, 1), stride.expand(count, 2),
+                    extents.to(torch.float32).repeat_interleave(rows * columns, 0),
+                    torch.full((count,), spread, device=raw.device), torch.full((count,), form, device=raw.device))
+
+
+def joined(levels: Sequence[Anchored]) -> Anchored:
+    """The anchors of several maps as one."""
+    return Anchored(torch.cat([level.raw for level in levels], 1), *(
+        torch.cat([level[part] for level in levels]) for part in range(1, len(Anchored._fields))))
+
+
+class YoloHead(nn.Module):
+    """YOLOv3's three scales (Redmon and Farhadi 2018, section 2.3): sets of five convolutions, coarse to fine, each
+    scale taking the upsampled set of the coarser one to its map."""
+
+    extents: Tensor    # float32 [levels, anchors, 2]: width and height in pixels, the finest level first
+
+    def __init__(self, channels: tuple[int, ...], strides: tuple[int, ...], classes: int, extents: Tensor):
+        """`extents` float [n, 2], the smallest first, are shared out among the levels.
+
+        A set has half the channels of its map, as in Darknet-53, yet 32 to 512, and never more than the coarser one.
+        """
+        super().__init__()
+        self.levels = Levels(channels, strides)
+        self.strides = self.levels.strides
+        count = len(self.strides)
+        used = extents[len(extents) % count:].float()    # all, but for backbones with two levels: the smallest goes
+        self.register_buffer("extents", used.view(count, -1, 2))
+        widths = [max(32, min(512, inputs // 2)) for inputs in self.levels.channels]
+        for at in reversed(range(count - 1)):
+            widths[at] = min(widths[at], widths[at + 1])
+        self.sets, self.outputs, self.routes = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for at, (inputs, width) in enumerate(zip(self.levels.channels, widths, strict=True)):
+            if at < count - 1:
+                inputs += width
+                self.routes.append(_convolution(widths[at + 1], width, 1))
+            self.sets.append(nn.Sequential(
+                _convolution(inputs, width, 1), _convolution(width, 2 * width, 3), _convolution(2 * width, width, 1),
+                _convolution(width, 2 * width, 3), _convolution(2 * width, width, 1)))
+            last = nn.Conv2d(2 * width, self.extents.shape[1] * (5 + classes), 1)
+            nn.init.normal_(last.weight, std=0.01)
+            with torch.no_grad():
+                assert last.bias is not None
+                last.bias.zero_().view(-1, 5 + classes)[:, 4] = -math.log((1 - _PRIOR) / _PRIOR)
+            self.outputs.append(nn.Sequential(_convolution(width, 2 * width, 3), last))
+
+    def forward(self, maps: list[Tensor]) -> Anchored:
+        levels = self.levels(maps)
+        found: list[Anchored] = []
+        coarser: Tensor | None = None
+        for at in reversed(range(len(levels))):
+            level, stride = levels[at], float(self.strides[at])
+            if coarser is not None:
+                route = fitted(self.routes[at](coarser), level)
+                level = torch.cat((route, level), 1)
+            coarser = self.sets[at](level)
+            found.append(laid_out(self.outputs[at](coarser), self.extents[at], (stride, stride)))
+        return joined(found[::-1])
+
+
+class DarknetHead(nn.Module):
+    """Reads the maps of a network that comes whole: each as its yolo or region layer says."""
+
+    def __init__(self, layers: Sequence[YoloLayer | RegionLayer]):
+        super().__init__()
+        self.layers = tuple(layers)
+        for number, layer in enumerate(self.layers):
+            self.register_buffer(f"extents{number}", torch.tensor(layer.anchors, dtype=torch.float32))
+
+    def forward(self, maps: list[Tensor]) -> Anchored:
+        return joined([self._read(number, layer, raw)
+                       for number, (layer, raw) in enumerate(zip(self.layers, maps, strict=True))])
+
+    def _read(self, number: int, layer: YoloLayer | RegionLayer, raw: Tensor) -> Anchored:
+        extents, cell = cast(Tensor, getattr(self, f"extents{number}")), (float(layer.stride), float(layer.stride))
+        if isinstance(layer, RegionLayer):
+            return laid_out(raw, extents, cell, form=EXCLUSIVE if layer.softmax else EXPONENTIAL)
+        if not layer.new_coords:
+            return laid_out(raw, extents, cell, spread=layer.scale_x_y)
+        # The convolution before is logistic already, and the loss wants what goes into the sigmoid.
+        return laid_out(_wide(raw).logit(1e-6), extents, cell, spread=layer.scale_x_y, form=SQUARED)
+
+
+def _convolution(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
+    layers = nn.Sequential(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs),
+                           nn.LeakyReLU(0.1, inplace=True))
+    initialise(layers, "leaky_relu")
+    return layers

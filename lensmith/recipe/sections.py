@@ -1,0 +1,178 @@
+"""The sections of a recipe: what checks each of them, and the recipe with every default written out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from lensmith.base.errors import DataError, UserError, choose
+from lensmith.base.pictures import Fit, Interpolation
+from lensmith.data.batches.augment import Augment
+from lensmith.data.formats import DATASETS
+from lensmith.data.sources.split import divide
+from lensmith.engine.optimize import OPTIMIZERS
+from lensmith.engine.plan.plan import Layout, Precision
+from lensmith.engine.schedule import SCHEDULES
+from lensmith.models.backbones import find_backbone
+from lensmith.recipe import schema as recipes
+from lensmith.recipe.choose_plan import FIXED
+from lensmith.tasks import TASKS
+
+
+def run(*, name: str | None = None, seed: Annotated[int, Field(ge=0, lt=2**62)] = 0, save_every: float = 60.0) -> None:
+    """[run]: the folder's name, the seed of everything drawn in training, and the seconds after which the state is
+    saved within an epoch."""
+
+
+def pictures(*, size: int | list[int] | None = None, channels: Literal[1, 3, 4] | None = None,
+             bits: Literal[8, 16] | None = None, fit: Fit | None = None, interpolation: Interpolation | None = None,
+             on_bad: Literal["skip", "refuse"] = "skip") -> None:
+    """[pictures]: the form that every picture is brought to, and what happens to files that cannot be read. By itself
+    `fit` is pad where boxes or masks are learned, else crop, and `interpolation` bilinear, or what the weights to
+    begin with are used to."""
+
+
+def loading(*, batch: int | None = None, workers: int | None = None, memory: float = 0.4, disk: float = 0.2,
+            balance: bool = False, fraction: float = 1.0, background: float = 1.0,
+            rectangular: bool | None = None) -> None:
+    """[loading]: pictures a step, worker processes for streamed sets, the shares of the free memory and of the free
+    disk that decoded pictures may take, drawing all classes equally often, the share of the training pictures to
+    use, the most of them that may show no object, and whether pictures of like shape are measured together without the
+    ground around them; by itself where boxes are learned from letterboxed pictures."""
+
+
+def learner(*, epochs: int | None = None, accumulate: int = 1, clip: float = 0.0, average: float | None = None,
+            patience: int = 0, weights: str | None = None, groups: list[dict[str, str | float]] | None = None,
+            freeze: str | int | None = None, unfreeze: list[int] | None = None,
+            depth_decay: Annotated[float, Field(gt=0, le=1)] = 1.0, probe: bool = False) -> None:
+    """[learner]: passes over the data, batches a step, clipping, averaged weights, early stopping, a file of weights to
+    begin with, rates by group; what stands still, the epochs after which parts of the backbone wake, the factor on the
+    rate from block to block away from the head, and whether the head alone learns, from maps computed once."""
+
+
+def plan(*, mode: str = "auto", device: str = "auto", precision: Precision | None = None, layout: Layout | None = None,
+         threads: Annotated[int, Field(ge=0)] = 0, compiled: bool | None = None,
+         processes: Annotated[int, Field(ge=1)] = 1, timeout: Annotated[float, Field(gt=0)] = 60.0,
+         synchronise: bool = False, stages: list[str] | None = None) -> None:
+    """[plan]: how to run: `auto` times what is not named here, `exact` is deterministic float32, or the plan.json of a
+    run; the device, and what is asked for by name; how many processes train together, how long one is waited for and
+    whether batch norm looks at the pictures of all; the devices that one network is split over."""
+
+
+# Sections without a name: what checks them. The others name an entry of a table.
+PLAIN: dict[str, Callable[..., Any]] = {"run": run, "split": divide, "pictures": pictures, "augment": Augment,
+                                        "loading": loading, "learner": learner, "plan": plan}
+SECTIONS = ("run", "data", "split", "pictures", "augment", "loading", "backbone", "task", "optimizer", "schedule",
+            "learner", "plan")
+# Arguments that the program passes itself; a recipe may not set them.
+_GIVEN = {"data": ("open_set",), "split": ("splits",),
+          "augment": ("seed", "classes", "length", "epochs"), "task": ("classes", "targets"),
+                     "backbone": ("inputs", "size", "outputs"), "optimizer": ("chosen",)}
+OPTIMIZER = "adamw"
+SEVERAL = "multitask"    # the task that learns any targets, under whatever names
+DEFAULTS: recipes.Recipe = {"optimizer": {"name": OPTIMIZER}, "schedule": {"name": "cosine", "warmup": 0.05}}
+
+
+def switch(recipe: recipes.Recipe, flags: Mapping[str, Any]) -> recipes.Recipe:
+    """The recipe with {"section.key": value} put in, None left out. Where a flag names another entry than the recipe
+    does, the settings of the recipe's own entry are left behind: they were not meant for this one."""
+    kept = dict(recipe)
+    for path, value in flags.items():
+        section, _, key = path.partition(".")
+        if key == "name" and section != "run" and value is not None and recipe.get(section, {}).get("name") != value:
+            kept[section] = {}
+    if flags.get("plan.mode") not in (None, "auto"):
+        kept["plan"] = {key: value for key, value in recipe.get("plan", {}).items() if key not in FIXED}
+    return recipes.put(kept, flags)
+
+
+def resolve(given: recipes.Recipe, *, trusted: bool, brought: Sequence[str] = ()) -> recipes.Recipe:
+    """The recipe with every section checked and every default written out, but for what only the data can tell.
+
+    Sections in `brought` stand for objects that a Python caller passes; they are left as they are.
+    """
+    for section in given:
+        choose(dict.fromkeys(SECTIONS), section, "section")
+    settled: recipes.Recipe = {}
+    for section in SECTIONS:
+        if section in ("augment", "optimizer") and section not in given:
+            continue    # chosen by what the pictures and the task are
+        if section in brought:
+            settled[section] = dict(given[section])
+            continue
+        values = {**DEFAULTS.get(section, {}), **given.get(section, {})}
+        own = given.get(section, {})
+        if section in DEFAULTS and own.get("name", DEFAULTS[section]["name"]) != DEFAULTS[section]["name"]:
+            values = dict(own)    # another entry does not take the default entry's arguments
+        if section in PLAIN:
+            settled[section] = recipes.settle(values, PLAIN[section], f"section [{section}]",
+                                              given=_GIVEN.get(section, ()))
+        elif values:
+            if section == "task" and set(values) & set(signature(TASKS[SEVERAL]).parameters):
+                values = {"name": SEVERAL, **values}    # as task.parts, which no other task has
+            settled[section] = named_entry(section, values, trusted=trusted)
+    if "data" not in settled:
+        raise UserError("the recipe names no data: give [data] name = \"fashion-mnist\", or a folder or table as the "
+                        f"first argument. Known: {', '.join(sorted(DATASETS))}.")
+    return settled
+
+
+def learned(recipe: recipes.Recipe, classes: Mapping[str, Any]) -> tuple[str, ...]:
+    """The targets that the task reads: the recipe's, else those of the first one that the targets in `classes` can
+    feed; of several tasks at once, which targets under names of their own stand for, the parts named or all."""
+    section = recipe.get("task", {})
+    name = section.get("name")
+    entries: list[Any] = [entry for key, entry in TASKS.items() if key != SEVERAL]
+    if name == SEVERAL or (name is None and not set(classes) <= {need for entry in entries for need in entry.needs}):
+        return tuple(section.get("parts") or classes)
+    if name is not None:
+        return tuple(getattr(entry_of("task", name, trusted=True), "needs", ()))
+    return next((tuple(entry.needs) for entry in entries if set(entry.needs) <= set(classes)), ())
+
+
+def named_entry(section: str, values: recipes.Section, *, trusted: bool) -> recipes.Section:
+    """A section that names an entry of a table, checked against that entry."""
+    if "name" not in values:
+        known = ", ".join(sorted(_table(section)))
+        if section == "backbone":
+            raise UserError(f"section [backbone] sets {', '.join(values)} and names no network: give it as --backbone "
+                            "NAME; `lensmith list backbones` shows all")
+        raise UserError(f"section [{section}] needs a name. Known: {known}.")
+    name = values["name"]
+    entry = entry_of(section, name, trusted=trusted)
+    arguments = {key: value for key, value in values.items() if key != "name"}
+    settled = {"name": name, **recipes.settle(arguments, entry, f"{section} {name!r}",
+                                              given=_GIVEN.get(section, ()))}
+    if section == "data" and "sets" in settled:
+        settled["sets"] = {part: _settled_set(part, one) for part, one in settled["sets"].items()}
+    return settled
+
+
+def _settled_set(part: str, values: recipes.Section) -> recipes.Section:
+    """One of the sections [data] of which data.sets is made."""
+    try:
+        return named_entry("data", values, trusted=False)
+    except UserError as error:
+        raise type(error)(f"data.sets.{part}: {error}") from error
+
+
+def _table(section: str) -> dict[str, Any]:
+    tables: dict[str, dict[str, Any]] = {"data": DATASETS, "task": TASKS, "optimizer": OPTIMIZERS,
+                                         "schedule": SCHEDULES}
+    return tables.get(section, {})
+
+
+def entry_of(section: str, name: Any, *, trusted: bool) -> Callable[..., Any]:
+    """The function or class that a section's name stands for; outside code only where it is `trusted`."""
+    if not isinstance(name, str):
+        raise UserError(f"section [{section}]: name must be text; got {name!r}")
+    if section == "backbone":
+        return find_backbone(name, trusted=trusted)
+    what = {"data": "data set"}.get(section, section)
+    return choose(_table(section), name, what, error=DataError if section == "data" else UserError)
+
+
+def arguments_of(section: recipes.Section) -> recipes.Section:
+    """A section without its name: the arguments of the entry that the name stands for."""
+    return {key: value for key, value in section.items() if key != "name"}

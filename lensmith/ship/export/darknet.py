@@ -1,0 +1,119 @@
+"""Between Lensmith's run folders and Darknet's files."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lensmith.base.device import environment
+from lensmith.base.errors import ModelError, UserError, count
+from lensmith.base.pictures import Form
+from lensmith.engine.plan.candidates import Choice
+from lensmith.engine.plan.plan import Plan, plan
+from lensmith.engine.run_folder import Run
+from lensmith.models.darknet.cfg_file import read_cfg, with_pictures, write_cfg
+from lensmith.models.darknet.network import Darknet
+from lensmith.models.darknet.weights_file import read_weights, write_weights
+from lensmith.models.network import Network
+from lensmith.recipe import schema as recipes
+from lensmith.recipe.assemble import build_network, choose_task, complete
+from lensmith.recipe.from_source import NO_DATA, keep_files
+from lensmith.recipe.sections import resolve
+from lensmith.tasks.task import Task
+
+
+class Imported:
+    """A network that was read from Darknet's files, with all that a run folder says of it."""
+
+    def __init__(self, cfg: Path, weights: Path, names: Path | None = None):
+        """`names` is a file of class names, one a line; without it they are numbers. Raises ModelError for files that
+        do not belong together, UserError for another number of names than of classes."""
+        config = read_cfg(cfg)
+        network = Darknet(config)
+        kinds = {output.classes for output in network.outputs} or ({network.channels[-1]} if network.scores else set())
+        if len(kinds) != 1:
+            raise ModelError(f"{cfg} is neither a detector, with yolo or region layers of one number of classes, nor a "
+                             "classifier: a backbone alone is given to a training, as --backbone darknet "
+                             f"backbone.cfg={cfg}")
+        classes = _names(names, kinds.pop(), cfg)
+        target, task = ("boxes", "yolov3") if network.outputs else ("label", "classification")
+        self.classes: dict[str, tuple[str, ...]] = {target: classes}
+        self.form = Form(network.inputs, *network.size, fit="pad" if network.outputs else "crop")
+        given: recipes.Recipe = {
+            "data": {"name": NO_DATA}, "backbone": {"name": "darknet", "cfg": str(cfg.absolute())},
+            "task": {"name": task}, "pictures": {"size": list(network.size), "channels": network.inputs}}
+        self.recipe = complete(resolve(given, trusted=True, brought=["data"]), self.classes, self.form)
+        self.task: Task = choose_task(self.recipe, self.classes)
+        nothing, most = [0.0] * network.inputs, [255.0] * network.inputs
+        self.network: Network = build_network(self.recipe, self.task, self.form, outputs=len(classes), mean=nothing,
+                                              deviation=most)
+        trunk = self.network.backbone
+        assert isinstance(trunk, Darknet)
+        read_weights(weights, trunk)
+        self.plan: Plan = plan(device="cpu", layout="channels_last", rewrites=("fold_batch_norm",))
+        self.files = {"cfg": str(cfg), "weights": str(weights)}
+
+    def write(self, folder: Path, *, command: str) -> Run:
+        """A run folder like any other, but for the data that it was trained on, which are not known."""
+        run = Run.create(folder.parent, name=folder.name, fallback="")
+        write_converted(run, recipe=keep_files(self.recipe, run), plan=self.plan, network=self.network, task=self.task,
+                        command=command, reason=f"from {self.files['weights']}", account={
+            "name": NO_DATA, "source": self.files, "classes": {key: list(one) for key, one in self.classes.items()},
+            "form": asdict(self.form), "splits": {}, "dropped": [], "notes": [], "fingerprint": None})
+        return run
+
+
+def write_converted(run: Run, *, recipe: recipes.Recipe, plan: Plan, account: Mapping[str, Any], network: Network,
+                    task: Task, command: str, reason: str) -> None:
+    """The files of a run whose network was not trained in it; `account` is what data.json keeps."""
+    run.write("recipe.toml", recipes.write(recipe))
+    run.write_json("plan.json", Choice(plan, "conversion").as_json())
+    run.write_json("environment.json", environment())
+    run.write_json("data.json", dict(account))
+    run.write_json("metrics.json", {})
+    run.write_json("run.json", {
+        "name": run.folder.name, "command": command,
+        "started": datetime.now(UTC).astimezone().isoformat(timespec="seconds"), "status": "converted",
+        "reason": reason, "epochs": 0, "score_name": task.score, "score": None, "version": version("lensmith"),
+        "parameters": sum(one.numel() for one in network.parameters())})
+    run.save_best(network.state_dict(), {"epoch": 0}, 0.0)
+
+
+def write_darknet(network: Network, cfg: Path, weights: Path) -> None:
+    """The network of a run as Darknet's files. Raises ModelError for one that did not come from a cfg."""
+    trunk = network.backbone
+    if not isinstance(trunk, Darknet) or (trunk.taps and not (trunk.outputs or trunk.scores)):
+        raise ModelError("only a network that came from a Darknet cfg can be written as one; this run's backbone is "
+                         f"{type(trunk).__name__}")
+    _refuse_other_preprocessing(network)
+    for path in (cfg, weights):
+        if path.exists():
+            raise UserError(f"{path} exists: choose another name")
+    write_cfg(cfg, with_pictures(trunk.config, inputs=trunk.inputs, size=trunk.size))
+    write_weights(weights, trunk)
+
+
+def _refuse_other_preprocessing(network: Network) -> None:
+    if bool((network.mean != 0).any()) or bool((network.deviation != 255).any()):
+        raise ModelError("this run's network standardises its pictures by mean and deviation of its own data, which "
+                         "Darknet's files cannot say: train it from Darknet's weights, with --weights, to keep 0 and "
+                         "255")
+
+
+def _names(file: Path | None, classes: int, cfg: Path) -> tuple[str, ...]:
+    if file is None:
+        return tuple(str(number) for number in range(classes))
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"the names {file} cannot be read ({error}): give a text file with one name a line") from error
+    names = tuple(line.strip() for line in lines if line.strip())
+    if len(names) != classes:
+        raise UserError(f"{file} has {count(len(names), 'name')}, and {cfg} is for {count(classes, 'class')}: give the "
+                        "names that belong to it, one a line")
+    if len(set(names)) < len(names):
+        twice = next(name for at, name in enumerate(names) if name in names[:at])
+        raise UserError(f"{file} names {twice!r} twice: every class needs a name of its own")
+    return names

@@ -1,0 +1,210 @@
+"""Runs side by side: what each measured and took, and what several tasks gained or lost by sharing one network."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lensmith.base.atomic_files import write_text
+from lensmith.base.errors import DataError, UserError, count
+from lensmith.engine.run_folder import Run
+from lensmith.recipe.sections import learned
+from lensmith.study.report.metric_words import measure
+
+_SPLITS = ("test", "valid")    # the first of them that a run measured is compared
+_OTHER = ("loss", "joined")    # numbers of a whole run, of no part
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a run folder tells of a run."""
+
+    run: str                      # its folder
+    data: str                     # the name of its data set
+    backbone: str
+    epochs: int
+    seconds: float                # of training
+    split: str                    # that was measured
+    scores: dict[str, str]        # of each part the metric that ranks it
+    kinds: dict[str, str]         # of each part what it is: label, tags, numbers, boxes, mask
+    metrics: dict[str, float]     # "part/metric" -> value
+    measured: frozenset[str]      # the pictures of that split
+    pictures: frozenset[str]      # of all splits
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under a title."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs side by side."""
+
+    runs: tuple[Entry, ...]
+    tables: tuple[Table, ...]
+    shared: tuple[dict[str, Any], ...]    # for each part of a joint run and each run of it alone what sharing gained
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data: the runs with their metrics, what sharing gained, the notes."""
+        runs = [{name: value for name, value in asdict(run).items() if name not in ("measured", "pictures")}
+                for run in self.runs]
+        return {"runs": runs, "shared": list(self.shared), "notes": list(self.notes)}
+
+
+def compared(folders: Sequence[Path]) -> Comparison:
+    """Two runs or more side by side; a run of several parts against those that learn one of its parts alone.
+
+    What sharing gained is the joint run's metric minus that of the run alone, of each part's every metric. Raises
+    UserError for a run twice or fewer than two, and for runs on other data; DataError for a run that measured nothing.
+    """
+    if len(folders) < 2:
+        raise UserError("a comparison takes two runs or more: lensmith compare RUN RUN ...")
+    twice = [folder for number, folder in enumerate(folders) if folder.resolve() in
+             [one.resolve() for one in folders[:number]]]
+    if twice:
+        raise UserError(f"{twice[0]} is named twice: name each run once")
+    runs = tuple(_entry(folder) for folder in folders)
+    first = runs[0]
+    for run in runs[1:]:
+        if not run.pictures & first.pictures:
+            raise UserError(f"{run.run} is on other pictures ({run.data}) than {first.run} ({first.data}): compare "
+                            "runs on the same data")
+    shared = _shared(runs)
+    gained = [Table("What sharing one network gained (joint minus alone)",
+                    ("part", "metric", "joint", "alone", "joint - alone", "run alone"),
+                    tuple((row["part"], row["metric"], measure(row["metric"], row["joint"]),
+                           measure(row["metric"], row["alone"]), f"{row['gained']:+.4f}", row["run_alone"])
+                          for row in shared))] if shared else []
+    tables = [_overview(runs), *gained, *_numbers(runs)]
+    return Comparison(runs, tuple(tables), tuple(shared), tuple(_notes(runs)))
+
+
+def _entry(folder: Path) -> Entry:
+    run = Run.open(folder)
+    metrics = run.read_json("metrics.json") if (folder / "metrics.json").is_file() else {}
+    split = next((name for name in _SPLITS if metrics.get(name)), None)
+    if split is None:
+        raise DataError(f"{folder} has no metrics.json with a test or valid part: train it to its end with lensmith "
+                        f"train --resume {folder}, or leave it out")
+    recipe = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
+    facts, data, found = run.read_json("run.json"), run.read_json("data.json"), metrics[split]
+    numbers = {name: value for name, value in found.items() if isinstance(value, float) and name not in _OTHER}
+    parts = found.get("details", {}).get("parts")
+    if parts is None:    # of one task, whose target is called what it is
+        name = _target(recipe, data)
+        parts, numbers = {name: {"kind": name, "score": facts["score_name"]}}, \
+            {f"{name}/{key}": value for key, value in numbers.items()}
+    files = {name: _pictures(listed) for name, listed in data.get("files", {}).items()}
+    return Entry(str(folder), str(data.get("name", "")), str(recipe.get("backbone", {}).get("name", "")),
+                 int(facts.get("epochs", 0)), float(facts.get("seconds", 0.0)), split,
+                 {part: one["score"] for part, one in parts.items()},
+                 {part: one["kind"] for part, one in parts.items()}, numbers, files.get(split, frozenset()),
+                 frozenset().union(*files.values()))
+
+
+def _target(recipe: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    """What a run of one task learned."""
+    return next(iter(learned(dict(recipe), data.get("classes", {}))), "")
+
+
+def _pictures(listed: Any) -> frozenset[str]:
+    """The names of a split's pictures, out of data.json: its files, or the rows of one file."""
+    if not isinstance(listed, Mapping):
+        return frozenset(map(str, listed))
+    found = set()
+    for stretch in str(listed["rows"]).split():
+        first, _, last = stretch.partition("-")
+        found |= {f"{listed['file']} {row}" for row in range(int(first), int(last or first) + 1)}
+    return frozenset(found)
+
+
+def _overview(runs: Sequence[Entry]) -> Table:
+    rows = tuple((run.run, ", ".join(run.scores), run.backbone, str(run.epochs), f"{run.seconds:.1f}", run.split)
+                 for run in runs)
+    return Table("Runs", ("run", "parts", "backbone", "epochs", "seconds", "measured on"), rows)
+
+
+def _numbers(runs: Sequence[Entry]) -> list[Table]:
+    """A table for each part: its metrics, the one that ranks it first, a column for each run that has them."""
+    tables = []
+    for part in dict.fromkeys(part for run in runs for part in run.scores):
+        having = [run for run in runs if part in run.scores]
+        names = dict.fromkeys(name for run in having for name in run.metrics if name.rpartition("/")[0] == part)
+        rows = tuple((name.rpartition("/")[2], *(measure(name, run.metrics[name]) if name in run.metrics else "-"
+                                                 for run in having)) for name in names)
+        tables.append(Table(part, ("metric", *(run.run for run in having)), rows))
+    return tables
+
+
+def _alone(joint: Entry, run: Entry) -> str:
+    """The part of a joint run that another run learned by itself: by its name, else the only one of that kind; empty
+    where there is none."""
+    if len(joint.scores) < 2 or len(run.scores) != 1:
+        return ""
+    (own, kind), = run.kinds.items()
+    if joint.kinds.get(own) == kind:
+        return own
+    fitting = [name for name, one in joint.kinds.items() if one == kind]
+    return fitting[0] if len(fitting) == 1 and own == kind else ""
+
+
+def _shared(runs: Sequence[Entry]) -> list[dict[str, Any]]:
+    """For each metric of each part of each joint run, beside each run of that part alone: both and their difference."""
+    found = []
+    for joint in runs:
+        for run in runs:
+            part = _alone(joint, run)
+            own = next(iter(run.scores))
+            for name, value in run.metrics.items() if part else ():
+                metric = name.removeprefix(f"{own}/")
+                both = joint.metrics.get(f"{part}/{metric}")
+                if both is not None:
+                    found.append({"part": part, "metric": metric, "joint": both, "alone": value, "gained": both - value,
+                                  "run_joint": joint.run, "run_alone": run.run})
+    return found
+
+
+def _notes(runs: Sequence[Entry]) -> list[str]:
+    """What has to be known: the time of a joint run beside those of its parts, other splits, other epochs."""
+    notes = []
+    for joint in runs:
+        alone = {part: run for run in runs if (part := _alone(joint, run))}
+        if alone and joint.seconds:
+            missing = [part for part in joint.scores if part not in alone]
+            total = sum(run.seconds for run in alone.values())
+            notes.append(f"{joint.run} trained its {count(len(joint.scores), 'part')} in {joint.seconds:.1f} s; the "
+                         f"runs of {', '.join(alone)} alone took {total:.1f} s together, {total / joint.seconds:.2f} "
+                         "times as long" + (f" (of {', '.join(missing)} there is no run alone)" if missing else ""))
+    lower = [name for name in ("MAE", "RMSE") if any(key.endswith(f"/{name}") for run in runs for key in run.metrics)]
+    notes += [f"Of {' and '.join(lower)} less is better, of all others more"] if lower else []
+    first = runs[0]
+    for run in runs[1:]:
+        if run.measured != first.measured:
+            common = len(run.measured & first.measured)
+            notes.append(f"{run.run} was measured on other pictures than {first.run}: {common:,} of "
+                         f"{len(run.measured):,} in common, so that a difference may come from them")
+        if run.epochs != first.epochs:
+            notes.append(f"{run.run} trained for {count(run.epochs, 'epoch')}, {first.run} for {first.epochs:,}")
+    return notes
+
+
+def write_page(found: Comparison, path: Path) -> None:
+    """Write the comparison as a page of its own that opens offline. Raises UserError where it cannot be written."""
+    # Not at the top: only a page needs it.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    pages = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
+                        undefined=StrictUndefined, trim_blocks=True)
+    text = pages.get_template("compare.html.jinja").render(tables=found.tables, notes=found.notes)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, text, advice="choose another file with --out")
+    except OSError as error:
+        raise UserError(f"cannot write {path} ({error.strerror or error}): choose another file with --out") from error

@@ -1,0 +1,330 @@
+"""The report of a run: one HTML file out of what the run folder holds, to be opened anywhere, offline."""
+
+import base64
+import csv
+import json
+import shlex
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lensmith.base.atomic_files import write_text
+from lensmith.base.errors import DataError, count
+from lensmith.study.report import charts
+from lensmith.study.report.box_charts import box_charts, detection_curves
+from lensmith.study.report.metric_words import counted, figure, measure, percent, sentence
+from lensmith.study.report.run_advice import candidates, fitting
+
+_FIRST = {"test": 0, "valid": 1}    # the order of the splits; the first of them gives the headline
+_LISTED = 200    # dropped files that are named; data.json has them all
+_MEASURES = {"tags": "summed error {:.2f}", "numbers": "{:.1f} deviations off", "boxes": "errors {:.1f}",
+             "masks": "errors {:.1f}", "mask": "{:.1%} of the pixels wrong"}
+_RANKED = ("AP50-95", "IoU", "f1", "R2")    # the first that a row has sorts the classes
+_NOTES = {
+    "label": "Where the network was wrong and most sure of it: the truth, then what it said.",
+    "tags": "Where the scores of the tags were furthest from the truth: the truth, then what the network said.",
+    "numbers": "Where a number was furthest off, in standard deviations of the truth: the truth, then what was said.",
+    "boxes": "Where most was missed or found in vain: the truth on the left, what was found with a score of 0.25 or "
+             "more on the right. A box that was missed counts 1, one found in vain its score.",
+    "masks": "Where most was missed or found in vain: the truth on the left, what was found with a score of 0.25 or "
+             "more on the right. An object whose pixels were missed counts 1, one found in vain its score.",
+    "mask": "Where the largest share of the pixels was wrong: the picture, the truth and what was found. What was not "
+            "known to be of a class is left as it is.",
+}
+
+
+def report(folder: Path) -> Path:
+    """Write `report.html` into a run folder, from its files alone -> its path. What is not there yet is left out.
+
+    Raises DataError where the folder is no run folder or one of its files is damaged.
+    """
+    if not (folder / "run.json").is_file() and not (folder / "recipe.toml").is_file():
+        raise DataError(f"{folder} is not a run folder: it has neither run.json nor recipe.toml. "
+                        "Give the folder that lensmith train made, for example runs/fashion-mnist-1")
+    path = folder / "report.html"
+    # A file name that is no UTF-8 came in as lone surrogates, which no file can hold.
+    write_text(path, _render(_contents(folder)).encode("utf-8", "replace").decode("utf-8"))
+    return path
+
+
+def _render(contents: dict[str, Any]) -> str:
+    # Not at the top: only a report needs it.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    pages = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
+                        undefined=StrictUndefined, trim_blocks=True)
+    pages.filters["figure"], pages.filters["percent"] = figure, percent
+    return pages.get_template("report.html.jinja").render(contents)
+
+
+def _contents(folder: Path) -> dict[str, Any]:
+    """Everything the page shows, by the names the template uses."""
+    run, metrics = _read_json(folder / "run.json"), _read_json(folder / "metrics.json")
+    recipe_text = _read_text(folder / "recipe.toml")
+    recipe = _read_recipe(recipe_text, folder)
+    splits = sorted((name for name in metrics if metrics[name]), key=lambda name: (_FIRST.get(name, 2), name))
+    history = _read_history(folder / "history.csv")
+    score = run.get("score_name") or next((name for split in splits for name in _headlines(metrics[split])), None)
+    best = run.get("best_epoch")
+    curves = charts.curves(history, score=score, best=best)
+    last, plan = history[-1]["epoch"] if history else 0, _read_json(folder / "plan.json")
+    return {
+        "title": run.get("name") or folder.resolve().name,
+        "subtitle": _subtitle(run, recipe),
+        "notice": _notice(run, _resuming(recipe, folder), epochs_done=int(last)),
+        "headline": _headline(splits[0], metrics[splits[0]], score) if splits and score else None,
+        "curves": curves,
+        "curves_note": f"{count(int(last), 'epoch')}" + (f"; the weights of epoch {best} were kept as the best."
+                                                       if best is not None else "."),
+        "parts": [part for name in splits for part in _sections(name, metrics[name], folder, full=name == splits[0])],
+        "data": _data(_read_json(folder / "data.json")),
+        "command": run.get("command"),
+        "predict": _predicting(recipe, folder),
+        "run": _run_facts(run),
+        "plan": _facts({name: value for name, value in plan.items() if name != "timings"}),
+        "candidates": candidates(plan),
+        "weights": fitting(_read_json(folder / "weights.json")),
+        "notes": [str(note) for note in run.get("notes") or ()],
+        "environment": _facts(_read_json(folder / "environment.json")),
+        "recipe": recipe_text,
+    }
+
+
+def _read_text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """An object, empty where there is no such file. Raises DataError where it is no JSON object."""
+    text = _read_text(path)
+    if not text:
+        return {}
+    try:
+        read = json.loads(text)
+        if "\\ud" in text.lower():
+            read = json.loads(json.dumps(read, ensure_ascii=False).encode("utf-8", "replace"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} is damaged: line {error.lineno} is not JSON ({error.msg}). Restore it, or delete it "
+                        "to have a report without it") from error
+    if not isinstance(read, dict):
+        raise DataError(f"{path} is damaged: it holds a {type(read).__name__}, not an object of names. Restore it, or "
+                        "delete it to have a report without it")
+    return read
+
+
+def _read_recipe(text: str, folder: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"{folder / 'recipe.toml'} is damaged: {error}. Restore it to have a report") from error
+
+
+def _read_history(path: Path) -> list[dict[str, float]]:
+    """The rows of history.csv as numbers. What is empty, or cut off in a killed run's last line, is left out."""
+    rows = []
+    for line in csv.DictReader(_read_text(path).splitlines()):
+        row = {}
+        for name, value in line.items():
+            try:
+                row[name] = float(value)
+            except (TypeError, ValueError):
+                continue
+        if "epoch" in row:
+            rows.append(row)
+    return rows
+
+
+def _headlines(measured: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of a split: its plain numbers, less what only describes the measurement."""
+    return {name: value for name, value in measured.items()
+            if isinstance(value, int | float) and name not in ("count", "loss")}
+
+
+def _interval(name: str, measured: Mapping[str, Any]) -> str:
+    ends = measured.get("intervals", {}).get(name)
+    return f"{measure(name, ends[0])} to {measure(name, ends[1])}" if ends else ""
+
+
+def _subtitle(run: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+    named = [recipe.get(section, {}).get("name") for section in ("task", "data", "backbone")]
+    parts = [str(name) for name in named if name]
+    if run.get("started"):
+        parts.append(f"started {str(run['started']).replace('T', ' ').replace('+00:00', ' UTC')}")
+    if run.get("seconds") is not None:
+        parts.append(_duration(run["seconds"]))
+    if run.get("version"):
+        parts.append(f"Lensmith {run['version']}")
+    return " · ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def _resuming(recipe: Mapping[str, Any], folder: Path) -> str:
+    objects = _objects(recipe, "data", "backbone")
+    return f"lensmith.resume({str(folder)!r}{objects})" if objects else \
+        f"lensmith train --resume {shlex.quote(str(folder))}"
+
+
+def _predicting(recipe: Mapping[str, Any], folder: Path) -> str:
+    objects = _objects(recipe, "backbone")
+    return f"lensmith.load({str(folder)!r}{objects}).predict('picture.jpg')" if objects else \
+        f"lensmith predict {shlex.quote(str(folder))} picture.jpg"
+
+
+def _objects(recipe: Mapping[str, Any], *sections: str) -> str:
+    """`, data=..., backbone=...`: what has to be given again, since it came as a Python object."""
+    return "".join(f", {section}=..." for section in sections
+                   if str(recipe.get(section, {}).get("name", "")).startswith("python:"))
+
+
+def _notice(run: Mapping[str, Any], resume: str, *, epochs_done: int) -> dict[str, str] | None:
+    """What a reader has to know first, where the run did not simply finish; `resume` is the command to go on with."""
+    status = run.get("status")
+    planned = f" of {run['planned_epochs']}" if run.get("planned_epochs") else ""
+    so_far = f"after {count(epochs_done, 'epoch')}{planned}"
+    # The command to go on with stands behind the sentence.
+    told = str(run.get("reason") or "").partition(" Go on with")[0].rstrip(".")
+    reason = f": {told}" if told else ""
+    if status == "interrupted":
+        return {"text": f"This run was interrupted {so_far}{reason}. Go on with", "command": resume}
+    if status == "stopped":
+        return {"text": f"This run was stopped {so_far}{reason}.", "command": ""}
+    if status == "stopped early":
+        return {"text": f"This run stopped early, {so_far}{reason}.", "command": ""}
+    if status == "running":
+        return {"text": f"This run had not ended when the report was written, {so_far}. If it was killed, go on with",
+                "command": resume}
+    return None
+
+
+def _headline(split: str, measured: Mapping[str, Any], score: str) -> dict[str, Any] | None:
+    found = _headlines(measured)
+    if score not in found:
+        score = next(iter(found), "")
+        if not score:
+            return None
+    parts = measured.get("details", {}).get("parts")    # of several tasks each has a section with all of its own
+    others = [(name, measure(name, value)) for name, value in found.items() if name != score and parts is None]
+    return {"name": score, "value": measure(score, found[score]), "interval": _interval(score, measured),
+            "sentence": sentence(split, measured, score, found), "others": others}
+
+
+def _sections(split: str, measured: Mapping[str, Any], folder: Path, *, full: bool) -> list[dict[str, Any]]:
+    """A split's section; of several tasks one with the score of each part, and behind it one for each part."""
+    parts = measured.get("details", {}).get("parts")
+    if parts is None:
+        return [_part(split, measured, folder, full=full)]
+    own = {name: f"{name}/{part['score']}" for name, part in parts.items()}
+    joined = {name: value for name, value in measured.items() if "/" not in name or name in own.values()}
+    found = [_part(split, joined | {"details": {}, "worst": []}, folder, full=full)]
+    for name, details in parts.items() if full else ():
+        alone = {key.removeprefix(f"{name}/"): value for key, value in _headlines(measured).items()
+                 if key.startswith(f"{name}/")}
+        ends = {key.removeprefix(f"{name}/"): value for key, value in measured.get("intervals", {}).items()}
+        rows = [row for row in measured.get("worst", []) if row.get("target") == name]
+        section = _part(split, {**alone, "intervals": ends, "details": details, "worst": rows}, folder, full=True)
+        found.append(section | {"title": f"{name}: {section['title']}"})
+    return found
+
+
+def _part(split: str, measured: Mapping[str, Any], folder: Path, *, full: bool) -> dict[str, Any]:
+    """A split's section: in full for the split of the headline, else its scores alone."""
+    details = measured.get("details", {}) if full else {}
+    rows, classes = details.get("per_class", []), details.get("confusion")
+    columns = [name for name in rows[0] if name != "class"] if rows else []
+    ranked = next((name for name in _RANKED if name in columns), "")
+    worst = [_worst(row, folder) for row in measured.get("worst", [])] if full else []
+    noun = "class" if classes or ranked in ("AP50-95", "IoU") else "quantity" if "scatter" in details else "tag"
+    scores = {**_headlines(measured), **({"loss": measured["loss"]} if measured.get("loss") is not None else {})}
+    return {
+        "title": f"{'Validation' if split == 'valid' else split.capitalize()}: {count(counted(measured), 'picture')}",
+        "scores": [{"name": name, "value": measure(name, value), "interval": _interval(name, measured)}
+                   for name, value in scores.items()],
+        "noun": noun, "columns": columns, "ranked": ranked, "bars": ranked in ("AP50-95", "IoU", "f1"),
+        "detection": detection_curves(details.get("curves", {}), threshold=details.get("best_threshold")),
+        "per_class_title": f"By {noun}, the worst first",
+        "per_class": sorted(rows, key=lambda row: row[ranked]) if ranked else rows,
+        "confusion": charts.confusion(classes, details.get("confusion_names") or [row["class"] for row in rows])
+        if classes else "",
+        "most_confused": details.get("most_confused", []),
+        "scatter": charts.scatter(details.get("scatter", {})),
+        "worst": worst, "side_by_side": any(row["kind"] in ("boxes", "mask", "masks") for row in worst),
+        "worst_note": " ".join(_NOTES[kind] for kind in dict.fromkeys(row["kind"] for row in worst)),
+    }
+
+
+def _worst(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A row of the gallery with its picture as a data URI, empty where the file is absent or lies elsewhere."""
+    path = (folder / row["picture"]).resolve()
+    inside = path.is_relative_to(folder.resolve()) and path.suffix == ".png" and path.is_file()
+    data = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}" if inside else ""
+    kind = row.get("kind") or row.get("target", "label")
+    return {**row, "kind": kind, "data": data, "measure": _MEASURES.get(kind, "").format(row["score"])}
+
+
+def _data(data: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The section on the data set, or None where nothing is written of it."""
+    if not data:
+        return None
+    form, splits = data.get("form", {}), data.get("splits", {})
+    facts = [("name", data["name"])] if data.get("name") else []
+    if form:
+        facts.append(("form", f"{form['channels']} x {form['height']} x {form['width']}, {form['bits']} bits, "
+                                  f"fitted by {form['fit']}"))
+    facts += [(f"{name} classes", f"{len(names):,}") for name, names in data.get("classes", {}).items()]
+    # What is known of each part stands among the splits.
+    facts += _facts({name: value for name, value in data.get("source", {}).items() if name not in ("parts", "sets")})
+    if data.get("fingerprint"):
+        facts.append(("fingerprint", data["fingerprint"]))
+    per_class = {name: split.get("per_class") or {} for name, split in splits.items()}
+    names = dict.fromkeys(name for counts in per_class.values() for name in counts)
+    dropped = data.get("dropped", [])
+    note = f"{count(len(dropped), 'file')} could not be used."
+    if len(dropped) > _LISTED:
+        note += f" The first {_LISTED} are listed here, all of them in data.json."
+    boxes = data.get("boxes", {})
+    return {
+        "facts": facts, "notes": data.get("notes", []), "boxes": box_charts(boxes), "boxes_facts": _box_facts(boxes),
+        "splits": list(splits), "chart": charts.counts(per_class),
+        "totals": [split.get("count", 0) for split in splits.values()],
+        "rows": [{"name": name, "counts": [counts.get(name, 0) for counts in per_class.values()]} for name in names],
+        "dropped": dropped[:_LISTED], "dropped_note": note,
+    }
+
+
+def _box_facts(boxes: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How many boxes there are, in words."""
+    if not boxes:
+        return []
+    sizes = ", ".join(f"{number:,} {name}" for name, number in boxes["sizes"].items())
+    return [("boxes", f"{boxes['boxes']:,} in {count(boxes['pictures'], 'picture')}"),
+            ("without boxes", count(boxes['background'], 'picture')), ("crowds", f"{boxes['crowd']:,}"),
+            ("sizes", sizes)]
+
+
+def _run_facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
+    shown = {name: run.get(name) for name in ("status", "reason", "started", "finished", "epochs", "planned_epochs",
+                                            "best_epoch")}
+    return _facts({name: value for name, value in shown.items() if value is not None})
+
+
+def _facts(table: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Names and values as text; what is nested in one line of its own."""
+    return [(name.replace("_", " "), _in_line(value)) for name, value in table.items()
+            if value not in (None, "", [], {})]
+
+
+def _in_line(value: Any) -> str:
+    if isinstance(value, Mapping):
+        text = ", ".join(f"{name} {_in_line(inner)}" for name, inner in value.items())
+    elif isinstance(value, list):
+        text = ", ".join(_in_line(inner) for inner in value)
+    else:
+        text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 300 else text[:299] + "…"

@@ -1,0 +1,23 @@
+import pytest
+import torch
+from tests.engine.test_pick import LAYERS, TASK, batch_of, network_of, stepper
+from torch.nn import functional as F
+
+from lensmith.engine.plan.plan import Plan
+from lensmith.engine.plan.trial import Trial, cosine
+
+
+def test_cosine():
+    one, two = [torch.tensor([1.0, 0.0]), torch.tensor([0.0])], [torch.tensor([0.0, 2.0]), torch.tensor([0.0])]
+    assert cosine(one, one) == 1 and cosine(one, two) == 0 and cosine(one, [-value for value in one]) == -1
+    assert not cosine(one, [value * float("nan") for value in one]) >= 0
+
+
+def test_a_trial_gives_the_gradient_that_autograd_gives():
+    network, batch = network_of(LAYERS), batch_of()
+    loss, found = Trial(Plan("cpu", "float32", "channels_last", 1), network, TASK, stepper).gradient(batch)
+    expected = F.cross_entropy(network(batch.images), batch.targets["label"].index)
+    expected.backward()
+    assert loss == pytest.approx(expected.item(), rel=1e-6)
+    for one, other in zip(found, network.parameters(), strict=True):
+        torch.testing.assert_close(one, other.grad, rtol=1e-4, atol=1e-6)
