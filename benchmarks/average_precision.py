@@ -20,7 +20,7 @@ import torch
 from results import Row, this_command, write
 
 from lensmith.tasks.metrics.boxes import BoxMetrics
-from lensmith.values.value import Boxes
+from lensmith.values.boxes import Boxes
 
 NAMES = ("mAP50-95", "mAP50", "mAP75", "mAP-small", "mAP-medium", "mAP-large", "AR1", "AR10", "AR100")
 CLASSES = (1, 80)

@@ -30,7 +30,7 @@ from lensmith.recipe.from_source import recipe_for
 from lensmith.recipe.open_data import open_parts
 from lensmith.recipe.sections import resolve
 from lensmith.tasks.metrics.boxes import BoxMetrics
-from lensmith.values.value import Boxes
+from lensmith.values.boxes import Boxes
 
 HERE = Path(__file__).resolve().parent
 SHARE = 0.93     # of the peer's time that is planned to be used: an hour is not the next one

@@ -30,7 +30,7 @@ from lensmith.recipe import schema as recipes
 from lensmith.recipe.open_data import open_data, open_parts
 from lensmith.recipe.sections import SECTIONS, resolve
 from lensmith.tasks.metrics.pixel_metrics import MaskMetrics
-from lensmith.values.value import Mask
+from lensmith.values.semantic_mask import Mask
 
 HERE = Path(__file__).resolve().parent
 RECIPE = HERE.parent / "recipes" / "pets3-outline.toml"

@@ -24,7 +24,7 @@ from results import Row, newest, this_command, whole_run, write
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.open_data import open_data
 from lensmith.recipe.sections import SECTIONS, resolve
-from lensmith.values.value import Label
+from lensmith.values.labels import Label
 
 HERE = Path(__file__).resolve().parent
 RECIPES = HERE.parent / "recipes"

@@ -6,13 +6,18 @@ __version__ = "0.1.0"
 __all__ = ["Trained", "__version__", "darknet", "load", "resume", "train"]
 
 if TYPE_CHECKING:
-    from lensmith.api import Trained, darknet, load, resume, train
+    from lensmith.api import resume, train
+    from lensmith.training.trained import Trained, darknet, load
 
 
 def __getattr__(name: str) -> Any:
     """The public names, imported when they are first used: `lensmith --help` must not wait for torch."""
-    if name in ("Trained", "darknet", "load", "resume", "train"):
+    if name in ("resume", "train"):
         from lensmith import api
 
         return getattr(api, name)
+    if name in ("Trained", "darknet", "load"):
+        from lensmith.training import trained
+
+        return getattr(trained, name)
     raise AttributeError(f"module 'lensmith' has no attribute {name!r}")

@@ -20,7 +20,9 @@ from lensmith.models.network import Network
 from lensmith.tasks import TASKS
 from lensmith.tasks.task import Task
 from lensmith.values.instance_masks import Masks, packed
-from lensmith.values.value import Label, Mask, Numbers, Tags, Value
+from lensmith.values.labels import Label, Numbers, Tags
+from lensmith.values.semantic_mask import Mask
+from lensmith.values.value import Value
 
 CPU = plan(device="cpu")
 # Settings that an entry cannot do without, and the picture that it can take.

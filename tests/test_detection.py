@@ -15,7 +15,9 @@ from PIL import Image
 import lensmith
 from lensmith.engine.distributed.process_group import Team
 from lensmith.models.adapters.torchvision_detectors import DETECTORS
-from lensmith.recipe.assemble import choose_task, complete, make_loaders
+from lensmith.recipe.choose_task import choose_task
+from lensmith.recipe.defaults import complete
+from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.open_data import open_data
 from lensmith.recipe.sections import resolve
 

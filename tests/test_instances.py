@@ -14,7 +14,9 @@ from pycocotools.coco import COCO
 
 import lensmith
 from lensmith.engine.distributed.process_group import Team
-from lensmith.recipe.assemble import choose_task, complete, make_loaders
+from lensmith.recipe.choose_task import choose_task
+from lensmith.recipe.defaults import complete
+from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.open_data import open_data
 from lensmith.recipe.sections import resolve
 from lensmith.values.instance_masks import Masks

@@ -15,7 +15,9 @@ from lensmith.data.formats import DATASETS
 from lensmith.data.formats.drawn_shapes import shapes
 from lensmith.data.sources.sample import Parts
 from lensmith.engine.distributed.launch import launch
-from lensmith.values.value import UNKNOWN, Boxes, Label, Mask
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import UNKNOWN, Label
+from lensmith.values.semantic_mask import Mask
 from tests.test_resume import killed_twice
 
 LAYERS = 'backbone.layers=[{conv = 8, kernel = 3, stride = 2, padding = 1}, {batchnorm = true}, "relu", ' \

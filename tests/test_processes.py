@@ -19,13 +19,13 @@ from lensmith.engine.checkpoint import read_state
 from lensmith.engine.distributed.launch import launch
 from lensmith.engine.distributed.process_group import Team
 from lensmith.recipe import choose_plan as planning
-from lensmith.training import session
+from lensmith.training import begin_or_resume
 
 # One step's losses, as every process sees them, of a run from Python.
 LOSSES = """
 import json, sys
 from lensmith.engine.distributed.rendezvous import join
-from lensmith.training.session import begin
+from lensmith.training.begin_or_resume import begin
 name, batch, epochs, settings = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4])
 recipe = {'data': {'name': 'shapes', 'count': 3000, 'size': 12}, 'plan': {'mode': 'exact', 'device': 'cpu'},
           'run': {'name': name}, 'loading': {'batch': batch}, 'learner': {'epochs': epochs},
@@ -206,17 +206,17 @@ def test_a_script_trains_twice_and_has_what_was_trained_in_each_process(tmp_path
     ({"mode": "fast"}, "plan.mode='fast' is neither auto nor exact"),
     ({"device": "cuda:99"}, "cuda:99"), ({"device": "cpu", "precision": "float16"}, "float16")])
 def test_a_plan_that_cannot_be_had_is_told_before_the_pictures_are_read(tmp_path, monkeypatch, plan, text):
-    monkeypatch.setattr(session, "read_data", lambda *given, **named: pytest.fail("the pictures were read"))
+    monkeypatch.setattr(begin_or_resume, "read_data", lambda *given, **named: pytest.fail("the pictures were read"))
     with pytest.raises(UserError, match=text):
-        session.begin({"data": {"name": "shapes"}, "plan": plan}, runs=tmp_path / "runs")
+        begin_or_resume.begin({"data": {"name": "shapes"}, "plan": plan}, runs=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_run_that_goes_on_keeps_what_was_told_of_it(tmp_path):
     recipe = {"data": {"name": "shapes", "count": 60, "size": 16}, "plan": {"mode": "exact", "device": "cpu"}}
-    begun = session.begin(recipe, runs=tmp_path)
+    begun = begin_or_resume.begin(recipe, runs=tmp_path)
     begun.run.write_json("run.json", {"notes": ["batches of 32 were cut"]})
-    assert session.resume(begun.run.folder).notes == ["batches of 32 were cut"]
+    assert begin_or_resume.resume(begun.run.folder).notes == ["batches of 32 were cut"]
 
 
 def test_a_mistake_is_told_once_and_leaves_no_run_folder(tmp_path):

@@ -6,6 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+# The streams of what is drawn for a set of pictures, apart from those of the augmentation. Runs keep their numbers.
+ORDER, FRACTION, BACKGROUND = 1, 2, 3
+
 _STEP, _MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
 _GOLDEN = np.uint64(_STEP)
 

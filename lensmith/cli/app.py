@@ -86,8 +86,8 @@ def train(
     from lensmith.recipe import schema as recipes
     from lensmith.recipe.from_source import is_run, recipe_for
     from lensmith.recipe.sections import SECTIONS, switch
-    from lensmith.training.session import begin, resolved
-    from lensmith.training.session import resume as resumed
+    from lensmith.training.begin_or_resume import begin, resolved
+    from lensmith.training.begin_or_resume import resume as resumed
 
     flags = {"backbone.name": backbone, "task.name": task, "learner.epochs": epochs, "loading.batch": batch,
              "optimizer.rate": rate, "optimizer.name": optimizer, "pictures.size": size, "plan.device": device,
@@ -142,10 +142,10 @@ def val(
     device: Device = None, as_json: Json = False, quiet: Quiet = False, trust: Trust = False,
 ) -> None:
     """Measure a trained network on a split of its data. (Also: validate, test.)"""
-    from lensmith import api
     from lensmith.engine.run_folder import finite
+    from lensmith.training.trained import load
 
-    found = api.load(run, device=device, trust=trust).validate(split, data=data, tell=teller(quiet))
+    found = load(run, device=device, trust=trust).validate(split, data=data, tell=teller(quiet))
     if as_json:
         print(json.dumps(finite(found)))
         return
@@ -192,16 +192,16 @@ def predict(
     device: Device = None, as_json: Json = False, trust: Trust = False,
 ) -> None:
     """Say what pictures show, and films: a line a second, with --json one a frame."""
-    from lensmith import api
-    from lensmith.ship.predict.predict_files import write_predictions
     from lensmith.ship.predict.video import divided
+    from lensmith.ship.predict.write_files import write_predictions
+    from lensmith.training.trained import darknet, load
 
     if (cfg is None) != (weights is None):
         raise UserError("--cfg and --weights go together: give both files of the network")
     if cfg is not None and weights is not None:
-        trained, sources = api.darknet(cfg, weights, names), [str(run), *(sources or [])]
+        trained, sources = darknet(cfg, weights, names), [str(run), *(sources or [])]
     else:
-        trained = api.load(run, device=device, trust=trust)
+        trained = load(run, device=device, trust=trust)
     if not sources:
         raise UserError("nothing to predict: name files, folders or patterns such as 'photos/*.jpg'")
     pictures, films = divided(sources)

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from lensmith import api
 from lensmith.base.errors import UserError
 from lensmith.data.formats.write_sets import with_known_boxes, write_boxes
 from lensmith.engine.plan.plan import planned
@@ -12,6 +11,7 @@ from lensmith.recipe.open_data import open_parts
 from lensmith.recipe.sections import resolve
 from lensmith.ship.export.darknet import Imported, write_darknet
 from lensmith.ship.export.to_fully_convolutional import write_convolutional
+from lensmith.training.trained import load
 
 _USAGE = ("lensmith convert takes CFG WEIGHTS RUN (Darknet's files to a run folder), RUN CFG WEIGHTS (a run that came "
           "from a cfg, back), RUN NEW --convolutional, or DATA FOLDER --to yolo|coco|voc|csv|labelme")
@@ -38,13 +38,13 @@ def converted(sources: list[str], *, to: str | None, names: Path | None, images:
                 "classes": len(next(iter(found.classes.values()))),
                 "parameters": sum(one.numel() for one in found.network.parameters())}
     if len(paths) == 3 and kinds[1:] == [".cfg", ".weights"] and names is None:
-        write_darknet(api.load(paths[0], trust=trust).network, paths[1], paths[2])
+        write_darknet(load(paths[0], trust=trust).network, paths[1], paths[2])
         return {"cfg": sources[1], "weights": sources[2]}
     raise UserError(f"{_USAGE}; got {' '.join(sources)}")
 
 
 def _convolutional(source: Path, folder: Path, *, trust: bool, command: str) -> dict[str, Any]:
-    trained = api.load(source, device="cpu", trust=trust)
+    trained = load(source, device="cpu", trust=trust)
     own = planned(trained.run.read_json("plan.json"))
     run, window = write_convolutional(trained.run, folder, recipe=trained.recipe, network=trained.network,
                                       task=trained.task, form=trained.form, plan=own, command=command)

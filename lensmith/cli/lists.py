@@ -8,7 +8,6 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from lensmith.api import load
 from lensmith.base.errors import DataError, UserError, choose
 from lensmith.data.formats import DATASETS
 from lensmith.data.formats.cifar import find_cifar
@@ -26,6 +25,7 @@ from lensmith.recipe import schema as recipes
 from lensmith.study.inspect.layers import Row, Summary, inspect, summary
 from lensmith.study.inspect.operators import Operator, check_operator, is_operator
 from lensmith.tasks import TASKS
+from lensmith.training.trained import load
 
 _FINDERS: dict[str, Callable[[str], Path]] = {"fashion-mnist": find_idx, "mnist": find_idx, "cifar10": find_cifar,
                                               "cifar100": find_cifar}

@@ -1,8 +1,6 @@
 """The only place that knows all tables: a recipe and its data become network, task and learner."""
 
 import math
-import os
-from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,38 +12,33 @@ from lensmith.base.device import keep_freed_memory
 from lensmith.base.errors import UserError
 from lensmith.base.hashed_random import seed_of
 from lensmith.base.pictures import Form
-from lensmith.data.batches.augment import Augment
-from lensmith.data.batches.loader import Loader, balancing_weights, by_shape, narrowed
 from lensmith.data.store.channel_statistics import some_pictures, statistics
 from lensmith.engine.distributed.device_stages import split
 from lensmith.engine.distributed.process_group import Team
 from lensmith.engine.frozen_features import Features
-from lensmith.engine.optimize import OPTIMIZERS, Leaf, Stepper, leaves
 from lensmith.engine.plan.candidates import Choice
 from lensmith.engine.plan.plan import Plan
-from lensmith.engine.schedule import SCHEDULES
 from lensmith.engine.supervised import Supervised
 from lensmith.models.adapters.published_weights import file_of
-from lensmith.models.adapters.user_code import Whole, adopt
+from lensmith.models.adapters.whole_network import Whole, adopt
 from lensmith.models.backbones import find_backbone
 from lensmith.models.backbones.whitening import whitenings
 from lensmith.models.darknet.network import Darknet
-from lensmith.models.freeze import depth_rates, freeze, waking
+from lensmith.models.freeze import freeze, waking
 from lensmith.models.network import Network
 from lensmith.models.trial_forward import REFUSALS, at_rest
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.choose_plan import choose
-from lensmith.recipe.choose_task import kinds_learned, several
+from lensmith.recipe.choose_task import choose_task
+from lensmith.recipe.defaults import complete
+from lensmith.recipe.make_loaders import make_loaders
+from lensmith.recipe.make_optimizers import make_stepper
 from lensmith.recipe.open_data import Data
-from lensmith.recipe.sections import OPTIMIZER, SECTIONS, SEVERAL, arguments_of, entry_of, learned, named_entry
+from lensmith.recipe.sections import arguments_of
 from lensmith.recipe.starting_weights import Begun, begin_with, check_probe, standardise_as_published
-from lensmith.tasks import TASKS
 from lensmith.tasks.multitask import Multitask
 from lensmith.tasks.task import Task
-from lensmith.values.value import Value
 
-_SMALL = 64     # pixels: up to this edge a plain stack of convolutions is the default, above it MobileNetV3
-DETECTION = ("detection", "yolov3", "instances")    # tasks that look for objects
 _WEIGHTS = 3    # the stream of the first weights, apart from those of the order and the augmentation
 
 
@@ -66,31 +59,6 @@ class Job:
         return self.choice.plan
 
 
-def choose_task(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], *,
-                targets: dict[str, Value] | None = None, kinds: dict[str, str] | None = None) -> Task:
-    """The recipe's task, or the first one that the data can feed, put into the recipe; raises UserError where they do
-    not fit. `kinds` of the targets are asked for where several are learned and the recipe has none yet."""
-    section = recipe.get("task")
-    given = ", ".join(classes)
-    if section is None:
-        needed = learned(recipe, classes)
-        fitting = [name for name, entry in TASKS.items() if needed and entry.needs == needed]  # type: ignore[attr-defined]
-        section = recipe["task"] = named_entry("task", {"name": (fitting or [SEVERAL])[0]}, trusted=True)
-    if section["name"] == SEVERAL:
-        return several(section, classes, targets=targets, kinds=kinds)
-    entry: Any = entry_of("task", section["name"], trusted=True)
-    missing = [name for name in entry.needs if name not in classes]
-    if missing:
-        advice = ": the pixels of objects come of YOLO's polygons and of COCO's shapes; learn the boxes with --task " \
-            "detection" if missing == ["masks"] and "boxes" in classes else ""
-        raise UserError(f"data set {recipe['data']['name']!r} gives {given}; task {section['name']!r} needs "
-                        f"{', '.join(missing)}{advice}")
-    name = entry.needs[0]
-    task: Task = recipes.call(arguments_of(section), entry, classes=classes[name],
-                              targets=None if targets is None else targets[name])
-    return task
-
-
 def build_network(recipe: recipes.Recipe, task: Task, form: Form, *, outputs: int, mean: list[float],
                   deviation: list[float], module: nn.Module | None = None, trusted: bool = True) -> Network:
     """The network of a resolved recipe with fresh weights; a function of the run's seed alone. `module` is a backbone
@@ -102,105 +70,6 @@ def build_network(recipe: recipes.Recipe, task: Task, form: Form, *, outputs: in
             recipes.call(arguments_of(section), find_backbone(section["name"], trusted=trusted),
                          inputs=form.channels, size=form.size, outputs=outputs)
         return Network(backbone, task.head(backbone), mean=mean, deviation=deviation)
-
-
-def complete(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], form: Form, *,
-             kinds: dict[str, str] | None = None) -> recipes.Recipe:
-    """The recipe with what only the data can tell: the task by the targets, whose `kinds` are given where they may have
-    names of their own, the backbone by the size of the pictures, the augmentation by their kind, each where none is
-    named. Raises UserError for settings that cannot go together."""
-    full = {name: dict(section) for name, section in recipe.items()}
-    choose_task(full, classes, kinds=kinds)
-    needs = kinds_learned(full, classes)
-    objects = bool({"boxes", "masks"} & set(needs))
-    if "backbone" not in full:
-        name = "csp" if objects else "cnn3" if max(form.size) <= _SMALL else "mobilenet_v3_small"
-        full["backbone"] = named_entry("backbone", {"name": name}, trusted=True)
-    full["pictures"]["fit"] = form.fit
-    probe = full["learner"]["probe"]
-    if probe:    # a dense layer on maps that are there already: its steps cost next to nothing
-        full["learner"].setdefault("epochs", 20)
-    # Objects take more steps to learn than classes, at twice the rate, the weights averaged over the last fifty or so.
-    for section, key, of_objects, other in (("learner", "epochs", 50, 10), ("learner", "average", 0.98, 0.0)):
-        full[section].setdefault(key, of_objects if objects else other)
-    full["loading"].setdefault("batch", 16 if objects or "mask" in needs else 64)
-    if "optimizer" not in full:
-        own = {"rate": 2e-3} if objects else {"rate": 3e-3} if probe else {}
-        full["optimizer"] = named_entry("optimizer", {"name": OPTIMIZER, **own}, trusted=True)
-    if "augment" not in full:
-        full["augment"] = recipes.settle(_augmentation(full, form), Augment, "section [augment]",
-                                         given=("seed", "classes", "length", "epochs"))
-    _check(full, form, needs)
-    return {name: full[name] for name in SECTIONS if name in full}
-
-
-def _augmentation(recipe: recipes.Recipe, form: Form) -> recipes.Section:
-    """What is done to the training pictures where the recipe does not say."""
-    if recipe["learner"]["probe"]:
-        return {}
-    if recipe["task"]["name"] in DETECTION:
-        colour = {"saturation": 0.5, "hue": 0.015} if form.channels == 3 else {}
-        return {"flip": True, "mosaic": 1.0, "zoom": [0.5, 1.5], "brightness": 0.3, **colour,
-                "close_mosaic": max(1, recipe["learner"]["epochs"] // 4)}
-    # Colour pictures are photographs nearly always; gray ones are often digits or letters, which do not mirror.
-    kinds = set(recipe["task"].get("kinds", {}).values())    # of several tasks
-    placed = kinds & {"boxes", "mask", "masks"} and "numbers" not in kinds
-    photographs = form.channels == 3 and (recipe["task"]["name"] == "classification" or kinds == {"label"})
-    if form.channels == 3 and (recipe["task"]["name"] == "segmentation" or placed):
-        return {"flip": True}
-    return {"flip": True, "crop_padding": max(1, min(form.size) // 8)} if photographs else {}
-
-
-def _check(recipe: recipes.Recipe, form: Form, needs: Sequence[str]) -> None:
-    """Settings that are right by themselves and not together."""
-    augment = recipe["augment"]
-    if {"boxes", "masks"} & set(needs) and augment["cutmix"]:
-        raise UserError(f"augment.cutmix={augment['cutmix']:g} hides objects whose boxes stay: use augment.mixup or "
-                        "augment.mosaic where boxes are learned")
-    if augment["mosaic"] and not set(needs) <= {"boxes", "masks"}:
-        raise UserError(f"augment.mosaic={augment['mosaic']:g} puts four pictures together, which only objects "
-                        f"can follow; task {recipe['task']['name']!r} learns {', '.join(dict.fromkeys(needs))}")
-    if "mask" in needs and (augment["mixup"] or augment["cutmix"]):
-        raise UserError("mixup and cutmix blend labels, tags and numbers; a mask target cannot be blended: set "
-                        "augment.mixup=0 and augment.cutmix=0")
-    if form.channels == 1:
-        for name in ("saturation", "hue"):
-            if augment[name]:
-                raise UserError(f"augment.{name}={augment[name]} does nothing to gray pictures: leave it out")
-    if augment["crop_padding"] >= min(form.size):
-        raise UserError(f"augment.crop_padding={augment['crop_padding']} must be smaller than the pictures, "
-                        f"{form.height} x {form.width}")
-
-
-def make_loaders(recipe: recipes.Recipe, data: Data, task: Task, team: Team | None = None) -> dict[str, Loader]:
-    """A loader for each split, of what is this process's part in a `team`; the training one shuffles and augments, the
-    others neither."""
-    settings, seed, team = recipe["loading"], recipe["run"]["seed"], team or Team()
-    workers = settings.get("workers")
-    if workers is None:
-        workers = 0 if data.account["kept"] != "not" else max(1, min(4, os.cpu_count() or 1) // team.local_count)
-    rectangular = settings.get("rectangular")
-    if rectangular is None:
-        rectangular = data.form.fit == "pad" and task.needs == ("boxes",)
-    loaders = {}
-    for part, source in data.splits.items():
-        narrow = narrowed(source, task.needs)
-        if part != "train":
-            # Small pictures are measured in larger batches: nothing is learned there, so it changes no result.
-            pixels = data.form.channels * data.form.height * data.form.width
-            batch = max(settings["batch"], min(512, (1 << 20) // pixels))
-            if team.count > 1:    # in the order in which one process measures them: its batches then
-                order = by_shape(narrow) if rectangular else torch.arange(len(narrow))
-                narrow = narrow.subset([int(order[at]) for at in team.rows(len(narrow), batch)])
-            loaders[part] = Loader(narrow, batch, workers=workers, rectangular=rectangular)
-            continue
-        augment = Augment(**recipe["augment"], seed=seed, classes=source.classes, length=len(source),
-                          epochs=recipe["learner"]["epochs"])
-        weights = balancing_weights(source, task.needs) if settings["balance"] else None
-        loaders[part] = Loader(narrow, settings["batch"], seed=seed, shuffle=True, weights=weights,
-                               augment=augment if augment.changes else None, workers=workers,
-                               part=(team.rank, team.count))
-    return loaders
 
 
 def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = None, trusted: bool = True,
@@ -282,16 +151,6 @@ def _scoring(network: Network, task: Task, classes: dict[str, tuple[str, ...]]) 
     return [(network, len(classes[task.needs[0]]))] if task.needs[0] in ("label", "tags") else []
 
 
-def make_stepper(recipe: recipes.Recipe, network: nn.Module, plan: Plan) -> Stepper:
-    """What moves the weights of a network that is placed where it will stay: the optimizers hold its memory."""
-    settings = recipe["learner"]
-    rates = depth_rates(network, settings["depth_decay"])
-    parameters = leaves(network, settings.get("groups") or (), rates=rates)
-    schedule = recipes.call(arguments_of(recipe["schedule"]), SCHEDULES[recipe["schedule"]["name"]])
-    return Stepper(network, parameters, make_optimizers(recipe, parameters), schedule=schedule, clip=settings["clip"],
-                   average=settings["average"], scaled=plan.precision == "float16")
-
-
 def _fit_whitenings(network: Network, data: Data) -> None:
     """Set the layers that look at the training pictures instead of learning; a few million pixels tell enough."""
     layers = whitenings(network)
@@ -316,19 +175,6 @@ def _check_shrunk(network: Network, recipe: recipes.Recipe, form: Form) -> None:
         raise UserError(f"augment.shrink={recipe['augment']['shrink']} shows pictures of {height} x {width} pixels, "
                         f"which backbone {recipe['backbone']['name']!r} cannot take: leave it out, or take a network "
                         "that pools over any size, as a stack with a globalpool does") from error
-
-
-def make_optimizers(recipe: recipes.Recipe, parameters: Sequence[Leaf]) -> list[torch.optim.Optimizer]:
-    """The recipe's optimizers on these parameters; raises UserError for a value that PyTorch refuses."""
-    section = recipe["optimizer"]
-    try:
-        made: list[torch.optim.Optimizer] = recipes.call(arguments_of(section), OPTIMIZERS[section["name"]],
-                                                         chosen=parameters)
-        return made
-    except UserError:
-        raise
-    except ValueError as error:
-        raise UserError(f"optimizer {section['name']!r} does not take these settings: {error}") from error
 
 
 def _notes(network: nn.Module, recipe: recipes.Recipe) -> list[str]:

@@ -5,8 +5,10 @@ from typing import Any
 
 from lensmith.base.errors import UserError
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.sections import SEVERAL, arguments_of, learned
+from lensmith.recipe.sections import SEVERAL, arguments_of, entry_of, learned, named_entry
+from lensmith.tasks import TASKS
 from lensmith.tasks.multitask import OF_KIND, Multitask, check_parts
+from lensmith.tasks.task import Task
 from lensmith.values.value import Value
 
 
@@ -43,3 +45,28 @@ def kinds_learned(recipe: recipes.Recipe, classes: Mapping[str, Any]) -> tuple[s
     section = recipe["task"]
     kinds = section.get("kinds") or {} if section["name"] == SEVERAL else {}
     return tuple(kinds.get(name, name) for name in learned(recipe, classes))
+
+
+def choose_task(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], *,
+                targets: dict[str, Value] | None = None, kinds: dict[str, str] | None = None) -> Task:
+    """The recipe's task, or the first one that the data can feed, put into the recipe; raises UserError where they do
+    not fit. `kinds` of the targets are asked for where several are learned and the recipe has none yet."""
+    section = recipe.get("task")
+    given = ", ".join(classes)
+    if section is None:
+        needed = learned(recipe, classes)
+        fitting = [name for name, entry in TASKS.items() if needed and entry.needs == needed]  # type: ignore[attr-defined]
+        section = recipe["task"] = named_entry("task", {"name": (fitting or [SEVERAL])[0]}, trusted=True)
+    if section["name"] == SEVERAL:
+        return several(section, classes, targets=targets, kinds=kinds)
+    entry: Any = entry_of("task", section["name"], trusted=True)
+    missing = [name for name in entry.needs if name not in classes]
+    if missing:
+        advice = ": the pixels of objects come of YOLO's polygons and of COCO's shapes; learn the boxes with --task " \
+            "detection" if missing == ["masks"] and "boxes" in classes else ""
+        raise UserError(f"data set {recipe['data']['name']!r} gives {given}; task {section['name']!r} needs "
+                        f"{', '.join(missing)}{advice}")
+    name = entry.needs[0]
+    task: Task = recipes.call(arguments_of(section), entry, classes=classes[name],
+                              targets=None if targets is None else targets[name])
+    return task

@@ -11,7 +11,6 @@ import torch
 from lensmith.base.errors import count
 from lensmith.base.pictures import Fit, Form
 from lensmith.base.progress import Progress
-from lensmith.data.batches.loader import limited, without_background
 from lensmith.data.sources.box_statistics import box_statistics
 from lensmith.data.sources.fitting import boxes_of_files, fitted
 from lensmith.data.sources.in_memory import InMemory
@@ -21,6 +20,7 @@ from lensmith.data.sources.picture_form import Bad, Survey, drop, refuse, survey
 from lensmith.data.sources.picture_form import settle as settle_form
 from lensmith.data.sources.sample import Collection, Parts, Source
 from lensmith.data.sources.split import divide, fingerprint, listing
+from lensmith.data.sources.subsets import limited, without_background
 from lensmith.data.sources.unknown_targets import counts_of, known_in
 from lensmith.data.store.at_once import check_shares, decode_all, fits, picture_bytes, takes_long
 from lensmith.data.store.file_hashes import contents_of, digest_of
@@ -29,7 +29,10 @@ from lensmith.data.store.keep import keep_filling
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.sections import arguments_of, entry_of, learned
 from lensmith.tasks.multitask import kinds_of
-from lensmith.values.value import Boxes, Label, Mask, Value, of_kind
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import Label
+from lensmith.values.semantic_mask import Mask
+from lensmith.values.value import Value, of_kind
 
 Tell = Callable[[str], object]
 

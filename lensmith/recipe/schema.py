@@ -122,3 +122,7 @@ def call(section: Section, entry: Callable[..., Any], **given: Any) -> Any:
 def write(recipe: Recipe) -> str:
     """The TOML text of a recipe: what a run folder keeps, and what can be trained again."""
     return tomli_w.dumps({name: section for name, section in recipe.items() if section})
+
+
+BROUGHT = "python:"            # marks, in a recipe, what a Python caller brought as an object
+NO_DATA = f"{BROUGHT}nothing"  # of a run that was converted from files of another program

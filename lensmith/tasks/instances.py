@@ -10,11 +10,14 @@ from torch.nn import functional as F
 from lensmith.base.errors import UserError
 from lensmith.models.backbone import Backbone
 from lensmith.models.heads.prototypes import MaskedPoints, PrototypesHead
-from lensmith.tasks.detection import Detection, Suppression, best_points, check_settings, suppressed
+from lensmith.tasks.check_settings import check_settings
+from lensmith.tasks.detection import Detection
 from lensmith.tasks.losses.point_assignment import Assignment
 from lensmith.tasks.metrics.instances import MaskedMetrics
+from lensmith.tasks.suppression import Suppression, best_points, suppressed
+from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import Masks, in_boxes
-from lensmith.values.value import Boxes, Value
+from lensmith.values.value import Value
 
 _MOST_LEARNED = 100    # points of a picture whose masks are learned, those that are to score most
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lensmith.base.errors import UserError, nearest
-from lensmith.models.adapters.user_code import Whole
+from lensmith.models.adapters.whole_network import Whole
 from lensmith.models.backbone import Backbone
 from lensmith.models.heads.several_heads import Answers, SeveralHeads
 from lensmith.tasks.classification import Classification

@@ -1,19 +1,16 @@
 """One or several numbers per picture, a box's four corners among them."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lensmith.base.errors import DataError, UserError
+from lensmith.base.errors import UserError
 from lensmith.models.backbone import Backbone
 from lensmith.tasks.losses.picture_losses import Distance, distance
-from lensmith.tasks.metrics.confusion import nothing_to_measure
-from lensmith.tasks.metrics.intervals import bounds, resampled_rows
-from lensmith.values.value import Numbers, Value
-
-_SHOWN = 500    # points of a scatter plot
+from lensmith.tasks.metrics.numbers import NumberMetrics, moments
+from lensmith.values.labels import Numbers
+from lensmith.values.value import Value
 
 
 class Standard(NamedTuple):
@@ -62,7 +59,7 @@ class Regression:
         self.mean, self.deviation = torch.zeros(len(classes)), torch.ones(len(classes))
         if targets is not None:
             assert isinstance(targets, Numbers)
-            self.mean, self.deviation = _moments(targets.values, classes)
+            self.mean, self.deviation = moments(targets.values, classes)
 
     def head(self, backbone: Backbone) -> nn.Module:
         return Standardised(backbone.numbers(len(self.classes)), self.mean, self.deviation)
@@ -83,94 +80,3 @@ class Regression:
         return NumberMetrics(self.classes)
 
 
-class NumberMetrics:
-    """Keeps every pair of truth and prediction. A quantity that is NaN in the truth is not counted."""
-
-    def __init__(self, classes: tuple[str, ...]):
-        self.classes = classes
-        empty = torch.empty(0, len(classes))
-        self.rows: dict[str, list[Tensor]] = {"truth": [empty], "found": [empty]}    # float32 [n, quantities]
-
-    def update(self, predictions: dict[str, Value], targets: dict[str, Value], *, count: int = 0) -> None:
-        truth, found = targets["numbers"], predictions["numbers"]
-        assert isinstance(truth, Numbers) and isinstance(found, Numbers)
-        self.rows["truth"].append(truth.values.detach())
-        self.rows["found"].append(found.values.detach())
-
-    def state(self) -> dict[str, Tensor]:
-        """The pairs as tensors, to be sent to another process."""
-        return {name: torch.cat(rows) for name, rows in self.rows.items()}
-
-    def merge(self, state: dict[str, Tensor]) -> None:
-        """Add another's pairs."""
-        for name, rows in self.rows.items():
-            rows.append(state[name])
-
-    def result(self) -> dict[str, Any]:
-        """MAE, RMSE (the file's units) and R2, each the plain mean over the quantities; intervals; details.
-
-        R2 of a quantity whose truth is constant is 1 where every prediction is exact and 0 otherwise, as in
-        scikit-learn. Raises DataError where a quantity has no known number.
-        """
-        truth, found = (rows.double().numpy() for rows in self.state().values())
-        known = ~np.isnan(truth)
-        if not known.any(0).all():
-            missing = [name for name, some in zip(self.classes, known.any(0), strict=True) if not some]
-            raise nothing_to_measure(f"number for {', '.join(missing)}")
-        # Sums of squares around the mean keep their digits, and a constant truth is exactly 0 everywhere.
-        middle = np.nanmean(truth, axis=0)
-        low, high = np.nanmin(truth, axis=0), np.nanmax(truth, axis=0)
-        truth, error = np.where(known & (low != high), truth - middle, 0.0), np.where(known, found - truth, 0.0)
-        tables = [known.astype(np.float64), np.abs(error), error**2, truth, truth**2]
-        # What a diverged network says may be infinite; then so is its error, or NaN.
-        with np.errstate(invalid="ignore"):
-            each = _scores([table.sum(0) for table in tables])
-            draws: dict[str, list[np.ndarray]] = {name: [] for name in each}
-            for weights in resampled_rows(*truth.shape):
-                for name, values in _scores([weights @ table for table in tables]).items():
-                    draws[name].append(values.mean(-1))
-        per_class = [{"class": name, **{score: float(values[i]) for score, values in each.items()},
-                      "support": int(known[:, i].sum())} for i, name in enumerate(self.classes)]
-        return {**{name: float(values.mean()) for name, values in each.items()},
-                "intervals": {name: bounds(np.concatenate(values)) for name, values in draws.items()},
-                "details": {"count": int(known.any(1).sum()), "per_class": per_class, "scatter": self._scatter()}}
-
-    def _scatter(self) -> dict[str, list[list[float]]]:
-        """Up to 500 [truth, prediction] of each quantity, evenly picked in the order they came."""
-        truth, found = self.state().values()
-        pairs = {}
-        for i, name in enumerate(self.classes):
-            known = (~truth[:, i].isnan()).nonzero()[:, 0]
-            chosen = known[torch.linspace(0, len(known) - 1, min(_SHOWN, len(known))).round().long()]
-            pairs[name] = torch.stack((truth[chosen, i], found[chosen, i]), 1).tolist()
-        return pairs
-
-
-def _scores(sums: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """MAE, RMSE and R2 [..., quantities] from the sums of 1, |error|, error^2, truth and truth^2."""
-    count, absolute, squared, total, total_squared = sums
-    count = np.maximum(count, 1)
-    spread = total_squared - total**2 / count
-    # What rounding leaves of the spread of equal numbers is no spread.
-    constant = spread <= 1e-12 * total_squared
-    share = squared / np.where(constant, 1.0, spread)
-    explained = np.where(constant, np.where(squared == 0, 1.0, 0.0), 1 - share)
-    return {"MAE": absolute / count, "RMSE": np.sqrt(squared / count), "R2": explained}
-
-
-def _moments(values: Tensor, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-    """Mean and deviation, float32 [quantities] each, of what is known; a constant quantity has deviation 1.
-
-    Raises DataError for a quantity that is infinite or never known.
-    """
-    mean, deviation = [], []
-    for name, column in zip(names, values.double().unbind(1), strict=True):
-        column = column[~column.isnan()]
-        if not len(column) or not column.isfinite().all():
-            raise DataError(f"the quantity {name!r} is {'infinite in places' if len(column) else 'never given'} in the "
-                            "training set: mend its column, or leave it out of the data set")
-        spread = column.std(correction=0)
-        mean.append(column.mean())
-        # Against the mean: a constant 0.1 has a deviation of a few 1e-18 after rounding.
-        deviation.append(torch.where(spread > 1e-7 * column.abs().max(), spread, 1.0))
-    return torch.stack(mean).float(), torch.stack(deviation).float()

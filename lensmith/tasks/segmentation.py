@@ -13,7 +13,8 @@ from lensmith.models.heads.unet import UNetHead
 from lensmith.tasks.losses.picture_losses import balanced_weights, given_weights, unweighted
 from lensmith.tasks.losses.pixel_losses import dice_loss, lovasz_loss, pixel_entropy
 from lensmith.tasks.metrics.pixel_metrics import MaskMetrics
-from lensmith.values.value import IGNORED, Mask, Value
+from lensmith.values.semantic_mask import IGNORED, Mask
+from lensmith.values.value import Value
 
 Part = Literal["cross_entropy", "focal", "dice", "lovasz"]
 _USUAL: list[Part] = ["cross_entropy", "dice"]    # pixels alone learn small classes late

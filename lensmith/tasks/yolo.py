@@ -9,12 +9,14 @@ from torch.nn import functional as F
 from lensmith.base.errors import UserError
 from lensmith.models.backbone import Backbone
 from lensmith.models.heads.yolo import EXCLUSIVE, SQUARED, Anchored, DarknetHead, YoloHead
-from lensmith.tasks.detection import Suppression, best_boxes, check_settings, decoding
+from lensmith.tasks.check_settings import check_settings, decoding
 from lensmith.tasks.losses.anchor_sizes import cluster
 from lensmith.tasks.losses.point_assignment import Padded, best_anchors, in_crowds, pad
 from lensmith.tasks.metrics.boxes import BoxMetrics
+from lensmith.tasks.suppression import Suppression, best_boxes
 from lensmith.values.box_arithmetic import iou
-from lensmith.values.value import Boxes, Value
+from lensmith.values.boxes import Boxes
+from lensmith.values.value import Value
 
 _AT_ONCE = 1 << 22    # overlaps of boxes with objects that are held in memory at a time
 _LEAST = 1e-4         # of a stretch or a share: keeps its logarithm finite

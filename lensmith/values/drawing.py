@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import Masks
-from lensmith.values.value import IGNORED, Boxes, Mask
+from lensmith.values.semantic_mask import IGNORED, Mask
 
 # Okabe and Ito 2008, less those that are hard to see on a photograph: told apart by colour-blind people too.
 _FIRST = ((230, 159, 0), (0, 114, 178), (0, 158, 115), (213, 94, 0), (204, 121, 167), (86, 180, 233), (240, 228, 66))

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lensmith.base.pictures import Place
-from lensmith.values.value import Boxes, sampling_grid
+from lensmith.values.boxes import Boxes
+from lensmith.values.semantic_mask import sampling_grid
 
 _AT_ONCE = 1 << 24    # pixels of masks that are worked on at a time, unpacked
 

@@ -1,12 +1,40 @@
-"""A mask of the network's picture as one of the file that it came from."""
+"""One class per pixel, and a mask of the network's picture as one of the file that it came from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from lensmith.base.pictures import Place
-from lensmith.values.value import IGNORED, Mask
+from lensmith.values.value import Value
 
+IGNORED = 255    # the class of a pixel that neither counts nor costs
 _AT_ONCE = 1 << 22    # numbers of all classes that are held at a time
+
+
+@dataclass(frozen=True)
+class Mask(Value):
+    """One class per pixel."""
+
+    classes: Tensor                 # int64 or uint8 [height, width]; IGNORED where a pixel neither counts nor costs
+    scores: Tensor | None = None    # float [classes, height, width], summing to 1; where a prediction keeps them
+
+    def flip(self, width: int) -> Self:
+        return replace(self, **{name: tensor.flip(-1) for name, tensor in self._tensors().items()})
+
+    def warp(self, matrix: Tensor, size: tuple[int, int]) -> Self:
+        grid = sampling_grid(matrix, self.classes.shape[-2:], size)
+        moved = F.grid_sample(self.classes[:, None].float() + 1, grid, mode="nearest", align_corners=False)
+        # What came from outside the picture sampled as 0: no class was seen there.
+        classes = torch.where(moved[:, 0] == 0, IGNORED + 1, moved[:, 0]).long() - 1
+        return replace(self, classes=classes, scores=None)
+
+    def as_json(self, names: Sequence[str]) -> dict[str, Any]:
+        counts = torch.bincount(self.classes.flatten(), minlength=len(names))[: len(names)]
+        return {"pixels": dict(zip(names, counts.tolist(), strict=True))}
 
 
 def in_file(mask: Mask, place: Place) -> Mask:
@@ -52,3 +80,20 @@ def between(scores: Tensor, places: Tensor, axis: int) -> Tensor:
     shape[axis] = -1
     share = (places - low).to(scores.dtype).view(shape)
     return torch.lerp(scores.index_select(axis, low), scores.index_select(axis, high), share)
+
+
+def sampling_grid(matrix: Tensor, source: Sequence[int], target: tuple[int, int]) -> Tensor:
+    """Where each target pixel's centre lies in the source, for `grid_sample(align_corners=False)`.
+
+    `matrix` float [batch, 2, 3] takes source pixels to target pixels; sizes are (height, width).
+    -> float [batch, height, width, 2], x and y in -1..1.
+    """
+    height, width = target
+    linear = torch.linalg.inv(matrix[:, :, :2])
+    scale = linear * torch.tensor([[2 / source[1]], [2 / source[0]]], device=matrix.device)
+    x = torch.arange(width, device=matrix.device) + 0.5 - matrix[:, :1, 2]
+    y = torch.arange(height, device=matrix.device) + 0.5 - matrix[:, 1:, 2]
+    columns = torch.complex(x * scale[:, 0, :1], x * scale[:, 1, :1])
+    lines = torch.complex(y * scale[:, 0, 1:] - 1, y * scale[:, 1, 1:] - 1)
+    # A place is a number of its column plus one of its line; as complex numbers both axes take one sum.
+    return torch.view_as_real(columns[:, None] + lines[:, :, None])

@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from lensmith.base.errors import DataError
-from lensmith.data.batches.loader import Loader, narrowed
+from lensmith.data.batches.loader import Loader
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.data.sources.sample import Batch
+from lensmith.data.sources.subsets import narrowed
 from lensmith.engine.evaluate import evaluate
 from lensmith.engine.frozen_features import Features
 from lensmith.engine.optimize import OPTIMIZERS, Stepper, leaves

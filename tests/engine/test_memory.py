@@ -13,7 +13,7 @@ from lensmith.engine.run_loop import Progress, follow
 from lensmith.engine.schedule import constant
 from lensmith.engine.supervised import Supervised
 from lensmith.tasks.classification import Classification
-from lensmith.values.value import Label
+from lensmith.values.labels import Label
 
 TASK = Classification(tuple("abc"))
 

@@ -9,9 +9,10 @@ from torch import nn
 
 from lensmith.base.errors import ModelError, Stopped, UserError
 from lensmith.data.batches.augment import Augment
-from lensmith.data.batches.loader import Loader, narrowed
+from lensmith.data.batches.loader import Loader
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.data.sources.sample import Batch
+from lensmith.data.sources.subsets import narrowed
 from lensmith.engine.checkpoint import read_state, write_state
 from lensmith.engine.evaluate import evaluate
 from lensmith.engine.optimize import OPTIMIZERS, Stepper, leaves
@@ -21,7 +22,7 @@ from lensmith.engine.supervised import Supervised
 from lensmith.models.backbone import Backbone
 from lensmith.models.network import Network
 from lensmith.tasks.classification import Classification
-from lensmith.values.value import Label
+from lensmith.values.labels import Label
 
 CPU = plan(device="cpu")
 

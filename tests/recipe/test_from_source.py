@@ -9,8 +9,11 @@ import torch
 from PIL import Image
 
 import lensmith
-from lensmith.recipe.from_source import _numbered, as_its_weights
-from lensmith.values.value import IGNORED, Boxes, Label, Mask, Numbers, Tags
+from lensmith.recipe.from_source import as_its_weights
+from lensmith.recipe.other_data import _numbered
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import Label, Numbers, Tags
+from lensmith.values.semantic_mask import IGNORED, Mask
 
 NUMBER = torch.tensor([2, 0])    # of two classes among three
 

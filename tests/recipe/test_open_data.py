@@ -14,7 +14,7 @@ from lensmith.data.batches.loader import Loader
 from lensmith.data.store import at_once as store
 from lensmith.recipe.open_data import Data, open_data
 from lensmith.recipe.sections import resolve
-from lensmith.training.session import begin, resume
+from lensmith.training.begin_or_resume import begin, resume
 
 WAYS = {"memory": {"loading.memory": 0.5}, "file": {"loading.memory": 0.0, "loading.disk": 1.0},
         "not": {"loading.memory": 0.0, "loading.disk": 0.0, "loading.workers": 0}}

@@ -14,7 +14,10 @@ from lensmith.data.sources.box_statistics import box_statistics
 from lensmith.data.sources.sample import Batch
 from lensmith.study.report.worst_errors import Worst
 from lensmith.tasks import TASKS
-from lensmith.values.value import Boxes, Label, Mask, Numbers, Tags, Value
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import Label, Numbers, Tags
+from lensmith.values.semantic_mask import Mask
+from lensmith.values.value import Value
 
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 BOX = ("x0", "y0", "x1", "y1")

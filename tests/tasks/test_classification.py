@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.tasks.classification import Classification, LabelMetrics
-from lensmith.values.value import Label
+from lensmith.tasks.classification import Classification
+from lensmith.tasks.metrics.labels import LabelMetrics
+from lensmith.values.labels import Label
 
 pytestmark = pytest.mark.filterwarnings("ignore:y_pred contains classes", "ignore:A single label was found")
 SIX = tuple("abcdef")

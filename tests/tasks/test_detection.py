@@ -8,10 +8,11 @@ from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
 from lensmith.models.heads.points import BINS, Points
-from lensmith.tasks.detection import Detection, best_boxes, side_costs, suppressed
+from lensmith.tasks.detection import Detection, side_costs
+from lensmith.tasks.suppression import best_boxes, suppressed
 from lensmith.tasks.yolo import Yolo
 from lensmith.values.box_arithmetic import diou_nms, nms, soft_nms
-from lensmith.values.value import Boxes
+from lensmith.values.boxes import Boxes
 
 THREE = ("square", "disc", "triangle")
 NOTHING = Boxes(torch.empty(0, 4), torch.empty(0, dtype=torch.int64), image=torch.empty(0, dtype=torch.int64))

@@ -14,7 +14,10 @@ from lensmith.models.heads.several_heads import Answers
 from lensmith.models.network import Network
 from lensmith.tasks.classification import Classification
 from lensmith.tasks.multitask import Multitask
-from lensmith.values.value import IGNORED, UNKNOWN, Boxes, Label, Mask, Numbers, Tags, Value
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import UNKNOWN, Label, Numbers, Tags
+from lensmith.values.semantic_mask import IGNORED, Mask
+from lensmith.values.value import Value
 
 CLASSES = {"kind": ("square", "disc", "triangle"), "tags.of": ("square", "disc", "triangle"), "type": ("x", "y"),
            "head": ("square", "disc", "triangle"), "outline": ("ground", "square", "disc", "triangle")}

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from lensmith.base.errors import DataError, UserError
 from lensmith.models.backbone import Backbone
 from lensmith.models.network import Network
-from lensmith.tasks.regression import NumberMetrics, Regression, Standard
-from lensmith.values.value import Numbers
+from lensmith.tasks.metrics.numbers import NumberMetrics
+from lensmith.tasks.regression import Regression, Standard
+from lensmith.values.labels import Numbers
 
 BOX = ("x0", "y0", "x1", "y1")
 

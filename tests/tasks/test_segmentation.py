@@ -13,7 +13,7 @@ from lensmith.models.heads.unet import UNetHead
 from lensmith.models.network import Network
 from lensmith.tasks.losses.pixel_losses import dice_loss, lovasz_loss, pixel_entropy
 from lensmith.tasks.segmentation import Segmentation, count_pixels
-from lensmith.values.value import Mask
+from lensmith.values.semantic_mask import Mask
 
 NAMES = ("ground", "cat", "dog")
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.tasks.tagging import Tagging, TagMetrics, average_precision
-from lensmith.values.value import Tags
+from lensmith.tasks.metrics.tags import TagMetrics, average_precision
+from lensmith.tasks.tagging import Tagging
+from lensmith.values.labels import Tags
 
 TAGS = ("sea", "sky", "tree", "dog")
 

@@ -9,8 +9,11 @@ from lensmith.models.backbone import Backbone
 from lensmith.models.network import Network
 from lensmith.tasks import TASKS
 from lensmith.tasks.task import Metrics, Task
+from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import Masks, packed
-from lensmith.values.value import Boxes, Label, Mask, Numbers, Tags, Value
+from lensmith.values.labels import Label, Numbers, Tags
+from lensmith.values.semantic_mask import Mask
+from lensmith.values.value import Value
 
 MEMBERS = ("needs", "score", "head", "loss", "decode", "evidence", "metrics")
 CLASSES = ("a", "b", "c", "d", "e")

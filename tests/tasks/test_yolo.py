@@ -12,7 +12,7 @@ from lensmith.models.heads.yolo import EXCLUSIVE, SQUARED, Anchored, DarknetHead
 from lensmith.tasks.losses.anchor_sizes import COCO, cluster
 from lensmith.tasks.losses.point_assignment import pad
 from lensmith.tasks.yolo import Yolo, nearest_overlap
-from lensmith.values.value import Boxes
+from lensmith.values.boxes import Boxes
 
 THREE = ("square", "disc", "triangle")
 NOTHING = Boxes(torch.empty(0, 4), torch.empty(0, dtype=torch.int64), image=torch.empty(0, dtype=torch.int64))

@@ -5,9 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
+from lensmith.values.boxes import Boxes
 from lensmith.values.drawing import colour_of, draw_boxes, draw_mask, draw_masks, draw_words, printable, surest
 from lensmith.values.instance_masks import Masks, packed
-from lensmith.values.value import Boxes, Mask
+from lensmith.values.semantic_mask import Mask
 
 GROUND = (100, 100, 100)
 NAMES = ("ant", "bee", "cat")

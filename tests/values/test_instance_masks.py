@@ -7,6 +7,7 @@ from pycocotools import mask as coco_masks
 from torch.nn import functional as F
 
 from lensmith.base.pictures import Form, Place, fit_of
+from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import (
     Masks,
     in_boxes,
@@ -17,7 +18,6 @@ from lensmith.values.instance_masks import (
     run_lengths,
     unpacked,
 )
-from lensmith.values.value import Boxes
 
 SIZE = 30, 43
 

@@ -5,8 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from lensmith.base.pictures import Form, Place, fit_of
-from lensmith.values.semantic_mask import in_file
-from lensmith.values.value import Mask
+from lensmith.values.semantic_mask import Mask, in_file
 
 
 def place(size: tuple[int, int], form: Form) -> Place:

@@ -11,7 +11,9 @@ from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
 from lensmith.base.pictures import Form, fit_of
-from lensmith.values.value import IGNORED, Boxes, Label, Mask, Numbers, Tags, sampling_grid
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import Label, Numbers, Tags
+from lensmith.values.semantic_mask import IGNORED, Mask, sampling_grid
 
 DRAW = np.random.default_rng(0)
 

@@ -17,7 +17,8 @@ from lensmith.data.batches.mosaic import TILES, composed, lay_out
 from lensmith.data.sources.fitting import contents_of
 from lensmith.data.sources.sample import Batch
 from lensmith.kernels.gather import gather_crop_flip, gather_lines, plain_gather_crop_flip
-from lensmith.values.value import Value, sampling_grid
+from lensmith.values.semantic_mask import sampling_grid
+from lensmith.values.value import Value
 
 # One stream of random numbers for each thing that is drawn; appended to, never renumbered, so that old runs resume.
 (_X, _Y, _FLIP, _TURN, _AREA, _ASPECT, _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE, _ERASE, _ERASE_AREA, _ERASE_ASPECT,

@@ -2,31 +2,26 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset as IndexedBatches
 
 from lensmith.base.errors import DataError, UserError, count
-from lensmith.base.hashed_random import seed_of
+from lensmith.base.hashed_random import ORDER, seed_of
 from lensmith.base.pictures import BadPicture
 from lensmith.base.threads import one_thread
 from lensmith.data.batches.augment import Augment
 from lensmith.data.batches.worker_processes import made_by_workers
 from lensmith.data.sources.fitting import trimmed
 from lensmith.data.sources.in_memory import InMemory
-from lensmith.data.sources.sample import Batch, Collection, Dataset, Sample, collate
-from lensmith.data.sources.split import apportion, stratifying
+from lensmith.data.sources.sample import Batch, Dataset, Sample, collate
+from lensmith.data.sources.subsets import by_shape
 from lensmith.data.store.in_background import Filling
-from lensmith.values.value import UNKNOWN, Boxes, of_kind
 
 Loaded = tuple[Batch, Batch | None, dict[str, str]]    # a batch, its partners, and the files that failed: reason
-_ORDER = 1    # the stream of the order, apart from those of the augmentation
 
 
 @dataclass(frozen=True)
@@ -83,7 +78,7 @@ class Loader:
         length = len(self.dataset)
         if not self.shuffle:
             return by_shape(self.dataset) if self.rectangular else torch.arange(length)
-        draw = torch.Generator().manual_seed(seed_of(self.seed, epoch, _ORDER))
+        draw = torch.Generator().manual_seed(seed_of(self.seed, epoch, ORDER))
         if self.weights is not None:
             return torch.multinomial(self.weights, length, replacement=True, generator=draw)
         return torch.randperm(length, generator=draw)
@@ -224,63 +219,3 @@ def _occurrences(order: Tensor) -> Tensor:
     return counted
 
 
-def by_shape(dataset: Any) -> Tensor:
-    """int64 [n]: the samples by the ratio of their heights to their widths; in their order where it is the same."""
-    sizes = np.array([dataset.place(i).size for i in range(len(dataset))], dtype=np.float64).reshape(-1, 2)
-    ratio = sizes[:, 0] / np.maximum(sizes[:, 1], 1)
-    return torch.from_numpy(np.argsort(ratio, kind="stable"))
-
-
-def balancing_weights(collection: Collection, needs: Sequence[str] = ()) -> Tensor:
-    """float [n]: one over the number of samples of each sample's class, so that every class is drawn equally often; of
-    several labels the one by which a set would be divided (`stratifying`), one of `needs` where these hold any."""
-    name = stratifying(narrowed(collection, needs)) or stratifying(collection)
-    if name is None:
-        given = ", ".join(collection.targets)
-        raise UserError(f"loading.balance needs a label per picture; the data set gives {given}")
-    label: Any = collection.targets[name]
-    index = label.index - UNKNOWN    # the pictures without a label are a class too
-    return (1.0 / torch.bincount(index).clamp(min=1).float())[index]
-
-
-def narrowed(collection: Any, needs: Sequence[str]) -> Any:
-    """The collection with the targets `needs` alone: others would be gathered, warped and blended for nothing."""
-    narrow = copy(collection)
-    narrow.targets = {name: collection.targets[name] for name in needs}
-    return narrow
-
-
-def limited(collection: Any, share: float, seed: int) -> Any:
-    """A seeded share of a collection, for a quick try: of each class where there are labels, and at least one."""
-    if not 0 < share <= 1:
-        raise UserError(f"loading.fraction must lie above 0 and at most 1; got {share}")
-    if share == 1:
-        return collection
-    name = stratifying(collection)
-    kinds = collection.targets[name].index.numpy() if name is not None else np.zeros(len(collection), dtype=np.int64)
-    strata = np.unique(kinds, return_inverse=True)[1]
-    wanted = np.maximum(apportion(np.bincount(strata), share), 1)
-    if wanted.sum() < 2:
-        raise UserError(f"loading.fraction={share} leaves {wanted.sum()} of {len(collection)} training pictures: to "
-                        f"learn takes at least two, a fraction of {min(1, 2 / len(collection)):.2g}")
-    draw = torch.Generator().manual_seed(seed_of(seed, 0, _ORDER + 1))
-    order = torch.randperm(len(collection), generator=draw).numpy()
-    chosen = [order[strata[order] == stratum][:number] for stratum, number in enumerate(wanted)]
-    return collection.subset(np.sort(np.concatenate(chosen)).tolist())
-
-
-def without_background(collection: Any, most: float, seed: int) -> Any:
-    """The collection with at most the share `most` of pictures without a box: all the others, and a seeded choice of
-    these."""
-    if not 0 <= most <= 1:
-        raise UserError(f"loading.background must lie between 0 and 1; got {most}")
-    filled = torch.zeros(len(collection), dtype=torch.bool)
-    for name in of_kind(collection.targets, Boxes):
-        filled[collection.targets[name].image] = True
-    empty = (~filled).nonzero()[:, 0]
-    room = len(empty) if most == 1 else int(most / (1 - most) * int(filled.sum()) + 1e-9)
-    if room >= len(empty):
-        return collection
-    draw = torch.Generator().manual_seed(seed_of(seed, 0, _ORDER + 2))
-    filled[empty[torch.randperm(len(empty), generator=draw)[:room]]] = True
-    return collection.subset(filled.nonzero()[:, 0].tolist())

@@ -12,7 +12,8 @@ from lensmith.base.packed_pixels import scaled
 from lensmith.base.pictures import GROUND
 from lensmith.data.batches.pixels import rounded
 from lensmith.data.sources.sample import Batch
-from lensmith.values.value import Boxes, Value
+from lensmith.values.boxes import Boxes
+from lensmith.values.value import Value
 
 TILES = 4         # of a mosaic
 _LEAST = 0.1      # of a box's area that has to be left where it is cut

@@ -10,7 +10,7 @@ from lensmith.base.errors import DataError
 from lensmith.data.formats.named_sets import find_folder, search_roots
 from lensmith.data.sources.in_memory import InMemory, Numbered
 from lensmith.data.sources.sample import Parts
-from lensmith.values.value import Label
+from lensmith.values.labels import Label
 
 _EDGE = 32                        # pixels
 # The folder that the author's archive unpacks to, and a file that lies in it.

@@ -11,11 +11,11 @@ import torch
 
 from lensmith.base.errors import DataError, UserError, count, nearest
 from lensmith.base.pictures import SUFFIXES
+from lensmith.data.formats.given_splits import SPLITS
 from lensmith.data.sources.picture_files import Files, name_below, readable
 from lensmith.data.sources.sample import Parts
-from lensmith.values.value import Label
+from lensmith.values.labels import Label
 
-SPLITS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
 _LISTED = 100    # ignored files that the account names
 _LAYOUTS = "accepted are <split>/<class>/<pictures> with the splits train, valid (or val, validation) and test, and " \
            "<class>/<pictures>"

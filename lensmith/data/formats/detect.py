@@ -5,11 +5,12 @@ from pathlib import Path
 
 from lensmith.base.errors import DataError
 from lensmith.base.pictures import SUFFIXES
-from lensmith.data.formats.boxes.annotations import begins_with_key, split_folders
 from lensmith.data.formats.boxes.coco import ROBOFLOW, coco_files
 from lensmith.data.formats.boxes.voc import ANNOTATIONS
 from lensmith.data.formats.boxes.yolo_folders import describes
+from lensmith.data.formats.given_splits import split_folders
 from lensmith.data.formats.masks.pair_files import describes_masks, speaks_of_masks
+from lensmith.data.formats.reading import begins_with_key
 from lensmith.data.formats.tables.box_columns import table_in
 
 _FILES = {".yaml": "yolo", ".yml": "yolo", ".json": "coco", ".csv": "table", ".tsv": "table"}

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lensmith.base.cache_folder import cache_folder
 from lensmith.base.errors import DataError, choose
-from lensmith.data.formats.named_sets import cache_folder
 
 _WAIT = 30           # seconds without a byte after which a server counts as gone
 _BLOCK = 1 << 20     # bytes

@@ -7,8 +7,11 @@ from lensmith.base.errors import UserError
 from lensmith.base.hashed_random import hashed, uniform
 from lensmith.data.sources.in_memory import InMemory, Numbered
 from lensmith.data.sources.sample import Parts
+from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import Masks
-from lensmith.values.value import Boxes, Label, Mask, Value
+from lensmith.values.labels import Label
+from lensmith.values.semantic_mask import Mask
+from lensmith.values.value import Value
 
 KINDS = ("square", "disc", "triangle")
 _NOISE = 24    # largest step of the noise, of 255

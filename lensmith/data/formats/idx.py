@@ -12,7 +12,7 @@ from lensmith.base.errors import DataError
 from lensmith.data.formats.named_sets import find_folder
 from lensmith.data.sources.in_memory import InMemory, Numbered
 from lensmith.data.sources.sample import Parts
-from lensmith.values.value import Label
+from lensmith.values.labels import Label
 
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 DIGITS = tuple("0123456789")

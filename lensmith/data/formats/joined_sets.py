@@ -10,17 +10,17 @@ import torch
 
 from lensmith.base.errors import DataError, UserError
 from lensmith.base.pictures import Header
-from lensmith.data.formats.boxes.annotations import common_root
+from lensmith.data.formats.given_splits import NAMED, common_root
 from lensmith.data.sources.mask_files import MaskFiles
 from lensmith.data.sources.picture_files import Files, readable
 from lensmith.data.sources.picture_form import survey
 from lensmith.data.sources.sample import Parts
 from lensmith.data.sources.unknown_targets import check_part_name, spread_over, told_of
+from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import Masks
-from lensmith.values.value import Boxes, Value, of_kind
+from lensmith.values.value import Value, of_kind
 
 OpenSet = Callable[[dict[str, Any]], Parts]
-_NAMED = 10    # pictures that the account names for each thing it counts
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def several(sets: dict[str, dict[str, Any]], *, open_set: OpenSet) -> Parts:
     twice = {name: one.twice for name, one in opened.items() if one.twice}
     account = {
         "parts": told_of(whole), "pictures": {name: len(part) for name, part in parts.items()},
-        **({"taken_for_train": {"count": len(taken), "pictures": taken[:_NAMED]}} if taken else {}),
+        **({"taken_for_train": {"count": len(taken), "pictures": taken[:NAMED]}} if taken else {}),
         **({"twice": twice} if twice else {}),
         "sets": {name: one.account for name, one in opened.items()}}
     return Parts(dict(parts), account)

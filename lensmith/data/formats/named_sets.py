@@ -4,19 +4,10 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from lensmith.base.cache_folder import cache_folder
 from lensmith.base.errors import DataError
 
 DEBIAN = Path("/usr/share/datasets")    # of Debian's packages dataset-*
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: $LENSMITH_CACHE, else $XDG_CACHE_HOME/lensmith, else ~/.cache/lensmith."""
-    own = os.environ.get("LENSMITH_CACHE")
-    if own:
-        return Path(own).expanduser()
-    caches = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative paths ignored.
-    return (Path(caches) if os.path.isabs(caches) else Path.home() / ".cache") / "lensmith"
 
 
 def find_folder(name: str, path: str | None, *, inner: Sequence[str], holds: Callable[[Path], bool], hint: str) -> Path:

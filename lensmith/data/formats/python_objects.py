@@ -13,13 +13,16 @@ from torch import Tensor
 
 from lensmith.base.errors import DataError, choose
 from lensmith.base.pictures import Fit, Form, Header, Place, bring, fit_after, fit_of, refit
-from lensmith.data.formats.boxes.annotations import Tally, check_names, usable
+from lensmith.data.formats.boxes.annotations import Tally, usable
+from lensmith.data.formats.class_names import check_names
 from lensmith.data.sources.fitting import matrices
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.data.sources.picture_form import Survey, given_size, settle
 from lensmith.data.sources.sample import Sample
 from lensmith.values.box_arithmetic import area
-from lensmith.values.value import UNKNOWN, Boxes, Label, Numbers, Tags, Value, of_kind
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import UNKNOWN, Label, Numbers, Tags
+from lensmith.values.value import Value, of_kind
 
 _FORMS = "a uint8 or uint16 tensor [channels, height, width], such an array [height, width(, channels)], a Pillow " \
          "picture, or a float tensor in 0..1 as torchvision's ToTensor gives"

@@ -17,7 +17,8 @@ from lensmith.data.sources.in_memory import InMemory
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.picture_form import survey
 from lensmith.data.sources.unknown_targets import known_in
-from lensmith.values.value import Boxes, of_kind
+from lensmith.values.boxes import Boxes
+from lensmith.values.value import of_kind
 
 Images = Literal["link", "copy", "none"]
 WRITERS: dict[str, Callable[..., Iterator[tuple[Path, str]]]] = {

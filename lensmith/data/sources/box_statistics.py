@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from lensmith.values.box_arithmetic import area
-from lensmith.values.value import Boxes
+from lensmith.values.boxes import Boxes
 
 GRID = 16              # fields of the picture each way, in which centres are counted
 _BINS = 20             # of a histogram

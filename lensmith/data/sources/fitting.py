@@ -14,8 +14,9 @@ from lensmith.data.sources.mask_files import MaskFiles, read_masks
 from lensmith.data.sources.outlined_objects import OutlinedObjects, painted
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.sample import Batch, Source
+from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import Masks
-from lensmith.values.value import Boxes, Value, of_kind
+from lensmith.values.value import Value, of_kind
 
 Fitted = TypeVar("Fitted", Files, InMemory, Source)
 _STRIDE = 32    # pixels: networks take pictures whose edges are multiples of it

@@ -15,7 +15,8 @@ from lensmith.base.device import free_memory
 from lensmith.base.errors import DataError, UserError
 from lensmith.base.pictures import BadPicture, Form, Header, bring_classes, read_stored
 from lensmith.data.sources.picture_files import readable
-from lensmith.values.value import IGNORED, Mask, Value
+from lensmith.values.semantic_mask import IGNORED, Mask
+from lensmith.values.value import Value
 
 IDS = 1 << 16         # the numbers that a pixel of a mask may hold
 UNLISTED = 256        # in a table of ids: no class, and not void either

@@ -13,8 +13,8 @@ from lensmith.base.device import free_memory
 from lensmith.base.errors import DataError, UserError, count
 from lensmith.base.pictures import Form, bring_classes
 from lensmith.data.sources.rasterise import Outline, Runs, polygon_pixels
+from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import Masks
-from lensmith.values.value import Boxes
 
 _SHARE = 0.5    # of the free memory that masks may take; the pictures, which can be streamed, share the rest
 

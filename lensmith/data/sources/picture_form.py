@@ -16,7 +16,7 @@ from lensmith.base.pictures import BadPicture, Fit, Form, Header, Interpolation,
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.sample import Source
-from lensmith.values.value import Label
+from lensmith.values.labels import Label
 
 OnBad = Literal["skip", "refuse"]
 Kept = TypeVar("Kept", Files, InMemory, Source)

@@ -13,7 +13,9 @@ from lensmith.data.sources.in_memory import InMemory, Numbered, Reshaped
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.sample import Collection, Source
 from lensmith.data.sources.unknown_targets import known_in
-from lensmith.values.value import UNKNOWN, Boxes, Label, Numbers, of_kind
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import UNKNOWN, Label, Numbers
+from lensmith.values.value import of_kind
 
 Part = TypeVar("Part", Files, InMemory, Source)
 _BINS = 10    # quantiles by which numbers are stratified

@@ -17,7 +17,10 @@ from lensmith.base.errors import DataError
 from lensmith.base.pictures import Header
 from lensmith.data.sources.mask_files import MaskFiles, MaskSource
 from lensmith.data.sources.sample import Collection
-from lensmith.values.value import IGNORED, UNKNOWN, Boxes, Label, Mask, Numbers, Tags, Value
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import UNKNOWN, Label, Numbers, Tags
+from lensmith.values.semantic_mask import IGNORED, Mask
+from lensmith.values.value import Value
 
 _WORD = re.compile(r"[^\W\d]\w*")
 

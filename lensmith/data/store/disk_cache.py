@@ -14,8 +14,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from lensmith.base.cache_folder import cache_folder
 from lensmith.base.pictures import Form, Place
-from lensmith.data.formats.named_sets import cache_folder
 from lensmith.data.store.file_hashes import LENGTH, digest_of
 
 try:

@@ -15,10 +15,10 @@ from typing import Any, Self
 import numpy as np
 
 from lensmith.base.atomic_files import write_text
+from lensmith.base.cache_folder import cache_folder
 from lensmith.base.errors import UserError, count
 from lensmith.base.pictures import BadPicture, read_file
 from lensmith.base.progress import Progress
-from lensmith.data.formats.named_sets import cache_folder
 
 LENGTH = 16       # bytes of a hash, BLAKE2b
 _BOOKS = 100      # of roots, kept: those that were used last

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from lensmith.base.atomic_files import write_text
+from lensmith.base.cache_folder import cache_folder
 from lensmith.base.device import environment
 from lensmith.base.errors import UserError
-from lensmith.data.formats.named_sets import cache_folder
 from lensmith.data.sources.sample import Batch
 from lensmith.engine.plan.candidates import Choice, Wanted, choice_of
 

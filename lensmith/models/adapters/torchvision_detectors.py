@@ -11,7 +11,8 @@ from lensmith.base.errors import ModelError
 from lensmith.models.backbone import Backbone
 from lensmith.models.neck import padded
 from lensmith.values.box_arithmetic import area
-from lensmith.values.value import Boxes, Value
+from lensmith.values.boxes import Boxes
+from lensmith.values.value import Value
 
 DETECTORS = ("fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_v2", "fasterrcnn_mobilenet_v3_large_fpn",
              "fasterrcnn_mobilenet_v3_large_320_fpn", "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lensmith.base.errors import ModelError
-from lensmith.models.adapters.user_code import Only
+from lensmith.models.adapters.whole_network import Only
 from lensmith.models.backbone import LastMap, PooledLinear
 from lensmith.models.backbones.stack_layers import ACTIVATIONS, GlobalPool, Scale
 from lensmith.models.trial_forward import at_rest

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lensmith.values.value import Boxes
+from lensmith.values.boxes import Boxes
 
 _COLUMNS = ("file", "label", "score", "x0", "y0", "x1", "y1")
 

@@ -6,8 +6,11 @@ from typing import Any
 from lensmith.ship.answers import boxes as boxes_written
 from lensmith.ship.answers import instance_masks as instances_written
 from lensmith.ship.answers import semantic_mask as masks_written
+from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import Masks
-from lensmith.values.value import Boxes, Label, Mask, Numbers, Tags, Value
+from lensmith.values.labels import Label, Numbers, Tags
+from lensmith.values.semantic_mask import Mask
+from lensmith.values.value import Value
 
 # Targets that are called what they are: alone, nothing more has to be said of them.
 _PLAIN = {"label": Label, "tags": Tags, "numbers": Numbers, "boxes": Boxes, "mask": Mask, "masks": Masks}

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from lensmith.values.drawing import colour_of
-from lensmith.values.value import IGNORED, Mask
+from lensmith.values.semantic_mask import IGNORED, Mask
 
 
 def shares(mask: Mask, classes: int) -> list[tuple[int, int, float]]:

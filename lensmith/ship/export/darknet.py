@@ -18,8 +18,11 @@ from lensmith.models.darknet.network import Darknet
 from lensmith.models.darknet.weights_file import read_weights, write_weights
 from lensmith.models.network import Network
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.assemble import build_network, choose_task, complete
-from lensmith.recipe.from_source import NO_DATA, keep_files
+from lensmith.recipe.assemble import build_network
+from lensmith.recipe.choose_task import choose_task
+from lensmith.recipe.defaults import complete
+from lensmith.recipe.run_recipe import keep_files
+from lensmith.recipe.schema import NO_DATA
 from lensmith.recipe.sections import resolve
 from lensmith.tasks.task import Task
 

@@ -13,7 +13,7 @@ from lensmith.engine.run_folder import Run
 from lensmith.models.network import Network
 from lensmith.models.rewrites.fully_convolutional import convolutional, disagreement
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.from_source import keep_files
+from lensmith.recipe.run_recipe import keep_files
 from lensmith.ship.export.darknet import write_converted
 from lensmith.tasks.task import Task
 

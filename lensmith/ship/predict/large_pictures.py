@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from lensmith.base.errors import UserError
 from lensmith.base.pictures import MOST_PIXELS, BadPicture, Form, Place, read_header
 from lensmith.engine.plan.plan import Plan
-from lensmith.ship.predict.predict_files import Prediction, read
+from lensmith.ship.predict.predict_files import read
+from lensmith.ship.predict.prediction import Prediction
 from lensmith.ship.predict.score_map import ScoreMap, mapping
 from lensmith.ship.predict.tiles import tiling
 from lensmith.tasks.task import Task
-from lensmith.values.value import Boxes, Value
+from lensmith.values.boxes import Boxes
+from lensmith.values.value import Value
 
 _Said = tuple[dict[str, Value], ScoreMap | None]
 _Look = Callable[[Tensor, Place], _Said]    # what a network says of a whole picture [channels, height, width]

@@ -15,8 +15,8 @@ from lensmith.base.viewing import open_whole
 from lensmith.engine.plan.plan import Plan
 from lensmith.tasks.task import Task
 from lensmith.values.drawing import draw_mask
-from lensmith.values.semantic_mask import between
-from lensmith.values.value import IGNORED, Mask, Value
+from lensmith.values.semantic_mask import IGNORED, Mask, between
+from lensmith.values.value import Value
 
 _AT_ONCE = 1 << 22      # numbers of all classes that are held at a time
 

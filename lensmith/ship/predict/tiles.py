@@ -14,8 +14,9 @@ from lensmith.engine.evaluate import predictions
 from lensmith.engine.plan.plan import Plan
 from lensmith.tasks.task import Task
 from lensmith.values.box_arithmetic import area, batched_nms, shared_area
-from lensmith.values.semantic_mask import between
-from lensmith.values.value import Boxes, Mask, Value
+from lensmith.values.boxes import Boxes
+from lensmith.values.semantic_mask import Mask, between
+from lensmith.values.value import Value
 
 _OVERLAP = 0.25        # of a tile's edge: what neighbours share at least
 _TILES = 8             # that the network looks at together, at most

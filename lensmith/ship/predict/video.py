@@ -24,7 +24,9 @@ from lensmith.base.pictures import Form, bring
 from lensmith.engine.evaluate import for_inference
 from lensmith.engine.plan.plan import Plan
 from lensmith.ship.predict.find_files import find_pictures
-from lensmith.ship.predict.predict_files import Prediction, drawn_over, predict, undrawn
+from lensmith.ship.predict.overlay import drawn_over, undrawn
+from lensmith.ship.predict.predict_files import predict
+from lensmith.ship.predict.prediction import Prediction
 from lensmith.tasks.task import Task
 from lensmith.values.drawing import draw_words
 

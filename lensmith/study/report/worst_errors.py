@@ -15,9 +15,12 @@ from lensmith.base.errors import UserError
 from lensmith.base.viewing import viewable
 from lensmith.data.sources.sample import Batch
 from lensmith.tasks.metrics.box_matching import right_and_wrong
+from lensmith.values.boxes import Boxes
 from lensmith.values.drawing import draw_boxes, draw_mask, draw_masks, surest
 from lensmith.values.instance_masks import Masks
-from lensmith.values.value import IGNORED, UNKNOWN, Boxes, Label, Mask, Numbers, Tags, Value
+from lensmith.values.labels import UNKNOWN, Label, Numbers, Tags
+from lensmith.values.semantic_mask import IGNORED, Mask
+from lensmith.values.value import Value
 
 SMALLEST, LARGEST = 96, 192    # pixels of a saved picture's longer edge
 DRAWN_ON = (192, 320)          # the same, where boxes or a mask are drawn on it

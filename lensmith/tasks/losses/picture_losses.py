@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
 from lensmith.kernels.focal import focal_costs
-from lensmith.values.value import UNKNOWN, Label
+from lensmith.values.labels import UNKNOWN, Label
 
 Distance = Literal["squared", "absolute", "huber"]
 _LEAST = 1e-6    # of a focal factor's base: the slope of x ** gamma is infinite at 0 where gamma is below 1

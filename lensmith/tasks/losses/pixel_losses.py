@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lensmith.values.value import IGNORED
+from lensmith.values.semantic_mask import IGNORED
 
 _LEAST = 1e-6    # of a focal factor's base: the slope of x ** gamma is infinite at 0 where gamma is below 1
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lensmith.values.box_arithmetic import iou
-from lensmith.values.value import Boxes
+from lensmith.values.boxes import Boxes
 
 _LEAST = 1e-30    # of an alignment: an IoU of 0.001 to the sixth power is far below the usual 1e-9
 

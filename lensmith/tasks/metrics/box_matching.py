@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import Masks
-from lensmith.values.value import Boxes
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)    # of IoU
 SIZES = ("all", "small", "medium", "large")

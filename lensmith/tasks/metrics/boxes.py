@@ -21,7 +21,8 @@ from lensmith.tasks.metrics.box_matching import (
 )
 from lensmith.tasks.metrics.confusion import nothing_to_measure
 from lensmith.tasks.metrics.intervals import around, resampled_rows
-from lensmith.values.value import Boxes, Value
+from lensmith.values.boxes import Boxes
+from lensmith.values.value import Value
 
 _RECALLS = np.linspace(0, 1, 101)      # where the precision is read off
 _SCORES = np.linspace(0, 1, 1001)      # thresholds among which the best F1 is looked for

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from lensmith.base.errors import DataError
 from lensmith.tasks.metrics.confusion import nothing_to_measure, ratio
 from lensmith.tasks.metrics.intervals import bounds, resampled_rows
-from lensmith.values.value import IGNORED, Mask, Value
+from lensmith.values.semantic_mask import IGNORED, Mask
+from lensmith.values.value import Value
 
 _NEAR = (2.0, 0.0075)    # an edge is found within so many pixels, or so large a share of the diagonal if that is more
 _COLUMNS = ("hits", "truth", "found")

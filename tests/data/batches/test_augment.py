@@ -13,7 +13,9 @@ from lensmith.data.batches import pixels
 from lensmith.data.batches.augment import Augment, _beta
 from lensmith.data.batches.pixels import enlarged, mean_of, rectangle, turn_hue
 from lensmith.data.sources.sample import Batch
-from lensmith.values.value import Boxes, Label, Mask
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import Label
+from lensmith.values.semantic_mask import Mask
 
 EVERYTHING = {"crop_padding": 3, "flip": True, "rotate": 15.0, "resized_crop": [0.5, 1.0], "brightness": 0.3,
               "contrast": 0.3, "saturation": 0.3, "hue": 0.1, "erase": 0.5}

@@ -16,17 +16,19 @@ from lensmith.base.errors import DataError, UserError
 from lensmith.base.pictures import Form, read_header
 from lensmith.data.batches import prefetch as ahead
 from lensmith.data.batches.augment import Augment
-from lensmith.data.batches.loader import Loader, balancing_weights, limited, narrowed, without_background
+from lensmith.data.batches.loader import Loader
 from lensmith.data.batches.prefetch import Ahead
 from lensmith.data.formats.class_folders import class_folders
 from lensmith.data.sources.fitting import fitted
 from lensmith.data.sources.in_memory import InMemory, Numbered
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.sample import Batch
+from lensmith.data.sources.subsets import balancing_weights, limited, narrowed, without_background
 from lensmith.data.store.at_once import decode_all
 from lensmith.data.store.file_hashes import contents_of
 from lensmith.data.store.keep import keep_filling
-from lensmith.values.value import Boxes, Label
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import Label
 
 FORM = Form(3, 20, 20)
 

@@ -11,7 +11,8 @@ from lensmith.base.pictures import GROUND, Place
 from lensmith.data.batches.augment import Augment
 from lensmith.data.formats.drawn_shapes import shapes
 from lensmith.data.sources.sample import Batch
-from lensmith.values.value import Boxes, Label
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import Label
 
 SHADES = torch.tensor([40, 90, 160, 220])
 

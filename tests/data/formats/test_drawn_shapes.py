@@ -8,7 +8,9 @@ import torch
 
 from lensmith.base.errors import UserError
 from lensmith.data.formats.drawn_shapes import shapes
-from lensmith.values.value import Boxes, Label, Mask
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import Label
+from lensmith.values.semantic_mask import Mask
 
 
 def whole(**options):

@@ -13,7 +13,8 @@ from lensmith.data.sources.sample import Parts
 from lensmith.recipe.from_source import anchored
 from lensmith.recipe.open_data import open_data, open_parts
 from lensmith.recipe.sections import resolve
-from lensmith.values.value import UNKNOWN, Boxes
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import UNKNOWN
 
 XML = """<annotation><filename>{name}.png</filename><size><width>20</width><height>10</height></size>
 <object><name>cat</name><bndbox><xmin>2</xmin><ymin>3</ymin><xmax>9</xmax><ymax>8</ymax></bndbox></object></annotation>"""

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from lensmith.base.cache_folder import cache_folder
 from lensmith.base.errors import DataError
 from lensmith.data.formats import named_sets as find
-from lensmith.data.formats.named_sets import cache_folder, find_folder
+from lensmith.data.formats.named_sets import find_folder
 
 
 def test_the_cache_is_where_the_user_or_the_system_says(monkeypatch, tmp_path):

@@ -14,7 +14,8 @@ from lensmith.data.formats.python_objects import given
 from lensmith.data.sources.fitting import boxes_of_files, fitted, in_files
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.data.sources.sample import Sample
-from lensmith.values.value import Boxes, Label, Tags
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import Label, Tags
 
 
 def test_pictures_of_every_kind_give_the_same_set():

@@ -23,7 +23,8 @@ from lensmith.data.formats.drawn_shapes import shapes
 from lensmith.data.formats.write_sets import WRITERS, write_boxes
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.unknown_targets import spread_over
-from lensmith.values.value import Boxes, Label
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import Label
 
 WIDTH, HEIGHT = 320, 240
 NAMES = ("cat", "traffic light", "Größe \"x\" & <y>, 1")

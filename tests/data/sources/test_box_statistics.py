@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lensmith.data.sources.box_statistics import box_statistics
-from lensmith.values.value import Boxes
+from lensmith.values.boxes import Boxes
 
 CORNERS = torch.tensor([[0.0, 0, 10, 10], [95, 45, 100, 50], [0, 0, 100, 50], [10, 10, 90, 40]])
 BOXES = Boxes(CORNERS, torch.tensor([0, 2, 0, 1]), image=torch.tensor([0, 0, 1, 3]),

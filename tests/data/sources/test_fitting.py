@@ -11,7 +11,7 @@ from lensmith.data.batches.loader import Loader
 from lensmith.data.sources.fitting import contents_of, fitted, in_files, trimmed
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.store.at_once import decode_all
-from lensmith.values.value import Boxes
+from lensmith.values.boxes import Boxes
 
 SIZES = [(40, 80), (80, 40), (64, 64), (30, 61), (100, 37)]
 

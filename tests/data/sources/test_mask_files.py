@@ -17,7 +17,8 @@ from lensmith.data.sources.mask_files import Coding, MaskFiles, PixelMask, ids_i
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.split import fingerprint
 from lensmith.data.store.at_once import decode_all
-from lensmith.values.value import Boxes, Mask
+from lensmith.values.boxes import Boxes
+from lensmith.values.semantic_mask import Mask
 
 CODING = Coding.of({0: 0, 7: 1}, [9], colours=None, listed="the ids of one list (0, 7)")
 SIZES = [(40, 80), (80, 40), (64, 64), (31, 61), (100, 37), (64, 64)]

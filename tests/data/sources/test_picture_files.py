@@ -9,7 +9,7 @@ from PIL import Image
 
 from lensmith.base.pictures import BadPicture, Form
 from lensmith.data.sources.picture_files import Files
-from lensmith.values.value import Label
+from lensmith.values.labels import Label
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from lensmith.data.sources import picture_form as survey_module
 from lensmith.data.sources.in_memory import InMemory, Numbered
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.picture_form import Bad, Survey, drop, refuse, settle, survey
-from lensmith.values.value import Label
+from lensmith.values.labels import Label
 
 
 def headers(*rows):

@@ -16,7 +16,8 @@ from lensmith.data.sources.in_memory import InMemory, Numbered
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.split import divide, fingerprint, listing, stratifying
 from lensmith.data.sources.unknown_targets import spread_over
-from lensmith.values.value import Boxes, Label, Numbers, Tags
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import Label, Numbers, Tags
 
 
 def labelled(labels, groups=None, classes=None):

@@ -11,7 +11,10 @@ from lensmith.base.pictures import Header
 from lensmith.data.sources.mask_files import MaskFiles
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.unknown_targets import NoMask, check_part_name, counts_of, known_in, spread_over
-from lensmith.values.value import IGNORED, UNKNOWN, Boxes, Label, Mask, Numbers, Tags, Value
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import UNKNOWN, Label, Numbers, Tags
+from lensmith.values.semantic_mask import IGNORED, Mask
+from lensmith.values.value import Value
 
 HEADERS = [Header(30, 40, gray=True, deep=False), None, Header(20, 10, gray=True, deep=False),
            Header(50, 60, gray=True, deep=False)]

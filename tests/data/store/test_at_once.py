@@ -17,7 +17,7 @@ from lensmith.data.sources.in_memory import InMemory, Numbered, Reshaped
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.split import fingerprint, listing
 from lensmith.data.store.at_once import decode_all
-from lensmith.values.value import Label
+from lensmith.values.labels import Label
 
 FORM = Form(3, 20, 20)
 

@@ -11,7 +11,7 @@ import torch
 from lensmith.base.pictures import BadPicture, Place
 from lensmith.data.batches.loader import Loader
 from lensmith.data.store.in_background import Fill, Filling, Store
-from lensmith.values.value import Label
+from lensmith.values.labels import Label
 
 COUNT = 12
 

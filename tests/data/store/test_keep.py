@@ -17,10 +17,11 @@ from PIL import Image
 from lensmith.base.errors import DataError
 from lensmith.base.pictures import Form, read_header
 from lensmith.data.batches.augment import Augment
-from lensmith.data.batches.loader import Loader, balancing_weights
+from lensmith.data.batches.loader import Loader
 from lensmith.data.formats.class_folders import class_folders
 from lensmith.data.sources.fitting import fitted
 from lensmith.data.sources.picture_files import Files
+from lensmith.data.sources.subsets import balancing_weights
 from lensmith.data.store import disk_cache as cached
 from lensmith.data.store import keep as keeping
 from lensmith.data.store.at_once import decode_all, takes_long

@@ -25,7 +25,7 @@ from lensmith.engine.schedule import constant
 from lensmith.models.backbones import BACKBONES
 from lensmith.models.network import Network
 from lensmith.tasks.classification import Classification
-from lensmith.values.value import Label
+from lensmith.values.labels import Label
 
 TASK = Classification(tuple("abc"))
 

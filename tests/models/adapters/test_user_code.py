@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from lensmith.base.errors import ModelError
-from lensmith.models.adapters.user_code import Whole, adopt, find_module
+from lensmith.models.adapters.user_code import find_module
+from lensmith.models.adapters.whole_network import Whole, adopt
 from lensmith.models.backbone import PooledLinear
 from lensmith.models.backbones import find_backbone
 

@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lensmith.base.errors import ModelError
-from lensmith.models.adapters.user_code import adopt
+from lensmith.models.adapters.whole_network import adopt
 from lensmith.models.backbone import Backbone, LastMap, PooledLinear
 from lensmith.models.backbones import find_backbone
 from lensmith.models.backbones.stack import stack

@@ -15,9 +15,11 @@ from pycocotools.cocoeval import COCOeval
 
 from lensmith.base.errors import UserError
 from lensmith.ship.answers.boxes import as_rows, coco_results, in_words, yolo_text
-from lensmith.ship.predict.predict_files import Prediction, overlaid, write_predictions
+from lensmith.ship.predict.overlay import overlaid
+from lensmith.ship.predict.prediction import Prediction
+from lensmith.ship.predict.write_files import write_predictions
+from lensmith.values.boxes import Boxes
 from lensmith.values.drawing import colour_of
-from lensmith.values.value import Boxes
 
 NAMES = ("ant", "bee", "cat")
 FOUND = Boxes(torch.tensor([[10.0, 20, 50, 60], [0, 0, 100, 80], [5.5, 6.25, 7, 9]]), torch.tensor([1, 2, 1]),

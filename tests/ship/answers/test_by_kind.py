@@ -9,8 +9,13 @@ import torch
 from PIL import Image
 
 from lensmith.ship.answers.by_kind import as_json, as_row, as_rows, in_words, several
-from lensmith.ship.predict.predict_files import Prediction, overlaid, write_predictions
-from lensmith.values.value import Boxes, Label, Mask, Numbers, Tags, Value
+from lensmith.ship.predict.overlay import overlaid
+from lensmith.ship.predict.prediction import Prediction
+from lensmith.ship.predict.write_files import write_predictions
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import Label, Numbers, Tags
+from lensmith.values.semantic_mask import Mask
+from lensmith.values.value import Value
 
 VALUES: dict[str, Value] = {
     "species": Label(torch.tensor(1), torch.tensor([0.25, 0.75])),

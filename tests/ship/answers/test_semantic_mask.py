@@ -11,9 +11,10 @@ from PIL import Image
 
 from lensmith.base.errors import DataError
 from lensmith.ship.answers.semantic_mask import as_json, as_rows, in_words
-from lensmith.ship.predict.predict_files import Prediction, write_predictions
+from lensmith.ship.predict.prediction import Prediction
+from lensmith.ship.predict.write_files import write_predictions
 from lensmith.values.drawing import colour_of
-from lensmith.values.value import Mask
+from lensmith.values.semantic_mask import Mask
 
 NAMES = ("ground", "cat", "dog")
 CLASSES = torch.zeros(6, 10, dtype=torch.uint8)

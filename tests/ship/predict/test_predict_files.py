@@ -19,10 +19,13 @@ from lensmith.models.backbones.lenet import lenet
 from lensmith.models.network import Network
 from lensmith.ship.predict import predict_files as shipping
 from lensmith.ship.predict.find_files import find_pictures
-from lensmith.ship.predict.predict_files import Prediction, caption, predict, write_predictions
+from lensmith.ship.predict.overlay import caption
+from lensmith.ship.predict.predict_files import predict
+from lensmith.ship.predict.prediction import Prediction
+from lensmith.ship.predict.write_files import write_predictions
 from lensmith.tasks.classification import Classification
 from lensmith.tasks.task import Task
-from lensmith.values.value import Label, Numbers, Tags
+from lensmith.values.labels import Label, Numbers, Tags
 
 NAMES = ("ant", "bee", "cat", "dog")
 FORM = Form(3, 32, 32)

@@ -12,7 +12,7 @@ from lensmith.ship.predict.tiles import _mask, _parts, ramp, starts, tiling
 from lensmith.tasks.classification import Classification
 from lensmith.tasks.detection import Detection
 from lensmith.tasks.segmentation import Segmentation
-from lensmith.values.value import Boxes
+from lensmith.values.boxes import Boxes
 
 NAMES = ("ground", "bright", "red")
 
@@ -76,7 +76,7 @@ def test_the_blend_of_scores_is_the_whole_picture_away_from_borders_and_has_no_s
         expected = network(image[None])[0].softmax(0)
 
         def say(tiles):
-            from lensmith.values.value import Mask
+            from lensmith.values.semantic_mask import Mask
 
             return Mask(torch.zeros(len(tiles), 32, 40), network(tiles).softmax(1))
 

@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 from torch import nn
 
-from lensmith import api
 from lensmith.base.errors import DataError, UserError
 from lensmith.base.pictures import Form
 from lensmith.engine.plan.plan import plan
@@ -21,10 +20,12 @@ from lensmith.engine.run_folder import Run
 from lensmith.models.backbones.lenet import lenet
 from lensmith.models.network import Network
 from lensmith.ship.predict import video
-from lensmith.ship.predict.predict_files import Prediction
+from lensmith.ship.predict.prediction import Prediction
 from lensmith.ship.predict.video import Frame, divided, watch
 from lensmith.tasks.classification import Classification
-from lensmith.values.value import Boxes, Label
+from lensmith.training.trained import Trained
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import Label
 
 cv2: Any = pytest.importorskip("cv2")
 video._opencv()    # before any film is touched: FFmpeg asks once how much it is to say
@@ -343,19 +344,19 @@ def test_without_opencv_it_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> api.Trained:
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trained:
     """A network on labels, which every run folder gives."""
     torch.manual_seed(0)
     form = Form(3, 32, 32)
     backbone = lenet(inputs=3, size=form.size)
     network: nn.Module = Network(backbone, backbone.classifier(2), mean=[120.0] * 3, deviation=[60.0] * 3).eval()
-    own = api.Trained(Run(tmp_path / "run"), {}, network, Classification(NAMES), {"label": NAMES}, form,
+    own = Trained(Run(tmp_path / "run"), {}, network, Classification(NAMES), {"label": NAMES}, form,
                       plan(device="cpu", threads=1))
-    monkeypatch.setattr(api, "load", lambda *_, **__: own)
+    monkeypatch.setattr("lensmith.training.trained.load", lambda *_, **__: own)
     return own
 
 
-def test_the_command_tells_a_line_a_second_and_writes_all(trained: api.Trained, tmp_path: Path, command: Any) -> None:
+def test_the_command_tells_a_line_a_second_and_writes_all(trained: Trained, tmp_path: Path, command: Any) -> None:
     path, out = film(tmp_path / "a.mp4", frames=25), tmp_path / "out"
     (tmp_path / "text.mp4").write_text("no film")
     Image.new("RGB", SIZE).save(tmp_path / "b.png")
@@ -376,7 +377,7 @@ def test_the_command_tells_a_line_a_second_and_writes_all(trained: api.Trained, 
     assert rows[1]["label"] == alone["label"] and rows[1]["scores"] == pytest.approx(alone["scores"], abs=1e-5)
 
 
-def test_python_users_watch_films_alone(trained: api.Trained, tmp_path: Path) -> None:
+def test_python_users_watch_films_alone(trained: Trained, tmp_path: Path) -> None:
     found = list(trained.watch(film(tmp_path / "a.mp4", frames=3), every=2))
     assert [frame.number for frame in found] == [0, 2] and found[0].said.label in NAMES
     Image.new("RGB", SIZE).save(tmp_path / "b.png")

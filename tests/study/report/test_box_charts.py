@@ -13,7 +13,7 @@ from PIL import Image
 
 from lensmith.data.sources.box_statistics import box_statistics
 from lensmith.study.report.box_charts import box_charts, detection_curves
-from lensmith.values.value import Boxes
+from lensmith.values.boxes import Boxes
 
 SVG = "{http://www.w3.org/2000/svg}"
 STEPS = [i / 10 for i in range(11)]

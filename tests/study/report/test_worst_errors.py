@@ -11,8 +11,11 @@ from lensmith.base.errors import UserError
 from lensmith.base.pictures import Place
 from lensmith.data.sources.sample import Batch
 from lensmith.study.report.worst_errors import Worst
+from lensmith.values.boxes import Boxes
 from lensmith.values.drawing import colour_of
-from lensmith.values.value import Boxes, Label, Mask, Numbers, Tags, Value
+from lensmith.values.labels import Label, Numbers, Tags
+from lensmith.values.semantic_mask import Mask
+from lensmith.values.value import Value
 
 NAMES = ("ant", "bee", "cat")
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
 from lensmith.tasks.losses.picture_losses import balanced_weights, class_entropy, distance, tag_entropy
-from lensmith.values.value import Label
+from lensmith.values.labels import Label
 
 COMBINATIONS = list(itertools.product((False, True), (None, [0.5, 2.0, 1.0, 0.1]), (0.0, 0.1), (0.0, 0.5, 2.0)))
 

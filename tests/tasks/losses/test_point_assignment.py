@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lensmith.tasks.losses.point_assignment import best_anchors, in_crowds, pad, task_aligned
-from lensmith.values.value import Boxes
+from lensmith.values.boxes import Boxes
 
 
 def truth(pictures: int = 3, most: int = 6, seed: int = 0, size: int = 64, crowd: bool = False) -> Boxes:

@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from lensmith.base.errors import DataError
 from lensmith.tasks.metrics import boxes as average_precision
 from lensmith.tasks.metrics.boxes import BoxMetrics
-from lensmith.values.value import Boxes
+from lensmith.values.boxes import Boxes
 
 HEADLINES = ("mAP50-95", "mAP50", "mAP75", "mAP-small", "mAP-medium", "mAP-large", "AR1", "AR10", "AR100")
 

@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score, f1_score, jaccard_score
 
 from lensmith.base.errors import DataError
 from lensmith.tasks.metrics.pixel_metrics import MaskMetrics, edge_hits
-from lensmith.values.value import Mask
+from lensmith.values.semantic_mask import Mask
 
 NAMES = ("ground", "cat", "dog", "bird", "never")
 

@@ -1,42 +1,29 @@
 """Objects as annotation files list them: gathered by split, checked against their pictures, counted and stacked."""
 
-import json
 import math
-import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 
-from lensmith.base.errors import DataError, UserError, count, nearest
-from lensmith.data.formats.class_folders import SPLITS
+from lensmith.base.errors import DataError, count, nearest
+from lensmith.data.formats.class_names import check_names, ordered
+from lensmith.data.formats.given_splits import NAMED, common_root, named_parts
 from lensmith.data.sources.outlined_objects import with_outlines
-from lensmith.data.sources.picture_files import Files, readable
+from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.picture_form import survey
 from lensmith.data.sources.rasterise import Outline, in_pixels
 from lensmith.data.sources.sample import Parts
-from lensmith.values.value import Boxes
+from lensmith.values.boxes import Boxes
 
 # A picture without annotation shows no object, is left out, or is an error.
 Unlabelled = Literal["empty", "leave", "refuse"]
-_NAMED = 10         # pictures that the account names for each thing it counts
 _ROUNDING = 0.01    # pixels: what numbers of six digits lose; no overhang
 _SLACK = (2.0, 0.01)    # pixels, and share of the picture's edge: an overhang up to the larger of both is a small one
 _LONGEST = 1 << 24    # pixels: no edge is longer, and an area of such still fits float32
-
-
-class Pictured(Protocol):
-    """A part of a set, as far as its pictures go."""
-
-    paths: list[Path]
-
-
-Part = TypeVar("Part", bound=Pictured)
 
 
 @dataclass
@@ -120,17 +107,6 @@ def boxed(drawn: Mapping[str, Drawn], *, names: Sequence[str] | None, folder: Pa
     return Parts(dict(splits), {**account, **told})
 
 
-def named_parts(parts: Mapping[str, Part]) -> dict[str, Part]:
-    """The parts with a picture in their order; one that is not called train is the whole set where it is the only
-    one. Raises DataError where there are several and no train."""
-    found = {name: parts[name] for name in ("train", "valid", "test", "all") if name in parts and parts[name].paths}
-    if len(found) == 1 and "train" not in found:
-        return {"all": next(iter(found.values()))}
-    if found and "train" not in found:
-        raise DataError(f"the set has the parts {', '.join(found)} but no train: there is nothing to learn from")
-    return found
-
-
 class Tally:
     """How many boxes something was done to, and in which pictures."""
 
@@ -142,7 +118,7 @@ class Tally:
         """`rows` int64 [k]: the picture of each thing counted; `name` says what it is called."""
         self.counts[what] = self.counts.get(what, 0) + len(rows)
         named = self.pictures.setdefault(what, [])
-        named += [name(row) for row in dict.fromkeys(rows.tolist())][: _NAMED - len(named)]
+        named += [name(row) for row in dict.fromkeys(rows.tolist())][: NAMED - len(named)]
 
     def told(self, *what: str) -> dict[str, Any]:
         return {one: {"count": self.counts[one], "pictures": self.pictures[one]} for one in what
@@ -213,121 +189,3 @@ def usable(corners: np.ndarray, edges: np.ndarray, image: np.ndarray, classes: n
     return inside[rows], rows
 
 
-def common_root(folder: Path, paths: Sequence[Path]) -> Path:
-    """The folder that pictures are named below: `folder`, or the one that holds them all where they lie elsewhere."""
-    parents = {os.path.dirname(path) for path in paths}
-    inside = os.path.join(os.fspath(folder), "")
-    if all(os.path.join(parent, "").startswith(inside) for parent in parents):
-        return folder
-    try:
-        return Path(os.path.commonpath(parents))
-    except ValueError:    # two drives, or relative and absolute
-        return folder
-
-
-def ordered(names: set[str]) -> tuple[str, ...]:
-    """Whole numbers by size, anything else by the alphabet."""
-    whole = all(re.fullmatch(r"[+-]?\d{1,18}", name) for name in names)
-    return tuple(sorted(names, key=(lambda name: (int(name), name)) if whole else None))
-
-
-def check_names(names: Sequence[str], where: str) -> None:
-    """Raise a DataError where class names are missing, there twice, or no text that can be written down."""
-    seen = set()
-    for i, name in enumerate(names):
-        if name in seen:
-            raise DataError(f"{where} names two classes {name!r}: rename one")
-        if not name or any("\ud800" <= sign <= "\udfff" for sign in name):    # halves of signs, which UTF-8 has not
-            raise DataError(f"{where}: class {i} is called {name!a}, which is no name: give it one")
-        seen.add(name)
-
-
-def fixed_classes(classes: list[str] | None) -> tuple[str, ...] | None:
-    """The setting data.classes; raises UserError where it names no class, or one twice."""
-    if classes is None:
-        return None
-    if not classes or len(set(classes)) < len(classes) or not all(classes):
-        raise UserError(f"data.classes={classes} must hold at least one name, none empty and none twice")
-    return tuple(classes)
-
-
-def split_named(name: str) -> str | None:
-    """The split that a folder or file is called after: train, train2017, val_1; None for any other name."""
-    match = re.fullmatch(r"(train|valid|validation|val|test)[\d_-]*", name.lower())
-    return SPLITS[match[1]] if match else None
-
-
-def split_folders(root: Path) -> dict[str, Path]:
-    """The folders in `root` that are called after a split, by split; raises DataError where two name one."""
-    found: dict[str, Path] = {}
-    named = sorted(name for name in os.listdir(root) if split_named(name))
-    for folder in [root / name for name in named if os.path.isdir(root / name)]:
-        split = split_named(folder.name) or ""
-        if split in found:
-            raise DataError(f"{root} holds both {found[split].name!r} and {folder.name!r}, which name one split: join "
-                            "or rename them, or list the folders in a data.yaml")
-        found[split] = folder
-    return found
-
-
-def existing(path: str) -> Path:
-    """The file or folder that a user named; raises DataError where there is none."""
-    root = Path(path).expanduser()
-    if root.exists():
-        return root
-    above = root.parent
-    near = nearest(root.name, [entry.name for entry in above.iterdir()] if above.is_dir() else [])
-    raise DataError(f"{readable(root)} does not exist.{near or ' Check data.path.'}")
-
-
-def read_text(file: Path) -> str:
-    """A text file in UTF-8, with or without a mark at its beginning; raises DataError."""
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{readable(file)} is not UTF-8 text (byte {error.start})") from error
-    except OSError as error:
-        raise DataError(f"{readable(file)} cannot be read ({error.strerror})") from error
-
-
-def read_json(file: Path) -> Any:
-    """What a JSON file holds; raises DataError with the line where it is damaged."""
-    try:
-        return json.loads(read_text(file))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{readable(file)}, line {error.lineno}: is not JSON ({error.msg}); was it cut off?") from error
-    except (RecursionError, ValueError) as error:    # brackets without end, or a number of thousands of digits
-        raise DataError(f"{readable(file)} is not JSON that can be read ({type(error).__name__})") from error
-
-
-def begins_with_key(file: Path, keys: str) -> bool:
-    """Whether a list called by one of `keys` (`a|b`) begins in the first 64 KB of a JSON file."""
-    try:
-        with open(file, encoding="utf-8-sig", errors="replace") as opened:
-            return re.search(rf'"({keys})"\s*:\s*\[', opened.read(65_536)) is not None
-    except OSError:
-        return False
-
-
-def refused(file: Path, error: ValidationError) -> DataError:
-    """The first thing that pydantic found wrong in a file, in one line."""
-    first = error.errors(include_url=False)[0]
-    place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"]).lstrip(".")
-    came = repr(first["input"])
-    came = came if len(came) <= 60 else came[:57] + "..."
-    return DataError(f"{readable(file)}: {place or 'the file'}: {first['msg']}, not {ascii(came)[1:-1]}")
-
-
-def listed_below(root: Path, named: Sequence[Path]) -> list[str]:
-    """The first names of an account's list, below `root`."""
-    return [readable(os.path.relpath(one, root)) for one in sorted(named)[:_NAMED]]
-
-
-def refuse_unlabelled(pictures: Sequence[Path], what: str, *, may_be_empty: bool = True) -> None:
-    """Raise a DataError that names the first three pictures without annotation, where there are any."""
-    if pictures:
-        first = ", ".join(readable(one) for one in pictures[:3])
-        more = " ..." if len(pictures) > 3 else ""
-        empty = "empty (they show no object) or " if may_be_empty else ""
-        raise DataError(f"{count(len(pictures), 'picture')} without {what}: {first}{more}. Label them, or say "
-                        f"data.unlabelled={empty}leave (they are left out)")

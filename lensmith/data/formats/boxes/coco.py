@@ -11,19 +11,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from lensmith.base.errors import DataError, nearest
-from lensmith.data.formats.boxes.annotations import (
-    Drawn,
-    begins_with_key,
-    boxed,
-    check_names,
-    existing,
-    fixed_classes,
-    read_json,
-    refused,
-    split_folders,
-)
+from lensmith.data.formats.boxes.annotations import Drawn, boxed
 from lensmith.data.formats.boxes.picture_to_write import Shown, shortest
-from lensmith.data.formats.class_folders import SPLITS
+from lensmith.data.formats.class_names import check_names, fixed_classes
+from lensmith.data.formats.given_splits import SPLITS, split_folders
+from lensmith.data.formats.reading import begins_with_key, existing, read_json, refused
 from lensmith.data.sources.picture_files import readable
 from lensmith.data.sources.rasterise import PackedRuns, shapes_from
 from lensmith.data.sources.sample import Parts

@@ -10,20 +10,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from lensmith.base.errors import DataError
-from lensmith.data.formats.boxes.annotations import (
-    Drawn,
-    Unlabelled,
-    boxed,
-    existing,
-    fixed_classes,
-    listed_below,
-    read_json,
-    refuse_unlabelled,
-    refused,
-    split_folders,
-)
+from lensmith.data.formats.boxes.annotations import Drawn, Unlabelled, boxed
 from lensmith.data.formats.boxes.picture_to_write import Shown, shortest
 from lensmith.data.formats.class_folders import pictures_below
+from lensmith.data.formats.class_names import fixed_classes
+from lensmith.data.formats.given_splits import listed_below, refuse_unlabelled, split_folders
+from lensmith.data.formats.reading import existing, read_json, refused
 from lensmith.data.sources.picture_files import readable
 from lensmith.data.sources.sample import Parts
 

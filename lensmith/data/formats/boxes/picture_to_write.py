@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lensmith.values.value import Boxes
+from lensmith.values.boxes import Boxes
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lensmith.base.errors import DataError, count
-from lensmith.data.formats.boxes.annotations import (
-    Drawn,
-    Unlabelled,
-    boxed,
-    existing,
-    fixed_classes,
-    listed_below,
-    read_text,
-    refuse_unlabelled,
-)
+from lensmith.data.formats.boxes.annotations import Drawn, Unlabelled, boxed
 from lensmith.data.formats.boxes.picture_to_write import Shown, shortest
 from lensmith.data.formats.boxes.yolo_folders import (
     config_file,
@@ -27,6 +18,9 @@ from lensmith.data.formats.boxes.yolo_folders import (
     orphan_labels,
     read_config,
 )
+from lensmith.data.formats.class_names import fixed_classes
+from lensmith.data.formats.given_splits import listed_below, refuse_unlabelled
+from lensmith.data.formats.reading import existing, read_text
 from lensmith.data.sources.picture_files import readable
 from lensmith.data.sources.rasterise import polygon_from
 from lensmith.data.sources.sample import Parts

@@ -10,8 +10,10 @@ from typing import Any
 
 from lensmith.base.errors import DataError, UserError, count
 from lensmith.base.pictures import SUFFIXES
-from lensmith.data.formats.boxes.annotations import check_names, read_text, split_folders
 from lensmith.data.formats.class_folders import pictures_below
+from lensmith.data.formats.class_names import check_names
+from lensmith.data.formats.given_splits import split_folders
+from lensmith.data.formats.reading import read_text
 from lensmith.data.sources.picture_files import readable
 
 _LAYOUTS = "accepted are a data.yaml, images/ with labels/ beside it, <split>/images with <split>/labels, and text " \

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lensmith.base.errors import DataError, UserError, count
-from lensmith.data.formats.boxes.annotations import Unlabelled, listed_below, read_text, refuse_unlabelled
+from lensmith.data.formats.boxes.annotations import Unlabelled
 from lensmith.data.formats.boxes.coco import (
     Instances,
     Outlined,
@@ -27,10 +27,12 @@ from lensmith.data.formats.boxes.yolo_folders import (
     orphan_labels,
     read_config,
 )
+from lensmith.data.formats.given_splits import listed_below, refuse_unlabelled
+from lensmith.data.formats.reading import read_text
 from lensmith.data.sources.mask_files import MaskSource
 from lensmith.data.sources.picture_files import readable
 from lensmith.data.sources.rasterise import Outlines, Shape, polygon_from, shapes_from
-from lensmith.values.value import IGNORED
+from lensmith.values.semantic_mask import IGNORED
 
 GROUND = "background"    # the class of what lies in no object
 

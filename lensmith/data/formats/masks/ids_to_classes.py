@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.data.formats.boxes.annotations import check_names, existing, fixed_classes, read_text
 from lensmith.data.formats.boxes.yolo_folders import listed_names, read_config
+from lensmith.data.formats.class_names import check_names, fixed_classes
+from lensmith.data.formats.reading import existing, read_text
 from lensmith.data.sources.mask_files import IDS, UNLISTED, Coding, Colours, PixelMask, ids_in
 from lensmith.data.sources.picture_files import readable
-from lensmith.values.value import IGNORED
+from lensmith.values.semantic_mask import IGNORED
 
 VOID = "void"
 _VOID_NAMES = (VOID, "ignore", "ignored", "__ignore__", "unlabeled", "unlabelled")    # of files that list classes

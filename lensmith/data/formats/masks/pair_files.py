@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from lensmith.base.errors import DataError
-from lensmith.data.formats.boxes.annotations import read_text, split_folders, split_named
 from lensmith.data.formats.boxes.voc import image_sets
 from lensmith.data.formats.boxes.yolo_folders import read_config
 from lensmith.data.formats.class_folders import pictures_below
+from lensmith.data.formats.given_splits import split_folders, split_named
 from lensmith.data.formats.masks.ids_to_classes import ClassList
+from lensmith.data.formats.reading import read_text
 from lensmith.data.sources.picture_files import readable
 
 LAYOUTS = "accepted are images/ with masks/ (or labels, annotations, trimaps), JPEGImages/ with SegmentationClass/, " \

@@ -5,25 +5,19 @@ from pathlib import Path
 from typing import Any
 
 from lensmith.base.errors import DataError, UserError, count
-from lensmith.data.formats.boxes.annotations import (
-    Unlabelled,
-    check_names,
-    common_root,
-    existing,
-    fixed_classes,
-    listed_below,
-    named_parts,
-    refuse_unlabelled,
-)
+from lensmith.data.formats.boxes.annotations import Unlabelled
 from lensmith.data.formats.boxes.coco import coco_files
 from lensmith.data.formats.boxes.yolo_folders import config_file, describes
+from lensmith.data.formats.class_names import check_names, fixed_classes
+from lensmith.data.formats.given_splits import common_root, listed_below, named_parts, refuse_unlabelled
 from lensmith.data.formats.masks.from_objects import Objects, Painted, coco_outlines, yolo_outlines
 from lensmith.data.formats.masks.ids_to_classes import Classes, class_list, classes_of_masks
 from lensmith.data.formats.masks.pair_files import LAYOUTS, Layout, describes_masks, find_masks
+from lensmith.data.formats.reading import existing
 from lensmith.data.sources.mask_files import IDS, MaskFiles, PixelMask
 from lensmith.data.sources.picture_files import Files, readable
 from lensmith.data.sources.sample import Parts
-from lensmith.values.value import IGNORED
+from lensmith.values.semantic_mask import IGNORED
 
 
 def labelled_pixels(path: str, *, images: str | None = None, masks: str | None = None,

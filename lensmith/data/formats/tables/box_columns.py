@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from lensmith.base.errors import DataError, count
-from lensmith.data.formats.boxes.annotations import Drawn, boxed, fixed_classes
+from lensmith.data.formats.boxes.annotations import Drawn, boxed
 from lensmith.data.formats.boxes.picture_to_write import Shown, shortest
+from lensmith.data.formats.class_names import fixed_classes
 from lensmith.data.formats.tables.read_table import Rows, given_split, no_empty, picture_column, read_rows
 from lensmith.data.sources.sample import Parts
 

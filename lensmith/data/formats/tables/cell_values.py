@@ -8,9 +8,10 @@ from typing import Literal
 import torch
 
 from lensmith.base.errors import DataError, UserError, count, nearest
-from lensmith.data.formats.boxes.annotations import ordered
+from lensmith.data.formats.class_names import ordered
 from lensmith.data.formats.tables.read_table import Rows
-from lensmith.values.value import Label, Numbers, Tags, Value
+from lensmith.values.labels import Label, Numbers, Tags
+from lensmith.values.value import Value
 
 Kind = Literal["auto", "label", "tags", "numbers", "boxes"]
 LABEL = ("label", "class", "category")    # what columns are called whose kind their name says

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lensmith.base.errors import DataError, UserError, count, nearest
-from lensmith.data.formats.class_folders import SPLITS
+from lensmith.data.formats.given_splits import SPLITS
 
 _FIELD = re.compile(r"\{([^{}]*)\}")    # of a pattern: a column between braces
 _PICTURE = ("path", "file", "filename", "file_name", "image", "picture")

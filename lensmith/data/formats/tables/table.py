@@ -20,7 +20,8 @@ from lensmith.data.formats.tables.read_table import (
 from lensmith.data.formats.tables.targets_by_column import several_of, wanted_parts
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.sample import Parts
-from lensmith.values.value import Label, of_kind
+from lensmith.values.labels import Label
+from lensmith.values.value import of_kind
 
 
 def table(path: str, *, target: str | list[str] | None = None, kind: Kind = "auto", separator: str | None = None,

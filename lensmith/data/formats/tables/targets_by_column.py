@@ -10,6 +10,7 @@ import numpy as np
 from lensmith.base.errors import DataError, UserError, nearest
 from lensmith.base.pictures import SUFFIXES, Header
 from lensmith.data.formats.boxes.annotations import Drawn, boxed
+from lensmith.data.formats.given_splits import NAMED
 from lensmith.data.formats.masks.ids_to_classes import class_list, classes_of_masks
 from lensmith.data.formats.tables.box_columns import CORNERS
 from lensmith.data.formats.tables.cell_values import LABEL, TAGS, decide, holds_numbers, value_of
@@ -18,9 +19,9 @@ from lensmith.data.sources.mask_files import MaskFiles, PixelMask
 from lensmith.data.sources.picture_files import Files, readable
 from lensmith.data.sources.picture_form import survey
 from lensmith.data.sources.unknown_targets import check_part_name, spread_over, told_of
-from lensmith.values.value import Boxes, Value
+from lensmith.values.boxes import Boxes
+from lensmith.values.value import Value
 
-_NAMED = 10    # pictures that the account names for each thing it counts
 _SIZE = ("width", "height")    # columns that say how large a picture is: by itself nothing to be learned
 
 
@@ -188,7 +189,7 @@ def several_of(rows: Rows, wanted: Wanted, *, classes: Sequence[str] | Mapping[s
     account: dict[str, Any] = {"target": wanted.names,
                                "parts": {name: {**counted[name], **told[name]} for name in wanted.names}}
     if nothing:
-        account["without_target"] = {"count": len(nothing), "pictures": [readable(one) for one in nothing[:_NAMED]]}
+        account["without_target"] = {"count": len(nothing), "pictures": [readable(one) for one in nothing[:NAMED]]}
     new = {counted[name]["kind"] if len(wanted.names) == 1 else name: name for name in wanted.names}
     return Several(rows, {one: whole.targets[name] for one, name in new.items()},
                    {one: whole.classes[name] for one, name in new.items()}, columns, account)

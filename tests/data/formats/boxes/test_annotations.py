@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from lensmith.base.errors import DataError
-from lensmith.data.formats.boxes.annotations import Drawn, boxed, split_named
+from lensmith.data.formats.boxes.annotations import Drawn, boxed
+from lensmith.data.formats.given_splits import split_named
 from lensmith.data.sources.picture_form import drop, survey
 from lensmith.data.sources.split import divide, fingerprint
 

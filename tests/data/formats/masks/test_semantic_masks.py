@@ -17,7 +17,7 @@ from lensmith.data.sources.picture_form import settle, survey
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.open_data import open_data
 from lensmith.recipe.sections import resolve
-from lensmith.values.value import Mask
+from lensmith.values.semantic_mask import Mask
 
 GIVEN = os.environ.get("LENSMITH_DATA", "")
 

@@ -4,7 +4,8 @@ import pytest
 
 from lensmith.base.errors import DataError
 from lensmith.data.formats.tables.table import table
-from lensmith.values.value import Boxes, Numbers
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import Numbers
 
 
 def write(folder, text, name="list.csv"):

@@ -16,7 +16,9 @@ from lensmith.data.formats.tables.table import table
 from lensmith.data.sources.fitting import fitted
 from lensmith.data.sources.picture_form import settle, survey
 from lensmith.data.sources.unknown_targets import known_in
-from lensmith.values.value import IGNORED, UNKNOWN, Boxes, Label, Mask, Numbers, Tags
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import UNKNOWN, Label, Numbers, Tags
+from lensmith.values.semantic_mask import IGNORED, Mask
 
 GIVEN = os.environ.get("LENSMITH_DATA", "")
 HEAD = "path,species,breed,age,head_xmin,head_ymin,head_xmax,head_ymax,outline"

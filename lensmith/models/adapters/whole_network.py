@@ -1,0 +1,97 @@
+"""A network that comes whole, with a classifier of its own, taken as backbone and head."""
+
+import torch
+from torch import Tensor, nn
+
+from lensmith.base.errors import ModelError, told
+from lensmith.models.backbone import Backbone
+from lensmith.models.trial_forward import at_rest
+
+
+class Whole(Backbone):
+    """A user's network from pictures to [batch, k] in the place of a backbone: its output is the one map.
+
+    `classifier(k)` adds nothing; for another number of outputs it replaces the network's last dense layer or
+    convolution and says so in `note`. Raises ModelError for a network that gives anything else.
+    """
+
+    def __init__(self, network: nn.Module, *, inputs: int, size: tuple[int, int], what: str):
+        super().__init__()
+        self.network, self.inputs, self.size, self.what = network, inputs, size, what
+        self.note = ""
+        self.channels = (self._outputs(),)
+        self.strides = (max(size),)
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        return [self.network(pictures)]
+
+    def classifier(self, outputs: int) -> nn.Module:
+        """A head that hands the output on; the network itself is changed where its last layer does not fit."""
+        given = self.channels[0]
+        if given != outputs:
+            self._replace_last(outputs)
+            self.channels = (self._outputs(),)
+            if self.channels != (outputs,):
+                raise ModelError(f"{self.what} gives {self.channels[0]} values a picture after its last layer was set "
+                                 f"to {outputs}: let it take `outputs` in its constructor, or give it {outputs} itself")
+        return Only()
+
+    def _outputs(self) -> int:
+        shape, _ = _trial(self.network, self.inputs, self.size, what=self.what)
+        if len(shape) != 2 or shape[0] != 2:
+            raise ModelError(f"{self.what} gives {list(shape)} for 2 pictures, where [2, outputs] is expected. A "
+                             "backbone for other heads has `channels`, `strides` and `classifier(outputs)`, and its "
+                             "forward gives a list of maps")
+        return shape[1]
+
+    def _replace_last(self, outputs: int) -> None:
+        _, used = _trial(self.network, self.inputs, self.size, what=self.what)
+        names = {module: name for name, module in self.network.named_modules()}
+        last = next((module for module in reversed(used) if isinstance(module, nn.Linear | nn.Conv2d)), None)
+        if last is None or not names[last]:
+            raise ModelError(f"{self.what} gives {self.channels[0]} values a picture where {outputs} are needed, and "
+                             "it has no dense layer or convolution that could be replaced: let it take `outputs` in "
+                             "its constructor")
+        layer: nn.Module
+        if isinstance(last, nn.Linear):
+            old, layer = last.out_features, nn.Linear(last.in_features, outputs, last.bias is not None)
+        else:
+            old, layer = last.out_channels, nn.Conv2d(
+                last.in_channels, outputs, last.kernel_size, last.stride, last.padding,    # type: ignore[arg-type]
+                last.dilation, bias=last.bias is not None)                                 # type: ignore[arg-type]
+        owner, _, key = names[last].rpartition(".")
+        setattr(self.network.get_submodule(owner), key, layer.to(last.weight))
+        self.note = f"{self.what}: its last layer, {names[last]}, was replaced: {outputs} outputs instead of {old}"
+
+
+class Only(nn.Module):
+    """The head of a network that came whole. -> [batch, outputs]"""
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        return maps[-1]
+
+
+def adopt(network: nn.Module, *, inputs: int, size: tuple[int, int], what: str = "the network") -> Backbone:
+    """A user's module as a backbone: itself where it has `channels`, `strides` and `classifier`, else as a Whole."""
+    if isinstance(network, Backbone) or all(hasattr(network, name) for name in ("channels", "strides", "classifier")):
+        return network    # type: ignore[return-value]    # a backbone by its members
+    return Whole(network, inputs=inputs, size=size, what=what)
+
+
+def _trial(network: nn.Module, inputs: int, size: tuple[int, int], *, what: str) -> tuple[tuple[int, ...], list]:
+    """The shape of the output for two gray pictures, and the modules that gave it, in order."""
+    used: list[nn.Module] = []
+    hooks = [module.register_forward_hook(lambda module, *_: used.append(module)) for module in network.modules()]
+    tensor = next(iter(network.parameters()), torch.empty(0))
+    try:
+        with at_rest(network), torch.random.fork_rng(devices=[]):
+            output = network(torch.zeros(2, inputs, *size, device=tensor.device))
+    except Exception as error:    # whatever a stranger's forward may raise
+        raise ModelError(f"{what} cannot take pictures of {inputs} x {size[0]} x {size[1]} values: {told(error)}. "
+                         "`lensmith inspect` shows the layers up to the one that fails") from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not isinstance(output, Tensor):
+        raise ModelError(f"{what} gives {type(output).__name__}, where a tensor [batch, outputs] is expected")
+    return tuple(output.shape), used

@@ -1,0 +1,50 @@
+"""The recipe in a run folder, and the files that its network is made of."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from lensmith.base.atomic_files import write_atomic
+from lensmith.base.errors import ModelError, UserError
+from lensmith.engine.run_folder import Run
+from lensmith.recipe import schema as recipes
+from lensmith.recipe.schema import BROUGHT
+from lensmith.recipe.sections import resolve
+
+NETWORK_FILE = "network.cfg"   # in a run folder: the file that its network is made of
+
+
+def own_recipe(run: Run, *, module: nn.Module | None, data: Any, trusted: bool) -> recipes.Recipe:
+    """The resolved recipe of a run folder; raises ModelError where it needs an object of a Python caller."""
+    recipe = with_own_files(recipes.read(run.folder / "recipe.toml"), run.folder)
+    brought = [section for section in ("data", "backbone")
+               if str(recipe.get(section, {}).get("name", "")).startswith(BROUGHT)]
+    for section, thing in (("data", data), ("backbone", module)):
+        if section in brought and thing is None:
+            raise ModelError(f"{run} was trained on a Python object as its {section}: from Python, pass it again as "
+                             f"{section}=...")
+    try:
+        return resolve(recipe, trusted=trusted, brought=brought)
+    except ModelError:
+        raise
+    except UserError as error:
+        raise ModelError(f"{run.folder / 'recipe.toml'} does not fit this version: {error}") from error
+
+
+def with_own_files(recipe: recipes.Recipe, folder: Path) -> recipes.Recipe:
+    """A run folder's recipe with the network's file found in it, wherever the folder lies now."""
+    if recipe.get("backbone", {}).get("cfg") == NETWORK_FILE:
+        recipe["backbone"]["cfg"] = str((folder / NETWORK_FILE).absolute())
+    return recipe
+
+
+def keep_files(recipe: recipes.Recipe, run: Run) -> recipes.Recipe:
+    """The recipe with the files that its network is made of copied into the run folder, and named as they are there."""
+    backbone = recipe["backbone"]
+    if "cfg" not in backbone or not run.writes:
+        return recipe
+    write_atomic(run.folder / NETWORK_FILE, partial(shutil.copyfile, backbone["cfg"]))
+    return recipe | {"backbone": backbone | {"cfg": NETWORK_FILE}}

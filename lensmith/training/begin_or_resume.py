@@ -1,0 +1,120 @@
+"""A training begun from a recipe, or gone on with from its run folder."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from lensmith.base.device import environment
+from lensmith.base.errors import DataError, UserError
+from lensmith.engine.distributed.process_group import Team
+from lensmith.engine.plan.plan import planned
+from lensmith.engine.run_folder import Run
+from lensmith.engine.run_loop import restore
+from lensmith.models.adapters.published_weights import fetch, is_download
+from lensmith.recipe import schema as recipes
+from lensmith.recipe.assemble import assemble
+from lensmith.recipe.choose_plan import check, joined
+from lensmith.recipe.defaults import complete
+from lensmith.recipe.from_source import anchored, as_its_weights, not_brought
+from lensmith.recipe.open_data import Tell, look, open_parts, silent
+from lensmith.recipe.other_data import read_data
+from lensmith.recipe.run_recipe import keep_files, own_recipe
+from lensmith.recipe.schema import BROUGHT
+from lensmith.recipe.sections import resolve
+from lensmith.training.session import Session, now
+
+_BITS_DEPEND_ON = ("python", "platform", "processor", "packages")    # of environment.json
+
+
+def resolved(wanted: recipes.Recipe, *, trusted: bool) -> recipes.Recipe:
+    """The whole recipe, with what the pictures' headers decide; nothing is decoded and nothing written."""
+    not_brought(wanted, [])
+    settled = resolve(as_its_weights(wanted), trusted=trusted)
+    seen = look(open_parts(settled), settled)
+    return complete(settled, seen.classes, seen.form, kinds=seen.kinds)
+
+
+def begin(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "", data: Any = None,
+          module: nn.Module | None = None, trusted: bool = False, downloads: bool = False,
+          tell: Tell = silent) -> Session:
+    """A recipe, or the beginnings of one -> a session, its run folder made and its data ready.
+
+    Code that the recipe names, as in `my_net.py:Net`, runs only where it is `trusted`; published weights that it names
+    are fetched only where it `downloads`.
+    """
+    brought = [name for name, thing in (("data", data), ("backbone", module)) if thing is not None]
+    not_brought(recipe, brought)
+    settled = resolve(as_its_weights(recipe), trusted=trusted, brought=brought)
+    team = joined(settled["plan"])
+    check(settled["plan"] | {"mode": str(Path(settled["plan"]["mode"]).expanduser())})
+    settled = anchored(settled)
+    runs, name = Path(runs), settled["run"].get("name")
+    there = runs.exists()
+    # A name is taken before the pictures are read, so that a name that cannot be had is known at once.
+    run = _created(team, runs, name=name, fallback="") if name is not None else None
+    try:
+        with team.together():
+            if downloads and is_download(weights := settled["learner"].get("weights")):
+                team.read(lambda: str(fetch(weights, settled["backbone"]["name"])))
+            ready = read_data(settled, data, tell=tell, team=team)
+            job = assemble(settled, ready, module=module, trusted=trusted, team=team)
+            if run is not None and any(run.folder.iterdir()):
+                raise UserError(f"{run} was begun by another command meanwhile: choose another --name")
+        if run is None:
+            source = Path(settled["data"].get("path") or settled["data"]["name"]).stem
+            label = f"{source}-{job.recipe['backbone']['name'].rpartition('/')[2]}"
+            run = _created(team, runs, name=None, fallback=label.replace(BROUGHT, ""))
+    except BaseException:
+        if run is not None and run.writes:
+            with suppress(OSError):    # another command may have begun a run of this name
+                run.folder.rmdir()
+        if team.leads and not there and runs.is_dir() and not any(runs.iterdir()):
+            runs.rmdir()
+        raise
+    team.tell_launcher(str(run))
+    ready.account["notes"] += job.notes
+    for note in ready.account["notes"]:
+        tell(note)
+    run.write("recipe.toml", recipes.write(keep_files(job.recipe, run)))
+    run.write_json("plan.json", job.choice.as_json())
+    run.write_json("environment.json", environment())
+    run.write_json("data.json", ready.account)
+    if job.begun is not None:
+        run.write_json("weights.json", job.begun.as_json())
+    return Session(run, job, command, started=now())
+
+
+def _created(team: Team, runs: Path, *, name: str | None, fallback: str) -> Run:
+    """The run folder, made by the first process and known to all."""
+    folder = team.read(lambda: str(Run.create(runs, name=name, fallback=fallback).folder))
+    return Run(Path(folder), writes=team.leads)
+
+
+def resume(folder: str | Path, *, data: Any = None, module: nn.Module | None = None, trusted: bool = False,
+           tell: Tell = silent) -> Session:
+    """The session of a run folder, as its last checkpoint left it: it ends with the same bits as if it had never been
+    stopped. Raises DataError where the data have changed since; tells where the machine or a version has."""
+    run = Run.open(folder)
+    recipe = own_recipe(run, module=module, data=data, trusted=trusted)
+    team = joined(recipe["plan"], goes_on=True)
+    run.writes = team.leads
+    team.tell_launcher(str(run))
+    began, here = run.read_json("environment.json"), environment()
+    changed = [f"{name} {began.get(name)} -> {here[name]}" for name in _BITS_DEPEND_ON if began.get(name) != here[name]]
+    if changed:
+        tell(f"the run began elsewhere ({'; '.join(changed)}): it goes on, but its last bits may differ")
+    facts = run.read_json("run.json") if (run.folder / "run.json").is_file() else {}
+    with team.together():
+        ready = read_data(recipe, data, tell=tell, team=team)
+        if ready.account["fingerprint"] != run.read_json("data.json").get("fingerprint"):
+            raise DataError(f"the data of {run} have changed since it began, so it cannot go on with the same bits: "
+                            f"put the files back, or begin a new run with its recipe: lensmith train {run}")
+        job = assemble(recipe, ready, module=module, trusted=trusted, known=planned(run.read_json("plan.json")),
+                       team=team)
+    session = Session(run, job, facts.get("command", ""), started=facts.get("started") or now(),
+                      notes=list(facts.get("notes", [])))
+    if team.read((run.folder / "last.safetensors").exists):    # a run killed before its first checkpoint begins anew
+        session.progress = restore(session.job.learner, run)
+    return session

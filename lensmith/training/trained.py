@@ -1,0 +1,195 @@
+"""A trained network: what Python users call on it."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import nn
+
+from lensmith.base.errors import DataError, ModelError, UserError, nearest
+from lensmith.base.pictures import Form
+from lensmith.data.batches.loader import Loader
+from lensmith.engine.evaluate import evaluate, for_inference, quickest
+from lensmith.engine.plan.plan import Plan, plan, planned
+from lensmith.engine.run_folder import Run
+from lensmith.models.network import Network
+from lensmith.models.weights import load_into
+from lensmith.recipe import schema as recipes
+from lensmith.recipe.assemble import build_network
+from lensmith.recipe.choose_task import choose_task
+from lensmith.recipe.make_loaders import make_loaders
+from lensmith.recipe.open_data import Data
+from lensmith.recipe.other_data import other_data, read_data
+from lensmith.recipe.run_recipe import own_recipe
+from lensmith.recipe.schema import BROUGHT, NO_DATA
+from lensmith.ship.export.darknet import Imported
+from lensmith.ship.predict.find_files import find_pictures
+from lensmith.ship.predict.large_pictures import has_map, predict_tiles, predict_whole
+from lensmith.ship.predict.predict_files import predict
+from lensmith.ship.predict.prediction import Prediction
+from lensmith.ship.predict.thresholds import chosen_classes, deciding
+from lensmith.ship.predict.video import FILMS, Frame, divided, looking, watch
+from lensmith.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network with all that it needs to be used."""
+
+    run: Run
+    recipe: recipes.Recipe
+    network: Network
+    task: Task
+    classes: dict[str, tuple[str, ...]]
+    form: Form
+    plan: Plan
+    category_ids: tuple[int, ...] | None = None    # of the classes in the COCO file that was learned from
+
+    @property
+    def folder(self) -> Path:
+        return self.run.folder
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What the run measured when it ended, by split."""
+        return self.run.read_json("metrics.json")
+
+    @property
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """The class names of what it predicts, by target."""
+        return {name: self.classes[name] for name in self.task.needs}
+
+    @cached_property
+    def _ready(self) -> tuple[nn.Module, Plan]:
+        """The network rewritten for inference, once, and the plan for what is left to do, its threads timed."""
+        pictures = torch.zeros((2, self.form.channels, *self.form.size), dtype=self.form.dtype)
+        network, plan = for_inference(self.network, self.plan, pictures.to(self.plan.device))
+        return network, quickest(network, plan, pictures[:1].to(plan.device))
+
+    def predict(self, sources: str | Path | Image.Image | Sequence[str | Path | Image.Image], *, batch: int = 64,
+                threshold: float | None = None, overlap: float | None = None,
+                classes: Sequence[str] | None = None, tiles: float | None = None) -> list[Prediction]:
+        """A prediction for each picture of files, folders, patterns, or Pillow pictures. Pictures that cannot be read
+        give a Prediction with `error`.
+
+        Of a network that finds objects those are given that score `threshold` (0.25) or more; of two of a class that
+        overlap by more than `overlap` IoU only the surer one; and those of `classes` alone where these are named.
+        With `tiles` large pictures, made so many times as large (1 leaves them), are looked at in tiles that overlap.
+        A fully convolutional classifier takes pictures at their own size.
+        """
+        many = [sources] if isinstance(sources, str | Path | Image.Image) else list(sources)
+        files: list[Path | Image.Image] = []
+        for pictures, stretch in groupby(many, key=lambda source: isinstance(source, Image.Image)):
+            named: list[Any] = list(stretch)
+            files += named if pictures else find_pictures(named)
+        network, plan = self._ready
+        plan.settle()
+        task = deciding(self.task, threshold=threshold, overlap=overlap)
+        only = chosen_classes(self.task, self.names, classes)
+        given: dict[str, Any] = {"form": self.form, "plan": plan, "names": self.names}
+        if tiles is not None:
+            return list(predict_tiles(network, task, files, **given, scale=tiles, only=only))
+        if has_map(task):
+            return list(predict_whole(network, task, files, **given))
+        return list(predict(network, task, files, **given, batch=batch, only=only))
+
+    def watch(self, sources: str | Path | Sequence[str | Path], *, out: str | Path | None = None, every: int = 1,
+              top: int = 3, threshold: float | None = None, overlap: float | None = None,
+              classes: Sequence[str] | None = None) -> Iterator[Frame]:
+        """What it says of films and cameras ("camera:0"), of each `every`-th frame as it comes; of a camera until
+        Ctrl-C. With `out` written into that folder too, drawn as a film and as lines of JSON, of labels the `top`
+        likeliest. The others are as of `predict`. Needs OpenCV, the extra `video`."""
+        pictures, films = divided([sources] if isinstance(sources, str | Path) else sources)
+        if pictures:
+            raise DataError(f"{pictures[0]} is no film: accepted are {', '.join(FILMS)} and camera:0; pictures go to "
+                            "predict")
+        network, plan = self._ready
+        plan.settle()
+        look = looking(network, deciding(self.task, threshold=threshold, overlap=overlap), form=self.form, plan=plan,
+                       names=self.names, only=chosen_classes(self.task, self.names, classes))
+        return watch(films, look, out=None if out is None else Path(out), every=every, top=top)
+
+    def validate(self, split: str | None = None, *, data: Any = None,
+                 tell: Callable[[str], object] = lambda text: None) -> dict[str, Any]:
+        """Measure on a split of the run's data: `test` where there is one, else `valid`. -> the task's metrics.
+
+        `data` brings the data set again, by split, for a run that was trained on Python objects; or names other data to
+        measure on, which may have fewer classes than the network.
+        """
+        if isinstance(data, str | Path):
+            return self._measured(other_data(data, self.recipe, self.form, self.names, tell=tell), split)
+        if self.recipe["data"]["name"] == NO_DATA:
+            raise ModelError(f"{self.run} was converted from files of another program and has no data of its own: name "
+                             "some to measure on, with --data")
+        if self.recipe["data"]["name"].startswith(BROUGHT) and data is None:
+            raise ModelError(f"{self.run} was trained on a Python object as its data: from Python, pass it again as "
+                             "data={'train': ..., 'test': ...}")
+        opened = read_data(self.recipe, data, tell=tell)
+        if opened.account["fingerprint"] != self.run.read_json("data.json").get("fingerprint"):
+            raise DataError(f"the data of {self.run} have changed since it was trained: its splits would not be the "
+                            "same pictures. Train again, or put the files back")
+        return self._measured(opened, split)
+
+    def _measured(self, opened: Data, split: str | None) -> dict[str, Any]:
+        loaders = make_loaders(self.recipe, opened, self.task)
+        split = split or ("test" if "test" in loaders else "valid" if "valid" in loaders else "train")
+        if split not in loaders:
+            raise UserError(f"the data has no split {split!r}.{nearest(split, loaders)} "
+                            f"It has: {', '.join(loaders)}.")
+        measured = loaders[split]
+        if split == "train":    # in order and as they are, not as they were learned from
+            measured = Loader(measured.dataset, measured.batch, workers=measured.workers,
+                              rectangular=self.form.fit == "pad" and self.task.needs == ("boxes",))
+        task = choose_task(dict(self.recipe), self.classes, targets=opened.splits["train"].targets)
+        self.plan.settle()
+        return {"split": split} | evaluate(self.network, task, measured, plan=self.plan)
+
+
+def load(folder: str | Path, *, device: str | None = None, backbone: nn.Module | None = None,
+         trust: bool = False) -> Trained:
+    """The trained network of a run folder, its best weights.
+
+    A run whose backbone is the user's own code names a file; it runs only with `trust`. A run trained on a module from
+    Python needs that module as `backbone`. Raises ModelError for a folder that is no run, incomplete or damaged.
+    """
+    run = Run.open(folder)
+    recipe = own_recipe(run, module=backbone, data=True, trusted=trust)
+    facts = run.read_json("data.json")
+    try:
+        classes = {name: tuple(names) for name, names in facts["classes"].items()}
+        form = Form(**facts["form"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{run.folder / 'data.json'} is incomplete ({error}): train again") from error
+    task = choose_task(recipe, classes)
+    own = planned(run.read_json("plan.json"))
+    # Compiling takes longer than most predictions do, and the run may have had more cores.
+    own = replace(own, compiled=False, threads=min(own.threads, os.cpu_count() or 1))
+    chosen = own if device is None else plan(device=device)
+    best = run.read_best()
+    network = build_network(recipe, task, form, outputs=len(classes[task.needs[0]]), mean=[0.0] * form.channels,
+                            deviation=[1.0] * form.channels, module=backbone, trusted=trust)
+    load_into(network, best["network"], what=f"{run.folder / 'best.safetensors'}")
+    chosen.place(network)
+    network.eval()
+    return Trained(run, recipe, network, task, classes, form, chosen, _category_ids(facts))
+
+
+def _category_ids(facts: dict[str, Any]) -> tuple[int, ...] | None:
+    ids = (facts.get("source") or {}).get("category_ids")
+    return None if ids is None else tuple(map(int, ids))
+
+
+def darknet(cfg: str | Path, weights: str | Path, names: str | Path | None = None) -> Trained:
+    """The network of Darknet's files, ready to predict and to be measured, without a run folder. `names` is a file of
+    class names, one a line. Raises ModelError for files that do not belong together."""
+    found = Imported(Path(cfg), Path(weights), None if names is None else Path(names))
+    found.plan.place(found.network)
+    found.network.eval()
+    return Trained(Run(Path(cfg).parent), found.recipe, found.network, found.task, found.classes, found.form,
+                   found.plan)
