@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import lensmith
-from lensmith.engine.distributed.process_group import Team
+from lensmith.engine.distributed.process_group import ProcessGroup
 from lensmith.models.adapters.torchvision_detectors import DETECTORS
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.defaults import complete
@@ -296,7 +296,7 @@ def test_processes_measure_the_batches_that_one_would(cells: Path):
     recipe = complete(recipe, data.classes, data.form)
     task = choose_task(recipe, data.classes)
     alone = list(make_loaders(recipe, data, task)["valid"])
-    shared = [batch for rank in range(2) for batch in make_loaders(recipe, data, task, Team(rank, 2))["valid"]]
+    shared = [batch for rank in range(2) for batch in make_loaders(recipe, data, task, ProcessGroup(rank, 2))["valid"]]
     assert len({batch.images.shape for batch in alone}) == 3
     for one, other in zip(alone, shared, strict=True):
         assert torch.equal(one.images, other.images)

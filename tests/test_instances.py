@@ -13,7 +13,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 import lensmith
-from lensmith.engine.distributed.process_group import Team
+from lensmith.engine.distributed.process_group import ProcessGroup
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.defaults import complete
 from lensmith.recipe.make_loaders import make_loaders
@@ -163,7 +163,7 @@ def test_kept_streamed_and_any_workers_give_the_same_batches(cells: Path):
         data = open_data(recipe, whole=True)
         full = complete(recipe, data.classes, data.form)
         task = choose_task(full, data.classes, targets=data.splits["train"].targets)
-        loaders = make_loaders(full, data, task, Team())
+        loaders = make_loaders(full, data, task, ProcessGroup())
         seen.append([batch for epoch in (0, 3) for batch in loaders["train"].at(epoch, 1)] + list(loaders["valid"]))
     for others in seen[1:]:
         for own, its in zip(seen[0], others, strict=True):

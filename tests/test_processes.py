@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from lensmith.base.errors import UserError
 from lensmith.engine.checkpoint import read_state
 from lensmith.engine.distributed.launch import launch
-from lensmith.engine.distributed.process_group import Team
+from lensmith.engine.distributed.process_group import ProcessGroup
 from lensmith.recipe import choose_plan as planning
 from lensmith.training import begin_or_resume
 
@@ -306,6 +306,6 @@ SECTION = {"mode": "auto", "device": "auto", "threads": 0, "processes": 1, "time
     (2, {"device": "mps"}, False, "device 'mps' is neither"),
     (1, {"synchronise": True}, False, "plan.synchronise is for several processes, and this is one")])
 def test_what_cannot_go_together_is_refused(monkeypatch, started, settings, goes_on, text):
-    monkeypatch.setattr(planning, "join", lambda: Team(0, started, local_count=started))
+    monkeypatch.setattr(planning, "join", lambda: ProcessGroup(0, started, local_world_size=started))
     with pytest.raises(UserError, match=text):
         planning.joined(SECTION | settings, goes_on=goes_on)

@@ -25,7 +25,7 @@ from lensmith.cli.terminal import (
     teller,
     wrong_argument,
 )
-from lensmith.engine.distributed.launch import launch, processes_of, several, wanted_processes
+from lensmith.engine.distributed.launch import is_distributed, launch, processes_of, wanted_processes
 
 app = typer.Typer(name="lensmith", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False,
                   rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
@@ -74,15 +74,15 @@ def train(
     as_json: Json = False, quiet: Quiet = False, trust: Trust = False,
 ) -> None:
     """Train a network, test it and write its run folder with a report."""
-    alone = not (several() or dry_run)
+    alone = not (is_distributed() or dry_run)
     wanted_here = processes_of(resume) if resume is not None else \
         wanted_processes({"processes": processes, "device": device})
     if alone and wanted_here > 1:
         raise typer.Exit(launch(wanted_here, sys.argv[1:]))
-    if several():
+    if is_distributed():
         from lensmith.engine.distributed.rendezvous import join
 
-        quiet = quiet or not join().leads
+        quiet = quiet or not join().is_rank_zero
     from lensmith.recipe import schema as recipes
     from lensmith.recipe.from_source import is_run, recipe_for
     from lensmith.recipe.sections import SECTIONS, switch
@@ -343,11 +343,11 @@ for _name, _command in (("validate", val), ("test", val), ("summary", inspect)):
 
 def _is_for_this_process(error: UserError) -> bool:
     """Whether this process says what ended it: of several, each sentence is said by one."""
-    if not several():
+    if not is_distributed():
         return True
-    from lensmith.engine.distributed.rendezvous import speaks
+    from lensmith.engine.distributed.rendezvous import should_report
 
-    return speaks(error)
+    return should_report(error)
 
 
 def main() -> None:

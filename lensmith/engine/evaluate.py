@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lensmith.data.sources.fitting import in_files
 from lensmith.data.sources.sample import Batch
-from lensmith.engine.distributed.process_group import Team
+from lensmith.engine.distributed.process_group import ProcessGroup
 from lensmith.engine.plan.plan import Plan
 from lensmith.models.rewrites.exact import fold_batch_norm
 from lensmith.tasks.task import Task
@@ -70,10 +70,10 @@ def quickest(network: nn.Module, plan: Plan, images: Tensor) -> Plan:
 
 
 def evaluate(network: nn.Module, task: Task, batches: Iterable[Batch], *, plan: Plan,
-             watch: Any = None, team: Team | None = None) -> dict[str, Any]:
+             watch: Any = None, process_group: ProcessGroup | None = None) -> dict[str, Any]:
     """The task's metrics with `loss` and `count`. `watch`, where given, sees each batch with its predictions by
-    `watch.update(batch, predictions)`, so that a gallery needs no second pass. With a `team` the `batches` of its
-    processes are measured together."""
+    `watch.update(batch, predictions)`, so that a gallery needs no second pass. With a `process_group` the batches of
+    all its processes are measured together."""
     metrics, losses = task.metrics(), []
     for batch, found, parts in predictions(network, task, batches, plan=plan):
         metrics.update(in_files(found, batch.places), in_files(batch.targets, batch.places),
@@ -81,8 +81,8 @@ def evaluate(network: nn.Module, task: Task, batches: Iterable[Batch], *, plan: 
         losses.append((sum(parts.values()) * len(batch) if parts else math.nan, len(batch)))
         if watch is not None:
             watch.update(batch, found)
-    if team is not None and team.count > 1:
-        shares = team.gather((metrics.state(), losses))
+    if process_group is not None and process_group.world_size > 1:
+        shares = process_group.all_gather((metrics.state(), losses))
         metrics, losses = task.metrics(), []
         for state, own in shares:    # in the order of the samples: the same sums, to the bit, as of one process
             metrics.merge(state)

@@ -213,10 +213,10 @@ class Stepper:
         self.schedule, self.clip, self.decay = schedule, clip, average
         self.scale = Scale() if scaled else None
         self.steps, self.done = 1, 0
-        self.average = deepcopy(network).requires_grad_(False) if average else None
-        self._followed = [] if self.average is None else [
-            *zip(self.average.parameters(), network.parameters(), strict=True),
-            *zip(self.average.buffers(), network.buffers(), strict=True)]
+        self.ema = deepcopy(network).requires_grad_(False) if average else None
+        self._followed = [] if self.ema is None else [
+            *zip(self.ema.parameters(), network.parameters(), strict=True),
+            *zip(self.ema.buffers(), network.buffers(), strict=True)]
         self._by_storage = {leaf.parameter.data_ptr(): leaf.parameter for leaf in self.leaves}
 
     @property
@@ -261,7 +261,7 @@ class Stepper:
                 for parameter in group["params"]:
                     self._lend_gradient(parameter)
             optimizer.step()
-        if self.average is not None:
+        if self.ema is not None:
             self._follow()
 
     def _lend_gradient(self, parameter: nn.Parameter) -> None:
@@ -296,8 +296,8 @@ class Stepper:
                 own = self._by_storage[parameter.data_ptr()]
                 moments[names[id(own)]] = {key: _as_weight(value, parameter, own) for key, value in state.items()}
         state = {"done": self.done, "moments": moments}
-        if self.average is not None:
-            state["average"] = self.average.state_dict()
+        if self.ema is not None:
+            state["average"] = self.ema.state_dict()
         if self.scale is not None:
             state["scale"] = [self.scale.value, self.scale.fitting]
         return state
@@ -316,8 +316,8 @@ class Stepper:
         self.done = state["done"]
         if self.scale is not None and "scale" in state:
             self.scale.value, self.scale.fitting = state["scale"]
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
+        if self.ema is not None:
+            self.ema.load_state_dict(state["average"])
 
 
 def _as_weight(value: Any, parameter: Tensor, own: Tensor) -> Any:

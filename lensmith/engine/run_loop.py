@@ -75,8 +75,8 @@ def follow(learner: Supervised, run: Run, progress: Progress, *, patience: int =
                 save()
             yield report
             if caught:
-                learner.team.ask_to_stop()
-            if learner.team.stopping:
+                learner.process_group.ask_to_stop()
+            if learner.process_group.stopping:
                 save()
                 told = caught[0] if caught else "another process was told to end"
                 raise Interrupted(f"{told} after step {report.step} of {report.steps}; all is saved. Go on with: "
@@ -101,7 +101,7 @@ def _explained(learner: Supervised, run: Run) -> Iterator[Report]:
         if no_memory(error):
             raise Stopped(f"not enough memory for a step: {first_line(error)}. Take smaller batches with --batch (and "
                           "learner.accumulate to keep their sum), or smaller pictures with --size") from error
-        lost = learner.team.lost(error) if isinstance(error, RuntimeError) else None
+        lost = learner.process_group.as_lost(error) if isinstance(error, RuntimeError) else None
         if lost is not None:
             raise _go_on(lost, run) from error
         raise
@@ -129,7 +129,7 @@ def _rows(progress: Progress) -> list[dict[str, Any]]:
 
 def restore(learner: Supervised, run: Run) -> Progress:
     """Put the learner where the run's last checkpoint stands; -> what had been seen until then."""
-    state = learner.team.first(run.read_last)
+    state = learner.process_group.broadcast(run.read_last)
     try:
         learner.load_state_dict(state["learner"])
         history = [{name: value for name, value in row.items() if name != "score"} for row in state["history"]]

@@ -15,12 +15,12 @@ from lensmith.base.errors import Stopped, UserError, first_line, no_memory
 from lensmith.base.hashed_random import seed_of
 from lensmith.data.batches.prefetch import Ahead
 from lensmith.data.sources.sample import Batch
-from lensmith.engine.distributed.process_group import Elsewhere, Team
+from lensmith.engine.distributed.process_group import Elsewhere, ProcessGroup
 from lensmith.engine.evaluate import evaluate
 from lensmith.engine.learner import Report
 from lensmith.engine.optimize import Stepper
 from lensmith.engine.plan.plan import Plan
-from lensmith.models.freeze import Waking
+from lensmith.models.freeze import Unfreezing
 from lensmith.models.network import sees_targets
 from lensmith.models.weights import load_into
 from lensmith.tasks.task import Task
@@ -47,22 +47,22 @@ class Supervised:
     """
 
     def __init__(self, network: nn.Module, task: Task, train: Batches, *, valid: Batches | None, stepper: Stepper,
-                 plan: Plan, epochs: int, accumulate: int = 1, seed: int = 0, team: Team | None = None,
-                 waking: Waking | None = None):
+                 plan: Plan, epochs: int, accumulate: int = 1, seed: int = 0, process_group: ProcessGroup | None = None,
+                 unfreezing: Unfreezing | None = None):
         if epochs < 1:
             raise UserError(f"learner.epochs must be at least 1; got {epochs}")
         if accumulate < 1:
             raise UserError(f"learner.accumulate must be at least 1; got {accumulate}")
         self.network, self.task, self.train, self.valid, self.stepper = network, task, train, valid, stepper
         self.plan, self.epochs, self.accumulate, self.seed = plan, epochs, accumulate, seed
-        self.team = team or Team()
+        self.process_group = process_group or ProcessGroup()
         # The same weights, gradients mixed with the other processes'; all that will ever learn does while it is made.
-        self.learning = self.team.learning(network)
-        self.waking = waking                             # what of the network learns in which epoch
+        self.learning = self.process_group.wrap(network)
+        self.unfreezing = unfreezing                     # what of the network learns in which epoch
         self.epoch = self.position = self.seen = 0       # position: batches of this epoch that were learned from
         stepper.steps = self.steps
         self.sums: dict[str, float] = {}                 # of each part of the loss over the samples of this epoch
-        self.pieces = 1                                  # that a batch is cut into, where the memory is too small
+        self.micro_batches = 1                           # that a batch is cut into, where the memory is too small
         self.notes: list[str] = []
         self.waited = self.spent = 0.0                   # seconds of this epoch, since it was begun or gone on with
 
@@ -80,13 +80,13 @@ class Supervised:
     @property
     def judged(self) -> nn.Module:
         """The network that is measured and kept: the averaged one where weights are averaged."""
-        return self.stepper.average if self.stepper.average is not None else self.network
+        return self.stepper.ema if self.stepper.ema is not None else self.network
 
     def _fit(self) -> Iterator[float]:
         """Learn from what is left of this epoch; yields the loss of each optimizer step."""
         began, self.waited, self.spent = time.perf_counter(), 0.0, 0.0
-        if self.waking is not None:
-            self.waking.settle(self.network, self.epoch)
+        if self.unfreezing is not None:
+            self.unfreezing.settle(self.network, self.epoch)
         group: list[Batch] = []    # the batches whose gradients make the coming step
         with Ahead(_from(self.train, self.epoch, self.position)) as batches:
             for batch in batches:
@@ -110,8 +110,8 @@ class Supervised:
         """Add the gradient of the group's newest batch, the `last` of its step or not; -> the parts of its loss and its
         pictures, over all processes.
 
-        Where the memory does not suffice, every batch is cut into twice as many pieces from then on, and the gradients
-        of the group, of which a part may have been lost, are added anew.
+        Where the memory does not suffice, every batch is cut into twice as many micro-batches from then on, and the
+        gradients of the whole group are computed anew, since some may have been lost.
         """
         todo = group[-1:]
         while True:
@@ -123,54 +123,55 @@ class Supervised:
                 return found
             except (MemoryError, RuntimeError) as error:
                 # Several processes would have to cut alike, and those that had the memory have gone on.
-                if not no_memory(error) or self.team.count > 1 or not self._cut(group[-1], first_line(error)):
+                if (not no_memory(error) or self.process_group.world_size > 1
+                        or not self._cut(group[-1], first_line(error))):
                     raise
             # Outside of the handler, whose error holds on to the tensors that filled the memory.
             self.stepper.drop()
             todo = group
 
     def _cut(self, batch: Batch, reason: str) -> bool:
-        """Learn from batches in twice as many pieces; False where a piece would hold too little."""
+        """Learn from each batch in twice as many micro-batches; False where one would hold too little."""
         normed = self._least > 1
-        if len(batch) < 2 * self.pieces * self._least:
+        if len(batch) < 2 * self.micro_batches * self._least:
             return False
-        self.pieces *= 2
-        before, now = (math.ceil(len(batch) / number) for number in (self.pieces // 2, self.pieces))
+        self.micro_batches *= 2
+        before, now = (math.ceil(len(batch) / number) for number in (self.micro_batches // 2, self.micro_batches))
         changed = f"batch norm now sees {now} at a time, which changes what is learned" if normed else \
             "where every picture counts alike that changes nothing else"
         self.notes.append(f"not enough memory for a step on {before} pictures at once ({reason}): from step "
-                          f"{self.stepper.done + 1} on each batch is learned from in {self.pieces} pieces, whose "
-                          f"gradients are added up; {changed}")
+                          f"{self.stepper.done + 1} on each batch is learned from in {self.micro_batches} "
+                          f"micro-batches, whose gradients are added up; {changed}")
         return True
 
     @property
     def _least(self) -> int:
-        """Pictures that a piece of a batch must have: batch norm cannot learn from one value."""
+        """Pictures that a micro-batch must have: batch norm cannot learn from one value."""
         return 1 + any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.network.modules())
 
     def _add_gradient(self, batch: Batch, share: float, position: int, *,
                       last: bool) -> tuple[dict[str, float], int]:
         """Forward and backward; -> the parts of the loss, the mean over the batches of all processes, and their
         pictures."""
-        _seed(seed_of(self.seed, self.stepper.done, position, _NOISE, *self.team.noise))
+        _seed(seed_of(self.seed, self.stepper.done, position, _NOISE, *self.process_group.noise))
         place = batch.to(self.plan.device)
         found: dict[str, float] = {}
         count = 0
-        number = self.pieces if self.pieces == 1 else max(1, min(self.pieces, len(batch) // self._least))
-        for piece in _pieces(place, number):
-            part = len(piece) / len(batch)
-            with self.team.mixing(self.learning, last=last):
+        number = max(1, min(self.micro_batches, len(batch) // self._least)) if self.micro_batches > 1 else 1
+        for micro_batch in _micro_batches(place, number):
+            part = len(micro_batch) / len(batch)
+            with self.process_group.gradient_sync(self.learning, last=last):
                 with self.plan.precise():
-                    seen = (piece.targets,) if sees_targets(self.network) else ()
-                    output = self.learning(self.plan.arrange(piece.images), *seen)
-                    parts = self.task.loss(output, piece.targets)
+                    seen = (micro_batch.targets,) if sees_targets(self.network) else ()
+                    output = self.learning(self.plan.arrange(micro_batch.images), *seen)
+                    parts = self.task.loss(output, micro_batch.targets)
                 values = {name: value.item() for name, value in parts.items()}
-                whole, means = self.team.tally(len(piece), values)
+                whole, means = self.process_group.reduce_loss(len(micro_batch), values)
                 if not _finite(values):
                     raise Stopped(self._not_finite(values, batch))
                 if not _finite(means):
                     raise Elsewhere("the loss of another process is not finite")
-                weight = self.team.share(len(piece), whole)
+                weight = self.process_group.loss_weight(len(micro_batch), whole)
                 self.stepper.add(reduce(add, parts.values()), share=share * part * weight)
             count += whole
             for name, value in means.items():
@@ -186,8 +187,8 @@ class Supervised:
             row |= {f"train/{name}": value for name, value in parts.items()}
         score = None
         if self.valid is not None:
-            self.team.agree(self.judged)
-            found = evaluate(self.judged, self.task, self.valid, plan=self.plan, team=self.team)
+            self.process_group.broadcast_buffers(self.judged)
+            found = evaluate(self.judged, self.task, self.valid, plan=self.plan, process_group=self.process_group)
             row |= {f"valid/{name}": value for name, value in found.items() if isinstance(value, float)}
             score = found[self.task.score]
         self.epoch, self.position, self.seen, self.sums = self.epoch + 1, 0, 0, {}
@@ -209,14 +210,14 @@ class Supervised:
 
     def state_dict(self) -> dict[str, Any]:
         return {"network": self.network.state_dict(), "stepper": self.stepper.state_dict(), "epoch": self.epoch,
-                "position": self.position, "seen": self.seen, "sums": dict(self.sums), "pieces": self.pieces}
+                "position": self.position, "seen": self.seen, "sums": dict(self.sums), "pieces": self.micro_batches}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Raises ModelError where the state is of another network."""
         load_into(self.network, state["network"], what="the run's last state")
         self.stepper.load_state_dict(state["stepper"])
         self.epoch, self.position = state["epoch"], state["position"]
-        self.seen, self.sums, self.pieces = state["seen"], dict(state["sums"]), state.get("pieces", 1)
+        self.seen, self.sums, self.micro_batches = state["seen"], dict(state["sums"]), state.get("pieces", 1)
 
 
 def _from(batches: Batches, epoch: int, position: int) -> Iterator[Batch]:
@@ -225,8 +226,8 @@ def _from(batches: Batches, epoch: int, position: int) -> Iterator[Batch]:
     return islice(iter(batches), position, None)
 
 
-def _pieces(batch: Batch, number: int) -> Iterator[Batch]:
-    """The batch in so many pieces, in order."""
+def _micro_batches(batch: Batch, number: int) -> Iterator[Batch]:
+    """The batch as `number` micro-batches, in order."""
     if number == 1:
         yield batch
         return

@@ -1,4 +1,4 @@
-"""Parts of a network that stand still: which they are, by depth or by name, when they wake, and the rates by depth."""
+"""Parts of a network that are frozen, by depth or by name, when they are unfrozen, and the rates by depth."""
 
 import fnmatch
 from collections.abc import Collection, Iterator, Sequence
@@ -61,10 +61,10 @@ def freeze(network: Network, what: str | int) -> str:
                         "blocks or a pattern of names")
     for name in chosen:
         parameters[name].requires_grad_(False)
-    rest(network, chosen)
+    keep_in_evaluation(network, chosen)
     weights, whole = (sum(parameters[name].numel() for name in names) for names in (chosen, parameters))
     return (f"frozen ({what}): {len(chosen):,} of {count(len(parameters), 'tensor')} with {weights:,} of {whole:,} "
-            f"weights; at rest, batch norm included: {_first(network.resting)}")
+            f"weights; in evaluation mode, batch norm included: {_first(network.frozen)}")
 
 
 def _chosen(network: Network, what: str | int, known: Sequence[str]) -> set[str]:
@@ -94,7 +94,7 @@ def _first(names: Sequence[str]) -> str:
         "no whole module"
 
 
-def rest(network: Network, standing: Collection[str]) -> None:
+def keep_in_evaluation(network: Network, standing: Collection[str]) -> None:
     """Keep in evaluation mode, whatever `train` says, each module whose parameters are all among those `standing`, by
     name: its batch norm neither learns nor counts, and nothing in it is dropped."""
     resting: list[str] = []
@@ -103,7 +103,7 @@ def rest(network: Network, standing: Collection[str]) -> None:
         names = [f"{name}.{key}" for key, _ in module.named_parameters()]
         if name and not inside and names and all(key in standing for key in names):
             resting.append(name)
-    network.resting = tuple(resting)
+    network.frozen = tuple(resting)
     network.train(network.training)
 
 
@@ -117,31 +117,31 @@ def depth_rates(network: nn.Module, decay: float) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class Waking:
+class Unfreezing:
     """Gradual unfreezing: groups of parameters that stand still in the first epochs.
 
     Invariant: what learns in an epoch depends on its number alone, so that a resumed run has the same.
     """
 
     groups: tuple[tuple[int, tuple[str, ...]], ...]    # (epochs that go before, names of parameters)
-    frozen: tuple[str, ...] = ()                       # what never wakes
+    never: tuple[str, ...] = ()                        # what stays frozen in all epochs
 
     def settle(self, network: nn.Module, epoch: int) -> None:
         """Let learn what does in this `epoch`, counted from 0."""
         parameters = dict(network.named_parameters())
-        asleep = {name for begins, names in self.groups if epoch < begins for name in names}
+        still_frozen = {name for begins, names in self.groups if epoch < begins for name in names}
         for name in {name for _, names in self.groups for name in names}:
-            parameters[name].requires_grad_(name not in asleep)
+            parameters[name].requires_grad_(name not in still_frozen)
         if isinstance(network, Network):
-            rest(network, asleep | set(self.frozen))
+            keep_in_evaluation(network, still_frozen | set(self.never))
 
     def in_words(self) -> str:
-        """`the backbone wakes from its last block on: 10 tensors after epoch 1, 12 tensors after epoch 2`"""
+        """`the backbone is unfrozen from its last block on: 10 tensors after epoch 1, 12 tensors after epoch 2`"""
         told = ", ".join(f"{count(len(names), 'tensor')} after epoch {begins}" for begins, names in self.groups)
-        return f"the backbone wakes from its last block on: {told}"
+        return f"the backbone is unfrozen from its last block on: {told}"
 
 
-def waking(network: Network, epochs: Sequence[int], *, planned: int) -> Waking:
+def gradual_unfreezing(network: Network, epochs: Sequence[int], *, planned: int) -> Unfreezing:
     """The backbone in as many groups of blocks as there are `epochs`, the last blocks first: a group learns when that
     many epochs have passed. Raises UserError for epochs that do not ascend or lie outside of the run of `planned`
     epochs, and for more groups than there are blocks that may learn."""
@@ -153,8 +153,8 @@ def waking(network: Network, epochs: Sequence[int], *, planned: int) -> Waking:
     free = [names for block in blocks(network.backbone, "backbone.")
             if (names := [name for name in block if name in learning])]
     if len(free) < len(epochs):
-        raise UserError(f"learner.unfreeze={list(epochs)} wakes the backbone in {count(len(epochs), 'part')}, and "
-                        f"{count(len(free), 'block')} of it may learn: give fewer epochs, or freeze less")
+        raise UserError(f"learner.unfreeze={list(epochs)} unfreezes the backbone in {count(len(epochs), 'group')}, "
+                        f"and {count(len(free), 'block')} of it may learn: give fewer epochs, or freeze less")
     if all(name.startswith("backbone.") for name in learning):
         raise UserError(f"learner.unfreeze={list(epochs)} begins with the head alone, and this network has none apart "
                         "from its backbone: leave it out")
@@ -163,5 +163,5 @@ def waking(network: Network, epochs: Sequence[int], *, planned: int) -> Waking:
         first = len(free) - len(free) * number // len(epochs)
         groups.append((begins, tuple(name for names in free[first:last] for name in names)))
         last = first
-    frozen = tuple(name for name, one in network.named_parameters() if not one.requires_grad)
-    return Waking(tuple(groups), frozen)
+    never = tuple(name for name, parameter in network.named_parameters() if not parameter.requires_grad)
+    return Unfreezing(tuple(groups), never)

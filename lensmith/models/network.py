@@ -16,7 +16,7 @@ class Network(nn.Module):
 
     mean: Tensor         # float [1, channels, 1, 1]
     deviation: Tensor    # float [1, channels, 1, 1]
-    resting: tuple[str, ...] = ()    # modules that stay in evaluation mode: `models.freeze.rest`
+    frozen: tuple[str, ...] = ()    # modules that stay in evaluation mode: `models.freeze.keep_in_evaluation`
     from_maps: bool = False          # whether it is given the backbone's last map, kept from before, and no pictures
 
     def __init__(self, backbone: nn.Module, head: nn.Module, *, mean: Sequence[float], deviation: Sequence[float]):
@@ -30,9 +30,9 @@ class Network(nn.Module):
         return (images.float() - self.mean).div_(self.deviation)    # in place: a batch of photos takes long to allocate
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode for all but what is `resting`."""
+        """Training mode for all but what is `frozen`."""
         super().train(mode)
-        for name in self.resting:
+        for name in self.frozen:
             self.get_submodule(name).eval()
         return self
 

@@ -14,7 +14,7 @@ from lensmith.base.hashed_random import seed_of
 from lensmith.base.pictures import Form
 from lensmith.data.store.channel_statistics import some_pictures, statistics
 from lensmith.engine.distributed.device_stages import split
-from lensmith.engine.distributed.process_group import Team
+from lensmith.engine.distributed.process_group import ProcessGroup
 from lensmith.engine.frozen_features import Features
 from lensmith.engine.plan.candidates import Choice
 from lensmith.engine.plan.plan import Plan
@@ -24,7 +24,7 @@ from lensmith.models.adapters.whole_network import Whole, adopt
 from lensmith.models.backbones import find_backbone
 from lensmith.models.backbones.whitening import whitenings
 from lensmith.models.darknet.network import Darknet
-from lensmith.models.freeze import freeze, waking
+from lensmith.models.freeze import freeze, gradual_unfreezing
 from lensmith.models.network import Network
 from lensmith.models.trial_forward import REFUSALS, at_rest
 from lensmith.recipe import schema as recipes
@@ -73,12 +73,12 @@ def build_network(recipe: recipes.Recipe, task: Task, form: Form, *, outputs: in
 
 
 def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = None, trusted: bool = True,
-             known: Plan | None = None, team: Team | None = None) -> Job:
+             known: Plan | None = None, process_group: ProcessGroup | None = None) -> Job:
     """A resolved recipe and its data -> a learner, ready to start; its recipe is complete. `known` is the plan of a
-    run that goes on; without it the plan is chosen, by the first process of a `team`."""
-    team = team or Team()
+    run that goes on; without it the plan is chosen, by the first process of a `process_group`."""
+    process_group = process_group or ProcessGroup()
     recipe = {name: dict(section) for name, section in recipe.items()}
-    recipe["plan"]["processes"] = team.count
+    recipe["plan"]["processes"] = process_group.world_size
     recipe = complete(recipe, data.classes, data.form, kinds=data.kinds)
     task = choose_task(recipe, data.classes, targets=data.splits["train"].targets)
     settings, seed = recipe["learner"], recipe["run"]["seed"]
@@ -104,29 +104,32 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
     elif isinstance(network.backbone, Darknet):    # its files cannot say anything else, and it is written as these
         standardise_as_published(network, data.form)
     if settings["probe"]:
-        check_probe(recipe, task.needs, begun=begun is not None or module is not None, processes=team.count)
+        check_probe(recipe, task.needs, begun=begun is not None or module is not None,
+                    processes=process_group.world_size)
     if "freeze" in settings or settings["probe"]:
         notes.append(freeze(network, settings.get("freeze", "backbone")))
-    later = waking(network, settings["unfreeze"], planned=settings["epochs"]) if "unfreeze" in settings else None
-    notes += [] if later is None else [later.in_words()]
-    loaders = make_loaders(recipe, data, task, team)
+    unfreezing = None
+    if "unfreeze" in settings:
+        unfreezing = gradual_unfreezing(network, settings["unfreeze"], planned=settings["epochs"])
+        notes.append(unfreezing.in_words())
+    loaders = make_loaders(recipe, data, task, process_group)
     passes = 1 if settings["probe"] else settings["epochs"]
     steps = passes * math.ceil(len(loaders["train"]) / settings["accumulate"])
     keep_freed_memory()
     means = repr([recipe[name] for name in ("task", "optimizer", "schedule")]
                  + [settings.get(name) for name in ("average", "clip", "groups", "depth_decay")])
     stages = recipe["plan"].get("stages")
-    device = stages[0] if stages else team.device(recipe["plan"]["device"])
-    section = recipe["plan"] | {"device": device, "threads": team.threads(recipe["plan"]["threads"])}
-    with data.resting():    # nothing else is computed while the candidates are timed
+    device = stages[0] if stages else process_group.device(recipe["plan"]["device"])
+    section = recipe["plan"] | {"device": device, "threads": process_group.threads(recipe["plan"]["threads"])}
+    with data.paused():    # nothing else is computed while the candidates are timed
         # The processes wait for each other here: what they do together from now on must keep to plan.timeout.
-        choice = team.first(lambda: Choice(known, "the run") if known is not None else choose(
+        choice = process_group.broadcast(lambda: Choice(known, "the run") if known is not None else choose(
             section, network, task, loaders["train"], steps=steps, means=means,
             stepper=lambda copy, plan: make_stepper(recipe, copy, plan)))
-    if team.count > 1:
+    if process_group.world_size > 1:
         choice = replace(choice, plan=replace(choice.plan, device=device))
     if recipe["plan"]["synchronise"]:
-        team.synchronised(network, device=device)
+        process_group.synchronise_batch_norm(network, device=device)
     loaders["train"].device = choice.plan.device    # what it augments there is learned from there
     choice.plan.settle()
     choice.plan.place(network)
@@ -138,8 +141,8 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
         network.from_maps = True
     learning = Supervised(network, task, batches["train"], valid=batches.get("valid"),
                           stepper=make_stepper(recipe, network, choice.plan), plan=choice.plan,
-                          epochs=settings["epochs"], accumulate=settings["accumulate"], seed=seed, team=team,
-                          waking=later)
+                          epochs=settings["epochs"], accumulate=settings["accumulate"], seed=seed,
+                          process_group=process_group, unfreezing=unfreezing)
     return Job(recipe, data, task, choice, learning, tuple(notes), begun)
 
 

@@ -13,7 +13,7 @@ from lensmith.base.errors import UserError
 from lensmith.data.batches.loader import Loader
 from lensmith.engine.distributed.device_stages import check_stages
 from lensmith.engine.distributed.launch import wanted_processes
-from lensmith.engine.distributed.process_group import Team
+from lensmith.engine.distributed.process_group import ProcessGroup
 from lensmith.engine.distributed.rendezvous import join
 from lensmith.engine.plan.candidates import Choice, Wanted
 from lensmith.engine.plan.plan import Plan, exact, plan, planned
@@ -43,28 +43,28 @@ def _wanted(section: dict[str, Any]) -> Wanted:
                   section.get("compiled"))
 
 
-def joined(section: dict[str, Any], *, goes_on: bool = False) -> Team:
+def joined(section: dict[str, Any], *, goes_on: bool = False) -> ProcessGroup:
     """The processes that train by this section, connected; one that `goes_on` takes as many as it began with.
 
     Raises UserError where others were started than are asked for, or where they cannot have what is asked for.
     """
-    team, asked, stages = join(), section["processes"], section.get("stages")
-    if team.count == 1 and (wanted := wanted_processes(section)) > 1:
+    process_group, asked, stages = join(), section["processes"], section.get("stages")
+    if process_group.world_size == 1 and (wanted := wanted_processes(section)) > 1:
         raise UserError(f"{wanted} processes are asked for, and this is one: the command lensmith train --processes "
                         f"{wanted} starts them, and torchrun --nproc-per-node {wanted} those of a script")
-    if asked != team.count and goes_on:
+    if asked != process_group.world_size and goes_on:
         raise UserError(f"the run began with plan.processes={asked} and goes on, to the same bits, with as many; "
-                        f"{team.count} were started: lensmith train --resume starts the right number by itself, and so "
-                        f"does torchrun with {asked} in all")
-    if asked not in (1, team.count):
-        raise UserError(f"plan.processes={asked} and {team.count} processes were started: leave --processes out where "
-                        "torchrun starts them")
+                        f"{process_group.world_size} were started: lensmith train --resume starts the right number by "
+                        f"itself, and so does torchrun with {asked} in all")
+    if asked not in (1, process_group.world_size):
+        raise UserError(f"plan.processes={asked} and {process_group.world_size} processes were started: leave "
+                        "--processes out where torchrun starts them")
     if stages:
-        check_stages(stages, device=section["device"], processes=team.count)
-    if section["synchronise"] and team.count == 1:
+        check_stages(stages, device=section["device"], processes=process_group.world_size)
+    if section["synchronise"] and process_group.world_size == 1:
         raise UserError("plan.synchronise is for several processes, and this is one: give --processes, or leave it out")
-    team.start(team.device(section["device"]), timeout=section["timeout"])
-    return team
+    process_group.connect(process_group.device(section["device"]), timeout=section["timeout"])
+    return process_group
 
 
 def choose(section: dict[str, Any], network: nn.Module, task: Task, loader: Loader, *, steps: int, stepper: Steppers,

@@ -7,19 +7,21 @@ import torch
 from lensmith.data.batches.augment import Augment
 from lensmith.data.batches.loader import Loader
 from lensmith.data.sources.subsets import balancing_weights, by_shape, narrowed
-from lensmith.engine.distributed.process_group import Team
+from lensmith.engine.distributed.process_group import ProcessGroup
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.open_data import Data
 from lensmith.tasks.task import Task
 
 
-def make_loaders(recipe: recipes.Recipe, data: Data, task: Task, team: Team | None = None) -> dict[str, Loader]:
-    """A loader for each split, of what is this process's part in a `team`; the training one shuffles and augments, the
-    others neither."""
-    settings, seed, team = recipe["loading"], recipe["run"]["seed"], team or Team()
+def make_loaders(recipe: recipes.Recipe, data: Data, task: Task,
+                 process_group: ProcessGroup | None = None) -> dict[str, Loader]:
+    """A loader for each split, of the samples that this process of the `process_group` takes. That of the training
+    split shuffles and augments."""
+    settings, seed, process_group = recipe["loading"], recipe["run"]["seed"], process_group or ProcessGroup()
     workers = settings.get("workers")
     if workers is None:
-        workers = 0 if data.account["kept"] != "not" else max(1, min(4, os.cpu_count() or 1) // team.local_count)
+        cores = min(4, os.cpu_count() or 1)
+        workers = 0 if data.account["kept"] != "not" else max(1, cores // process_group.local_world_size)
     rectangular = settings.get("rectangular")
     if rectangular is None:
         rectangular = data.form.fit == "pad" and task.needs == ("boxes",)
@@ -30,9 +32,9 @@ def make_loaders(recipe: recipes.Recipe, data: Data, task: Task, team: Team | No
             # Small pictures are measured in larger batches: nothing is learned there, so it changes no result.
             pixels = data.form.channels * data.form.height * data.form.width
             batch = max(settings["batch"], min(512, (1 << 20) // pixels))
-            if team.count > 1:    # in the order in which one process measures them: its batches then
+            if process_group.world_size > 1:    # in the order in which one process measures them: its batches then
                 order = by_shape(narrow) if rectangular else torch.arange(len(narrow))
-                narrow = narrow.subset([int(order[at]) for at in team.rows(len(narrow), batch)])
+                narrow = narrow.subset([int(order[at]) for at in process_group.rows(len(narrow), batch)])
             loaders[part] = Loader(narrow, batch, workers=workers, rectangular=rectangular)
             continue
         augment = Augment(**recipe["augment"], seed=seed, classes=source.classes, length=len(source),
@@ -40,5 +42,5 @@ def make_loaders(recipe: recipes.Recipe, data: Data, task: Task, team: Team | No
         weights = balancing_weights(source, task.needs) if settings["balance"] else None
         loaders[part] = Loader(narrow, settings["batch"], seed=seed, shuffle=True, weights=weights,
                                augment=augment if augment.changes else None, workers=workers,
-                               part=(team.rank, team.count))
+                               part=(process_group.rank, process_group.world_size))
     return loaders

@@ -60,9 +60,9 @@ class Data:
         """What each target is: label, tags, numbers, boxes or mask."""
         return kinds_of(self.splits["train"].targets)
 
-    def resting(self) -> AbstractContextManager[None]:
+    def paused(self) -> AbstractContextManager[None]:
         """Within it no picture is decoded that nobody waits for: for when something else is timed."""
-        return self.store.fill.resting() if self.store is not None else nullcontext()
+        return self.store.fill.paused() if self.store is not None else nullcontext()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from lensmith.data.formats.boxes.annotations import Tally
 from lensmith.data.formats.python_objects import given as given_data
 from lensmith.data.sources.picture_form import given_size
 from lensmith.data.sources.sample import Parts
-from lensmith.engine.distributed.process_group import Team
+from lensmith.engine.distributed.process_group import ProcessGroup
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.from_source import recipe_for
 from lensmith.recipe.open_data import Data, Tell, open_data, prepare, silent
@@ -25,11 +25,12 @@ from lensmith.values.semantic_mask import IGNORED, Mask
 from lensmith.values.value import of_kind
 
 
-def read_data(recipe: recipes.Recipe, brought: Any, *, tell: Tell = silent, team: Team | None = None) -> Data:
+def read_data(recipe: recipes.Recipe, brought: Any, *, tell: Tell = silent,
+              process_group: ProcessGroup | None = None) -> Data:
     """The data of a resolved recipe: opened by its name, or what a Python caller `brought`, an object or a dict of
-    them by split. The processes of a `team` on one machine share out its memory."""
-    if team is not None and team.local_count > 1:
-        shares = {name: recipe["loading"][name] / team.local_count for name in ("memory", "disk")}
+    them by split. The processes of a `process_group` on one machine share out its memory."""
+    if process_group is not None and process_group.local_world_size > 1:
+        shares = {name: recipe["loading"][name] / process_group.local_world_size for name in ("memory", "disk")}
         recipe = recipe | {"loading": recipe["loading"] | shares}
     if not recipe["data"]["name"].startswith(BROUGHT):
         return open_data(recipe, tell=tell)

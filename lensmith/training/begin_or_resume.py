@@ -8,7 +8,7 @@ from torch import nn
 
 from lensmith.base.device import environment
 from lensmith.base.errors import DataError, UserError
-from lensmith.engine.distributed.process_group import Team
+from lensmith.engine.distributed.process_group import ProcessGroup
 from lensmith.engine.plan.plan import planned
 from lensmith.engine.run_folder import Run
 from lensmith.engine.run_loop import restore
@@ -47,33 +47,33 @@ def begin(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "
     brought = [name for name, thing in (("data", data), ("backbone", module)) if thing is not None]
     not_brought(recipe, brought)
     settled = resolve(as_its_weights(recipe), trusted=trusted, brought=brought)
-    team = joined(settled["plan"])
+    process_group = joined(settled["plan"])
     check(settled["plan"] | {"mode": str(Path(settled["plan"]["mode"]).expanduser())})
     settled = anchored(settled)
     runs, name = Path(runs), settled["run"].get("name")
     there = runs.exists()
     # A name is taken before the pictures are read, so that a name that cannot be had is known at once.
-    run = _created(team, runs, name=name, fallback="") if name is not None else None
+    run = _created(process_group, runs, name=name, fallback="") if name is not None else None
     try:
-        with team.together():
+        with process_group.barrier():
             if downloads and is_download(weights := settled["learner"].get("weights")):
-                team.read(lambda: str(fetch(weights, settled["backbone"]["name"])))
-            ready = read_data(settled, data, tell=tell, team=team)
-            job = assemble(settled, ready, module=module, trusted=trusted, team=team)
+                process_group.broadcast_json(lambda: str(fetch(weights, settled["backbone"]["name"])))
+            ready = read_data(settled, data, tell=tell, process_group=process_group)
+            job = assemble(settled, ready, module=module, trusted=trusted, process_group=process_group)
             if run is not None and any(run.folder.iterdir()):
                 raise UserError(f"{run} was begun by another command meanwhile: choose another --name")
         if run is None:
             source = Path(settled["data"].get("path") or settled["data"]["name"]).stem
             label = f"{source}-{job.recipe['backbone']['name'].rpartition('/')[2]}"
-            run = _created(team, runs, name=None, fallback=label.replace(BROUGHT, ""))
+            run = _created(process_group, runs, name=None, fallback=label.replace(BROUGHT, ""))
     except BaseException:
         if run is not None and run.writes:
             with suppress(OSError):    # another command may have begun a run of this name
                 run.folder.rmdir()
-        if team.leads and not there and runs.is_dir() and not any(runs.iterdir()):
+        if process_group.is_rank_zero and not there and runs.is_dir() and not any(runs.iterdir()):
             runs.rmdir()
         raise
-    team.tell_launcher(str(run))
+    process_group.tell_launcher(str(run))
     ready.account["notes"] += job.notes
     for note in ready.account["notes"]:
         tell(note)
@@ -86,10 +86,10 @@ def begin(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "
     return Session(run, job, command, started=now())
 
 
-def _created(team: Team, runs: Path, *, name: str | None, fallback: str) -> Run:
+def _created(process_group: ProcessGroup, runs: Path, *, name: str | None, fallback: str) -> Run:
     """The run folder, made by the first process and known to all."""
-    folder = team.read(lambda: str(Run.create(runs, name=name, fallback=fallback).folder))
-    return Run(Path(folder), writes=team.leads)
+    folder = process_group.broadcast_json(lambda: str(Run.create(runs, name=name, fallback=fallback).folder))
+    return Run(Path(folder), writes=process_group.is_rank_zero)
 
 
 def resume(folder: str | Path, *, data: Any = None, module: nn.Module | None = None, trusted: bool = False,
@@ -98,23 +98,24 @@ def resume(folder: str | Path, *, data: Any = None, module: nn.Module | None = N
     stopped. Raises DataError where the data have changed since; tells where the machine or a version has."""
     run = Run.open(folder)
     recipe = own_recipe(run, module=module, data=data, trusted=trusted)
-    team = joined(recipe["plan"], goes_on=True)
-    run.writes = team.leads
-    team.tell_launcher(str(run))
+    process_group = joined(recipe["plan"], goes_on=True)
+    run.writes = process_group.is_rank_zero
+    process_group.tell_launcher(str(run))
     began, here = run.read_json("environment.json"), environment()
     changed = [f"{name} {began.get(name)} -> {here[name]}" for name in _BITS_DEPEND_ON if began.get(name) != here[name]]
     if changed:
         tell(f"the run began elsewhere ({'; '.join(changed)}): it goes on, but its last bits may differ")
     facts = run.read_json("run.json") if (run.folder / "run.json").is_file() else {}
-    with team.together():
-        ready = read_data(recipe, data, tell=tell, team=team)
+    with process_group.barrier():
+        ready = read_data(recipe, data, tell=tell, process_group=process_group)
         if ready.account["fingerprint"] != run.read_json("data.json").get("fingerprint"):
             raise DataError(f"the data of {run} have changed since it began, so it cannot go on with the same bits: "
                             f"put the files back, or begin a new run with its recipe: lensmith train {run}")
         job = assemble(recipe, ready, module=module, trusted=trusted, known=planned(run.read_json("plan.json")),
-                       team=team)
+                       process_group=process_group)
     session = Session(run, job, facts.get("command", ""), started=facts.get("started") or now(),
                       notes=list(facts.get("notes", [])))
-    if team.read((run.folder / "last.safetensors").exists):    # a run killed before its first checkpoint begins anew
+    # A run that was killed before its first checkpoint begins anew.
+    if process_group.broadcast_json((run.folder / "last.safetensors").exists):
         session.progress = restore(session.job.learner, run)
     return session

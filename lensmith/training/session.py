@@ -42,7 +42,7 @@ class Session:
         However it ends, run.json says why and report.html shows what there is. Of several processes the first one
         measures and writes; the others wait for it, so that all of them can load what was trained.
         """
-        settings, team = self.job.recipe["learner"], self.job.learner.team
+        settings, process_group = self.job.recipe["learner"], self.job.learner.process_group
         self._write_run("running")
         try:
             for report in follow(self.job.learner, self.run, self.progress, patience=settings["patience"],
@@ -50,7 +50,7 @@ class Session:
                 if report.row is not None:
                     self._note_dropped(self.job.learner.train, self.job.learner.valid)
                 yield self._remarked(report)
-            with team.together():
+            with process_group.barrier():
                 if self.run.writes:
                     self._measure()
         except Exception as error:
@@ -59,12 +59,12 @@ class Session:
             self._write_report()
             raise
         early = len(self.progress.scores) < settings["epochs"]
-        with team.together():
+        with process_group.barrier():
             self._note_dropped(self.job.learner.train, self.job.learner.valid)    # all have told theirs by now
             self._write_run("stopped early" if early else "finished",
                             f"{settings['patience']} epochs brought nothing better" if early else "")
             self._write_report()
-        team.leave()
+        process_group.disconnect()
 
     def _remarked(self, report: Report) -> Report:
         """The report with what is worth a line, each told once and kept for run.json."""
@@ -104,13 +104,13 @@ class Session:
     def _note_dropped(self, *loaders: Any) -> None:
         """Bring data.json up to date with the pictures that turned out to be bad while they were used, in any of the
         processes."""
-        store, team = self.job.data.store, self.job.learner.team
+        store, process_group = self.job.data.store, self.job.learner.process_group
         found = [Bad(file, why) for loader in loaders if isinstance(loader, Loader | Features)
                  for file, why in loader.dropped.items()] + (store.bad() if store is not None else [])
         if not self.run.writes:
-            team.post([[one.file, one.reason] for one in found])
+            process_group.post([[one.file, one.reason] for one in found])
             return
-        found += [Bad(*one) for word in team.posted() for one in word]
+        found += [Bad(*one) for word in process_group.posted() for one in word]
         notes = store.notes if store is not None else []
         if len(found) + len(notes) == self._noted:
             return

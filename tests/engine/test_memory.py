@@ -1,4 +1,4 @@
-"""A step that does not fit into memory: cut into pieces whose gradients are added up."""
+"""A step that does not fit into memory: cut into micro-batches whose gradients are added up."""
 
 import pytest
 import torch
@@ -52,7 +52,7 @@ def learner(network: nn.Module, *, accumulate: int = 1, batch: int = 12) -> Supe
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_pieces_give_the_gradient_of_the_whole(error: Exception, accumulate: int):
+def test_micro_batches_give_the_gradient_of_the_whole(error: Exception, accumulate: int):
     torch.manual_seed(0)
     whole = Room(1000, error)
     small = Room(3, error)
@@ -61,18 +61,18 @@ def test_pieces_give_the_gradient_of_the_whole(error: Exception, accumulate: int
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     for one, other in zip(whole.parameters(), small.parameters(), strict=True):
         torch.testing.assert_close(one, other)
-    assert max(small.seen[3:]) == 3    # 12, 6, then pieces of 3 to the end
+    assert max(small.seen[3:]) == 3    # 12, 6, then micro-batches of 3 to the end
 
 
 def test_what_is_said_and_kept():
     learning = learner(Room(6, ERRORS[0]))
     notes = [report.note for report in learning if report.note]
     assert notes == ["not enough memory for a step on 12 pictures at once (CUDA out of memory. Tried to allocate 2.00 "
-                     "GiB): from step 1 on each batch is learned from in 2 pieces, whose gradients are added up; "
-                     "where every picture counts alike that changes nothing else"]
+                     "GiB): from step 1 on each batch is learned from in 2 micro-batches, whose gradients are added "
+                     "up; where every picture counts alike that changes nothing else"]
     other = learner(Room(6, ERRORS[0]))
     other.load_state_dict(learning.state_dict())
-    assert other.pieces == 2
+    assert other.micro_batches == 2
 
 
 def test_batch_norm_is_spoken_of_and_keeps_two_pictures():

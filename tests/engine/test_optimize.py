@@ -170,7 +170,7 @@ def test_averaged_weights_follow_the_stated_recursion():
         decay = min(0.9, (1 + number) / (10 + number))
         for name, value in net.state_dict().items():
             wanted[name] = decay * wanted[name] + (1 - decay) * value if value.is_floating_point() else value.clone()
-    for name, value in stepper.average.state_dict().items():
+    for name, value in stepper.ema.state_dict().items():
         assert torch.allclose(value, wanted[name], atol=1e-6), name
 
 
@@ -268,8 +268,8 @@ def test_a_restored_state_goes_on_with_the_same_bits(name: str, layout):
     for number in range(5, 10):
         step(stepper, loss_of(net, number))
         step(restored, loss_of(other, number))
-    for own, its in zip((*net.state_dict().values(), *stepper.average.state_dict().values()),
-                        (*other.state_dict().values(), *restored.average.state_dict().values()), strict=True):
+    for own, its in zip((*net.state_dict().values(), *stepper.ema.state_dict().values()),
+                        (*other.state_dict().values(), *restored.ema.state_dict().values()), strict=True):
         assert torch.equal(own, its)
 
 

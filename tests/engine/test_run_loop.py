@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lensmith.base.errors import Stopped, UserError
-from lensmith.engine.distributed.process_group import Team
+from lensmith.engine.distributed.process_group import ProcessGroup
 from lensmith.engine.learner import Report
 from lensmith.engine.run_folder import Run
 from lensmith.engine.run_loop import Interrupted, Progress, follow, restore
@@ -20,7 +20,7 @@ class Scripted:
 
     def __init__(self, scores):
         self.scores, self.step = scores, 0
-        self.judged, self.team = torch.nn.Linear(1, 1), Team()
+        self.judged, self.process_group = torch.nn.Linear(1, 1), ProcessGroup()
 
     def __iter__(self):
         while self.step < 3 * len(self.scores):

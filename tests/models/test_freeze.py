@@ -9,7 +9,7 @@ from torch import nn
 from lensmith.base.errors import UserError
 from lensmith.models.adapters.torchvision_classifiers import torchvision_network
 from lensmith.models.backbones.stack import stack
-from lensmith.models.freeze import Waking, blocks, depth_rates, freeze, waking
+from lensmith.models.freeze import Unfreezing, blocks, depth_rates, freeze, gradual_unfreezing
 from lensmith.models.network import Network
 
 LAYERS = [{"conv": 4, "kernel": 3}, {"batchnorm": True}, "relu", {"conv": 6, "kernel": 3}, {"batchnorm": True}, "relu",
@@ -64,7 +64,7 @@ def test_a_block_is_a_layer_with_its_norm_and_all_blocks_are_all_parameters():
 def test_what_stands_still_does_not_move_nor_count_whatever_train_says(what, resting, standing):
     network = small()
     said = freeze(network, what)
-    assert said.startswith(f"frozen ({what}): ") and network.resting == resting
+    assert said.startswith(f"frozen ({what}): ") and network.frozen == resting
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     copy = deepcopy(network)
     for one in (network, copy):    # a copy, as a plan is picked on, stands as still
@@ -84,7 +84,7 @@ def test_the_sentence_counts_what_is_frozen():
     whole = sum(one.numel() for one in network.parameters())
     assert freeze(network, "backbone") == (
         f"frozen (backbone): {len(list(network.backbone.parameters()))} of {len(list(network.parameters()))} tensors "
-        f"with {frozen:,} of {whole:,} weights; at rest, batch norm included: backbone")
+        f"with {frozen:,} of {whole:,} weights; in evaluation mode, batch norm included: backbone")
 
 
 @pytest.mark.parametrize(("what", "told"), [
@@ -108,10 +108,10 @@ def test_rates_fall_from_block_to_block_away_from_the_head():
     assert depth_rates(nn.Linear(2, 2), 1.0) == {}
 
 
-def test_the_last_blocks_wake_first_and_what_is_frozen_never_does():
+def test_the_last_blocks_are_unfrozen_first_and_what_is_frozen_never_does():
     network = small()
     freeze(network, 1)
-    found = waking(network, [1, 3], planned=5)
+    found = gradual_unfreezing(network, [1, 3], planned=5)
     assert [begins for begins, _ in found.groups] == [1, 3]
     assert found.groups[0][1][0] == "backbone.layers.conv3.weight"
     assert found.groups[1][1][0] == "backbone.layers.conv2.weight"
@@ -123,20 +123,20 @@ def test_the_last_blocks_wake_first_and_what_is_frozen_never_does():
         assert network.backbone.get_submodule("layers.batchnorm2").training == (blocks_awake > 1)
         assert not network.backbone.get_submodule("layers.batchnorm1").training
     assert found.in_words() == \
-        "the backbone wakes from its last block on: 2 tensors after epoch 1, 4 tensors after epoch 3"
+        "the backbone is unfrozen from its last block on: 2 tensors after epoch 1, 4 tensors after epoch 3"
 
 
 @pytest.mark.parametrize(("epochs", "frozen", "told"), [
     ([], None, "learner.unfreeze=[]: give the numbers of epochs"), ([2, 1], None, "ascending, from 1 to 4"),
     ([0], None, "learner.unfreeze=[0]"), ([5], None, "the run has 5 epochs"), ([1, 1], None, "learner.unfreeze=[1, 1]"),
-    ([1, 2, 3, 4], None, "wakes the backbone in 4 parts, and 3 blocks of it may learn: give fewer epochs"),
-    ([1], "backbone", "in 1 part, and 0 blocks of it may learn")])
-def test_epochs_at_which_nothing_can_wake_are_told(epochs, frozen, told):
+    ([1, 2, 3, 4], None, "unfreezes the backbone in 4 groups, and 3 blocks of it may learn: give fewer epochs"),
+    ([1], "backbone", "in 1 group, and 0 blocks of it may learn")])
+def test_epochs_at_which_nothing_can_be_unfrozen_are_told(epochs, frozen, told):
     network = small()
     if frozen:
         freeze(network, frozen)
     with pytest.raises(UserError) as caught:
-        waking(network, epochs, planned=5)
+        gradual_unfreezing(network, epochs, planned=5)
     assert told in str(caught.value)
 
 
@@ -144,5 +144,5 @@ def test_a_network_without_a_head_of_its_own_cannot_begin_with_it():
     network = small()
     network.head = nn.Identity()
     with pytest.raises(UserError, match="this network has none apart from its backbone"):
-        waking(network, [1], planned=5)
-    assert Waking(()).groups == ()
+        gradual_unfreezing(network, [1], planned=5)
+    assert Unfreezing(()).groups == ()

@@ -59,7 +59,7 @@ def test_the_account_is_the_same_however_the_pictures_are_kept(photos: Path, tmp
         data = opened(photos, loading={key.partition(".")[2]: value for key, value in settings.items()})
         accounts[way] = data.account
         assert data.account.pop("kept") == way and data.account["dropped"] == []
-        with data.resting():
+        with data.paused():
             assert len(data.splits["train"]) == 48 and data.classes == data.splits["train"].classes
     notes = {way: account.pop("notes") for way, account in accounts.items()}
     assert accounts["memory"] == accounts["file"] == accounts["not"]

@@ -132,7 +132,7 @@ def test_a_run_that_wakes_by_depth_goes_on_to_the_same_bits(trained: Path, tmp_p
         {"conv1", "batchnorm1", "conv2", "batchnorm2", "conv3", "batchnorm3"} if "sgd" in settings else set()
     assert moved == {"conv1", "batchnorm1", "conv2", "batchnorm2", "conv3", "batchnorm3"} - frozen
     notes = json.loads((tmp_path / "killed" / "data.json").read_text())["notes"]
-    assert any(note.startswith(("frozen (", "the backbone wakes")) for note in notes)
+    assert any(note.startswith(("frozen (", "the backbone is unfrozen")) for note in notes)
     assert notes[-1].split(" (")[0].split(" from")[0] in (tmp_path / "killed" / "report.html").read_text()
 
 

@@ -38,7 +38,7 @@ class Fill:
         self.state = np.full(count, _WAITING, dtype=np.uint8)
         self.reasons: dict[int, str] = {}         # of the bad rows
         self.ended = threading.Event()            # all is made and `finish` has been called, or a thread failed
-        self._next, self._left, self._stopped, self._resting = 0, count, False, False
+        self._next, self._left, self._stopped, self._paused = 0, count, False, False
         self._asked: deque[int] = deque()
         # Guards all from `_next` on; re-entrant, since the garbage collector may call close() on a thread that has it.
         self._lock = threading.RLock()
@@ -95,14 +95,14 @@ class Fill:
         return self.ended.is_set() and self._failure is None
 
     @contextmanager
-    def resting(self) -> Iterator[None]:
+    def paused(self) -> Iterator[None]:
         """Within it only what is waited for is made: for when something else is timed."""
-        self._resting = True
+        self._paused = True
         try:
             yield
         finally:
             with self._lock:
-                self._resting = False
+                self._paused = False
                 self._changed.notify_all()
 
     def close(self) -> None:
@@ -145,7 +145,7 @@ class Fill:
                     if self.state[row := self._asked.popleft()] == _WAITING:
                         self.state[row] = _IN_WORK
                         return row
-                if self._resting:
+                if self._paused:
                     self._changed.wait()
                     continue
                 if self._next == len(self.state):

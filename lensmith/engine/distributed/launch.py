@@ -23,7 +23,7 @@ _SHORT = 15.0    # seconds in which the others can end, once the first has ended
 _DEVICES = re.compile(r"cuda:\d+(,\d+)+")
 
 
-def several() -> bool:
+def is_distributed() -> bool:
     """Whether this process was started as one of several, by torchrun or by `launch`."""
     return os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1")
 

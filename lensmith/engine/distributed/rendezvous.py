@@ -1,4 +1,4 @@
-"""How a process comes to its team: what torchrun and the launcher tell it, and the line to the one that launched it."""
+"""How a process joins its process group: the variables of torchrun or of the launcher, and the line to the launcher."""
 
 import os
 import signal
@@ -12,8 +12,8 @@ from typing import Any
 import torch.distributed as dist
 
 from lensmith.base.errors import Stopped, UserError
-from lensmith.engine.distributed.launch import LAUNCHER, LISTEN, several
-from lensmith.engine.distributed.process_group import Lost, Team
+from lensmith.engine.distributed.launch import LAUNCHER, LISTEN, is_distributed
+from lensmith.engine.distributed.process_group import Lost, ProcessGroup
 
 _BEGIN = timedelta(minutes=5)    # for all processes to be there
 _NEWS = 3.0                      # seconds in which the launcher can say who is missing
@@ -51,10 +51,10 @@ class Line:
 
 
 @cache
-def _joined() -> Team:
-    """The team that torchrun, or what sets the same variables, has put this process into."""
+def _joined() -> ProcessGroup:
+    """The process group that torchrun, or what sets the same variables, has put this process into."""
     try:
-        rank, count, local_rank, local_count = (
+        rank, world_size, local_rank, local_world_size = (
             int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"))
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     except (KeyError, ValueError) as error:
@@ -64,20 +64,21 @@ def _joined() -> Team:
     launcher = Line(int(os.environ[LAUNCHER])) if LAUNCHER in os.environ else None
     try:
         if launcher is None:
-            store, _, _ = next(dist.rendezvous("env://", rank, count, timeout=_BEGIN))
+            store, _, _ = next(dist.rendezvous("env://", rank, world_size, timeout=_BEGIN))
         else:
             listen: dict[str, Any] = {"master_listen_fd": int(os.environ[LISTEN])} if rank == 0 else {}
-            store = dist.TCPStore(host, port, count, rank == 0, _BEGIN, wait_for_workers=False, **listen)
+            store = dist.TCPStore(host, port, world_size, rank == 0, _BEGIN, wait_for_workers=False, **listen)
     except RuntimeError as error:
-        raise Lost(f"process {rank} of {count} cannot reach the first one at {host}:{port} ({error})") from error
-    return Team(rank, count, local_rank=local_rank, local_count=local_count, store=store, launcher=launcher)
+        raise Lost(f"process {rank} of {world_size} cannot reach the first one at {host}:{port} ({error})") from error
+    return ProcessGroup(rank, world_size, local_rank=local_rank, local_world_size=local_world_size, store=store,
+                        launcher=launcher)
 
 
-def join() -> Team:
-    """The team of this process: of one, unless it was started as one of several. A process has one team for life."""
-    return _joined() if several() else Team()
+def join() -> ProcessGroup:
+    """The process group of this process, of one unless it was started as one of several; the same at every call."""
+    return _joined() if is_distributed() else ProcessGroup()
 
 
-def speaks(error: UserError) -> bool:
+def should_report(error: UserError) -> bool:
     """Whether it is for this process to say what ended it; before it has joined the others, it is."""
-    return not _joined.cache_info().currsize or _joined().speaks_of(error)
+    return not _joined.cache_info().currsize or _joined().should_report(error)

@@ -159,7 +159,7 @@ def test_while_it_rests_only_what_is_waited_for_is_made():
     make = Making()
     fill = Fill(COUNT, make, threads=2)
     make.allowed.release(100)
-    with fill.resting():
+    with fill.paused():
         fill.start()
         assert fill.wait(np.array([5, 8])).all()
         time.sleep(0.05)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from lensmith.base.errors import DataError, Stopped, UserError
 from lensmith.engine.distributed import rendezvous as joining
 from lensmith.engine.distributed.launch import launch
-from lensmith.engine.distributed.process_group import Elsewhere, Lost, Team
+from lensmith.engine.distributed.process_group import Elsewhere, Lost, ProcessGroup
 from lensmith.engine.distributed.rendezvous import join
 
 BEGINNING = """
@@ -30,27 +30,27 @@ from lensmith.values.value import UNKNOWN, Label
 from lensmith.engine.distributed.rendezvous import join
 from lensmith.engine.distributed.process_group import Elsewhere, Lost
 from lensmith.tasks.losses.picture_losses import class_entropy
-team = join()
+process_group = join()
 def told(**facts):
-    open(f'told{team.rank}.json', 'w').write(json.dumps(facts))
+    open(f'told{process_group.rank}.json', 'w').write(json.dumps(facts))
 """
 
 TOGETHER = """
-read = team.read(lambda: {'plan': [team.rank, 'exact']})
-team.start('cpu', timeout=60)
+read = process_group.broadcast_json(lambda: {'plan': [process_group.rank, 'exact']})
+process_group.connect('cpu', timeout=60)
 def network():
     torch.manual_seed(3)
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4, affine=False), nn.Flatten(), nn.Linear(64, 3),
                          nn.Linear(3, 3)).to(memory_format=torch.channels_last)
 pictures, classes = torch.randn(7, 1, 6, 6, generator=torch.Generator().manual_seed(5)), torch.arange(7) % 3
-rows = torch.arange(7).tensor_split(team.count)[team.rank]
+rows = torch.arange(7).tensor_split(process_group.world_size)[process_group.rank]
 
 # Unequal parts, batch norm at rest: the gradient is that of the mean over all.
 one = network().eval()
-learning = team.learning(one)
+learning = process_group.wrap(one)
 loss = nn.functional.cross_entropy(learning(pictures[rows]), classes[rows])
-whole, values = team.tally(len(rows), {'label': loss.item()})
-(loss * team.share(len(rows), whole)).backward()
+whole, values = process_group.reduce_loss(len(rows), {'label': loss.item()})
+(loss * process_group.loss_weight(len(rows), whole)).backward()
 own = [parameter.grad.clone() for parameter in one.parameters()]
 alone = network().eval()
 true = nn.functional.cross_entropy(alone(pictures), classes)
@@ -59,23 +59,23 @@ off = max((a - b.grad).abs().max().item() for a, b in zip(own, alone.parameters(
 
 # Two batches make one step: the first does not wait for the other processes.
 one.zero_grad()
-with team.mixing(learning, last=False):
+with process_group.gradient_sync(learning, last=False):
     nn.functional.cross_entropy(learning(pictures[rows]), classes[rows]).backward()
-apart = team.gather([parameter.grad.sum().item() for parameter in one.parameters()])
+apart = process_group.all_gather([parameter.grad.sum().item() for parameter in one.parameters()])
 nn.functional.cross_entropy(learning(pictures[rows].flip(0)), classes[rows]).backward()
-mixed = team.gather([parameter.grad.sum().item() for parameter in one.parameters()])
+mixed = process_group.all_gather([parameter.grad.sum().item() for parameter in one.parameters()])
 
 # No label is known in two of the processes.
 one.zero_grad()
-labels = Label(torch.full((len(rows),), UNKNOWN) if team.rank else classes[rows])
+labels = Label(torch.full((len(rows),), UNKNOWN) if process_group.rank else classes[rows])
 class_entropy(learning(pictures[rows]), labels).backward()
 halved = one[3].weight.grad.abs().sum().item()
 
 # Batch norm sees other pictures in each process; then all have what the first one has.
 one.train()(pictures[rows])
-before = team.gather(one[1].running_mean.tolist())
-team.agree(one)
-after = team.gather(one[1].running_mean.tolist())
+before = process_group.all_gather(one[1].running_mean.tolist())
+process_group.broadcast_buffers(one)
+after = process_group.all_gather(one[1].running_mean.tolist())
 
 # A parameter that no output depends on.
 lonely = nn.ModuleDict({'used': nn.Linear(2, 2), 'unused': nn.Linear(2, 2)})
@@ -85,39 +85,40 @@ class Uses(nn.Module):
         self.inner = lonely
     def forward(self, given):
         return self.inner['used'](given)
-uses = team.learning(Uses())
+uses = process_group.wrap(Uses())
 for _ in range(3):
     uses(torch.ones(2, 2)).sum().backward()
 
-first = team.first(lambda: {'picked': torch.tensor([team.rank + 5.0]), 'by': team.rank})
+first = process_group.broadcast(lambda: {'picked': torch.tensor([process_group.rank + 5.0]), 'by': process_group.rank})
 caught = []
 for failing, error in ((1, DataError('no such picture')), (0, ValueError('a mistake of ours'))):
     try:
-        with team.together():
-            if team.rank == failing:
+        with process_group.barrier():
+            if process_group.rank == failing:
                 raise error
     except Exception as found:
         caught.append([type(found).__name__, str(found), getattr(found, 'code', None)])
 asked = []
 for step in range(3):
-    if step == 1 and team.rank == 1:
-        team.ask_to_stop()
-    asked.append(team.stopping)
-    team.tally(1, {})
-asked.append(team.stopping)
-early = team.posted()
-team.gather(0)    # the first one has looked
-team.post('old')
-team.post([['a.png', f'bad in {team.rank}']])
-with team.together():
+    if step == 1 and process_group.rank == 1:
+        process_group.ask_to_stop()
+    asked.append(process_group.stopping)
+    process_group.reduce_loss(1, {})
+asked.append(process_group.stopping)
+early = process_group.posted()
+process_group.all_gather(0)    # the first one has looked
+process_group.post('old')
+process_group.post([['a.png', f'bad in {process_group.rank}']])
+with process_group.barrier():
     pass
-told(early=early, posted=team.posted() if team.leads else None,
+told(early=early, posted=process_group.posted() if process_group.is_rank_zero else None,
      off=off, values=values, true=true.item(), whole=whole, apart=apart, mixed=mixed, halved=halved, before=before,
      after=after, read=read, first=first['picked'].tolist() + [first['by']], caught=caught,
-     asked=asked, names=list(one.state_dict()), device=team.device('auto'), threads=team.threads(0),
-     speaks=[team.speaks_of(DataError('both say this')), team.speaks_of(DataError(f'said by {team.rank}')),
-             team.speaks_of(Elsewhere('another says this'))])
-team.leave()
+     asked=asked, names=list(one.state_dict()), device=process_group.device('auto'), threads=process_group.threads(0),
+     speaks=[process_group.should_report(DataError('both say this')),
+             process_group.should_report(DataError(f'said by {process_group.rank}')),
+             process_group.should_report(Elsewhere('another says this'))])
+process_group.disconnect()
 """
 
 
@@ -208,13 +209,13 @@ def test_a_dead_and_a_hung_process_are_missed(tmp_path, monkeypatch, end, text):
     monkeypatch.setattr("lensmith.engine.distributed.launch._SHORT", 0.5)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert run(tmp_path, f"""
-team.start('cpu', timeout=2)
-learning = team.learning(nn.Linear(4, 4))
+process_group.connect('cpu', timeout=2)
+learning = process_group.wrap(nn.Linear(4, 4))
 try:
     for step in range(3):
-        if step == 2 and team.rank == 1:
+        if step == 2 and process_group.rank == 1:
             {end}
-        team.tally(1, {{'x': 1.0}})
+        process_group.reduce_loss(1, {{'x': 1.0}})
         learning(torch.ones(1, 4)).sum().backward()
 except Lost as error:
     told(text=str(error), code=error.code)
@@ -245,29 +246,30 @@ def test_a_process_without_its_launcher_ends(tmp_path, monkeypatch):
         time.sleep(0.05)
 
 
-def test_a_process_alone_is_a_team_that_costs_nothing():
-    team = Team()
+def test_a_process_alone_is_a_process_group_that_costs_nothing():
+    process_group = ProcessGroup()
     network = torch.nn.Linear(2, 2)
-    assert team.leads and team.learning(network) is network
-    assert team.tally(5, {"x": 2.0}) == (5, {"x": 2.0}) and team.share(5, 5) == 1.0
-    assert team.first(lambda: 7) == 7 == team.read(lambda: 7) and team.gather(3) == [3]
-    assert team.device("cuda:1") == "cuda:1"
-    assert team.rows(10, 4) == range(10) and team.threads(0) == 0
-    team.start("cpu", timeout=1.0)
-    team.agree(network)
-    with team.together(), team.mixing(network, last=False):
+    assert process_group.is_rank_zero and process_group.wrap(network) is network
+    assert process_group.reduce_loss(5, {"x": 2.0}) == (5, {"x": 2.0}) and process_group.loss_weight(5, 5) == 1.0
+    assert process_group.broadcast(lambda: 7) == 7 == process_group.broadcast_json(lambda: 7)
+    assert process_group.all_gather(3) == [3]
+    assert process_group.device("cuda:1") == "cuda:1"
+    assert process_group.rows(10, 4) == range(10) and process_group.threads(0) == 0
+    process_group.connect("cpu", timeout=1.0)
+    process_group.broadcast_buffers(network)
+    with process_group.barrier(), process_group.gradient_sync(network, last=False):
         pass
-    with pytest.raises(DataError, match="its own"), team.together():
+    with pytest.raises(DataError, match="its own"), process_group.barrier():
         raise DataError("its own")
-    assert not team.stopping
-    team.ask_to_stop()
-    assert team.stopping and team.speaks_of(DataError("said"))
+    assert not process_group.stopping
+    process_group.ask_to_stop()
+    assert process_group.stopping and process_group.should_report(DataError("said"))
     assert not torch.distributed.is_initialized()
 
 
 @given(length=st.integers(0, 200), batch=st.integers(1, 50), count=st.integers(1, 9))
 def test_all_samples_are_measured_once_in_whole_batches(length, batch, count):
-    parts = [Team(rank, count).rows(length, batch) for rank in range(count)]
+    parts = [ProcessGroup(rank, count).rows(length, batch) for rank in range(count)]
     assert [row for part in parts for row in part] == list(range(length))
     assert all(part.start % batch == 0 or not len(part) for part in parts)
     sizes = [-(-len(part) // batch) for part in parts]
@@ -298,40 +300,41 @@ def test_a_first_process_that_is_not_there_is_named(monkeypatch):
 def test_devices_are_given_out_by_the_rank_on_the_machine(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    team = Team(3, 4, local_rank=1, local_count=2)
-    assert [team.device(name) for name in ("cuda:0,3", "cuda", "auto", "cpu")] == ["cuda:3", "cuda:1", "cuda:1", "cpu"]
+    process_group = ProcessGroup(3, 4, local_rank=1, local_world_size=2)
+    asked = ("cuda:0,3", "cuda", "auto", "cpu")
+    assert [process_group.device(name) for name in asked] == ["cuda:3", "cuda:1", "cuda:1", "cpu"]
     with pytest.raises(UserError, match="2 processes on a machine need as many CUDA devices, and 'cuda:1' gives 1"):
-        team.device("cuda:1")
+        process_group.device("cuda:1")
     with pytest.raises(UserError, match="device 'cuda:0,7' is not on this machine, which has 4 CUDA devices: use"):
-        team.device("cuda:0,7")
+        process_group.device("cuda:0,7")
     with pytest.raises(UserError, match="unknown device 'gpu': accepted are auto, cpu, cuda, and cuda:0,1"):
-        team.device("gpu")
+        process_group.device("gpu")
     with pytest.raises(UserError, match="device 'mps' is neither"):
-        team.device("mps")
+        process_group.device("mps")
 
 
 def test_cores_are_shared_by_the_processes_of_a_machine(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    team = Team(0, 4, local_count=2)
-    assert team.threads(0) == 3 and team.threads(5) == 5
+    process_group = ProcessGroup(0, 4, local_world_size=2)
+    assert process_group.threads(0) == 3 and process_group.threads(5) == 5
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    assert team.threads(0) == 1
+    assert process_group.threads(0) == 1
 
 
 def test_batch_norm_is_synchronised_on_cuda_alone():
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
     names, weight = list(network.state_dict()), network[1].weight
     with pytest.raises(UserError, match="plan.synchronise needs CUDA devices, and the device is cpu: PyTorch"):
-        Team(0, 2).synchronised(network, device="cpu")
-    Team(0, 2).synchronised(network, device="cuda:0")
+        ProcessGroup(0, 2).synchronise_batch_norm(network, device="cpu")
+    ProcessGroup(0, 2).synchronise_batch_norm(network, device="cuda:0")
     assert isinstance(network[1], torch.nn.SyncBatchNorm) and network[1].weight is weight
     assert list(network.state_dict()) == names
 
 
 def test_an_error_of_another_kind_is_not_taken_for_a_lost_process():
-    team = Team(0, 2)
-    assert team.lost(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
-    assert isinstance(team.lost(RuntimeError("Connection closed by peer [127.0.0.1]:1")), Lost)
-    assert Team().lost(RuntimeError("Connection closed by peer")) is None
+    process_group = ProcessGroup(0, 2)
+    assert process_group.as_lost(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
+    assert isinstance(process_group.as_lost(RuntimeError("Connection closed by peer [127.0.0.1]:1")), Lost)
+    assert ProcessGroup().lost(RuntimeError("Connection closed by peer")) is None
     assert Elsewhere("x").code == 6
