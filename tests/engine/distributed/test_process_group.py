@@ -26,7 +26,7 @@ import json, os, signal, sys, time
 import torch
 from torch import nn
 from lensmith.base.errors import DataError
-from lensmith.values.value import UNKNOWN, Label
+from lensmith.values.labels import UNKNOWN, Label
 from lensmith.engine.distributed.rendezvous import join
 from lensmith.engine.distributed.process_group import Elsewhere, Lost
 from lensmith.tasks.losses.picture_losses import class_entropy
