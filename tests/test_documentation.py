@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lensmith.data.formats import DATASETS
+from lensmith.data.formats import FORMATS
 from lensmith.engine.optimize import OPTIMIZERS
 from lensmith.engine.schedule import SCHEDULES
 from lensmith.recipe.sections import PLAIN, SECTIONS, resolve
@@ -25,7 +25,8 @@ def sections() -> dict[str, str]:
 def test_every_section_and_setting_is_described():
     described = sections()
     assert set(described) == set(SECTIONS)
-    tables = {"data": DATASETS, "task": TASKS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+    formats = {name: one.open for name, one in FORMATS.items()}
+    tables = {"data": formats, "task": TASKS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
     entries = [*PLAIN.items(), *((section, one) for section, table in tables.items() for one in table.values())]
     for section, entry in entries:
         for name in inspect.signature(entry).parameters:
@@ -38,7 +39,7 @@ def test_every_section_and_setting_is_described():
 def test_every_recipe_resolves_and_says_how_it_is_run(path: Path):
     text = path.read_text()
     assert text.startswith(f"# lensmith train recipes/{path.name}")
-    assert resolve(tomllib.loads(text), trusted=False)["data"]["name"] in DATASETS
+    assert resolve(tomllib.loads(text), trusted=False)["data"]["name"] in FORMATS
 
 
 def test_links_and_files_named_in_the_documentation_exist():

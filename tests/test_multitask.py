@@ -11,8 +11,9 @@ from PIL import Image
 
 import lensmith
 from lensmith.base.errors import UserError
-from lensmith.data.formats import DATASETS
+from lensmith.data.formats import FORMATS
 from lensmith.data.formats.drawn_shapes import shapes
+from lensmith.data.formats.format import Format
 from lensmith.data.sources.sample import Parts
 from lensmith.engine.distributed.launch import launch
 from lensmith.values.boxes import Boxes
@@ -50,14 +51,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = {"data.count": 240, "backbone.width": 8, "plan.mode": "exact", "plan.threads": 1,
                 "optimizer.rate": 4e-3, "task.settings": {"outline": {"width": 8}}}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(DATASETS, "pets", pets)
+        patch.setitem(FORMATS, "pets", Format(pets))
         return lensmith.train("pets", backbone="csp", epochs=10, batch=10, device="cpu", name="joint",
                               runs=tmp_path_factory.mktemp("runs"), settings=settings).folder
 
 
 @pytest.fixture(autouse=True)
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(DATASETS, "pets", pets)
+    monkeypatch.setitem(FORMATS, "pets", Format(pets))
 
 
 def test_targets_with_names_of_their_own_are_learned_together(trained: Path):
@@ -225,8 +226,9 @@ import json, sys
 import torch
 from lensmith.base.errors import UserError
 from lensmith.values.value import UNKNOWN, Boxes, Label
-from lensmith.data.formats import DATASETS
+from lensmith.data.formats import FORMATS
 from lensmith.data.formats.drawn_shapes import shapes
+from lensmith.data.formats.format import Format
 from lensmith.engine.distributed.rendezvous import join
 from lensmith.training.session import begin
 
@@ -242,7 +244,7 @@ def sparse(count: int = 96, size: int = 24):
         drawn.classes = {'kind': drawn.classes['label'], 'object': ('object',)}
     return opened
 
-DATASETS['sparse'] = sparse
+FORMATS['sparse'] = Format(sparse)
 session = begin({'data': {'name': 'sparse'}, 'plan': {'mode': 'exact', 'device': 'cpu', 'threads': 1},
                  'loading': {'batch': 4}, 'learner': {'epochs': 2}, 'run': {'name': 'sparse-' + sys.argv[1]},
                  'task': {'name': 'multitask', 'balance': sys.argv[1]}, 'backbone': {'name': 'csp', 'width': 8}},

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lensmith.base.errors import DataError
-from lensmith.data.formats import DATASETS
+from lensmith.data.formats import FORMATS
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 def need(name: str) -> None:
     try:
-        DATASETS[name]()
+        FORMATS[name].open()
     except DataError as error:
         pytest.skip(f"needs {name}: {error}")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lensmith.base.errors import UserError
-from lensmith.data.formats.write_sets import with_known_boxes, write_boxes
+from lensmith.data.formats.write_sets import with_known_boxes, write_boxes, writers
 from lensmith.engine.plan.plan import planned
 from lensmith.recipe.from_source import recipe_for
 from lensmith.recipe.open_data import open_parts
@@ -13,8 +13,10 @@ from lensmith.ship.export.darknet import Imported, write_darknet
 from lensmith.ship.export.to_fully_convolutional import write_convolutional
 from lensmith.training.trained import load
 
-_USAGE = ("lensmith convert takes CFG WEIGHTS RUN (Darknet's files to a run folder), RUN CFG WEIGHTS (a run that came "
-          "from a cfg, back), RUN NEW --convolutional, or DATA FOLDER --to yolo|coco|voc|csv|labelme")
+
+def _usage() -> str:
+    return ("lensmith convert takes CFG WEIGHTS RUN (Darknet's files to a run folder), RUN CFG WEIGHTS (a run that "
+            f"came from a cfg, back), RUN NEW --convolutional, or DATA FOLDER --to {'|'.join(writers())}")
 
 
 def converted(sources: list[str], *, to: str | None, names: Path | None, images: str, trust: bool, command: str,
@@ -24,11 +26,11 @@ def converted(sources: list[str], *, to: str | None, names: Path | None, images:
     kinds = [path.suffix.lower() for path in paths]
     if convolutional:
         if len(sources) != 2 or names is not None or to is not None:
-            raise UserError(f"{_USAGE}; got --convolutional with {', '.join(sources)}")
+            raise UserError(f"{_usage()}; got --convolutional with {', '.join(sources)}")
         return _convolutional(paths[0], paths[1], trust=trust, command=command)
     if to is not None:
         if len(sources) != 2 or names is not None:
-            raise UserError(f"{_USAGE}; got --to {to} with {', '.join(sources)}")
+            raise UserError(f"{_usage()}; got --to {to} with {', '.join(sources)}")
         return _data(sources[0], paths[1], to, images)
     if len(paths) == 3 and kinds[:2] == [".cfg", ".weights"]:
         found = Imported(paths[0], paths[1], names)
@@ -40,7 +42,7 @@ def converted(sources: list[str], *, to: str | None, names: Path | None, images:
     if len(paths) == 3 and kinds[1:] == [".cfg", ".weights"] and names is None:
         write_darknet(load(paths[0], trust=trust).network, paths[1], paths[2])
         return {"cfg": sources[1], "weights": sources[2]}
-    raise UserError(f"{_USAGE}; got {' '.join(sources)}")
+    raise UserError(f"{_usage()}; got {' '.join(sources)}")
 
 
 def _convolutional(source: Path, folder: Path, *, trust: bool, command: str) -> dict[str, Any]:

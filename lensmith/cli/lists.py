@@ -2,16 +2,13 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from lensmith.base.errors import DataError, UserError, choose
-from lensmith.data.formats import DATASETS
-from lensmith.data.formats.cifar import find_cifar
-from lensmith.data.formats.idx import find_idx
+from lensmith.data.formats import FORMATS
 from lensmith.engine.optimize import OPTIMIZERS
 from lensmith.engine.schedule import SCHEDULES
 from lensmith.models.adapters.torchvision_classifiers import TORCHVISION
@@ -27,8 +24,6 @@ from lensmith.study.inspect.operators import Operator, check_operator, is_operat
 from lensmith.tasks import TASKS
 from lensmith.training.trained import load
 
-_FINDERS: dict[str, Callable[[str], Path]] = {"fashion-mnist": find_idx, "mnist": find_idx, "cifar10": find_cifar,
-                                              "cifar100": find_cifar}
 _SIDE = 224    # pixels: the picture a network is shown where none is named, ImageNet's
 
 
@@ -39,20 +34,20 @@ def entries(what: str, *, runs: Path = Path("runs")) -> list[dict[str, Any]]:
     if what == "runs":
         return _runs(runs)
     if what == "data":
-        return [{"name": name, "here": _whereabouts(name)} for name in DATASETS]
+        return [{"name": name, "here": _whereabouts(name)} for name in FORMATS]
     table = choose({**tables, "data": {}, "runs": {}}, what, "list")
     return [{"name": name, "what": _what(name, entry)} for name, entry in table.items()]
 
 
 def _whereabouts(name: str) -> str | None:
     """The folder that a data set lies in on this machine; None where it is not there. Nothing of it is read."""
-    needed = [key for key, one in signature(DATASETS[name]).parameters.items() if one.default is one.empty]
-    if needed:
-        return "give a path" if "path" in needed else f"give {needed[0]}"
-    if name not in _FINDERS:
+    known = FORMATS[name]
+    if known.needs:
+        return "give a path" if "path" in known.needs else f"give {known.needs[0]}"
+    if known.find is None:
         return "drawn"
     try:
-        return str(_FINDERS[name](name))
+        return str(known.find(name))
     except DataError:
         return None
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lensmith.base.errors import DataError, ModelError, UserError, nearest
-from lensmith.data.formats import DATASETS
+from lensmith.data.formats import FORMATS
 from lensmith.data.formats.detect import recognise
 from lensmith.models.adapters.published_weights import (
     DOWNLOAD,
@@ -17,8 +17,6 @@ from lensmith.recipe import schema as recipes
 from lensmith.recipe.run_recipe import with_own_files
 from lensmith.recipe.schema import BROUGHT, NO_DATA
 
-FORMATS = ("folder", "table", "yolo", "coco", "voc", "labelme", "masks")    # entries of DATASETS that need a path
-
 
 def recipe_for(source: str | Path) -> recipes.Recipe:
     """What was named on the command line -> the beginnings of a recipe: a recipe file, the name of a data set, a run
@@ -26,20 +24,22 @@ def recipe_for(source: str | Path) -> recipes.Recipe:
     path = Path(source)
     if path.suffix == ".toml":
         return recipes.read(path)
-    if str(source) in DATASETS and str(source) not in FORMATS:    # ./mnist is a folder of that name
+    known = FORMATS.get(str(source))    # ./mnist is a folder of that name
+    if known is not None and "path" not in known.needs:
         return {"data": {"name": str(source)}}
     if path.is_dir() and (path / "recipe.toml").is_file():
         found = with_own_files(recipes.read(path / "recipe.toml"), path)
         found.get("run", {}).pop("name", None)
         return found
-    name = "table" if path.suffix.lower() in (".csv", ".tsv") else recognise(path)    # which says where none is there
+    # A table that does not exist is refused by its reader, which names the nearest file.
+    name = "table" if path.suffix.lower() in FORMATS["table"].suffixes else recognise(path)
     if name is not None:
         return {"data": {"name": name, "path": str(source)}}
-    near = nearest(path.name, [*DATASETS, *(one.name for one in path.parent.iterdir())]
-                   if path.parent.is_dir() else DATASETS)
-    raise DataError(f"{str(source)!r} is no recipe (.toml), table (.csv, .tsv), folder of pictures, YOLO data.yaml, "
-                    "COCO .json or known data set."
-                    f"{near} Known data sets: {', '.join(DATASETS)}.")
+    near = nearest(path.name, [*FORMATS, *(one.name for one in path.parent.iterdir())]
+                   if path.parent.is_dir() else FORMATS)
+    files = ", ".join(f"{name} ({', '.join(one.suffixes)})" for name, one in FORMATS.items() if one.suffixes)
+    raise DataError(f"{str(source)!r} is no recipe (.toml), folder of pictures, file of a format that has one, as "
+                    f"{files}, or known data set.{near} Known data sets: {', '.join(FORMATS)}.")
 
 
 def is_run(name: Any) -> bool:

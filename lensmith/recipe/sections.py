@@ -9,7 +9,7 @@ from pydantic import Field
 from lensmith.base.errors import DataError, UserError, choose
 from lensmith.base.pictures import Fit, Interpolation
 from lensmith.data.batches.augment import Augment
-from lensmith.data.formats import DATASETS
+from lensmith.data.formats import FORMATS
 from lensmith.data.sources.split import divide
 from lensmith.engine.optimize import OPTIMIZERS
 from lensmith.engine.plan.plan import Layout, Precision
@@ -114,7 +114,7 @@ def resolve(given: recipes.Recipe, *, trusted: bool, brought: Sequence[str] = ()
             settled[section] = named_entry(section, values, trusted=trusted)
     if "data" not in settled:
         raise UserError("the recipe names no data: give [data] name = \"fashion-mnist\", or a folder or table as the "
-                        f"first argument. Known: {', '.join(sorted(DATASETS))}.")
+                        f"first argument. Known: {', '.join(sorted(FORMATS))}.")
     return settled
 
 
@@ -158,7 +158,8 @@ def _settled_set(part: str, values: recipes.Section) -> recipes.Section:
 
 
 def _table(section: str) -> dict[str, Any]:
-    tables: dict[str, dict[str, Any]] = {"data": DATASETS, "task": TASKS, "optimizer": OPTIMIZERS,
+    formats = {name: one.open for name, one in FORMATS.items()}
+    tables: dict[str, dict[str, Any]] = {"data": formats, "task": TASKS, "optimizer": OPTIMIZERS,
                                          "schedule": SCHEDULES}
     return tables.get(section, {})
 

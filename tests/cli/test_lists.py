@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from lensmith.base.errors import ModelError, UserError
 from lensmith.cli import lists as catalogue
 from lensmith.cli.lists import entries, layers
-from lensmith.data.formats import DATASETS, cifar, find, idx
+from lensmith.data.formats import FORMATS, cifar, idx
+from lensmith.data.formats import named_sets as find
 from lensmith.engine.optimize import OPTIMIZERS
 from lensmith.engine.schedule import SCHEDULES
 from lensmith.models.backbones import BACKBONES
@@ -60,8 +62,8 @@ def test_data_sets_are_told_by_where_they_lie_without_being_read(data: Path, mon
     assert {row["name"]: row["here"] for row in entries("data")} == absent | given
     put(data / "mnist" / "MNIST" / "raw" / "train-images-idx3-ubyte.gz", data / "cifar-100-binary" / "train.bin",
         data.parent / "cache" / "cifar10" / "cifar-10-batches-bin" / "data_batch_1.bin")
-    for name in DATASETS:    # nothing is opened or drawn, however large it is
-        monkeypatch.setitem(DATASETS, name, _untouchable(DATASETS[name]))
+    for name in FORMATS:    # nothing is opened or drawn, however large it is
+        monkeypatch.setitem(FORMATS, name, replace(FORMATS[name], open=_untouchable(FORMATS[name].open)))
     monkeypatch.setattr(idx, "read_idx", None)
     monkeypatch.setattr(cifar, "_records", None)
     assert {row["name"]: row["here"] for row in entries("data")} == {

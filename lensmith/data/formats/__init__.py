@@ -1,32 +1,30 @@
-"""Data sets: one file a format, all in the table `DATASETS`."""
+"""Data sets: one file a format, whose record stands here under the name that recipes use."""
 
-from collections.abc import Callable
+from lensmith.data.formats.boxes.coco import COCO
+from lensmith.data.formats.boxes.labelme import LABELME
+from lensmith.data.formats.boxes.voc import VOC
+from lensmith.data.formats.boxes.yolo import YOLO
+from lensmith.data.formats.cifar import CIFAR10, CIFAR100
+from lensmith.data.formats.class_folders import CLASS_FOLDERS
+from lensmith.data.formats.drawn_shapes import SHAPES
+from lensmith.data.formats.format import Format
+from lensmith.data.formats.idx import FASHION_MNIST, MNIST
+from lensmith.data.formats.joined_sets import JOINED_SETS
+from lensmith.data.formats.masks.semantic_masks import MASKS
+from lensmith.data.formats.tables.table import TABLE
 
-from lensmith.data.formats.boxes.coco import coco
-from lensmith.data.formats.boxes.labelme import labelme
-from lensmith.data.formats.boxes.voc import voc
-from lensmith.data.formats.boxes.yolo import yolo
-from lensmith.data.formats.cifar import cifar10, cifar100
-from lensmith.data.formats.class_folders import class_folders
-from lensmith.data.formats.drawn_shapes import shapes
-from lensmith.data.formats.idx import fashion_mnist, mnist
-from lensmith.data.formats.joined_sets import several
-from lensmith.data.formats.masks.semantic_masks import labelled_pixels
-from lensmith.data.formats.tables.table import table
-from lensmith.data.sources.sample import Parts
-
-DATASETS: dict[str, Callable[..., Parts]] = {
-    "fashion-mnist": fashion_mnist,
-    "mnist": mnist,
-    "cifar10": cifar10,
-    "cifar100": cifar100,
-    "folder": class_folders,
-    "table": table,
-    "yolo": yolo,
-    "coco": coco,
-    "voc": voc,
-    "labelme": labelme,
-    "masks": labelled_pixels,
-    "several": several,
-    "shapes": shapes,
+FORMATS: dict[str, Format] = {
+    "fashion-mnist": FASHION_MNIST,
+    "mnist": MNIST,
+    "cifar10": CIFAR10,
+    "cifar100": CIFAR100,
+    "folder": CLASS_FOLDERS,
+    "table": TABLE,
+    "yolo": YOLO,
+    "coco": COCO,
+    "voc": VOC,
+    "labelme": LABELME,
+    "masks": MASKS,
+    "several": JOINED_SETS,
+    "shapes": SHAPES,
 }

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from lensmith.base.errors import DataError
+from lensmith.data.formats.format import Format, Public
 from lensmith.data.formats.named_sets import find_folder, search_roots
 from lensmith.data.sources.in_memory import InMemory, Numbered
 from lensmith.data.sources.sample import Parts
@@ -96,3 +97,17 @@ def _records(file: Path, length: int) -> np.ndarray:
         raise DataError(f"{file} has {len(values):,} bytes, which is no multiple of {length:,} (one picture with its "
                         "label): it is truncated or another file; get it again")
     return values.reshape(-1, length)
+
+
+# The SHA-256 sums are those that other public loaders of the same files check; the author publishes MD5 sums.
+_MIRRORS = ("https://www.cs.toronto.edu/~kriz/",)
+CIFAR10 = Format(cifar10, find=find_cifar, public=Public(
+    mirrors=_MIRRORS,
+    files={"cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
+    unpacked=tuple(f"cifar-10-batches-bin/{file}" for file in
+                   ("data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin",
+                    "test_batch.bin", "batches.meta.txt"))))
+CIFAR100 = Format(cifar100, find=find_cifar, public=Public(
+    mirrors=_MIRRORS,
+    files={"cifar-100-binary.tar.gz": "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"},
+    unpacked=tuple(f"cifar-100-binary/{file}" for file in ("train.bin", "test.bin", "fine_label_names.txt"))))

@@ -11,7 +11,9 @@ import torch
 
 from lensmith.base.errors import DataError, UserError, count, nearest
 from lensmith.base.pictures import SUFFIXES
+from lensmith.data.formats.format import BESIDE, NOTHING, Evidence, Format
 from lensmith.data.formats.given_splits import SPLITS
+from lensmith.data.formats.listing import Listing
 from lensmith.data.sources.picture_files import Files, name_below, readable
 from lensmith.data.sources.sample import Parts
 from lensmith.values.labels import Label
@@ -52,6 +54,14 @@ def class_folders(path: str, *, group: str | None = None) -> Parts:
                "ignored_folders": [readable(name) for name in folders if "all" not in named and
                                    name not in {one.name for one in named.values()}]}
     return Parts(dict(splits), account)
+
+
+def recognise_class_folders(listing: Listing) -> Evidence:
+    """Folders, whatever they are called; pictures that lie beside them would be left out."""
+    folders = [name for name in listing.folders if not name.startswith(".") and name != "__MACOSX"]
+    if not folders:
+        return Evidence()
+    return Evidence(BESIDE, BESIDE if listing.ending(SUFFIXES) else NOTHING, f"the folder {folders[0]}")
 
 
 def _expression(group: str | None) -> re.Pattern[str] | None:
@@ -188,3 +198,6 @@ def _groups(paths: list[Path], expression: re.Pattern[str]) -> np.ndarray:
         raise DataError(f"data.group={expression.pattern!r} does not match {count(len(unmatched), 'file name')}, such "
                         f"as {', '.join(unmatched[:3])}: every picture needs a group")
     return np.array(groups, dtype=str)
+
+
+CLASS_FOLDERS = Format(class_folders, recognise_class_folders, order=3)

@@ -5,6 +5,7 @@ import torch
 
 from lensmith.base.errors import UserError
 from lensmith.base.hashed_random import hashed, uniform
+from lensmith.data.formats.format import Format
 from lensmith.data.sources.in_memory import InMemory, Numbered
 from lensmith.data.sources.sample import Parts
 from lensmith.values.boxes import Boxes
@@ -79,3 +80,6 @@ def _coloured(keys: np.ndarray, inside: np.ndarray, *, channels: int) -> np.ndar
     words = hashed(int(keys[0].view(np.int64)), np.arange(-(-pictures.size // 8)))
     noise = words.view(np.uint8)[: pictures.size].reshape(pictures.shape)
     return np.clip(pictures + (noise % (2 * _NOISE + 1)).astype(np.int16) - _NOISE, 0, 255).astype(np.uint8)
+
+
+SHAPES = Format(shapes)

@@ -52,10 +52,17 @@ def split_named(name: str) -> str | None:
 
 def split_folders(root: Path) -> dict[str, Path]:
     """The folders in `root` that are called after a split, by split; raises DataError where two name one."""
+    named = [name for name in os.listdir(root) if split_named(name)]
+    return folders_by_split(root, [name for name in named if os.path.isdir(root / name)])
+
+
+def folders_by_split(root: Path, folders: Sequence[str]) -> dict[str, Path]:
+    """Of the folders in `root` those that are called after a split, by split; raises DataError where two name one."""
     found: dict[str, Path] = {}
-    named = sorted(name for name in os.listdir(root) if split_named(name))
-    for folder in [root / name for name in named if os.path.isdir(root / name)]:
-        split = split_named(folder.name) or ""
+    for folder in [root / name for name in sorted(folders)]:
+        split = split_named(folder.name)
+        if split is None:
+            continue
         if split in found:
             raise DataError(f"{root} holds both {found[split].name!r} and {folder.name!r}, which name one split: join "
                             "or rename them, or list the folders in a data.yaml")

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from lensmith.base.errors import DataError
+from lensmith.data.formats.format import Format, Public
 from lensmith.data.formats.named_sets import find_folder
 from lensmith.data.sources.in_memory import InMemory, Numbered
 from lensmith.data.sources.sample import Parts
@@ -121,3 +122,21 @@ def _part(folder: Path, stem: str, *, classes: tuple[str, ...]) -> InMemory:
     places = Numbered(files[0].name.removesuffix(".gz"), pictures.shape[1:], np.arange(len(labels)))
     return InMemory(torch.from_numpy(pictures)[:, None], {"label": Label(torch.from_numpy(labels).long())},
                     {"label": classes}, places=places)
+
+
+# The mirrors are those that torchvision.datasets lists, the authors' own pages, and the one of TensorFlow's tutorials.
+# The authors publish MD5 sums; the SHA-256 sums are those that other public loaders of the same files check.
+FASHION_MNIST = Format(fashion_mnist, find=find_idx, public=Public(
+    mirrors=("https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"),
+    files={"train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+           "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+           "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+           "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"},
+    otherwise=", or install Debian's package: apt install dataset-fashion-mnist"))
+MNIST = Format(mnist, find=find_idx, public=Public(
+    mirrors=("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
+    files={"train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+           "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+           "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+           "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"}))

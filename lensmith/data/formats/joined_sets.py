@@ -10,6 +10,7 @@ import torch
 
 from lensmith.base.errors import DataError, UserError
 from lensmith.base.pictures import Header
+from lensmith.data.formats.format import Format
 from lensmith.data.formats.given_splits import NAMED, common_root
 from lensmith.data.sources.mask_files import MaskFiles
 from lensmith.data.sources.picture_files import Files, readable
@@ -160,3 +161,6 @@ def _groups(opened: Mapping[str, _Set], files: Sequence[str]) -> np.ndarray | No
             for file, group in zip(one.files, one.source.groups.tolist(), strict=True):
                 found.setdefault(file, group)
     return np.array([found.get(file, file) for file in files], dtype=str) if found else None
+
+
+JOINED_SETS = Format(several)

@@ -1,18 +1,15 @@
 """Sets of boxes written in any format: the label files, and the pictures copied or linked beside them."""
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from lensmith.base.errors import DataError, UserError, choose, count
 from lensmith.base.pictures import to_pil
-from lensmith.data.formats.boxes.coco import write_coco
-from lensmith.data.formats.boxes.labelme import write_labelme
+from lensmith.data.formats import FORMATS
 from lensmith.data.formats.boxes.picture_to_write import Shown
-from lensmith.data.formats.boxes.voc import write_voc
-from lensmith.data.formats.boxes.yolo import write_yolo
-from lensmith.data.formats.tables.box_columns import write_csv
+from lensmith.data.formats.format import Writer
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.picture_form import survey
@@ -21,14 +18,11 @@ from lensmith.values.boxes import Boxes
 from lensmith.values.value import of_kind
 
 Images = Literal["link", "copy", "none"]
-WRITERS: dict[str, Callable[..., Iterator[tuple[Path, str]]]] = {
-    "yolo": write_yolo,
-    "coco": write_coco,
-    "voc": write_voc,
-    "csv": write_csv,
-    "labelme": write_labelme,
-}
-_PLACES = {"yolo": "images/{}", "coco": "{}", "voc": "JPEGImages", "csv": "images/{}", "labelme": "{}"}
+
+
+def writers() -> dict[str, Writer]:
+    """The formats in which boxes are written, under the names that `lensmith convert --to` takes."""
+    return {one.write.name or name: one.write for name, one in FORMATS.items() if one.write is not None}
 
 
 def write_boxes(kind: str, splits: Mapping[str, Any], folder: Path, *, images: Images = "link",
@@ -40,7 +34,7 @@ def write_boxes(kind: str, splits: Mapping[str, Any], folder: Path, *, images: I
     classes. -> how many label files were written. Raises UserError for a kind, a folder or a link that cannot be,
     DataError for pictures that cannot be read.
     """
-    writer = choose(WRITERS, kind, "format")
+    writer = choose(writers(), kind, "format")
     choose({"link": 0, "copy": 0, "none": 0}, images, "images")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists and is not empty: name a new folder; nothing is written over")
@@ -48,11 +42,12 @@ def write_boxes(kind: str, splits: Mapping[str, Any], folder: Path, *, images: I
     target = _target(splits)
     names: tuple[str, ...] = next(iter(splits.values())).classes[target]
     stems = _stems(splits)
-    shown = {split: list(_shown(source, source.targets[target], stems[split], folder / _place(kind, split), images))
+    places = {split: folder / writer.picture_folder(split) for split in splits}
+    shown = {split: list(_shown(source, source.targets[target], stems[split], places[split], images))
              for split, source in splits.items()}
-    extra = {"category_ids": category_ids} if kind == "coco" else {}
+    extra = {"category_ids": category_ids} if writer.takes_category_ids else {}
     made, written = set[Path](), 0
-    for path, text in writer(shown, names, folder, **extra):
+    for path, text in writer.write(shown, names, folder, **extra):
         if path.parent not in made:
             path.parent.mkdir(parents=True, exist_ok=True)
             made.add(path.parent)
@@ -82,14 +77,6 @@ def with_known_boxes(splits: Mapping[str, Any]) -> dict[str, Any]:
     said = {split: known_in(source, target) for split, source in splits.items()}
     return {split: source if said[split].all() else source.subset(said[split].nonzero()[0].tolist())
             for split, source in splits.items()}
-
-
-def _place(kind: str, split: str) -> PurePosixPath:
-    """The folder of a split's pictures."""
-    if split == "all":
-        return PurePosixPath({"coco": "images", "labelme": "."}.get(kind, _PLACES[kind].format(".")))
-    named = "val" if split == "valid" and kind in ("yolo", "coco") else split
-    return PurePosixPath(_PLACES[kind].format(named))
 
 
 def _stems(splits: Mapping[str, Any]) -> dict[str, list[str]]:

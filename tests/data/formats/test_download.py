@@ -7,14 +7,16 @@ import os
 import socket
 import tarfile
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from lensmith.base.errors import DataError
-from lensmith.data.formats import DATASETS, download
+from lensmith.data.formats import FORMATS, download
 from lensmith.data.formats.cifar import cifar10
-from lensmith.data.formats.download import PUBLIC, Public, get
+from lensmith.data.formats.download import get
+from lensmith.data.formats.format import Public
 
 
 def sha(data):
@@ -52,6 +54,10 @@ def server(monkeypatch):
     served.server_close()
 
 
+def publish(monkeypatch, name, public):
+    monkeypatch.setitem(FORMATS, name, replace(FORMATS[name], public=public))
+
+
 ONE, TWO = b"first file" * 200, b"second file" * 100
 
 
@@ -59,7 +65,7 @@ ONE, TWO = b"first file" * 200, b"second file" * 100
 def two_files(server, monkeypatch):
     server.files = {"/one.gz": ONE, "/two.gz": TWO}
     public = Public((server.url,), {"one.gz": sha(ONE), "two.gz": sha(TWO)}, otherwise=", or ask a friend")
-    monkeypatch.setitem(PUBLIC, "mnist", public)
+    publish(monkeypatch, "mnist", public)
     return server
 
 
@@ -90,8 +96,8 @@ def test_what_is_there_and_whole_is_not_got_again(two_files, tmp_path):
 def test_the_next_mirror_is_asked_where_one_fails(two_files, tmp_path, monkeypatch):
     two_files.files = {f"/good{name}": content for name, content in two_files.files.items()}
     two_files.files["/bad/two.gz"] = b"another file"
-    public = PUBLIC["mnist"]
-    monkeypatch.setitem(PUBLIC, "mnist", Public((two_files.url + "bad/", two_files.url + "good/"), public.files))
+    public = FORMATS["mnist"].public
+    publish(monkeypatch, "mnist", Public((two_files.url + "bad/", two_files.url + "good/"), public.files))
     assert (get("mnist", tmp_path) / "two.gz").read_bytes() == TWO
     assert two_files.asked == ["/bad/one.gz", "/good/one.gz", "/bad/two.gz", "/good/two.gz"]
 
@@ -117,7 +123,7 @@ def test_a_refused_connection_names_its_address(tmp_path, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    monkeypatch.setitem(PUBLIC, "mnist", Public((f"http://127.0.0.1:{port}/",), {"one.gz": sha(ONE)}))
+    publish(monkeypatch, "mnist", Public((f"http://127.0.0.1:{port}/",), {"one.gz": sha(ONE)}))
     with pytest.raises(DataError, match=rf"^cannot get http://127\.0\.0\.1:{port}/one\.gz \(.*Connection refused"):
         get("mnist", tmp_path)
 
@@ -136,7 +142,7 @@ def test_a_server_that_says_nothing_is_given_up(tmp_path, monkeypatch):
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        monkeypatch.setitem(PUBLIC, "mnist", Public((url,), {"one.gz": sha(ONE)}))
+        publish(monkeypatch, "mnist", Public((url,), {"one.gz": sha(ONE)}))
         with pytest.raises(DataError, match=r"one\.gz \(timed out\)"):
             get("mnist", tmp_path)
 
@@ -154,13 +160,13 @@ def archive(members):
 def serve_archive(server, monkeypatch, members):
     packed = archive(members)
     server.files = {"/cifar-10-binary.tar.gz": packed}
-    public = Public((server.url,), {"cifar-10-binary.tar.gz": sha(packed)}, PUBLIC["cifar10"].unpacked)
-    monkeypatch.setitem(PUBLIC, "cifar10", public)
+    public = Public((server.url,), {"cifar-10-binary.tar.gz": sha(packed)}, FORMATS["cifar10"].public.unpacked)
+    publish(monkeypatch, "cifar10", public)
 
 
 def test_an_archive_is_unpacked_and_can_be_opened(server, monkeypatch, tmp_path):
     record = bytes([1]) + bytes(3072)
-    members = dict.fromkeys(PUBLIC["cifar10"].unpacked, record * 2)
+    members = dict.fromkeys(FORMATS["cifar10"].public.unpacked, record * 2)
     members["cifar-10-batches-bin/batches.meta.txt"] = b"cat\ndog\n"
     serve_archive(server, monkeypatch, {**members, "cifar-10-batches-bin/readme.html": b"not needed"})
     place = get("cifar10", tmp_path)
@@ -185,8 +191,8 @@ def test_a_hostile_archive_writes_nothing_outside(server, monkeypatch, tmp_path)
 
 def test_what_is_no_archive_is_refused(server, monkeypatch, tmp_path):
     server.files = {"/cifar-10-binary.tar.gz": gzip.compress(b"text")}
-    monkeypatch.setitem(PUBLIC, "cifar10", Public((server.url,), {
-        "cifar-10-binary.tar.gz": sha(server.files["/cifar-10-binary.tar.gz"])}, PUBLIC["cifar10"].unpacked))
+    publish(monkeypatch, "cifar10", Public((server.url,), {
+        "cifar-10-binary.tar.gz": sha(server.files["/cifar-10-binary.tar.gz"])}, FORMATS["cifar10"].public.unpacked))
     with pytest.raises(DataError, match="the archive of cifar10 cannot be unpacked"):
         get("cifar10", tmp_path)
 
@@ -204,7 +210,8 @@ def test_a_folder_that_cannot_be_written_is_named(two_files, tmp_path):
 
 def test_every_public_set_can_be_opened_and_has_whole_hashes():
     own = {"folder", "table", "yolo", "coco", "voc", "labelme", "masks", "several", "shapes"}
-    assert set(PUBLIC) == set(DATASETS) - own
-    for public in PUBLIC.values():
+    public_sets = {name: one.public for name, one in FORMATS.items() if one.public is not None}
+    assert set(public_sets) == set(FORMATS) - own
+    for public in public_sets.values():
         assert all(len(digest) == 64 and int(digest, 16) >= 0 for digest in public.files.values())
         assert all(mirror.endswith("/") for mirror in public.mirrors)

@@ -17,10 +17,10 @@ from PIL import Image
 
 from lensmith.base.errors import DataError, UserError
 from lensmith.base.pictures import Header
-from lensmith.data.formats import DATASETS
+from lensmith.data.formats import FORMATS
 from lensmith.data.formats.detect import recognise
 from lensmith.data.formats.drawn_shapes import shapes
-from lensmith.data.formats.write_sets import WRITERS, write_boxes
+from lensmith.data.formats.write_sets import write_boxes, writers
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.unknown_targets import spread_over
 from lensmith.values.boxes import Boxes
@@ -49,7 +49,7 @@ def opened(kind: str, folder: Path):
     assert name == {"csv": "table"}.get(kind, kind)
     path = folder / "boxes.csv" if kind == "csv" else folder
     settings = {"unlabelled": "empty"} if kind in ("voc", "labelme") else {}
-    return DATASETS[name](str(path), **settings)
+    return FORMATS[name].open(str(path), **settings)
 
 
 def told(source) -> list[list[tuple[str, bool, list[float]]]]:
@@ -64,7 +64,7 @@ FIRST: list[Rows] = [[(10, 20, 30.25, 40.5, 0, False), (0, 0, WIDTH, HEIGHT, 1, 
 SECOND: list[Rows] = [[(100.125, 50, 200, 150, 2, False), (7, 7, 9, 99, 0, True)]]
 
 
-@pytest.mark.parametrize(("first", "second"), list(itertools.permutations(WRITERS, 2)))
+@pytest.mark.parametrize(("first", "second"), list(itertools.permutations(writers(), 2)))
 def test_every_format_is_written_from_every_other(first, second, tmp_path):
     splits = {"train": source(tmp_path / "own" / "a", FIRST), "valid": source(tmp_path / "own" / "b", SECOND)}
     write_boxes(first, splits, tmp_path / "one")
@@ -88,7 +88,7 @@ objects = st.tuples(edges, edges, edges, edges, st.integers(0, 2), st.booleans()
 
 
 @settings(max_examples=25)
-@given(st.lists(st.lists(objects, max_size=5), min_size=1, max_size=3), st.sampled_from(list(WRITERS)))
+@given(st.lists(st.lists(objects, max_size=5), min_size=1, max_size=3), st.sampled_from(list(writers())))
 def test_random_boxes_come_back(drawn, kind):
     rows = [[(min(a, c) * WIDTH, min(b, d) * HEIGHT, max(a, c) * WIDTH, max(b, d) * HEIGHT, name,
               crowd and kind != "yolo")
@@ -115,7 +115,7 @@ def test_random_boxes_come_back(drawn, kind):
 
 def test_what_each_format_looks_like(tmp_path):
     splits = {"all": source(tmp_path / "own", [[(10, 20, 30, 60, 1, False)]])}
-    written = {kind: write_boxes(kind, splits, tmp_path / kind) for kind in WRITERS}
+    written = {kind: write_boxes(kind, splits, tmp_path / kind) for kind in writers()}
     assert written == {"yolo": 2, "coco": 1, "voc": 1, "csv": 1, "labelme": 1}
     assert (tmp_path / "yolo/labels/00.txt").read_text() == "1 0.0625 0.1666666667 0.0625 0.1666666667\n"
     assert yaml.safe_load((tmp_path / "yolo/data.yaml").read_text()) == {
@@ -152,7 +152,7 @@ def test_pictures_that_share_a_name_are_kept_apart(tmp_path):
         Image.new("L", (WIDTH, HEIGHT)).save(tmp_path / name)
     boxes = Boxes(torch.tensor([[i, 0.0, 50, 50] for i in range(4)]), torch.zeros(4).long(), image=torch.arange(4))
     own = Files([tmp_path / name for name in names], {"boxes": boxes}, {"boxes": ("cat",)}, root=tmp_path)
-    for kind in WRITERS:
+    for kind in writers():
         write_boxes(kind, {"train": own.subset([0, 1]), "test": own.subset([2, 3])}, tmp_path / kind)
         parts = opened(kind, tmp_path / kind)
         found = {path.stem: part.targets["boxes"][i].corners[0, 0].item() for part in parts.splits.values()

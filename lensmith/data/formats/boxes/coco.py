@@ -14,7 +14,9 @@ from lensmith.base.errors import DataError, nearest
 from lensmith.data.formats.boxes.annotations import Drawn, boxed
 from lensmith.data.formats.boxes.picture_to_write import Shown, shortest
 from lensmith.data.formats.class_names import check_names, fixed_classes
+from lensmith.data.formats.format import LAYOUT, Evidence, Format, Writer
 from lensmith.data.formats.given_splits import SPLITS, split_folders
+from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.reading import begins_with_key, existing, read_json, refused
 from lensmith.data.sources.picture_files import readable
 from lensmith.data.sources.rasterise import PackedRuns, shapes_from
@@ -113,16 +115,27 @@ def coco(path: str, *, images: str | None = None, classes: list[str] | None = No
     return boxed(drawn, names=names, folder=folder, account=account)
 
 
-def coco_files(root: Path) -> list[Path]:
+def recognise_coco(listing: Listing) -> Evidence:
+    """Roboflow's files, or JSON files that are called or begin as COCO's."""
+    exports = [folder.path / ROBOFLOW for folder in listing.with_splits() if ROBOFLOW in folder.files]
+    files = exports or coco_files(listing)
+    return Evidence(LAYOUT, sentence=str(files[0].relative_to(listing.path))) if files else Evidence()
+
+
+def coco_files(folder: Listing) -> list[Path]:
     """The JSON files in a folder that are called as COCO's are, or speak of pictures and annotations."""
-    inner = root / "annotations"
-    found = sorted(inner.glob("*.json")) if inner.is_dir() else []
+    inner = folder.inner("annotations")
+    found = [] if inner is None else _json_files(inner)
     if not found:
         # Of LabelMe's there may be as many as pictures.
-        beside = sorted(root / name for name in os.listdir(root) if name.endswith(".json"))
+        beside = _json_files(folder)
         found = [one for one in beside if one.name == ROBOFLOW or (len(beside) <= _MOST and _speaks_of_pictures(one))]
     instances = [one for one in found if one.name.startswith("instances")]
     return instances or found
+
+
+def _json_files(folder: Listing) -> list[Path]:
+    return [folder.path / name for name in folder.names if name.endswith(".json")]
 
 
 def _speaks_of_pictures(file: Path) -> bool:
@@ -136,7 +149,7 @@ def files_by_split(root: Path) -> dict[str, Path]:
                 if (folder / ROBOFLOW).is_file()}
     if by_split:
         return by_split
-    files = coco_files(root)
+    files = coco_files(Listing(root))
     if len(files) == 1:
         return {"all": files[0]}
     found: dict[str, Path] = {}
@@ -242,7 +255,7 @@ def write_coco(splits: Mapping[str, Sequence[Shown]], names: Sequence[str], fold
     categories = [{"id": number, "name": name} for number, name in zip(ids, names, strict=True)]
     for split, pictures in splits.items():
         name = "val" if split == "valid" else split
-        base = folder / ("images" if split == "all" else name)
+        base = folder / _pictures_of(split)
         base = base if all(one.path.parent == base for one in pictures) else folder    # the pictures lie elsewhere
         listed, annotations = [], list[dict[str, Any]]()
         for i, one in enumerate(pictures, 1):
@@ -256,3 +269,11 @@ def write_coco(splits: Mapping[str, Sequence[Shown]], names: Sequence[str], fold
                                     "iscrowd": int(crowd)})
         content = {"images": listed, "annotations": annotations, "categories": categories}
         yield folder / "annotations" / f"instances_{name}.json", json.dumps(content, ensure_ascii=False) + "\n"
+
+
+def _pictures_of(split: str) -> str:
+    """The folder of a split's pictures in a set that is written."""
+    return {"all": "images", "valid": "val"}.get(split, split)
+
+
+COCO = Format(coco, recognise_coco, Writer(write_coco, _pictures_of, takes_category_ids=True), suffixes=(".json",))

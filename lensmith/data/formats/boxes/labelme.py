@@ -10,12 +10,15 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from lensmith.base.errors import DataError
+from lensmith.base.pictures import SUFFIXES
 from lensmith.data.formats.boxes.annotations import Drawn, Unlabelled, boxed
 from lensmith.data.formats.boxes.picture_to_write import Shown, shortest
 from lensmith.data.formats.class_folders import pictures_below
 from lensmith.data.formats.class_names import fixed_classes
+from lensmith.data.formats.format import BESIDE, Evidence, Format, Writer
 from lensmith.data.formats.given_splits import listed_below, refuse_unlabelled, split_folders
-from lensmith.data.formats.reading import existing, read_json, refused
+from lensmith.data.formats.listing import Listing
+from lensmith.data.formats.reading import begins_with_key, existing, read_json, refused
 from lensmith.data.sources.picture_files import readable
 from lensmith.data.sources.sample import Parts
 
@@ -88,6 +91,18 @@ def labelme(path: str, *, classes: list[str] | None = None, unlabelled: Unlabell
     return boxed(drawn, names=accepted, folder=root, account=account)
 
 
+def recognise_labelme(listing: Listing) -> Evidence:
+    """JSON files beside pictures, or without any where the first one has shapes: its pictures lie elsewhere."""
+    for folder in listing.with_splits():
+        file = folder.beside_picture(".json")
+        if file is not None:
+            return Evidence(BESIDE, sentence=f"{file} beside a picture")
+        page = next((name for name in folder.names if name.endswith(".json")), None)
+        if page is not None and not folder.ending(SUFFIXES) and begins_with_key(folder.path / page, "shapes"):
+            return Evidence(BESIDE, sentence=page)
+    return Evidence()
+
+
 def _page(file: Path) -> Page | None:
     """A file of LabelMe's; None for JSON of another kind."""
     content = read_json(file)
@@ -149,3 +164,6 @@ def write_labelme(splits: Mapping[str, Sequence[Shown]], names: Sequence[str], f
                        "imagePath": Path(os.path.relpath(one.path, place)).as_posix(), "imageData": None,
                        "imageHeight": height, "imageWidth": width}
             yield place / f"{one.stem}.json", json.dumps(content, ensure_ascii=False) + "\n"
+
+
+LABELME = Format(labelme, recognise_labelme, Writer(write_labelme, lambda split: "." if split == "all" else split))

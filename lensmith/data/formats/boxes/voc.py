@@ -12,7 +12,9 @@ from lensmith.base.pictures import SUFFIXES
 from lensmith.data.formats.boxes.annotations import Drawn, Unlabelled, boxed
 from lensmith.data.formats.boxes.picture_to_write import Shown, shortest
 from lensmith.data.formats.class_names import fixed_classes
+from lensmith.data.formats.format import LAYOUT, Evidence, Format, Writer, beside_pictures
 from lensmith.data.formats.given_splits import listed_below, refuse_unlabelled, split_folders
+from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.reading import existing, read_text
 from lensmith.data.sources.picture_files import readable
 from lensmith.data.sources.sample import Parts
@@ -66,6 +68,15 @@ def voc(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled =
                "labels_without_picture": {"count": len(missing), "files": listed_below(root, missing)},
                "in_no_split": unlisted}
     return boxed(drawn, names=accepted, folder=root, account=account)
+
+
+def recognise_voc(listing: Listing) -> Evidence:
+    """XML files in one of the usual folders, or beside pictures."""
+    for folder in listing.with_splits():
+        for annotations in map(folder.inner, ANNOTATIONS):
+            if annotations is not None and annotations.holds((".xml",)):
+                return Evidence(LAYOUT, sentence=f"{annotations.path.relative_to(listing.path)}/*.xml")
+    return beside_pictures(listing, ".xml")
 
 
 def annotation_folder(root: Path) -> Path | None:
@@ -195,3 +206,6 @@ def _text(name: str) -> str:
     if _ILLEGAL.search(name):
         raise DataError(f"{name!r} cannot be written in XML: rename it")
     return escape(name)
+
+
+VOC = Format(voc, recognise_voc, Writer(write_voc, lambda split: "JPEGImages"))

@@ -17,8 +17,10 @@ from lensmith.data.formats.boxes.yolo_folders import (
     given_names,
     orphan_labels,
     read_config,
+    recognise_yolo,
 )
 from lensmith.data.formats.class_names import fixed_classes
+from lensmith.data.formats.format import Format, Writer
 from lensmith.data.formats.given_splits import listed_below, refuse_unlabelled
 from lensmith.data.formats.reading import existing, read_text
 from lensmith.data.sources.picture_files import readable
@@ -138,14 +140,17 @@ def write_yolo(splits: Mapping[str, Sequence[Shown]], names: Sequence[str], fold
     say that of them.
     """
     for split, pictures in splits.items():
-        inner = "labels" if split == "all" else f"labels/{'val' if split == 'valid' else split}"
         for one in pictures:
-            yield folder / inner / f"{one.stem}.txt", "".join(_lines(one))
-    lines = ["path: .", *(f"{'val' if split == 'valid' else 'train' if split == 'all' else split}: "
-                          f"images{'' if split == 'all' else '/' + ('val' if split == 'valid' else split)}"
-                          for split in splits), f"nc: {len(names)}", "names:",
-             *(f"  {i}: {_quoted(name)}" for i, name in enumerate(names))]
+            yield folder / _folder_of("labels", split) / f"{one.stem}.txt", "".join(_lines(one))
+    keys = {"valid": "val", "all": "train"}
+    lines = ["path: .", *(f"{keys.get(split, split)}: {_folder_of('images', split)}" for split in splits),
+             f"nc: {len(names)}", "names:", *(f"  {i}: {_quoted(name)}" for i, name in enumerate(names))]
     yield folder / "data.yaml", "\n".join(lines) + "\n"
+
+
+def _folder_of(kind: str, split: str) -> str:
+    """The folder of a split's pictures or labels, which lie side by side."""
+    return kind if split == "all" else f"{kind}/{'val' if split == 'valid' else split}"
 
 
 def _lines(one: Shown) -> Iterator[str]:
@@ -162,3 +167,7 @@ def _quoted(name: str) -> str:
     escaped."""
     return re.sub("[^ -~\u00a0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]",
                   lambda sign: f"\\u{ord(sign[0]):04x}", json.dumps(name, ensure_ascii=False))
+
+
+YOLO = Format(yolo, recognise_yolo, Writer(write_yolo, lambda split: _folder_of("images", split)),
+              suffixes=(".yaml", ".yml"))

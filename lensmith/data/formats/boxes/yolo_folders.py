@@ -12,7 +12,9 @@ from lensmith.base.errors import DataError, UserError, count
 from lensmith.base.pictures import SUFFIXES
 from lensmith.data.formats.class_folders import pictures_below
 from lensmith.data.formats.class_names import check_names
+from lensmith.data.formats.format import LAYOUT, Evidence, beside_pictures
 from lensmith.data.formats.given_splits import split_folders
+from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.reading import read_text
 from lensmith.data.sources.picture_files import readable
 
@@ -51,6 +53,18 @@ def describes(file: Path) -> bool:
     except DataError:
         return False
     return all(re.search(rf"^{word}\s*:", text, re.MULTILINE) for word in ("names", "(train|val|test)"))
+
+
+def recognise_yolo(listing: Listing) -> Evidence:
+    """A description of a set, label files in a folder `labels`, or label files beside pictures."""
+    described = next((name for name in listing.ending((".yaml", ".yml")) if describes(listing.path / name)), None)
+    if described is not None:
+        return Evidence(LAYOUT, sentence=described)
+    for folder in listing.with_splits():
+        labels = folder.inner("labels")
+        if labels is not None and labels.holds((".txt",)):
+            return Evidence(LAYOUT, sentence=f"{labels.path.relative_to(listing.path)}/*.txt")
+    return beside_pictures(listing, ".txt")
 
 
 def read_config(file: Path) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from lensmith.base.errors import DataError
 from lensmith.data.formats.boxes.voc import image_sets
 from lensmith.data.formats.boxes.yolo_folders import read_config
 from lensmith.data.formats.class_folders import pictures_below
+from lensmith.data.formats.format import BESIDE, LAYOUT, NOTHING, Evidence
 from lensmith.data.formats.given_splits import split_folders, split_named
+from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.masks.ids_to_classes import ClassList
 from lensmith.data.formats.reading import read_text
 from lensmith.data.sources.picture_files import readable
@@ -64,11 +66,12 @@ def find_masks(root: Path, *, images: str | None = None, masks: str | None = Non
         for name, place in zip(("images", "masks"), places, strict=True):
             if not place.is_dir():
                 raise DataError(f"data.{name}={place} is no folder")
-        return Layout("named", _paired_parts(_by_split(*places)))
-    config = root if root.is_file() else described_by(root)
+        return Layout("named", _paired_parts(_by_split(*map(Listing, places))))
+    folder = Listing(root)
+    config = root if folder.is_file else described_by(folder)
     if config is not None:
         return Layout("described", _paired_parts(_of_config(config, read_config(config))), config=config)
-    found = _folder_pairs(root)
+    found = _folder_pairs(folder)
     if found is None:
         parts = {split: _beside(folder) for split, folder in (split_folders(root) or {"all": root}).items()}
         return Layout("beside", parts) if any(part.paths for part in parts.values()) else None
@@ -84,29 +87,31 @@ def find_masks(root: Path, *, images: str | None = None, masks: str | None = Non
     return Layout(name, divided, unlisted=sum(path.stem not in named for path in parts["all"].paths))
 
 
-def speaks_of_masks(root: Path) -> str | None:
-    """What in a folder says that it holds pictures and masks, by the names of folders and files; None where nothing
-    does."""
-    config = described_by(root)
+def recognise_masks(listing: Listing) -> Evidence:
+    """A description with folders of masks, folders that are called as those of pictures and masks, or masks beside
+    their pictures. A file has to be a description."""
+    if listing.is_file:
+        return Evidence(LAYOUT if describes_masks(listing.path) else NOTHING, sentence=listing.path.name)
+    config = described_by(listing)
     if config is not None:
-        return config.name
-    found = _folder_pairs(root)
+        return Evidence(LAYOUT, sentence=config.name)
+    found = _folder_pairs(listing)
     if found is not None:
         images, masks = next(iter(found[1].values()))
-        return f"{images.relative_to(root)} and {masks.relative_to(root)}"
-    for folder in (split_folders(root) or {"all": root}).values():
+        return Evidence(LAYOUT, sentence=f"{images.relative_to(listing.path)} and {masks.relative_to(listing.path)}")
+    for folder in listing.splits.values() or [listing]:
         # Of class folders there are no pictures here.
-        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
-        pictures = [name for name in names if name.lower().endswith((*_LOSSLESS, *_LOSSY))]
+        pictures = [name for name in folder.files if name.lower().endswith((*_LOSSLESS, *_LOSSY))]
         pairs = list(_twins(pictures))
         if pairs and 4 * len(pairs) >= len(pictures):    # not some picture that was saved twice
-            return f"{pairs[0][1]} beside {pairs[0][0]}"
-    return None
+            return Evidence(BESIDE, BESIDE if 2 * len(pairs) < len(pictures) else NOTHING,
+                            f"{pairs[0][1]} beside {pairs[0][0]}")
+    return Evidence()
 
 
-def described_by(root: Path) -> Path | None:
+def described_by(folder: Listing) -> Path | None:
     """The YAML file in a folder that names a folder of masks."""
-    found = [root / name for name in sorted(os.listdir(root)) if name.lower().endswith((".yaml", ".yml"))]
+    found = [folder.path / name for name in folder.ending((".yaml", ".yml"))]
     return next((one for one in found if describes_masks(one)), None)
 
 
@@ -139,39 +144,37 @@ def _of_config(config: Path, content: Mapping[str, Any]) -> dict[str, tuple[Path
     return found
 
 
-def _folder_pairs(root: Path) -> tuple[str, dict[str, tuple[Path, Path]]] | None:
+def _folder_pairs(folder: Listing) -> tuple[str, dict[str, tuple[Path, Path]]] | None:
     """A layout's name, and the folders of pictures and masks by split, by the names of folders alone."""
-    if (root / "leftImg8bit").is_dir() and (root / "gtFine").is_dir():
-        return "cityscapes", _by_split(root / "leftImg8bit", root / "gtFine")
-    pair = _pair_in(root)
+    images, masks = folder.inner("leftImg8bit"), folder.inner("gtFine")
+    if images is not None and masks is not None:
+        return "cityscapes", _by_split(images, masks)
+    pair = _pair_in(folder)
     if pair is not None:
-        return "voc" if pair[1].name.startswith("SegmentationClass") else "folders", _by_split(*pair)
-    splits = split_folders(root)
-    inner = {split: pair for split, folder in splits.items() if (pair := _pair_in(folder)) is not None}
+        return "voc" if pair[1].path.name.startswith("SegmentationClass") else "folders", _by_split(*pair)
+    inner = {split: (pair[0].path, pair[1].path) for split, one in folder.splits.items()
+             if (pair := _pair_in(one)) is not None}
     if inner:
         return "folders", inner
-    beside = {split: (folder, masks) for split, folder in splits.items() for ending in _BESIDE
-              if (masks := folder.with_name(folder.name + ending)).is_dir()}
+    beside = {split: (one.path, masks.path) for split, one in folder.splits.items() for ending in _BESIDE
+              if (masks := folder.inner(one.path.name + ending)) is not None}
     return ("camvid", beside) if beside else None
 
 
-def _pair_in(root: Path) -> tuple[Path, Path] | None:
-    images = next((root / name for name in _IMAGES if (root / name).is_dir()), None)
+def _pair_in(folder: Listing) -> tuple[Listing, Listing] | None:
+    """The folders of pictures and masks in a folder."""
+    images = next((inner for name in _IMAGES if (inner := folder.inner(name)) is not None), None)
     if images is None:
         return None
-    folders = (root / name for name in _MASKS)
-    return next(((images, folder) for folder in folders if folder.is_dir() and _holds_masks(folder)), None)
+    return next(((images, inner) for name in _MASKS
+                 if (inner := folder.inner(name)) is not None and inner.holds_below(_LOSSLESS)), None)
 
 
-def _holds_masks(folder: Path) -> bool:
-    return any(name.lower().endswith(_LOSSLESS) for name in pictures_below(os.fspath(folder), ignored=[]))
-
-
-def _by_split(images: Path, masks: Path) -> dict[str, tuple[Path, Path]]:
-    own, theirs = split_folders(images), split_folders(masks)
-    if not own:
-        return {"all": (images, masks)}
-    return {split: (folder, theirs.get(split, masks / folder.name)) for split, folder in own.items()}
+def _by_split(images: Listing, masks: Listing) -> dict[str, tuple[Path, Path]]:
+    if not images.splits:
+        return {"all": (images.path, masks.path)}
+    return {split: (folder.path, masks.splits[split].path if split in masks.splits else masks.path / folder.path.name)
+            for split, folder in images.splits.items()}
 
 
 def _paired_parts(folders: Mapping[str, tuple[Path, Path]]) -> dict[str, Pairs]:

@@ -9,10 +9,12 @@ from lensmith.data.formats.boxes.annotations import Unlabelled
 from lensmith.data.formats.boxes.coco import coco_files
 from lensmith.data.formats.boxes.yolo_folders import config_file, describes
 from lensmith.data.formats.class_names import check_names, fixed_classes
+from lensmith.data.formats.format import Format
 from lensmith.data.formats.given_splits import common_root, listed_below, named_parts, refuse_unlabelled
+from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.masks.from_objects import Objects, Painted, coco_outlines, yolo_outlines
 from lensmith.data.formats.masks.ids_to_classes import Classes, class_list, classes_of_masks
-from lensmith.data.formats.masks.pair_files import LAYOUTS, Layout, describes_masks, find_masks
+from lensmith.data.formats.masks.pair_files import LAYOUTS, Layout, describes_masks, find_masks, recognise_masks
 from lensmith.data.formats.reading import existing
 from lensmith.data.sources.mask_files import IDS, MaskFiles, PixelMask
 from lensmith.data.sources.picture_files import Files, readable
@@ -66,7 +68,7 @@ def _of_objects(root: Path) -> bool:
 
 def _painted(root: Path, images: str | None, wanted: tuple[str, ...] | None, unlabelled: Unlabelled) -> Objects:
     """The masks of the objects that a file or folder holds."""
-    if root.suffix.lower() == ".json" or (root.is_dir() and config_file(root) is None and coco_files(root)):
+    if root.suffix.lower() == ".json" or (root.is_dir() and config_file(root) is None and coco_files(Listing(root))):
         return coco_outlines(root, images, wanted)
     labels = root.is_file() or any(describes(one) for one in (*root.glob("*.yaml"), *root.glob("*.yml"))) \
         or next(root.glob("**/labels/**/*.txt"), None) is not None
@@ -131,3 +133,6 @@ def _parts(painted: Mapping[str, Painted], names: tuple[str, ...], folder: Path,
               for split, part in parts.items()}
     pictures = {"pictures": {split: len(source) for split, source in splits.items()}}
     return Parts(dict(splits), {"folder": readable(folder), **pictures, **account})
+
+
+MASKS = Format(labelled_pixels, recognise_masks, suffixes=(".yaml", ".yml"), order=2)

@@ -13,11 +13,14 @@ from lensmith.base.errors import DataError, count
 from lensmith.data.formats.boxes.annotations import Drawn, boxed
 from lensmith.data.formats.boxes.picture_to_write import Shown, shortest
 from lensmith.data.formats.class_names import fixed_classes
+from lensmith.data.formats.format import LAYOUT, Evidence, Writer
+from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.tables.read_table import Rows, given_split, no_empty, picture_column, read_rows
 from lensmith.data.sources.sample import Parts
 
 CORNERS = (("x0", "y0", "x1", "y1"), ("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"),
             ("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"))
+TABLES = (".csv", ".tsv")
 _CLASS = ("label", "class", "category", "class_name", "name")
 _CROWD = ("crowd", "iscrowd", "difficult")
 
@@ -74,14 +77,20 @@ def boxes_of(rows: Rows, classes: list[str] | None, split: str | None) -> Parts:
     return found if group is None else _grouped(rows, picture, group, found)
 
 
-def table_in(folder: Path) -> Path | None:
+def recognise_table(listing: Listing) -> Evidence:
+    """A single table in the folder, with columns for boxes. What else a table says of pictures has to be named."""
+    file = table_in(listing)
+    return Evidence() if file is None else Evidence(LAYOUT, sentence=f"{file.name} has columns for boxes")
+
+
+def table_in(folder: Listing) -> Path | None:
     """The only table in a folder, where it is one of boxes; else None."""
-    with os.scandir(folder) as entries:
-        found = [Path(entry.path) for entry in entries if entry.name.lower().endswith((".csv", ".tsv"))]
+    found = folder.ending(TABLES)
     if len(found) != 1:
         return None
+    file = folder.path / found[0]
     try:
-        return found[0] if has_boxes(read_rows(found[0], None)) else None
+        return file if has_boxes(read_rows(file, None)) else None
     except DataError:    # a table of something else, and not of ours to refuse
         return None
 
@@ -135,3 +144,6 @@ def write_csv(splits: Mapping[str, Sequence[Shown]], names: Sequence[str], folde
             for row in cells or [[""] * 6]:
                 table.writerow([path, *row, *([split] if divided else [])])
     yield folder / "boxes.csv", text.getvalue()
+
+
+CSV = Writer(write_csv, lambda split: {"all": "images"}.get(split, f"images/{split}"), name="csv")

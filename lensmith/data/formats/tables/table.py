@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from lensmith.base.errors import DataError, UserError, nearest
-from lensmith.data.formats.tables.box_columns import boxes_of, has_boxes, table_in
+from lensmith.data.formats.format import Format
+from lensmith.data.formats.listing import Listing
+from lensmith.data.formats.tables.box_columns import CSV, TABLES, boxes_of, has_boxes, recognise_table, table_in
 from lensmith.data.formats.tables.cell_values import LABEL, TAGS, Kind, decide, value_of
 from lensmith.data.formats.tables.read_table import (
     Rows,
@@ -49,7 +51,7 @@ def table(path: str, *, target: str | list[str] | None = None, kind: Kind = "aut
     the line for a cell that cannot be used, UserError for settings that do not fit.
     """
     file = Path(path).expanduser()
-    rows = read_rows(table_in(file) or file if file.is_dir() else file, separator)
+    rows = read_rows(table_in(Listing(file)) or file if file.is_dir() else file, separator)
     rows, used = with_pictures(rows, pictures)
     own, group = split_column(rows, split), rows.called("group")
     alone = boxes is None and masks is None    # whether no setting asks for several targets
@@ -142,3 +144,6 @@ def _check_labels(rows: Rows, parts: dict[str, Files], target: str, *, fixed: bo
         if found - learned and not fixed:
             raise DataError(f"{rows.file}: label {names[min(found - learned)]!r}{of} is in split {name!r} but not in "
                             "'train', so it could not be learned: add it there or take it out")
+
+
+TABLE = Format(table, recognise_table, CSV, suffixes=TABLES, order=1)

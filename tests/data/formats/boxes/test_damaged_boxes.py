@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lensmith.base.errors import UserError
-from lensmith.data.formats import DATASETS
+from lensmith.data.formats import FORMATS
 
 # Format -> the file that is damaged, what it holds, and what else lies there.
 WHOLE = {
@@ -63,7 +63,7 @@ def open_damaged(folder: Path, which: str, edits: list[tuple[int, int, int]]) ->
     kind = "yolo" if which == "description" else which
     said = "it opens"
     try:
-        DATASETS[kind](str(path))
+        FORMATS[kind].open(str(path))
     except UserError as error:
         said = str(error)
     assert said and "\n" not in said
@@ -79,7 +79,7 @@ def test_the_whole_file_opens(which, tmp_path):
     assert (tmp_path / file).read_bytes() == whole
     kind, path = ("yolo", tmp_path / file) if which == "description" else (which, tmp_path)
     path = tmp_path / file if which in ("coco", "table") else path
-    assert len(next(iter(DATASETS[kind](str(path)).splits.values())).targets["boxes"].classes) > 0
+    assert len(next(iter(FORMATS[kind].open(str(path)).splits.values())).targets["boxes"].classes) > 0
 
 
 @pytest.mark.parametrize("which", WHOLE)

@@ -1,0 +1,107 @@
+"""A folder as recognition sees it: names alone, each folder read once, when it is first asked for."""
+
+import os
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+
+from lensmith.base.errors import DataError
+from lensmith.base.pictures import SUFFIXES
+from lensmith.data.formats.given_splits import folders_by_split
+
+
+class Listing:
+    """The names in a folder and, by way of `inner` and `splits`, in the folders below it. Of a file all are empty."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._inner: dict[str, Listing | None] = {}
+
+    @cached_property
+    def _entries(self) -> list[os.DirEntry[str]]:
+        if self.is_file:
+            return []
+        try:
+            with os.scandir(self.path) as entries:
+                return list(entries)
+        except OSError as error:
+            raise DataError(f"folder {self.path} cannot be read ({error.strerror}): change its permissions or move it "
+                            "away") from error
+
+    @cached_property
+    def is_file(self) -> bool:
+        return self.path.is_file()
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Of everything in the folder, in order."""
+        return sorted(entry.name for entry in self._entries)
+
+    @cached_property
+    def files(self) -> list[str]:
+        """The names of files, and of links that lead to one."""
+        return sorted(entry.name for entry in self._entries if _leads_to(entry.is_file))
+
+    @cached_property
+    def folders(self) -> list[str]:
+        """The names of folders, and of links that lead to one."""
+        return sorted(entry.name for entry in self._entries if _leads_to(entry.is_dir))
+
+    @cached_property
+    def splits(self) -> dict[str, "Listing"]:
+        """The folders in it that are called after a split, by split; raises DataError where two name one."""
+        found = folders_by_split(self.path, self.folders)
+        return {split: inner for split, path in found.items() if (inner := self.inner(path.name)) is not None}
+
+    def with_splits(self) -> list["Listing"]:
+        """The folder itself, and those in it that are called after a split."""
+        return [self, *self.splits.values()]
+
+    def inner(self, steps: str) -> "Listing | None":
+        """The folder at `labels` or `annotations/trimaps` below this one; None where there is none."""
+        if steps not in self._inner:
+            path = self.path / steps
+            self._inner[steps] = Listing(path) if path.is_dir() else None
+        return self._inner[steps]
+
+    def ending(self, suffixes: tuple[str, ...]) -> list[str]:
+        """The names that end with one of the suffixes, in lower or upper case."""
+        return [name for name in self.names if name.lower().endswith(suffixes)]
+
+    def beside_picture(self, suffix: str) -> str | None:
+        """The first file of this suffix that has the name of a picture beside it."""
+        names = set(self.ending((suffix,)))
+        stems = {os.path.splitext(name)[0] for name in self.ending(SUFFIXES)}
+        stem = min((stem for stem in stems if stem + suffix in names), default=None)
+        return None if stem is None else stem + suffix
+
+    def holds(self, suffixes: tuple[str, ...], *, deep: int = 1) -> bool:
+        """Whether a file of these suffixes lies in the folder, or at most `deep` folders below it."""
+        return bool(self.ending(suffixes)) or (deep > 0 and any(
+            inner.holds(suffixes, deep=deep - 1) for inner in map(self.inner, self.folders) if inner is not None))
+
+    def holds_below(self, suffixes: tuple[str, ...]) -> bool:
+        """Whether a file of these suffixes lies in the folder or anywhere below it, in no hidden folder."""
+        return any(name.lower().endswith(suffixes) and not name.startswith(".") and name not in folder.folders
+                   for folder in self._below() for name in folder.names)
+
+    def _below(self) -> Iterator["Listing"]:
+        """This folder and all below it, each once, so that a loop of links ends."""
+        waiting, seen = [self], set[tuple[int, int]]()
+        while waiting:
+            folder = waiting.pop()
+            status = os.stat(folder.path)
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            yield folder
+            shown = [name for name in folder.folders if not name.startswith(".") and name != "__MACOSX"]
+            waiting += [inner for inner in map(folder.inner, shown) if inner is not None]
+
+
+def _leads_to(kind: Callable[[], bool]) -> bool:
+    """Whether an entry is of a kind or a link to one; a link that leads to itself is of none."""
+    try:
+        return kind()
+    except OSError:
+        return False
