@@ -336,5 +336,5 @@ def test_an_error_of_another_kind_is_not_taken_for_a_lost_process():
     process_group = ProcessGroup(0, 2)
     assert process_group.as_lost(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
     assert isinstance(process_group.as_lost(RuntimeError("Connection closed by peer [127.0.0.1]:1")), Lost)
-    assert ProcessGroup().lost(RuntimeError("Connection closed by peer")) is None
+    assert ProcessGroup().as_lost(RuntimeError("Connection closed by peer")) is None
     assert Elsewhere("x").code == 6
