@@ -225,12 +225,13 @@ SPARSE = """
 import json, sys
 import torch
 from lensmith.base.errors import UserError
-from lensmith.values.value import UNKNOWN, Boxes, Label
+from lensmith.values.boxes import Boxes
+from lensmith.values.labels import UNKNOWN, Label
 from lensmith.data.formats import FORMATS
 from lensmith.data.formats.drawn_shapes import shapes
 from lensmith.data.formats.format import Format
 from lensmith.engine.distributed.rendezvous import join
-from lensmith.training.session import begin
+from lensmith.training.begin_or_resume import begin
 
 def sparse(count: int = 96, size: int = 24):
     opened = shapes(count=count, size=size)
