@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from lensmith.base.errors import DataError
-from lensmith.data.formats.masks.pair_files import find_masks, speaks_of_masks
+from lensmith.data.formats.listing import Listing
+from lensmith.data.formats.masks.pair_files import find_masks, recognise_masks
 
 YAML = "train:\n  images: ../photos/train\n  masks: m/train\nval:\n  images: ../photos/val\n  masks: m/val\n" \
        "classes: {0: a, 1: b}\n"
@@ -63,7 +64,7 @@ def test_pictures_find_their_masks(case: str, tmp_path: Path):
              for split, part in layout.parts.items()}
     assert found == expected
     assert not any(part.bare or part.orphans for part in layout.parts.values())
-    assert speaks_of_masks(tmp_path) is not None
+    assert recognise_masks(Listing(tmp_path)).supports > 0
 
 
 def test_a_description_names_the_folders(tmp_path: Path):
@@ -75,7 +76,7 @@ def test_a_description_names_the_folders(tmp_path: Path):
         assert layout is not None and layout.config == root / "config.yaml"
         assert layout.parts["train"].paths == [tmp_path / "photos/train/a.jpg"]
         assert layout.parts["valid"].masks == [root / "m/val/b.png"]
-    assert speaks_of_masks(root) == "config.yaml"
+    assert recognise_masks(Listing(root)).sentence == "config.yaml"
 
 
 def test_folders_are_named_by_settings(tmp_path: Path):
@@ -151,4 +152,4 @@ def test_a_description_that_cannot_be_followed_is_named(text: str, said: str, tm
                                    ["a.jpg", "a.png", *(f"{i}.jpg" for i in range(20))]])
 def test_what_speaks_of_no_masks(names: list[str], tmp_path: Path):
     write(tmp_path, names)
-    assert speaks_of_masks(tmp_path) is None
+    assert recognise_masks(Listing(tmp_path)).supports == 0
