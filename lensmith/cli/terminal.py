@@ -60,8 +60,11 @@ def _picked(session: "Session") -> str:
 
 def _epoch_line(report: "Report", epochs: int, seconds: float) -> str:
     """`epoch 2/5  train/loss 0.3914  valid/accuracy_top1 0.8743  waited 1%  7.7 s`; history.csv has all columns."""
+    from lensmith.tasks.metrics import metric_named
+
     row = report.row or {}
-    measured = [name for name in row if name.startswith("valid/") and name not in ("valid/accuracy_top5", "valid/loss")]
+    measured = [name for name in row
+                if name.startswith("valid/") and name != "valid/loss" and metric_named(name).every_epoch]
     if "valid/joined" in row:    # of several tasks the first number of each
         first = {name.rpartition("/")[0]: name for name in reversed(measured)}
         measured = [name for name in measured if name in first.values()]

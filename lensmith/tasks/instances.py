@@ -13,7 +13,7 @@ from lensmith.models.heads.prototypes import MaskedPoints, PrototypesHead
 from lensmith.tasks.check_settings import check_settings
 from lensmith.tasks.detection import Detection
 from lensmith.tasks.losses.point_assignment import Assignment
-from lensmith.tasks.metrics.instances import MaskedMetrics
+from lensmith.tasks.metrics.instances import InstanceMetrics
 from lensmith.tasks.suppression import Suppression, best_points, suppressed
 from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import Masks, in_boxes
@@ -137,5 +137,5 @@ class Instances:
     def evidence(self, output: MaskedPoints, index: int) -> Tensor:
         return output.logits[:, :, index].amax(1)
 
-    def metrics(self) -> MaskedMetrics:
-        return MaskedMetrics(self.classes)
+    def metrics(self) -> InstanceMetrics:
+        return InstanceMetrics(self.classes)

@@ -13,6 +13,7 @@ from lensmith.models.heads.several_heads import Answers, SeveralHeads
 from lensmith.tasks.classification import Classification
 from lensmith.tasks.detection import Detection
 from lensmith.tasks.instances import Instances
+from lensmith.tasks.metrics import METRICS
 from lensmith.tasks.metrics.confusion import NothingToMeasure, nothing_to_measure
 from lensmith.tasks.regression import Regression
 from lensmith.tasks.segmentation import Segmentation
@@ -167,7 +168,7 @@ class SeveralMetrics:
             details[name] = {"kind": task.needs[0], "score": task.score, **found["details"]}
         if not scores:
             raise nothing_to_measure(f"known target of {', '.join(self.tasks)}")
-        return {Multitask.score: sum(scores) / len(scores), **headlines, "intervals": intervals,
+        return {Multitask.score: METRICS[Multitask.score].function(scores), **headlines, "intervals": intervals,
                 "details": {"parts": details, "unknown": unknown}}
 
 

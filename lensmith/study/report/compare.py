@@ -10,7 +10,8 @@ from lensmith.base.atomic_files import write_text
 from lensmith.base.errors import DataError, UserError, count
 from lensmith.engine.run_folder import Run
 from lensmith.recipe.sections import learned
-from lensmith.study.report.metric_words import measure
+from lensmith.study.report.metric_words import metric_text
+from lensmith.tasks.metrics import METRICS
 
 _SPLITS = ("test", "valid")    # the first of them that a run measured is compared
 _OTHER = ("loss", "joined")    # numbers of a whole run, of no part
@@ -79,8 +80,8 @@ def compared(folders: Sequence[Path]) -> Comparison:
     shared = _shared(runs)
     gained = [Table("What sharing one network gained (joint minus alone)",
                     ("part", "metric", "joint", "alone", "joint - alone", "run alone"),
-                    tuple((row["part"], row["metric"], measure(row["metric"], row["joint"]),
-                           measure(row["metric"], row["alone"]), f"{row['gained']:+.4f}", row["run_alone"])
+                    tuple((row["part"], row["metric"], metric_text(row["metric"], row["joint"]),
+                           metric_text(row["metric"], row["alone"]), f"{row['gained']:+.4f}", row["run_alone"])
                           for row in shared))] if shared else []
     tables = [_overview(runs), *gained, *_numbers(runs)]
     return Comparison(runs, tuple(tables), tuple(shared), tuple(_notes(runs)))
@@ -137,7 +138,7 @@ def _numbers(runs: Sequence[Entry]) -> list[Table]:
     for part in dict.fromkeys(part for run in runs for part in run.scores):
         having = [run for run in runs if part in run.scores]
         names = dict.fromkeys(name for run in having for name in run.metrics if name.rpartition("/")[0] == part)
-        rows = tuple((name.rpartition("/")[2], *(measure(name, run.metrics[name]) if name in run.metrics else "-"
+        rows = tuple((name.rpartition("/")[2], *(metric_text(name, run.metrics[name]) if name in run.metrics else "-"
                                                  for run in having)) for name in names)
         tables.append(Table(part, ("metric", *(run.run for run in having)), rows))
     return tables
@@ -182,7 +183,8 @@ def _notes(runs: Sequence[Entry]) -> list[str]:
             notes.append(f"{joint.run} trained its {count(len(joint.scores), 'part')} in {joint.seconds:.1f} s; the "
                          f"runs of {', '.join(alone)} alone took {total:.1f} s together, {total / joint.seconds:.2f} "
                          "times as long" + (f" (of {', '.join(missing)} there is no run alone)" if missing else ""))
-    lower = [name for name in ("MAE", "RMSE") if any(key.endswith(f"/{name}") for run in runs for key in run.metrics)]
+    measured = {name.rpartition("/")[2] for run in runs for name in run.metrics}
+    lower = [name for name, metric in METRICS.items() if metric.better == "less" and name in measured]
     notes += [f"Of {' and '.join(lower)} less is better, of all others more"] if lower else []
     first = runs[0]
     for run in runs[1:]:

@@ -13,8 +13,9 @@ from lensmith.base.atomic_files import write_text
 from lensmith.base.errors import DataError, count
 from lensmith.study.report import charts
 from lensmith.study.report.box_charts import box_charts, detection_curves
-from lensmith.study.report.metric_words import counted, figure, measure, percent, sentence
+from lensmith.study.report.metric_words import metric_text, pictures_counted, sentence
 from lensmith.study.report.run_advice import candidates, fitting
+from lensmith.tasks.metrics.metric import figure, percent
 
 _FIRST = {"test": 0, "valid": 1}    # the order of the splits; the first of them gives the headline
 _LISTED = 200    # dropped files that are named; data.json has them all
@@ -143,7 +144,7 @@ def _headlines(measured: Mapping[str, Any]) -> dict[str, float]:
 
 def _interval(name: str, measured: Mapping[str, Any]) -> str:
     ends = measured.get("intervals", {}).get(name)
-    return f"{measure(name, ends[0])} to {measure(name, ends[1])}" if ends else ""
+    return f"{metric_text(name, ends[0])} to {metric_text(name, ends[1])}" if ends else ""
 
 
 def _subtitle(run: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
@@ -210,8 +211,8 @@ def _headline(split: str, measured: Mapping[str, Any], score: str) -> dict[str, 
         if not score:
             return None
     parts = measured.get("details", {}).get("parts")    # of several tasks each has a section with all of its own
-    others = [(name, measure(name, value)) for name, value in found.items() if name != score and parts is None]
-    return {"name": score, "value": measure(score, found[score]), "interval": _interval(score, measured),
+    others = [(name, metric_text(name, value)) for name, value in found.items() if name != score and parts is None]
+    return {"name": score, "value": metric_text(score, found[score]), "interval": _interval(score, measured),
             "sentence": sentence(split, measured, score, found), "others": others}
 
 
@@ -243,8 +244,9 @@ def _part(split: str, measured: Mapping[str, Any], folder: Path, *, full: bool) 
     noun = "class" if classes or ranked in ("AP50-95", "IoU") else "quantity" if "scatter" in details else "tag"
     scores = {**_headlines(measured), **({"loss": measured["loss"]} if measured.get("loss") is not None else {})}
     return {
-        "title": f"{'Validation' if split == 'valid' else split.capitalize()}: {count(counted(measured), 'picture')}",
-        "scores": [{"name": name, "value": measure(name, value), "interval": _interval(name, measured)}
+        "title": f"{'Validation' if split == 'valid' else split.capitalize()}: "
+                 f"{count(pictures_counted(measured), 'picture')}",
+        "scores": [{"name": name, "value": metric_text(name, value), "interval": _interval(name, measured)}
                    for name, value in scores.items()],
         "noun": noun, "columns": columns, "ranked": ranked, "bars": ranked in ("AP50-95", "IoU", "f1"),
         "detection": detection_curves(details.get("curves", {}), threshold=details.get("best_threshold")),

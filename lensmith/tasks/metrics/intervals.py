@@ -1,4 +1,4 @@
-"""How far a measured number may be off: 95 % intervals for shares, counts and statistics over samples."""
+"""How far a measured number may be off: 95 % intervals for fractions, counts and statistics over samples."""
 
 from collections.abc import Iterator
 
@@ -13,10 +13,10 @@ _MOST_WORK = 20_000_000   # resamples * rows * columns: well under a second, sin
 
 
 def wilson(hits: int, total: int) -> list[float]:
-    """[low, high] for a share of `hits` in `total`, by Wilson 1927: right also near 0 and 1 and for few samples."""
-    share, weight = hits / total, _Z * _Z / total
-    middle = (share + weight / 2) / (1 + weight)
-    spread = _Z / (1 + weight) * (share * (1 - share) / total + weight / (4 * total)) ** 0.5
+    """[low, high] for the fraction hits / total, by Wilson 1927: right also near 0 and 1 and for few samples."""
+    fraction, weight = hits / total, _Z * _Z / total
+    middle = (fraction + weight / 2) / (1 + weight)
+    spread = _Z / (1 + weight) * (fraction * (1 - fraction) / total + weight / (4 * total)) ** 0.5
     return [max(0.0, middle - spread) if hits else 0.0, min(1.0, middle + spread) if hits < total else 1.0]
 
 
@@ -27,9 +27,10 @@ def bounds(draws: np.ndarray) -> list[float]:
 
 
 def around(value: float, draws: np.ndarray) -> list[float]:
-    """[low, high] for a share by its standard error over bootstrap samples (Efron and Tibshirani 1993, section 13.2).
+    """[low, high] for a fraction by its standard error over bootstrap samples.
 
-    For a statistic that is systematically off in bootstrap samples, whose `bounds` need not hold it.
+    Efron and Tibshirani 1993, "An introduction to the bootstrap", section 13.2. For a statistic that is
+    systematically off in bootstrap samples, whose `bounds` need not hold it.
     """
     spread = _Z * float(draws.std())
     return [max(0.0, value - spread), min(1.0, value + spread)]

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from lensmith.base.errors import DataError
 from lensmith.tasks.metrics.confusion import nothing_to_measure
-from lensmith.tasks.metrics.intervals import bounds, resampled_rows
+from lensmith.tasks.metrics.error_sums import ErrorSums, errors_by_quantity
+from lensmith.tasks.metrics.from_counts import headlines_of, intervals_of
+from lensmith.tasks.metrics.intervals import resampled_rows
 from lensmith.values.labels import Numbers
 from lensmith.values.value import Value
 
@@ -21,13 +23,13 @@ class NumberMetrics:
     def __init__(self, classes: tuple[str, ...]):
         self.classes = classes
         empty = torch.empty(0, len(classes))
-        self.rows: dict[str, list[Tensor]] = {"truth": [empty], "found": [empty]}    # float32 [n, quantities]
+        self.rows: dict[str, list[Tensor]] = {"truth": [empty], "predicted": [empty]}    # float32 [n, quantities]
 
     def update(self, predictions: dict[str, Value], targets: dict[str, Value], *, count: int = 0) -> None:
-        truth, found = targets["numbers"], predictions["numbers"]
-        assert isinstance(truth, Numbers) and isinstance(found, Numbers)
+        truth, predicted = targets["numbers"], predictions["numbers"]
+        assert isinstance(truth, Numbers) and isinstance(predicted, Numbers)
         self.rows["truth"].append(truth.values.detach())
-        self.rows["found"].append(found.values.detach())
+        self.rows["predicted"].append(predicted.values.detach())
 
     def state(self) -> dict[str, Tensor]:
         """The pairs as tensors, to be sent to another process."""
@@ -39,59 +41,50 @@ class NumberMetrics:
             rows.append(state[name])
 
     def result(self) -> dict[str, Any]:
-        """MAE, RMSE (the file's units) and R2, each the plain mean over the quantities; intervals; details.
+        """The metrics of numbers, each the plain mean over the quantities; intervals; details.
 
-        R2 of a quantity whose truth is constant is 1 where every prediction is exact and 0 otherwise, as in
-        scikit-learn. Raises DataError where a quantity has no known number.
+        Raises DataError where a quantity has no known number.
         """
-        truth, found = (rows.double().numpy() for rows in self.state().values())
+        truth, predicted = (rows.double().numpy() for rows in self.state().values())
         known = ~np.isnan(truth)
         if not known.any(0).all():
             missing = [name for name, some in zip(self.classes, known.any(0), strict=True) if not some]
             raise nothing_to_measure(f"number for {', '.join(missing)}")
-        # Sums of squares around the mean keep their digits, and a constant truth is exactly 0 everywhere.
-        middle = np.nanmean(truth, axis=0)
-        low, high = np.nanmin(truth, axis=0), np.nanmax(truth, axis=0)
-        truth, error = np.where(known & (low != high), truth - middle, 0.0), np.where(known, found - truth, 0.0)
-        tables = [known.astype(np.float64), np.abs(error), error**2, truth, truth**2]
+        tables = error_tables(truth, predicted)
         # What a diverged network says may be infinite; then so is its error, or NaN.
         with np.errstate(invalid="ignore"):
-            each = _scores([table.sum(0) for table in tables])
-            draws: dict[str, list[np.ndarray]] = {name: [] for name in each}
-            for weights in resampled_rows(*truth.shape):
-                for name, values in _scores([weights @ table for table in tables]).items():
-                    draws[name].append(values.mean(-1))
-        per_class = [{"class": name, **{score: float(values[i]) for score, values in each.items()},
+            sums = ErrorSums(*(table.sum(0) for table in tables))
+            headlines, by_quantity = headlines_of("numbers", sums), errors_by_quantity(sums)
+            intervals = intervals_of("numbers", (ErrorSums(*(weights @ table for table in tables))
+                                                 for weights in resampled_rows(*truth.shape)))
+        per_class = [{"class": name, **{error: float(values[i]) for error, values in by_quantity.items()},
                       "support": int(known[:, i].sum())} for i, name in enumerate(self.classes)]
-        return {**{name: float(values.mean()) for name, values in each.items()},
-                "intervals": {name: bounds(np.concatenate(values)) for name, values in draws.items()},
+        return {**headlines, "intervals": intervals,
                 "details": {"count": int(known.any(1).sum()), "per_class": per_class, "scatter": self._scatter()}}
 
     def _scatter(self) -> dict[str, list[list[float]]]:
         """Up to 500 [truth, prediction] of each quantity, evenly picked in the order they came."""
-        truth, found = self.state().values()
+        truth, predicted = self.state().values()
         pairs = {}
         for i, name in enumerate(self.classes):
             known = (~truth[:, i].isnan()).nonzero()[:, 0]
             chosen = known[torch.linspace(0, len(known) - 1, min(_SHOWN, len(known))).round().long()]
-            pairs[name] = torch.stack((truth[chosen, i], found[chosen, i]), 1).tolist()
+            pairs[name] = torch.stack((truth[chosen, i], predicted[chosen, i]), 1).tolist()
         return pairs
 
 
-def _scores(sums: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """MAE, RMSE and R2 [..., quantities] from the sums of 1, |error|, error^2, truth and truth^2."""
-    count, absolute, squared, total, total_squared = sums
-    count = np.maximum(count, 1)
-    spread = total_squared - total**2 / count
-    # What rounding leaves of the spread of equal numbers is no spread.
-    constant = spread <= 1e-12 * total_squared
-    share = squared / np.where(constant, 1.0, spread)
-    explained = np.where(constant, np.where(squared == 0, 1.0, 0.0), 1 - share)
-    return {"MAE": absolute / count, "RMSE": np.sqrt(squared / count), "R2": explained}
+def error_tables(truth: np.ndarray, predicted: np.ndarray) -> list[np.ndarray]:
+    """What `ErrorSums` sums, float64 [n, quantities] each, in its order; 0 where the truth is NaN."""
+    known = ~np.isnan(truth)
+    # Sums of squares around the mean keep their digits, and a constant truth is exactly 0 everywhere.
+    middle = np.nanmean(truth, axis=0)
+    low, high = np.nanmin(truth, axis=0), np.nanmax(truth, axis=0)
+    centred, error = np.where(known & (low != high), truth - middle, 0.0), np.where(known, predicted - truth, 0.0)
+    return [known.astype(np.float64), np.abs(error), error**2, centred, centred**2]
 
 
 def moments(values: Tensor, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-    """Mean and deviation, float32 [quantities] each, of what is known; a constant quantity has deviation 1.
+    """Mean and standard deviation, float32 [quantities] each, of what is known; a constant quantity has deviation 1.
 
     Raises DataError for a quantity that is infinite or never known.
     """

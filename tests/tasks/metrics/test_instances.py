@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from lensmith.base.errors import DataError
-from lensmith.tasks.metrics.instances import MaskedMetrics
+from lensmith.tasks.metrics.instances import InstanceMetrics
 from lensmith.values.instance_masks import Masks, packed
 
 HEADLINES = ("mAP50-95", "mAP50", "mAP75", "mAP-small", "mAP-medium", "mAP-large", "AR1", "AR10", "AR100")
@@ -102,7 +102,7 @@ def by_pycocotools(truth: Masks, found: Masks, pictures: int, classes: int, kind
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_numbers_are_those_of_pycocotools(seed: int):
     truth, found = drawn(seed)
-    metrics = MaskedMetrics(("a", "b", "c", "d"))
+    metrics = InstanceMetrics(("a", "b", "c", "d"))
     metrics.update({"masks": found}, {"masks": truth}, count=24)
     result = metrics.result()
     for kind, name in (("segm", "mask"), ("bbox", "box")):
@@ -114,15 +114,15 @@ def test_the_numbers_are_those_of_pycocotools(seed: int):
 
 def test_batches_and_processes_change_nothing():
     truth, found = drawn(2)
-    whole = MaskedMetrics(("a", "b", "c", "d"))
+    whole = InstanceMetrics(("a", "b", "c", "d"))
     whole.update({"masks": found}, {"masks": truth}, count=24)
     shares = []
     for rows in (range(9), range(9, 10), range(10, 24)):
-        one = MaskedMetrics(whole.classes)
+        one = InstanceMetrics(whole.classes)
         taken = torch.tensor(rows)
         one.update({"masks": found.take(taken)}, {"masks": truth.take(taken)}, count=len(rows))
         shares.append(one)
-    merged = MaskedMetrics(whole.classes)
+    merged = InstanceMetrics(whole.classes)
     for share in shares:
         merged.merge(share.state())
     assert merged.result() == whole.result()
@@ -131,13 +131,13 @@ def test_batches_and_processes_change_nothing():
 def test_the_truth_itself_is_found_and_a_set_without_objects_is_an_error():
     truth, _ = drawn(3)
     truth = truth.chosen(~truth.crowd)
-    metrics = MaskedMetrics(("a", "b", "c", "d"))
+    metrics = InstanceMetrics(("a", "b", "c", "d"))
     metrics.update({"masks": replace(truth, scores=torch.ones(len(truth.classes)))}, {"masks": truth}, count=24)
     result = metrics.result()
     assert result["mask_mAP50-95"] == pytest.approx(1) and result["box_mAP50-95"] == pytest.approx(1)
     rows = result["details"]["per_class"]
     assert [row["class"] for row in rows] == ["a", "b", "c"] and rows[0]["box AP50-95"] == pytest.approx(1)
-    empty = MaskedMetrics(("a", "b", "c", "d"))
+    empty = InstanceMetrics(("a", "b", "c", "d"))
     nothing = truth.chosen(torch.zeros(len(truth.classes), dtype=torch.bool))
     empty.update({"masks": replace(nothing, scores=torch.zeros(0))}, {"masks": nothing}, count=3)
     with pytest.raises(DataError, match="nothing to measure"):
@@ -147,4 +147,4 @@ def test_the_truth_itself_is_found_and_a_set_without_objects_is_an_error():
 def test_a_class_that_the_task_does_not_know_is_named():
     truth, found = drawn(4)
     with pytest.raises(DataError, match="class 2 of a box is outside the 2 classes"):
-        MaskedMetrics(("a", "b")).update({"masks": found}, {"masks": truth}, count=24)
+        InstanceMetrics(("a", "b")).update({"masks": found}, {"masks": truth}, count=24)
