@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.engine.test_pick import LAYERS, batch_of, network_of
+from tests.engine.plan.test_time_candidates import LAYERS, batch_of, network_of
 
 from lensmith.engine.plan import plan_cache as memory
 from lensmith.engine.plan.candidates import Choice, Wanted

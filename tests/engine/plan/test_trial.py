@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tests.engine.test_pick import LAYERS, TASK, batch_of, network_of, stepper
+from tests.engine.plan.test_time_candidates import LAYERS, TASK, batch_of, network_of, stepper
 from torch.nn import functional as F
 
 from lensmith.engine.plan.plan import Plan
