@@ -65,7 +65,7 @@ def test_the_table_holds_every_convolutional_classifier_of_torchvision():
 
 
 def test_torchvision_is_not_imported_before_a_network_is_built():
-    code = ("import sys, lensmith.models as models; assert 'resnet18' in models.BACKBONES; "
+    code = ("import sys, lensmith.models.backbones as models; assert 'resnet18' in models.BACKBONES; "
             "models.find_backbone('resnet18', trusted=False); print('torchvision' in sys.modules)")
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "False"
