@@ -11,8 +11,7 @@ from lensmith.engine.learner import Report
 from lensmith.recipe.from_source import is_run, recipe_for
 from lensmith.recipe.schema import BROUGHT
 from lensmith.recipe.sections import switch
-from lensmith.training.begin_or_resume import begin
-from lensmith.training.begin_or_resume import resume as resumed
+from lensmith.training.begin_or_resume import begin_session, resume_session
 from lensmith.training.session import Session
 from lensmith.training.trained import Trained, load
 
@@ -44,7 +43,7 @@ def train(data: Any, *, valid: Any = None, test: Any = None, backbone: str | nn.
     parts = {"train": data, "valid": valid, "test": test} if brought else None
     given = {name: value for name, value in flags.items() if value is not None} | (settings or {})
     shown = ", ".join([repr(data) if not brought else type(data).__name__, f"settings={given!r}"])
-    session = begin(recipe, runs=runs, command=f"lensmith.train({shown})", data=parts, module=module,
+    session = begin_session(recipe, runs=runs, command=f"lensmith.train({shown})", data=parts, module=module,
                     trusted=trust or (isinstance(backbone, str) and not is_run(backbone)),
                     downloads="learner.weights" in (settings or {}))
     return _through(session, module, show)
@@ -58,7 +57,7 @@ def resume(folder: str | Path, *, data: Any = None, valid: Any = None, test: Any
     A run on Python objects needs the same ones again as `data`, `valid`, `test` and `backbone`.
     """
     parts = {"train": data, "valid": valid, "test": test} if data is not None else None
-    return _through(resumed(folder, data=parts, module=backbone, trusted=trust), backbone, show)
+    return _through(resume_session(folder, data=parts, module=backbone, trusted=trust), backbone, show)
 
 
 def _through(session: Session, module: nn.Module | None, show: Callable[[Report], object]) -> Trained:

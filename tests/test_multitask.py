@@ -231,7 +231,7 @@ from lensmith.data.formats import FORMATS
 from lensmith.data.formats.drawn_shapes import shapes
 from lensmith.data.formats.format import Format
 from lensmith.engine.distributed.rendezvous import join
-from lensmith.training.begin_or_resume import begin
+from lensmith.training.begin_or_resume import begin_session
 
 def sparse(count: int = 96, size: int = 24):
     opened = shapes(count=count, size=size)
@@ -246,7 +246,7 @@ def sparse(count: int = 96, size: int = 24):
     return opened
 
 FORMATS['sparse'] = Format(sparse)
-session = begin({'data': {'name': 'sparse'}, 'plan': {'mode': 'exact', 'device': 'cpu', 'threads': 1},
+session = begin_session({'data': {'name': 'sparse'}, 'plan': {'mode': 'exact', 'device': 'cpu', 'threads': 1},
                  'loading': {'batch': 4}, 'learner': {'epochs': 2}, 'run': {'name': 'sparse-' + sys.argv[1]},
                  'task': {'name': 'multitask', 'balance': sys.argv[1]}, 'backbone': {'name': 'csp', 'width': 8}},
                 runs='.')

@@ -25,7 +25,7 @@ from lensmith.training import begin_or_resume
 LOSSES = """
 import json, sys
 from lensmith.engine.distributed.rendezvous import join
-from lensmith.training.begin_or_resume import begin
+from lensmith.training.begin_or_resume import begin_session
 name, batch, epochs, settings = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4])
 recipe = {'data': {'name': 'shapes', 'count': 3000, 'size': 12}, 'plan': {'mode': 'exact', 'device': 'cpu'},
           'run': {'name': name}, 'loading': {'batch': batch}, 'learner': {'epochs': epochs},
@@ -33,7 +33,7 @@ recipe = {'data': {'name': 'shapes', 'count': 3000, 'size': 12}, 'plan': {'mode'
           'backbone': {'name': 'stack', 'layers': [{'conv': 8, 'kernel': 3}, 'relu', {'maxpool': 2}, {'dense': 16}]}}
 for section, values in settings.items():
     recipe[section] = recipe.get(section, {}) | values
-session = begin(recipe, runs='.')
+session = begin_session(recipe, runs='.')
 losses = [report.loss for report in session if report.row is None]
 open(f'{name}-{join().rank}.json', 'w').write(json.dumps(losses))
 """
@@ -208,15 +208,15 @@ def test_a_script_trains_twice_and_has_what_was_trained_in_each_process(tmp_path
 def test_a_plan_that_cannot_be_had_is_told_before_the_pictures_are_read(tmp_path, monkeypatch, plan, text):
     monkeypatch.setattr(begin_or_resume, "read_data", lambda *given, **named: pytest.fail("the pictures were read"))
     with pytest.raises(UserError, match=text):
-        begin_or_resume.begin({"data": {"name": "shapes"}, "plan": plan}, runs=tmp_path / "runs")
+        begin_or_resume.begin_session({"data": {"name": "shapes"}, "plan": plan}, runs=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_run_that_goes_on_keeps_what_was_told_of_it(tmp_path):
     recipe = {"data": {"name": "shapes", "count": 60, "size": 16}, "plan": {"mode": "exact", "device": "cpu"}}
-    begun = begin_or_resume.begin(recipe, runs=tmp_path)
+    begun = begin_or_resume.begin_session(recipe, runs=tmp_path)
     begun.run.write_json("run.json", {"notes": ["batches of 32 were cut"]})
-    assert begin_or_resume.resume(begun.run.folder).notes == ["batches of 32 were cut"]
+    assert begin_or_resume.resume_session(begun.run.folder).notes == ["batches of 32 were cut"]
 
 
 def test_a_mistake_is_told_once_and_leaves_no_run_folder(tmp_path):

@@ -1,64 +1,30 @@
-"""What `lensmith convert` does: which of the conversions its arguments ask for, and what it says of it."""
+"""The verb `convert`: other programs' files to a run folder or a data set and back, and a network in another form."""
 
+import json
+import shlex
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from lensmith.base.errors import UserError
-from lensmith.data.formats.write_sets import with_known_boxes, write_boxes, writers
-from lensmith.engine.plan.plan import planned
-from lensmith.recipe.from_source import recipe_for
-from lensmith.recipe.open_data import open_parts
-from lensmith.recipe.sections import resolve
-from lensmith.ship.export.darknet import Imported, write_darknet
-from lensmith.ship.export.to_fully_convolutional import write_convolutional
-from lensmith.training.trained import load
+import typer
+
+from lensmith.cli.options import Json, Trust
 
 
-def _usage() -> str:
-    return ("lensmith convert takes CFG WEIGHTS RUN (Darknet's files to a run folder), RUN CFG WEIGHTS (a run that "
-            f"came from a cfg, back), RUN NEW --convolutional, or DATA FOLDER --to {'|'.join(writers())}")
+def convert(
+    sources: Annotated[list[str], typer.Argument(help="CFG WEIGHTS RUN: Darknet's files to a run folder. RUN CFG "
+                                                      "WEIGHTS: back. DATA FOLDER: boxes of one format to another. "
+                                                      "RUN NEW with --convolutional.")],
+    to: Annotated[str | None, typer.Option(help="The format of FOLDER: yolo, coco, voc, csv or labelme.")] = None,
+    names: Annotated[Path | None, typer.Option(help="The class names of a CFG, one a line.")] = None,
+    images: Annotated[str, typer.Option(help="Pictures of FOLDER: link, copy or none.")] = "link",
+    convolutional: Annotated[bool, typer.Option("--convolutional", help="A classifier in its fully convolutional form, "
+                                                "for pictures of any size.")] = False,
+    as_json: Json = False, trust: Trust = False,
+) -> None:
+    """Read and write other programs' files, Darknet's networks and data sets with boxes; change a network's form."""
+    from lensmith.cli.conversions import converted
 
-
-def converted(sources: list[str], *, to: str | None, names: Path | None, images: str, trust: bool, command: str,
-              convolutional: bool = False) -> dict[str, Any]:
-    """Convert `sources`; -> what was done, by name. Raises UserError for arguments that mean nothing together."""
-    paths = [Path(one) for one in sources]
-    kinds = [path.suffix.lower() for path in paths]
-    if convolutional:
-        if len(sources) != 2 or names is not None or to is not None:
-            raise UserError(f"{_usage()}; got --convolutional with {', '.join(sources)}")
-        return _convolutional(paths[0], paths[1], trust=trust, command=command)
-    if to is not None:
-        if len(sources) != 2 or names is not None:
-            raise UserError(f"{_usage()}; got --to {to} with {', '.join(sources)}")
-        return _data(sources[0], paths[1], to, images)
-    if len(paths) == 3 and kinds[:2] == [".cfg", ".weights"]:
-        found = Imported(paths[0], paths[1], names)
-        run = found.write(paths[2], command=command)
-        return {"run": str(run), "task": found.recipe["task"]["name"],
-                "size": f"{found.form.height} x {found.form.width}",
-                "classes": len(next(iter(found.classes.values()))),
-                "parameters": sum(one.numel() for one in found.network.parameters())}
-    if len(paths) == 3 and kinds[1:] == [".cfg", ".weights"] and names is None:
-        write_darknet(load(paths[0], trust=trust).network, paths[1], paths[2])
-        return {"cfg": sources[1], "weights": sources[2]}
-    raise UserError(f"{_usage()}; got {' '.join(sources)}")
-
-
-def _convolutional(source: Path, folder: Path, *, trust: bool, command: str) -> dict[str, Any]:
-    trained = load(source, device="cpu", trust=trust)
-    own = planned(trained.run.read_json("plan.json"))
-    run, window = write_convolutional(trained.run, folder, recipe=trained.recipe, network=trained.network,
-                                      task=trained.task, form=trained.form, plan=own, command=command)
-    return {"run": str(run), "size": f"{trained.form.height} x {trained.form.width}",
-            "window": f"{window[0]} x {window[1]} cells"}
-
-
-def _data(source: str, folder: Path, to: str, images: str) -> dict[str, Any]:
-    named = recipe_for(source)
-    parts = open_parts(resolve({"data": named["data"]}, trusted=False))
-    ids = parts.account.get("category_ids")
-    splits = with_known_boxes(parts.splits)
-    written = write_boxes(to, splits, folder, images=images, category_ids=ids)    # type: ignore[arg-type]
-    return {"folder": str(folder), "format": to, "files": written,
-            "pictures": sum(len(one) for one in splits.values())}
+    facts = converted(sources, to=to, names=names, images=images, trust=trust, convolutional=convolutional,
+                      command=shlex.join(["lensmith", *sys.argv[1:]]))
+    print(json.dumps(facts) if as_json else "  ".join(f"{name} {value}" for name, value in facts.items()))

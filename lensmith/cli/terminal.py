@@ -5,21 +5,23 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from lensmith.base.errors import count
+from lensmith.cli.options import with_flags
 
 if TYPE_CHECKING:
     from lensmith.engine.learner import Report
     from lensmith.training.session import Session
 
 
+_SHOWN = 3    # metrics of the valid split in the line of an epoch
+
+
 def teller(quiet: bool) -> Callable[[str], None]:
-    """Tells a line on stderr, or nothing."""
-    return (lambda text: None) if quiet else (lambda text: print(text, file=sys.stderr, flush=True))
-
-_SHOWN = 3    # of a part's metrics in the line of an epoch
+    """A function that prints a line on stderr, or does nothing where `quiet`."""
+    return (lambda text: None) if quiet else (lambda text: print(with_flags(text), file=sys.stderr, flush=True))
 
 
-def follow(session: "Session", *, quiet: bool) -> None:
-    """Train, showing a bar on a terminal and a line an epoch in a file."""
+def show_training(session: "Session", *, quiet: bool) -> None:
+    """Train, showing a bar where stderr is a terminal, and a line an epoch."""
     bar = None
     if sys.stderr.isatty() and not quiet:
         from rich.console import Console
@@ -44,7 +46,8 @@ def follow(session: "Session", *, quiet: bool) -> None:
                                loss=f"loss {report.loss:.4f}")
             lines = [] if report.row is None else [_epoch_line(report, session.job.learner.epochs,
                                                                session.progress.seconds)]
-            for line in [] if quiet else lines + [report.note] * bool(report.note):
+            lines += [with_flags(report.note)] if report.note else []
+            for line in [] if quiet else lines:
                 bar.console.print(line, markup=False, highlight=False) if bar is not None else \
                     print(line, file=sys.stderr, flush=True)
     finally:
@@ -54,8 +57,8 @@ def follow(session: "Session", *, quiet: bool) -> None:
 
 def _picked(session: "Session") -> str:
     choice = session.job.choice
-    told = {"timed": f"picked in {choice.seconds:.1f} s", "the cache": "picked before", "the run": "the run's own"}
-    return told.get(choice.source, choice.source)
+    words = {"timed": f"picked in {choice.seconds:.1f} s", "the cache": "picked before", "the run": "the run's own"}
+    return words.get(choice.source, choice.source)
 
 
 def _epoch_line(report: "Report", epochs: int, seconds: float) -> str:
@@ -76,118 +79,118 @@ def _epoch_line(report: "Report", epochs: int, seconds: float) -> str:
     return "  ".join([f"epoch {report.epoch}/{epochs}", *shown, *waited, f"{seconds:.1f} s"])
 
 
-def headlines(found: dict[str, Any]) -> dict[str, Any]:
+def headline_numbers(scores: dict[str, Any]) -> dict[str, Any]:
     """The numbers of a measurement, without its tables and pictures."""
-    return {name: value for name, value in found.items() if name not in ("details", "worst")}
+    return {name: value for name, value in scores.items() if name not in ("details", "worst")}
 
 
-def in_words(found: dict[str, Any]) -> str:
+def in_one_line(scores: dict[str, Any]) -> str:
     """`accuracy_top1 0.8925 (0.8863-0.8984)  macro_f1 ...  on 10,000 pictures`; of several tasks each one's score."""
-    several = found.get("details", {}).get("parts")
-    own = None if several is None else ["joined", *(f"{name}/{one['score']}" for name, one in several.items())]
-    parts = []
-    for name, value in found.items():
-        if isinstance(value, float) and name != "loss" and (own is None or name in own):
-            low_high = found.get("intervals", {}).get(name)
-            parts.append(f"{name} {value:.4f}" + (f" ({low_high[0]:.4f}-{low_high[1]:.4f})" if low_high else ""))
-    return f"{'  '.join(parts)}  on {count(found['count'], 'picture')}"
+    parts = scores.get("details", {}).get("parts")
+    shown = None if parts is None else ["joined", *(f"{name}/{part['score']}" for name, part in parts.items())]
+    words = []
+    for name, value in scores.items():
+        if isinstance(value, float) and name != "loss" and (shown is None or name in shown):
+            interval = scores.get("intervals", {}).get(name)
+            words.append(f"{name} {value:.4f}" + (f" ({interval[0]:.4f}-{interval[1]:.4f})" if interval else ""))
+    return f"{'  '.join(words)}  on {count(scores['count'], 'picture')}"
 
 
-def show_operator(found: Any) -> None:
+def show_operator(operator: Any) -> None:
     """What the checks of an operator say, and the lines that mend it."""
-    print(found.schema)
-    table(("check", "result", "what"), [(check.name, check.result, check.words) for check in found.checks])
-    for check in found.checks:
+    print(operator.schema)
+    print_table(("check", "result", "what"), [(check.name, check.result, check.words) for check in operator.checks])
+    for check in operator.checks:
         if check.lines:
             print(f"\n{check.name}: write\n\n{check.lines}")
 
 
-def show_layers(found: Any) -> None:
+def show_layers(layers: Any) -> None:
     """The layers of a network, one a line, and their sums."""
-    table(("layer", "kind", "output", "parameters", "multiply-adds", "memory kB", "field"),
-          [(row.name, row.kind, " x ".join(map(str, row.shape)) or "-", f"{row.parameters:,}",
-            f"{row.multiply_adds:,}", f"{row.activation_bytes / 1000:,.1f}",
-            "-" if row.receptive_field is None else str(row.receptive_field)) for row in found.rows])
-    totals = found.totals
+    print_table(("layer", "kind", "output", "parameters", "multiply-adds", "memory kB", "field"),
+                [(row.name, row.kind, " x ".join(map(str, row.shape)) or "-", f"{row.parameters:,}",
+                  f"{row.multiply_adds:,}", f"{row.activation_bytes / 1000:,.1f}",
+                  "-" if row.receptive_field is None else str(row.receptive_field)) for row in layers.rows])
+    totals = layers.totals
     print(f"{totals.parameters:,} parameters ({4 * totals.parameters / 1e6:,.2f} MB), "
           f"{totals.multiply_adds / 1e6:,.2f} million multiply-adds, "
           f"{totals.activation_bytes / 1e6:,.2f} MB of activations for one picture")
 
 
-def show_comparison(found: Any) -> None:
+def show_comparison(comparison: Any) -> None:
     """The tables of a comparison, each under its title, and what has to be known of them."""
-    for number, one in enumerate(found.tables):
-        print(("\n" * bool(number)) + one.title)
-        table(one.columns, one.rows)
-    for note in found.notes:
+    for number, table in enumerate(comparison.tables):
+        print(("\n" * bool(number)) + table.title)
+        print_table(table.columns, table.rows)
+    for note in comparison.notes:
         print(f"\n{note}")
 
 
-def show_classes(found: dict[str, Any]) -> None:
+def show_classes(scores: dict[str, Any]) -> None:
     """The table of the classes that were measured; of several tasks one for each, under its numbers."""
-    details = found["details"]
+    details = scores["details"]
     for name, part in details.get("parts", {"": details}).items():
         if name:
-            own = [f"{key.removeprefix(f'{name}/')} {value:.4f}" for key, value in found.items()
-                   if key.startswith(f"{name}/")]
-            print(f"\n{name}: {'  '.join(own)}")
+            numbers = [f"{key.removeprefix(f'{name}/')} {value:.4f}" for key, value in scores.items()
+                       if key.startswith(f"{name}/")]
+            print(f"\n{name}: {'  '.join(numbers)}")
         rows = part.get("per_class")
         if rows:
-            table(list(rows[0]), [[cell(value) for value in row.values()] for row in rows])
+            print_table(list(rows[0]), [[cell(value) for value in row.values()] for row in rows])
 
 
 def cell(value: Any) -> str:
-    """A value as a cell of `table`; None, which is no value, as a dash."""
+    """A value as a cell of `print_table`; None, which is no value, as a dash."""
     return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else \
         f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     """Plain columns, wide enough for what they hold, numbers to the right: fit for a terminal and for a file."""
     lines = [list(columns), *(list(row) for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    right = [all(line[i][:1] in "0123456789-." for line in lines[1:]) for i in range(len(widths))]
+    numeric = [all(line[i][:1] in "0123456789-." for line in lines[1:]) for i in range(len(widths))]
     for line in lines:
         print("  ".join(text.rjust(width) if number else text.ljust(width)
-                        for text, width, number in zip(line, widths, right, strict=True)).rstrip())
+                        for text, width, number in zip(line, widths, numeric, strict=True)).rstrip())
 
 
 def show_account(account: dict[str, Any]) -> None:
     """What data.json keeps of a data set, as text."""
     form = account["form"]
     print(f"{account['name']}: {form['channels']} x {form['height']} x {form['width']}, {form['bits']} bits")
-    parts = account["splits"]
+    splits = account["splits"]
     for target, names in account["classes"].items():
         print(f"{target}: {', '.join(names)}")
-    counted = next(iter(parts.values())).get("per_class")
-    if counted:
-        table(["class", *parts], [[name, *(str(part["per_class"].get(name, 0)) for part in parts.values())]
-                                   for name in counted] + [["all", *(str(part["count"]) for part in parts.values())]])
+    classes = next(iter(splits.values())).get("per_class")
+    if classes:
+        rows = [[name, *(str(split["per_class"].get(name, 0)) for split in splits.values())] for name in classes]
+        print_table(["class", *splits], [*rows, ["all", *(str(split["count"]) for split in splits.values())]])
     else:
-        table(["split", "count"], [[name, str(part["count"])] for name, part in parts.items()])
+        print_table(["split", "count"], [[name, str(split["count"])] for name, split in splits.items()])
     if "boxes" in account:
         _show_boxes(account["boxes"])
-    for one in account["dropped"]:
-        print(f"left out: {one['file']} {one['reason']}")
+    for dropped in account["dropped"]:
+        print(f"left out: {dropped['file']} {dropped['reason']}")
 
 
-def _show_boxes(found: dict[str, Any]) -> None:
+def _show_boxes(statistics: dict[str, Any]) -> None:
     """The statistics of `data.box_statistics`, of the training pictures."""
-    table(["class", "boxes"], [[name, f"{boxes:,}"] for name, boxes in found["per_class"].items()])
-    sizes = ", ".join(f"{number:,} {name}" for name, number in found["sizes"].items())
-    print(f"train: {count(found['boxes'], 'box')} in {count(found['pictures'], 'picture')} "
-          f"({found['background']:,} without any), {found['crowd']:,} crowds; {sizes} (below 32 and from 96 pixels "
-          "squared, as COCO divides them)")
+    print_table(["class", "boxes"], [[name, f"{boxes:,}"] for name, boxes in statistics["per_class"].items()])
+    sizes = ", ".join(f"{number:,} {name}" for name, number in statistics["sizes"].items())
+    print(f"train: {count(statistics['boxes'], 'box')} in {count(statistics['pictures'], 'picture')} "
+          f"({statistics['background']:,} without any), {statistics['crowd']:,} crowds; {sizes} (below 32 and from 96 "
+          "pixels squared, as COCO divides them)")
 
 
-def wrong_argument(error: Any, given: list[str]) -> str:
+def wrong_argument(error: Any, words: list[str]) -> str:
     """Click's sentence on a wrong argument, with what came, which it leaves out, and where to look."""
-    told = error.format_message().rstrip(".").replace("Input should be", "must be")
+    sentence = error.format_message().rstrip(".").replace("Input should be", "must be")
     for option in getattr(getattr(error, "param", None), "opts", ()):
-        for i, word in enumerate(given):
-            if word == option and i + 1 < len(given):
-                told += f"; got {given[i + 1]!r}"
+        for i, word in enumerate(words):
+            if word == option and i + 1 < len(words):
+                sentence += f"; got {words[i + 1]!r}"
             elif word.startswith(f"{option}="):
-                told += f"; got {word.partition('=')[2]!r}"
+                sentence += f"; got {word.partition('=')[2]!r}"
     context = getattr(error, "ctx", None)
-    return f"{told}. `{context.command_path if context else 'lensmith'} --help` shows what is accepted"
+    return f"{sentence}. `{context.command_path if context else 'lensmith'} --help` shows what is accepted"

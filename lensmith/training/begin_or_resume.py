@@ -36,9 +36,9 @@ def resolved(wanted: recipes.Recipe, *, trusted: bool) -> recipes.Recipe:
     return complete(settled, seen.classes, seen.form, kinds=seen.kinds)
 
 
-def begin(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "", data: Any = None,
-          module: nn.Module | None = None, trusted: bool = False, downloads: bool = False,
-          tell: Tell = silent) -> Session:
+def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "", data: Any = None,
+                  module: nn.Module | None = None, trusted: bool = False, downloads: bool = False,
+                  tell: Tell = silent) -> Session:
     """A recipe, or the beginnings of one -> a session, its run folder made and its data ready.
 
     Code that the recipe names, as in `my_net.py:Net`, runs only where it is `trusted`; published weights that it names
@@ -92,8 +92,8 @@ def _created(process_group: ProcessGroup, runs: Path, *, name: str | None, fallb
     return Run(Path(folder), writes=process_group.is_rank_zero)
 
 
-def resume(folder: str | Path, *, data: Any = None, module: nn.Module | None = None, trusted: bool = False,
-           tell: Tell = silent) -> Session:
+def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | None = None, trusted: bool = False,
+                   tell: Tell = silent) -> Session:
     """The session of a run folder, as its last checkpoint left it: it ends with the same bits as if it had never been
     stopped. Raises DataError where the data have changed since; tells where the machine or a version has."""
     run = Run.open(folder)

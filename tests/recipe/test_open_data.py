@@ -14,7 +14,7 @@ from lensmith.data.batches.loader import Loader
 from lensmith.data.store import at_once as store
 from lensmith.recipe.open_data import Data, open_data
 from lensmith.recipe.sections import resolve
-from lensmith.training.begin_or_resume import begin, resume
+from lensmith.training.begin_or_resume import begin_session, resume_session
 
 WAYS = {"memory": {"loading.memory": 0.5}, "file": {"loading.memory": 0.0, "loading.disk": 1.0},
         "not": {"loading.memory": 0.0, "loading.disk": 0.0, "loading.workers": 0}}
@@ -127,7 +127,7 @@ def test_a_run_that_goes_on_with_less_memory_ends_with_the_same_bits(photos: Pat
               "loading": {"batch": 8}, "run": {"save_every": 0.0}, "plan": {"mode": "exact", "threads": 1}}
     results = []
     for name, stops in (("whole", ()), ("stopped", (2, 5, 8))):
-        session = begin({**recipe, "run": {"name": name, "save_every": 0.0}}, runs=tmp_path / "runs")
+        session = begin_session({**recipe, "run": {"name": name, "save_every": 0.0}}, runs=tmp_path / "runs")
         for stop, room in zip((*stops, 99), (1 << 40, 0, 1 << 40, 0), strict=False):
             for report in session:
                 if report.step == stop:
@@ -135,7 +135,7 @@ def test_a_run_that_goes_on_with_less_memory_ends_with_the_same_bits(photos: Pat
             else:
                 break
             monkeypatch.setattr(store, "free_memory", lambda room=room: room)
-            session = resume(tmp_path / "runs" / name)
+            session = resume_session(tmp_path / "runs" / name)
             assert session.job.data.account["kept"] == ("memory" if room else "file")
         results.append(session.run.read_last()["learner"]["network"])
         dropped = session.run.read_json("data.json")["dropped"]
@@ -197,13 +197,13 @@ def test_a_run_on_several_parts_goes_on_with_the_same_bits_and_not_on_other_cell
               "backbone": {"name": "cnn3"}, "learner": {"epochs": 2}, "loading": {"batch": 12},
               "plan": {"mode": "exact", "threads": 1}}
     for name, stop in (("whole", 99), ("stopped", 3)):
-        session = begin({**recipe, "run": {"name": name, "save_every": 0.0}}, runs=tmp_path / "runs")
+        session = begin_session({**recipe, "run": {"name": name, "save_every": 0.0}}, runs=tmp_path / "runs")
         for report in session:
             if report.step == stop:
                 break
         else:
             results.append(session.run.read_last()["learner"]["network"])
-    session = resume(tmp_path / "runs" / "stopped")
+    session = resume_session(tmp_path / "runs" / "stopped")
     for _ in session:
         pass
     results.append(session.run.read_last()["learner"]["network"])
@@ -211,4 +211,4 @@ def test_a_run_on_several_parts_goes_on_with_the_same_bits_and_not_on_other_cell
     table = Path(str(section["path"]))
     table.write_text(table.read_text().replace(",small,", ",large,", 1))
     with pytest.raises(DataError, match="have changed since it began, so it cannot go on with the same bits"):
-        resume(tmp_path / "runs" / "stopped")
+        resume_session(tmp_path / "runs" / "stopped")

@@ -24,7 +24,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(trained: Path) -> Path:
-    from lensmith.cli.convert import converted
+    from lensmith.cli.conversions import converted
 
     told = converted([str(trained), str(trained.parent / "whole")], to=None, names=None, images="link", trust=False,
                      command="lensmith convert", convolutional=True)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lensmith.base.errors import ModelError, UserError
-from lensmith.cli.lists import layers
+from lensmith.cli.layers_by_name import layers
 from lensmith.models.adapters.user_code import find_attribute
 from lensmith.study.inspect.operators import Check, Operator, check_operator, is_operator
 

@@ -1,0 +1,63 @@
+"""What `lensmith convert` does: which of the conversions its arguments ask for, and what was done, by name."""
+
+from pathlib import Path
+from typing import Any
+
+from lensmith.base.errors import UserError
+from lensmith.data.formats.write_sets import with_known_boxes, write_boxes, writers
+from lensmith.engine.plan.plan import planned
+from lensmith.recipe.from_source import recipe_for
+from lensmith.recipe.open_data import open_parts
+from lensmith.recipe.sections import resolve
+from lensmith.ship.export.darknet import Imported, write_darknet
+from lensmith.ship.export.to_fully_convolutional import write_convolutional
+from lensmith.training.trained import load
+
+
+def _usage() -> str:
+    return ("lensmith convert takes CFG WEIGHTS RUN (Darknet's files to a run folder), RUN CFG WEIGHTS (a run that "
+            f"came from a cfg, back), RUN NEW --convolutional, or DATA FOLDER --to {'|'.join(writers())}")
+
+
+def converted(sources: list[str], *, to: str | None, names: Path | None, images: str, trust: bool, command: str,
+              convolutional: bool = False) -> dict[str, Any]:
+    """Convert `sources`; -> what was done, by name. Raises UserError for arguments that mean nothing together."""
+    paths = [Path(source) for source in sources]
+    suffixes = [path.suffix.lower() for path in paths]
+    if convolutional:
+        if len(sources) != 2 or names is not None or to is not None:
+            raise UserError(f"{_usage()}; got --convolutional with {', '.join(sources)}")
+        return _convolutional(paths[0], paths[1], trust=trust, command=command)
+    if to is not None:
+        if len(sources) != 2 or names is not None:
+            raise UserError(f"{_usage()}; got --to {to} with {', '.join(sources)}")
+        return _data(sources[0], paths[1], to, images)
+    if len(paths) == 3 and suffixes[:2] == [".cfg", ".weights"]:
+        imported = Imported(paths[0], paths[1], names)
+        run = imported.write(paths[2], command=command)
+        return {"run": str(run), "task": imported.recipe["task"]["name"],
+                "size": f"{imported.form.height} x {imported.form.width}",
+                "classes": len(next(iter(imported.classes.values()))),
+                "parameters": sum(parameter.numel() for parameter in imported.network.parameters())}
+    if len(paths) == 3 and suffixes[1:] == [".cfg", ".weights"] and names is None:
+        write_darknet(load(paths[0], trust=trust).network, paths[1], paths[2])
+        return {"cfg": sources[1], "weights": sources[2]}
+    raise UserError(f"{_usage()}; got {' '.join(sources)}")
+
+
+def _convolutional(source: Path, folder: Path, *, trust: bool, command: str) -> dict[str, Any]:
+    trained = load(source, device="cpu", trust=trust)
+    plan = planned(trained.run.read_json("plan.json"))
+    run, window = write_convolutional(trained.run, folder, recipe=trained.recipe, network=trained.network,
+                                      task=trained.task, form=trained.form, plan=plan, command=command)
+    return {"run": str(run), "size": f"{trained.form.height} x {trained.form.width}",
+            "window": f"{window[0]} x {window[1]} cells"}
+
+
+def _data(source: str, folder: Path, to: str, images: str) -> dict[str, Any]:
+    parts = open_parts(resolve({"data": recipe_for(source)["data"]}, trusted=False))
+    ids = parts.account.get("category_ids")
+    splits = with_known_boxes(parts.splits)
+    files = write_boxes(to, splits, folder, images=images, category_ids=ids)    # type: ignore[arg-type]
+    return {"folder": str(folder), "format": to, "files": files,
+            "pictures": sum(len(split) for split in splits.values())}

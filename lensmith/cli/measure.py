@@ -1,0 +1,45 @@
+"""The verbs that measure: `val` a trained network on a split, `compare` runs with each other."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lensmith.cli.options import Device, Json, Quiet, Trust
+from lensmith.cli.terminal import in_one_line, show_classes, show_comparison, teller
+
+
+def val(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    split: Annotated[str | None, typer.Option(help="train, valid or test; by itself test where there is one.")] = None,
+    data: Annotated[str | None, typer.Option(help="Other data to measure on than the run's own.")] = None,
+    device: Device = None, as_json: Json = False, quiet: Quiet = False, trust: Trust = False,
+) -> None:
+    """Measure a trained network on a split of its data. (Also: validate, test.)"""
+    from lensmith.engine.run_folder import finite
+    from lensmith.training.trained import load
+
+    scores = load(run, device=device, trust=trust).validate(split, data=data, tell=teller(quiet))
+    if as_json:
+        print(json.dumps(finite(scores)))
+        return
+    print(f"{scores['split']:<5} {in_one_line(scores)}")
+    show_classes(scores)
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders: one of several tasks, and each task's own.")],
+    out: Annotated[Path | None, typer.Option(help="A file for the page with it, HTML.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Runs side by side, and what several tasks gained or lost by sharing one network."""
+    from lensmith.study.report.compare import compared, write_page
+
+    comparison = compared(runs)
+    if out is not None:
+        write_page(comparison, out)
+    if as_json:
+        print(json.dumps(comparison.as_json()))
+    else:
+        show_comparison(comparison)

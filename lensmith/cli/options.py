@@ -1,0 +1,73 @@
+"""The options that several verbs share, and the table of the flags that stand for settings of a recipe."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+Trust = Annotated[bool, typer.Option("--trust", help="Run the user's own code that the run folder names.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps; train: cuda:0,1 too.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+
+# The parameter of `lensmith train` -> the setting that it stands for. The flag is the parameter's name with hyphens.
+FLAGS: dict[str, str] = {
+    "backbone": "backbone.name",
+    "task": "task.name",
+    "epochs": "learner.epochs",
+    "batch": "loading.batch",
+    "rate": "optimizer.rate",
+    "optimizer": "optimizer.name",
+    "size": "pictures.size",
+    "device": "plan.device",
+    "plan": "plan.mode",
+    "processes": "plan.processes",
+    "seed": "run.seed",
+    "name": "run.name",
+    "weights": "learner.weights",
+    "freeze": "learner.freeze",
+    "probe": "learner.probe",
+    "on_bad": "pictures.on_bad",
+}
+# Arguments of the Python functions, as messages name them, that no recipe holds -> the option of the same meaning.
+ARGUMENTS: dict[str, str] = {
+    "train.runs": "--runs",
+    "trust=True": "--trust",
+    "validate.data": "--data",
+    "predict.threshold": "--threshold",
+    "predict.overlap": "--iou",
+    "predict.classes": "--classes",
+    "predict.tiles": "--tiles",
+    "predict.out": "--out",
+    "watch.every": "--every",
+    "compare.out": "--out",
+}
+
+
+def settings_of(parameters: Mapping[str, Any], flags: Mapping[str, str] = FLAGS) -> dict[str, Any]:
+    """{"section.key": value} of the flags among a verb's parameters; None where one was left out."""
+    # A switch that was left out is False, and sets nothing either.
+    return {place: None if parameters[name] is False else parameters[name] for name, place in flags.items()}
+
+
+def with_flags(text: str, flags: Mapping[str, str] = FLAGS) -> str:
+    """The text with the flag behind the first mention of each setting: `learner.epochs (--epochs) must be ...`.
+
+    A value stays with its setting, `task.name=detection (--task)`. A flag that the text names already is not added, and
+    commands between backticks are left as they are.
+    """
+    flag_of = {place: f"--{name.replace('_', '-')}" for name, place in flags.items()} | ARGUMENTS
+    places = "|".join(map(re.escape, flag_of))
+    value = r"(?:=(?:\[[^]]*\]|'[^']*'|\S*[^\s,;:.)]))?"
+    mention = re.compile(rf"`[^`]*`|(?<![\w.'\"/=-])(?P<place>{places})(?![\w/-]|\.\w){value}")
+    named = set(re.findall(r"(?<![\w-])--[a-z-]+", text))
+
+    def flagged(match: re.Match[str]) -> str:
+        flag = flag_of.get(match["place"])
+        if flag is None or flag in named:
+            return match[0]
+        named.add(flag)
+        return f"{match[0]} ({flag})"
+
+    return mention.sub(flagged, text)

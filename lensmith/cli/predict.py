@@ -1,0 +1,94 @@
+"""The verb `predict`: what a trained network says of pictures, films and cameras."""
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lensmith.base.errors import UserError
+from lensmith.cli.options import Device, Json, Trust
+
+if TYPE_CHECKING:
+    from lensmith.ship.predict.prediction import Prediction
+    from lensmith.ship.predict.video import Frame
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run folder; left out with --cfg.")],
+    sources: Annotated[list[str] | None, typer.Argument(help="Files, folders, patterns such as 'photos/*.jpg', films, "
+                                                             "or camera:0.")] = None,
+    top: Annotated[int, typer.Option(help="How many classes or objects to print.", min=1)] = 3,
+    out: Annotated[Path | None, typer.Option(help="A folder for the pictures and films with what was found, "
+                                                  "predictions.json, predictions.csv and frames.jsonl.")] = None,
+    every: Annotated[int, typer.Option(help="Films: look at each so many-th frame only.", min=1)] = 1,
+    threshold: Annotated[float | None, typer.Option(help="Objects: the least score that is shown, by itself "
+                                                         "0.25.")] = None,
+    iou: Annotated[float | None, typer.Option(help="Objects: of two that overlap more the surer one is shown.")] = None,
+    classes: Annotated[str | None, typer.Option(help="Objects: the classes to show, with commas between.")] = None,
+    tiles: Annotated[float | None, typer.Option(metavar="SCALE", help="Objects and masks of large pictures by tiles "
+                                                "that overlap: 1 at their own pixels, 0.5 made half as large.")] = None,
+    cfg: Annotated[Path | None, typer.Option(help="A Darknet cfg in the place of RUN; with --weights.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="The Darknet weights of --cfg.")] = None,
+    names: Annotated[Path | None, typer.Option(help="The class names of --cfg, one a line.")] = None,
+    device: Device = None, as_json: Json = False, trust: Trust = False,
+) -> None:
+    """Say what pictures show, and films: a line a second, with --json one a frame."""
+    from lensmith.ship.predict.video import divided
+    from lensmith.ship.predict.write_files import write_predictions
+    from lensmith.training.trained import darknet, load
+
+    if (cfg is None) != (weights is None):
+        raise UserError("--cfg and --weights go together: give both files of the network")
+    if cfg is not None and weights is not None:
+        trained, sources = darknet(cfg, weights, names), [str(run), *(sources or [])]
+    else:
+        trained = load(run, device=device, trust=trust)
+    if not sources:
+        raise UserError("nothing to predict: name files, folders or patterns such as 'photos/*.jpg'")
+    pictures, films = divided(sources)
+    _refuse_for_kind(films, every=every, tiles=tiles)
+    shown = None if classes is None else [name.strip() for name in classes.split(",")]
+    predictions = trained.predict(pictures, threshold=threshold, overlap=iou, classes=shown, tiles=tiles)
+    if out is not None and pictures:
+        write_predictions(predictions, out, top=top, category_ids=trained.category_ids)
+    unread = _show_pictures(predictions, top=top, as_json=as_json)
+    if films:
+        unread += _show_frames(trained.watch(films, out=out, every=every, top=top, threshold=threshold, overlap=iou,
+                                             classes=shown), top=top, as_json=as_json)
+    for prediction in unread:
+        print(f"lensmith: {prediction.file} {prediction.error}", file=sys.stderr)
+    if unread:
+        raise typer.Exit(3)
+
+
+def _refuse_for_kind(films: list[str], *, every: int, tiles: float | None) -> None:
+    """Raise UserError where an option for films is given without any, or one for pictures with films."""
+    if every > 1 and not films:
+        raise UserError(f"--every={every} is for films and cameras, and none is named")
+    if tiles is not None and films:
+        raise UserError(f"--tiles={tiles:g} is for pictures, and {films[0]} is a film: leave one of the two out")
+
+
+def _show_pictures(predictions: list["Prediction"], *, top: int, as_json: bool) -> list["Prediction"]:
+    """Print what was predicted of pictures; -> those that could not be read."""
+    if as_json and predictions:
+        print(json.dumps([prediction.as_json(top) for prediction in predictions]))
+    elif not as_json:
+        for prediction in predictions:
+            if prediction.error is None:
+                print(f"{prediction.file}: {prediction.text(top)}")
+    return [prediction for prediction in predictions if prediction.error is not None]
+
+
+def _show_frames(frames: Iterable["Frame"], *, top: int, as_json: bool) -> list["Prediction"]:
+    """Print what is said of films as their frames come, a line a second or with JSON one a frame; -> the failures."""
+    failures = []
+    for frame in frames:
+        if frame.said.error is not None:
+            failures.append(frame.said)
+        elif as_json or frame.begins:
+            print(json.dumps(frame.as_json(top)) if as_json else frame.text(top), flush=True)
+    return failures

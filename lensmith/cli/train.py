@@ -1,0 +1,146 @@
+"""The verb `train`: a recipe, data or a run folder -> a trained network and its run folder."""
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lensmith.base.errors import UserError
+from lensmith.cli.options import Device, Json, Quiet, Trust, settings_of
+from lensmith.cli.terminal import headline_numbers, in_one_line, show_training, teller
+from lensmith.engine.distributed.launch import is_distributed, launch, processes_of, wanted_processes
+
+if TYPE_CHECKING:
+    from lensmith.recipe.schema import Recipe
+    from lensmith.training.session import Session
+
+
+def train(
+    context: typer.Context,
+    source: Annotated[str | None, typer.Argument(help="A recipe (.toml), a data set's name, a folder of pictures, a "
+                                                      "table (.csv, .tsv), or a run folder to train again.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...",
+                                                          help="Any other setting of the recipe.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="A network of `lensmith list backbones`, timm:NAME, "
+                                                      "my_net.py:Net, or a run folder's.")] = None,
+    task: Annotated[str | None, typer.Option(help="By itself the one that the data can feed.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
+    rate: Annotated[float | None, typer.Option(help="The optimizer's peak rate.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw or muon.")] = None,
+    size: Annotated[int | None, typer.Option(help="Edge of the network's pictures, pixels.")] = None,
+    device: Device = None,
+    plan: Annotated[str | None, typer.Option(help="auto times how to run here, exact is deterministic float32, or the "
+                                                  "plan.json of a run.")] = None,
+    processes: Annotated[int | None, typer.Option(help="Processes that train together, one a GPU or sharing the cores.",
+                                                  min=1)] = None,
+    seed: Annotated[int | None, typer.Option(help="The seed of weights, order and augmentation.")] = None,
+    name: Annotated[str | None, typer.Option(help="The run folder's name; by itself the next free number.")] = None,
+    weights: Annotated[str | None, typer.Option(help="A file of weights to begin with, .safetensors or .pth, a "
+                                                     "run folder, or download:NAME of published ones.")] = None,
+    freeze: Annotated[str | None, typer.Option(help="What stands still: backbone, the number of its first blocks, or a "
+                                                    "pattern of names.")] = None,
+    probe: Annotated[bool, typer.Option("--probe", help="The head alone learns, from maps computed once.")] = False,
+    runs: Annotated[Path | None, typer.Option(help="Where run folders lie; by itself runs.")] = None,
+    on_bad: Annotated[str | None, typer.Option(help="skip or refuse files that cannot be read.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with a run folder, to the same bits.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved recipe and stop.")] = False,
+    as_json: Json = False, quiet: Quiet = False, trust: Trust = False,
+) -> None:
+    """Train a network, test it and write its run folder with a report."""
+    settings = settings_of(context.params)    # of the parameters that are flags, by name
+    alone = not (is_distributed() or dry_run)
+    count = processes_of(resume) if resume is not None else \
+        wanted_processes({"processes": processes, "device": device})
+    if alone:
+        _launch_several(count)
+    quiet = quiet or not _leads()
+    if resume is not None:
+        from lensmith.training.begin_or_resume import resume_session
+
+        _refuse_changes(resume, settings, source, overrides, runs=runs, dry_run=dry_run)
+        session = resume_session(resume, trusted=trust, tell=teller(quiet))
+    else:
+        recipe, trusted = _recipe_of(source, settings, overrides or (), trust=trust)
+        if dry_run:
+            _print_resolved(recipe, trusted=trusted)
+            return
+        if alone:
+            _launch_several(wanted_processes(recipe.get("plan", {})))
+        from lensmith.training.begin_or_resume import begin_session
+
+        session = begin_session(recipe, runs=runs or Path("runs"), command=shlex.join(["lensmith", *sys.argv[1:]]),
+                                trusted=trusted, downloads=weights is not None, tell=teller(quiet))
+    show_training(session, quiet=quiet)
+    if session.run.writes:
+        _show_end(session, as_json=as_json)
+
+
+def _launch_several(count: int) -> None:
+    """Train in `count` processes started here and end with their exit code; nothing where one is enough."""
+    if count > 1:
+        raise typer.Exit(launch(count, sys.argv[1:]))
+
+
+def _leads() -> bool:
+    """Whether this process is the only one, or the first of several: the one that shows what is done."""
+    if not is_distributed():
+        return True
+    from lensmith.engine.distributed.rendezvous import join
+
+    return join().is_rank_zero
+
+
+def _refuse_changes(run: Path, settings: dict[str, Any], source: str | None, overrides: Sequence[str] | None, *,
+                    runs: Path | None, dry_run: bool) -> None:
+    """Raise UserError where --resume is given together with anything that would change the run."""
+    changes = [*(place for place, value in settings.items() if value is not None), *(overrides or ()),
+               *([source] if source else ()), *(["--dry-run"] if dry_run else ()),
+               *([f"--runs {runs}"] if runs is not None else ())]
+    if changes:
+        raise UserError(f"--resume goes on with the run as it was and takes no other setting; got "
+                        f"{', '.join(changes)}. To change things begin a new run: lensmith train {run} ...")
+
+
+def _recipe_of(source: str | None, settings: dict[str, Any], overrides: Sequence[str], *,
+               trust: bool) -> tuple["Recipe", bool]:
+    """The recipe that the arguments ask for, not yet complete, and whether code that it names may run."""
+    from lensmith.recipe import schema as recipes
+    from lensmith.recipe.from_source import is_run, recipe_for
+    from lensmith.recipe.sections import SECTIONS, switch
+
+    if source is None:
+        raise UserError("nothing to train on: name a recipe, a data set, a folder or a table, as in "
+                        "`lensmith train fashion-mnist`, or --resume RUN")
+    if "=" in source and not Path(source).exists():
+        raise UserError(f"the first argument names the data or the recipe; got the setting {source!r}")
+    recipe = recipes.override(switch(recipe_for(source), settings), overrides, SECTIONS)
+    # Code that is named in this command is the user's own word; code that a file names needs --trust.
+    named_here = settings["backbone.name"] is not None or any(text.startswith("backbone.name=") for text in overrides)
+    return recipe, trust or (named_here and not is_run(recipe["backbone"]["name"]))
+
+
+def _print_resolved(recipe: "Recipe", *, trusted: bool) -> None:
+    from lensmith.recipe import schema as recipes
+    from lensmith.training.begin_or_resume import resolved
+
+    print(recipes.write(resolved(recipe, trusted=trusted)), end="")
+
+
+def _show_end(session: "Session", *, as_json: bool) -> None:
+    """What the best weights scored on each split that was held out, and where the run and its report lie."""
+    from lensmith.engine.run_folder import finite
+
+    report = session.run.folder / "report.html"
+    if as_json:
+        print(json.dumps(finite({"run": str(session.run), "report": str(report),
+                                 **{split: headline_numbers(scores) for split, scores in session.metrics.items()}})))
+        return
+    for split, scores in session.metrics.items():
+        print(f"{split:<5} {in_one_line(scores)}")
+    print(f"run    {session.run}")
+    print(f"report {report}")
