@@ -1,7 +1,7 @@
 """One way to run, tried on a copy of the network: its gradient beside the float32 one, and the time of its steps."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from copy import deepcopy
 from functools import reduce
 from operator import add
@@ -97,10 +97,3 @@ def product_seconds(precision: torch.dtype) -> float:
 def _draws(layer: nn.Module) -> bool:
     """Whether a layer drops values at random: PyTorch's dropout, torchvision's and timm's stochastic depth."""
     return any(word in type(layer).__name__ for word in ("Dropout", "DropPath", "StochasticDepth"))
-
-
-def cosine(gradient: Sequence[Tensor], other: Sequence[Tensor]) -> float:
-    """Of the angle between two gradients, all parameters taken together; NaN where one is none."""
-    inner, own, its = (sum(float((one * two).sum()) for one, two in zip(left, right, strict=True))
-                       for left, right in ((gradient, other), (gradient, gradient), (other, other)))
-    return inner / (own * its) ** 0.5 if own > 0 and its > 0 else float("nan") if own != its else 1.0

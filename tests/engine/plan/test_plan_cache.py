@@ -2,11 +2,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.engine.plan.test_time_candidates import LAYERS, batch_of, network_of
 
 from lensmith.engine.plan import plan_cache as memory
 from lensmith.engine.plan.candidates import Choice, Wanted
 from lensmith.engine.plan.plan import Plan
+from tests.engine.plan.test_time_candidates import LAYERS, batch_of, network_of
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from lensmith.engine.optimize import Stepper, leaves, sgd
 from lensmith.engine.plan import candidates as choosing
 from lensmith.engine.plan import time_candidates as picking
 from lensmith.engine.plan.candidates import Choice, Wanted, choice_of
+from lensmith.engine.plan.compare_trials import is_faster
 from lensmith.engine.plan.plan import Plan, plan
 from lensmith.engine.plan.time_candidates import pick
 from lensmith.engine.plan.trial import Trial
@@ -223,13 +224,13 @@ def test_one_slow_or_lucky_step_of_many_does_not_decide(monkeypatch: pytest.Monk
     plain, other = plan(device="cpu", layout="contiguous"), plan(device="cpu", layout="channels_last")
     one, best = (Trial(chosen, network_of(LAYERS), TASK, stepper) for chosen in (other, plain))
     one.times, best.times = [0.09] * 5, [0.1, 0.1, 0.08, 0.1, 0.1]
-    assert picking._faster(one, one.times, best, best.times)
-    assert not picking._faster(best, best.times, one, one.times)
-    assert not picking._faster(one, one.times[:1], best, best.times[:1])    # too few turns: the least of all steps
+    assert is_faster(one, one.times, best, best.times)
+    assert not is_faster(best, best.times, one, one.times)
+    assert not is_faster(one, one.times[:1], best, best.times[:1])    # too few turns: the least of all steps
 
 
 def test_what_is_not_far_behind_is_timed_twice_at_least(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(picking, "_BEFORE_REWRITES", 0.0)
+    monkeypatch.setattr(picking, "_FORMATS_END_BEFORE_REWRITES", 0.0)
     steps = told(monkeypatch, dict.fromkeys(PLANS, 0.3))    # long: one look, and the rest in turn
     run(network_of(LAYERS))
     assert min(steps.count(one) for one in steps if not one.rewrites and one.threads == torch.get_num_threads()) == 2
