@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lensmith.base.errors import UserError
-from lensmith.models.adapters.user_code import constructor, find_attribute
+from lensmith.base.user_code import find_attribute
+from lensmith.models.adapters.user_code import constructor
 from lensmith.models.backbones import find_backbone
 from lensmith.models.network import Network
 from lensmith.recipe import schema as recipes

@@ -1,19 +1,14 @@
 """Networks that a user brings: a class or function in a file or a package, or a module that is there already."""
 
-import importlib
-import importlib.util
 import inspect
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from torch import nn
 
-from lensmith.base.errors import ModelError, nearest, told
+from lensmith.base.errors import ModelError, told
+from lensmith.base.user_code import find_attribute
 from lensmith.models.adapters.whole_network import adopt
 from lensmith.models.backbone import Backbone
 
@@ -39,19 +34,6 @@ def find_outside(name: str, *, trusted: bool) -> Callable[..., Backbone]:
 def find_module(name: str, *, trusted: bool) -> Callable[..., nn.Module]:
     """As find_outside, but the module is given as it is, so that one which does not fit can still be inspected."""
     return constructor(find_attribute(name, trusted=trusted)[1], name)
-
-
-def find_attribute(name: str, *, trusted: bool) -> tuple[ModuleType, Any]:
-    """The module that `my_net.py:Net` or `package.module:Net` names, imported, and what it calls Net; ModelError."""
-    place, _, attribute = name.rpartition(":")
-    if not trusted:
-        raise ModelError(f"backbone {name!r} would run the code of {place}: read it, and if you trust it, say --trust")
-    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
-    known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-    if attribute not in vars(module):
-        raise ModelError(f"{place} has no {attribute!r}.{nearest(attribute, known)} "
-                         f"It has: {', '.join(known) or 'no class or function'}.")
-    return module, vars(module)[attribute]
 
 
 def constructor(factory: Any, name: str) -> Callable[..., nn.Module]:
@@ -83,45 +65,3 @@ def constructor(factory: Any, name: str) -> Callable[..., nn.Module]:
     program = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY) for key in GIVEN]
     build.__signature__ = inspect.Signature([*settings, *program])    # type: ignore[attr-defined]
     return build
-
-
-def _import_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        near = nearest(path.name, (file.name for file in path.parent.glob("*.py"))) if path.parent.is_dir() else ""
-        raise ModelError(f"no file {path}.{near} The name of a network of yours is FILE.py:CLASS")
-    specification = importlib.util.spec_from_file_location(f"lensmith_outside_{path.stem}", path)
-    assert specification is not None and specification.loader is not None    # the suffix is .py
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = module    # dataclasses and pickles look their module up there
-    try:
-        with _importable(path.resolve().parent), _told_as_model_error(str(path)):
-            specification.loader.exec_module(module)
-    except ModelError:
-        del sys.modules[specification.name]
-        raise
-    return module
-
-
-def _import_module(place: str) -> ModuleType:
-    with _importable(Path.cwd()), _told_as_model_error(place):
-        return importlib.import_module(place)
-
-
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Let a file import its neighbours, as it can when it is run."""
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-
-
-@contextmanager
-def _told_as_model_error(place: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:    # whatever a stranger's file may raise
-        raise ModelError(f"{place} could not be imported: {told(error)}") from error
-
-

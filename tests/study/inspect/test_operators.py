@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from lensmith.base.errors import ModelError, UserError
+from lensmith.base.user_code import find_attribute
 from lensmith.cli.layers_by_name import layers
-from lensmith.models.adapters.user_code import find_attribute
 from lensmith.study.inspect.operators import Check, Operator, check_operator, is_operator
 
 Command = Callable[..., Any]
