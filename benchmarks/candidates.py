@@ -21,7 +21,7 @@ from turns import Failed, Program, end_gently, held, stage
 
 from lensmith.base.device import free_memory
 from lensmith.base.errors import UserError
-from lensmith.engine.plan.plan import Layout, Plan, Precision, planned
+from lensmith.engine.plan.plan import Layout, Plan, Precision, plan_from_json
 
 _LAYOUTS: tuple[Layout, ...] = ("channels_last", "contiguous")
 _PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
@@ -33,13 +33,13 @@ _FAR = 3.0    # times slower than the fastest: not run on
 def candidates(told: dict[str, Any]) -> list[Plan]:
     """The plans to try beside the one that was picked: each precision in each layout on all threads, and whatever the
     picking tried and did not refuse, those that were fastest there first. `told` is what it left in plan.json."""
-    picked = planned(told)
+    picked = plan_from_json(told)
     threads = max([picked.threads, *(row["threads"] for row in told["timings"])])
     tried = [Plan(picked.device, precision, layout, threads) for layout, precision in product(_LAYOUTS, _PRECISIONS)]
-    tried += [planned(row) for row in told["timings"] if not row["verdict"].startswith("refused")]
+    tried += [plan_from_json(row) for row in told["timings"] if not row["verdict"].startswith("refused")]
     others = {training(one): None for one in tried}
     others.pop(training(picked), None)
-    looked = {training(planned(row)): row.get("milliseconds") or math.inf for row in told["timings"]}
+    looked = {training(plan_from_json(row)): row.get("milliseconds") or math.inf for row in told["timings"]}
     return sorted(others, key=lambda plan: looked.get(plan, math.inf))
 
 
@@ -78,7 +78,8 @@ def race(label: str, case: Case, rounds: int, environment: dict[str, str], notes
                     rates[program.name].append(program.turn())
             notes.append(f"{label}: {case.in_words(what)}; picked in {told['picked_in']:.1f} s "
                          f"for a run of {job['epochs'] * case.pictures:,} pictures")
-            return _rows(label, training(planned(told)).in_words(), rates, [program.name for program in running], notes)
+            names = [program.name for program in running]
+            return _rows(label, training(plan_from_json(told)).in_words(), rates, names, notes)
     except (Failed, UserError) as error:
         notes.append(f"{label}: not measured: {error}")
         return []

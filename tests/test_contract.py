@@ -12,7 +12,7 @@ from lensmith.data.sources.in_memory import InMemory
 from lensmith.engine.checkpoint import read_state, write_state
 from lensmith.engine.evaluate import evaluate
 from lensmith.engine.optimize import Stepper, adamw, leaves
-from lensmith.engine.plan.plan import plan
+from lensmith.engine.plan.plan import make_plan
 from lensmith.engine.schedule import constant
 from lensmith.engine.supervised import Supervised
 from lensmith.models.backbones import BACKBONES, find_backbone
@@ -24,7 +24,7 @@ from lensmith.values.labels import Label, Numbers, Tags
 from lensmith.values.semantic_mask import Mask
 from lensmith.values.value import Value
 
-CPU = plan(device="cpu")
+CPU = make_plan(device="cpu")
 # Settings that an entry cannot do without, and the picture that it can take.
 OWN = {"stack": {"layers": [{"conv": 8, "kernel": 3}, "relu", {"maxpool": 2}, {"residual": 12, "stride": 2},
                             {"globalpool": "mean"}]}}

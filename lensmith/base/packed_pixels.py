@@ -8,7 +8,7 @@ from torch.nn.functional import interpolate
 _PIXEL = np.dtype("<u4")    # its lowest byte, the first in memory, is red
 
 
-def packed(planes: np.ndarray) -> np.ndarray:
+def pixels_of(planes: np.ndarray) -> np.ndarray:
     """uint8 [3, height, width] -> uint8 [height, width, 4], the fourth byte 0.
 
     By arithmetic on whole pixels, which NumPy does many at a time: a third of the time of moving single bytes, which
@@ -46,4 +46,4 @@ def scaled(picture: Tensor, size: tuple[int, int]) -> Tensor:
     """uint8 [channels, height, width] on the CPU, brought to `size` (height, width) bilinearly, not antialiased."""
     if len(picture) != 3:
         return interpolate(picture[None], size, mode="bilinear", align_corners=False)[0]
-    return torch.from_numpy(planes_of(resized(packed(picture.numpy()), size)))
+    return torch.from_numpy(planes_of(resized(pixels_of(picture.numpy()), size)))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 _PAUSE = 5.0    # seconds between two lines
 
 
-class Progress:
+class ProgressLine:
     """Tells `doing 1,200 of 60,000` where the last line, or the beginning, is a while ago."""
 
     def __init__(self, doing: str, total: int, tell: Callable[[str], object]):

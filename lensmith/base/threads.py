@@ -22,7 +22,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def begin(work: Callable[[], object], *, name: str) -> threading.Thread:
+def start_thread(work: Callable[[], object], *, name: str) -> threading.Thread:
     """A daemon thread that does `work`, on which PyTorch computes alone; it runs when this returns."""
     begun = threading.Event()
 

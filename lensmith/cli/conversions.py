@@ -5,7 +5,7 @@ from typing import Any
 
 from lensmith.base.errors import UserError
 from lensmith.data.formats.write_sets import with_known_boxes, write_boxes, writers
-from lensmith.engine.plan.plan import planned
+from lensmith.engine.plan.plan import plan_from_json
 from lensmith.recipe.from_source import recipe_for
 from lensmith.recipe.open_data import open_parts
 from lensmith.recipe.sections import resolve
@@ -47,7 +47,7 @@ def converted(sources: list[str], *, to: str | None, names: Path | None, images:
 
 def _convolutional(source: Path, folder: Path, *, trust: bool, command: str) -> dict[str, Any]:
     trained = load(source, device="cpu", trust=trust)
-    plan = planned(trained.run.read_json("plan.json"))
+    plan = plan_from_json(trained.run.read_json("plan.json"))
     run, window = write_convolutional(trained.run, folder, recipe=trained.recipe, network=trained.network,
                                       task=trained.task, form=trained.form, plan=plan, command=command)
     return {"run": str(run), "size": f"{trained.form.height} x {trained.form.width}",

@@ -177,7 +177,7 @@ OPTIMIZERS: dict[str, Callable[..., list[Optimizer]]] = {
 }
 
 
-class Scale:
+class LossScale:
     """The factor on a loss in float16: halved where a gradient overflows, doubled after 2,000 steps in which none did
     (Micikevicius et al. 2018, arXiv 1710.03740, section 3.2)."""
 
@@ -211,7 +211,7 @@ class Stepper:
             raise UserError(f"learner.average is the decay of the averaged weights, 0 (off) .. 0.9999; got {average}")
         self.network, self.leaves, self.optimizers = network, list(chosen), list(optimizers)
         self.schedule, self.clip, self.decay = schedule, clip, average
-        self.scale = Scale() if scaled else None
+        self.scale = LossScale() if scaled else None
         self.steps, self.done = 1, 0
         self.ema = deepcopy(network).requires_grad_(False) if average else None
         self._followed = [] if self.ema is None else [

@@ -28,7 +28,7 @@ from lensmith.models.freeze import freeze, gradual_unfreezing
 from lensmith.models.network import Network
 from lensmith.models.trial_forward import REFUSALS, at_rest
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.choose_plan import choose
+from lensmith.recipe.choose_plan import choose_plan
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.defaults import complete
 from lensmith.recipe.make_loaders import make_loaders
@@ -123,7 +123,7 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
     section = recipe["plan"] | {"device": device, "threads": process_group.threads(recipe["plan"]["threads"])}
     with data.paused():    # nothing else is computed while the candidates are timed
         # The processes wait for each other here: what they do together from now on must keep to plan.timeout.
-        choice = process_group.broadcast(lambda: Choice(known, "the run") if known is not None else choose(
+        choice = process_group.broadcast(lambda: Choice(known, "the run") if known is not None else choose_plan(
             section, network, task, loaders["train"], steps=steps, means=means,
             stepper=lambda copy, plan: make_stepper(recipe, copy, plan)))
     if process_group.world_size > 1:

@@ -16,8 +16,8 @@ from lensmith.engine.distributed.launch import wanted_processes
 from lensmith.engine.distributed.process_group import ProcessGroup
 from lensmith.engine.distributed.rendezvous import join
 from lensmith.engine.plan.candidates import Choice, Wanted
-from lensmith.engine.plan.plan import Plan, exact, plan, planned
-from lensmith.engine.plan.plan_cache import key_of, recall, remember
+from lensmith.engine.plan.plan import Plan, exact, make_plan, plan_from_json
+from lensmith.engine.plan.plan_cache import cache_key, recall, remember
 from lensmith.engine.plan.time_candidates import pick
 from lensmith.engine.plan.trial import Steppers
 from lensmith.tasks.task import Task
@@ -67,8 +67,8 @@ def joined(section: dict[str, Any], *, goes_on: bool = False) -> ProcessGroup:
     return process_group
 
 
-def choose(section: dict[str, Any], network: nn.Module, task: Task, loader: Loader, *, steps: int, stepper: Steppers,
-           means: str) -> Choice:
+def choose_plan(section: dict[str, Any], network: nn.Module, task: Task, loader: Loader, *, steps: int,
+                stepper: Steppers, means: str) -> Choice:
     """The plan of a run of so many optimizer `steps`; `means` tells the optimizer and its settings apart, by which a
     choice is remembered. `check` comes before."""
     mode, device, threads = section["mode"], section["device"], section["threads"]
@@ -84,7 +84,7 @@ def choose(section: dict[str, Any], network: nn.Module, task: Task, loader: Load
     once.workers = 0
     shrunk = len(loader.augment.shrink or ()) if loader.augment is not None else 0
     batch = next(once.at(shrunk, 0))    # of the first epoch with pictures of their full size
-    key = key_of(wanted, network, batch, means=means)
+    key = cache_key(wanted, network, batch, means=means)
     known = recall(key)
     if known is not None and not known.hurried(steps):
         return known
@@ -102,7 +102,7 @@ def _on(found: Plan, device: str, threads: int) -> Plan:
     """The plan of a file with what is asked for by name."""
     if device != "auto":
         found = replace(found, device=str(choose_device(device)))
-    plan(device=found.device, precision=found.precision)    # raises where this machine does not have it
+    make_plan(device=found.device, precision=found.precision)    # raises where this machine does not have it
     return replace(found, threads=threads) if threads else found
 
 
@@ -116,4 +116,4 @@ def _read(path: str) -> Plan:
         raise UserError(f"plan.mode={path!r}: the file is no JSON ({error}): give the plan.json of a run") from error
     if not isinstance(content, dict):
         raise UserError(f"plan.mode={path!r}: the file holds no plan: give the plan.json of a run")
-    return planned(content)
+    return plan_from_json(content)

@@ -10,7 +10,7 @@ import torch
 
 from lensmith.base.errors import count
 from lensmith.base.pictures import Fit, Form
-from lensmith.base.progress import Progress
+from lensmith.base.progress import ProgressLine
 from lensmith.data.sources.box_statistics import box_statistics
 from lensmith.data.sources.fitting import boxes_of_files, fitted
 from lensmith.data.sources.in_memory import InMemory
@@ -225,7 +225,7 @@ def _while_used(splits: Mapping[str, Files], form: Form, recipe: recipes.Recipe,
                       f"{_too_large(total, form, memory)}{room}: they are decoded anew each epoch")
     if refusing:
         tell(f"decoding {count(total, 'picture')}")
-        kept.store.wait(Progress("decoded", total, tell))
+        kept.store.wait(ProgressLine("decoded", total, tell))
         refuse(kept.store.bad())
     if kept.folder is None:
         return _Ready(dict(kept.sources), digests, {}, "memory", store=kept.store)

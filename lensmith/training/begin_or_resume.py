@@ -9,7 +9,7 @@ from torch import nn
 from lensmith.base.device import environment
 from lensmith.base.errors import DataError, UserError
 from lensmith.engine.distributed.process_group import ProcessGroup
-from lensmith.engine.plan.plan import planned
+from lensmith.engine.plan.plan import plan_from_json
 from lensmith.engine.run_folder import Run
 from lensmith.engine.run_loop import restore
 from lensmith.models.adapters.published_weights import fetch, is_download
@@ -111,7 +111,7 @@ def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | 
         if ready.account["fingerprint"] != run.read_json("data.json").get("fingerprint"):
             raise DataError(f"the data of {run} have changed since it began, so it cannot go on with the same bits: "
                             f"put the files back, or begin a new run with its recipe: lensmith train {run}")
-        job = assemble(recipe, ready, module=module, trusted=trusted, known=planned(run.read_json("plan.json")),
+        job = assemble(recipe, ready, module=module, trusted=trusted, known=plan_from_json(run.read_json("plan.json")),
                        process_group=process_group)
     session = Session(run, job, facts.get("command", ""), started=facts.get("started") or now(),
                       notes=list(facts.get("notes", [])))

@@ -16,7 +16,7 @@ from lensmith.base.errors import DataError, ModelError, UserError, nearest
 from lensmith.base.pictures import Form
 from lensmith.data.batches.loader import Loader
 from lensmith.engine.evaluate import evaluate, for_inference, quickest
-from lensmith.engine.plan.plan import Plan, plan, planned
+from lensmith.engine.plan.plan import Plan, make_plan, plan_from_json
 from lensmith.engine.run_folder import Run
 from lensmith.models.network import Network
 from lensmith.models.weights import load_into
@@ -167,10 +167,10 @@ def load(folder: str | Path, *, device: str | None = None, backbone: nn.Module |
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{run.folder / 'data.json'} is incomplete ({error}): train again") from error
     task = choose_task(recipe, classes)
-    own = planned(run.read_json("plan.json"))
+    own = plan_from_json(run.read_json("plan.json"))
     # Compiling takes longer than most predictions do, and the run may have had more cores.
     own = replace(own, compiled=False, threads=min(own.threads, os.cpu_count() or 1))
-    chosen = own if device is None else plan(device=device)
+    chosen = own if device is None else make_plan(device=device)
     best = run.read_best()
     network = build_network(recipe, task, form, outputs=len(classes[task.needs[0]]), mean=[0.0] * form.channels,
                             deviation=[1.0] * form.channels, module=backbone, trusted=trust)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from lensmith.base.packed_pixels import packed, planes_of, resized, scaled
+from lensmith.base.packed_pixels import pixels_of, planes_of, resized, scaled
 
 
 def planes(channels: int, height: int, width: int) -> np.ndarray:
@@ -15,7 +15,7 @@ def planes(channels: int, height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (33, 20)])
 def test_planes_are_put_together_and_taken_apart(size: tuple[int, int]):
     whole = planes(3, *size)
-    pixels = packed(whole)
+    pixels = pixels_of(whole)
     assert (pixels[:, :, :3] == whole.transpose(1, 2, 0)).all() and not pixels[:, :, 3].any()
     pixels[:, :, 3] = 255    # what Pillow has there
     assert (planes_of(pixels) == whole).all()
@@ -23,7 +23,7 @@ def test_planes_are_put_together_and_taken_apart(size: tuple[int, int]):
 
 def test_a_part_of_a_picture_is_put_together_too():
     whole = planes(3, 40, 50)
-    assert (packed(whole[:, 3:20, 7:31])[:, :, :3] == whole[:, 3:20, 7:31].transpose(1, 2, 0)).all()
+    assert (pixels_of(whole[:, 3:20, 7:31])[:, :, :3] == whole[:, 3:20, 7:31].transpose(1, 2, 0)).all()
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])

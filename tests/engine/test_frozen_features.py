@@ -12,7 +12,7 @@ from lensmith.data.sources.subsets import narrowed
 from lensmith.engine.evaluate import evaluate
 from lensmith.engine.frozen_features import Features
 from lensmith.engine.optimize import OPTIMIZERS, Stepper, leaves
-from lensmith.engine.plan.plan import plan
+from lensmith.engine.plan.plan import make_plan
 from lensmith.engine.schedule import cosine
 from lensmith.engine.supervised import Supervised
 from lensmith.models.backbones.stack import stack
@@ -20,7 +20,7 @@ from lensmith.models.freeze import freeze
 from lensmith.models.network import Network
 from lensmith.tasks.classification import Classification
 
-CPU = plan(device="cpu", layout="contiguous")
+CPU = make_plan(device="cpu", layout="contiguous")
 POOLED = [{"conv": 8, "kernel": 3, "stride": 2}, {"batchnorm": True}, "relu", {"globalpool": "mean"}]
 FLAT = [{"conv": 8, "kernel": 3, "stride": 2}, {"batchnorm": True}, "relu", {"maxpool": 3}, {"dense": 12}, "relu"]
 GREATEST = [*POOLED[:3], {"globalpool": "max"}]

@@ -16,7 +16,7 @@ from lensmith.data.sources.subsets import narrowed
 from lensmith.engine.checkpoint import read_state, write_state
 from lensmith.engine.evaluate import evaluate
 from lensmith.engine.optimize import OPTIMIZERS, Stepper, leaves
-from lensmith.engine.plan.plan import Plan, plan
+from lensmith.engine.plan.plan import Plan, make_plan
 from lensmith.engine.schedule import constant, cosine
 from lensmith.engine.supervised import Supervised
 from lensmith.models.backbone import Backbone
@@ -24,7 +24,7 @@ from lensmith.models.network import Network
 from lensmith.tasks.classification import Classification
 from lensmith.values.labels import Label
 
-CPU = plan(device="cpu")
+CPU = make_plan(device="cpu")
 
 
 class Small(Backbone):
@@ -63,8 +63,8 @@ def states(one: Supervised) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize(("how", "optimizer", "accumulate"), [
     (CPU, "adamw", 1), (CPU, "sgd", 2), (CPU, "muon", 3),
-    (plan(device="cpu", precision="bfloat16", layout="channels_last"), "adamw", 1),
-    (plan(device="cpu", precision="bfloat16", layout="channels_last"), "sgd", 1)])
+    (make_plan(device="cpu", precision="bfloat16", layout="channels_last"), "adamw", 1),
+    (make_plan(device="cpu", precision="bfloat16", layout="channels_last"), "sgd", 1)])
 def test_stopping_after_any_step_and_going_on_gives_the_same_bits(drawn, tmp_path, how, optimizer, accumulate):
     whole = learner(drawn, how=how, optimizer=optimizer, accumulate=accumulate)
     rows = [report.row for report in whole if report.row]

@@ -8,7 +8,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import torch
 
-from lensmith.base.threads import begin
+from lensmith.base.threads import start_thread
 
 T = TypeVar("T")
 _LEAST = 0.001    # seconds: handing an item from thread to thread costs a tenth of it
@@ -45,7 +45,7 @@ class Ahead(Generic[T]):
         began = time.perf_counter()
         try:
             if self._thread is None and self._worth_it():
-                self._thread = begin(self._make, name="batches ahead")
+                self._thread = start_thread(self._make, name="batches ahead")
             return self._fetch() if self._thread is not None else next(self._items)
         except BaseException:
             self.close()

@@ -12,11 +12,11 @@ import numpy as np
 from lensmith.base.device import free_memory
 from lensmith.base.errors import UserError
 from lensmith.base.pictures import BadPicture, Form, decode, read_file
-from lensmith.base.progress import Progress
+from lensmith.base.progress import ProgressLine
 from lensmith.data.sources.in_memory import InMemory, Reshaped, room_for
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.picture_form import Bad
-from lensmith.data.store.file_hashes import hashed
+from lensmith.data.store.file_hashes import content_hash
 
 _MOMENT = 50_000_000     # bytes of picture files that are decoded in a moment: a second or two on one core
 _OPENED = 10_000         # bytes that are decoded in the time that it takes to open a file
@@ -86,12 +86,12 @@ def decode_all(source: Files | InMemory, form: Form, *, keep: bool,
             content = read_file(source.paths[i])
             image, places[i] = decode(content, form, name=source.name(i))
         except BadPicture as error:
-            return str(error), hashed(content)
+            return str(error), content_hash(content)
         if keep:
             images[i].copy_(image)
-        return None, hashed(content)
+        return None, content_hash(content)
 
-    whole, decoded = hashlib.blake2b(digest_size=16), Progress("decoded", len(source), progress)
+    whole, decoded = hashlib.blake2b(digest_size=16), ProgressLine("decoded", len(source), progress)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         for i, (reason, content) in enumerate(pool.map(one, range(len(source)))):
             whole.update(content)

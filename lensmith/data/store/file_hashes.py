@@ -18,7 +18,7 @@ from lensmith.base.atomic_files import write_text
 from lensmith.base.cache_folder import cache_folder
 from lensmith.base.errors import UserError, count
 from lensmith.base.pictures import BadPicture, read_file
-from lensmith.base.progress import Progress
+from lensmith.base.progress import ProgressLine
 
 LENGTH = 16       # bytes of a hash, BLAKE2b
 _BOOKS = 100      # of roots, kept: those that were used last
@@ -27,7 +27,7 @@ _TOGETHER = 32    # files that a thread is given at a time: to hand over each co
 _SETTLED = 2.0    # seconds: a file as young as the steps of the file system's clock may change without showing it
 
 
-def hashed(content: bytes) -> bytes:
+def content_hash(content: bytes) -> bytes:
     """The hash of a file's bytes."""
     return hashlib.blake2b(content, digest_size=LENGTH).digest()
 
@@ -53,7 +53,7 @@ class Contents:
         """Whether the file at `path`, from which `content` has just been read, is what it was when it was hashed: by
         the times of its change, which takes a hundredth of hashing it again, else by its hash."""
         mark = self.marks[row]
-        return (mark is not None and mark == _mark(path)) or hashed(content) == self.hashes[row].tobytes()
+        return (mark is not None and mark == _mark(path)) or content_hash(content) == self.hashes[row].tobytes()
 
 
 def contents_of(paths: Sequence[Path], *, root: Path, tell: Callable[[str], object] = lambda line: None) -> Contents:
@@ -62,7 +62,7 @@ def contents_of(paths: Sequence[Path], *, root: Path, tell: Callable[[str], obje
     Files below `root` whose size, inode and times of change are as when they were last hashed are not read again.
     `tell` is told how many are read where these are many, and how far that is every few seconds.
     """
-    book = cache_folder() / "contents" / f"{hashed(os.fsencode(root.absolute())).hex()}.json"
+    book = cache_folder() / "contents" / f"{content_hash(os.fsencode(root.absolute())).hex()}.json"
     known = _read(book)
 
     def remembered(path: Path, mark: list[int] | None) -> bool:
@@ -73,9 +73,9 @@ def contents_of(paths: Sequence[Path], *, root: Path, tell: Callable[[str], obje
         if remembered(path, mark):
             return bytes.fromhex(known[os.fspath(path)][1]), mark
         try:
-            return hashed(read_file(path)), mark
+            return content_hash(read_file(path)), mark
         except BadPicture:
-            return hashed(b""), None
+            return content_hash(b""), None
 
     def marks_of(rows: slice) -> list[list[int] | None]:
         return [_mark(path) for path in paths[rows]]
@@ -91,7 +91,7 @@ def contents_of(paths: Sequence[Path], *, root: Path, tell: Callable[[str], obje
         new_files = sum(not remembered(path, mark) for path, mark in zip(paths, marks, strict=True))
         if new_files >= _LARGE:
             tell(f"reading {count(new_files, 'picture')} to know them again")
-        looked_at = Progress("looked at", len(paths), tell)
+        looked_at = ProgressLine("looked at", len(paths), tell)
         for one in chain.from_iterable(pool.map(hashes_of, some)):
             found.append(one)
             looked_at(len(found))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lensmith.base.pictures import BadPicture, Place
-from lensmith.base.threads import begin
+from lensmith.base.threads import start_thread
 from lensmith.data.sources.in_memory import take_pictures
 from lensmith.data.sources.picture_form import Bad
 from lensmith.data.sources.sample import Batch, Sample
@@ -53,7 +53,7 @@ class Fill:
             return
         # Daemons, or an interpreter that wants to end would wait for the last picture; close() ends them at exit.
         for number in range(min(self.threads, self._left)):
-            self._running.append(begin(self._work, name=f"decode-{number}"))
+            self._running.append(start_thread(self._work, name=f"decode-{number}"))
 
     def wait(self, rows: np.ndarray) -> np.ndarray:
         """Wait until `rows` (int64 [n]) are made; -> bool [n]: which of them are ready, not bad.

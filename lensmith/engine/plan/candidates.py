@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from lensmith.base.device import choose_device
 from lensmith.base.errors import UserError
-from lensmith.engine.plan.plan import Layout, Plan, Precision, plan, planned
+from lensmith.engine.plan.plan import Layout, Plan, Precision, make_plan, plan_from_json
 
 # Timing takes 2 % of the run's expected time; of a short run up to 15 %, but then no more than 5 seconds.
 SHARE, SHORT, MOST = 0.02, 0.15, 5.0
@@ -73,8 +73,8 @@ def choice_of(content: dict[str, Any], source: str) -> Choice:
     timings = []
     for row in content["timings"]:
         seconds = None if row["milliseconds"] is None else row["milliseconds"] / 1000
-        timings.append(Timing(planned(row), seconds, row["verdict"]))
-    return Choice(planned(content), source, timings, int(content["timed_pictures"]),
+        timings.append(Timing(plan_from_json(row), seconds, row["verdict"]))
+    return Choice(plan_from_json(content), source, timings, int(content["timed_pictures"]),
                   step=float(content["step_seconds"]), limit=float(content["limit"]),
                   other_load=content["other_load"], gains=dict(content["gains"]))
 
@@ -96,8 +96,8 @@ class Wanted:
 
     def plain(self) -> Plan:
         """The plan where nothing is timed."""
-        return plan(device=self.device, precision=self.precision or "float32", layout=self.layout or "channels_last",
-                    threads=self.threads, compiled=bool(self.compiled))
+        return make_plan(device=self.device, precision=self.precision or "float32",
+                         layout=self.layout or "channels_last", threads=self.threads, compiled=bool(self.compiled))
 
     def candidates(self) -> list[Plan]:
         """Every precision that the device has in every layout; those that win most often first."""
@@ -108,8 +108,8 @@ class Wanted:
         layouts: tuple[Layout, ...] = ("channels_last", "contiguous") if self.layout is None else (self.layout,)
         for layout, precision in product(layouts, precisions):
             try:
-                made.append(plan(device=str(choose_device(self.device)), precision=precision, layout=layout,
-                                 threads=self.threads, compiled=bool(self.compiled)))
+                made.append(make_plan(device=str(choose_device(self.device)), precision=precision, layout=layout,
+                                      threads=self.threads, compiled=bool(self.compiled)))
             except UserError:
                 continue
         return made

@@ -91,7 +91,7 @@ class Plan:
 _FORMER: dict[str, Rewrite] = {"trim_kernels": "small_maps"}
 
 
-def planned(content: dict[str, Any]) -> Plan:
+def plan_from_json(content: dict[str, Any]) -> Plan:
     """The plan that a plan.json holds, on a device of this machine. Raises ModelError for one that is damaged."""
     own = {key: content[key] for key in (field.name for field in fields(Plan)) if key in content}
     try:
@@ -108,14 +108,14 @@ def planned(content: dict[str, Any]) -> Plan:
     except UserError:    # trained on another machine
         found = replace(found, device=str(choose_device("auto")))
     try:
-        plan(device=found.device, precision=found.precision)
+        make_plan(device=found.device, precision=found.precision)
     except UserError:
         found = replace(found, precision="float32")
     return found
 
 
-def plan(*, device: str = "auto", precision: Precision = "float32", layout: Layout = "channels_last",
-         threads: int = 0, compiled: bool = False, rewrites: tuple[Rewrite, ...] = ()) -> Plan:
+def make_plan(*, device: str = "auto", precision: Precision = "float32", layout: Layout = "channels_last",
+              threads: int = 0, compiled: bool = False, rewrites: tuple[Rewrite, ...] = ()) -> Plan:
     """The plan as asked for, nothing timed; `threads` 0 takes what PyTorch would.
 
     Raises UserError for a precision that the device does not have.
@@ -135,5 +135,5 @@ def plan(*, device: str = "auto", precision: Precision = "float32", layout: Layo
 
 def exact(*, device: str = "auto", threads: int = 0) -> Plan:
     """Deterministic float32, in PyTorch's own layout, nothing rewritten: the plan that others are compared with."""
-    chosen = plan(device=device, layout="contiguous", threads=threads)
+    chosen = make_plan(device=device, layout="contiguous", threads=threads)
     return replace(chosen, deterministic=True)

@@ -20,7 +20,7 @@ _QUIET = 0.25          # share of the machine that others may have taken while a
 _MANY = 1000           # choices kept; beyond that the oldest go
 
 
-def key_of(wanted: Wanted, network: nn.Module, batch: Batch, *, means: str) -> str:
+def cache_key(wanted: Wanted, network: nn.Module, batch: Batch, *, means: str) -> str:
     """32 hex digits of all that a choice depends on; `means` tells the task, the optimizer and their settings apart."""
     machine = environment()
     content = {

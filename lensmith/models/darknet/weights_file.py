@@ -18,7 +18,7 @@ from lensmith.models.darknet.network import Darknet
 
 
 @dataclass(frozen=True)
-class Header:
+class WeightsHeader:
     """The first 16 or, from version 0.2 on, 20 bytes of a weights file."""
 
     major: int = 0
@@ -40,7 +40,7 @@ class Header:
         return struct.pack("<iiiQ" if self.long else "<iiiI", self.major, self.minor, self.revision, self.seen)
 
 
-def read_weights(path: Path, network: Darknet, *, layers: int | None = None) -> Header:
+def read_weights(path: Path, network: Darknet, *, layers: int | None = None) -> WeightsHeader:
     """Fill `network` with the floats of a weights file; -> the file's header, which `network.header` keeps too.
 
     The file must hold exactly the floats that the cfg asks for; with `layers`, those of its first layers alone, as
@@ -71,14 +71,14 @@ def read_weights(path: Path, network: Darknet, *, layers: int | None = None) -> 
     return header
 
 
-def write_weights(path: Path, network: Darknet, *, header: Header | None = None) -> None:
+def write_weights(path: Path, network: Darknet, *, header: WeightsHeader | None = None) -> None:
     """Write the floats of a whole network; the header is `network.header` where none is given.
 
     What `read_weights` has read comes out as the same bytes. Raises ModelError for a backbone without its tail.
     """
     if header is None:
         major, minor, revision, seen = network.header.tolist()
-        header = Header(major, minor, revision, seen % 2**64)
+        header = WeightsHeader(major, minor, revision, seen % 2**64)
     made = {number for number, layer in enumerate(network.layers) if [*_tensors(layer)]}
     absent = [layer for layer in network.plan if layer.weights and layer.number not in made]
     if absent:
@@ -98,14 +98,14 @@ def write_weights(path: Path, network: Darknet, *, header: Header | None = None)
     write_atomic(path, write, advice="choose another place for the weights")
 
 
-def _read_header(path: Path, file: BinaryIO) -> Header:
+def _read_header(path: Path, file: BinaryIO) -> WeightsHeader:
     start = file.read(12)
-    header = Header(*struct.unpack("<iii", start)) if len(start) == 12 else Header()
+    header = WeightsHeader(*struct.unpack("<iii", start)) if len(start) == 12 else WeightsHeader()
     rest = file.read(8 if header.long else 4)
     if len(start) < 12 or len(rest) < (8 if header.long else 4):
         raise ModelError(f"{path} is too short for a Darknet weights file: its header alone has 16 or 20 bytes, and "
                          f"the file has {len(start) + len(rest)}")
-    return Header(header.major, header.minor, header.revision, int.from_bytes(rest, "little"))
+    return WeightsHeader(header.major, header.minor, header.revision, int.from_bytes(rest, "little"))
 
 
 def _signed(seen: int) -> int:

@@ -11,7 +11,7 @@ from lensmith.base.device import environment
 from lensmith.base.errors import ModelError, UserError, count
 from lensmith.base.pictures import Form
 from lensmith.engine.plan.candidates import Choice
-from lensmith.engine.plan.plan import Plan, plan
+from lensmith.engine.plan.plan import Plan, make_plan
 from lensmith.engine.run_folder import Run
 from lensmith.models.darknet.cfg_file import read_cfg, with_pictures, write_cfg
 from lensmith.models.darknet.network import Darknet
@@ -55,7 +55,7 @@ class Imported:
         trunk = self.network.backbone
         assert isinstance(trunk, Darknet)
         read_weights(weights, trunk)
-        self.plan: Plan = plan(device="cpu", layout="channels_last", rewrites=("fold_batch_norm",))
+        self.plan: Plan = make_plan(device="cpu", layout="channels_last", rewrites=("fold_batch_norm",))
         self.files = {"cfg": str(cfg), "weights": str(weights)}
 
     def write(self, folder: Path, *, command: str) -> Run:

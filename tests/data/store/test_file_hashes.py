@@ -11,7 +11,7 @@ import pytest
 
 from lensmith.base import progress
 from lensmith.data.store import file_hashes as contents
-from lensmith.data.store.file_hashes import contents_of, digest_of, hashed
+from lensmith.data.store.file_hashes import content_hash, contents_of, digest_of
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_file_that_is_gone_has_the_hash_of_no_bytes_and_is_forgotten(files, tm
     contents_of(files, root=files[0].parent)
     files[1].unlink()
     found = contents_of(files, root=files[0].parent).hashes
-    assert found[1].tobytes() == hashed(b"")
+    assert found[1].tobytes() == content_hash(b"")
     files[0].write_bytes(b"new")
     contents_of(files, root=files[0].parent)
     book = json.loads(next((tmp_path / "cache" / "contents").iterdir()).read_text())
@@ -86,7 +86,7 @@ def test_a_file_that_is_gone_has_the_hash_of_no_bytes_and_is_forgotten(files, tm
 
 def test_a_file_is_known_by_its_times_and_where_these_are_too_young_or_new_by_its_bytes(files, monkeypatch):
     hashes = []
-    monkeypatch.setattr(contents, "hashed", lambda content: (hashes.append(content), hashed(content))[1])
+    monkeypatch.setattr(contents, "content_hash", lambda content: (hashes.append(content), content_hash(content))[1])
     old = [path.read_bytes() for path in files]
     found = contents_of(files, root=files[0].parent)
     hashes.clear()
@@ -138,13 +138,13 @@ def test_only_so_many_roots_are_remembered_the_last_used_ones(files, tmp_path, m
     books = tmp_path / "cache" / "contents"
     contents_of(files, root=tmp_path / "a")
     contents_of(files, root=tmp_path / "b")
-    first, = [book for book in books.iterdir() if book.name.startswith(hashed(os.fsencode(tmp_path / "a")).hex())]
+    first, = [book for book in books.iterdir() if book.name.startswith(content_hash(os.fsencode(tmp_path / "a")).hex())]
     for book in books.iterdir():
         os.utime(book, (1000.0, 1000.0))
     contents_of(files, root=tmp_path / "a")    # nothing new, but used
     contents_of(files, root=tmp_path / "c")
     left = {book.name for book in books.iterdir()}
-    assert left == {first.name, f"{hashed(os.fsencode(tmp_path / 'c')).hex()}.json"}
+    assert left == {first.name, f"{content_hash(os.fsencode(tmp_path / 'c')).hex()}.json"}
 
 
 def test_the_digest_is_of_all_hashes_in_order(files):

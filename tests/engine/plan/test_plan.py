@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lensmith.base.errors import ModelError, UserError
-from lensmith.engine.plan.plan import Plan, exact, plan, planned
+from lensmith.engine.plan.plan import Plan, exact, make_plan, plan_from_json
 
 THREADS = torch.get_num_threads()
 
@@ -15,45 +15,45 @@ THREADS = torch.get_num_threads()
 @pytest.fixture(autouse=True)
 def as_it_was():
     yield
-    plan(device="cpu").settle()
+    make_plan(device="cpu").settle()
     torch.set_num_threads(THREADS)
 
 
 def test_a_plan_comes_back_from_its_file():
     chosen = Plan("cpu", "bfloat16", "channels_last", 3, compiled=True, rewrites=("pool_first",), deterministic=True)
-    assert planned(json.loads(json.dumps(chosen.as_json()))) == chosen
+    assert plan_from_json(json.loads(json.dumps(chosen.as_json()))) == chosen
     assert chosen.in_words() == "bfloat16, channels_last, 3 threads, compiled, pool first, deterministic"
 
 
 def test_a_plan_of_an_older_run_has_no_rewrites():
     old = {"device": "cpu", "precision": "float32", "layout": "contiguous", "threads": 2}
-    assert planned(old) == Plan("cpu", "float32", "contiguous", 2)
+    assert plan_from_json(old) == Plan("cpu", "float32", "contiguous", 2)
 
 
 def test_a_rewrite_is_known_by_its_former_name():
     old = {"device": "cpu", "precision": "float32", "layout": "contiguous", "threads": 2, "rewrites": ["trim_kernels"]}
-    assert planned(old).rewrites == ("small_maps",)
+    assert plan_from_json(old).rewrites == ("small_maps",)
 
 
 @pytest.mark.parametrize("wrong", [{"precision": "float8"}, {"threads": 0}, {"rewrites": ["faster"]}, {"layout": 3},
                                    {"rewrites": [["pool_first"]]}, {"rewrites": 1}])
 def test_a_damaged_plan_is_refused(wrong):
     with pytest.raises(ModelError, match="plan.json is damaged"):
-        planned({"device": "cpu", "precision": "float32", "layout": "contiguous", "threads": 2} | wrong)
+        plan_from_json({"device": "cpu", "precision": "float32", "layout": "contiguous", "threads": 2} | wrong)
 
 
 def test_a_plan_of_a_machine_with_a_gpu_is_usable_without():
     if torch.cuda.is_available():
         pytest.skip("this machine has one")
-    found = planned({"device": "cuda:0", "precision": "float16", "layout": "channels_last", "threads": 2})
+    found = plan_from_json({"device": "cuda:0", "precision": "float16", "layout": "channels_last", "threads": 2})
     assert (found.device, found.precision) == ("cpu", "float32")
 
 
 def test_what_the_device_does_not_have_is_said():
     with pytest.raises(UserError, match="plan.precision='float16' is for CUDA, and the device is cpu: use bfloat16"):
-        plan(device="cpu", precision="float16")
+        make_plan(device="cpu", precision="float16")
     with pytest.raises(UserError, match="plan.threads must be 0"):
-        plan(threads=-1)
+        make_plan(threads=-1)
 
 
 def test_exact_is_deterministic_float32():

@@ -19,7 +19,7 @@ from lensmith.engine.plan import candidates as choosing
 from lensmith.engine.plan import time_candidates as picking
 from lensmith.engine.plan.candidates import Choice, Wanted, choice_of
 from lensmith.engine.plan.compare_trials import is_faster
-from lensmith.engine.plan.plan import Plan, plan
+from lensmith.engine.plan.plan import Plan, make_plan
 from lensmith.engine.plan.time_candidates import pick
 from lensmith.engine.plan.trial import Trial
 from lensmith.engine.schedule import constant
@@ -221,7 +221,7 @@ def test_a_lucky_step_of_an_earlier_heat_decides_nothing(monkeypatch: pytest.Mon
 
 
 def test_one_slow_or_lucky_step_of_many_does_not_decide(monkeypatch: pytest.MonkeyPatch):
-    plain, other = plan(device="cpu", layout="contiguous"), plan(device="cpu", layout="channels_last")
+    plain, other = make_plan(device="cpu", layout="contiguous"), make_plan(device="cpu", layout="channels_last")
     one, best = (Trial(chosen, network_of(LAYERS), TASK, stepper) for chosen in (other, plain))
     one.times, best.times = [0.09] * 5, [0.1, 0.1, 0.08, 0.1, 0.1]
     assert is_faster(one, one.times, best, best.times)

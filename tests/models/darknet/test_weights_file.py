@@ -12,7 +12,7 @@ from torch import Tensor
 from lensmith.base.errors import ModelError
 from lensmith.models.darknet.cfg_file import parse_cfg, read_cfg
 from lensmith.models.darknet.network import Darknet, darknet53_text, trunk
-from lensmith.models.darknet.weights_file import Header, read_weights, write_weights
+from lensmith.models.darknet.weights_file import WeightsHeader, read_weights, write_weights
 
 # 2 x 3 x 1 x 1 = 6 weights and 2 biases; 3 x 2 x 1 x 1 = 6 weights and four times 3 of the norm; 3 x 4 + 4.
 TEXT = ("[net]\nwidth=1\nheight=1\nchannels=3\n[convolutional]\nfilters=2\nactivation=linear\n[route]\nlayers=-1\n"
@@ -42,7 +42,7 @@ def refusal(path: Path, *, layers: int | None = None, text: str = TEXT) -> str:
 def test_the_floats_go_where_darknet_has_them(tmp_path: Path):
     filled = network()
     header = read_weights(numbered(tmp_path / "a.weights"), filled)
-    assert header == Header(0, 2, 5, 32013312) and filled.header.tolist() == [0, 2, 5, 32013312]
+    assert header == WeightsHeader(0, 2, 5, 32013312) and filled.header.tolist() == [0, 2, 5, 32013312]
     first, second, dense = filled.layers[0], filled.layers[2], filled.layers[3].dense
 
     def span(start: int, *shape: int) -> Tensor:
@@ -82,7 +82,7 @@ def test_both_forms_of_the_header_come_back_byte_for_byte(tmp_path: Path, header
     other.load_state_dict(filled.state_dict())    # the header travels with a checkpoint
     write_weights(tmp_path / "c.weights", other)
     assert (tmp_path / "c.weights").read_bytes() == path.read_bytes()
-    write_weights(tmp_path / "d.weights", other, header=Header(seen=5))
+    write_weights(tmp_path / "d.weights", other, header=WeightsHeader(seen=5))
     assert (tmp_path / "d.weights").read_bytes()[:20] == struct.pack("<iiiQ", 0, 2, 5, 5)
 
 
@@ -174,7 +174,7 @@ def test_yolo_fastest_comes_back_byte_for_byte(tmp_path: Path):
     if not (folder / "yolo-fastest-1.1.weights").is_file():
         pytest.skip("darknet/yolo-fastest-1.1.weights is not in LENSMITH_DATA")
     filled = Darknet(read_cfg(folder / "yolo-fastest-1.1.cfg"))
-    assert read_weights(folder / "yolo-fastest-1.1.weights", filled) == Header(0, 2, 5, 14231680)
+    assert read_weights(folder / "yolo-fastest-1.1.weights", filled) == WeightsHeader(0, 2, 5, 14231680)
     write_weights(tmp_path / "again.weights", filled)
     assert (tmp_path / "again.weights").read_bytes() == (folder / "yolo-fastest-1.1.weights").read_bytes()
     with pytest.raises(ModelError, match=r"ends in layer \d+ \[convolutional\] .* asks for 8,858,734\. Take the cfg"):

@@ -14,7 +14,7 @@ from torch import nn
 
 from lensmith.base.errors import DataError, UserError
 from lensmith.base.pictures import Form, decode
-from lensmith.engine.plan.plan import plan
+from lensmith.engine.plan.plan import make_plan
 from lensmith.models.backbones.lenet import lenet
 from lensmith.models.network import Network
 from lensmith.ship.predict import predict_files as shipping
@@ -44,8 +44,8 @@ def network() -> nn.Module:
 
 def answers(network: nn.Module, files: Sequence[Path | Image.Image], *, batch: int = 64,
             task: Task | None = None) -> list[Prediction]:
-    return list(predict(network, task or Classification(NAMES), files, form=FORM, plan=plan(device="cpu", threads=1),
-                        names={"label": NAMES}, batch=batch))
+    return list(predict(network, task or Classification(NAMES), files, form=FORM,
+                        plan=make_plan(device="cpu", threads=1), names={"label": NAMES}, batch=batch))
 
 
 def scores(one: Prediction) -> list[float]:

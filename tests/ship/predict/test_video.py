@@ -15,7 +15,7 @@ from torch import nn
 
 from lensmith.base.errors import DataError, UserError
 from lensmith.base.pictures import Form
-from lensmith.engine.plan.plan import plan
+from lensmith.engine.plan.plan import make_plan
 from lensmith.engine.run_folder import Run
 from lensmith.models.backbones.lenet import lenet
 from lensmith.models.network import Network
@@ -351,7 +351,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trained:
     backbone = lenet(inputs=3, size=form.size)
     network: nn.Module = Network(backbone, backbone.classifier(2), mean=[120.0] * 3, deviation=[60.0] * 3).eval()
     own = Trained(Run(tmp_path / "run"), {}, network, Classification(NAMES), {"label": NAMES}, form,
-                      plan(device="cpu", threads=1))
+                      make_plan(device="cpu", threads=1))
     monkeypatch.setattr("lensmith.training.trained.load", lambda *_, **__: own)
     return own
 
