@@ -164,7 +164,8 @@ def test_torchvisions_detectors_train_and_predict(cells: Path, tmp_path: Path, c
     (["--task", "detection", "task.threshold=2"], 2, "task.threshold=2.0 cannot be: accepted is 0 <= threshold < 1"),
     (["--task", "detection", "task.suppression=gone"], 2,
      "suppression must be 'batched', 'agnostic', 'soft' or 'diou'; got 'gone'"),
-    (["backbone.width=8"], 2, "section [backbone] sets width and names no network: give it as --backbone NAME"),
+    (["backbone.width=8"], 2,
+     "section [backbone] sets width and names no network: give it as backbone.name=NAME (--backbone); "),
 ])
 def test_wrong_settings_are_told_in_a_line(cells: Path, tmp_path: Path, command, arguments, code, text):
     ended = command("train", cells, "--epochs", 1, "--device", "cpu", *arguments, "--runs", tmp_path / "runs", "-q")
@@ -175,7 +176,9 @@ def test_wrong_settings_are_told_in_a_line(cells: Path, tmp_path: Path, command,
 def test_wrong_words_about_predictions_are_told(trained: Path, cells: Path, tmp_path: Path, command):
     picture = cells / "images" / "test" / "0.png"
     for arguments, text in ((["--classes", "sqare"], "knows no class 'sqare'. Did you mean 'square'?"),
-                            (["--threshold", "1.5"], "--threshold=1.5 is not possible: accepted is 0 .. 1"),
+                            (["--threshold", "1.5"],
+                             "predict.threshold=1.5 (--threshold) is not possible: accepted is 0 .. 1"),
+                            (["--iou", "2"], "predict.overlap=2 (--iou) is not possible: accepted is 0 .. 1"),
                             (["--cfg", "a.cfg"], "--cfg and --weights go together")):
         ended = command("predict", trained, picture, *arguments)
         assert ended.code == 2 and text in ended.err
@@ -218,7 +221,8 @@ def test_darknets_files_become_a_run_folder_and_go_back(tmp_path: Path, command)
     moved = run.rename(tmp_path / "elsewhere")    # the folder holds all that it needs
     assert json.loads(command("predict", moved, dog, "--json").out)[0]["boxes"]
     nothing = command("val", moved)
-    assert nothing.code == 4 and "has no data of its own: name some to measure on, with --data" in nothing.err
+    assert nothing.code == 4
+    assert "has no data of its own: name some to measure on, with validate.data (--data)" in nothing.err
 
 
 def test_a_darknet_network_learns_other_classes(cells: Path, tmp_path: Path, command):

@@ -215,4 +215,4 @@ def test_a_set_with_boxes_alone_says_the_next_step(cells: Path, tmp_path: Path, 
             "</object></annotation>")
     ended = command("train", tmp_path / "boxes", "--task", "instances", "--runs", tmp_path)
     assert ended.code == 2 and "gives boxes; task 'instances' needs masks" in ended.err
-    assert "learn the boxes with --task detection" in ended.err
+    assert "learn the boxes with task.name=detection (--task)" in ended.err

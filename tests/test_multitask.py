@@ -194,7 +194,7 @@ def test_a_mistake_is_one_line_before_anything_is_trained(settings, message, tmp
 def test_a_probe_of_several_parts_is_refused(trained: Path, tmp_path: Path, command):
     ended = command("train", "pets", "--backbone", trained, "--probe", 'task.parts=["species"]', "--device", "cpu",
                     "--runs", tmp_path)
-    assert ended.code == 2 and "use --freeze backbone" in ended.err
+    assert ended.code == 2 and "use learner.freeze=backbone (--freeze)" in ended.err
 
 
 def test_a_run_of_several_parts_begins_another(trained: Path, tmp_path: Path, command):

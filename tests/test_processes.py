@@ -299,7 +299,7 @@ SECTION = {"mode": "auto", "device": "auto", "threads": 0, "processes": 1, "time
 @pytest.mark.parametrize(("started", "settings", "goes_on", "text"), [
     (1, {"processes": 2}, False, "2 processes are asked for, and this is one: the command lensmith train"),
     (1, {"device": "cuda:0,1"}, False, "2 processes are asked for, and this is one"),
-    (2, {"processes": 3}, False, "plan.processes=3 and 2 processes were started: leave --processes out"),
+    (2, {"processes": 3}, False, "plan.processes=3 and 2 processes were started: leave plan.processes out"),
     (2, {"processes": 3}, True, "the run began with plan.processes=3 and goes on, to the same bits, with as many; 2"),
     (2, {}, True, "the run began with plan.processes=1 and goes on"),
     (2, {"stages": ["cpu", "cpu"]}, False, "plan.stages splits one network over devices"),

@@ -98,7 +98,8 @@ def test_wrong_settings_are_told_in_a_line(tmp_path: Path, command, arguments, c
 def test_thresholds_are_for_objects(trained: Path, tmp_path: Path, command):
     Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
     ended = command("predict", trained, tmp_path / "a.png", "--threshold", "0.5")
-    assert ended.code == 2 and "--threshold=0.5 is for networks that find objects; this one gives mask" in ended.err
+    assert ended.code == 2
+    assert "predict.threshold=0.5 (--threshold) is for networks that find objects; this one gives mask" in ended.err
 
 
 @pytest.mark.parametrize("name", ["lraspp_mobilenet_v3_large", *(
@@ -117,8 +118,8 @@ def test_torchvisions_networks_for_masks_train_and_predict(tmp_path: Path, comma
 @pytest.mark.parametrize(("arguments", "code", "text"), [
     (["--task", "segmentation", "task.width=8"], 2, "whole, with a decoder of its own: leave out task.network=unet"),
     (["--task", "segmentation", "data.channels=1"], 4, "takes pictures of 3 channels; these have 1"),
-    (["--task", "classification"], 4, "makes masks and has no scores for whole pictures: train it with --task segmen"),
-    (["--task", "detection"], 4, "makes masks and has no boxes: train it with --task segmentation"),
+    (["--task", "classification"], 4, "makes masks and has no scores for whole pictures: train it with task.name=seg"),
+    (["--task", "detection"], 4, "makes masks and has no boxes: train it with task.name=segmentation (--task)"),
 ])
 def test_a_whole_network_says_what_it_cannot(tmp_path: Path, command, arguments, code, text):
     ended = command("train", "shapes", "data.count=24", "data.size=32", "--backbone", "lraspp_mobilenet_v3_large",

@@ -28,7 +28,8 @@ def write_atomic(path: Path, write: Callable[[Path], object], *, advice: str = "
         os.replace(aside, path)
         _sync_folder(path.parent)
     except PermissionError as error:
-        raise UserError(f"no permission to write {path}: {advice or 'choose another folder with --runs'}") from error
+        raise UserError(f"no permission to write {path}: "
+                        f"{advice or 'choose another folder with train.runs'}") from error
     except Exception as error:
         if is_full(error):
             raise Stopped(f"the disk is full: {path} could not be written ({error}); the last whole file was kept. "

@@ -28,9 +28,9 @@ def choose_device(name: str = "auto") -> torch.device:
     device = torch.device(name)
     if device.type == "cuda" and (not cuda or (device.index or 0) >= torch.cuda.device_count()):
         have = f"{torch.cuda.device_count()} CUDA devices" if cuda else "no CUDA device"
-        raise UserError(f"device {name!r} is not on this machine, which has {have}: use --device auto or cpu")
+        raise UserError(f"device {name!r} is not on this machine, which has {have}: use plan.device=auto or cpu")
     if device.type == "mps" and not mps:
-        raise UserError("device 'mps' is not on this machine: use --device auto or cpu")
+        raise UserError("device 'mps' is not on this machine: use plan.device=auto or cpu")
     return device
 
 

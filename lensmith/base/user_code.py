@@ -33,7 +33,7 @@ def find_attribute(name: str, *, trusted: bool, code: CodeOf = NETWORK) -> tuple
     path, _, attribute = name.rpartition(":")
     if not trusted:
         raise code.error(f"{code.what} {name!r} would run the code of {path}: read it, and if you trust it, say "
-                         "--trust")
+                         "trust=True")
     module = _import_file(Path(path), code) if path.endswith(".py") else _import_module(path, code)
     known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
     if attribute not in vars(module):

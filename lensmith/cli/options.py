@@ -40,6 +40,7 @@ ARGUMENTS: dict[str, str] = {
     "predict.classes": "--classes",
     "predict.tiles": "--tiles",
     "predict.out": "--out",
+    "watch.out": "--out",
     "watch.every": "--every",
     "compare.out": "--out",
 }

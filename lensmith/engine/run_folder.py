@@ -33,13 +33,14 @@ class Run:
         does not take a name: it is left where a run was ended while it got ready.
         """
         if name is not None and not _NAME.fullmatch(name):
-            raise UserError(f"--name must be a plain folder name of letters, digits, '.', '_', '+', '-'; got {name!r}")
+            raise UserError("run.name must be a plain folder name of letters, digits, '.', '_', '+', '-'; got "
+                            f"{name!r}")
         try:
             runs.mkdir(parents=True, exist_ok=True)
             if name is not None:
                 folder = runs / name
                 if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-                    raise UserError(f"{folder} exists: choose another --name, or go on with "
+                    raise UserError(f"{folder} exists: choose another run.name, or go on with "
                                     f"lensmith train --resume {folder}")
                 folder.mkdir(exist_ok=True)
                 return cls(folder)
@@ -52,12 +53,12 @@ class Run:
                 except FileExistsError:
                     number += 1
         except PermissionError as error:
-            raise UserError(f"no permission to write into {runs}: choose another folder with --runs") from error
+            raise UserError(f"no permission to write into {runs}: choose another folder with train.runs") from error
         except (NotADirectoryError, FileExistsError) as error:
-            raise UserError(f"{runs} is not a folder: choose another one with --runs") from error
+            raise UserError(f"{runs} is not a folder: choose another one with train.runs") from error
         except OSError as error:
-            raise UserError(f"no run folder can be made in {runs} ({error.strerror}): choose another --name or "
-                            "--runs") from error
+            raise UserError(f"no run folder can be made in {runs} ({error.strerror}): choose another run.name or "
+                            "train.runs") from error
 
     @classmethod
     def open(cls, folder: str | Path) -> "Run":

@@ -95,12 +95,13 @@ def _explained(learner: Supervised, run: Run) -> Iterator[Report]:
     except ValueError as error:
         if "more than 1 value per channel" in str(error):
             raise Stopped(f"batch normalisation cannot learn from one value a channel ({error}): take larger batches "
-                          "with --batch, or larger pictures with --size") from error
+                          "with loading.batch, or larger pictures with pictures.size") from error
         raise
     except (MemoryError, RuntimeError) as error:
         if no_memory(error):
-            raise Stopped(f"not enough memory for a step: {first_line(error)}. Take smaller batches with --batch (and "
-                          "learner.accumulate to keep their sum), or smaller pictures with --size") from error
+            raise Stopped(f"not enough memory for a step: {first_line(error)}. Take smaller batches with "
+                          "loading.batch, and learner.accumulate to keep their sum, or smaller pictures with "
+                          "pictures.size") from error
         lost = learner.process_group.as_lost(error) if isinstance(error, RuntimeError) else None
         if lost is not None:
             raise _go_on(lost, run) from error

@@ -205,8 +205,8 @@ class Supervised:
         files = [place.file for place in batch.places]
         shown = f"; the batch's files: {', '.join(files)}" if files else ""
         return (f"the loss is not finite at step {self.stepper.done} (epoch {self.epoch + 1}, rate "
-                f"{self.stepper.rate:g}): {parts}. Take a lower rate with --rate, clip gradients with learner.clip=1, "
-                f"or look at these pictures{shown}")
+                f"{self.stepper.rate:g}): {parts}. Take a lower rate with optimizer.rate, clip gradients with "
+                f"learner.clip=1, or look at these pictures{shown}")
 
     def state_dict(self) -> dict[str, Any]:
         return {"network": self.network.state_dict(), "stepper": self.stepper.state_dict(), "epoch": self.epoch,

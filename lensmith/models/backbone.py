@@ -62,7 +62,8 @@ def reduced(size: tuple[int, int], steps: list[tuple[str, int, int, int]], *, wh
         trail.append(f"{name} ({kernel}x{kernel}) -> {f'{height}x{width}' if min(height, width) > 0 else 'nothing'}")
         if height < 1 or width < 1:
             raise ModelError(f"{what} cannot take pictures of {trail[0].replace('x', ' x ')} pixels: "
-                             f"{', '.join(trail)}. Take larger pictures with --size {least_size(steps)} or more.")
+                             f"{', '.join(trail)}. Take larger pictures with pictures.size={least_size(steps)} "
+                             "or more.")
         size = height, width
     return size
 

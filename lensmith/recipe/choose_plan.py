@@ -58,11 +58,12 @@ def joined(section: dict[str, Any], *, goes_on: bool = False) -> ProcessGroup:
                         f"itself, and so does torchrun with {asked} in all")
     if asked not in (1, process_group.world_size):
         raise UserError(f"plan.processes={asked} and {process_group.world_size} processes were started: leave "
-                        "--processes out where torchrun starts them")
+                        "plan.processes out where torchrun starts them")
     if stages:
         check_stages(stages, device=section["device"], processes=process_group.world_size)
     if section["synchronise"] and process_group.world_size == 1:
-        raise UserError("plan.synchronise is for several processes, and this is one: give --processes, or leave it out")
+        raise UserError("plan.synchronise is for several processes, and this is one: give plan.processes, or leave "
+                        "it out")
     process_group.connect(process_group.device(section["device"]), timeout=section["timeout"])
     return process_group
 

@@ -62,8 +62,8 @@ def choose_task(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], *,
     entry: Any = entry_of("task", section["name"], trusted=True)
     missing = [name for name in entry.needs if name not in classes]
     if missing:
-        advice = ": the pixels of objects come of YOLO's polygons and of COCO's shapes; learn the boxes with --task " \
-            "detection" if missing == ["masks"] and "boxes" in classes else ""
+        advice = ": the pixels of objects come of YOLO's polygons and of COCO's shapes; learn the boxes with " \
+            "task.name=detection" if missing == ["masks"] and "boxes" in classes else ""
         raise UserError(f"data set {recipe['data']['name']!r} gives {given}; task {section['name']!r} needs "
                         f"{', '.join(missing)}{advice}")
     name = entry.needs[0]

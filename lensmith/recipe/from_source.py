@@ -55,8 +55,8 @@ def on_backbone_of_run(recipe: recipes.Recipe) -> recipes.Recipe:
         return recipe
     folder, weights = Path(section["name"]).expanduser(), recipe.get("learner", {}).get("weights")
     if weights is not None:
-        raise UserError(f"--backbone {folder} brings the weights of that run; got --weights {weights} beside it: leave "
-                        "one of the two out")
+        raise UserError(f"backbone.name={str(folder)!r} brings the weights of that run; got learner.weights="
+                        f"{str(weights)!r} beside it: leave one of the two out")
     own = with_own_files(recipes.read(folder / "recipe.toml"), folder).get("backbone", {})
     if "name" not in own or str(own["name"]).startswith(BROUGHT):
         raise ModelError(f"{folder} was trained on a Python object as its backbone, which its files do not hold: from "
@@ -97,8 +97,8 @@ def _as_published(recipe: recipes.Recipe) -> recipes.Recipe:
         return recipe
     backbone = recipe.get("backbone", {}).get("name") or backbone_named(weights)
     if backbone is None:
-        raise UserError(f"--weights {weights} says of no network which weights to take: name it too, as --backbone "
-                        f"resnet18, or as --weights {DOWNLOAD}resnet18")
+        raise UserError(f"learner.weights={weights!r} says of no network which weights to take: name it too, as "
+                        f"backbone.name=resnet18, or as learner.weights={DOWNLOAD}resnet18")
     name = published(weights, backbone).name
     return recipe | {"backbone": {"name": backbone} | recipe.get("backbone", {}),
                      "learner": recipe["learner"] | {"weights": f"{DOWNLOAD}{name}"}}

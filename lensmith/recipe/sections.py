@@ -136,8 +136,8 @@ def named_entry(section: str, values: recipes.Section, *, trusted: bool) -> reci
     if "name" not in values:
         known = ", ".join(sorted(_table(section)))
         if section == "backbone":
-            raise UserError(f"section [backbone] sets {', '.join(values)} and names no network: give it as --backbone "
-                            "NAME; `lensmith list backbones` shows all")
+            raise UserError(f"section [backbone] sets {', '.join(values)} and names no network: give it as "
+                            "backbone.name=NAME; `lensmith list backbones` shows all")
         raise UserError(f"section [{section}] needs a name. Known: {known}.")
     name = values["name"]
     entry = entry_of(section, name, trusted=trusted)

@@ -124,14 +124,14 @@ def _check_architecture(network: Network, weights: Mapping[str, Tensor], file: P
            "and shape"
     if (file / "recipe.toml").is_file():
         its = recipes.read(file / "recipe.toml").get("backbone", {}).get("name", "none")
-        raise ModelError(f"{told}. It is a run of backbone {its!r}: leave --backbone out to take it with its settings, "
-                         "or leave the weights out")
+        raise ModelError(f"{told}. It is a run of backbone {its!r}: leave backbone.name out to take it with its "
+                         "settings, or leave the weights out")
     best = _nearest(weights)
     shown = ", ".join(list(weights)[:3]) + (" ..." if len(weights) > 3 else "")
     near = f"Nearest of the known networks is {best.name!r}, of which {best.fitting:,} of " \
-           f"{count(best.all, 'tensor')} fit: take it with --backbone {best.name}" if best.share >= _LEAST else \
+           f"{count(best.all, 'tensor')} fit: take it with backbone.name={best.name}" if best.share >= _LEAST else \
         f"None of the networks that were compared fits; the file has {shown}: name the network that it is of with " \
-        "--backbone"
+        "backbone.name"
     raise ModelError(f"{told}. {near}, or leave the weights out")
 
 
@@ -206,10 +206,10 @@ def check_probe(recipe: recipes.Recipe, needs: Sequence[str], *, begun: bool, pr
     settings, task = recipe["learner"], recipe["task"]["name"]
     if not begun:
         raise UserError("learner.probe trains the head alone, and this backbone has learned nothing yet: give "
-                        "--weights FILE, or --backbone RUN with a run folder")
+                        "learner.weights=FILE, or backbone.name=RUN with a run folder")
     if task == SEVERAL or not set(needs) <= {"label", "tags", "numbers"}:
         raise UserError(f"learner.probe is for tasks whose head takes the last map alone: classification, tagging and "
-                        f"regression; task {task!r} learns {', '.join(needs)}: use --freeze backbone")
+                        f"regression; task {task!r} learns {', '.join(needs)}: use learner.freeze=backbone")
     if settings.get("freeze", "backbone") != "backbone" or "unfreeze" in settings:
         named = "unfreeze" if "unfreeze" in settings else "freeze"
         raise UserError(f"learner.probe freezes the whole backbone; got learner.{named}={settings[named]!r} beside it: "
@@ -217,7 +217,8 @@ def check_probe(recipe: recipes.Recipe, needs: Sequence[str], *, begun: bool, pr
     changes = [name for name, value in recipe["augment"].items() if value and name not in ("mixed", "close_mosaic")]
     if changes:
         raise UserError(f"learner.probe looks at each picture once, as it is; got augment.{changes[0]}="
-                        f"{recipe['augment'][changes[0]]} beside it: leave [augment] out, or use --freeze backbone")
+                        f"{recipe['augment'][changes[0]]} beside it: leave [augment] out, or use "
+                        "learner.freeze=backbone")
     if processes > 1:
-        raise UserError(f"learner.probe is trained by one process, and {processes} were asked for: leave --processes "
-                        "out")
+        raise UserError(f"learner.probe is trained by one process, and {processes} were asked for: leave "
+                        "plan.processes out")

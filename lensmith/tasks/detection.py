@@ -58,7 +58,7 @@ class Detection:
             return self.whole_head(detector)
         if getattr(backbone, "outputs", ()):
             raise UserError("the network comes with yolo or region layers of its own, which task 'detection' does not "
-                            "learn by: train it with --task yolov3, or take its first layers with backbone.layers")
+                            "learn by: train it with task.name=yolov3, or take its first layers with backbone.layers")
         return PointsHead(backbone.channels, backbone.strides, len(self.classes), width=self.width, depth=self.depth)
 
     def whole_head(self, make: Callable[..., nn.Module]) -> nn.Module:

@@ -59,7 +59,7 @@ class Instances:
             return self.objects.whole_head(whole)
         if any(getattr(backbone, given, None) for given in ("detector", "segmenter", "outputs")):
             raise UserError("the network comes whole and gives no masks of objects: take a backbone for task "
-                            "'instances', as in --backbone csp, or maskrcnn_resnet50_fpn")
+                            "'instances', as in backbone.name=csp, or maskrcnn_resnet50_fpn")
         settings = self.objects
         return PrototypesHead(backbone.channels, backbone.strides, len(self.classes), width=settings.width,
                               depth=settings.depth, prototypes=self.prototypes)

@@ -85,11 +85,11 @@ class Multitask:
                                                    ("detector", "instance_detector", "segmenter", "outputs", "scores"))
         if whole and len(self.needs) > 1:
             raise UserError(f"the network comes whole, with an answer for one task, and {len(self.needs)} are to "
-                            f"share it ({', '.join(self.needs)}): take a backbone that gives maps, as in --backbone "
-                            "resnet18, or one of them with task.parts")
+                            f"share it ({', '.join(self.needs)}): take a backbone that gives maps, as in "
+                            "backbone.name=resnet18, or one of them with task.parts")
         if hasattr(backbone, "detector") or hasattr(backbone, "instance_detector"):
             raise UserError("a detector that comes whole works its loss out by itself, which task 'multitask' cannot "
-                            "weigh: train it with --task detection or --task instances")
+                            "weigh: train it with task.name=detection or task.name=instances")
         return SeveralHeads({name: task.head(backbone) for name, task in self.tasks.items()},
                             uncertain=self.balance == "uncertainty",
                             lengths=self.weights if self.balance == "gradients" else None)

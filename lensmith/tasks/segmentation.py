@@ -59,7 +59,7 @@ class Segmentation:
             return segmenter(len(self.classes))
         if hasattr(backbone, "detector") or getattr(backbone, "outputs", None):
             raise UserError("the network is a whole detector, which gives boxes and no maps to make masks of: take a "
-                            "backbone for task 'segmentation', as in --backbone resnet18")
+                            "backbone for task 'segmentation', as in backbone.name=resnet18")
         if self.network == "unet":
             return UNetHead(backbone.channels, backbone.strides, len(self.classes), width=self.width)
         # The paper's own network: VGG's pools are where it takes them from.

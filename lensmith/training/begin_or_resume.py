@@ -61,7 +61,7 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
             ready = read_data(settled, data, tell=tell, process_group=process_group)
             job = assemble(settled, ready, module=module, trusted=trusted, process_group=process_group)
             if run is not None and any(run.folder.iterdir()):
-                raise UserError(f"{run} was begun by another command meanwhile: choose another --name")
+                raise UserError(f"{run} was begun by another command meanwhile: choose another run.name")
         if run is None:
             source = Path(settled["data"].get("path") or settled["data"]["name"]).stem
             label = f"{source}-{job.recipe['backbone']['name'].rpartition('/')[2]}"

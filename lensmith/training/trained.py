@@ -126,7 +126,7 @@ class Trained:
             return self._measured(other_data(data, self.recipe, self.form, self.names, tell=tell), split)
         if self.recipe["data"]["name"] == NO_DATA:
             raise ModelError(f"{self.run} was converted from files of another program and has no data of its own: name "
-                             "some to measure on, with --data")
+                             "some to measure on, with validate.data")
         if self.recipe["data"]["name"].startswith(BROUGHT) and data is None:
             raise ModelError(f"{self.run} was trained on a Python object as its data: from Python, pass it again as "
                              "data={'train': ..., 'test': ...}")

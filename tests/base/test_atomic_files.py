@@ -66,13 +66,13 @@ def test_no_permission_is_a_user_error_that_names_the_file(tmp_path):
 def test_the_advice_is_that_of_the_caller(tmp_path):
     for error, kind, text in (
             (PermissionError(errno.EACCES, "denied"), UserError,
-             f"no permission to write {tmp_path / 'a.txt'}: choose another folder with --out"),
+             f"no permission to write {tmp_path / 'a.txt'}: choose another folder with predict.out"),
             (OSError(errno.ENOSPC, "No space left on device"), Stopped,
-             "the last whole file was kept. Free some space, or choose another folder with --out")):
+             "the last whole file was kept. Free some space, or choose another folder with predict.out")):
         with pytest.raises(kind) as caught:
-            write_atomic(tmp_path / "a.txt", fails_with(error), advice="choose another folder with --out")
+            write_atomic(tmp_path / "a.txt", fails_with(error), advice="choose another folder with predict.out")
         assert str(caught.value).endswith(text)
-        assert not {"--runs", "--resume"} & set(str(caught.value).split())
+        assert not {"train.runs", "--resume"} & set(str(caught.value).split())
 
 
 def test_a_folder_without_write_permission_is_a_user_error(tmp_path):

@@ -41,8 +41,8 @@ def test_a_gpu_is_chosen_by_its_number(two_gpus):
 @pytest.mark.parametrize(("name", "said"), [
     ("gpu", "unknown device 'gpu': accepted are auto, cpu, cuda, cuda:N and mps"),
     ("cuda:x", "unknown device 'cuda:x': accepted are"),
-    ("cuda", "device 'cuda' is not on this machine, which has no CUDA device: use --device auto or cpu"),
-    ("mps", "device 'mps' is not on this machine: use --device auto or cpu")])
+    ("cuda", "device 'cuda' is not on this machine, which has no CUDA device: use plan.device=auto or cpu"),
+    ("mps", "device 'mps' is not on this machine: use plan.device=auto or cpu")])
 def test_a_device_that_is_not_there_is_refused_with_what_is(bare, name, said):
     with pytest.raises(UserError) as caught:
         machine.choose_device(name)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lensmith.base.pictures import to_pil
+from lensmith.cli.options import with_flags
 from lensmith.engine.plan.time_candidates import pick
 
 
@@ -57,7 +58,7 @@ def test_a_folder_of_pictures_trains_without_any_setting_but_the_epochs(photos: 
     assert not set(data["files"]["train"]) & set(data["files"]["valid"])
     refused = command("train", photos, "--epochs", 1, "--on-bad", "refuse", "--runs", tmp_path / "runs")
     assert refused.code == 3 and "square/zero.png is empty (0 bytes)" in refused.err
-    assert "--on-bad skip" in refused.err
+    assert "pictures.on_bad=skip (--on-bad)" in refused.err
 
 
 @pytest.mark.parametrize(("settings", "text"), [
@@ -98,7 +99,8 @@ def test_training_that_breaks_leaves_a_reason_and_a_report(command, tmp_path):
                     '{layernorm = true}]', "optimizer.rate=1e30", "-q")
     run = json.loads((tmp_path / "one" / "run.json").read_text())
     assert ended.code == 6 and run["status"] == "stopped"
-    assert run["reason"] in ended.err and "the loss is not finite" in run["reason"]
+    assert with_flags(run["reason"]) in ended.err and "Take a lower rate with optimizer.rate (--rate)" in ended.err
+    assert "the loss is not finite" in run["reason"]
     assert "the loss is not finite" in (tmp_path / "one" / "report.html").read_text()
 
 
@@ -106,7 +108,7 @@ def test_batch_norm_on_one_value_is_told_in_words(command, tmp_path):
     ended = command("train", "shapes", "data.count=12", "--backbone", "resnet18", "--batch", "1", "--epochs", "1",
                     "--runs", tmp_path, "-q")
     assert ended.code == 6 and "batch normalisation cannot learn from one value" in ended.err
-    assert "--batch" in ended.err
+    assert "loading.batch (--batch)" in ended.err
 
 
 def test_training_begins_with_weights_from_a_file(command, trained: Path, tmp_path):
@@ -135,7 +137,7 @@ def test_stopping_early_says_so(command, tmp_path):
 
 def test_a_taken_name_is_refused(trained: Path, command):
     ended = command("train", "shapes", "--name", "one", "--runs", trained.parent)
-    assert ended.code == 2 and "one exists: choose another --name, or go on with" in ended.err
+    assert ended.code == 2 and "one exists: choose another run.name (--name), or go on with" in ended.err
 
 
 def test_a_run_with_strange_code_asks_for_trust(command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

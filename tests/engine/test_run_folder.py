@@ -15,10 +15,10 @@ def test_names_are_numbered_or_taken_once(tmp_path: Path):
     Run.create(tmp_path / "runs", name="mine", fallback="").write("recipe.toml", "")
     with pytest.raises(UserError) as raised:
         Run.create(tmp_path / "runs", name="mine", fallback="")
-    assert "mine exists: choose another --name, or go on with lensmith train --resume" in str(raised.value)
+    assert "mine exists: choose another run.name, or go on with lensmith train --resume" in str(raised.value)
     assert raised.value.code == 2
     (tmp_path / "runs" / "file").write_text("")
-    with pytest.raises(UserError, match="file exists: choose another --name"):
+    with pytest.raises(UserError, match="file exists: choose another run.name"):
         Run.create(tmp_path / "runs", name="file", fallback="")
 
 
@@ -29,20 +29,20 @@ def test_an_empty_folder_of_a_run_that_was_ended_while_it_got_ready_does_not_tak
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "a b", "-x"])
 def test_a_name_is_a_plain_name(tmp_path: Path, name: str):
-    with pytest.raises(UserError, match="--name must be a plain folder name"):
+    with pytest.raises(UserError, match="run.name must be a plain folder name"):
         Run.create(tmp_path, name=name, fallback="")
     assert not (tmp_path.parent / "up").exists()
 
 
 def test_a_file_in_the_place_of_the_folder(tmp_path: Path):
     (tmp_path / "runs").write_text("")
-    with pytest.raises(UserError, match="runs is not a folder: choose another one with --runs"):
+    with pytest.raises(UserError, match="runs is not a folder: choose another one with train.runs"):
         Run.create(tmp_path / "runs", name=None, fallback="x")
 
 
 @pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs Linux's /sys, which not even root may write")
 def test_no_permission_is_said_in_words():
-    with pytest.raises(UserError, match="no permission to write into /sys/runs: choose another folder with --runs"):
+    with pytest.raises(UserError, match="no permission to write into /sys/runs: choose another folder with train.runs"):
         Run.create(Path("/sys/runs"), name="x", fallback="")
 
 

@@ -123,7 +123,7 @@ def test_too_little_memory_is_said_in_words(run: Run):
             torch.empty(1 << 60)
             yield SimpleNamespace()
 
-    with pytest.raises(Stopped, match=r"not enough memory for a step: .* --batch"):
+    with pytest.raises(Stopped, match=r"not enough memory for a step: .* loading.batch"):
         epochs(Hungry([0.1]), run, Progress())
 
 

@@ -133,7 +133,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_what_it_saw(drawn):
         list(one)
     text = str(raised.value)
     assert "the loss is not finite at step 0 (epoch 1" in text and "label nan" in text
-    assert "Take a lower rate with --rate" in text and "shapes#" in text.split("the batch's files: ")[1]
+    assert "Take a lower rate with optimizer.rate" in text and "shapes#" in text.split("the batch's files: ")[1]
     assert raised.value.code == 6
 
 

@@ -82,7 +82,7 @@ def test_refusing_bad_pictures_decodes_all_before(photos: Path, way: str):
     loading = {key.partition(".")[2]: value for key, value in WAYS[way].items()}
     assert opened(photos, loading=loading, pictures={"on_bad": "refuse"}).account["dropped"] == []
     bad = damaged(photos, first_of(photos)[1])
-    with pytest.raises(DataError, match=rf"^1 picture cannot be used: {bad[0]} .*leave them out with --on-bad skip$"):
+    with pytest.raises(DataError, match=rf"^1 picture cannot be used: {bad[0]} .* them out with pictures.on_bad=skip$"):
         opened(photos, loading=loading, pictures={"on_bad": "refuse"})
 
 

@@ -92,16 +92,16 @@ def test_weights_of_another_architecture_name_the_nearest_one(tmp_path, command,
     assert ended.code == 4 and ended.err.count("\n") == 1 and not list(tmp_path.glob("shapes*"))
     assert f"w.safetensors is of another network than '{backbone}': " in ended.err
     assert f"Nearest of the known networks is '{near}', of which {tensors} of {tensors} tensors fit: take it with " \
-        f"--backbone {near}" in ended.err
+        f"backbone.name={near} (--backbone)" in ended.err
 
 
 def test_weights_that_fit_nothing_known_and_those_of_a_run_are_told(trained: Path, tmp_path: Path, command):
     save_file({"a.w": torch.ones(2), "b.w": torch.ones(2)}, tmp_path / "w.safetensors")
     ended = command(*SHAPES, "--weights", tmp_path / "w.safetensors", "--runs", tmp_path)
     assert ended.code == 4 and "0 of 6 weight tensors fit by name and shape. None of the networks that were compared " \
-        "fits; the file has a.w, b.w: name the network that it is of with --backbone" in ended.err
+        "fits; the file has a.w, b.w: name the network that it is of with backbone.name (--backbone)" in ended.err
     ended = command(*SHAPES, "--backbone", "lenet", "--weights", trained, "--runs", tmp_path)
-    assert ended.code == 4 and "It is a run of backbone 'stack': leave --backbone out to take it with its settings" \
+    assert ended.code == 4 and "It is a run of backbone 'stack': leave backbone.name (--backbone) out to take it with" \
         in ended.err
 
 
@@ -258,7 +258,7 @@ def test_the_backbone_of_a_run_serves_another_task(trained: Path, boxes: dict[st
             assert torch.equal(after[name], before[name]), name
     assert command("predict", tmp_path / "one", boxes["first"] / "images" / "0.png").code == 0
     refused = command("train", boxes["first"], "--backbone", trained, "--weights", trained, "--runs", tmp_path)
-    assert refused.code == 2 and "brings the weights of that run; got --weights" in refused.err
+    assert refused.code == 2 and "' (--backbone) brings the weights of that run; got learner.weights='" in refused.err
 
 
 def test_the_code_of_a_run_named_as_a_backbone_is_not_run_unasked(tmp_path: Path, command):
@@ -269,8 +269,8 @@ def test_the_code_of_a_run_named_as_a_backbone_is_not_run_unasked(tmp_path: Path
     (run / "recipe.toml").write_text(f'[data]\nname = "shapes"\n[backbone]\nname = "{tmp_path / "net.py"}:Net"\n')
     for arguments in (["--backbone", run], [f"backbone.name={run}"]):
         ended = command(*SHAPES, *arguments, "--runs", tmp_path)
-        assert ended.code == 4 and "say --trust" in ended.err and not trace.exists()
-    with pytest.raises(ModelError, match="say --trust"):
+        assert ended.code == 4 and "say trust=True (--trust)" in ended.err and not trace.exists()
+    with pytest.raises(ModelError, match="say trust=True"):
         lensmith.train("shapes", backbone=str(run), runs=tmp_path)
     assert not trace.exists()
     (run / "recipe.toml").write_text('[data]\nname = "shapes"\n[backbone]\nname = "python:Net"\n')
@@ -307,11 +307,11 @@ def test_a_probe_ends_as_a_run_like_any_other(trained: Path, table: Path, tmp_pa
 
 
 @pytest.mark.parametrize(("settings", "told"), [
-    (["learner.probe=true"], "this backbone has learned nothing yet: give --weights FILE, or --backbone RUN"),
+    (["learner.probe=true"], "this backbone has learned nothing yet: give learner.weights=FILE (--weights), or backb"),
     (["RUN", "--freeze", "2"], "learner.probe freezes the whole backbone; got learner.freeze='2' beside it"),
     (["RUN", "learner.unfreeze=[1]"], "got learner.unfreeze=[1] beside it: leave one of the two out"),
     (["RUN", "augment.flip=true"], "looks at each picture once, as it is; got augment.flip=True beside it"),
-    (["RUN", "--task", "detection"], "task 'detection' learns boxes: use --freeze backbone"),
+    (["RUN", "--task", "detection"], "task 'detection' learns boxes: use learner.freeze=backbone (--freeze)"),
     (["RUN", "learner.depth_decay=0.0"], "depth_decay must be greater than 0; got 0.0"),
     (["RUN", "--freeze", "bakcbone", "learner.probe=false"], "learner.freeze='bakcbone': no parameter has that name")])
 def test_settings_that_no_probe_can_have_are_told(trained: Path, tmp_path, command, settings, told):

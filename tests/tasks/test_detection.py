@@ -296,7 +296,7 @@ def test_what_a_whole_network_found_is_decided_anew() -> None:
 
 def test_a_darknet_detector_is_sent_to_its_own_task() -> None:
     darknet = SimpleNamespace(channels=(255,), strides=(32,), outputs=("a yolo layer",))
-    with pytest.raises(UserError, match="the network comes with yolo or region layers of its own.*--task yolov3"):
+    with pytest.raises(UserError, match="the network comes with yolo or region layers of its own.*task.name=yolov3"):
         Detection(THREE).head(darknet)
 
 

@@ -245,11 +245,11 @@ def test_what_is_set_for_a_part_waits_until_it_is_learned(targets):
 def test_a_network_that_comes_whole_is_not_shared(name):
     trunk = find_backbone(name, trusted=False)(inputs=3, size=(64, 64))
     with pytest.raises(UserError, match=r"comes whole, with an answer for one task, and 2 are to share it \(label, "
-                                        r"mask\): take a backbone that gives maps, as in --backbone resnet18"):
+                                        r"mask\): take a backbone that gives maps, as in backbone.name=resnet18"):
         Multitask({"label": ("a", "b"), "mask": ("a", "b")}).head(trunk)
 
 
 def test_a_whole_detector_is_no_part_even_alone():
     trunk = find_backbone("fcos_resnet50_fpn", trusted=False)(inputs=3, size=(64, 64))
-    with pytest.raises(UserError, match=r"works its loss out by itself.*train it with --task detection"):
+    with pytest.raises(UserError, match=r"works its loss out by itself.*train it with task.name=detection"):
         Multitask({"boxes": ("a",)}).head(trunk)

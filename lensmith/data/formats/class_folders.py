@@ -81,7 +81,7 @@ def _existing(root: Path) -> Path:
     if root.is_dir():
         return root
     if root.exists():
-        hint = ": read a table with --data table" if root.suffix.lower() in (".csv", ".tsv", ".txt") else ""
+        hint = ": read a table with data.name=table" if root.suffix.lower() in (".csv", ".tsv", ".txt") else ""
         raise DataError(f"{root} is a file, not a folder of class folders{hint}")
     above = root.parent
     siblings = [entry.name for entry in above.iterdir() if entry.is_dir()] if above.is_dir() else []
@@ -116,7 +116,8 @@ def _by_split(root: Path, folders: list[str]) -> dict[str, Path]:
     if not folders:
         pictures = sum(_is_picture(entry.name) for entry in _scan(root))
         inside = f"{count(pictures, 'picture')} and no class folder" if pictures else "no class folder"
-        raise DataError(f"{root} holds {inside}: {_LAYOUTS}; pictures with a list of labels are read by --data table")
+        raise DataError(f"{root} holds {inside}: {_LAYOUTS}; pictures with a list of labels are read by "
+                        "data.name=table")
     named: dict[str, Path] = {}
     for folder in folders:
         split = SPLITS.get(folder.lower())

@@ -94,7 +94,7 @@ def _open(name: str, path: str | None, *, classes: tuple[str, ...], hint: str) -
     first = tuple(labels.index[:8].tolist())
     other = next((known for known, begins in _BEGINNINGS.items() if begins == first and known != name), None)
     if other:
-        raise DataError(f"{folder} holds {other}, not {name}: use --data {other}, or give another folder "
+        raise DataError(f"{folder} holds {other}, not {name}: use data.name={other}, or give another folder "
                         "with data.path")
     account = {"folder": str(folder), "pictures": {split: len(part) for split, part in splits.items()}}
     return Parts(dict(splits), account)

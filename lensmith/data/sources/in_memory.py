@@ -128,7 +128,7 @@ def room_for(count: int, form: Form) -> Tensor:
         return torch.empty((count, form.channels, *form.size), dtype=form.dtype)
     except (RuntimeError, MemoryError) as error:
         raise DataError(f"{count:,} pictures of {form.height} x {form.width} do not fit into memory: stream them with "
-                        "loading.memory=0, or take smaller ones with --size") from error
+                        "loading.memory=0, or take smaller ones with pictures.size") from error
 
 
 def take_pictures(images: Tensor, rows: Tensor) -> Tensor:

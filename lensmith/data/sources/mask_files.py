@@ -102,7 +102,8 @@ def read_masks(files: MaskFiles, headers: Sequence[Header], form: Form) -> Mask:
     number = len(files.masks) * form.height * form.width
     if number > _SHARE * free_memory():
         raise UserError(f"{len(files.masks):,} masks of {form.height} x {form.width} pixels take {number / 1e6:,.0f} "
-                        f"MB, more than {_SHARE:.0%} of the free memory, and are kept there: take a smaller --size")
+                        f"MB, more than {_SHARE:.0%} of the free memory, and are kept there: take a smaller "
+                        "pictures.size")
     classes = np.empty((len(files.masks), *form.size), dtype=np.uint8)
 
     def one(row: int) -> None:

@@ -48,7 +48,7 @@ def painted(objects: OutlinedObjects, fits: Tensor, sizes: np.ndarray, form: For
     if total > _SHARE * free_memory():
         raise UserError(f"the masks of {count(len(objects.classes), 'object')}, {form.height} x {form.width} pixels "
                         f"each, take {total / 1e6:,.0f} MB, more than {_SHARE:.0%} of the free memory, and are kept "
-                        "there: take a smaller --size")
+                        "there: take a smaller pictures.size")
     bits = np.zeros((len(objects.classes), form.height, -(-form.width // 8)), dtype=np.uint8)
     image, own, corners = objects.image.tolist(), objects.outline.tolist(), objects.corners.numpy()
     of_picture = fits.tolist()

@@ -130,7 +130,7 @@ def refuse(bad: Sequence[Bad]) -> None:
     if bad:
         first = "; ".join(f"{one.file} {one.reason}" for one in bad[:3])
         raise DataError(f"{count(len(bad), 'picture')} cannot be used: {first}{' ...' if len(bad) > 3 else ''}. "
-                        "Mend or remove them, or leave them out with --on-bad skip")
+                        "Mend or remove them, or leave them out with pictures.on_bad=skip")
 
 
 def drop(source: Kept, bad: Sequence[Bad], *, on_bad: OnBad) -> Kept:

@@ -43,7 +43,7 @@ def statistics(dataset: Dataset) -> tuple[list[float], list[float]]:
         pixels += part[:, 0].numel()
     if not pixels:
         raise DataError("none of the pictures can be decoded: look at a few of them, or name them all with "
-                        "--on-bad refuse")
+                        "pictures.on_bad=refuse")
     mean = [one / pixels for one in total]
     deviation = [math.sqrt((two * pixels - one * one) / pixels**2) for one, two in zip(total, square, strict=True)]
     return mean, [one if one > 1e-3 else 1.0 for one in deviation]

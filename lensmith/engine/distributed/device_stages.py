@@ -18,7 +18,7 @@ def check_stages(stages: Sequence[str], *, device: str, processes: int) -> None:
         raise UserError(f"plan.stages splits one network over devices and plan.processes={processes} copies it to "
                         "several: choose one of the two")
     if device not in ("auto", stages[0]):
-        raise UserError(f"plan.stages begins on {stages[0]!r}, and the device is {device!r}: leave --device out")
+        raise UserError(f"plan.stages begins on {stages[0]!r}, and the device is {device!r}: leave plan.device out")
     for stage in stages:
         choose_device(stage)
 

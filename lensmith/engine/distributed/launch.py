@@ -39,7 +39,7 @@ def wanted_processes(plan: Mapping[str, Any]) -> int:
     named = len(device.split(",")) if _DEVICES.fullmatch(device) else None
     if asked not in (None, 1, named) and named is not None:
         raise UserError(f"plan.processes={asked} and device {device!r}, which names {named}, disagree: leave "
-                        "--processes out")
+                        "plan.processes out")
     return named or asked or 1
 
 

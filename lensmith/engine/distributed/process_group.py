@@ -154,7 +154,7 @@ class ProcessGroup:
             return name
         if name == "mps":
             raise UserError("several processes share out CPUs or CUDA devices, and device 'mps' is neither: use "
-                            "--device cpu")
+                            "plan.device=cpu")
         if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
             return "cpu"
         if name != "auto" and not re.fullmatch(r"cuda(:\d+(,\d+)*)?", name):
@@ -163,11 +163,11 @@ class ProcessGroup:
         there = torch.cuda.device_count()
         numbers = [int(number) for number in name[5:].split(",")] if ":" in name else list(range(there))
         if any(number >= there for number in numbers):
-            raise UserError(f"device {name!r} is not on this machine, which has {there} CUDA devices: use --processes "
-                            "with --device cpu")
+            raise UserError(f"device {name!r} is not on this machine, which has {there} CUDA devices: use "
+                            "plan.processes with plan.device=cpu")
         if len(numbers) < self.local_world_size:
             raise UserError(f"{self.local_world_size} processes on a machine need as many CUDA devices, and {name!r} "
-                            f"gives {len(numbers)}: start fewer with --processes, or use --device cpu")
+                            f"gives {len(numbers)}: start fewer with plan.processes, or use plan.device=cpu")
         return f"cuda:{numbers[self.local_rank]}"
 
     def threads(self, wanted: int) -> int:

@@ -46,15 +46,16 @@ def published(weights: str, backbone: str) -> Published:
     default ones. Raises ModelError for names that are not known; nothing is fetched."""
     name = weights.removeprefix(DOWNLOAD)
     if backbone_named(weights) not in (None, backbone):
-        raise ModelError(f"--weights {weights} names another network than --backbone {backbone}: leave one of the two "
-                         "out")
+        raise ModelError(f"learner.weights={weights!r} names another network than backbone.name={backbone!r}: leave "
+                         "one of the two out")
     chosen = "" if name in _DEFAULTS or name == backbone else name
     if _is_torchvision(backbone):
         return _of_torchvision(backbone, chosen)
     if backbone.startswith("timm:"):
         return _of_timm(backbone, chosen)
-    raise ModelError(f"--weights {weights}: there are no published weights of backbone {backbone!r} to download; there "
-                     "are for torchvision's and timm's networks, as --backbone resnet18 or timm:resnet18")
+    raise ModelError(f"learner.weights={weights!r}: there are no published weights of backbone {backbone!r} to "
+                     "download; there are for torchvision's and timm's networks, as backbone.name=resnet18 or "
+                     "timm:resnet18")
 
 
 def fetch(weights: str, backbone: str) -> Path:
@@ -65,7 +66,7 @@ def fetch(weights: str, backbone: str) -> Path:
     except Exception as error:    # offline, refused, of another hash: each program raises its own
         raise ModelError(f"the weights {found.name} of {backbone} could not be downloaded from {found.source} "
                          f"({type(error).__name__}: {first_line(error)}): try again, or give a file of them with "
-                         "--weights FILE") from error
+                         "learner.weights=FILE") from error
 
 
 def cached(weights: str, backbone: str) -> Path:
@@ -75,7 +76,7 @@ def cached(weights: str, backbone: str) -> Path:
         return found.cached()
     except OSError as error:
         raise ModelError(f"the weights {found.name} of {backbone} are not on this machine, and only a command that "
-                         f"says so downloads: give --weights {DOWNLOAD}{found.name}") from error
+                         f"says so downloads, as `lensmith train DATA --weights {DOWNLOAD}{found.name}`") from error
 
 
 def file_of(weights: str, backbone: str) -> Path:

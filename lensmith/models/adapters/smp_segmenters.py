@@ -63,11 +63,11 @@ class SmpSegmenter(Backbone):
                 functional_call(head, empty, ([pictures], self.size))
         except REFUSALS as error:
             raise ModelError(f"{PREFIX}{self.name} cannot take pictures of {self.size[0]} x {self.size[1]} pixels "
-                             f"({told(error)}): take larger ones with --size") from error
+                             f"({told(error)}): take larger ones with pictures.size") from error
         return head
 
     def _for_masks(self, asked: str) -> ModelError:
-        return ModelError(f"{PREFIX}{self.name} makes masks and has no {asked}: train it with --task segmentation")
+        return ModelError(f"{PREFIX}{self.name} makes masks and has no {asked}: train it with task.name=segmentation")
 
 
 class WholeHead(nn.Module):

@@ -51,7 +51,7 @@ class TimmBackbone(Backbone):
         except REFUSALS as error:
             least = least_edge(self, inputs)
             raise ModelError(f"timm:{name} cannot take pictures of {size[0]} x {size[1]} pixels, of which it would "
-                             f"leave nothing. Take larger pictures with --size {least} or more.") from error
+                             f"leave nothing. Take larger pictures with pictures.size={least} or more.") from error
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         last, maps = cast(Any, self.network).forward_intermediates(pictures)

@@ -53,7 +53,7 @@ class Trunk(Backbone):
         except RuntimeError as error:
             least = least_edge(self, inputs)
             raise ModelError(f"{name} cannot take pictures of {size[0]} x {size[1]} pixels, of which it would leave "
-                             f"nothing. Take larger pictures with --size {least} or more.") from error
+                             f"nothing. Take larger pictures with pictures.size={least} or more.") from error
 
     def _blocks(self) -> Iterator[nn.Module]:
         for part in self.parts.values():

@@ -35,8 +35,8 @@ class WholeDetector(Backbone):
         return [padded(pictures, [max(edge, self.least) for edge in pictures.shape[2:]])]
 
     def classifier(self, outputs: int) -> nn.Module:
-        raise ModelError(f"{self.name} looks for objects and has no scores for whole pictures: train it with --task "
-                         "detection")
+        raise ModelError(f"{self.name} looks for objects and has no scores for whole pictures: train it with "
+                         "task.name=detection")
 
     def detector(self, classes: int, *, threshold: float, overlap: float, most: int) -> nn.Module:
         """The head: the network itself for so many classes, freshly drawn."""
@@ -50,7 +50,7 @@ def check_pictures(name: str, *, inputs: int, size: tuple[int, int], least: int 
         raise ModelError(f"{name} takes pictures of 3 channels; these have {inputs}: set pictures.channels=3")
     if min(size) < least:
         raise ModelError(f"{name} cannot take pictures of {size[0]} x {size[1]} pixels: take larger ones with "
-                         f"--size {least} or more")
+                         f"pictures.size={least} or more")
 
 
 def whole_model(name: str, classes: int, *, threshold: float, overlap: float, most: int) -> Any:

@@ -30,8 +30,8 @@ class WholeInstanceDetector(Backbone):
         return [padded(pictures, [max(edge, LEAST) for edge in pictures.shape[2:]])]
 
     def classifier(self, outputs: int) -> nn.Module:
-        raise ModelError(f"{self.name} looks for objects and has no scores for whole pictures: train it with --task "
-                         "instances")
+        raise ModelError(f"{self.name} looks for objects and has no scores for whole pictures: train it with "
+                         "task.name=instances")
 
     def instance_detector(self, classes: int, *, threshold: float, overlap: float, most: int) -> nn.Module:
         """The head: the network itself for so many classes, freshly drawn."""

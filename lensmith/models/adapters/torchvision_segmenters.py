@@ -42,7 +42,7 @@ class WholeSegmenter(Backbone):
         return WholeHead(get_model(self.name, weights=None, weights_backbone=None, num_classes=classes))
 
     def _for_masks(self, asked: str) -> ModelError:
-        return ModelError(f"{self.name} makes masks and has no {asked}: train it with --task segmentation")
+        return ModelError(f"{self.name} makes masks and has no {asked}: train it with task.name=segmentation")
 
 
 class WholeHead(nn.Module):

@@ -75,7 +75,7 @@ class Darknet(Backbone):
             divisor = f"its stride of {stride}" if stride.denominator == 1 and stride <= MOST else "the stride"
             section.refuse(f"has {shape.width} x {shape.height} cells for pictures of {self.size[1]} x {self.size[0]} "
                            f"pixels, which must be covered by them. Take a size that {divisor} divides, with width and "
-                           "height in [net] or with --size, and layers that pad their borders")
+                           "height in [net] or with pictures.size, and layers that pad their borders")
         output = (read_yolo if section.kind == "yolo" else read_region)(section, layer.number, int(stride))
         before = self.plan[source].section
         activation = before.options.get("activation")
@@ -145,7 +145,7 @@ def _size(config: Config) -> tuple[int, int]:
     """(height, width) in [net]."""
     for key in ("height", "width"):
         if key not in config.net.options:
-            config.net.refuse(f"has no {key}: write {key}=416, or give the size with --size")
+            config.net.refuse(f"has no {key}: write {key}=416, or give the size with pictures.size")
     return config.net.integer("height", 1, least=1), config.net.integer("width", 1, least=1)
 
 

@@ -38,7 +38,7 @@ class Imported:
         kinds = {output.classes for output in network.outputs} or ({network.channels[-1]} if network.scores else set())
         if len(kinds) != 1:
             raise ModelError(f"{cfg} is neither a detector, with yolo or region layers of one number of classes, nor a "
-                             "classifier: a backbone alone is given to a training, as --backbone darknet "
+                             "classifier: a backbone alone is given to a training, as backbone.name=darknet "
                              f"backbone.cfg={cfg}")
         classes = _names(names, kinds.pop(), cfg)
         target, task = ("boxes", "yolov3") if network.outputs else ("label", "classification")
@@ -101,8 +101,8 @@ def write_darknet(network: Network, cfg: Path, weights: Path) -> None:
 def _refuse_other_preprocessing(network: Network) -> None:
     if bool((network.mean != 0).any()) or bool((network.deviation != 255).any()):
         raise ModelError("this run's network standardises its pictures by mean and deviation of its own data, which "
-                         "Darknet's files cannot say: train it from Darknet's weights, with --weights, to keep 0 and "
-                         "255")
+                         "Darknet's files cannot say: train it from Darknet's weights, with learner.weights, to keep "
+                         "0 and 255")
 
 
 def _names(file: Path | None, classes: int, cfg: Path) -> tuple[str, ...]:

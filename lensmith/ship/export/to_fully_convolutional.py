@@ -57,7 +57,7 @@ def write_convolutional(source: Run, folder: Path, *, recipe: recipes.Recipe, ne
 
 def _check(source: Run, recipe: recipes.Recipe, task: Task) -> None:
     if recipe["task"]["name"] != "classification":
-        raise UserError(f"--convolutional is for runs of task 'classification'; {source} is one of "
+        raise UserError(f"the fully convolutional form is for runs of task 'classification'; {source} is one of "
                         f"{recipe['task']['name']!r}")
     if getattr(task, "window", None) is not None:
         raise UserError(f"{source} is fully convolutional already: lensmith predict {source} takes pictures of any "

@@ -36,8 +36,8 @@ def predict_tiles(network: nn.Module, task: Task, files: Sequence[Path | Image.I
     `scale` times as large. The rest as of `predict`. Raises UserError for a task without places, or a scale that cannot
     be."""
     if not (math.isfinite(scale) and 0 < scale <= 16):
-        raise UserError(f"--tiles={scale:g} is how large the picture is made before it is divided: accepted is above 0 "
-                        "up to 16; 1 takes its own pixels, 0.5 makes it half as large")
+        raise UserError(f"predict.tiles={scale:g} is how large the picture is made before it is divided: accepted is "
+                        "above 0 up to 16; 1 takes its own pixels, 0.5 makes it half as large")
     divide, (name,) = tiling(network, task, form=form, plan=plan), task.needs
 
     def look(image: Tensor, place: Place) -> _Said:

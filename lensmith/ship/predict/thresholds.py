@@ -17,13 +17,14 @@ _MARGINS = 32   # of a hundred objects, each with a sixteenth of the picture's c
 
 def deciding(task: Task, *, threshold: float | None, overlap: float | None) -> Task:
     """The task with other thresholds; by itself objects are shown from a score of 0.25 on."""
-    given = {name: value for name, value in (("threshold", threshold), ("iou", overlap)) if value is not None}
+    given = {name: value for name, value in (("threshold", threshold), ("overlap", overlap)) if value is not None}
     if given and not any(_finds(one) for one in _parts(task).values()):
         name, value = next(iter(given.items()))
-        raise UserError(f"--{name}={value:g} is for networks that find objects; this one gives {', '.join(task.needs)}")
+        raise UserError(f"predict.{name}={value:g} is for networks that find objects; this one gives "
+                        f"{', '.join(task.needs)}")
     for name, value in given.items():
         if not 0 <= value <= 1:
-            raise UserError(f"--{name}={value:g} is not possible: accepted is 0 .. 1")
+            raise UserError(f"predict.{name}={value:g} is not possible: accepted is 0 .. 1")
     if isinstance(task, Multitask):
         several = copy(task)
         several.tasks = {name: _decided(one, threshold, overlap) for name, one in task.tasks.items()}
@@ -39,7 +40,7 @@ def chosen_classes(task: Task, names: Mapping[str, Sequence[str]],
         return None
     finders = [name for name, one in _parts(task).items() if _finds(one)]
     if not finders:
-        raise UserError(f"--classes is for networks that find objects; this one gives {', '.join(names)}")
+        raise UserError(f"predict.classes is for networks that find objects; this one gives {', '.join(names)}")
     known = list(dict.fromkeys(one for name in finders for one in names[name]))
     for wanted in only:
         if wanted not in known:

@@ -32,7 +32,7 @@ def tiling(network: nn.Module, task: Task, *, form: Form, plan: Plan) -> Callabl
     """A function from a picture [channels, height, width] and the size of its file to what the network says of it, in
     the file's pixels. Raises UserError for a task that has no places."""
     if task.needs not in (("boxes",), ("mask",)):
-        raise UserError("--tiles is for a network of one task, objects or a class for each pixel; this one gives "
+        raise UserError("predict.tiles is for a network of one task, objects or a class for each pixel; this one gives "
                         f"{', '.join(task.needs)}")
     name = task.needs[0]
 

@@ -31,14 +31,14 @@ from lensmith.tasks.task import Task
 from lensmith.values.drawing import draw_words
 
 FILMS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ogv")
-LINES = "frames.jsonl"    # in the folder of --out: one line of JSON a frame
+LINES = "frames.jsonl"    # in the folder `out`: one line of JSON a frame
 _CAMERA = "camera:"
 _AT_ONCE = 16             # frames of a film that are looked at together
 _HELD = 64_000_000        # bytes of frames that are held at a time
 _RATES = (0.1, 1000.0)    # frames a second that a film may say; what is beyond is no rate
 _USUAL = 25.0             # frames a second where a film or camera says none
 _ENOUGH = 0.9             # of the frames that a film declares, which is a guess in some formats
-_ELSEWHERE = "choose another folder with --out"
+_ELSEWHERE = "choose another folder with watch.out"
 
 Look = Callable[[Sequence[Image.Image]], list[Prediction]]
 
@@ -104,7 +104,7 @@ def watch(films: Sequence[str], look: Look, *, out: Path | None = None, every: i
     written, DataError where OpenCV is not installed.
     """
     if every < 1:
-        raise UserError(f"--every={every} is not possible: accepted are 1 (each frame), 2, 3, ...")
+        raise UserError(f"watch.every={every} is not possible: accepted are 1 (each frame), 2, 3, ...")
     opencv = _opencv()
     with _put_in_place(out) as aside, _opened_lines(aside) as lines:
         for number, name in enumerate(films):
@@ -275,7 +275,7 @@ def _begun(film: _Film, path: Path, size: tuple[int, int]) -> _Written:
     writer = opencv.VideoWriter(str(path), opencv.CAP_FFMPEG, opencv.VideoWriter_fourcc(*"mp4v"), film.rate, size)
     if not writer.isOpened():
         raise UserError(f"the film {path.name} of {size[0]} x {size[1]} pixels at {film.rate:g} frames a second cannot "
-                        "be written by OpenCV: leave --out out, or bring it to another size")
+                        "be written by OpenCV: do without watch.out, or bring it to another size")
     return _Written(film, path, size, writer)
 
 

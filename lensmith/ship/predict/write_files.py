@@ -24,7 +24,7 @@ from lensmith.values.instance_masks import Masks
 from lensmith.values.semantic_mask import Mask
 from lensmith.values.value import Value, of_kind
 
-_ELSEWHERE = "choose another folder with --out"
+_ELSEWHERE = "choose another folder with predict.out"
 _LONGEST = 200               # bytes of a name that is kept; 255 are allowed, the temporary file's too
 _FREE = re.compile(r"[^\w-]")   # what no part of a file name should hold
 _QUALITY = 92                # of a JPEG with boxes: thin lines and letters stay clean

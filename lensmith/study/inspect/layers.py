@@ -173,7 +173,7 @@ def _too_small(name: str, given: Tensor, kernel: Any, *, padding: Any, dilation:
     if all(edge >= least for edge, least in zip(given.shape[-2:], needed, strict=True)):
         return None
     return (f"`{name}` needs maps of at least {_times(needed)}, got {_times(given.shape[-2:])}: take larger pictures "
-            "with --size, or fewer pools before it")
+            "with pictures.size, or fewer pools before it")
 
 
 def _two(value: Any) -> tuple[int, int]:

@@ -207,6 +207,7 @@ def write_page(found: Comparison, path: Path) -> None:
     text = pages.get_template("compare.html.jinja").render(tables=found.tables, notes=found.notes)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, text, advice="choose another file with --out")
+        write_text(path, text, advice="choose another file with compare.out")
     except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror or error}): choose another file with --out") from error
+        raise UserError(f"cannot write {path} ({error.strerror or error}): choose another file with "
+                        "compare.out") from error

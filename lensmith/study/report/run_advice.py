@@ -17,7 +17,7 @@ def advice(report: Report, kept: str, augment: Mapping[str, Any]) -> str:
     told = f"epoch {report.epoch} waited {report.waited:.0%} of its time for pictures"
     if kept == "not":
         return (f"{told}, which are decoded anew each epoch: let them be kept (loading.memory, loading.disk), take "
-                "more loading.workers, or smaller pictures with --size")
+                "more loading.workers, or smaller pictures with pictures.size")
     if report.epoch == 1:
         return f"{told}, which were decoded meanwhile; they are kept, and the next epochs take them as they are"
     if kept == "file":
@@ -26,7 +26,8 @@ def advice(report: Report, kept: str, augment: Mapping[str, Any]) -> str:
                                 "brightness", "erase", "mixup", "cutmix", "crop_padding") if augment.get(name)]
     if taking:
         return f"{told}, perhaps for their augmentation: see what it takes without augment.{', augment.'.join(taking)}"
-    return f"{told}: other work on this machine, or a network so small that no batch comes faster; try a larger --batch"
+    return f"{told}: other work on this machine, or a network so small that no batch comes faster; try a larger "\
+        "loading.batch"
 
 
 def candidates(plan: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -148,7 +148,7 @@ def test_a_missing_folder_names_the_nearest(tmp_path):
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
     fill(tmp_path, "list.csv", "photo.jpg")
-    with pytest.raises(DataError, match=r"list\.csv is a file, not a folder .*: read a table with --data table$"):
+    with pytest.raises(DataError, match=r"list\.csv is a file, not a folder .*: read a table with data.name=table$"):
         class_folders(str(tmp_path / "list.csv"))
     with pytest.raises(DataError, match=r"photo\.jpg is a file, not a folder of class folders$"):
         class_folders(str(tmp_path / "photo.jpg"))

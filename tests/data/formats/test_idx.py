@@ -103,7 +103,7 @@ def test_a_set_that_is_nowhere_says_how_to_get_it(tmp_path):
 def test_one_set_in_the_place_of_the_other_is_noticed(tmp_path):
     write_set(tmp_path, labels=[5, 0, 4, 1, 9, 2, 1, 3])    # how MNIST begins
     assert len(mnist(str(tmp_path)).splits["train"]) == 30
-    with pytest.raises(DataError, match="holds mnist, not fashion-mnist: use --data mnist"):
+    with pytest.raises(DataError, match="holds mnist, not fashion-mnist: use data.name=mnist"):
         fashion_mnist(str(tmp_path))
 
 

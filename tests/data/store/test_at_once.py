@@ -164,5 +164,5 @@ def test_pictures_that_do_not_fit_after_all_are_said_to_be_too_large(photos: Pat
     monkeypatch.setattr(memory.torch, "empty", full)
     for source in (on_disk(photos), noise(60)):
         with pytest.raises(DataError, match=r"^60 pictures of 224 x 200 do not fit into memory: stream them with "
-                                            r"loading\.memory=0, or take smaller ones with --size$"):
+                                            r"loading\.memory=0, or take smaller ones with pictures.size$"):
             decode_all(source, Form(3, 224, 200), keep=True)

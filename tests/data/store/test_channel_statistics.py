@@ -97,7 +97,7 @@ def test_where_every_picture_is_bad_it_is_said():
         raise BadPicture("is odd")
 
     streamed.give = bad
-    with pytest.raises(DataError, match=r"^none of the pictures can be decoded: .* --on-bad refuse$"):
+    with pytest.raises(DataError, match=r"^none of the pictures can be decoded: .* pictures.on_bad=refuse$"):
         statistics(streamed)
 
 

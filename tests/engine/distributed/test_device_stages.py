@@ -66,7 +66,8 @@ def test_every_form_of_output_is_moved():
 @pytest.mark.parametrize(("stages", "settings", "text"), [
     (["cpu"], {}, "plan.stages names two devices, that of the backbone and that of the head"),
     (["cpu", "cpu"], {"processes": 2}, "plan.processes=2 copies it to several: choose one of the two"),
-    (["cpu", "cpu"], {"device": "cuda"}, "plan.stages begins on 'cpu', and the device is 'cuda': leave --device out"),
+    (["cpu", "cpu"], {"device": "cuda"},
+     "plan.stages begins on 'cpu', and the device is 'cuda': leave plan.device out"),
     (["cpu", "gpu"], {}, "unknown device 'gpu'")])
 def test_stages_that_cannot_be_had_are_refused(stages, settings, text):
     with pytest.raises(UserError, match=text):

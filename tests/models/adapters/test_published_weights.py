@@ -61,7 +61,7 @@ def test_names_of_weights_are_those_of_the_network_and_the_default_is_its_author
         "there are no weights 'IMAGENET1K_V3' of resnet50. Did you mean 'IMAGENET1K_V2'? Known: IMAGENET1K_V1, "
         "IMAGENET1K_V2.")
     assert "there are no published weights of backbone 'cnn3' to download" in refused("download:", "cnn3")
-    assert "names another network than --backbone resnet50" in refused("download:resnet18", "resnet50")
+    assert "names another network than backbone.name='resnet50'" in refused("download:resnet18", "resnet50")
 
 
 def test_those_of_timm_are_found_by_their_tags():
@@ -91,7 +91,7 @@ def test_weights_are_fetched_once_and_then_found(server):
     with pytest.raises(ModelError) as caught:
         cached("download:", NAME)
     assert str(caught.value) == (f"the weights IMAGENET1K_V1 of {NAME} are not on this machine, and only a command "
-                                 "that says so downloads: give --weights download:IMAGENET1K_V1")
+                                 "that says so downloads, as `lensmith train DATA --weights download:IMAGENET1K_V1`")
     file = fetch("download:", NAME)
     assert cached("download:", NAME) == file
     read = torch.load(file, weights_only=True)
@@ -110,7 +110,7 @@ def test_a_file_of_another_hash_and_no_network_are_told_in_one_line(server, monk
         fetch("download:", "resnet18")
     assert "the weights IMAGENET1K_V1 of resnet18 could not be downloaded from https://download.pytorch.org/models/" \
         "resnet18-f37072fd.pth (URLError: " in str(caught.value) and "\n" not in str(caught.value)
-    assert str(caught.value).endswith("try again, or give a file of them with --weights FILE")
+    assert str(caught.value).endswith("try again, or give a file of them with learner.weights=FILE")
 
 
 def test_a_training_takes_them_with_their_network_and_their_preprocessing(server, tmp_path, command):
@@ -131,7 +131,7 @@ def test_without_the_flag_nothing_is_fetched(server, tmp_path, command):
                       'plan = {mode = "exact", device = "cpu"}\n')
     ended = command("train", recipe, "--runs", tmp_path)
     assert ended.code == 4
-    assert "only a command that says so downloads: give --weights download:IMAGENET1K_V1" in ended.err
+    assert "a command that says so downloads, as `lensmith train DATA --weights download:IMAGENET1K_V1`" in ended.err
     assert not list((tmp_path / "cache").rglob("*.pth"))
     assert command("train", recipe, "--weights", "download:", "--dry-run").code == 0
     assert not list((tmp_path / "cache").rglob("*.pth"))
@@ -139,4 +139,4 @@ def test_without_the_flag_nothing_is_fetched(server, tmp_path, command):
     assert ended.code == 0, ended.err
     ended = command(*SHAPES, "--weights", "download:", "--runs", tmp_path)
     assert ended.code == 2
-    assert "says of no network which weights to take: name it too, as --backbone resnet18" in ended.err
+    assert "says of no network which weights to take: name it too, as backbone.name=resnet18 (--backbone)" in ended.err

@@ -85,7 +85,7 @@ def test_pictures_too_small_and_other_tasks_are_refused():
         made("PAN/resnet18", (64, 64))
     backbone = find_backbone("smp:Unet/resnet18", trusted=False)(inputs=3, size=(64, 64))
     for ask in (backbone.classifier, backbone.detector):
-        with pytest.raises(ModelError, match="smp:Unet/resnet18 makes masks and has no .*: train it with --task segm"):
+        with pytest.raises(ModelError, match="Unet/resnet18 makes masks and has no .*: train it with task.name=segm"):
             ask(3)
 
 

@@ -81,7 +81,7 @@ def test_a_picture_too_small_is_refused_with_the_size_that_works():
         timm_network("convnext_atto", inputs=3, size=(20, 20))
     text = str(caught.value)
     assert text.startswith("timm:convnext_atto cannot take pictures of 20 x 20 pixels")
-    least = int(text.split("--size ")[1].split()[0])
+    least = int(text.split("pictures.size=")[1].split()[0])
     timm_network("convnext_atto", inputs=3, size=(least, least))
     with pytest.raises(ModelError):
         timm_network("convnext_atto", inputs=3, size=(least - 1, least - 1))

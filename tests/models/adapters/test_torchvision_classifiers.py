@@ -169,7 +169,7 @@ def check_least_size(name):
         torchvision_network(name, inputs=3, size=(least - 1, 200))
     assert str(caught.value) == (
         f"{name} cannot take pictures of {least - 1} x 200 pixels, of which it would leave nothing. Take larger "
-        f"pictures with --size {least} or more.")
+        f"pictures with pictures.size={least} or more.")
     torchvision_network(name, inputs=3, size=(least, least))
 
 

@@ -162,8 +162,8 @@ def test_nothing_is_run_before_it_is_trusted(tmp_path):
     path = tmp_path / "sent.py"
     path.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     text = refusal(f"{path}:Net", trusted=False)
-    assert text == (f"backbone '{path}:Net' would run the code of {path}: read it, and if you trust it, say --trust")
-    assert refusal("package.module:Net", trusted=False).endswith("say --trust")
+    assert text == (f"backbone '{path}:Net' would run the code of {path}: read it, and if you trust it, say trust=True")
+    assert refusal("package.module:Net", trusted=False).endswith("say trust=True")
     assert not (tmp_path / "ran").exists()
 
 

@@ -39,7 +39,7 @@ def test_reduced_and_least_size_agree():
     with pytest.raises(ModelError) as caught:
         reduced((least, least - 1), steps, what="it")
     assert str(caught.value).startswith(f"it cannot take pictures of {least} x {least - 1} pixels: ")
-    assert str(caught.value).endswith(f"-> nothing. Take larger pictures with --size {least} or more.")
+    assert str(caught.value).endswith(f"-> nothing. Take larger pictures with pictures.size={least} or more.")
 
 
 def test_a_whole_detector_takes_pictures_without_their_ground():

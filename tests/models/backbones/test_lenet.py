@@ -77,7 +77,7 @@ def test_a_picture_too_small_is_refused_with_the_arithmetic_and_the_size_named_w
         build(inputs=1, size=(least - 1, least - 1))
     text = str(caught.value)
     assert text.startswith(f"{build.__name__} cannot take pictures of {least - 1} x {least - 1} pixels: ")
-    assert "conv1 (" in text and "-> nothing. " in text and text.endswith(f"with --size {least} or more.")
+    assert "conv1 (" in text and "-> nothing. " in text and text.endswith(f"with pictures.size={least} or more.")
     assert last_map(build(inputs=1, size=(least, least)), 1, least, least)[1:] == (1, 1)
 
 
@@ -86,4 +86,4 @@ def test_the_arithmetic_reads_step_by_step():
         lenet(inputs=1, size=(8, 30))
     assert str(caught.value) == (
         "lenet cannot take pictures of 8 x 30 pixels: 8x30, conv1 (5x5) -> 4x26, maxpool1 (2x2) -> 2x13, "
-        "conv2 (5x5) -> nothing. Take larger pictures with --size 16 or more.")
+        "conv2 (5x5) -> nothing. Take larger pictures with pictures.size=16 or more.")

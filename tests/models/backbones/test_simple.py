@@ -37,6 +37,6 @@ def test_cnn3_gives_64x4x4_on_32x32():
 
 @pytest.mark.parametrize(("build", "least"), [(simple, 2), (simple2, 4), (cnn3, 8)])
 def test_a_picture_too_small_is_refused_with_the_size_that_works(build, least):
-    with pytest.raises(ModelError, match=rf"{build.__name__} cannot take .* --size {least} or more"):
+    with pytest.raises(ModelError, match=rf"{build.__name__} cannot take .* pictures.size={least} or more"):
         build(inputs=1, size=(least - 1, least))
     assert build(inputs=1, size=(least, least)).classifier(2) is not None

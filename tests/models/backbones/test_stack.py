@@ -210,7 +210,7 @@ def test_a_layer_that_leaves_nothing_is_refused_with_the_arithmetic_and_a_size_t
               {"residual": 8, "stride": 2}, {"avgpool": 2}]
     text = refusal(layers, size=(8, 12))
     assert text == ("stack cannot take pictures of 8 x 12 pixels: 8x12, conv1 (5x5) -> 4x8, maxpool1 (2x2) -> 2x4, "
-                    "separable1 (5x5) -> nothing. Take larger pictures with --size 18 or more.")
+                    "separable1 (5x5) -> nothing. Take larger pictures with pictures.size=18 or more.")
     refusal(layers, size=(17, 17))
     scores(layers, size=(18, 18))
 

@@ -362,7 +362,7 @@ def test_a_backbone_is_what_comes_before_the_tail(tmp_path: Path, given):
      "[upsample] gives 30720 x 43008 x 4096 values for one picture"),
     ([conv(stride=2), conv(stride=2), conv(7, 1), "[yolo]\nanchors=1,1\nclasses=2"], "[yolo]",
      "[yolo] has 8 x 11 cells for pictures of 30 x 42 pixels, which must be covered by them. Take a size that its "
-     "stride of 4 divides, with width and height in [net] or with --size, and layers that pad their borders"),
+     "stride of 4 divides, with width and height in [net] or with pictures.size, and layers that pad their borders"),
     ([*["[maxpool]\nstride=1024\nsize=1"] * 200, conv(7, 1), "[yolo]\nanchors=1,1\nclasses=2"], "[yolo]",
      "Take a size that the stride divides"),
     (["[yolo]\nanchors=1,1\nclasses=2"], "[yolo]", "[yolo] is the first layer: there is nothing before it"),

@@ -114,8 +114,8 @@ def test_what_has_no_such_form_says_why(trained: Path, whole: Path, tmp_path: Pa
     assert "got --convolutional with a" in refused(command, 2, "a")
     lensmith.train("shapes", epochs=1, device="cpu", name="tags", backbone="simple", runs=tmp_path, task="segmentation",
                    settings={"data.count": 30, "data.size": 20, "plan.mode": "exact"})
-    assert "--convolutional is for runs of task 'classification'; " in refused(command, 2, tmp_path / "tags",
-                                                                              tmp_path / "new")
+    assert "the fully convolutional form is for runs of task 'classification'; " in \
+        refused(command, 2, tmp_path / "tags", tmp_path / "new")
     lensmith.train("shapes", epochs=1, device="cpu", name="norm", backbone="stack", runs=tmp_path, settings={
         "data.count": 30, "data.size": 20, "plan.mode": "exact",
         "backbone.layers": [{"conv": 4, "kernel": 3}, {"flatten": True}, {"batchnorm": True}]})

@@ -45,7 +45,7 @@ def test_what_cannot_be_decided_is_told(task, given, text):
 
 
 def test_classes_that_nobody_knows_are_told():
-    with pytest.raises(UserError, match=r"--classes is for networks that find objects; this one gives label"):
+    with pytest.raises(UserError, match=r"predict.classes is for networks that find objects; this one gives label"):
         chosen_classes(Classification(("a", "b")), {"label": ("a", "b")}, ["a"])
     with pytest.raises(UserError, match=r"knows no class 'haed'\. Did you mean 'head'\? It knows: head, tail, cat"):
         chosen_classes(Multitask(NAMES, kinds=KINDS), NAMES, ["haed"])

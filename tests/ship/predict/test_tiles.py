@@ -186,5 +186,5 @@ def test_only_a_part_within_a_larger_one_of_its_class_is_a_part():
 def test_a_network_that_gives_no_places_says_so():
     with pytest.raises(UserError) as caught:
         tiling(nn.Identity(), Classification(("a", "b")), form=Form(3, 32, 32), plan=exact(device="cpu"))
-    assert str(caught.value) == "--tiles is for a network of one task, objects or a class for each pixel; this one " \
-        "gives label"
+    assert str(caught.value) == "predict.tiles is for a network of one task, objects or a class for each pixel; this " \
+        "one gives label"

@@ -162,10 +162,10 @@ def test_a_dense_layer_of_the_wrong_width_is_explained_by_the_map_before_it():
     (nn.Sequential(nn.Linear(9, 2)), 3, 8,
      "`0` expects 9 values, got 8 in the last axis of a map of 3 x 8 x 8: flatten or pool it first"),
     (Tutorial(), 3, 28, "`conv1` expects 1 channels, got 3 in a map of 3 x 28 x 28: set in_channels = 3"),
-    (Tutorial(), 1, 10, "`conv2` needs maps of at least 5 x 5, got 3 x 3: take larger pictures with --size, or fewer "
-                        "pools before it"),
+    (Tutorial(), 1, 10, "`conv2` needs maps of at least 5 x 5, got 3 x 3: take larger pictures with pictures.size, or "
+                        "fewer pools before it"),
     (nn.Sequential(nn.MaxPool2d(3), nn.MaxPool2d(4)), 1, 9,
-     "`1` needs maps of at least 4 x 4, got 3 x 3: take larger pictures with --size, or fewer pools before it"),
+     "`1` needs maps of at least 4 x 4, got 3 x 3: take larger pictures with pictures.size, or fewer pools before it"),
     (nn.Sequential(nn.Conv2d(1, 4, 1), nn.BatchNorm2d(6)), 1, 9,
      "`1` expects 6 channels, got 4: set num_features = 4"),
 ])

@@ -86,7 +86,7 @@ def test_the_page_holds_the_tables_and_escapes_what_it_shows(joint: Path, tmp_pa
     page = (tmp_path / "new" / "page.html").read_text()
     assert "&lt;b&gt;odd" in page and "<b>" not in page and "-0.0500" not in page and "+0.0000" in page
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"file.*choose another file with --out"):
+    with pytest.raises(UserError, match=r"file.*choose another file with compare.out"):
         write_page(compared([joint, odd]), tmp_path / "file" / "page.html")
 
 

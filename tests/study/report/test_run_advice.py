@@ -16,7 +16,7 @@ def after(epoch: int, waited: float | None) -> Report:
     (2, "memory", {"hue": 0.1, "mosaic": 1.0, "zoom": [0.5, 1.5]},
      "see what it takes without augment.mosaic, augment.zoom, augment.hue"),
     (2, "file", {"hue": 0.1}, "which come from the disk"),
-    (2, "memory", {}, "try a larger --batch"),
+    (2, "memory", {}, "try a larger loading.batch"),
 ])
 def test_what_to_change_where_it_waited(epoch: int, kept: str, augment: dict, told: str):
     found = advice(after(epoch, 0.34), kept, augment)

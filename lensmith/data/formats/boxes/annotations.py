@@ -86,7 +86,7 @@ def boxed(drawn: Mapping[str, Drawn], *, names: Sequence[str] | None, folder: Pa
     bare = sum(part.bare for part in drawn.values())
     if bare and not first.classes:
         raise DataError(f"{folder} lists {count(bare, 'object')}, none with an outline, which masks are learned from: "
-                        "learn the boxes with --task detection")
+                        "learn the boxes with task.name=detection")
     if not first.classes:
         raise DataError(f"{folder} lists {count(len(first.paths), 'picture')} to learn from and no object in any: "
                         "there is nothing to learn")

@@ -177,7 +177,7 @@ def read_instances(file: Path, kind: type[Content]) -> Content:
     """A file of COCO's as Instances or a kind of these; raises DataError."""
     content = read_json(file)
     if isinstance(content, dict) and "shapes" in content:
-        raise DataError(f"{file} is a file of LabelMe's: give its folder, with --data labelme")
+        raise DataError(f"{file} is a file of LabelMe's: give its folder, with data.name=labelme")
     try:
         return kind.model_validate(content)
     except ValidationError as error:

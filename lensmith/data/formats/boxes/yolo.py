@@ -92,7 +92,7 @@ def _read_label(file: Path, part: Drawn, names: Mapping[int, str] | None, named_
         shares = shares_of(cells[1:], where)
         if part.outlines is not None and len(shares) == 4:
             raise DataError(f"{where}: a box, and the points of a polygon are expected where masks are learned: learn "
-                            "the boxes with --task detection")
+                            "the boxes with task.name=detection")
         outline = [polygon_from(shares, where)] if part.outlines is not None else None
         part.add(_corners(shares), str(number) if names is None else names[number], where=where, outline=outline)
     return most

@@ -43,7 +43,7 @@ def read_rows(file: Path, separator: str | None) -> Rows:
     if not file.is_file():
         above = file.parent
         near = nearest(file.name, [entry.name for entry in above.iterdir()] if above.is_dir() else [])
-        what = "is a folder; read class folders with --data folder" if file.is_dir() else f"does not exist.{near}"
+        what = "is a folder; read class folders with data.name=folder" if file.is_dir() else f"does not exist.{near}"
         raise DataError(f"table {file} {what}")
     try:
         with open(file, encoding="utf-8-sig", newline="") as opened:

@@ -142,7 +142,7 @@ def test_a_wrong_entry_is_named(changes, text, tmp_path, picture):
     (json.dumps(content())[:300], r"one.json, line 1: is not JSON \(.*\); was it cut off\?"),
     ("", r"line 1: is not JSON"),
     ("[" * 100_000, r"is not JSON that can be read \(RecursionError\)"), ("[1, 2]", r"the file: .*not \[1, 2\]"),
-    ('{"shapes": []}', r"is a file of LabelMe's: give its folder, with --data labelme")])
+    ('{"shapes": []}', r"is a file of LabelMe's: give its folder, with data.name=labelme")])
 def test_what_is_no_coco_file_is_said(text, said, tmp_path):
     with pytest.raises(DataError, match=said):
         coco(write(tmp_path, text))

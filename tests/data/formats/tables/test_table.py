@@ -222,7 +222,7 @@ def test_a_file_that_is_no_text_or_not_there_is_named(tmp_path):
         table(write(tmp_path, "path,label\na,b\xe4r\nb,cat\n".encode("latin-1")))
     with pytest.raises(DataError, match=r"lits\.csv does not exist\. Did you mean 'list\.csv'\?"):
         table(str(tmp_path / "lits.csv"))
-    with pytest.raises(DataError, match="is a folder; read class folders with --data folder"):
+    with pytest.raises(DataError, match="is a folder; read class folders with data.name=folder"):
         table(str(tmp_path))
 
 
