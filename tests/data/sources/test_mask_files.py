@@ -148,7 +148,7 @@ def test_masks_that_memory_cannot_hold_are_refused(tmp_path: Path, monkeypatch):
     with pytest.raises(UserError) as told:
         ready(pictures(tmp_path), Form(1, 64, 64))
     assert str(told.value) == ("6 masks of 64 x 64 pixels take 0 MB, more than 50% of the free memory, and are kept "
-                               "there: take a smaller --size")
+                               "there: take a smaller pictures.size")
 
 
 def test_files_of_every_kind_of_pixel(tmp_path: Path):

@@ -128,7 +128,7 @@ def test_objects_outside_are_left_out_with_their_outlines_and_counted(tmp_path, 
 @pytest.mark.parametrize(("text", "said"), [
     ("2 0.1 0.1 0.5 0.5 0.2\n", "6 columns; accepted are 5"),
     ("2 0.1 0.1 0.5 0.5\n", "a box, and the points of a polygon are expected where masks are learned: learn the boxes "
-                            "with --task detection"),
+                            "with task.name=detection"),
     ("2 30 10 90 10 90 50\n", "30 looks like pixels: shares of the picture's width and height, 0 to 1, are expected"),
 ])
 def test_lines_of_yolo_that_are_no_polygon_are_named(tmp_path, picture, text, said):
@@ -162,7 +162,7 @@ def test_run_lengths_of_another_size_than_the_picture_are_named(tmp_path, pictur
 def test_a_set_of_boxes_alone_says_what_to_do(tmp_path, picture):
     file = coco_file(tmp_path, picture, [{"image_id": 1, "category_id": 3, "bbox": [0, 0, 5, 5]}] * 3)
     with pytest.raises(DataError, match="lists 3 objects, none with an outline, which masks are learned from: learn "
-                                        "the boxes with --task detection"):
+                                        "the boxes with task.name=detection"):
         coco(str(file), outlines=True)
 
 
@@ -170,7 +170,7 @@ def test_masks_that_do_not_fit_into_the_memory_are_refused(tmp_path, picture, mo
     parts = yolo(str(yolo_set(tmp_path, picture, {"a": f"2 {LEFT}\n"})), outlines=True)
     monkeypatch.setattr(object_masks, "free_memory", lambda: 1000)
     with pytest.raises(UserError, match=r"the masks of 1 object, 640 x 640 pixels each, take 0 MB, more than 50% of "
-                                        "the free memory, and are kept there: take a smaller --size"):
+                                        "the free memory, and are kept there: take a smaller pictures.size"):
         masks_of(parts, Form(3, 640, 640, "pad"))
 
 

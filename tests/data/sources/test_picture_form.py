@@ -149,7 +149,7 @@ def test_refuse_names_the_first_three_and_how_many_there_are(source):
         drop(source, [*BAD, Bad("x.png", "is odd")], on_bad="refuse")
     assert str(caught.value) == (
         "4 pictures cannot be used: empty.jpg is empty (0 bytes); text.png is not a picture in a format that Pillow "
-        "reads; absent.png does not exist .... Mend or remove them, or leave them out with --on-bad skip")
+        "reads; absent.png does not exist .... Mend or remove them, or leave them out with pictures.on_bad=skip")
     with pytest.raises(DataError, match=r"^1 picture cannot be used: x\.png is odd\. Mend"):
         refuse([Bad("x.png", "is odd")])
     refuse([])

@@ -66,9 +66,9 @@ def test_a_large_picture_is_written_at_its_own_size(runs: Path, drawn_pictures, 
 
 
 @pytest.mark.parametrize(("task", "tiles", "told"), [
-    ("classification", 1, "--tiles is for a network of one task, objects or a class for each pixel; this one gives"),
-    ("segmentation", 0, "--tiles=0 is how large the picture is made before it is divided: accepted is above 0 up to"),
-    ("segmentation", "nan", "--tiles=nan is how large the picture is made before it is divided"),
+    ("classification", 1, "predict.tiles (--tiles) is for a network of one task, objects or a class for each pixel"),
+    ("segmentation", 0, "predict.tiles=0 (--tiles) is how large the picture is made before it is divided: accepted"),
+    ("segmentation", "nan", "predict.tiles=nan (--tiles) is how large the picture is made before it is divided"),
 ])
 def test_what_cannot_be_divided_is_refused(runs: Path, tmp_path: Path, command, drawn_pictures, task, tiles, told):
     drawn_pictures[0].save(tmp_path / "a.png")

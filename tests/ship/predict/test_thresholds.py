@@ -33,12 +33,12 @@ def test_classes_are_chosen_in_each_part_that_has_them():
 
 
 @pytest.mark.parametrize(("task", "given", "text"), [
-    (Classification(("a", "b")), {"threshold": 0.5, "overlap": None}, r"--threshold=0\.5 is for networks that find "
-                                                                      r"objects; this one gives label"),
+    (Classification(("a", "b")), {"threshold": 0.5, "overlap": None},
+     r"predict.threshold=0\.5 is for networks that find objects; this one gives label"),
     (Multitask(NAMES, kinds=KINDS, parts=["kind", "outline"]), {"threshold": None, "overlap": 0.5},
-     r"--iou=0\.5 is for networks that find objects; this one gives kind, outline"),
-    (Multitask(NAMES, kinds=KINDS), {"threshold": 1.5, "overlap": None}, r"--threshold=1\.5 is not possible: accepted "
-                                                                         r"is 0 \.\. 1")])
+     r"predict.overlap=0\.5 is for networks that find objects; this one gives kind, outline"),
+    (Multitask(NAMES, kinds=KINDS), {"threshold": 1.5, "overlap": None},
+     r"predict.threshold=1\.5 is not possible: accepted is 0 \.\. 1")])
 def test_what_cannot_be_decided_is_told(task, given, text):
     with pytest.raises(UserError, match=text):
         deciding(task, **given)
