@@ -308,12 +308,14 @@ def test_a_probe_ends_as_a_run_like_any_other(trained: Path, table: Path, tmp_pa
 
 @pytest.mark.parametrize(("settings", "told"), [
     (["learner.probe=true"], "this backbone has learned nothing yet: give learner.weights=FILE (--weights), or backb"),
-    (["RUN", "--freeze", "2"], "learner.probe freezes the whole backbone; got learner.freeze='2' beside it"),
+    (["RUN", "--freeze", "2"],
+     "learner.probe (--probe) freezes the whole backbone; got learner.freeze='2' (--freeze) beside"),
     (["RUN", "learner.unfreeze=[1]"], "got learner.unfreeze=[1] beside it: leave one of the two out"),
     (["RUN", "augment.flip=true"], "looks at each picture once, as it is; got augment.flip=True beside it"),
     (["RUN", "--task", "detection"], "task 'detection' learns boxes: use learner.freeze=backbone (--freeze)"),
     (["RUN", "learner.depth_decay=0.0"], "depth_decay must be greater than 0; got 0.0"),
-    (["RUN", "--freeze", "bakcbone", "learner.probe=false"], "learner.freeze='bakcbone': no parameter has that name")])
+    (["RUN", "--freeze", "bakcbone", "learner.probe=false"],
+     "learner.freeze='bakcbone' (--freeze): no parameter has that")])
 def test_settings_that_no_probe_can_have_are_told(trained: Path, tmp_path, command, settings, told):
     given = ["--backbone", trained, "--probe"] * ("RUN" in settings) + [one for one in settings if one != "RUN"]
     ended = command(*SHAPES, *given, "--runs", tmp_path)

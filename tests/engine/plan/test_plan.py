@@ -83,7 +83,7 @@ def test_a_plan_file_of_another_folder(tmp_path: Path, command):
     ended = command("train", "shapes", "--plan", "fast", "--runs", tmp_path / "runs")
     assert ended.code == 2 and "is neither auto nor exact, nor a file that can be read" in ended.err
     ended = command("train", "shapes", "--plan", "exact", "plan.precision=bfloat16", "--runs", tmp_path / "runs")
-    assert ended.code == 2 and "plan.mode='exact' decides precision, layout, compiled itself" in ended.err
+    assert ended.code == 2 and "plan.mode='exact' (--plan) decides precision, layout, compiled itself" in ended.err
 
 
 def test_exact_takes_the_place_of_what_a_recipe_asks_for(tmp_path: Path, command):
