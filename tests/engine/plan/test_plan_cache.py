@@ -17,14 +17,14 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_choice_is_remembered_by_all_that_it_depends_on(kept: Path, monkeypatch: pytest.MonkeyPatch):
     network, batch, wanted = network_of(LAYERS), batch_of(), Wanted("cpu")
-    key = memory.key_of(wanted, network, batch, means="sgd")
-    assert key == memory.key_of(wanted, network_of(LAYERS), batch_of(), means="sgd")
-    others = {memory.key_of(Wanted("cpu", "float32"), network, batch, means="sgd"),
-              memory.key_of(wanted, network_of(LAYERS[:1]), batch, means="sgd"),
-              memory.key_of(wanted, network, batch_of(23), means="sgd"),
-              memory.key_of(wanted, network, batch, means="adam")}
+    key = memory.cache_key(wanted, network, batch, means="sgd")
+    assert key == memory.cache_key(wanted, network_of(LAYERS), batch_of(), means="sgd")
+    others = {memory.cache_key(Wanted("cpu", "float32"), network, batch, means="sgd"),
+              memory.cache_key(wanted, network_of(LAYERS[:1]), batch, means="sgd"),
+              memory.cache_key(wanted, network, batch_of(23), means="sgd"),
+              memory.cache_key(wanted, network, batch, means="adam")}
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
-    others.add(memory.key_of(wanted, network, batch, means="sgd"))
+    others.add(memory.cache_key(wanted, network, batch, means="sgd"))
     assert len(others | {key}) == 6
     assert memory.recall(key) is None
     memory.remember(key, Choice(Plan("cpu", "bfloat16", "channels_last", 1), "timed", other_load=0.1))
