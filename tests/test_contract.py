@@ -11,10 +11,11 @@ from lensmith.data.batches.loader import Loader
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.engine.checkpoint import read_state, write_state
 from lensmith.engine.evaluate import evaluate
-from lensmith.engine.optimize import Stepper, adamw, leaves
+from lensmith.engine.optimize import adamw, leaves
 from lensmith.engine.plan.plan import make_plan
 from lensmith.engine.schedule import constant
-from lensmith.engine.supervised import Supervised
+from lensmith.engine.stepper import Stepper
+from lensmith.engine.supervised import LearningSettings, Supervised
 from lensmith.models.backbones import BACKBONES, find_backbone
 from lensmith.models.network import Network
 from lensmith.tasks import TASKS
@@ -133,7 +134,7 @@ def test_the_loss_falls_in_a_few_steps(pair: tuple[str, int, str], case: tuple[N
     chosen = leaves(network)
     stepper = Stepper(network, chosen, adamw(chosen, rate=RATES.get(pair[0], 3e-3)), schedule=constant())
     learner = Supervised(network, task, Loader(data, 16, shuffle=True), valid=None, stepper=stepper, plan=CPU,
-                         epochs=epochs)
+                         settings=LearningSettings(epochs))
     losses = [report.row["train/loss"] for report in learner if report.row]
     assert stepper.done == 2 * epochs
     assert sum(losses[-2:]) < 0.9 * sum(losses[:2])

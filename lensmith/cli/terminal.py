@@ -44,7 +44,7 @@ def show_training(session: "Session", *, quiet: bool) -> None:
                 if report.step % 10 == 0 or report.row:
                     bar.update(number, completed=report.step, description=f"epoch {report.epoch + (not report.row)}",
                                loss=f"loss {report.loss:.4f}")
-            lines = [] if report.row is None else [_epoch_line(report, session.job.learner.epochs,
+            lines = [] if report.row is None else [_epoch_line(report, session.job.learner.settings.epochs,
                                                                session.progress.seconds)]
             lines += [with_flags(report.note)] if report.note else []
             for line in [] if quiet else lines:

@@ -12,9 +12,8 @@ from typing import Any
 
 from lensmith.base.errors import ModelError, Stopped, UserError, first_line, no_memory
 from lensmith.engine.distributed.process_group import Lost
-from lensmith.engine.learner import Report
+from lensmith.engine.learner import Learner, Report
 from lensmith.engine.run_folder import Run
-from lensmith.engine.supervised import Supervised
 
 
 class Interrupted(Stopped):
@@ -41,7 +40,7 @@ class Progress:
         return not patience or len(self.scores) - 1 - self.best < patience
 
 
-def follow(learner: Supervised, run: Run, progress: Progress, *, patience: int = 0,
+def follow(learner: Learner, run: Run, progress: Progress, *, patience: int = 0,
            save_every: float = 60.0) -> Iterator[Report]:
     """Run the learner to its end, or until `patience` epochs brought nothing better; yields each report after it has
     been saved where it had to be.
@@ -85,7 +84,7 @@ def follow(learner: Supervised, run: Run, progress: Progress, *, patience: int =
                 return
 
 
-def _explained(learner: Supervised, run: Run) -> Iterator[Report]:
+def _explained(learner: Learner, run: Run) -> Iterator[Report]:
     """The learner's reports; what a step can run into becomes a sentence: no memory, batch norm of one value, another
     process that is missing."""
     try:
@@ -128,7 +127,7 @@ def _rows(progress: Progress) -> list[dict[str, Any]]:
     return [{**row, "score": score} for row, score in zip(progress.history, progress.scores, strict=True)]
 
 
-def restore(learner: Supervised, run: Run) -> Progress:
+def restore(learner: Learner, run: Run) -> Progress:
     """Put the learner where the run's last checkpoint stands; -> what had been seen until then."""
     state = learner.process_group.broadcast(run.read_last)
     try:

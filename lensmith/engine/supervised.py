@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterable, Iterator, Sized
+from dataclasses import dataclass
 from functools import reduce
 from itertools import islice
 from operator import add
@@ -18,14 +19,14 @@ from lensmith.data.sources.sample import Batch
 from lensmith.engine.distributed.process_group import Elsewhere, ProcessGroup
 from lensmith.engine.evaluate import evaluate
 from lensmith.engine.learner import Report
-from lensmith.engine.optimize import Stepper
 from lensmith.engine.plan.plan import Plan
+from lensmith.engine.stepper import Stepper
 from lensmith.models.freeze import Unfreezing
 from lensmith.models.network import sees_targets
 from lensmith.models.weights import load_into
 from lensmith.tasks.task import Task
 
-_NOISE = 2    # the stream of what the network itself draws: dropout, stochastic depth
+_NOISE = 2    # the random stream of what the network itself draws: dropout, stochastic depth
 
 
 class Batches(Sized, Iterable[Batch], Protocol):
@@ -39,76 +40,98 @@ class Resumable(Protocol):
     def at(self, epoch: int, position: int) -> Iterator[Batch]: ...
 
 
+@dataclass(frozen=True)
+class LearningSettings:
+    """How long a network learns, and what makes a step. Raises UserError for a number that is too small."""
+
+    epochs: int                             # passes over the training split
+    accumulate: int = 1                     # batches whose gradients make one optimizer step
+    seed: int = 0                           # of what the network itself draws
+    unfreezing: Unfreezing | None = None    # which parameters learn in which epoch; None where all do in all
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise UserError(f"learner.epochs must be at least 1; got {self.epochs}")
+        if self.accumulate < 1:
+            raise UserError(f"learner.accumulate must be at least 1; got {self.accumulate}")
+
+
 class Supervised:
     """Fits a network to the targets of a data set.
 
-    Yields a report after every optimizer step and one more after every epoch, always at rest: a learner that loads
-    the state saved there goes on with the same bits.
+    Yields a report after every optimizer step and one more after every epoch. At each of them the learner is between
+    two steps: one that loads the state saved there goes on with the same bits.
     """
 
     def __init__(self, network: nn.Module, task: Task, train: Batches, *, valid: Batches | None, stepper: Stepper,
-                 plan: Plan, epochs: int, accumulate: int = 1, seed: int = 0, process_group: ProcessGroup | None = None,
-                 unfreezing: Unfreezing | None = None):
-        if epochs < 1:
-            raise UserError(f"learner.epochs must be at least 1; got {epochs}")
-        if accumulate < 1:
-            raise UserError(f"learner.accumulate must be at least 1; got {accumulate}")
+                 plan: Plan, settings: LearningSettings, process_group: ProcessGroup | None = None):
+        """
+        network: placed where `plan` says, and changed in place.
+        task: its loss, and its metrics on the validation split.
+        train: the batches of one epoch, the same number in each.
+        valid: the batches that are measured after each epoch; None where nothing was held out.
+        stepper: made of the network's parameters. Its `steps` are set here.
+        plan: device, precision and layout in which a step is computed.
+        settings: epochs, accumulation, seed and unfreezing.
+        process_group: the processes that share this training; None where this one is alone.
+        """
         self.network, self.task, self.train, self.valid, self.stepper = network, task, train, valid, stepper
-        self.plan, self.epochs, self.accumulate, self.seed = plan, epochs, accumulate, seed
+        self.plan, self.settings = plan, settings
         self.process_group = process_group or ProcessGroup()
-        # The same weights, gradients mixed with the other processes'; all that will ever learn does while it is made.
-        self.learning = self.process_group.wrap(network)
-        self.unfreezing = unfreezing                     # what of the network learns in which epoch
-        self.epoch = self.position = self.seen = 0       # position: batches of this epoch that were learned from
+        # The DDP wrapper. DDP registers the parameters that require a gradient now, so what is unfrozen later must not
+        # be frozen yet.
+        self.wrapped = self.process_group.wrap(network)
+        self.epoch = self.position = self.seen = 0    # position: batches of this epoch that were learned from
         stepper.steps = self.steps
-        self.sums: dict[str, float] = {}                 # of each part of the loss over the samples of this epoch
-        self.micro_batches = 1                           # that a batch is cut into, where the memory is too small
+        self.sums: dict[str, float] = {}              # of each loss term over the samples of this epoch
+        self.micro_batches = 1                        # that a batch is cut into, more where the memory is too small
         self.notes: list[str] = []
-        self.waited = self.spent = 0.0                   # seconds of this epoch, since it was begun or gone on with
+        self.waited = self.spent = 0.0                # seconds of this epoch, since it was begun or gone on with
 
     def __iter__(self) -> Iterator[Report]:
-        while self.epoch < self.epochs:
+        while self.epoch < self.settings.epochs:
             for loss in self._fit():
-                yield Report(self.stepper.done, self.steps, self.epoch, loss, note=self._told())
+                yield Report(self.stepper.done, self.steps, self.epoch, loss, note=self._taken_notes())
             yield self._finish_epoch()
 
     @property
     def steps(self) -> int:
         """Optimizer steps in the whole run."""
-        return self.epochs * math.ceil(len(self.train) / self.accumulate)
+        return self.settings.epochs * math.ceil(len(self.train) / self.settings.accumulate)
 
     @property
     def judged(self) -> nn.Module:
-        """The network that is measured and kept: the averaged one where weights are averaged."""
+        """The network that is measured and kept: the EMA of the weights where there is one."""
         return self.stepper.ema if self.stepper.ema is not None else self.network
 
     def _fit(self) -> Iterator[float]:
-        """Learn from what is left of this epoch; yields the loss of each optimizer step."""
+        """Learn from the remaining batches of this epoch; yields the loss of each optimizer step."""
         began, self.waited, self.spent = time.perf_counter(), 0.0, 0.0
-        if self.unfreezing is not None:
-            self.unfreezing.settle(self.network, self.epoch)
+        accumulate = self.settings.accumulate
+        if self.settings.unfreezing is not None:
+            self.settings.unfreezing.settle(self.network, self.epoch)
         group: list[Batch] = []    # the batches whose gradients make the coming step
         with Ahead(_from(self.train, self.epoch, self.position)) as batches:
             for batch in batches:
                 group.append(batch)
-                # The last group of an epoch may be smaller: its gradient is the mean over what it has.
-                start = self.position - self.position % self.accumulate
-                size = min(self.accumulate, len(self.train) - start)
+                # The last group of an epoch may be smaller. Its gradient is the mean over the batches that it has.
+                start = self.position - self.position % accumulate
+                size = min(accumulate, len(self.train) - start)
                 last = self.position == start + size - 1
-                values, count = self._learn(group, 1 / size, last=last)
-                for name, value in values.items():
-                    self.sums[name] = self.sums.get(name, 0.0) + value * count
+                losses, count = self._learn(group, 1 / size, last=last)
+                for name, loss in losses.items():
+                    self.sums[name] = self.sums.get(name, 0.0) + loss * count
                 self.seen += count
                 self.position += 1
                 if last:
                     self.stepper.move()
                     group = []
                     self.waited, self.spent = batches.waited, time.perf_counter() - began
-                    yield sum(values.values())
+                    yield sum(losses.values())
 
-    def _learn(self, group: list[Batch], share: float, *, last: bool) -> tuple[dict[str, float], int]:
-        """Add the gradient of the group's newest batch, the `last` of its step or not; -> the parts of its loss and its
-        pictures, over all processes.
+    def _learn(self, group: list[Batch], weight: float, *, last: bool) -> tuple[dict[str, float], int]:
+        """Add the gradient of the group's newest batch, the `last` of its step or not; -> the loss terms and the number
+        of pictures, over all processes.
 
         Where the memory does not suffice, every batch is cut into twice as many micro-batches from then on, and the
         gradients of the whole group are computed anew, since some may have been lost.
@@ -118,9 +141,10 @@ class Supervised:
             if not self.network.training:
                 self.network.train()
             try:
-                for at, batch in enumerate(todo, start=len(group) - len(todo)):
-                    found = self._add_gradient(batch, share, self.position - len(group) + 1 + at, last=last)
-                return found
+                for number, batch in enumerate(todo, start=len(group) - len(todo)):
+                    position = self.position - len(group) + 1 + number
+                    losses = self._add_gradient(batch, weight, position, last=last)
+                return losses
             except (MemoryError, RuntimeError) as error:
                 # Several processes would have to cut alike, and those that had the memory have gone on.
                 if (not no_memory(error) or self.process_group.world_size > 1
@@ -131,13 +155,13 @@ class Supervised:
             todo = group
 
     def _cut(self, batch: Batch, reason: str) -> bool:
-        """Learn from each batch in twice as many micro-batches; False where one would hold too little."""
-        normed = self._least > 1
-        if len(batch) < 2 * self.micro_batches * self._least:
+        """Learn from each batch in twice as many micro-batches; False where one would hold too few pictures."""
+        has_batch_norm = self._fewest > 1
+        if len(batch) < 2 * self.micro_batches * self._fewest:
             return False
         self.micro_batches *= 2
         before, now = (math.ceil(len(batch) / number) for number in (self.micro_batches // 2, self.micro_batches))
-        changed = f"batch norm now sees {now} at a time, which changes what is learned" if normed else \
+        changed = f"batch norm now sees {now} at a time, which changes what is learned" if has_batch_norm else \
             "where every picture counts alike that changes nothing else"
         self.notes.append(f"not enough memory for a step on {before} pictures at once ({reason}): from step "
                           f"{self.stepper.done + 1} on each batch is learned from in {self.micro_batches} "
@@ -145,68 +169,72 @@ class Supervised:
         return True
 
     @property
-    def _least(self) -> int:
+    def _fewest(self) -> int:
         """Pictures that a micro-batch must have: batch norm cannot learn from one value."""
         return 1 + any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.network.modules())
 
-    def _add_gradient(self, batch: Batch, share: float, position: int, *,
+    def _add_gradient(self, batch: Batch, weight: float, position: int, *,
                       last: bool) -> tuple[dict[str, float], int]:
-        """Forward and backward; -> the parts of the loss, the mean over the batches of all processes, and their
-        pictures."""
-        _seed(seed_of(self.seed, self.stepper.done, position, _NOISE, *self.process_group.noise))
-        place = batch.to(self.plan.device)
-        found: dict[str, float] = {}
+        """Forward and backward on one batch, whose loss counts with this `weight` in the step; -> the loss terms, their
+        mean over the pictures of all processes, and the number of these pictures.
+
+        The gradient of a batch of n pictures, in micro-batches of n_i, is the sum of n_i / n times that of each.
+        """
+        _seed(seed_of(self.settings.seed, self.stepper.done, position, _NOISE, *self.process_group.noise))
+        placed = batch.to(self.plan.device)
+        losses: dict[str, float] = {}
         count = 0
-        number = max(1, min(self.micro_batches, len(batch) // self._least)) if self.micro_batches > 1 else 1
-        for micro_batch in _micro_batches(place, number):
-            part = len(micro_batch) / len(batch)
-            with self.process_group.gradient_sync(self.learning, last=last):
+        number = max(1, min(self.micro_batches, len(batch) // self._fewest)) if self.micro_batches > 1 else 1
+        for micro_batch in _micro_batches(placed, number):
+            fraction = len(micro_batch) / len(batch)
+            with self.process_group.gradient_sync(self.wrapped, last=last):
                 with self.plan.precise():
                     seen = (micro_batch.targets,) if sees_targets(self.network) else ()
-                    output = self.learning(self.plan.arrange(micro_batch.images), *seen)
-                    parts = self.task.loss(output, micro_batch.targets)
-                values = {name: value.item() for name, value in parts.items()}
+                    output = self.wrapped(self.plan.arrange(micro_batch.images), *seen)
+                    terms = self.task.loss(output, micro_batch.targets)
+                values = {name: term.item() for name, term in terms.items()}
                 whole, means = self.process_group.reduce_loss(len(micro_batch), values)
                 if not _finite(values):
                     raise Stopped(self._not_finite(values, batch))
                 if not _finite(means):
                     raise Elsewhere("the loss of another process is not finite")
-                weight = self.process_group.loss_weight(len(micro_batch), whole)
-                self.stepper.add(reduce(add, parts.values()), share=share * part * weight)
+                share = self.process_group.loss_weight(len(micro_batch), whole)
+                self.stepper.add(reduce(add, terms.values()), weight=weight * fraction * share)
             count += whole
             for name, value in means.items():
-                found[name] = found.get(name, 0.0) + value * part
-        return found, count
+                losses[name] = losses.get(name, 0.0) + value * fraction
+        return losses, count
 
     def _finish_epoch(self) -> Report:
         """Measure, move on to the next epoch and report."""
-        parts = {name: total / self.seen for name, total in self.sums.items()}
+        losses = {name: total / self.seen for name, total in self.sums.items()}
         row = {"epoch": self.epoch + 1, "step": self.stepper.done, "rate": self.stepper.rate,
-               "train/loss": sum(parts.values())}
-        if len(parts) > 1:
-            row |= {f"train/{name}": value for name, value in parts.items()}
+               "train/loss": sum(losses.values())}
+        if len(losses) > 1:
+            row |= {f"train/{name}": loss for name, loss in losses.items()}
         score = None
         if self.valid is not None:
             self.process_group.broadcast_buffers(self.judged)
-            found = evaluate(self.judged, self.task, self.valid, plan=self.plan, process_group=self.process_group)
-            row |= {f"valid/{name}": value for name, value in found.items() if isinstance(value, float)}
-            score = found[self.task.score]
+            metrics = evaluate(self.judged, self.task, self.valid, plan=self.plan, process_group=self.process_group)
+            row |= {f"valid/{name}": value for name, value in metrics.items() if isinstance(value, float)}
+            score = metrics[self.task.score]
         self.epoch, self.position, self.seen, self.sums = self.epoch + 1, 0, 0, {}
         waited = self.waited / self.spent if self.spent else None
-        return Report(self.stepper.done, self.steps, self.epoch, row["train/loss"], row, score, waited, self._told())
+        return Report(self.stepper.done, self.steps, self.epoch, row["train/loss"], row, score, waited,
+                      self._taken_notes())
 
-    def _told(self) -> str:
-        """What has come up since the last report."""
-        told, self.notes = "; ".join(self.notes), []
-        return told
+    def _taken_notes(self) -> str:
+        """The notes since the last report, which are then forgotten."""
+        notes, self.notes = "; ".join(self.notes), []
+        return notes
 
     def _not_finite(self, values: dict[str, float], batch: Batch) -> str:
-        parts = ", ".join(f"{name} {value:g}" for name, value in values.items())
+        terms = ", ".join(f"{name} {value:g}" for name, value in values.items())
         files = [place.file for place in batch.places]
-        shown = f"; the batch's files: {', '.join(files)}" if files else ""
+        names = f"; the batch's files: {', '.join(files)}" if files else ""
         return (f"the loss is not finite at step {self.stepper.done} (epoch {self.epoch + 1}, rate "
-                f"{self.stepper.rate:g}): {parts}. Take a lower rate with optimizer.rate, clip gradients with "
-                f"learner.clip=1, or look at these pictures{shown}")
+                f"{self.stepper.rate:g}): {terms}. Take a lower rate with optimizer.rate, clip gradients with "
+                f"learner.clip=1, or look at these pictures{names}")
 
     def state_dict(self) -> dict[str, Any]:
         return {"network": self.network.state_dict(), "stepper": self.stepper.state_dict(), "epoch": self.epoch,
@@ -221,6 +249,7 @@ class Supervised:
 
 
 def _from(batches: Batches, epoch: int, position: int) -> Iterator[Batch]:
+    """The batches of an epoch from a position on."""
     if isinstance(batches, Resumable):
         return batches.at(epoch, position)
     return islice(iter(batches), position, None)
@@ -248,4 +277,3 @@ def _seed(seed: int) -> None:
         torch.cuda.manual_seed_all(seed)
     if torch.backends.mps.is_available():
         torch.mps.manual_seed(seed)
-

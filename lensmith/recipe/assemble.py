@@ -18,7 +18,7 @@ from lensmith.engine.distributed.process_group import ProcessGroup
 from lensmith.engine.frozen_features import Features
 from lensmith.engine.plan.candidates import Choice
 from lensmith.engine.plan.plan import Plan
-from lensmith.engine.supervised import Supervised
+from lensmith.engine.supervised import LearningSettings, Supervised
 from lensmith.models.adapters.published_weights import file_of
 from lensmith.models.adapters.whole_network import Whole, adopt
 from lensmith.models.backbones import find_backbone
@@ -141,8 +141,8 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
         network.from_maps = True
     learning = Supervised(network, task, batches["train"], valid=batches.get("valid"),
                           stepper=make_stepper(recipe, network, choice.plan), plan=choice.plan,
-                          epochs=settings["epochs"], accumulate=settings["accumulate"], seed=seed,
-                          process_group=process_group, unfreezing=unfreezing)
+                          settings=LearningSettings(settings["epochs"], settings["accumulate"], seed, unfreezing),
+                          process_group=process_group)
     return Job(recipe, data, task, choice, learning, tuple(notes), begun)
 
 

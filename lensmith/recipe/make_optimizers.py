@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from lensmith.base.errors import UserError
-from lensmith.engine.optimize import OPTIMIZERS, Leaf, Stepper, leaves
+from lensmith.engine.optimize import OPTIMIZERS, Leaf, leaves
 from lensmith.engine.plan.plan import Plan
 from lensmith.engine.schedule import SCHEDULES
+from lensmith.engine.stepper import Stepper
 from lensmith.models.freeze import depth_rates
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.sections import arguments_of

@@ -65,7 +65,7 @@ def test_a_folder_of_pictures_trains_without_any_setting_but_the_epochs(photos: 
     (["learner.patience=2", "split.valid=0"], "learner.patience=2 waits for a better score on a valid part"),
     (["augment.hue=0.1", "pictures.channels=1"], "augment.hue=0.1 does nothing to gray pictures"),
     (["augment.crop_padding=40"], "augment.crop_padding=40 must be smaller than the pictures, 32 x 32"),
-    (["schedule.name=cosine", "schedule.final=-1.0"], "schedule.final is a share of the peak, 0 .. 1; got -1.0"),
+    (["schedule.name=cosine", "schedule.final=-1.0"], "schedule.final is a fraction of the peak, 0 .. 1; got -1.0"),
     (["optimizer.beta1=1.5"], "optimizer 'adamw' does not take these settings: Invalid beta"),
     (["optimizer.rate=nan"], "optimizer.rate (--rate) must be above 0; got nan"),
     (["run.seed=-1"], "section [run]: seed must be greater than or equal to 0; got -1"),

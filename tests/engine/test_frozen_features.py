@@ -11,10 +11,11 @@ from lensmith.data.sources.sample import Batch
 from lensmith.data.sources.subsets import narrowed
 from lensmith.engine.evaluate import evaluate
 from lensmith.engine.frozen_features import Features
-from lensmith.engine.optimize import OPTIMIZERS, Stepper, leaves
+from lensmith.engine.optimize import OPTIMIZERS, leaves
 from lensmith.engine.plan.plan import make_plan
 from lensmith.engine.schedule import cosine
-from lensmith.engine.supervised import Supervised
+from lensmith.engine.stepper import Stepper
+from lensmith.engine.supervised import LearningSettings, Supervised
 from lensmith.models.backbones.stack import stack
 from lensmith.models.freeze import freeze
 from lensmith.models.network import Network
@@ -56,7 +57,8 @@ def made(drawn: dict[str, InMemory], layers: list) -> tuple[Network, Classificat
 def learner(network: Network, task: Classification, train, valid) -> Supervised:
     chosen = leaves(network)
     stepper = Stepper(network, chosen, OPTIMIZERS["adamw"](chosen, rate=0.01), schedule=cosine(), average=0.9)
-    return Supervised(network, task, train, valid=valid, stepper=stepper, plan=CPU, epochs=3, seed=1)
+    return Supervised(network, task, train, valid=valid, stepper=stepper, plan=CPU,
+                      settings=LearningSettings(3, seed=1))
 
 
 @pytest.mark.parametrize(("layers", "kept"), [(POOLED, (8, 1, 1)), (FLAT, (8, 3, 3)), (GREATEST, (8, 9, 9))])
@@ -71,7 +73,7 @@ def test_a_head_learns_the_same_from_maps_as_from_pictures(drawn, layers, kept):
     other.from_maps = True
     probe = learner(other, task, features["train"], features["test"])
     found = [report.row for report in probe if report.row]
-    assert shown == 3 * 40 and other.backbone.shown == 80    # the averaged copy was shown the others
+    assert shown == 3 * 40 and other.backbone.shown == 80    # the EMA was shown the others
     for one, row in zip(found, wanted, strict=True):
         assert one == pytest.approx(row, rel=1e-4)
     assert next(features["train"].at(0, 0)).images.shape == (8, *kept)

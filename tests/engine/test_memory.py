@@ -6,12 +6,13 @@ from torch import nn
 
 from lensmith.base.errors import Stopped
 from lensmith.data.sources.sample import Batch
-from lensmith.engine.optimize import Stepper, leaves, sgd
+from lensmith.engine.optimize import leaves, sgd
 from lensmith.engine.plan.plan import make_plan
 from lensmith.engine.run_folder import Run
 from lensmith.engine.run_loop import Progress, follow
 from lensmith.engine.schedule import constant
-from lensmith.engine.supervised import Supervised
+from lensmith.engine.stepper import Stepper
+from lensmith.engine.supervised import LearningSettings, Supervised
 from lensmith.tasks.classification import Classification
 from lensmith.values.labels import Label
 
@@ -46,8 +47,8 @@ def learner(network: nn.Module, *, accumulate: int = 1, batch: int = 12) -> Supe
                      {"label": Label(torch.randint(0, 3, (batch,), generator=draw))}) for _ in range(4)]
     chosen = leaves(network)
     stepper = Stepper(network, chosen, sgd(chosen, rate=0.5), schedule=constant())
-    return Supervised(network, TASK, batches, valid=None, stepper=stepper, plan=make_plan(device="cpu"), epochs=2,
-                      accumulate=accumulate)
+    return Supervised(network, TASK, batches, valid=None, stepper=stepper, plan=make_plan(device="cpu"),
+                      settings=LearningSettings(2, accumulate))
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)

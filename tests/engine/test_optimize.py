@@ -1,12 +1,13 @@
-"""Optimizers, groups, accumulation, clipping and averaged weights, each against a plain form."""
+"""Optimizers, groups, accumulation, clipping and the EMA of the weights, each against a plain form."""
 
 import pytest
 import torch
 from torch import nn
 
 from lensmith.base.errors import UserError
-from lensmith.engine.optimize import OPTIMIZERS, Leaf, Stepper, adamw, leaves, muon, sgd
+from lensmith.engine.optimize import OPTIMIZERS, Leaf, adamw, leaves, muon, sgd
 from lensmith.engine.schedule import constant
+from lensmith.engine.stepper import Stepper
 
 
 def network(seed: int = 0) -> nn.Sequential:
@@ -140,9 +141,9 @@ def test_accumulated_halves_equal_the_mean_of_their_gradients():
     net, twin = network(), network()
     chosen = leaves(net)
     stepper = Stepper(net, chosen, sgd(chosen, rate=0.1, momentum=0.0, decay=0.0), schedule=constant())
-    stepper.add(loss_of(net, 1), share=0.5)
+    stepper.add(loss_of(net, 1), weight=0.5)
     assert stepper.done == 0
-    stepper.add(loss_of(net, 2), share=0.5)
+    stepper.add(loss_of(net, 2), weight=0.5)
     stepper.move()
     ((loss_of(twin, 1) + loss_of(twin, 2)) / 2).backward()
     for own, other in zip(net.parameters(), twin.parameters(), strict=True):
@@ -159,7 +160,7 @@ def test_clipping_bounds_the_step():
     assert float(moved) == pytest.approx(1e-3, rel=1e-3)
 
 
-def test_averaged_weights_follow_the_stated_recursion():
+def test_the_ema_of_the_weights_follows_the_stated_recursion():
     net = network()
     chosen = leaves(net)
     stepper = Stepper(net, chosen, sgd(chosen, rate=0.1), schedule=constant(), average=0.9)

@@ -54,8 +54,8 @@ def test_warmup_rises_in_a_straight_line():
 
 
 @pytest.mark.parametrize("make", [constant, cosine, linear])
-def test_a_share_is_a_share(make):
-    with pytest.raises(UserError, match=r"schedule.warmup is a share of the run, 0 .. 1; got 5"):
+def test_a_fraction_is_a_fraction(make):
+    with pytest.raises(UserError, match=r"schedule.warmup is a fraction of the run, 0 .. 1; got 5"):
         make(warmup=5)
-    with pytest.raises(UserError, match=r"schedule.rise is a share of the run, 0 .. 1; got -1"):
+    with pytest.raises(UserError, match=r"schedule.rise is a fraction of the run, 0 .. 1; got -1"):
         one_cycle(rise=-1)

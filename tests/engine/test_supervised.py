@@ -15,10 +15,11 @@ from lensmith.data.sources.sample import Batch
 from lensmith.data.sources.subsets import narrowed
 from lensmith.engine.checkpoint import read_state, write_state
 from lensmith.engine.evaluate import evaluate
-from lensmith.engine.optimize import OPTIMIZERS, Stepper, leaves
+from lensmith.engine.optimize import OPTIMIZERS, leaves
 from lensmith.engine.plan.plan import Plan, make_plan
 from lensmith.engine.schedule import constant, cosine
-from lensmith.engine.supervised import Supervised
+from lensmith.engine.stepper import Stepper
+from lensmith.engine.supervised import LearningSettings, Supervised
 from lensmith.models.backbone import Backbone
 from lensmith.models.network import Network
 from lensmith.tasks.classification import Classification
@@ -54,7 +55,7 @@ def learner(drawn: dict[str, InMemory], *, how: Plan = CPU, optimizer: str = "ad
     augment = Augment(flip=True, crop_padding=2, mixup=0.3, seed=5, classes=part.classes, length=len(part))
     loader = train if train is not None else Loader(part, 8, seed=5, shuffle=True, augment=augment)
     return Supervised(network, task, loader, valid=Loader(drawn["test"].subset(range(20)), 8), stepper=stepper,
-                      plan=how, epochs=epochs, accumulate=accumulate, seed=5)
+                      plan=how, settings=LearningSettings(epochs, accumulate, seed=5))
 
 
 def states(one: Supervised) -> list[torch.Tensor]:

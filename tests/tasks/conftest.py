@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from lensmith.data.formats.drawn_shapes import shapes
-from lensmith.engine.optimize import Stepper, adamw, leaves
+from lensmith.engine.optimize import adamw, leaves
 from lensmith.engine.schedule import cosine
+from lensmith.engine.stepper import Stepper
 from lensmith.models.backbones import BACKBONES
 from lensmith.models.network import Network
 from lensmith.tasks.task import Task

@@ -8,8 +8,9 @@ from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
 from lensmith.data.formats.drawn_shapes import shapes
-from lensmith.engine.optimize import Stepper, adamw, leaves
+from lensmith.engine.optimize import adamw, leaves
 from lensmith.engine.schedule import cosine
+from lensmith.engine.stepper import Stepper
 from lensmith.models.backbones import BACKBONES
 from lensmith.models.heads.points import BINS
 from lensmith.models.heads.prototypes import MaskedPoints

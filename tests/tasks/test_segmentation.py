@@ -5,8 +5,9 @@ import torch
 
 from lensmith.base.errors import DataError, UserError
 from lensmith.data.formats.drawn_shapes import shapes
-from lensmith.engine.optimize import Stepper, adamw, leaves
+from lensmith.engine.optimize import adamw, leaves
 from lensmith.engine.schedule import cosine
+from lensmith.engine.stepper import Stepper
 from lensmith.models.backbones import BACKBONES
 from lensmith.models.heads.fcn import FcnHead, Pools
 from lensmith.models.heads.unet import UNetHead

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from lensmith.data.sources.sample import Batch
-from lensmith.engine.optimize import Stepper
 from lensmith.engine.plan.plan import Plan
+from lensmith.engine.stepper import Stepper
 from lensmith.models.network import sees_targets
 from lensmith.tasks.task import Task
 

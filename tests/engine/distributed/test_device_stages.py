@@ -37,7 +37,7 @@ def test_outputs_gradients_and_names_are_those_of_the_whole_network():
     assert all(map(torch.equal, gradients(whole, images), gradients(parted, images)))
     assert list(whole.state_dict()) == list(parted.state_dict())
     parted.load_state_dict(whole.state_dict())
-    copied = deepcopy(parted)    # as averaged weights are
+    copied = deepcopy(parted)    # as the EMA of the weights is
     assert torch.equal(copied(images), whole(images))
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
 from lensmith.data.sources.sample import Batch
-from lensmith.engine.optimize import Stepper, leaves, sgd
+from lensmith.engine.optimize import leaves, sgd
 from lensmith.engine.plan import candidates as choosing
 from lensmith.engine.plan import time_candidates as picking
 from lensmith.engine.plan.candidates import Choice, Wanted, choice_of
@@ -23,6 +23,7 @@ from lensmith.engine.plan.plan import Plan, make_plan
 from lensmith.engine.plan.time_candidates import pick
 from lensmith.engine.plan.trial import Trial
 from lensmith.engine.schedule import constant
+from lensmith.engine.stepper import Stepper
 from lensmith.models.backbones import BACKBONES
 from lensmith.models.network import Network
 from lensmith.tasks.classification import Classification
