@@ -110,8 +110,8 @@ _SGD, _ADAM = _eager(torch.optim.SGD), _eager(torch.optim.Adam)
 _ADAMW, _MUON = _eager(torch.optim.AdamW), _eager(torch.optim.Muon)
 
 
-# In the formulas w is a weight, g its gradient, m and v running means or sums of one entry a weight, t the number of the
-# step, counted from 1. The rate is the optimizer's, times the factor of the group, times the schedule.
+# In the formulas w is a weight, g its gradient, m and v running means or sums of one entry a weight, t the number of
+# the step, counted from 1. The rate is the optimizer's, times the factor of the group, times the schedule.
 
 
 def sgd(chosen: Sequence[Leaf], *, rate: float = 0.05, momentum: float = 0.9, nesterov: bool = True,
