@@ -23,30 +23,38 @@ def train(data: Any, *, valid: Any = None, test: Any = None, backbone: str | nn.
           show: Callable[[Report], object] = lambda report: None) -> Trained:
     """Train and test a network, and write its run folder; -> the trained network.
 
-    `data` is the name of a data set, a folder of pictures, a table, a recipe, or any object with a length that gives
-    (picture, label) pairs, with boxes (picture, {"boxes": [n, 4], "labels": [n]}) (then `valid` and `test` may be such
-    objects too). `backbone` is a name, a run folder or a module that maps pictures to a vector. `settings` sets
-    anything else by its place in the recipe, {"augment.flip": True}. Code that a recipe file or a run folder names runs
-    only with `trust`.
-    `show` is called with each report.
+    data: the name of a data set, a folder of pictures, a table or a recipe; or any object with a length that gives
+        pairs by number, (picture, label), or with boxes (picture, {"boxes": [n, 4], "labels": [n]}).
+    valid, test: where `data` is such an object, further ones for these splits.
+    backbone: a network's name, a run folder, or a module that maps pictures to a vector.
+    task: what is learned; by itself the first task that the data can feed.
+    epochs, batch, rate: passes over the training pictures, pictures a step, and the optimizer's peak learning rate.
+    size: the edge of the network's pictures in pixels.
+    device: "auto", "cpu", "cuda", "cuda:0" or "mps".
+    seed: of the first weights, the order of the pictures and their augmentation.
+    name: of the run folder; by itself the next free number.
+    runs: the folder in which the run folder is made.
+    settings: any other setting by its place in the recipe, as {"augment.flip": True}.
+    trust: whether code that a recipe file or a run folder names may run.
+    show: called with each report.
     """
-    brought = not isinstance(data, str | Path)
-    if not brought and (valid is not None or test is not None):
-        raise UserError(f"valid= and test= go with a data set object; {str(data)!r} brings its own parts: set "
+    from_python = not isinstance(data, str | Path)
+    if not from_python and (valid is not None or test is not None):
+        raise UserError(f"valid= and test= go with a data set object; {str(data)!r} brings its own splits: set "
                         "split.valid and split.test")
     module = backbone if isinstance(backbone, nn.Module) else None
-    flags = {"task.name": task, "learner.epochs": epochs, "loading.batch": batch, "optimizer.rate": rate,
-             "pictures.size": size, "plan.device": device, "run.seed": seed, "run.name": name,
-             "backbone.name": f"{BROUGHT}{type(backbone).__name__}" if module is not None else backbone}
-    recipe = {"data": {"name": f"{BROUGHT}{type(data).__name__}"}} if brought else recipe_for(data)
-    recipe = switch(recipe, {**flags, **(settings or {})})
-    parts = {"train": data, "valid": valid, "test": test} if brought else None
-    given = {name: value for name, value in flags.items() if value is not None} | (settings or {})
-    shown = ", ".join([repr(data) if not brought else type(data).__name__, f"settings={given!r}"])
-    session = begin_session(recipe, runs=runs, command=f"lensmith.train({shown})", data=parts, module=module,
-                    trusted=trust or (isinstance(backbone, str) and not is_run(backbone)),
-                    downloads="learner.weights" in (settings or {}))
-    return _through(session, module, show)
+    by_place = {"task.name": task, "learner.epochs": epochs, "loading.batch": batch, "optimizer.rate": rate,
+                "pictures.size": size, "plan.device": device, "run.seed": seed, "run.name": name,
+                "backbone.name": f"{BROUGHT}{type(backbone).__name__}" if module is not None else backbone}
+    recipe = {"data": {"name": f"{BROUGHT}{type(data).__name__}"}} if from_python else recipe_for(data)
+    recipe = switch(recipe, {**by_place, **(settings or {})})
+    splits = {"train": data, "valid": valid, "test": test} if from_python else None
+    changed = {place: value for place, value in by_place.items() if value is not None} | (settings or {})
+    source = type(data).__name__ if from_python else repr(data)
+    session = begin_session(recipe, runs=runs, command=f"lensmith.train({source}, settings={changed!r})", data=splits,
+                            module=module, trusted=trust or (isinstance(backbone, str) and not is_run(backbone)),
+                            downloads="learner.weights" in (settings or {}))
+    return _run_to_end(session, module, show)
 
 
 def resume(folder: str | Path, *, data: Any = None, valid: Any = None, test: Any = None,
@@ -54,13 +62,17 @@ def resume(folder: str | Path, *, data: Any = None, valid: Any = None, test: Any
            show: Callable[[Report], object] = lambda report: None) -> Trained:
     """Go on with a run that was stopped; -> the trained network, the same to the bit as if it had not been.
 
-    A run on Python objects needs the same ones again as `data`, `valid`, `test` and `backbone`.
+    folder: the run folder.
+    data, valid, test, backbone: the same objects again for a run that was begun with Python objects.
+    trust: whether code that the run names may run.
+    show: called with each report.
     """
-    parts = {"train": data, "valid": valid, "test": test} if data is not None else None
-    return _through(resume_session(folder, data=parts, module=backbone, trusted=trust), backbone, show)
+    splits = {"train": data, "valid": valid, "test": test} if data is not None else None
+    return _run_to_end(resume_session(folder, data=splits, module=backbone, trusted=trust), backbone, show)
 
 
-def _through(session: Session, module: nn.Module | None, show: Callable[[Report], object]) -> Trained:
+def _run_to_end(session: Session, module: nn.Module | None, show: Callable[[Report], object]) -> Trained:
+    """The trained network of a session that is iterated here."""
     for report in session:
         show(report)
     return load(session.run.folder, backbone=module, trust=True)

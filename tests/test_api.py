@@ -239,7 +239,7 @@ def test_what_a_python_caller_gets_wrong(tmp_path: Path):
         lensmith.train("shapes", runs=tmp_path, settings={"epochs": 3})
     with pytest.raises(DataError, match="the valid part gives numbers, the training part label"):
         lensmith.train(Bars(20), valid=[(Bars(1)[0][0], 0.5)], backbone="simple", runs=tmp_path)
-    with pytest.raises(UserError, match="valid= and test= go with a data set object; 'shapes' brings its own parts"):
+    with pytest.raises(UserError, match="valid= and test= go with a data set object; 'shapes' brings its own splits"):
         lensmith.train("shapes", valid=Bars(3), runs=tmp_path)
     with pytest.raises(DataError, match="the valid part has the classes"):
         lensmith.train([(Bars(1)[0][0], 0), (Bars(1)[0][0], 1)], valid=Bars(9), backbone="simple", runs=tmp_path)

@@ -126,9 +126,9 @@ def _recipe_of(source: str | None, settings: dict[str, Any], overrides: Sequence
 
 def _print_resolved(recipe: "Recipe", *, trusted: bool) -> None:
     from lensmith.recipe import schema as recipes
-    from lensmith.training.begin_or_resume import resolved
+    from lensmith.training.begin_or_resume import resolve_recipe
 
-    print(recipes.write(resolved(recipe, trusted=trusted)), end="")
+    print(recipes.write(resolve_recipe(recipe, trusted=trusted)), end="")
 
 
 def _show_end(session: "Session", *, as_json: bool) -> None:

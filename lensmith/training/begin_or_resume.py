@@ -25,93 +25,105 @@ from lensmith.recipe.schema import BROUGHT
 from lensmith.recipe.sections import resolve
 from lensmith.training.session import Session, now
 
-_BITS_DEPEND_ON = ("python", "platform", "processor", "packages")    # of environment.json
+# The entries of environment.json on which the last bits of a training depend.
+_BITS_DEPEND_ON = ("python", "platform", "processor", "packages")
 
 
-def resolved(wanted: recipes.Recipe, *, trusted: bool) -> recipes.Recipe:
-    """The whole recipe, with what the pictures' headers decide; nothing is decoded and nothing written."""
-    not_brought(wanted, [])
-    settled = resolve(as_its_weights(wanted), trusted=trusted)
-    seen = look(open_parts(settled), settled)
-    return complete(settled, seen.classes, seen.form, kinds=seen.kinds)
+def resolve_recipe(recipe: recipes.Recipe, *, trusted: bool) -> recipes.Recipe:
+    """The recipe with every setting written out, those that the pictures' headers decide too. No picture is decoded and
+    nothing is written."""
+    not_brought(recipe, [])
+    settled = resolve(as_its_weights(recipe), trusted=trusted)
+    pictures = look(open_parts(settled), settled)
+    return complete(settled, pictures.classes, pictures.form, kinds=pictures.kinds)
 
 
 def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "", data: Any = None,
                   module: nn.Module | None = None, trusted: bool = False, downloads: bool = False,
                   tell: Tell = silent) -> Session:
-    """A recipe, or the beginnings of one -> a session, its run folder made and its data ready.
+    """The session of a recipe, with its run folder made and its data ready; the recipe may leave out what has a default.
 
-    Code that the recipe names, as in `my_net.py:Net`, runs only where it is `trusted`; published weights that it names
-    are fetched only where it `downloads`.
+    runs: the folder in which the run folder is made.
+    command: what began the training, kept in run.json.
+    data: the data of a Python caller by split, in the place of those that the recipe names.
+    module: the backbone of a Python caller, in the place of the one that the recipe names.
+    trusted: whether code that the recipe names, as in `my_net.py:Net`, may run.
+    downloads: whether published weights that the recipe names may be fetched.
+    tell: called with each line that is worth showing while the data are read.
     """
-    brought = [name for name, thing in (("data", data), ("backbone", module)) if thing is not None]
-    not_brought(recipe, brought)
-    settled = resolve(as_its_weights(recipe), trusted=trusted, brought=brought)
+    objects = [section for section, value in (("data", data), ("backbone", module)) if value is not None]
+    not_brought(recipe, objects)
+    settled = resolve(as_its_weights(recipe), trusted=trusted, brought=objects)
     process_group = joined(settled["plan"])
     check(settled["plan"] | {"mode": str(Path(settled["plan"]["mode"]).expanduser())})
     settled = anchored(settled)
     runs, name = Path(runs), settled["run"].get("name")
-    there = runs.exists()
+    runs_existed = runs.exists()
     # A name is taken before the pictures are read, so that a name that cannot be had is known at once.
-    run = _created(process_group, runs, name=name, fallback="") if name is not None else None
+    run = _create_run(process_group, runs, name=name, fallback="") if name is not None else None
     try:
         with process_group.barrier():
             if downloads and is_download(weights := settled["learner"].get("weights")):
                 process_group.broadcast_json(lambda: str(fetch(weights, settled["backbone"]["name"])))
-            ready = read_data(settled, data, tell=tell, process_group=process_group)
-            job = assemble(settled, ready, module=module, trusted=trusted, process_group=process_group)
+            opened = read_data(settled, data, tell=tell, process_group=process_group)
+            job = assemble(settled, opened, module=module, trusted=trusted, process_group=process_group)
             if run is not None and any(run.folder.iterdir()):
                 raise UserError(f"{run} was begun by another command meanwhile: choose another run.name")
         if run is None:
             source = Path(settled["data"].get("path") or settled["data"]["name"]).stem
             label = f"{source}-{job.recipe['backbone']['name'].rpartition('/')[2]}"
-            run = _created(process_group, runs, name=None, fallback=label.replace(BROUGHT, ""))
+            run = _create_run(process_group, runs, name=None, fallback=label.replace(BROUGHT, ""))
     except BaseException:
         if run is not None and run.writes:
             with suppress(OSError):    # another command may have begun a run of this name
                 run.folder.rmdir()
-        if process_group.is_rank_zero and not there and runs.is_dir() and not any(runs.iterdir()):
+        if process_group.is_rank_zero and not runs_existed and runs.is_dir() and not any(runs.iterdir()):
             runs.rmdir()
         raise
     process_group.tell_launcher(str(run))
-    ready.account["notes"] += job.notes
-    for note in ready.account["notes"]:
+    opened.account["notes"] += job.notes
+    for note in opened.account["notes"]:
         tell(note)
     run.write("recipe.toml", recipes.write(keep_files(job.recipe, run)))
     run.write_json("plan.json", job.choice.as_json())
     run.write_json("environment.json", environment())
-    run.write_json("data.json", ready.account)
+    run.write_json("data.json", opened.account)
     if job.begun is not None:
         run.write_json("weights.json", job.begun.as_json())
     return Session(run, job, command, started=now())
 
 
-def _created(process_group: ProcessGroup, runs: Path, *, name: str | None, fallback: str) -> Run:
-    """The run folder, made by the first process and known to all."""
+def _create_run(process_group: ProcessGroup, runs: Path, *, name: str | None, fallback: str) -> Run:
+    """The run folder, made by rank 0 and known to every rank."""
     folder = process_group.broadcast_json(lambda: str(Run.create(runs, name=name, fallback=fallback).folder))
     return Run(Path(folder), writes=process_group.is_rank_zero)
 
 
 def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | None = None, trusted: bool = False,
                    tell: Tell = silent) -> Session:
-    """The session of a run folder, as its last checkpoint left it: it ends with the same bits as if it had never been
-    stopped. Raises DataError where the data have changed since; tells where the machine or a version has."""
+    """The session of a run folder as its last checkpoint left it. It ends with the same bits as if it had never been
+    stopped.
+
+    Raises DataError where the data have changed since the run began. Where the machine or a version has changed, a line
+    says so and the run goes on. The parameters are as of `begin_session`.
+    """
     run = Run.open(folder)
     recipe = own_recipe(run, module=module, data=data, trusted=trusted)
     process_group = joined(recipe["plan"], goes_on=True)
     run.writes = process_group.is_rank_zero
     process_group.tell_launcher(str(run))
-    began, here = run.read_json("environment.json"), environment()
-    changed = [f"{name} {began.get(name)} -> {here[name]}" for name in _BITS_DEPEND_ON if began.get(name) != here[name]]
-    if changed:
-        tell(f"the run began elsewhere ({'; '.join(changed)}): it goes on, but its last bits may differ")
+    before, now_here = run.read_json("environment.json"), environment()
+    changes = [f"{name} {before.get(name)} -> {now_here[name]}" for name in _BITS_DEPEND_ON
+               if before.get(name) != now_here[name]]
+    if changes:
+        tell(f"the run began elsewhere ({'; '.join(changes)}): it goes on, but its last bits may differ")
     facts = run.read_json("run.json") if (run.folder / "run.json").is_file() else {}
     with process_group.barrier():
-        ready = read_data(recipe, data, tell=tell, process_group=process_group)
-        if ready.account["fingerprint"] != run.read_json("data.json").get("fingerprint"):
+        opened = read_data(recipe, data, tell=tell, process_group=process_group)
+        if opened.account["fingerprint"] != run.read_json("data.json").get("fingerprint"):
             raise DataError(f"the data of {run} have changed since it began, so it cannot go on with the same bits: "
                             f"put the files back, or begin a new run with its recipe: lensmith train {run}")
-        job = assemble(recipe, ready, module=module, trusted=trusted, known=plan_from_json(run.read_json("plan.json")),
+        job = assemble(recipe, opened, module=module, trusted=trusted, known=plan_from_json(run.read_json("plan.json")),
                        process_group=process_group)
     session = Session(run, job, facts.get("command", ""), started=facts.get("started") or now(),
                       notes=list(facts.get("notes", [])))

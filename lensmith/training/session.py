@@ -23,8 +23,7 @@ from lensmith.study.report.worst_errors import Worst
 
 @dataclass
 class Session:
-    """One training, from its folder to its report. Iterating it trains; what a report is worth showing is the
-    caller's business."""
+    """One training, from its folder to its report. Iterating it trains and yields reports; the caller shows them."""
 
     run: Run
     job: Job
@@ -32,15 +31,15 @@ class Session:
     progress: Progress = field(default_factory=Progress)
     started: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)    # what was changed, or should be, on the way
+    notes: list[str] = field(default_factory=list)    # what was changed on the way, or should be
     _advised: bool = False
-    _noted: int = 0    # what data.json has of the pictures found bad, and of notes, since training began
+    _in_data_json: int = 0    # pictures found bad, and notes, that data.json has got since training began
 
     def __iter__(self) -> Iterator[Report]:
         """Train to the end, then measure the best weights on every split that was held out and write the report.
 
-        However it ends, run.json says why and report.html shows what there is. Of several processes the first one
-        measures and writes; the others wait for it, so that all of them can load what was trained.
+        However it ends, run.json says why and report.html shows what there is. Rank 0 measures and writes. The other
+        ranks wait for it, so that each of them can load what was trained.
         """
         settings, process_group = self.job.recipe["learner"], self.job.learner.process_group
         self._write_run("running")
@@ -49,7 +48,7 @@ class Session:
                                  save_every=self.job.recipe["run"]["save_every"]):
                 if report.row is not None:
                     self._note_dropped(self.job.learner.train, self.job.learner.valid)
-                yield self._remarked(report)
+                yield self._with_notes(report)
             with process_group.barrier():
                 if self.run.writes:
                     self._measure()
@@ -60,24 +59,24 @@ class Session:
             raise
         early = len(self.progress.scores) < settings["epochs"]
         with process_group.barrier():
-            self._note_dropped(self.job.learner.train, self.job.learner.valid)    # all have told theirs by now
+            self._note_dropped(self.job.learner.train, self.job.learner.valid)    # every rank has posted its own by now
             self._write_run("stopped early" if early else "finished",
                             f"{settings['patience']} epochs brought nothing better" if early else "")
             self._write_report()
         process_group.disconnect()
 
-    def _remarked(self, report: Report) -> Report:
-        """The report with what is worth a line, each told once and kept for run.json."""
-        said = [report.note] if report.note else []
+    def _with_notes(self, report: Report) -> Report:
+        """The report with the notes that are new since the last one, each shown once and kept for run.json."""
+        notes = [report.note] if report.note else []
         sources = (self.job.learner.train, self.job.learner.valid, self.job.data.store)
-        said += [note for source in sources for note in getattr(source, "notes", ()) if note not in self.notes]
+        notes += [note for source in sources for note in getattr(source, "notes", ()) if note not in self.notes]
         if not self._advised:
-            told = advice(report, self.job.data.account["kept"], self.job.recipe["augment"])
+            text = advice(report, self.job.data.account["kept"], self.job.recipe["augment"])
             # The first epoch may wait for pictures that are decoded meanwhile: that says nothing of the others.
-            self._advised = bool(told) and report.epoch > 1
-            said += [told] if told else []
-        self.notes += said
-        return replace(report, note="; ".join(said)) if said else report
+            self._advised = bool(text) and report.epoch > 1
+            notes += [text] if text else []
+        self.notes += notes
+        return replace(report, note="; ".join(notes)) if notes else report
 
     def _write_report(self) -> None:
         if self.run.writes:
@@ -85,39 +84,39 @@ class Session:
 
     def _measure(self) -> None:
         network: Any = self.job.learner.judged
-        network.from_maps = False    # what learned from kept maps is measured on the pictures
+        network.from_maps = False    # a probe learns from maps computed once, and is measured on the pictures
         network.load_state_dict(self.run.read_best()["network"])
         loaders = make_loaders(self.job.recipe, self.job.data, self.job.task)
         pictures = self.run.folder / "pictures"
-        for part in ("valid", "test"):
-            if part in loaders:
+        for split in ("valid", "test"):
+            if split in loaders:
                 needs = self.job.task.needs
-                watch = Worst(needs, self.job.data.classes, keep=24 if len(needs) == 1 else 12)
-                found = evaluate(network, self.job.task, loaders[part], plan=self.job.plan, watch=watch)
+                worst = Worst(needs, self.job.data.classes, keep=24 if len(needs) == 1 else 12)
+                scores = evaluate(network, self.job.task, loaders[split], plan=self.job.plan, watch=worst)
                 pictures.mkdir(exist_ok=True)
-                rows = watch.save(pictures, name=f"{part}-worst")
-                self.metrics[part] = found | {"worst": [row | {"picture": f"pictures/{row['picture']}"}
-                                                        for row in rows]}
+                rows = [row | {"picture": f"pictures/{row['picture']}"}
+                        for row in worst.save(pictures, name=f"{split}-worst")]
+                self.metrics[split] = scores | {"worst": rows}
         self.run.write_json("metrics.json", self.metrics)
         self._note_dropped(self.job.learner.train, *loaders.values())
 
     def _note_dropped(self, *loaders: Any) -> None:
-        """Bring data.json up to date with the pictures that turned out to be bad while they were used, in any of the
-        processes."""
+        """Bring data.json up to date with the pictures that turned out to be bad while they were used, on any rank."""
         store, process_group = self.job.data.store, self.job.learner.process_group
-        found = [Bad(file, why) for loader in loaders if isinstance(loader, Loader | Features)
-                 for file, why in loader.dropped.items()] + (store.bad() if store is not None else [])
+        bad = [Bad(file, reason) for loader in loaders if isinstance(loader, Loader | Features)
+               for file, reason in loader.dropped.items()] + (store.bad() if store is not None else [])
         if not self.run.writes:
-            process_group.post([[one.file, one.reason] for one in found])
+            process_group.post([[picture.file, picture.reason] for picture in bad])
             return
-        found += [Bad(*one) for word in process_group.posted() for one in word]
+        bad += [Bad(*pair) for pairs in process_group.posted() for pair in pairs]
         notes = store.notes if store is not None else []
-        if len(found) + len(notes) == self._noted:
+        if len(bad) + len(notes) == self._in_data_json:
             return
-        self._noted = len(found) + len(notes)
+        self._in_data_json = len(bad) + len(notes)
         account = self.run.read_json("data.json")
-        listed = as_json([Bad(one.file, f"{one.reason} (found while training)") for one in dict.fromkeys(found)])
-        account["dropped"] += [one for one in listed if one not in account["dropped"]]
+        rows = as_json([Bad(picture.file, f"{picture.reason} (found while training)")
+                        for picture in dict.fromkeys(bad)])
+        account["dropped"] += [row for row in rows if row not in account["dropped"]]
         account["notes"] += [note for note in notes if note not in account["notes"]]
         self.run.write_json("data.json", account)
 
@@ -131,9 +130,10 @@ class Session:
             "planned_epochs": self.job.recipe["learner"]["epochs"], "best_epoch": best + 1 if best >= 0 else None,
             "score_name": self.job.task.score, "score": progress.scores[best] if best >= 0 and held_out else None,
             "version": version("lensmith"),
-            "parameters": sum(one.numel() for one in self.job.learner.network.parameters()),
+            "parameters": sum(parameter.numel() for parameter in self.job.learner.network.parameters()),
         })
 
 
 def now() -> str:
+    """The time of this machine with its zone, to the second, as ISO 8601."""
     return datetime.now(UTC).astimezone().isoformat(timespec="seconds")

@@ -75,36 +75,47 @@ class Trained:
     def predict(self, sources: str | Path | Image.Image | Sequence[str | Path | Image.Image], *, batch: int = 64,
                 threshold: float | None = None, overlap: float | None = None,
                 classes: Sequence[str] | None = None, tiles: float | None = None) -> list[Prediction]:
-        """A prediction for each picture of files, folders, patterns, or Pillow pictures. Pictures that cannot be read
-        give a Prediction with `error`.
+        """A prediction for each picture. A picture that cannot be read gives a Prediction with `error`.
 
-        Of a network that finds objects those are given that score `threshold` (0.25) or more; of two of a class that
-        overlap by more than `overlap` IoU only the surer one; and those of `classes` alone where these are named.
-        With `tiles` large pictures, made so many times as large (1 leaves them), are looked at in tiles that overlap.
+        sources: files, folders, patterns such as "photos/*.jpg", or Pillow pictures.
+        batch: how many pictures the network is given at once.
+        threshold: of objects, the least score that is shown; 0.25 by itself.
+        overlap: of objects, the IoU above which of two of one class only the surer one is shown.
+        classes: of objects, the classes to show; all by themselves.
+        tiles: objects and masks of large pictures are looked for in tiles that overlap. A picture is first made so many
+            times as large; 1 leaves it as it is.
+
         A fully convolutional classifier takes pictures at their own size.
         """
-        many = [sources] if isinstance(sources, str | Path | Image.Image) else list(sources)
-        files: list[Path | Image.Image] = []
-        for pictures, stretch in groupby(many, key=lambda source: isinstance(source, Image.Image)):
-            named: list[Any] = list(stretch)
-            files += named if pictures else find_pictures(named)
+        several = [sources] if isinstance(sources, str | Path | Image.Image) else list(sources)
+        pictures: list[Path | Image.Image] = []
+        for in_memory, neighbours in groupby(several, key=lambda source: isinstance(source, Image.Image)):
+            group: list[Any] = list(neighbours)
+            pictures += group if in_memory else find_pictures(group)
         network, plan = self._ready
         plan.settle()
         task = deciding(self.task, threshold=threshold, overlap=overlap)
         only = chosen_classes(self.task, self.names, classes)
-        given: dict[str, Any] = {"form": self.form, "plan": plan, "names": self.names}
+        common: dict[str, Any] = {"form": self.form, "plan": plan, "names": self.names}
         if tiles is not None:
-            return list(predict_tiles(network, task, files, **given, scale=tiles, only=only))
+            return list(predict_tiles(network, task, pictures, **common, scale=tiles, only=only))
         if has_map(task):
-            return list(predict_whole(network, task, files, **given))
-        return list(predict(network, task, files, **given, batch=batch, only=only))
+            return list(predict_whole(network, task, pictures, **common))
+        return list(predict(network, task, pictures, **common, batch=batch, only=only))
 
     def watch(self, sources: str | Path | Sequence[str | Path], *, out: str | Path | None = None, every: int = 1,
               top: int = 3, threshold: float | None = None, overlap: float | None = None,
               classes: Sequence[str] | None = None) -> Iterator[Frame]:
-        """What it says of films and cameras ("camera:0"), of each `every`-th frame as it comes; of a camera until
-        Ctrl-C. With `out` written into that folder too, drawn as a film and as lines of JSON, of labels the `top`
-        likeliest. The others are as of `predict`. Needs OpenCV, the extra `video`."""
+        """The frames of films and cameras with what is predicted of them, each as it comes. Needs OpenCV, the extra
+        `video`.
+
+        sources: films, folders and patterns of them, or cameras as "camera:0". A camera gives frames until Ctrl-C.
+        out: a folder into which they are written too, drawn as films and as lines of JSON.
+        every: only each so many-th frame is looked at.
+        top: how many of the likeliest labels are written.
+
+        The other parameters are as of `predict`.
+        """
         pictures, films = divided([sources] if isinstance(sources, str | Path) else sources)
         if pictures:
             raise DataError(f"{pictures[0]} is no film: accepted are {', '.join(FILMS)} and camera:0; pictures go to "
@@ -117,13 +128,15 @@ class Trained:
 
     def validate(self, split: str | None = None, *, data: Any = None,
                  tell: Callable[[str], object] = lambda text: None) -> dict[str, Any]:
-        """Measure on a split of the run's data: `test` where there is one, else `valid`. -> the task's metrics.
+        """The task's metrics on a split of the run's data.
 
-        `data` brings the data set again, by split, for a run that was trained on Python objects; or names other data to
-        measure on, which may have fewer classes than the network.
+        split: by itself `test` where there is one, else `valid`.
+        data: other data to measure on, named as for `lensmith.train`, which may have fewer classes than the network.
+            For a run that was trained on Python objects, these again by split.
+        tell: called with each line that is worth showing while the data are read.
         """
         if isinstance(data, str | Path):
-            return self._measured(other_data(data, self.recipe, self.form, self.names, tell=tell), split)
+            return self._evaluate(other_data(data, self.recipe, self.form, self.names, tell=tell), split)
         if self.recipe["data"]["name"] == NO_DATA:
             raise ModelError(f"{self.run} was converted from files of another program and has no data of its own: name "
                              "some to measure on, with validate.data")
@@ -134,29 +147,32 @@ class Trained:
         if opened.account["fingerprint"] != self.run.read_json("data.json").get("fingerprint"):
             raise DataError(f"the data of {self.run} have changed since it was trained: its splits would not be the "
                             "same pictures. Train again, or put the files back")
-        return self._measured(opened, split)
+        return self._evaluate(opened, split)
 
-    def _measured(self, opened: Data, split: str | None) -> dict[str, Any]:
+    def _evaluate(self, opened: Data, split: str | None) -> dict[str, Any]:
         loaders = make_loaders(self.recipe, opened, self.task)
         split = split or ("test" if "test" in loaders else "valid" if "valid" in loaders else "train")
         if split not in loaders:
             raise UserError(f"the data has no split {split!r}.{nearest(split, loaders)} "
                             f"It has: {', '.join(loaders)}.")
-        measured = loaders[split]
-        if split == "train":    # in order and as they are, not as they were learned from
-            measured = Loader(measured.dataset, measured.batch, workers=measured.workers,
-                              rectangular=self.form.fit == "pad" and self.task.needs == ("boxes",))
+        loader = loaders[split]
+        if split == "train":    # measured in order and as they are, while they are learned from shuffled and augmented
+            loader = Loader(loader.dataset, loader.batch, workers=loader.workers,
+                            rectangular=self.form.fit == "pad" and self.task.needs == ("boxes",))
         task = choose_task(dict(self.recipe), self.classes, targets=opened.splits["train"].targets)
         self.plan.settle()
-        return {"split": split} | evaluate(self.network, task, measured, plan=self.plan)
+        return {"split": split} | evaluate(self.network, task, loader, plan=self.plan)
 
 
 def load(folder: str | Path, *, device: str | None = None, backbone: nn.Module | None = None,
          trust: bool = False) -> Trained:
-    """The trained network of a run folder, its best weights.
+    """The trained network of a run folder, with its best weights.
 
-    A run whose backbone is the user's own code names a file; it runs only with `trust`. A run trained on a module from
-    Python needs that module as `backbone`. Raises ModelError for a folder that is no run, incomplete or damaged.
+    device: where it runs, as "cpu" or "cuda:0"; by itself where it was trained.
+    backbone: the module again with which a run from Python was begun.
+    trust: whether code of the user's own that the run names as its backbone may run.
+
+    Raises ModelError for a folder that is no run, is incomplete or damaged.
     """
     run = Run.open(folder)
     recipe = own_recipe(run, module=backbone, data=True, trusted=trust)
@@ -167,17 +183,18 @@ def load(folder: str | Path, *, device: str | None = None, backbone: nn.Module |
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{run.folder / 'data.json'} is incomplete ({error}): train again") from error
     task = choose_task(recipe, classes)
-    own = plan_from_json(run.read_json("plan.json"))
-    # Compiling takes longer than most predictions do, and the run may have had more cores.
-    own = replace(own, compiled=False, threads=min(own.threads, os.cpu_count() or 1))
-    chosen = own if device is None else make_plan(device=device)
+    plan = plan_from_json(run.read_json("plan.json"))
+    # Compiling takes longer than most predictions do, and the machine of the training may have had more cores.
+    plan = replace(plan, compiled=False, threads=min(plan.threads, os.cpu_count() or 1))
+    if device is not None:
+        plan = make_plan(device=device)
     best = run.read_best()
     network = build_network(recipe, task, form, outputs=len(classes[task.needs[0]]), mean=[0.0] * form.channels,
                             deviation=[1.0] * form.channels, module=backbone, trusted=trust)
     load_into(network, best["network"], what=f"{run.folder / 'best.safetensors'}")
-    chosen.place(network)
+    plan.place(network)
     network.eval()
-    return Trained(run, recipe, network, task, classes, form, chosen, _category_ids(facts))
+    return Trained(run, recipe, network, task, classes, form, plan, _category_ids(facts))
 
 
 def _category_ids(facts: dict[str, Any]) -> tuple[int, ...] | None:
@@ -186,10 +203,16 @@ def _category_ids(facts: dict[str, Any]) -> tuple[int, ...] | None:
 
 
 def darknet(cfg: str | Path, weights: str | Path, names: str | Path | None = None) -> Trained:
-    """The network of Darknet's files, ready to predict and to be measured, without a run folder. `names` is a file of
-    class names, one a line. Raises ModelError for files that do not belong together."""
-    found = Imported(Path(cfg), Path(weights), None if names is None else Path(names))
-    found.plan.place(found.network)
-    found.network.eval()
-    return Trained(Run(Path(cfg).parent), found.recipe, found.network, found.task, found.classes, found.form,
-                   found.plan)
+    """The network of Darknet's files, ready to predict and to be measured, without a run folder.
+
+    cfg: the file that describes the layers.
+    weights: the file of their weights.
+    names: a file of the class names, one a line.
+
+    Raises ModelError for files that do not belong together.
+    """
+    imported = Imported(Path(cfg), Path(weights), None if names is None else Path(names))
+    imported.plan.place(imported.network)
+    imported.network.eval()
+    return Trained(Run(Path(cfg).parent), imported.recipe, imported.network, imported.task, imported.classes,
+                   imported.form, imported.plan)
