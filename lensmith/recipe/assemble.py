@@ -36,7 +36,6 @@ from lensmith.recipe.make_optimizers import make_stepper
 from lensmith.recipe.open_data import Data
 from lensmith.recipe.sections import arguments_of
 from lensmith.recipe.starting_weights import Begun, begin_with, check_probe, standardise_as_published
-from lensmith.tasks.multitask import Multitask
 from lensmith.tasks.task import Task
 
 _WEIGHTS = 3    # the stream of the first weights, apart from those of the order and the augmentation
@@ -90,13 +89,14 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
                             deviation=deviation, module=module, trusted=trusted)
     _fit_whitenings(network, data)
     _check_shrunk(network, recipe, data.form)
-    notes = _notes(network, recipe)
+    notes = [module.note for module in network.modules() if isinstance(module, Whole) and module.note]
+    notes += task.notes(recipe["augment"])
     begun = None
     if "weights" in settings:
         begun = begin_with(
             network, file_of(settings["weights"], recipe["backbone"]["name"]), data.form,
             name=recipe["backbone"]["name"], classes={one: data.classes[one] for one in task.needs},
-            from_zero=_scoring(network, task, data.classes),
+            from_zero=task.scoring_layers(network),
             build=lambda names: build_network(
                 recipe, choose_task(recipe, dict(names)), data.form, outputs=len(names[task.needs[0]]), mean=mean,
                 deviation=deviation, module=deepcopy(module), trusted=trusted))
@@ -146,14 +146,6 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
     return Job(recipe, data, task, choice, learning, tuple(notes), begun)
 
 
-def _scoring(network: Network, task: Task, classes: dict[str, tuple[str, ...]]) -> list[tuple[nn.Module, int]]:
-    """What scores classes or tags of whole pictures, with how many of them."""
-    if isinstance(task, Multitask):
-        return [(network.head.of(name), len(classes[name])) for name, one in task.tasks.items()    # type: ignore[operator]
-                if one.needs[0] in ("label", "tags")]
-    return [(network, len(classes[task.needs[0]]))] if task.needs[0] in ("label", "tags") else []
-
-
 def _fit_whitenings(network: Network, data: Data) -> None:
     """Set the layers that look at the training pictures instead of learning; a few million pixels tell enough."""
     layers = whitenings(network)
@@ -179,13 +171,3 @@ def _check_shrunk(network: Network, recipe: recipes.Recipe, form: Form) -> None:
                         f"which backbone {recipe['backbone']['name']!r} cannot take: leave it out, or take a network "
                         "that pools over any size, as a stack with a globalpool does") from error
 
-
-def _notes(network: nn.Module, recipe: recipes.Recipe) -> list[str]:
-    notes = [module.note for module in network.modules() if isinstance(module, Whole) and module.note]
-    augment = recipe["augment"]
-    moved = [name for name in ("crop_padding", "resized_crop", "flip", "rotate") if augment.get(name)]
-    numbers = recipe["task"]["name"] == "regression" or "numbers" in recipe["task"].get("kinds", {}).values()
-    if numbers and moved:
-        notes.append(f"augment.{moved[0]} moves the pictures, and the numbers stay as they are: right for a count, "
-                     "wrong for a place in the picture")
-    return notes

@@ -28,7 +28,7 @@ from lensmith.data.store.in_background import Store
 from lensmith.data.store.keep import keep_filling
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.sections import arguments_of, entry_of, learned
-from lensmith.tasks.multitask import kinds_of
+from lensmith.tasks.parts import kinds_of
 from lensmith.values.boxes import Boxes
 from lensmith.values.labels import Label
 from lensmith.values.semantic_mask import Mask

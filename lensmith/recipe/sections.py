@@ -18,6 +18,7 @@ from lensmith.models.backbones import find_backbone
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.choose_plan import FIXED
 from lensmith.tasks import TASKS
+from lensmith.tasks.task import Task
 
 
 def run(*, name: str | None = None, seed: Annotated[int, Field(ge=0, lt=2**62)] = 0, save_every: float = 60.0) -> None:
@@ -70,7 +71,6 @@ _GIVEN = {"data": ("open_set",), "split": ("splits",),
           "augment": ("seed", "classes", "length", "epochs"), "task": ("classes", "targets"),
                      "backbone": ("inputs", "size", "outputs"), "optimizer": ("chosen",)}
 OPTIMIZER = "adamw"
-SEVERAL = "multitask"    # the task that learns any targets, under whatever names
 DEFAULTS: recipes.Recipe = {"optimizer": {"name": OPTIMIZER}, "schedule": {"name": "cosine", "warmup": 0.05}}
 
 
@@ -109,8 +109,8 @@ def resolve(given: recipes.Recipe, *, trusted: bool, brought: Sequence[str] = ()
             settled[section] = recipes.settle(values, PLAIN[section], f"section [{section}]",
                                               given=_GIVEN.get(section, ()))
         elif values:
-            if section == "task" and set(values) & set(signature(TASKS[SEVERAL]).parameters):
-                values = {"name": SEVERAL, **values}    # as task.parts, which no other task has
+            if section == "task" and set(values) & set(signature(TASKS[of_any_targets()]).parameters):
+                values = {"name": of_any_targets(), **values}    # as task.parts, which no other task has
             settled[section] = named_entry(section, values, trusted=trusted)
     if "data" not in settled:
         raise UserError("the recipe names no data: give [data] name = \"fashion-mnist\", or a folder or table as the "
@@ -122,13 +122,24 @@ def learned(recipe: recipes.Recipe, classes: Mapping[str, Any]) -> tuple[str, ..
     """The targets that the task reads: the recipe's, else those of the first one that the targets in `classes` can
     feed; of several tasks at once, which targets under names of their own stand for, the parts named or all."""
     section = recipe.get("task", {})
-    name = section.get("name")
-    entries: list[Any] = [entry for key, entry in TASKS.items() if key != SEVERAL]
-    if name == SEVERAL or (name is None and not set(classes) <= {need for entry in entries for need in entry.needs}):
+    if "name" in section:
+        entry = task_class(section)
+        return tuple(section.get("parts") or classes) if entry.of_kinds else entry.needs
+    entries = [entry for entry in TASKS.values() if not entry.of_kinds]
+    if not set(classes) <= {need for entry in entries for need in entry.needs}:
         return tuple(section.get("parts") or classes)
-    if name is not None:
-        return tuple(getattr(entry_of("task", name, trusted=True), "needs", ()))
-    return next((tuple(entry.needs) for entry in entries if set(entry.needs) <= set(classes)), ())
+    return next((entry.needs for entry in entries if set(entry.needs) <= set(classes)), ())
+
+
+def of_any_targets() -> str:
+    """The name of the task that learns any targets together, under names of their own."""
+    return next(name for name, entry in TASKS.items() if entry.of_kinds)
+
+
+def task_class(section: recipes.Section) -> type[Task]:
+    """The task that a section [task] names; UserError where there is none of that name."""
+    entry: type[Task] = entry_of("task", section["name"], trusted=True)    # type: ignore[assignment]
+    return entry
 
 
 def named_entry(section: str, values: recipes.Section, *, trusted: bool) -> recipes.Section:

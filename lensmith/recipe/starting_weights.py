@@ -19,7 +19,8 @@ from lensmith.models.darknet.network import Darknet
 from lensmith.models.network import Network
 from lensmith.models.weights import Fitted, fit_into, matches, read_weights
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.sections import SEVERAL, learned
+from lensmith.recipe.sections import learned, task_class
+from lensmith.tasks import TASKS
 
 # Networks whose tensors a file is compared with where it fits badly: those that published weights are of most often.
 _KNOWN = ("resnet18", "resnet34", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large",
@@ -207,9 +208,10 @@ def check_probe(recipe: recipes.Recipe, needs: Sequence[str], *, begun: bool, pr
     if not begun:
         raise UserError("learner.probe trains the head alone, and this backbone has learned nothing yet: give "
                         "learner.weights=FILE, or backbone.name=RUN with a run folder")
-    if task == SEVERAL or not set(needs) <= {"label", "tags", "numbers"}:
-        raise UserError(f"learner.probe is for tasks whose head takes the last map alone: classification, tagging and "
-                        f"regression; task {task!r} learns {', '.join(needs)}: use learner.freeze=backbone")
+    if not task_class(recipe["task"]).on_last_map:
+        *others, last = (name for name, entry in TASKS.items() if entry.on_last_map)
+        raise UserError(f"learner.probe is for tasks whose head takes the last map alone: {', '.join(others)} and "
+                        f"{last}; task {task!r} learns {', '.join(needs)}: use learner.freeze=backbone")
     if settings.get("freeze", "backbone") != "backbone" or "unfreeze" in settings:
         named = "unfreeze" if "unfreeze" in settings else "freeze"
         raise UserError(f"learner.probe freezes the whole backbone; got learner.{named}={settings[named]!r} beside it: "

@@ -1,7 +1,5 @@
 """The problems a network can be trained for; a new one is a file, perhaps a head, and a line here."""
 
-from collections.abc import Callable
-
 from lensmith.tasks.classification import Classification
 from lensmith.tasks.detection import Detection
 from lensmith.tasks.instances import Instances
@@ -12,7 +10,7 @@ from lensmith.tasks.tagging import Tagging
 from lensmith.tasks.task import Task
 from lensmith.tasks.yolo import Yolo
 
-TASKS: dict[str, Callable[..., Task]] = {
+TASKS: dict[str, type[Task]] = {
     "classification": Classification,
     "tagging": Tagging,
     "regression": Regression,

@@ -1,18 +1,22 @@
 """One class per picture: its loss, its decision, and how often it is right."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from copy import copy
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from lensmith.base.errors import UserError
+from lensmith.base.pictures import Form
 from lensmith.models.backbone import Backbone
 from lensmith.models.rewrites.fully_convolutional import convolutional
+from lensmith.tasks.check_settings import check_augment
 from lensmith.tasks.losses.picture_losses import balanced_weights, check_focal, class_entropy, given_weights, unweighted
-from lensmith.tasks.metrics.confusion import (
-    count_confusion,
-)
+from lensmith.tasks.metrics.confusion import count_confusion
 from lensmith.tasks.metrics.labels import LabelMetrics
+from lensmith.tasks.task import Task
+from lensmith.tasks.usual import Usual, by_size
 from lensmith.values.labels import UNKNOWN, Label
 from lensmith.values.value import Value
 
@@ -23,6 +27,11 @@ class Classification:
 
     needs: tuple[str, ...] = ("label",)
     score: str = "accuracy_top1"
+    on_last_map = True
+    of_kinds: Mapping[str, type[Task]] | None = None
+    objects: tuple[str, ...] = ()
+    overlap: float | None = None
+    kept_per_pixel = 0
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, smoothing: float = 0.0,
                  class_weights: Literal["balanced"] | list[float] | None = None, focal: float = 0.0,
@@ -67,7 +76,24 @@ class Classification:
     def evidence(self, output: Tensor, index: int) -> Tensor:
         return self._whole(output)[:, index]
 
-    def metrics(self) -> "LabelMetrics":
+    def metrics(self) -> LabelMetrics:
         return LabelMetrics(self.classes)
 
+    def with_thresholds(self, threshold: float | None, overlap: float | None) -> Self:
+        return copy(self)
 
+    def scoring_layers(self, network: nn.Module) -> list[tuple[nn.Module, int]]:
+        return [(network, len(self.classes))]
+
+    def notes(self, augment: Mapping[str, Any]) -> list[str]:
+        return []
+
+    @staticmethod
+    def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
+        # Colour pictures are photographs nearly always; gray ones are often digits or letters, which do not mirror.
+        photographs = {"flip": True, "crop_padding": max(1, min(form.size) // 8)}
+        return Usual(by_size(form), augment=photographs if form.channels == 3 else {})
+
+    @staticmethod
+    def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:
+        check_augment(augment, ("label",), task=section["name"])

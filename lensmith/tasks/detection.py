@@ -1,19 +1,23 @@
 """Objects as boxes with a class each, found at points: the detector that is the default."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from copy import copy
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
+from lensmith.base.pictures import Form
 from lensmith.models.backbone import Backbone
 from lensmith.models.heads.points import Points, PointsHead, corners_of
-from lensmith.tasks.check_settings import check_settings, decoding
+from lensmith.tasks.check_settings import check_augment, check_settings, decoding
 from lensmith.tasks.losses.point_assignment import Assignment, in_crowds, pad, task_aligned
 from lensmith.tasks.metrics.boxes import BoxMetrics
-from lensmith.tasks.suppression import Suppression, best_boxes, suppressed
+from lensmith.tasks.suppression import SHOWN, Suppression, best_boxes, suppressed
+from lensmith.tasks.task import Task
+from lensmith.tasks.usual import Usual, of_objects
 from lensmith.values.box_arithmetic import iou
 from lensmith.values.boxes import Boxes
 from lensmith.values.value import Value
@@ -33,6 +37,11 @@ class Detection:
 
     needs: tuple[str, ...] = ("boxes",)
     score: str = "mAP50-95"
+    on_last_map = False
+    of_kinds: Mapping[str, type[Task]] | None = None
+    objects: tuple[str, ...] = ("boxes",)
+    window: list[int] | None = None
+    kept_per_pixel = 0
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, width: int = 64, depth: int = 1,
                  threshold: float = 0.001, overlap: float = 0.6, most: int = 300,
@@ -118,6 +127,26 @@ class Detection:
     def metrics(self) -> BoxMetrics:
         return BoxMetrics(self.classes)
 
+    def with_thresholds(self, threshold: float | None, overlap: float | None) -> Self:
+        decided = copy(self)
+        decided.threshold = SHOWN if threshold is None else threshold
+        decided.overlap = self.overlap if overlap is None else overlap
+        return decided
+
+    def scoring_layers(self, network: nn.Module) -> list[tuple[nn.Module, int]]:
+        return []
+
+    def notes(self, augment: Mapping[str, Any]) -> list[str]:
+        return []
+
+    @staticmethod
+    def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
+        return of_objects(form, epochs=epochs)
+
+    @staticmethod
+    def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:
+        check_augment(augment, ("boxes",), task=section["name"])
+
 
 def side_costs(sides: Tensor, distances: Tensor) -> Tensor:
     """[n, 4]: the cross entropy of distributions [n, 4, bins] against distances [n, 4], each shared by the two bins
@@ -128,5 +157,3 @@ def side_costs(sides: Tensor, distances: Tensor) -> Tensor:
     log_chance = sides.log_softmax(-1)
     near, far = (log_chance.gather(2, bins[..., None])[..., 0] for bins in (lower, lower + 1))
     return -((1 - share) * near + share * far)
-
-

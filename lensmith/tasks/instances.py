@@ -1,24 +1,30 @@
 """Objects with a class, a box and their own pixels each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
+from lensmith.base.pictures import Form
 from lensmith.models.backbone import Backbone
 from lensmith.models.heads.prototypes import MaskedPoints, PrototypesHead
-from lensmith.tasks.check_settings import check_settings
+from lensmith.tasks.check_settings import check_augment, check_settings
 from lensmith.tasks.detection import Detection
 from lensmith.tasks.losses.point_assignment import Assignment
 from lensmith.tasks.metrics.instances import InstanceMetrics
-from lensmith.tasks.suppression import Suppression, best_points, suppressed
+from lensmith.tasks.suppression import SHOWN, Suppression, best_points, suppressed
+from lensmith.tasks.task import Task
+from lensmith.tasks.usual import Usual, of_objects
 from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import Masks, in_boxes
 from lensmith.values.value import Value
 
+_MARGINS = 32          # numbers per pixel: of a hundred objects, each with a sixteenth of its cells, and their bits
 _MOST_LEARNED = 100    # points of a picture whose masks are learned, those that are to score most
 
 
@@ -35,6 +41,10 @@ class Instances:
 
     needs: tuple[str, ...] = ("masks",)
     score: str = "mask_mAP50-95"
+    on_last_map = False
+    of_kinds: Mapping[str, type[Task]] | None = None
+    objects: tuple[str, ...] = ("masks",)
+    window: list[int] | None = None
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, width: int = 64, depth: int = 1,
                  prototypes: int = 32, threshold: float = 0.001, overlap: float = 0.6, most: int = 100,
@@ -44,23 +54,23 @@ class Instances:
         settings are those of `Detection`."""
         check_settings(prototypes=(prototypes, prototypes >= 1, "1 or more"),
                        mask_weight=(mask_weight, mask_weight >= 0, "0 or more"))
-        self.objects = Detection(classes, width=width, depth=depth, threshold=threshold, overlap=overlap, most=most,
+        self.detection = Detection(classes, width=width, depth=depth, threshold=threshold, overlap=overlap, most=most,
                                  suppression=suppression, box_weight=box_weight, class_weight=class_weight,
                                  side_weight=side_weight)
         self.classes, self.prototypes, self.mask_weight = classes, prototypes, mask_weight
         self.threshold, self.overlap, self.most, self.suppression = threshold, overlap, most, suppression
-        self.keeps_margins = False    # whether `decode` keeps what going to another size needs
+        self.keeps_margins = False    # whether `decode` keeps how far each pixel is inside of its object
 
     def head(self, backbone: Backbone) -> nn.Module:
         """`PrototypesHead`; or, for a network of torchvision that gives masks, itself. Raises UserError for one that
         gives boxes alone."""
         whole: Callable[..., nn.Module] | None = getattr(backbone, "instance_detector", None)
         if whole is not None:
-            return self.objects.whole_head(whole)
+            return self.detection.whole_head(whole)
         if any(getattr(backbone, given, None) for given in ("detector", "segmenter", "outputs")):
             raise UserError("the network comes whole and gives no masks of objects: take a backbone for task "
                             "'instances', as in backbone.name=csp, or maskrcnn_resnet50_fpn")
-        settings = self.objects
+        settings = self.detection
         return PrototypesHead(backbone.channels, backbone.strides, len(self.classes), width=settings.width,
                               depth=settings.depth, prototypes=self.prototypes)
 
@@ -73,7 +83,7 @@ class Instances:
             return output
         if isinstance(output, Masks):
             return {}
-        learned = self.objects.assigned_loss(output.points(), truth)
+        learned = self.detection.assigned_loss(output.points(), truth)
         costs = self._mask_costs(output, truth, learned.found)
         return {**learned.parts, "mask": self.mask_weight * costs / learned.total}
 
@@ -139,3 +149,28 @@ class Instances:
 
     def metrics(self) -> InstanceMetrics:
         return InstanceMetrics(self.classes)
+
+    @property
+    def kept_per_pixel(self) -> int:
+        return _MARGINS if self.keeps_margins else 0
+
+    def with_thresholds(self, threshold: float | None, overlap: float | None) -> Self:
+        decided = copy(self)
+        decided.threshold = SHOWN if threshold is None else threshold
+        decided.overlap = self.overlap if overlap is None else overlap
+        decided.keeps_margins = True    # outlines at the size of the files come from the margins
+        return decided
+
+    def scoring_layers(self, network: nn.Module) -> list[tuple[nn.Module, int]]:
+        return []
+
+    def notes(self, augment: Mapping[str, Any]) -> list[str]:
+        return []
+
+    @staticmethod
+    def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
+        return of_objects(form, epochs=epochs)
+
+    @staticmethod
+    def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:
+        check_augment(augment, ("masks",), task=section["name"])

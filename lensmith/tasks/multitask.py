@@ -1,35 +1,36 @@
 """Several tasks on one backbone: each part keeps its own head, loss and metrics, and they are learned together."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from typing import Any, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
 
-from lensmith.base.errors import UserError, nearest
+from lensmith.base.errors import UserError
+from lensmith.base.pictures import Form
 from lensmith.models.adapters.whole_network import Whole
 from lensmith.models.backbone import Backbone
 from lensmith.models.heads.several_heads import Answers, SeveralHeads
+from lensmith.tasks.check_settings import OBJECTS, check_augment
 from lensmith.tasks.classification import Classification
 from lensmith.tasks.detection import Detection
 from lensmith.tasks.instances import Instances
 from lensmith.tasks.metrics import METRICS
 from lensmith.tasks.metrics.confusion import NothingToMeasure, nothing_to_measure
+from lensmith.tasks.parts import check_named, check_parts, kinds_of, kinds_of_parts
 from lensmith.tasks.regression import Regression
 from lensmith.tasks.segmentation import Segmentation
 from lensmith.tasks.tagging import Tagging
 from lensmith.tasks.task import Metrics, Task
+from lensmith.tasks.usual import Usual
 from lensmith.values.value import Value
 
 Balance = Literal["fixed", "uncertainty", "gradients"]
 # The task of a part, by the kind of its value.
-OF_KIND: dict[str, Callable[..., Task]] = {"label": Classification, "tags": Tagging, "numbers": Regression,
+OF_KIND: dict[str, type[Task]] = {"label": Classification, "tags": Tagging, "numbers": Regression,
                                            "boxes": Detection, "mask": Segmentation, "masks": Instances}
-
-
-def kinds_of(targets: Mapping[str, Value]) -> dict[str, str]:
-    """What each target is: label, tags, numbers, boxes, mask or masks."""
-    return {name: type(value).__name__.lower() for name, value in targets.items()}
 
 
 class Multitask:
@@ -45,6 +46,10 @@ class Multitask:
 
     score: str = "joined"
     needs: tuple[str, ...] = ()    # of an instance the names of its parts; of the class, everything that the data give
+    on_last_map = False
+    of_kinds: Mapping[str, type[Task]] | None = OF_KIND
+    overlap: float | None = None    # each part has its own
+    window: list[int] | None = None
 
     def __init__(self, classes: Mapping[str, tuple[str, ...]], *, targets: Mapping[str, Value] | None = None,
                  parts: list[str] | None = None, kinds: dict[str, str] | None = None,
@@ -57,8 +62,8 @@ class Multitask:
         self.needs = tuple(parts) if parts is not None else tuple(classes)
         check_parts(self.needs, classes)
         weights, settings = weights or {}, settings or {}
-        _check_named("weights", weights, classes)
-        _check_named("settings", settings, classes)
+        check_named("weights", weights, classes)
+        check_named("settings", settings, classes)
         for name, weight in weights.items():
             if not 0 < weight < float("inf"):
                 raise UserError(f"task.weights: the weight of {name!r} must be above 0; got {weight}. To leave the "
@@ -118,11 +123,53 @@ class Multitask:
 
     def evidence(self, output: Answers, index: int) -> Tensor:
         """That of the first part that is a label, else of the first part."""
-        name = next((name for name, task in self.tasks.items() if isinstance(task, Classification)), self.needs[0])
+        name = next((name for name, task in self.tasks.items() if task.needs == ("label",)), self.needs[0])
         return self.tasks[name].evidence(output.parts[name], index)
 
     def metrics(self) -> "SeveralMetrics":
         return SeveralMetrics(self.tasks)
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        return tuple(name for name, task in self.tasks.items() if task.objects)
+
+    @property
+    def kept_per_pixel(self) -> int:
+        return sum(task.kept_per_pixel for task in self.tasks.values())
+
+    def with_thresholds(self, threshold: float | None, overlap: float | None) -> Self:
+        decided = copy(self)
+        decided.tasks = {name: task.with_thresholds(threshold, overlap) for name, task in self.tasks.items()}
+        return decided
+
+    def scoring_layers(self, network: nn.Module) -> list[tuple[nn.Module, int]]:
+        head = cast(SeveralHeads, network.head)
+        return [layer for name, task in self.tasks.items() for layer in task.scoring_layers(head.of(name))]
+
+    def notes(self, augment: Mapping[str, Any]) -> list[str]:
+        return list(dict.fromkeys(note for task in self.tasks.values() for note in task.notes(augment)))
+
+    @staticmethod
+    def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
+        """The defaults of the part that takes most epochs, the smallest batch of any part, and the augmentations that
+        all parts can follow."""
+        kinds = kinds_of_parts(section)
+        parts = [OF_KIND[kind].usual(section, form, epochs=epochs) for kind in kinds]
+        longest = max(parts, key=lambda part: part.epochs)
+        return replace(longest, batch=min(part.batch for part in parts), augment=_usual_augment(kinds, form))
+
+    @staticmethod
+    def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:
+        check_augment(augment, kinds_of_parts(section), task=section["name"])
+
+
+def _usual_augment(kinds: Sequence[str], form: Form) -> dict[str, Any]:
+    """The usual augmentations of several parts: those of labels alone, else a flip where something has a place that
+    shows that the pictures are photographs, and no numbers which would have to be flipped along."""
+    if set(kinds) == {"label"}:
+        return dict(Classification.usual({}, form, epochs=None).augment)
+    placed = {*OBJECTS, "mask"} & set(kinds) and "numbers" not in kinds
+    return {"flip": True} if form.channels == 3 and placed else {}
 
 
 class SeveralMetrics:
@@ -170,20 +217,3 @@ class SeveralMetrics:
             raise nothing_to_measure(f"known target of {', '.join(self.tasks)}")
         return {Multitask.score: METRICS[Multitask.score].function(scores), **headlines, "intervals": intervals,
                 "details": {"parts": details, "unknown": unknown}}
-
-
-def check_parts(parts: Sequence[str], given: Mapping[str, Any]) -> None:
-    """Raises UserError where a part is no target of the data, is named twice, or there is none."""
-    if not parts:
-        raise UserError(f"task.parts names no part to learn: leave it out for all, or name some of {', '.join(given)}")
-    _check_named("parts", parts, given)
-    if len(set(parts)) < len(parts):
-        twice = next(name for name in parts if list(parts).count(name) > 1)
-        raise UserError(f"task.parts names {twice!r} twice: name each part once")
-
-
-def _check_named(setting: str, names: Iterable[str], given: Mapping[str, Any]) -> None:
-    for name in names:
-        if name not in given:
-            raise UserError(f"task.{setting} names {name!r}, which the data do not give.{nearest(name, given)} They "
-                            f"give: {', '.join(given)}.")

@@ -1,16 +1,24 @@
 """One or several numbers per picture, a box's four corners among them."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from copy import copy
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 from lensmith.base.errors import UserError
+from lensmith.base.pictures import Form
 from lensmith.models.backbone import Backbone
+from lensmith.tasks.check_settings import check_augment
 from lensmith.tasks.losses.picture_losses import Distance, distance
 from lensmith.tasks.metrics.numbers import NumberMetrics, moments
+from lensmith.tasks.task import Task
+from lensmith.tasks.usual import Usual, by_size
 from lensmith.values.labels import Numbers
 from lensmith.values.value import Value
+
+_MOVING = ("crop_padding", "resized_crop", "flip", "rotate")    # augmentations after which places are others
 
 
 class Standard(NamedTuple):
@@ -42,6 +50,12 @@ class Regression:
 
     needs: tuple[str, ...] = ("numbers",)
     score: str = "R2"
+    on_last_map = True
+    of_kinds: Mapping[str, type[Task]] | None = None
+    objects: tuple[str, ...] = ()
+    overlap: float | None = None
+    window: list[int] | None = None
+    kept_per_pixel = 0
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, loss: Distance = "squared",
                  delta: float = 1.0):
@@ -76,7 +90,24 @@ class Regression:
     def evidence(self, output: Standard, index: int) -> Tensor:
         return output.values[:, index]
 
-    def metrics(self) -> "NumberMetrics":
+    def metrics(self) -> NumberMetrics:
         return NumberMetrics(self.classes)
 
+    def with_thresholds(self, threshold: float | None, overlap: float | None) -> Self:
+        return copy(self)
 
+    def scoring_layers(self, network: nn.Module) -> list[tuple[nn.Module, int]]:
+        return []
+
+    def notes(self, augment: Mapping[str, Any]) -> list[str]:
+        moving = [name for name in _MOVING if augment.get(name)]
+        return [f"augment.{moving[0]} moves the pictures, and the numbers stay as they are: right for a count, wrong "
+                "for a place in the picture"] if moving else []
+
+    @staticmethod
+    def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
+        return Usual(by_size(form))
+
+    @staticmethod
+    def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:
+        check_augment(augment, ("numbers",), task=section["name"])

@@ -1,18 +1,23 @@
 """One class per pixel: U-Net and fully convolutional networks on any backbone, their losses and decision."""
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from lensmith.base.errors import DataError, UserError
+from lensmith.base.pictures import Form
 from lensmith.models.backbone import Backbone
 from lensmith.models.heads.fcn import FcnHead
 from lensmith.models.heads.unet import UNetHead
+from lensmith.tasks.check_settings import check_augment
 from lensmith.tasks.losses.picture_losses import balanced_weights, given_weights, unweighted
 from lensmith.tasks.losses.pixel_losses import dice_loss, lovasz_loss, pixel_entropy
 from lensmith.tasks.metrics.pixel_metrics import MaskMetrics
+from lensmith.tasks.task import Task
+from lensmith.tasks.usual import Usual, by_size
 from lensmith.values.semantic_mask import IGNORED, Mask
 from lensmith.values.value import Value
 
@@ -29,6 +34,11 @@ class Segmentation:
 
     needs: tuple[str, ...] = ("mask",)
     score: str = "mIoU"
+    on_last_map = False
+    of_kinds: Mapping[str, type[Task]] | None = None
+    objects: tuple[str, ...] = ()
+    overlap: float | None = None
+    window: list[int] | None = None
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None,
                  network: Literal["unet", "fcn32", "fcn16", "fcn8"] = "unet", width: int = _WIDTH,
@@ -42,7 +52,7 @@ class Segmentation:
         self.classes, self.network, self.width, self.parts, self.gamma = classes, network, width, parts, gamma
         self.balanced = class_weights == "balanced"
         self.weights = given_weights(class_weights, classes, "class")
-        self.keeps_scores = False    # whether `decode` keeps the chance of every class, as going to another size needs
+        self.keeps_scores = False    # whether `decode` keeps the probability of every class of each pixel
         if targets is not None:
             assert isinstance(targets, Mask)
             counts = count_pixels(targets, len(classes))
@@ -95,6 +105,29 @@ class Segmentation:
 
     def metrics(self) -> MaskMetrics:
         return MaskMetrics(self.classes)
+
+    @property
+    def kept_per_pixel(self) -> int:
+        return len(self.classes) if self.keeps_scores else 0
+
+    def with_thresholds(self, threshold: float | None, overlap: float | None) -> Self:
+        decided = copy(self)
+        decided.keeps_scores = True    # outlines at the size of the files come from the scores
+        return decided
+
+    def scoring_layers(self, network: nn.Module) -> list[tuple[nn.Module, int]]:
+        return []
+
+    def notes(self, augment: Mapping[str, Any]) -> list[str]:
+        return []
+
+    @staticmethod
+    def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
+        return Usual(by_size(form), batch=16, augment={"flip": True} if form.channels == 3 else {})
+
+    @staticmethod
+    def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:
+        check_augment(augment, ("mask",), task=section["name"])
 
 
 def _check(classes: Sequence[str], parts: Sequence[str], network: str, *, width: int, gamma: float,

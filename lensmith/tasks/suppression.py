@@ -11,6 +11,7 @@ from torch import Tensor
 from lensmith.values.box_arithmetic import batched_nms, diou_nms, soft_nms
 from lensmith.values.boxes import Boxes
 
+SHOWN = 0.25      # the least score of an object that is shown in predictions, where nothing else is asked for
 _BEFORE = 1000    # boxes of a picture that come into the suppression
 Found = TypeVar("Found", bound=Boxes)
 Suppression = Literal["batched", "agnostic", "soft", "diou"]

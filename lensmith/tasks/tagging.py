@@ -1,13 +1,19 @@
 """Any number of tags per picture: each is a question of its own, answered yes or no."""
 
-from typing import Literal
+from collections.abc import Mapping
+from copy import copy
+from typing import Any, Literal, Self
 
 from torch import Tensor, nn
 
 from lensmith.base.errors import UserError
+from lensmith.base.pictures import Form
 from lensmith.models.backbone import Backbone
+from lensmith.tasks.check_settings import check_augment
 from lensmith.tasks.losses.picture_losses import check_focal, given_weights, tag_entropy, unweighted
 from lensmith.tasks.metrics.tags import TagMetrics, absent_by_present
+from lensmith.tasks.task import Task
+from lensmith.tasks.usual import Usual, by_size
 from lensmith.values.labels import Tags
 from lensmith.values.value import Value
 
@@ -21,6 +27,12 @@ class Tagging:
 
     needs: tuple[str, ...] = ("tags",)
     score: str = "macro_f1"
+    on_last_map = True
+    of_kinds: Mapping[str, type[Task]] | None = None
+    objects: tuple[str, ...] = ()
+    overlap: float | None = None
+    window: list[int] | None = None
+    kept_per_pixel = 0
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, threshold: float = 0.5,
                  class_weights: Literal["balanced"] | list[float] | None = None, focal: float = 0.0):
@@ -52,7 +64,22 @@ class Tagging:
     def evidence(self, output: Tensor, index: int) -> Tensor:
         return output[:, index]
 
-    def metrics(self) -> "TagMetrics":
+    def metrics(self) -> TagMetrics:
         return TagMetrics(self.classes)
 
+    def with_thresholds(self, threshold: float | None, overlap: float | None) -> Self:
+        return copy(self)
 
+    def scoring_layers(self, network: nn.Module) -> list[tuple[nn.Module, int]]:
+        return [(network, len(self.classes))]
+
+    def notes(self, augment: Mapping[str, Any]) -> list[str]:
+        return []
+
+    @staticmethod
+    def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
+        return Usual(by_size(form))
+
+    @staticmethod
+    def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:
+        check_augment(augment, ("tags",), task=section["name"])

@@ -1,19 +1,24 @@
 """Objects as boxes with a class each, found at anchors: YOLOv3, for any backbone and for networks of Darknet files."""
 
-from typing import Literal
+from collections.abc import Mapping
+from copy import copy
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
+from lensmith.base.pictures import Form
 from lensmith.models.backbone import Backbone
 from lensmith.models.heads.yolo import EXCLUSIVE, SQUARED, Anchored, DarknetHead, YoloHead
-from lensmith.tasks.check_settings import check_settings, decoding
+from lensmith.tasks.check_settings import check_augment, check_settings, decoding
 from lensmith.tasks.losses.anchor_sizes import cluster
 from lensmith.tasks.losses.point_assignment import Padded, best_anchors, in_crowds, pad
 from lensmith.tasks.metrics.boxes import BoxMetrics
-from lensmith.tasks.suppression import Suppression, best_boxes
+from lensmith.tasks.suppression import SHOWN, Suppression, best_boxes
+from lensmith.tasks.task import Task
+from lensmith.tasks.usual import Usual, of_objects
 from lensmith.values.box_arithmetic import iou
 from lensmith.values.boxes import Boxes
 from lensmith.values.value import Value
@@ -28,6 +33,11 @@ class Yolo:
 
     needs: tuple[str, ...] = ("boxes",)
     score: str = "mAP50-95"
+    on_last_map = False
+    of_kinds: Mapping[str, type[Task]] | None = None
+    objects: tuple[str, ...] = ("boxes",)
+    window: list[int] | None = None
+    kept_per_pixel = 0
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, anchors: int = 9,
                  box: Literal["giou", "paper"] = "giou", ignore: float = 0.5, threshold: float = 0.001,
@@ -104,6 +114,26 @@ class Yolo:
 
     def metrics(self) -> BoxMetrics:
         return BoxMetrics(self.classes)
+
+    def with_thresholds(self, threshold: float | None, overlap: float | None) -> Self:
+        decided = copy(self)
+        decided.threshold = SHOWN if threshold is None else threshold
+        decided.overlap = self.overlap if overlap is None else overlap
+        return decided
+
+    def scoring_layers(self, network: nn.Module) -> list[tuple[nn.Module, int]]:
+        return []
+
+    def notes(self, augment: Mapping[str, Any]) -> list[str]:
+        return []
+
+    @staticmethod
+    def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
+        return of_objects(form, epochs=epochs)
+
+    @staticmethod
+    def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:
+        check_augment(augment, ("boxes",), task=section["name"])
 
 
 def _extents(truth: Boxes) -> Tensor:

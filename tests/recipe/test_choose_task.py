@@ -1,10 +1,14 @@
 """What the parts of several tasks are, and what is settled of them before anything is built."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from lensmith.base.errors import UserError
-from lensmith.recipe.choose_task import kinds_learned, several
+from lensmith.recipe.choose_task import choose_task, kinds_learned
 from lensmith.recipe.sections import learned, resolve
+from lensmith.tasks import TASKS
 
 CLASSES = {"species": ("cat", "dog"), "head": ("head",), "outline": ("ground", "pet")}
 KINDS = {"species": "label", "head": "boxes", "outline": "mask"}
@@ -12,11 +16,11 @@ KINDS = {"species": "label", "head": "boxes", "outline": "mask"}
 
 def test_a_section_is_completed_by_what_the_data_say():
     section = {"name": "multitask", "settings": {"outline": {"width": 4}}}
-    task = several(section, CLASSES, kinds=KINDS)
+    task = choose_task({"task": section}, CLASSES, kinds=KINDS)
     assert section["parts"] == list(CLASSES) and section["kinds"] == KINDS
     assert section["settings"]["outline"]["width"] == 4 and section["settings"]["outline"]["network"] == "unet"
     assert task.tasks["outline"].width == 4
-    again = several(section, CLASSES)    # as a run folder's recipe has it
+    again = choose_task({"task": section}, CLASSES)    # as a run folder's recipe has it
     assert again.needs == task.needs and again.tasks["outline"].width == 4
     assert kinds_learned({"task": section}, CLASSES) == ("label", "boxes", "mask")
     assert kinds_learned({"task": {"name": "detection"}}, {"boxes": ("a",)}) == ("boxes",)
@@ -44,4 +48,24 @@ def test_settings_that_only_several_tasks_have_name_the_task():
     ({"parts": ["heads"]}, KINDS, r"task\.parts names 'heads', which the data do not give\. Did you mean 'head'\?")])
 def test_what_does_not_fit_the_data_is_told(section, kinds, text):
     with pytest.raises(UserError, match=text):
-        several({"name": "multitask", **section}, CLASSES, kinds=kinds)
+        choose_task({"task": {"name": "multitask", **section}}, CLASSES, kinds=kinds)
+
+
+def test_the_recipe_names_no_task():
+    """Neither as text nor as a class: what a task is like, it says of itself."""
+    names = {*TASKS, *(entry.__name__ for entry in TASKS.values())}
+    room = Path(__file__).parents[2] / "lensmith" / "recipe"
+    named = [f"{path.name} line {node.lineno}: {word}" for path in sorted(room.glob("*.py"))
+             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) for word in names & set(_words(node))]
+    assert not named, named
+
+
+def _words(node: ast.AST) -> list[str]:
+    """The names in a piece of code; of a text, what is a task's name alone."""
+    if isinstance(node, ast.Constant):
+        return [str(node.value)]
+    if isinstance(node, ast.Name):
+        return [node.id]
+    if isinstance(node, ast.ImportFrom):
+        return [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+    return [node.attr] if isinstance(node, ast.Attribute) else []

@@ -80,7 +80,7 @@ def test_the_loss_of_masks_is_the_mean_over_the_true_box():
     prototypes = torch.randn(1, 1, 8, 8)
     task = Instances(KINDS, mask_weight=1.0)
     output = output._replace(prototypes=prototypes)
-    found = task.objects.assigned_loss(output.points(), truth)
+    found = task.detection.assigned_loss(output.points(), truth)
     margin = (output.coefficients[0, :, 0, None, None] * prototypes[0, 0])[:, 2:6, 2:6]
     wanted = torch.zeros(4, 4)
     wanted[:, :2] = 1

@@ -5,7 +5,10 @@ import inspect
 import pytest
 import torch
 
+from lensmith.base.pictures import Form
+from lensmith.data.batches.augment import Augment
 from lensmith.models.backbone import Backbone
+from lensmith.models.backbones import BACKBONES
 from lensmith.models.network import Network
 from lensmith.tasks import TASKS
 from lensmith.tasks.task import Metrics, Task
@@ -15,7 +18,9 @@ from lensmith.values.labels import Label, Numbers, Tags
 from lensmith.values.semantic_mask import Mask
 from lensmith.values.value import Value
 
-MEMBERS = ("needs", "score", "head", "loss", "decode", "evidence", "metrics")
+MEMBERS = ("needs", "score", "on_last_map", "of_kinds", "usual", "forbids", "objects", "overlap", "window",
+           "kept_per_pixel", "head", "loss", "decode", "evidence", "metrics", "with_thresholds", "scoring_layers",
+           "notes")
 CLASSES = ("a", "b", "c", "d", "e")
 OBJECTS = Boxes(torch.tensor([[1.0, 1, 7, 6], [0, 2, 4, 8], [2, 2, 8, 8]]), torch.tensor([0, 4, 1]), torch.ones(3),
                 image=torch.tensor([0, 1, 2]))
@@ -43,13 +48,14 @@ class Plain(Backbone):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_task_has_the_seven_members_of_the_protocol(name: str) -> None:
+def test_a_task_has_the_members_of_the_protocol(name: str) -> None:
     task = made(name)
     assert all(hasattr(task, member) for member in MEMBERS)
     assert set(MEMBERS) == {member for member in {*Task.__annotations__, *vars(Task)} if not member.startswith("_")}
-    for member in ("head", "loss", "decode", "evidence", "metrics"):
-        wanted = list(inspect.signature(getattr(Task, member)).parameters)[1:]
-        assert list(inspect.signature(getattr(task, member)).parameters) == wanted
+    for member in MEMBERS:
+        if inspect.isfunction(getattr(Task, member, None)):
+            wanted = [name for name in inspect.signature(getattr(Task, member)).parameters if name != "self"]
+            assert list(inspect.signature(getattr(task, member)).parameters) == wanted
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -88,3 +94,26 @@ def test_the_settings_of_a_recipe_are_plain_and_keyword_only(name: str) -> None:
     assert [p.name for p in parameters[:2]] == ["classes", "targets"]
     assert all(p.kind is p.KEYWORD_ONLY and p.annotation is not p.empty and p.default is not p.empty
                for p in parameters[1:])
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_says_of_itself_what_is_asked_before_it_is_made(name: str) -> None:
+    entry = TASKS[name]
+    section = {"name": name, "parts": ["label", "mask"]}
+    for size, channels in ((28, 1), (96, 3)):
+        usual = entry.usual(section, Form(channels, size, size), epochs=None)
+        assert usual.backbone in BACKBONES and usual.epochs >= 1 and usual.batch >= 1
+        assert Augment(**usual.augment, epochs=usual.epochs) is not None
+        entry.forbids(section, {"mosaic": 0.0, "cutmix": 0.0, "mixup": 0.0} | dict(usual.augment))
+    assert bool(entry.of_kinds) == (not entry.needs)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_with_thresholds_gives_a_copy_that_keeps_what_another_size_needs(name: str) -> None:
+    task = made(name)
+    shown = task.with_thresholds(0.5, 0.4)
+    assert shown is not task and type(shown) is type(task) and task.kept_per_pixel == 0
+    assert (shown.kept_per_pixel > 0) == bool({"mask", "masks"} & set(task.needs))
+    assert set(task.objects) <= set(task.needs)
+    if task.objects == task.needs:
+        assert shown.overlap == 0.4 != task.overlap == task.with_thresholds(None, None).overlap

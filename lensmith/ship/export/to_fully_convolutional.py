@@ -59,6 +59,6 @@ def _check(source: Run, recipe: recipes.Recipe, task: Task) -> None:
     if recipe["task"]["name"] != "classification":
         raise UserError(f"the fully convolutional form is for runs of task 'classification'; {source} is one of "
                         f"{recipe['task']['name']!r}")
-    if getattr(task, "window", None) is not None:
+    if task.window is not None:
         raise UserError(f"{source} is fully convolutional already: lensmith predict {source} takes pictures of any "
                         "size from that of its training on")

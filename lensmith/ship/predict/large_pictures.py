@@ -26,7 +26,7 @@ _Look = Callable[[Tensor, Place], _Said]    # what a network says of a whole pic
 
 def has_map(task: Task) -> bool:
     """Whether it is that of a fully convolutional classifier, which takes pictures at their own size."""
-    return getattr(task, "window", None) is not None
+    return task.window is not None
 
 
 def predict_tiles(network: nn.Module, task: Task, files: Sequence[Path | Image.Image], *, form: Form, plan: Plan,

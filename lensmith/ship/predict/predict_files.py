@@ -13,7 +13,6 @@ from lensmith.data.sources.sample import Batch
 from lensmith.engine.evaluate import for_inference, predictions
 from lensmith.engine.plan.plan import Plan
 from lensmith.ship.predict.prediction import Prediction
-from lensmith.ship.predict.thresholds import held_scores
 from lensmith.tasks.task import Task
 from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import Masks, object_in_file
@@ -28,8 +27,8 @@ def predict(network: nn.Module, task: Task, files: Sequence[Path | Image.Image],
             only: Mapping[str, Tensor] | None = None) -> Iterator[Prediction]:
     """A prediction for each file, in order; one that cannot be read gives the reason, not another picture's answer.
     Boxes and masks are in the file's pixels; of a target in `only` boxes of those classes alone (int64 [k])."""
-    if held := held_scores(task, names):
-        batch = max(1, min(batch, _SCORES // (form.height * form.width * held)))
+    if kept := task.kept_per_pixel:
+        batch = max(1, min(batch, _SCORES // (form.height * form.width * kept)))
     for start in range(0, len(files), batch):
         chosen = files[start : start + batch]
         answers: dict[int, Prediction] = {}
@@ -83,5 +82,3 @@ def read(file: Path | Image.Image, form: Form, name: str) -> tuple[torch.Tensor,
         raise
     except Exception as error:    # it may be opened and not yet decoded, closed again, or of a mode without colours
         raise BadPicture(f"cannot be decoded ({type(error).__name__}: {error})") from error
-
-

@@ -46,8 +46,8 @@ def tiling(network: nn.Module, task: Task, *, form: Form, plan: Plan) -> Callabl
             F.pad(image.int(), (0, missing[1], 0, missing[0]), value=ground).to(image.dtype)
         if name == "mask":
             return _mask(say, whole, form.size, within=(image.shape[1], image.shape[2]), size=size)
-        overlap = float(getattr(task, "overlap", 0.6))
-        return _boxes(say, whole, form.size, within=(image.shape[1], image.shape[2]), size=size, overlap=overlap)
+        assert task.overlap is not None    # a task of boxes leaves out the worse of two
+        return _boxes(say, whole, form.size, within=(image.shape[1], image.shape[2]), size=size, overlap=task.overlap)
 
     return answer
 

@@ -3,10 +3,11 @@
 import pytest
 
 from lensmith.base.errors import UserError
-from lensmith.ship.predict.thresholds import SHOWN, chosen_classes, deciding, held_scores
+from lensmith.ship.predict.thresholds import chosen_classes, deciding
 from lensmith.tasks.classification import Classification
 from lensmith.tasks.detection import Detection
 from lensmith.tasks.multitask import Multitask
+from lensmith.tasks.suppression import SHOWN
 
 NAMES = {"kind": ("a", "b"), "head": ("head", "tail"), "pet": ("cat", "head"), "outline": ("ground", "pet", "sky")}
 KINDS = {"kind": "label", "head": "boxes", "pet": "boxes", "outline": "mask"}
@@ -20,7 +21,7 @@ def test_thresholds_reach_every_part_that_finds_objects_and_leave_the_task_alone
         assert (decided.tasks[name].threshold, decided.tasks[name].overlap) == (0.7, 0.3)
         assert task.tasks[name].threshold == 0.001
     assert decided.tasks["outline"].keeps_scores and not task.tasks["outline"].keeps_scores
-    assert held_scores(decided, NAMES) == 3 and held_scores(task, NAMES) == 0
+    assert decided.kept_per_pixel == 3 and task.kept_per_pixel == 0
     assert deciding(task, threshold=None, overlap=None).tasks["head"].threshold == SHOWN
 
 

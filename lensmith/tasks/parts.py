@@ -1,0 +1,36 @@
+"""The parts of a data set that several tasks learn together: which they are, and of what kind."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lensmith.base.errors import UserError, nearest
+from lensmith.values.value import Value
+
+
+def kinds_of(targets: Mapping[str, Value]) -> dict[str, str]:
+    """What each target is: label, tags, numbers, boxes, mask or masks."""
+    return {name: type(value).__name__.lower() for name, value in targets.items()}
+
+
+def kinds_of_parts(section: Mapping[str, Any]) -> tuple[str, ...]:
+    """The kind of each part of a settled section [task]: by itself a part is of the kind that its name is."""
+    kinds = section.get("kinds", {})
+    return tuple(kinds.get(name, name) for name in section["parts"])
+
+
+def check_parts(parts: Sequence[str], given: Mapping[str, Any]) -> None:
+    """Raises UserError where a part is no target of the data, is named twice, or there is none."""
+    if not parts:
+        raise UserError(f"task.parts names no part to learn: leave it out for all, or name some of {', '.join(given)}")
+    check_named("parts", parts, given)
+    if len(set(parts)) < len(parts):
+        twice = next(name for name in parts if list(parts).count(name) > 1)
+        raise UserError(f"task.parts names {twice!r} twice: name each part once")
+
+
+def check_named(setting: str, names: Iterable[str], given: Mapping[str, Any]) -> None:
+    """Raises UserError where the setting names something that is no target of the data."""
+    for name in names:
+        if name not in given:
+            raise UserError(f"task.{setting} names {name!r}, which the data do not give.{nearest(name, given)} They "
+                            f"give: {', '.join(given)}.")
