@@ -79,7 +79,8 @@ def _layers_of_run(folder: str, *, size: int | None, channels: int | None, trust
 
 def _head(backbone: Any, classes: int) -> Any:
     """The head of the task that a network which comes whole is for; of a backbone the one that tells classes apart."""
-    task = next((task for attribute, task in _TASK_OF_WHOLE.items() if hasattr(backbone, attribute)), None)
+    task = next((task for attribute, task in _TASK_OF_WHOLE.items()
+                 if getattr(backbone, attribute) is not None), None)
     if task is None:
         return backbone.classifier(classes)
     return TASKS[task](tuple(f"class {number}" for number in range(classes))).head(backbone)

@@ -1,23 +1,38 @@
-"""What a backbone is, and the heads that every backbone can give."""
+"""What a backbone and a head are, and the heads that every backbone can give."""
 
-from typing import cast
+import inspect
+from collections.abc import Callable
+from typing import Any, cast
 
 from torch import Tensor, nn
 
 from lensmith.base.errors import ModelError
+from lensmith.values.value import Value
+
+Size = tuple[int, int]    # (height, width) of the pictures, pixels
 
 
 class Backbone(nn.Module):
     """Pictures, standardised float [batch, inputs, height, width], to feature maps, finest first.
 
     A backbone of this package takes `inputs`, the channels of the pictures, and where it needs it `size`, their
-    (height, width), beside its own settings; it raises ModelError, with the arithmetic, for a size it cannot take.
+    (height, width), beside its own settings. It raises ModelError, with the arithmetic, for a size it cannot take.
+
+    A network that comes whole stands in the place of a backbone. What it brings instead of maps is one of `detector`,
+    `instance_detector`, `segmenter`, `outputs` and `scores`; a task takes it for its head or refuses it.
     """
 
     channels: tuple[int, ...]    # of each map that forward() returns
     strides: tuple[int, ...]     # picture pixels per cell of each map
-    # (mean, deviation), one number a channel, of the pictures, 0 .. 1, that weights from elsewhere are used to.
+    name: str = ""               # that of the network in the package it is from
+    # (mean, standard deviation), one number a channel, of the pictures, 0 .. 1, that published weights are used to.
     standard: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    # (classes, threshold, overlap, most) -> the head that is a whole network for boxes, or for masks of objects.
+    detector: Callable[..., nn.Module] | None = None
+    instance_detector: Callable[..., nn.Module] | None = None
+    segmenter: Callable[..., nn.Module] | None = None    # (classes) -> the head that is a whole network for masks
+    outputs: tuple[Any, ...] = ()    # the yolo and region layers that its maps go into, of a Darknet detector
+    scores: bool = False             # whether its only map is [batch, outputs], the scores of whole pictures
 
     def classifier(self, outputs: int) -> nn.Module:
         """A head from the maps to [batch, outputs]; networks with dense layers of their own give those."""
@@ -29,6 +44,21 @@ class Backbone(nn.Module):
         return self.classifier(outputs)
 
 
+class LossHead(nn.Module):
+    """A head that works its loss out by itself, since it looks at the targets in its forward pass, as two-stage
+    detectors choose regions by them."""
+
+    def loss(self, maps: list[Tensor], targets: dict[str, Value]) -> dict[str, Tensor]:
+        """The loss terms by name, each a scalar."""
+        raise NotImplementedError
+
+
+def takes_size(head: nn.Module) -> bool:
+    """Whether `head.forward` takes the `size` of the pictures beside the maps, as all heads of this package do; that of
+    a user's own backbone may take the maps alone."""
+    return "size" in inspect.signature(head.forward).parameters
+
+
 class PooledLinear(nn.Module):
     """The mean of the last map, then a dense layer."""
 
@@ -36,7 +66,7 @@ class PooledLinear(nn.Module):
         super().__init__()
         self.dense = nn.Linear(channels, outputs)
 
-    def forward(self, maps: list[Tensor]) -> Tensor:    # -> [batch, outputs]
+    def forward(self, maps: list[Tensor], size: Size | None = None) -> Tensor:    # -> [batch, outputs]
         return cast(Tensor, self.dense(maps[-1].mean((2, 3))))
 
 
@@ -47,7 +77,7 @@ class LastMap(nn.Module):
         super().__init__()
         self.layers = layers
 
-    def forward(self, maps: list[Tensor]) -> Tensor:    # -> [batch, outputs]
+    def forward(self, maps: list[Tensor], size: Size | None = None) -> Tensor:    # -> [batch, outputs]
         return cast(Tensor, self.layers(maps[-1]))
 
 

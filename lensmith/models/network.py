@@ -6,6 +6,8 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
+from lensmith.models.backbone import LossHead, takes_size
+
 
 class Network(nn.Module):
     """Takes pictures as they are, uint8 or uint16 (or float in the same range), and standardises them itself.
@@ -22,6 +24,7 @@ class Network(nn.Module):
     def __init__(self, backbone: nn.Module, head: nn.Module, *, mean: Sequence[float], deviation: Sequence[float]):
         super().__init__()
         self.backbone, self.head = backbone, head
+        self.takes_size = takes_size(head)
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
         self.register_buffer("deviation", torch.tensor(deviation, dtype=torch.float32).view(1, -1, 1, 1))
 
@@ -40,12 +43,11 @@ class Network(nn.Module):
         """The head's output; with `targets`, which only a head takes that `sees_targets`, the parts of its loss."""
         maps = [images] if self.from_maps else self.backbone(self.standardise(images))
         if targets is not None:
-            return cast(Any, self.head).loss(maps, targets)
+            return cast(LossHead, self.head).loss(maps, targets)
         # What is said of every pixel needs their number, which strides have rounded away.
-        return self.head(maps, tuple(images.shape[2:])) if getattr(self.head, "sized", False) else self.head(maps)
+        return self.head(maps, tuple(images.shape[2:])) if self.takes_size else self.head(maps)
 
 
 def sees_targets(network: nn.Module) -> bool:
-    """Whether the network learns by looking at the targets in its forward, as two-stage detectors choose regions by
-    them: its head has a `loss(maps, targets)`."""
-    return hasattr(getattr(network, "head", None), "loss")
+    """Whether the network learns by looking at the targets in its forward pass: its head is a `LossHead`."""
+    return isinstance(network, Network) and isinstance(network.head, LossHead)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lensmith.base.errors import ModelError, UserError, count
 from lensmith.base.pictures import Form
 from lensmith.engine.run_folder import Run
+from lensmith.models.backbone import Backbone
 from lensmith.models.backbones import find_backbone
 from lensmith.models.darknet.named import weights_for
 from lensmith.models.darknet.network import Darknet
@@ -98,7 +99,7 @@ def begin_with(network: Network, file: Path, form: Form, *, name: str, classes: 
 
 def standardise_as_published(network: Network, form: Form) -> None:
     """Set the preprocessing to that of the backbone's published weights, where it is known."""
-    standard = getattr(network.backbone, "standard", None)
+    standard = cast(Backbone, network.backbone).standard
     if standard is not None:
         most = 255 if form.bits == 8 else 65535
         network.mean.copy_(torch.tensor(standard[0]).view(1, -1, 1, 1) * most)

@@ -62,10 +62,9 @@ class Detection:
 
     def head(self, backbone: Backbone) -> nn.Module:
         """`PointsHead`; or, for a detector of torchvision, itself. Raises UserError for one of a Darknet file."""
-        detector: Callable[..., nn.Module] | None = getattr(backbone, "detector", None)
-        if detector is not None:
-            return self.whole_head(detector)
-        if getattr(backbone, "outputs", ()):
+        if backbone.detector is not None:
+            return self.whole_head(backbone.detector)
+        if backbone.outputs:
             raise UserError("the network comes with yolo or region layers of its own, which task 'detection' does not "
                             "learn by: train it with task.name=yolov3, or take its first layers with backbone.layers")
         return PointsHead(backbone.channels, backbone.strides, len(self.classes), width=self.width, depth=self.depth)

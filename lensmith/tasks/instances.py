@@ -1,6 +1,6 @@
 """Objects with a class, a box and their own pixels each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -64,10 +64,9 @@ class Instances:
     def head(self, backbone: Backbone) -> nn.Module:
         """`PrototypesHead`; or, for a network of torchvision that gives masks, itself. Raises UserError for one that
         gives boxes alone."""
-        whole: Callable[..., nn.Module] | None = getattr(backbone, "instance_detector", None)
-        if whole is not None:
-            return self.detection.whole_head(whole)
-        if any(getattr(backbone, given, None) for given in ("detector", "segmenter", "outputs")):
+        if backbone.instance_detector is not None:
+            return self.detection.whole_head(backbone.instance_detector)
+        if backbone.detector is not None or backbone.segmenter is not None or backbone.outputs:
             raise UserError("the network comes whole and gives no masks of objects: take a backbone for task "
                             "'instances', as in backbone.name=csp, or maskrcnn_resnet50_fpn")
         settings = self.detection

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from lensmith.base.errors import UserError
 from lensmith.base.pictures import Form
-from lensmith.models.adapters.whole_network import Whole
 from lensmith.models.backbone import Backbone
 from lensmith.models.heads.several_heads import Answers, SeveralHeads
 from lensmith.tasks.check_settings import OBJECTS, check_augment
@@ -86,13 +85,13 @@ class Multitask:
 
     def head(self, backbone: Backbone) -> nn.Module:
         """A head for each part. Raises UserError for a network that comes whole."""
-        whole = isinstance(backbone, Whole) or any(getattr(backbone, name, None) for name in
-                                                   ("detector", "instance_detector", "segmenter", "outputs", "scores"))
+        whole = any((backbone.detector, backbone.instance_detector, backbone.segmenter, backbone.outputs,
+                     backbone.scores))
         if whole and len(self.needs) > 1:
             raise UserError(f"the network comes whole, with an answer for one task, and {len(self.needs)} are to "
                             f"share it ({', '.join(self.needs)}): take a backbone that gives maps, as in "
                             "backbone.name=resnet18, or one of them with task.parts")
-        if hasattr(backbone, "detector") or hasattr(backbone, "instance_detector"):
+        if backbone.detector is not None or backbone.instance_detector is not None:
             raise UserError("a detector that comes whole works its loss out by itself, which task 'multitask' cannot "
                             "weigh: train it with task.name=detection or task.name=instances")
         return SeveralHeads({name: task.head(backbone) for name, task in self.tasks.items()},

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lensmith.base.errors import UserError
 from lensmith.base.pictures import Form
-from lensmith.models.backbone import Backbone
+from lensmith.models.backbone import Backbone, Size
 from lensmith.tasks.check_settings import check_augment
 from lensmith.tasks.losses.picture_losses import Distance, distance
 from lensmith.tasks.metrics.numbers import NumberMetrics, moments
@@ -41,7 +41,7 @@ class Standardised(nn.Module):
         self.register_buffer("mean", mean.clone())
         self.register_buffer("deviation", deviation.clone())
 
-    def forward(self, maps: list[Tensor]) -> Standard:
+    def forward(self, maps: list[Tensor], size: Size | None = None) -> Standard:
         return Standard(self.inner(maps), self.mean, self.deviation)
 
 

@@ -1,6 +1,6 @@
 """One class per pixel: U-Net and fully convolutional networks on any backbone, their losses and decision."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any, Literal, Self
 
@@ -61,19 +61,18 @@ class Segmentation:
 
     def head(self, backbone: Backbone) -> nn.Module:
         """The decoder; or, for a network of torchvision that comes whole, itself. Raises UserError for a detector."""
-        segmenter: Callable[..., nn.Module] | None = getattr(backbone, "segmenter", None)
-        if segmenter is not None:
+        if backbone.segmenter is not None:
             if self.network != "unet" or self.width != _WIDTH:
                 raise UserError(f"the network comes whole, with a decoder of its own: leave out task.network="
                                 f"{self.network} and task.width={self.width}")
-            return segmenter(len(self.classes))
-        if hasattr(backbone, "detector") or getattr(backbone, "outputs", None):
+            return backbone.segmenter(len(self.classes))
+        if backbone.detector is not None or backbone.outputs:
             raise UserError("the network is a whole detector, which gives boxes and no maps to make masks of: take a "
                             "backbone for task 'segmentation', as in backbone.name=resnet18")
         if self.network == "unet":
             return UNetHead(backbone.channels, backbone.strides, len(self.classes), width=self.width)
         # The paper's own network: VGG's pools are where it takes them from.
-        pooled = str(getattr(backbone, "name", "")).startswith("vgg") and backbone.strides[-4:] == (4, 8, 16, 32)
+        pooled = backbone.name.startswith("vgg") and backbone.strides[-4:] == (4, 8, 16, 32)
         return FcnHead(backbone.channels, backbone.strides, len(self.classes), finest=_FINEST[self.network],
                        pooled=pooled)
 

@@ -61,7 +61,7 @@ class Yolo:
 
     def head(self, backbone: Backbone) -> nn.Module:
         """The three scales; or, for a network that comes whole with its yolo or region layers, what reads these."""
-        layers = getattr(backbone, "outputs", ())
+        layers = backbone.outputs
         if not layers:
             return YoloHead(backbone.channels, backbone.strides, len(self.classes), self.extents)
         wrong = next((layer for layer in layers if layer.classes != len(self.classes)), None)

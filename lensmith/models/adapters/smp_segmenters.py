@@ -73,8 +73,6 @@ class SmpSegmenter(Backbone):
 class WholeHead(nn.Module):
     """Such a network as a head: from the pictures, filled up to multiples of 32 pixels, to every pixel's scores."""
 
-    sized = True    # it is told the extent of the pictures
-
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model

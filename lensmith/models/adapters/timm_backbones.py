@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from lensmith.base.errors import ModelError, nearest
-from lensmith.models.backbone import Backbone
+from lensmith.models.backbone import Backbone, Size
 from lensmith.models.trial_forward import LARGE, REFUSALS, at_rest, least_edge, measure, strides_of
 
 
@@ -71,7 +71,7 @@ class TimmHead(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, maps: list[Tensor]) -> Tensor:    # -> [batch, outputs]
+    def forward(self, maps: list[Tensor], size: Size | None = None) -> Tensor:    # -> [batch, outputs]
         return cast(Tensor, cast(Any, self.network).forward_head(maps[-1]))
 
 

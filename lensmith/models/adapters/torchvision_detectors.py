@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lensmith.base.errors import ModelError
-from lensmith.models.backbone import Backbone
+from lensmith.models.backbone import Backbone, LossHead, Size
 from lensmith.models.neck import padded
 from lensmith.values.box_arithmetic import area
 from lensmith.values.boxes import Boxes
@@ -71,14 +71,14 @@ def whole_model(name: str, classes: int, *, threshold: float, overlap: float, mo
     return model
 
 
-class WholeHead(nn.Module):
+class WholeHead(LossHead):
     """A detector of torchvision as a head: from the pictures to its boxes, or, with the truth, to its losses."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, maps: list[Tensor]) -> Boxes:
+    def forward(self, maps: list[Tensor], size: Size | None = None) -> Boxes:
         """The boxes of each picture, best first; while the network is in training mode there are none to be had."""
         images = maps[0]
         if self.training:

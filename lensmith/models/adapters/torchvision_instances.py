@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lensmith.base.errors import ModelError
 from lensmith.models.adapters.torchvision_detectors import LEAST, check_pictures, counted, taught, whole_model
-from lensmith.models.backbone import Backbone
+from lensmith.models.backbone import Backbone, LossHead, Size
 from lensmith.models.neck import padded
 from lensmith.values.instance_masks import Masks, packed
 from lensmith.values.value import Value
@@ -38,14 +38,14 @@ class WholeInstanceDetector(Backbone):
         return WholeInstanceHead(whole_model(self.name, classes, threshold=threshold, overlap=overlap, most=most))
 
 
-class WholeInstanceHead(nn.Module):
+class WholeInstanceHead(LossHead):
     """Mask R-CNN as a head: from the pictures to its objects, or, with the truth, to its losses."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, maps: list[Tensor]) -> Masks:
+    def forward(self, maps: list[Tensor], size: Size | None = None) -> Masks:
         """The objects of each picture, best first; while the network is in training mode there are none to be had."""
         from torchvision.models.detection.roi_heads import paste_masks_in_image
 

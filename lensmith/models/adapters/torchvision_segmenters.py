@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lensmith.base.errors import ModelError
 from lensmith.models.adapters.torchvision_classifiers import IMAGENET
 from lensmith.models.adapters.torchvision_detectors import check_pictures
-from lensmith.models.backbone import Backbone
+from lensmith.models.backbone import Backbone, Size
 
 NAMES = ("deeplabv3_mobilenet_v3_large", "deeplabv3_resnet101", "deeplabv3_resnet50", "lraspp_mobilenet_v3_large")
 
@@ -52,7 +52,7 @@ class WholeHead(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, maps: list[Tensor]) -> Tensor:    # -> [batch, classes, height, width]
+    def forward(self, maps: list[Tensor], size: Size | None = None) -> Tensor:    # -> [batch, classes, height, width]
         return cast(Tensor, self.model(maps[0])["out"])
 
 

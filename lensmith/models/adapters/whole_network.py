@@ -1,10 +1,12 @@
 """A network that comes whole, with a classifier of its own, taken as backbone and head."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from lensmith.base.errors import ModelError, told
-from lensmith.models.backbone import Backbone
+from lensmith.models.backbone import Backbone, Size
 from lensmith.models.trial_forward import at_rest
 
 
@@ -14,6 +16,8 @@ class Whole(Backbone):
     `classifier(k)` adds nothing; for another number of outputs it replaces the network's last dense layer or
     convolution and says so in `note`. Raises ModelError for a network that gives anything else.
     """
+
+    scores = True
 
     def __init__(self, network: nn.Module, *, inputs: int, size: tuple[int, int], what: str):
         super().__init__()
@@ -67,15 +71,21 @@ class Whole(Backbone):
 class Only(nn.Module):
     """The head of a network that came whole. -> [batch, outputs]"""
 
-    def forward(self, maps: list[Tensor]) -> Tensor:
+    def forward(self, maps: list[Tensor], size: Size | None = None) -> Tensor:
         return maps[-1]
 
 
 def adopt(network: nn.Module, *, inputs: int, size: tuple[int, int], what: str = "the network") -> Backbone:
-    """A user's module as a backbone: itself where it has `channels`, `strides` and `classifier`, else as a Whole."""
-    if isinstance(network, Backbone) or all(hasattr(network, name) for name in ("channels", "strides", "classifier")):
-        return network    # type: ignore[return-value]    # a backbone by its members
-    return Whole(network, inputs=inputs, size=size, what=what)
+    """A user's module as a backbone: itself where it has `channels`, `strides` and `classifier`, else as a Whole. One
+    that is no Backbone gets what a Backbone declares beside these and it does not say."""
+    if isinstance(network, Backbone):
+        return network
+    if not all(hasattr(network, name) for name in ("channels", "strides", "classifier")):
+        return Whole(network, inputs=inputs, size=size, what=what)
+    for name in ("name", "standard", "detector", "instance_detector", "segmenter", "outputs", "scores"):
+        if not hasattr(network, name):
+            setattr(network, name, getattr(Backbone, name))
+    return cast(Backbone, network)
 
 
 def _trial(network: nn.Module, inputs: int, size: tuple[int, int], *, what: str) -> tuple[tuple[int, ...], list]:

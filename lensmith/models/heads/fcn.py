@@ -39,8 +39,6 @@ class FcnHead(nn.Module):
     as fine is taken from the finest stride it has.
     """
 
-    sized = True    # it is told the extent of the pictures
-
     def __init__(self, channels: tuple[int, ...], strides: tuple[int, ...], classes: int, *, finest: int,
                  pooled: bool = False):
         """`pooled`: take the pools of a VGG network, not the last map of each stride."""

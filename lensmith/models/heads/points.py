@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lensmith.models.backbone import Size
 from lensmith.models.initialise import initialise
 from lensmith.models.neck import PyramidNeck
 
@@ -59,7 +60,7 @@ class PointsHead(nn.Module):
             # the bins, 15 strides, they overlap small objects so little that those are not learned for long.
             self.measure.bias.copy_((-0.6 * torch.arange(BINS)).repeat(4))
 
-    def forward(self, maps: list[Tensor]) -> Points:
+    def forward(self, maps: list[Tensor], size: Size | None = None) -> Points:
         return self.of_levels(self.neck(maps))
 
     def of_levels(self, levels: list[Tensor]) -> Points:

@@ -37,8 +37,6 @@ class PrototypesHead(nn.Module):
     """`PointsHead`, a third branch for the share that each prototype has in an object's mask, and the prototypes, made
     of the neck's finest map at twice its extent (Bolya et al. 2019, "YOLACT")."""
 
-    sized = True    # forward() is told the pictures' height and width
-
     def __init__(self, channels: tuple[int, ...], strides: tuple[int, ...], classes: int, *, width: int, depth: int,
                  prototypes: int):
         super().__init__()

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lensmith.models.backbone import takes_size
+
 
 class Answers(NamedTuple):
     """What the heads say, and what the loss needs to weigh them."""
@@ -17,8 +19,6 @@ class Answers(NamedTuple):
 class SeveralHeads(nn.Module):
     """A head for each part, all on the same maps."""
 
-    sized = True    # it is told the extent of the pictures, which heads of masks need
-
     def __init__(self, heads: Mapping[str, nn.Module], *, uncertain: bool = False,
                  lengths: Mapping[str, float] | None = None):
         """`uncertain` heads have a log-variance each, which is learned along. With `lengths`, a number for each part,
@@ -26,7 +26,8 @@ class SeveralHeads(nn.Module):
         super().__init__()
         self.names = tuple(heads)
         self.lengths = None if lengths is None else tuple(lengths[name] for name in heads)
-        self.heads = nn.ModuleDict({key_of(name): head for name, head in heads.items()})
+        self.heads = nn.ModuleDict({part_key(name): head for name, head in heads.items()})
+        self.take_size = tuple(takes_size(head) for head in heads.values())
         # With one axis, it has no weight decay and is no matrix to Muon.
         self.log_variances = nn.Parameter(torch.zeros(len(heads))) if uncertain else None
 
@@ -36,17 +37,17 @@ class SeveralHeads(nn.Module):
         if self.lengths is not None and torch.is_grad_enabled():
             found = Evened.apply(self.lengths, *maps)
             own = [list(found[at : at + len(maps)]) for at in range(0, len(found), len(maps))]
-        parts = {name: head(mine, size) if getattr(head, "sized", False) else head(mine)
-                 for name, head, mine in zip(self.names, self.heads.values(), own, strict=True)}
+        parts = {name: head(mine, size) if sized else head(mine)
+                 for name, head, mine, sized in zip(self.names, self.heads.values(), own, self.take_size, strict=True)}
         # A copy: several processes wait for the gradient of what their forward made, and this is no part of it.
         return Answers(parts, None if self.log_variances is None else self.log_variances.clone())
 
     def of(self, name: str) -> nn.Module:
         """The head of a part."""
-        return self.heads[key_of(name)]
+        return self.heads[part_key(name)]
 
 
-def key_of(name: str) -> str:
+def part_key(name: str) -> str:
     """A part's key in the ModuleDict, which takes neither a dot nor the name of one of its own methods, as `type`."""
     return f"of_{name.replace('.', '·')}"
 

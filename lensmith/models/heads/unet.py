@@ -22,8 +22,6 @@ class UNetHead(nn.Module):
     decoder's work would be in its first layer.
     """
 
-    sized = True    # it is told the extent of the pictures
-
     def __init__(self, channels: tuple[int, ...], strides: tuple[int, ...], classes: int, *, width: int):
         """`width` is the number of channels of the last step; each step before has twice as many, up to 16 times."""
         super().__init__()

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from lensmith.models.backbone import Size
 from lensmith.models.darknet.decode import RegionLayer, YoloLayer
 from lensmith.models.initialise import initialise
 from lensmith.models.neck import Levels, fitted
@@ -117,7 +118,7 @@ class YoloHead(nn.Module):
                 last.bias.zero_().view(-1, 5 + classes)[:, 4] = -math.log((1 - _PRIOR) / _PRIOR)
             self.outputs.append(nn.Sequential(_convolution(width, 2 * width, 3), last))
 
-    def forward(self, maps: list[Tensor]) -> Anchored:
+    def forward(self, maps: list[Tensor], size: Size | None = None) -> Anchored:
         levels = self.levels(maps)
         found: list[Anchored] = []
         coarser: Tensor | None = None
@@ -140,12 +141,12 @@ class DarknetHead(nn.Module):
         for number, layer in enumerate(self.layers):
             self.register_buffer(f"extents{number}", torch.tensor(layer.anchors, dtype=torch.float32))
 
-    def forward(self, maps: list[Tensor]) -> Anchored:
+    def forward(self, maps: list[Tensor], size: Size | None = None) -> Anchored:
         return joined([self._read(number, layer, raw)
                        for number, (layer, raw) in enumerate(zip(self.layers, maps, strict=True))])
 
     def _read(self, number: int, layer: YoloLayer | RegionLayer, raw: Tensor) -> Anchored:
-        extents, cell = cast(Tensor, getattr(self, f"extents{number}")), (float(layer.stride), float(layer.stride))
+        extents, cell = self.get_buffer(f"extents{number}"), (float(layer.stride), float(layer.stride))
         if isinstance(layer, RegionLayer):
             return laid_out(raw, extents, cell, form=EXCLUSIVE if layer.softmax else EXPONENTIAL)
         if not layer.new_coords:
