@@ -1,4 +1,4 @@
-"""What is asked of a plan's picking and what comes of it: the plan, the time of every candidate, and of them all."""
+"""What is asked of picking a plan, and what it gives: the plan, and the time of every candidate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,26 +9,30 @@ from lensmith.base.device import choose_device
 from lensmith.base.errors import UserError
 from lensmith.engine.plan.plan import Layout, Plan, Precision, make_plan, plan_from_json
 
-# Timing takes 2 % of the run's expected time; of a short run up to 15 %, but then no more than 5 seconds.
-SHARE, SHORT, MOST = 0.02, 0.15, 5.0
-_LEAST = 0.5               # seconds that it may take in any case
-_COMPILING = 60.0          # seconds that a compilation may take: tried where the run's share pays for it
-UNTRIED = "not tried"      # how the verdict on a plan begins for which there was no time or memory
+# Timing may take this fraction of the run's expected time.
+_FRACTION = 0.02
+# Of a short run it may take this fraction, but then no more than so many seconds.
+_SHORT_FRACTION, MOST = 0.15, 5.0
+# It may take so many seconds in any case.
+_LEAST = 0.5
+# A compilation may take so many seconds. It is tried where the fraction of the run for timing pays for it.
+_COMPILING = 60.0
+UNTRIED = "not tried"    # how the verdict begins on a plan for which there was no time or memory
 
 
 def limit_of(expected: float) -> float:
     """Seconds that picking may take for a run that is expected to take so many."""
-    return max(SHARE * expected, min(MOST, SHORT * expected), _LEAST)
+    return max(_FRACTION * expected, min(MOST, _SHORT_FRACTION * expected), _LEAST)
 
 
 def pays_to_compile(expected: float, spent: float) -> bool:
     """Whether a run of so many expected seconds pays for a compilation, after so many spent on timing."""
-    return SHARE * expected > spent + _COMPILING
+    return _FRACTION * expected > spent + _COMPILING
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What was found about one candidate."""
+    """What timing told of one candidate."""
 
     plan: Plan
     seconds: float | None    # the least time of a step on the timed pictures; None where none was timed
@@ -40,13 +44,13 @@ class Choice:
     """The plan that was picked, and the way to it."""
 
     plan: Plan
-    source: str = "as asked"            # or "timed", "the cache", a file's name
+    source: str = "as asked"            # or "timed", "exact", "not timed", "the cache", "the run", a file's name
     timings: Sequence[Timing] = ()
     pictures: int = 0                   # in each timed step
     seconds: float = 0.0                # that picking took
     step: float = 0.0                   # seconds that a float32 step on a whole batch was expected to take
     limit: float = 0.0                  # seconds that picking was allowed
-    other_load: float | None = None     # the share of the machine that other work took meanwhile
+    other_load: float | None = None     # the fraction of the machine that other work took meanwhile
     gains: dict[str, float] = field(default_factory=dict)    # of rewrites for inference: how many times as fast
 
     def as_json(self) -> dict[str, Any]:
@@ -55,17 +59,18 @@ class Choice:
             "source": self.source, "picked_in": round(self.seconds, 3), "timed_pictures": self.pictures,
             "step_seconds": round(self.step, 6), "limit": round(self.limit, 3),
             "other_load": self.other_load, "gains": self.gains,
-            "timings": [{**one.plan.as_json(), "verdict": one.verdict,
-                         "milliseconds": None if one.seconds is None else round(1000 * one.seconds, 3)}
-                        for one in self.timings]}
+            "timings": [{**timing.plan.as_json(), "verdict": timing.verdict,
+                         "milliseconds": None if timing.seconds is None else round(1000 * timing.seconds, 3)}
+                        for timing in self.timings]}
 
     def hurried(self, steps: int) -> bool:
-        """Whether a run of so many steps allows for much more than was tried: a compilation, or what was left out for
-        want of time."""
+        """Whether a run of so many steps allows for much more than was tried: a compilation, or candidates for which
+        there was no time."""
         expected = self.step * steps
-        if pays_to_compile(expected, 0.0) and not any(one.plan.compiled for one in self.timings):
+        if pays_to_compile(expected, 0.0) and not any(timing.plan.compiled for timing in self.timings):
             return True
-        return limit_of(expected) > 2 * self.limit and any(one.verdict.startswith(UNTRIED) for one in self.timings)
+        return limit_of(expected) > 2 * self.limit and any(
+            timing.verdict.startswith(UNTRIED) for timing in self.timings)
 
 
 def choice_of(content: dict[str, Any], source: str) -> Choice:
@@ -81,7 +86,10 @@ def choice_of(content: dict[str, Any], source: str) -> Choice:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for by name; None, and 0 threads, are left to the timing."""
+    """What is asked for by name; None, and 0 threads, are left to the timing.
+
+    The plan cache hashes its `repr`: another name or field would make all plans picked before void.
+    """
 
     device: str = "auto"
     precision: Precision | None = None
@@ -100,16 +108,16 @@ class Wanted:
                          layout=self.layout or "channels_last", threads=self.threads, compiled=bool(self.compiled))
 
     def candidates(self) -> list[Plan]:
-        """Every precision that the device has in every layout; those that win most often first."""
+        """Every precision that the device has, in every layout, those first that win most often."""
         if self.precision is not None:
-            self.plain()    # raises where the device does not have it
-        made = []
+            self.plain()    # Raises where the device does not have it.
+        plans = []
         precisions = (self.precision,) if self.precision is not None else get_args(Precision)
         layouts: tuple[Layout, ...] = ("channels_last", "contiguous") if self.layout is None else (self.layout,)
         for layout, precision in product(layouts, precisions):
             try:
-                made.append(make_plan(device=str(choose_device(self.device)), precision=precision, layout=layout,
-                                      threads=self.threads, compiled=bool(self.compiled)))
+                plans.append(make_plan(device=str(choose_device(self.device)), precision=precision, layout=layout,
+                                       threads=self.threads, compiled=bool(self.compiled)))
             except UserError:
                 continue
-        return made
+        return plans

@@ -1,4 +1,4 @@
-"""Plans that were picked before, in the user's cache: found again by network, pictures, machine and versions."""
+"""Plans that were picked before, kept in the user's cache under network, pictures, machine and versions."""
 
 import hashlib
 import json
@@ -15,17 +15,22 @@ from lensmith.base.errors import UserError
 from lensmith.data.sources.sample import Batch
 from lensmith.engine.plan.candidates import Choice, Wanted, choice_of
 
-VERSION = 1            # of the way to pick: a change there makes older choices void
-_QUIET = 0.25          # share of the machine that others may have taken while a choice that is kept was made
-_MANY = 1000           # choices kept; beyond that the oldest go
+# Of the way to pick. A change of it makes the choices void that were made before.
+VERSION = 1
+# A choice is kept only if other programs took at most this fraction of the machine while it was made: two threads on a
+# core that is taken are many times slower than one, and the next hour is another.
+_QUIET = 0.25
+# So many choices are kept; beyond that the oldest are removed.
+_MANY = 1000
 
 
 def cache_key(wanted: Wanted, network: nn.Module, batch: Batch, *, means: str) -> str:
-    """32 hex digits of all that a choice depends on; `means` tells the task, the optimizer and their settings apart."""
+    """A hash of all that a choice depends on, 32 hex digits. `means` distinguishes the task, the optimizer and their
+    settings."""
     machine = environment()
     content = {
         "version": VERSION, "wanted": repr(wanted), "network": str(network),
-        "weights": [(name, list(one.shape), one.requires_grad) for name, one in network.named_parameters()],
+        "weights": [(name, list(weight.shape), weight.requires_grad) for name, weight in network.named_parameters()],
         "pictures": [list(batch.images.shape), str(batch.images.dtype)], "targets": sorted(batch.targets),
         "means": means,
         "machine": [machine[name] for name in ("platform", "processor", "cores", "cuda")],
@@ -54,7 +59,7 @@ def remember(key: str, choice: Choice) -> None:
         for path in kept[:-_MANY]:
             path.unlink(missing_ok=True)
     except (OSError, UserError):
-        return    # the run has its plan; the next one picks again
+        return    # The run has its plan, and the next one picks again.
 
 
 def _folder() -> Path:

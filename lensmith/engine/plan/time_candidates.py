@@ -287,7 +287,7 @@ class _Search:
         if plan.device != "cpu" or plan.precision == "float32":
             return 1.0
         plan.settle()
-        return product_seconds(plan.kind) / product_seconds(torch.float32)
+        return product_seconds(plan.dtype) / product_seconds(torch.float32)
 
     @torch.no_grad()
     def inference(self, best: Trial) -> dict[Rewrite, float]:

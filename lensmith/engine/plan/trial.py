@@ -1,4 +1,4 @@
-"""One way to run, tried on a copy of the network: its gradient beside the float32 one, and the time of its steps."""
+"""One way to run, tried on a copy of the network: its loss and gradient, and the time of its steps."""
 
 import time
 from collections.abc import Callable
@@ -15,19 +15,19 @@ from lensmith.engine.stepper import Stepper
 from lensmith.models.network import sees_targets
 from lensmith.tasks.task import Task
 
-_SCALE = 1024.0
-Steppers = Callable[[nn.Module, Plan], Stepper]    # what makes the stepper of a copy
+_SCALE = 1024.0    # the factor on the loss in float16, in which small gradients would vanish, as in training
+Steppers = Callable[[nn.Module, Plan], Stepper]    # makes the stepper of a copy
 
 
 class Trial:
-    """A plan with a copy of the network that learns by it; the network itself is not touched."""
+    """A plan with a copy of the network that learns by it. The network itself is not changed."""
 
     def __init__(self, plan: Plan, network: nn.Module, task: Task, stepper: Steppers):
         self.plan, self.task = plan, task
         self.network = plan.place(deepcopy(network)).train()
         self.stepper = stepper(self.network, plan)
         self.times: list[float] = []    # seconds of each timed step
-        self.moved = 0.0                # seconds that the last step took to move the weights
+        self.moved = 0.0                # seconds in which the last step moved the weights
 
     @property
     def best(self) -> float:
@@ -35,24 +35,24 @@ class Trial:
         return min(self.times, default=float("inf"))
 
     def gradient(self, batch: Batch, *, seed: int = 0) -> tuple[float, list[Tensor]]:
-        """(loss, the gradient of each parameter) for a batch on its device, nothing dropped at random; no weight
-        moves."""
+        """(loss, the gradient of each parameter) of a batch on its device. Dropout is off, and no weight moves."""
         self.plan.settle()
-        drawing = [one for one in self.network.modules() if one.training and _draws(one)]
-        for one in drawing:
-            one.training = False
+        dropping = [layer for layer in self.network.modules() if layer.training and _draws(layer)]
+        for layer in dropping:
+            layer.training = False
         loss = self._loss(batch, seed)
-        for one in drawing:
-            one.training = True
-        factor = _SCALE if self.plan.precision == "float16" else 1.0    # as in training: small ones would vanish
+        for layer in dropping:
+            layer.training = True
+        factor = _SCALE if self.plan.precision == "float16" else 1.0
         (loss * factor).backward()
-        found = [torch.zeros(()) if one.grad is None else one.grad / factor for one in self.network.parameters()]
+        gradient = [torch.zeros(()) if parameter.grad is None else parameter.grad / factor
+                    for parameter in self.network.parameters()]
         for parameter in self.network.parameters():
             parameter.grad = None
-        return loss.item(), found
+        return loss.item(), gradient
 
     def step(self, batch: Batch, *, timed: bool = True) -> float:
-        """Forward, backward and step on a batch; -> seconds, kept where `timed`."""
+        """One optimizer step on a batch; -> its seconds, which are kept where `timed`."""
         self.plan.settle()
         self.wait()
         began = time.perf_counter()
@@ -75,11 +75,11 @@ class Trial:
             return reduce(add, self.task.loss(output, batch.targets).values())
 
     def wait(self) -> None:
-        """Until the device has done what it was given."""
-        kind = torch.device(self.plan.device).type
-        if kind == "cuda":
+        """Wait until the device has done all that it was given."""
+        device_type = torch.device(self.plan.device).type
+        if device_type == "cuda":
             torch.cuda.synchronize(self.plan.device)
-        elif kind == "mps":
+        elif device_type == "mps":
             torch.mps.synchronize()
 
 
