@@ -51,8 +51,8 @@ def application(verbs: Mapping[str, Callable[..., Any]]) -> typer.Typer:
         app.add_typer(group, name=name)
     for words, verb in verbs.items():
         first, _, second = words.partition(" ")
-        place, name = (groups[first], second) if second else (app, first)
-        place.command(name=name)(verb)
+        group, name = (groups[first], second) if second else (app, first)
+        group.command(name=name)(verb)
     for alias, words in ALIASES.items():
         if words in verbs:
             app.command(name=alias, hidden=True)(verbs[words])
@@ -82,7 +82,7 @@ def main(verbs: Mapping[str, Callable[..., Any]] = VERBS) -> None:
 
 
 def _is_for_this_process(error: UserError) -> bool:
-    """Whether this process says what ended it: of several, each sentence is said by one."""
+    """Whether this process prints the error that ended it. Of several processes one prints each sentence."""
     if not is_distributed():
         return True
     from lensmith.engine.distributed.rendezvous import should_report

@@ -14,7 +14,7 @@ from lensmith.engine.run_folder import Run
 from lensmith.engine.run_loop import restore
 from lensmith.models.adapters.published_weights import fetch, is_download
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.assemble import assemble
+from lensmith.recipe.assemble import Job, assemble
 from lensmith.recipe.choose_plan import check, joined
 from lensmith.recipe.defaults import complete
 from lensmith.recipe.from_source import anchored, as_its_weights, not_brought
@@ -41,7 +41,7 @@ def resolve_recipe(recipe: recipes.Recipe, *, trusted: bool) -> recipes.Recipe:
 def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "", data: Any = None,
                   module: nn.Module | None = None, trusted: bool = False, downloads: bool = False,
                   tell: Tell = silent) -> Session:
-    """The session of a recipe, with its run folder made and its data ready; the recipe may leave out what has a default.
+    """The session of a recipe, with its run folder made and its data ready. What has a default may be left out.
 
     runs: the folder in which the run folder is made.
     command: what began the training, kept in run.json.
@@ -84,12 +84,7 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
     opened.account["notes"] += job.notes
     for note in opened.account["notes"]:
         tell(note)
-    run.write("recipe.toml", recipes.write(keep_files(job.recipe, run)))
-    run.write_json("plan.json", job.choice.as_json())
-    run.write_json("environment.json", environment())
-    run.write_json("data.json", opened.account)
-    if job.begun is not None:
-        run.write_json("weights.json", job.begun.as_json())
+    _write_beginning(run, job, opened.account)
     return Session(run, job, command, started=now())
 
 
@@ -97,6 +92,16 @@ def _create_run(process_group: ProcessGroup, runs: Path, *, name: str | None, fa
     """The run folder, made by rank 0 and known to every rank."""
     folder = process_group.broadcast_json(lambda: str(Run.create(runs, name=name, fallback=fallback).folder))
     return Run(Path(folder), writes=process_group.is_rank_zero)
+
+
+def _write_beginning(run: Run, job: Job, account: dict[str, Any]) -> None:
+    """Write what is known of a run before its first step."""
+    run.write("recipe.toml", recipes.write(keep_files(job.recipe, run)))
+    run.write_json("plan.json", job.choice.as_json())
+    run.write_json("environment.json", environment())
+    run.write_json("data.json", account)
+    if job.begun is not None:
+        run.write_json("weights.json", job.begun.as_json())
 
 
 def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | None = None, trusted: bool = False,
