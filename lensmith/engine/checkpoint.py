@@ -17,9 +17,9 @@ _TENSOR = "$tensor"
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
-    """Write nested dicts and lists of tensors, numbers, strings and None atomically.
+    """Write nested dicts and lists of tensors, numbers, strings and None as one file, atomically.
 
-    Raises Stopped where the disk is full; the file that was there before is then still whole.
+    Raises Stopped where the disk is full. The file that was there before is then still whole.
     """
     tensors: dict[str, Tensor] = {}
     tree = _pack(state, "", tensors)
@@ -35,9 +35,8 @@ def read_state(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
-                found = metadata.get("format", "none")
-                raise ModelError(f"{path} is not a checkpoint of this version: its format is {found!r}, "
-                                 f"accepted is {FORMAT!r}")
+                raise ModelError(f"{path} is not a checkpoint of this version: its format is "
+                                 f"{metadata.get('format', 'none')!r}, accepted is {FORMAT!r}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         state: dict[str, Any] = _unpack(json.loads(metadata["tree"]), tensors)
         return state
@@ -54,7 +53,7 @@ def _is_pickle(path: Path) -> bool:
 
 
 def _pack(node: Any, name: str, tensors: dict[str, Tensor]) -> Any:
-    """The tree with every tensor replaced by its name; the tensors themselves go into `tensors`."""
+    """The tree with every tensor replaced by its name. The tensors themselves are put into `tensors`."""
     if isinstance(node, Tensor):
         # safetensors stores plain row-major memory only and refuses shared memory.
         tensors[name] = node.detach().cpu().contiguous().clone(memory_format=torch.contiguous_format)

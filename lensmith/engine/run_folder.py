@@ -17,9 +17,9 @@ _NAME = re.compile(r"[\w][\w.+-]*")
 
 
 class Run:
-    """One folder. Its files are only ever replaced whole; nothing in it can run code.
+    """One folder. Its files are only ever replaced whole, and nothing in it can run code.
 
-    Of several processes only one `writes`; what the others would write is left out.
+    Of several processes only one `writes`. For the others the methods that write do nothing.
     """
 
     def __init__(self, folder: Path, *, writes: bool = True):
@@ -29,8 +29,8 @@ class Run:
     def create(cls, runs: Path, *, name: str | None, fallback: str) -> "Run":
         """An empty folder under `runs`: `name`, or `fallback` with the next free number.
 
-        Raises UserError where the name is taken, is no plain name, or the folder may not be written. An empty folder
-        does not take a name: it is left where a run was ended while it got ready.
+        Raises UserError where the name is taken, is no plain name, or the folder may not be written. An empty folder does
+        not take its name: it remains where a run was ended before it began to learn.
         """
         if name is not None and not _NAME.fullmatch(name):
             raise UserError("run.name must be a plain folder name of letters, digits, '.', '_', '+', '-'; got "
@@ -76,7 +76,7 @@ class Run:
         return str(self.folder)
 
     def write_json(self, name: str, content: Any) -> None:
-        """A JSON file of the run; a number that is none (NaN, infinite) is written as null."""
+        """A JSON file of the run. NaN and infinite numbers are written as null."""
         self.write(name, json.dumps(finite(content), indent=1, ensure_ascii=False) + "\n")
 
     def write(self, name: str, text: str) -> None:
@@ -88,13 +88,13 @@ class Run:
         """A JSON file of the run. Raises ModelError where it is absent or damaged."""
         path = self.folder / name
         try:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return found
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return content
         except (OSError, ValueError) as error:
             raise ModelError(f"{path} cannot be read ({error}): the run folder is incomplete, train again") from error
 
     def save_last(self, learner: dict[str, Any], history: Sequence[dict[str, float]], seconds: float) -> None:
-        """Everything that exact resume needs, as `last.safetensors`, and a readable word beside it."""
+        """All that resuming to the same bits needs, as `last.safetensors`, and a readable summary beside it."""
         if self.writes:
             write_state(self.folder / "last.safetensors",
                         {"learner": learner, "history": list(history), "seconds": seconds})
@@ -116,25 +116,25 @@ class Run:
         """What `save_best` wrote."""
         return self._state("best.safetensors", ("network", "row", "score"))
 
-    def _state(self, name: str, parts: Sequence[str]) -> dict[str, Any]:
+    def _state(self, name: str, keys: Sequence[str]) -> dict[str, Any]:
         state = read_state(self.folder / name)
-        missing = [part for part in parts if part not in state]
+        missing = [key for key in keys if key not in state]
         if missing:
             raise ModelError(f"{self.folder / name} is not a whole checkpoint: it lacks {', '.join(missing)}")
         return state
 
     def write_history(self, history: Sequence[dict[str, float]]) -> None:
-        """`history.csv`: a line an epoch, the columns of all of them."""
+        """`history.csv`: one line an epoch, with the columns that any epoch has."""
         columns = list(dict.fromkeys(name for row in history for name in row))
         text = io.StringIO()
         table = csv.DictWriter(text, columns, lineterminator="\n")
         table.writeheader()
-        table.writerows([{name: _shown(value) for name, value in row.items()} for row in history])
+        table.writerows([{name: _formatted(value) for name, value in row.items()} for row in history])
         self.write("history.csv", text.getvalue())
 
 
 def finite(node: Any) -> Any:
-    """Plain data as JSON can say it: NaN and infinities become None."""
+    """Plain data as JSON can hold it: NaN and infinite numbers become None."""
     if isinstance(node, dict):
         return {key: finite(value) for key, value in node.items()}
     if isinstance(node, list | tuple):
@@ -142,5 +142,5 @@ def finite(node: Any) -> Any:
     return None if isinstance(node, float) and not math.isfinite(node) else node
 
 
-def _shown(value: float) -> str:
+def _formatted(value: float) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""The one outer loop: takes a learner's reports, saves, stops, and hands each report on to who shows it."""
+"""The one outer loop: takes a learner's reports, saves, stops, and hands each report on to whoever shows it."""
 
 import math
 import signal
@@ -17,18 +17,18 @@ from lensmith.engine.run_folder import Run
 
 
 class Interrupted(Stopped):
-    """Ctrl-C or SIGTERM: saved, and the message says how to go on."""
+    """Ctrl-C or SIGTERM: all is saved, and the message says how to go on."""
 
     code = 130
 
 
 @dataclass
 class Progress:
-    """What has been seen of a run so far; the part of a run's state that is not the learner's."""
+    """The history of a run so far: that part of a run's state that is not the learner's."""
 
     history: list[dict[str, float]] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
-    seconds: float = 0.0    # spent in training, over all its sittings
+    seconds: float = 0.0    # spent in training, also before the run was resumed
 
     @property
     def best(self) -> int:
@@ -36,18 +36,19 @@ class Progress:
         return self.scores.index(max(self.scores)) if self.scores else -1
 
     def patient(self, patience: int) -> bool:
-        """Whether the best epoch lies less than `patience` epochs back; 0 is patient for ever."""
+        """Whether the best epoch lies less than `patience` epochs back; always with a patience of 0."""
         return not patience or len(self.scores) - 1 - self.best < patience
 
 
 def follow(learner: Learner, run: Run, progress: Progress, *, patience: int = 0,
            save_every: float = 60.0) -> Iterator[Report]:
-    """Run the learner to its end, or until `patience` epochs brought nothing better; yields each report after it has
-    been saved where it had to be.
+    """Run the learner to its end, or until `patience` epochs brought nothing better; yields each report, after what it
+    reports has been saved where it had to be.
 
-    Saves the last state after each epoch and every `save_every` seconds, the best weights where an epoch is the best
-    so far. SIGINT and SIGTERM are held back until the learner is at rest; then the state is saved and Interrupted is
-    raised. Whatever the moment of a kill, the state on the disk is whole, and resuming from it gives the same weights.
+    The last state is saved after each epoch and every `save_every` seconds, the best weights after each epoch that is
+    the best so far. SIGINT and SIGTERM are held back until the learner is between two steps. Then the state is saved
+    and Interrupted is raised. At whatever moment the process is killed, the state on the disk is whole, and resuming
+    from it gives the same weights.
     """
     if patience < 0:
         raise UserError(f"learner.patience is a number of epochs, 0 for never stopping early; got {patience}")
@@ -77,16 +78,16 @@ def follow(learner: Learner, run: Run, progress: Progress, *, patience: int = 0,
                 learner.process_group.ask_to_stop()
             if learner.process_group.stopping:
                 save()
-                told = caught[0] if caught else "another process was told to end"
-                raise Interrupted(f"{told} after step {report.step} of {report.steps}; all is saved. Go on with: "
+                reason = caught[0] if caught else "another process was told to end"
+                raise Interrupted(f"{reason} after step {report.step} of {report.steps}; all is saved. Go on with: "
                                   f"lensmith train --resume {run}")
             if report.row is not None and not progress.patient(patience):
                 return
 
 
 def _explained(learner: Learner, run: Run) -> Iterator[Report]:
-    """The learner's reports; what a step can run into becomes a sentence: no memory, batch norm of one value, another
-    process that is missing."""
+    """The learner's reports. The errors that a step can run into become sentences: too little memory, batch norm of one
+    value, another process that is missing."""
     try:
         yield from learner
     except Lost as error:
@@ -116,8 +117,8 @@ def _waited(report: Report) -> dict[str, float]:
 
 
 def _ranked(report: Report, before: int) -> float:
-    """The score that an epoch is ranked by. Where nothing was held out, the newest epoch is the best one; a score that
-    is not a number never is."""
+    """The score that an epoch is ranked by. Where nothing was held out, the newest epoch is the best. An epoch whose
+    score is not a number never is."""
     if report.score is None:
         return float(before)
     return report.score if math.isfinite(report.score) else -math.inf
@@ -128,7 +129,7 @@ def _rows(progress: Progress) -> list[dict[str, Any]]:
 
 
 def restore(learner: Learner, run: Run) -> Progress:
-    """Put the learner where the run's last checkpoint stands; -> what had been seen until then."""
+    """Put the learner where the run's last checkpoint stands; -> the history until then."""
     state = learner.process_group.broadcast(run.read_last)
     try:
         learner.load_state_dict(state["learner"])
@@ -141,7 +142,8 @@ def restore(learner: Learner, run: Run) -> Progress:
 
 @contextmanager
 def _held_signals() -> Iterator[list[str]]:
-    """SIGINT and SIGTERM are noted in the list that is given instead of ending the process; a second SIGINT ends it."""
+    """Within it SIGINT and SIGTERM are noted in the list that it gives, and do not end the process. A second SIGINT
+    does."""
     caught: list[str] = []
     if threading.current_thread() is not threading.main_thread():
         yield caught

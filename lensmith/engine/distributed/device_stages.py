@@ -10,7 +10,7 @@ from lensmith.base.errors import UserError
 
 
 def check_stages(stages: Sequence[str], *, device: str, processes: int) -> None:
-    """Raises UserError for stages that cannot be had."""
+    """Raises UserError for stages that this machine or this run cannot have."""
     if len(stages) != 2:
         raise UserError(f"plan.stages names two devices, that of the backbone and that of the head, as in "
                         f"[\"cuda:0\", \"cuda:1\"]; got {list(stages)}")
@@ -26,46 +26,46 @@ def check_stages(stages: Sequence[str], *, device: str, processes: int) -> None:
 def split(network: nn.Module, stages: Sequence[str]) -> None:
     """Put the backbone on the first device and the head on the second, in place.
 
-    Pictures go in and outputs come out on the first: nothing else has to know. The weights keep their names, so that a
-    state of the whole network can be loaded.
+    Pictures go in and outputs come out on the first device, so that no caller has to know. The weights keep their
+    names, so that a state of the whole network can be loaded.
     """
     first, second = stages
     network.to(first)
     head = network.head
     assert isinstance(head, nn.Module)
     head.to(second)
-    head.register_forward_pre_hook(_Inwards(second))
-    head.register_forward_hook(_Outwards(first))
+    head.register_forward_pre_hook(_InputsTo(second))
+    head.register_forward_hook(_OutputsTo(first))
 
 
-class _Inwards:
-    """Brings what a module is given to a device. A class, since a hook must be copied along with its network."""
-
-    def __init__(self, device: str):
-        self.device = device
-
-    def __call__(self, module: nn.Module, given: tuple[Any, ...]) -> Any:
-        return moved(given, self.device)
-
-
-class _Outwards:
-    """Brings what a module gives to a device."""
+class _InputsTo:
+    """Brings the inputs of a module to a device. A class, since a hook has to be copied along with its network."""
 
     def __init__(self, device: str):
         self.device = device
 
-    def __call__(self, module: nn.Module, given: tuple[Any, ...], output: Any) -> Any:
-        return moved(output, self.device)
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> Any:
+        return to_device(inputs, self.device)
 
 
-def moved(found: Any, device: str) -> Any:
+class _OutputsTo:
+    """Brings the output of a module to a device."""
+
+    def __init__(self, device: str):
+        self.device = device
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+        return to_device(output, self.device)
+
+
+def to_device(values: Any, device: str) -> Any:
     """The same tensors on `device`, in the same lists, (named) tuples and dicts; gradients flow back."""
-    if isinstance(found, Tensor):
-        return found.to(device)
-    if isinstance(found, dict):
-        return {name: moved(value, device) for name, value in found.items()}
-    if isinstance(found, tuple) and hasattr(found, "_fields"):
-        return type(found)(*(moved(value, device) for value in found))
-    if isinstance(found, list | tuple):
-        return type(found)(moved(value, device) for value in found)
-    return found
+    if isinstance(values, Tensor):
+        return values.to(device)
+    if isinstance(values, dict):
+        return {name: to_device(value, device) for name, value in values.items()}
+    if isinstance(values, tuple) and hasattr(values, "_fields"):
+        return type(values)(*(to_device(value, device) for value in values))
+    if isinstance(values, list | tuple):
+        return type(values)(to_device(value, device) for value in values)
+    return values

@@ -16,10 +16,12 @@ from typing import Any
 
 from lensmith.base.errors import Stopped, UserError
 
-LAUNCHER, LISTEN = "LENSMITH_LAUNCHER", "LENSMITH_LISTEN"    # variables: the descriptors that are handed down
+# Environment variables with the file descriptors that a process inherits: its line to the launcher, and the socket on
+# which rank 0 listens.
+LAUNCHER, LISTEN = "LENSMITH_LAUNCHER", "LENSMITH_LISTEN"
 _LOOK = 0.05     # seconds between two looks at the processes
-_GRACE = 60.0    # seconds in which the first process can save what there is to say, once another has ended badly
-_SHORT = 15.0    # seconds in which the others can end, once the first has ended
+_GRACE = 60.0    # seconds in which rank 0 can save and report, once another process has ended badly
+_SHORT = 15.0    # seconds in which the others can end, once rank 0 has ended
 _DEVICES = re.compile(r"cuda:\d+(,\d+)+")
 
 
@@ -33,18 +35,18 @@ def wanted_processes(plan: Mapping[str, Any]) -> int:
 
     Raises UserError where the two disagree.
     """
-    asked, device = plan.get("processes"), str(plan.get("device", ""))
-    if asked is not None and (not isinstance(asked, int) or isinstance(asked, bool) or asked < 1):
-        raise UserError(f"plan.processes must be at least 1; got {asked!r}")
-    named = len(device.split(",")) if _DEVICES.fullmatch(device) else None
-    if asked not in (None, 1, named) and named is not None:
-        raise UserError(f"plan.processes={asked} and device {device!r}, which names {named}, disagree: leave "
+    processes, device = plan.get("processes"), str(plan.get("device", ""))
+    if processes is not None and (not isinstance(processes, int) or isinstance(processes, bool) or processes < 1):
+        raise UserError(f"plan.processes must be at least 1; got {processes!r}")
+    devices = len(device.split(",")) if _DEVICES.fullmatch(device) else None
+    if processes not in (None, 1, devices) and devices is not None:
+        raise UserError(f"plan.processes={processes} and device {device!r}, which names {devices}, disagree: leave "
                         "plan.processes out")
-    return named or asked or 1
+    return devices or processes or 1
 
 
 def processes_of(run: Path) -> int:
-    """How many processes a run folder's run began with; 1 where that cannot be read, which is told elsewhere."""
+    """How many processes a run began with; 1 where its folder cannot be read, which a later reader reports."""
     try:
         return wanted_processes(tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))["plan"])
     except (OSError, ValueError, LookupError, AttributeError):
@@ -52,10 +54,10 @@ def processes_of(run: Path) -> int:
 
 
 def launch(count: int, arguments: Sequence[str], *, program: Sequence[str] = ("-m", "lensmith")) -> int:
-    """Run `lensmith ARGUMENTS` as `count` processes that know of each other, until the last has ended; -> exit code.
+    """Run `lensmith ARGUMENTS` as `count` processes of one group, until the last has ended; -> exit code.
 
     SIGINT and SIGTERM are handed on once, so that the run is saved; a second one ends everything at once. Where one
-    process ends badly, the first has 60 s to say what it lost. Raises Stopped where nobody was left to say it.
+    process ends badly, rank 0 has 60 s to report it. Raises Stopped where rank 0 could not.
     """
     watch = _Watch(count, [sys.executable, *program, *arguments])
     before = {number: signal.signal(number, watch.note) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -68,13 +70,13 @@ def launch(count: int, arguments: Sequence[str], *, program: Sequence[str] = ("-
 
 
 class _Watch:
-    """The processes, by rank, and the line to each of them."""
+    """The processes, by rank, with the line to each of them."""
 
     def __init__(self, count: int, command: Sequence[str]):
-        self.count, self.signals = count, 0
+        self.count, self.signals = count, 0    # signals: how many have been handed on
         self.lines: list[socket.socket] = []
         self.processes: list[subprocess.Popen[bytes]] = []
-        # The meeting point listens from the beginning, so that no other program can take its port.
+        # The socket listens from the beginning, so that no other program can take its port.
         with socket.create_server(("127.0.0.1", 0)) as listening:
             shared = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1",
                       "MASTER_PORT": listening.getsockname()[1]}
@@ -87,35 +89,36 @@ class _Watch:
 
     def _start(self, rank: int, command: Sequence[str], shared: Mapping[str, object],
                listening: socket.socket) -> None:
-        own, line = socket.socketpair()
-        self.lines.append(own)
-        handed = [line.fileno(), *([listening.fileno()] if rank == 0 else [])]
-        given = {**shared, "RANK": rank, "LOCAL_RANK": rank, LAUNCHER: line.fileno(), LISTEN: listening.fileno()}
-        environment = {**os.environ, **{name: str(value) for name, value in given.items()}}
-        # PyTorch warns about how spread.py asks for its gradients, which has its reason there.
+        ours, theirs = socket.socketpair()
+        self.lines.append(ours)
+        inherited = [theirs.fileno(), *([listening.fileno()] if rank == 0 else [])]
+        variables = {**shared, "RANK": rank, "LOCAL_RANK": rank, LAUNCHER: theirs.fileno(), LISTEN: listening.fileno()}
+        environment = {**os.environ, **{name: str(value) for name, value in variables.items()}}
+        # PyTorch warns about find_unused_parameters, which has its reason in process_group.py.
         environment.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-        if sys.platform == "linux":    # gloo takes the address of the machine's name, which may lead nowhere
+        if sys.platform == "linux":    # gloo takes the address of the machine's name, which may lead nowhere.
             environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
-        with line:
-            # Apart from the terminal's Ctrl-C, which comes from here: a process that heard it twice would not save.
+        with theirs:
+            # In a session of its own, out of reach of the terminal's Ctrl-C, which is handed on from here: a process
+            # that received it twice would not save.
             self.processes.append(subprocess.Popen(
-                command, env=environment, pass_fds=handed, stdin=subprocess.DEVNULL,
+                command, env=environment, pass_fds=inherited, stdin=subprocess.DEVNULL,
                 stdout=None if rank == 0 else subprocess.DEVNULL, start_new_session=True))
 
     def note(self, number: int, frame: FrameType | None) -> None:
-        """Hand a signal on: once to be saved, then to end."""
+        """Hand a signal on: the first time for the run to be saved, then to end it."""
         self.signals += 1
         for process in self.processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM if self.signals == 1 else signal.SIGKILL)
 
     def wait(self) -> int:
-        """Until all have ended; -> the exit code of the run."""
-        failed: int | None = None
+        """Wait until all have ended; -> the exit code of the run."""
+        failed: int | None = None    # the rank that ended badly first
         until = float("inf")
         while any(process.poll() is None for process in self.processes) and time.monotonic() < until:
             time.sleep(_LOOK)
-            if self.processes[0].poll() is not None:    # all that is left to the others is to end
+            if self.processes[0].poll() is not None:    # The others have nothing left to do but to end.
                 until = min(until, time.monotonic() + _SHORT)
             if failed is None and not self.signals:
                 failed = next((rank for rank, process in enumerate(self.processes) if process.poll()), None)
@@ -126,7 +129,7 @@ class _Watch:
         self.end()
         if self.signals:
             return codes[0] if codes[0] is not None and codes[0] >= 0 else 130
-        # The first process has said why it failed; where it did not, the run is whole, whatever became of the others.
+        # Rank 0 has said why it failed. Where it did not fail, the run is whole, whatever became of the others.
         if codes[0] is not None and codes[0] >= 0:
             return codes[0]
         raise Stopped(f"{self._fate(failed or 0)}" + (f"; go on with: lensmith train --resume {run}" if run else ""))
@@ -142,14 +145,14 @@ class _Watch:
                 line.sendall(f"{text}\n".encode())
 
     def _run(self) -> str:
-        """The run folder, where the first process came so far as to name it."""
+        """The run folder; empty where rank 0 ended before it named one."""
         self.lines[0].setblocking(False)
         with suppress(OSError):
             return self.lines[0].recv(65536).decode().strip()
         return ""
 
     def end(self) -> None:
-        """Nothing that was started here is left running, not even a process that is stopped."""
+        """End all that was started here, also a process that is suspended."""
         for process in self.processes:
             if process.poll() is None:
                 process.kill()

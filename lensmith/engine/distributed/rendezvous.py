@@ -15,23 +15,24 @@ from lensmith.base.errors import Stopped, UserError
 from lensmith.engine.distributed.launch import LAUNCHER, LISTEN, is_distributed
 from lensmith.engine.distributed.process_group import Lost, ProcessGroup
 
-_BEGIN = timedelta(minutes=5)    # for all processes to be there
-_NEWS = 3.0                      # seconds in which the launcher can say who is missing
+_BEGIN = timedelta(minutes=5)    # in which all processes have to be there
+_NEWS = 3.0                      # seconds in which the launcher can say which process is missing
 
 
 class Line:
-    """The line to the process that launched this one; where that ends, this one is told to end as well."""
+    """The line to the process that launched this one. Where that process ends, this one is ended as well."""
 
     def __init__(self, descriptor: int):
         self.line = socket.socket(fileno=descriptor)
-        self.heard, self.spoke = "", threading.Event()
+        self.message, self.arrived = "", threading.Event()
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
-        while heard := self._next():
-            self.heard = self.heard or heard.decode().strip()
-            self.spoke.set()
-        os.kill(os.getpid(), signal.SIGTERM)    # no orphan stays: saves where it trains, and ends
+        while received := self._next():
+            self.message = self.message or received.decode().strip()
+            self.arrived.set()
+        # The launcher has ended, and no orphan is to stay: a process that trains saves first, and ends.
+        os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(60)
         os._exit(Stopped.code)
 
@@ -45,9 +46,9 @@ class Line:
         self.line.sendall(f"{text}\n".encode())
 
     def news(self) -> str:
-        """What the launcher says of the other processes, waited for a moment."""
-        self.spoke.wait(_NEWS)
-        return self.heard
+        """What the launcher says of the other processes, after waiting for a moment."""
+        self.arrived.wait(_NEWS)
+        return self.message
 
 
 @cache
@@ -80,5 +81,5 @@ def join() -> ProcessGroup:
 
 
 def should_report(error: UserError) -> bool:
-    """Whether it is for this process to say what ended it; before it has joined the others, it is."""
+    """Whether it is for this process to say what ended it. Before it has joined the others, it is."""
     return not _joined.cache_info().currsize or _joined().should_report(error)
