@@ -1,11 +1,13 @@
 """Lensmith: from pictures to a convolutional network that works."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Trained", "__version__", "darknet", "load", "resume", "train"]
+__all__ = ["Trained", "__version__", "darknet", "load", "metrics", "resume", "train"]
 
 if TYPE_CHECKING:
+    from lensmith import metrics
     from lensmith.api import resume, train
     from lensmith.training.trained import Trained, darknet, load
 
@@ -20,4 +22,6 @@ def __getattr__(name: str) -> Any:
         from lensmith.training import trained
 
         return getattr(trained, name)
+    if name == "metrics":
+        return import_module("lensmith.metrics")
     raise AttributeError(f"module 'lensmith' has no attribute {name!r}")

@@ -66,15 +66,17 @@ def train(
         session = resume_session(resume, trusted=trust, tell=teller(quiet))
     else:
         recipe, trusted = _recipe_of(source, settings, overrides or (), trust=trust)
+        trusted_metrics = trust or _names_metrics(overrides or ())
         if dry_run:
-            _print_resolved(recipe, trusted=trusted)
+            _print_resolved(recipe, trusted=trusted, trusted_metrics=trusted_metrics)
             return
         if alone:
             _launch_several(wanted_processes(recipe.get("plan", {})))
         from lensmith.training.begin_or_resume import begin_session
 
         session = begin_session(recipe, runs=runs or Path("runs"), command=shlex.join(["lensmith", *sys.argv[1:]]),
-                                trusted=trusted, downloads=weights is not None, tell=teller(quiet))
+                                trusted=trusted, trusted_metrics=trusted_metrics, downloads=weights is not None,
+                                tell=teller(quiet))
     show_training(session, quiet=quiet)
     if session.run.writes:
         _show_end(session, as_json=as_json)
@@ -124,11 +126,18 @@ def _recipe_of(source: str | None, settings: dict[str, Any], overrides: Sequence
     return recipe, trust or (named_here and not is_run(recipe["backbone"]["name"]))
 
 
-def _print_resolved(recipe: "Recipe", *, trusted: bool) -> None:
+def _names_metrics(overrides: Sequence[str]) -> bool:
+    """Whether this command names metrics of the user's own, whose code may then run."""
+    from lensmith.recipe.user_metrics import names_metrics
+
+    return names_metrics(overrides)
+
+
+def _print_resolved(recipe: "Recipe", *, trusted: bool, trusted_metrics: bool) -> None:
     from lensmith.recipe import schema as recipes
     from lensmith.training.begin_or_resume import resolve_recipe
 
-    print(recipes.write(resolve_recipe(recipe, trusted=trusted)), end="")
+    print(recipes.write(resolve_recipe(recipe, trusted=trusted, trusted_metrics=trusted_metrics)), end="")
 
 
 def _show_end(session: "Session", *, as_json: bool) -> None:

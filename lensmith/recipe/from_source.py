@@ -16,6 +16,7 @@ from lensmith.models.adapters.published_weights import (
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.run_recipe import with_own_files
 from lensmith.recipe.schema import BROUGHT, NO_DATA
+from lensmith.recipe.user_metrics import anchor_metrics
 
 
 def recipe_for(source: str | Path) -> recipes.Recipe:
@@ -117,6 +118,7 @@ def anchored(recipe: recipes.Recipe) -> recipes.Recipe:
     place, _, attribute = str(backbone.get("name", "")).rpartition(":")
     if place.endswith(".py"):
         backbone["name"] = f"{Path(place).absolute()}:{attribute}"
+    anchor_metrics(recipe)
     return recipe
 
 

@@ -15,7 +15,8 @@ from lensmith.tasks.check_settings import check_augment
 from lensmith.tasks.losses.picture_losses import balanced_weights, check_focal, class_entropy, given_weights, unweighted
 from lensmith.tasks.metrics.confusion import count_confusion
 from lensmith.tasks.metrics.labels import LabelMetrics
-from lensmith.tasks.task import Task
+from lensmith.tasks.metrics.own import OwnMetrics
+from lensmith.tasks.task import Metrics, Task
 from lensmith.tasks.usual import Usual, by_size
 from lensmith.values.labels import UNKNOWN, Label
 from lensmith.values.value import Value
@@ -35,14 +36,16 @@ class Classification:
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, smoothing: float = 0.0,
                  class_weights: Literal["balanced"] | list[float] | None = None, focal: float = 0.0,
-                 window: Annotated[list[int], Field(min_length=2, max_length=2)] | None = None):
+                 window: Annotated[list[int], Field(min_length=2, max_length=2)] | None = None,
+                 metrics: list[str] | None = None):
         """`targets`, the stacked training labels, are needed by the loss where `class_weights` is "balanced". With
         `window`, (height, width) in cells of the last map, the head is fully convolutional and scores each such
-        window: `lensmith convert --convolutional` sets it."""
+        window: `lensmith convert --convolutional` sets it. `metrics` are of one's own (`tasks/metrics/own.py`)."""
         if not 0 <= smoothing < 1:
             raise UserError(f"task.smoothing must lie in 0 <= smoothing < 1; got {smoothing}. Usual is 0.1")
         check_focal(focal)
         self.classes, self.smoothing, self.focal, self.window = classes, smoothing, focal, window
+        self.own_metrics = OwnMetrics(metrics)
         self.balanced = class_weights == "balanced"
         self.weights = given_weights(class_weights, classes, "class")
         if targets is not None:
@@ -76,8 +79,8 @@ class Classification:
     def evidence(self, output: Tensor, index: int) -> Tensor:
         return self._whole(output)[:, index]
 
-    def metrics(self) -> LabelMetrics:
-        return LabelMetrics(self.classes)
+    def metrics(self) -> Metrics:
+        return self.own_metrics.beside(LabelMetrics(self.classes), "label", self.classes)
 
     def with_thresholds(self, threshold: float | None, overlap: float | None) -> Self:
         return copy(self)

@@ -15,8 +15,9 @@ from lensmith.models.heads.points import Points, PointsHead, corners_of
 from lensmith.tasks.check_settings import check_augment, check_settings, decoding
 from lensmith.tasks.losses.point_assignment import Assignment, in_crowds, pad, task_aligned
 from lensmith.tasks.metrics.boxes import BoxMetrics
+from lensmith.tasks.metrics.own import OwnMetrics
 from lensmith.tasks.suppression import SHOWN, Suppression, best_boxes, suppressed
-from lensmith.tasks.task import Task
+from lensmith.tasks.task import Metrics, Task
 from lensmith.tasks.usual import Usual, of_objects
 from lensmith.values.box_arithmetic import iou
 from lensmith.values.boxes import Boxes
@@ -46,17 +47,17 @@ class Detection:
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, width: int = 64, depth: int = 1,
                  threshold: float = 0.001, overlap: float = 0.6, most: int = 300,
                  suppression: Suppression = "batched", box_weight: float = 7.5, class_weight: float = 0.5,
-                 side_weight: float = 1.5):
+                 side_weight: float = 1.5, metrics: list[str] | None = None):
         """`width` and `depth` are channels and convolutions of the neck and the branches. Of the boxes found those
         below `threshold` are left out, of two of a class that overlap by more than `overlap` IoU the worse, and beyond
         the best `most` of a picture all; other ways of `suppression` are told at `suppressed`. The three weights are
-        those of the parts of the loss."""
+        those of the parts of the loss. `metrics` are of one's own (`tasks/metrics/own.py`)."""
         check_settings(width=(width, width >= 1, "1 or more"), depth=(depth, depth >= 1, "1 or more"),
                        box_weight=(box_weight, box_weight >= 0, "0 or more"),
                        class_weight=(class_weight, class_weight >= 0, "0 or more"),
                        side_weight=(side_weight, side_weight >= 0, "0 or more"),
                        **decoding(threshold, overlap, most))
-        self.classes, self.width, self.depth = classes, width, depth
+        self.classes, self.width, self.depth, self.own_metrics = classes, width, depth, OwnMetrics(metrics)
         self.threshold, self.overlap, self.most, self.suppression = threshold, overlap, most, suppression
         self.box_weight, self.class_weight, self.side_weight = box_weight, class_weight, side_weight
 
@@ -123,8 +124,8 @@ class Detection:
     def evidence(self, output: Points, index: int) -> Tensor:
         return output.logits[:, :, index].amax(1)
 
-    def metrics(self) -> BoxMetrics:
-        return BoxMetrics(self.classes)
+    def metrics(self) -> Metrics:
+        return self.own_metrics.beside(BoxMetrics(self.classes), "boxes", self.classes)
 
     def with_thresholds(self, threshold: float | None, overlap: float | None) -> Self:
         decided = copy(self)

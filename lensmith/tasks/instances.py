@@ -17,8 +17,9 @@ from lensmith.tasks.check_settings import check_augment, check_settings
 from lensmith.tasks.detection import Detection
 from lensmith.tasks.losses.point_assignment import Assignment
 from lensmith.tasks.metrics.instances import InstanceMetrics
+from lensmith.tasks.metrics.own import OwnMetrics
 from lensmith.tasks.suppression import SHOWN, Suppression, best_points, suppressed
-from lensmith.tasks.task import Task
+from lensmith.tasks.task import Metrics, Task
 from lensmith.tasks.usual import Usual, of_objects
 from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import Masks, in_boxes
@@ -49,9 +50,10 @@ class Instances:
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, width: int = 64, depth: int = 1,
                  prototypes: int = 32, threshold: float = 0.001, overlap: float = 0.6, most: int = 100,
                  suppression: Suppression = "batched", mask_weight: float = 0.5, box_weight: float = 7.5,
-                 class_weight: float = 0.5, side_weight: float = 1.5):
+                 class_weight: float = 0.5, side_weight: float = 1.5, metrics: list[str] | None = None):
         """`prototypes` are the maps that masks are sums of, `mask_weight` is that of their part of the loss; the other
         settings are those of `Detection`."""
+        self.own_metrics = OwnMetrics(metrics)
         check_settings(prototypes=(prototypes, prototypes >= 1, "1 or more"),
                        mask_weight=(mask_weight, mask_weight >= 0, "0 or more"))
         self.detection = Detection(classes, width=width, depth=depth, threshold=threshold, overlap=overlap, most=most,
@@ -146,8 +148,8 @@ class Instances:
     def evidence(self, output: MaskedPoints, index: int) -> Tensor:
         return output.logits[:, :, index].amax(1)
 
-    def metrics(self) -> InstanceMetrics:
-        return InstanceMetrics(self.classes)
+    def metrics(self) -> Metrics:
+        return self.own_metrics.beside(InstanceMetrics(self.classes), "masks", self.classes)
 
     @property
     def kept_per_pixel(self) -> int:

@@ -13,7 +13,8 @@ from lensmith.models.backbone import Backbone, Size
 from lensmith.tasks.check_settings import check_augment
 from lensmith.tasks.losses.picture_losses import Distance, distance
 from lensmith.tasks.metrics.numbers import NumberMetrics, moments
-from lensmith.tasks.task import Task
+from lensmith.tasks.metrics.own import OwnMetrics
+from lensmith.tasks.task import Metrics, Task
 from lensmith.tasks.usual import Usual, by_size
 from lensmith.values.labels import Numbers
 from lensmith.values.value import Value
@@ -58,9 +59,10 @@ class Regression:
     kept_per_pixel = 0
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, loss: Distance = "squared",
-                 delta: float = 1.0):
+                 delta: float = 1.0, metrics: list[str] | None = None):
         """`targets`, the stacked training numbers, give the head its mean and deviation; without them it has 0 and 1
-        until trained weights are loaded. `delta`, of the Huber loss, is in standard deviations."""
+        until trained weights are loaded. `delta`, of the Huber loss, is in standard deviations. `metrics` are of one's
+        own (`tasks/metrics/own.py`)."""
         if loss not in ("squared", "absolute", "huber"):
             raise UserError(f"unknown task.loss {loss!r}. Known: squared, absolute, huber.")
         if not 0 < delta < float("inf"):
@@ -70,6 +72,7 @@ class Regression:
             raise UserError(f"task.delta belongs to the Huber loss, and task.loss is {loss!r}: set "
                             "task.loss=\"huber\" or leave delta out")
         self.classes, self.kind, self.delta = classes, loss, delta
+        self.own_metrics = OwnMetrics(metrics)
         self.mean, self.deviation = torch.zeros(len(classes)), torch.ones(len(classes))
         if targets is not None:
             assert isinstance(targets, Numbers)
@@ -90,8 +93,8 @@ class Regression:
     def evidence(self, output: Standard, index: int) -> Tensor:
         return output.values[:, index]
 
-    def metrics(self) -> NumberMetrics:
-        return NumberMetrics(self.classes)
+    def metrics(self) -> Metrics:
+        return self.own_metrics.beside(NumberMetrics(self.classes), "numbers", self.classes)
 
     def with_thresholds(self, threshold: float | None, overlap: float | None) -> Self:
         return copy(self)

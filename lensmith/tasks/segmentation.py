@@ -15,8 +15,9 @@ from lensmith.models.heads.unet import UNetHead
 from lensmith.tasks.check_settings import check_augment
 from lensmith.tasks.losses.picture_losses import balanced_weights, given_weights, unweighted
 from lensmith.tasks.losses.pixel_losses import dice_loss, lovasz_loss, pixel_entropy
+from lensmith.tasks.metrics.own import OwnMetrics
 from lensmith.tasks.metrics.pixel_metrics import MaskMetrics
-from lensmith.tasks.task import Task
+from lensmith.tasks.task import Metrics, Task
 from lensmith.tasks.usual import Usual, by_size
 from lensmith.values.semantic_mask import IGNORED, Mask
 from lensmith.values.value import Value
@@ -43,13 +44,15 @@ class Segmentation:
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None,
                  network: Literal["unet", "fcn32", "fcn16", "fcn8"] = "unet", width: int = _WIDTH,
                  loss: Part | list[Part] = _USUAL,
-                 class_weights: Literal["balanced"] | list[float] | None = None, gamma: float = 2.0):
+                 class_weights: Literal["balanced"] | list[float] | None = None, gamma: float = 2.0,
+                 metrics: list[str] | None = None):
         """`width` is of U-Net: the channels of its last step. The parts named by `loss` are added up; `class_weights`
         are of cross entropy and focal loss, `gamma` of the latter. `targets`, the stacked training masks, are needed
-        by the loss where `class_weights` is "balanced"."""
+        by the loss where `class_weights` is "balanced". `metrics` are of one's own (`tasks/metrics/own.py`)."""
         parts = [loss] if isinstance(loss, str) else list(loss)
         _check(classes, parts, network, width=width, gamma=gamma, weighed=class_weights is not None)
         self.classes, self.network, self.width, self.parts, self.gamma = classes, network, width, parts, gamma
+        self.own_metrics = OwnMetrics(metrics)
         self.balanced = class_weights == "balanced"
         self.weights = given_weights(class_weights, classes, "class")
         self.keeps_scores = False    # whether `decode` keeps the probability of every class of each pixel
@@ -102,8 +105,8 @@ class Segmentation:
         """The mean score of the class over the picture."""
         return output[:, index].mean((1, 2))
 
-    def metrics(self) -> MaskMetrics:
-        return MaskMetrics(self.classes)
+    def metrics(self) -> Metrics:
+        return self.own_metrics.beside(MaskMetrics(self.classes), "mask", self.classes)
 
     @property
     def kept_per_pixel(self) -> int:

@@ -11,8 +11,9 @@ from lensmith.base.pictures import Form
 from lensmith.models.backbone import Backbone
 from lensmith.tasks.check_settings import check_augment
 from lensmith.tasks.losses.picture_losses import check_focal, given_weights, tag_entropy, unweighted
+from lensmith.tasks.metrics.own import OwnMetrics
 from lensmith.tasks.metrics.tags import TagMetrics, absent_by_present
-from lensmith.tasks.task import Task
+from lensmith.tasks.task import Metrics, Task
 from lensmith.tasks.usual import Usual, by_size
 from lensmith.values.labels import Tags
 from lensmith.values.value import Value
@@ -35,12 +36,15 @@ class Tagging:
     kept_per_pixel = 0
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, threshold: float = 0.5,
-                 class_weights: Literal["balanced"] | list[float] | None = None, focal: float = 0.0):
-        """`targets`, the stacked training tags, are needed by the loss where `class_weights` is "balanced"."""
+                 class_weights: Literal["balanced"] | list[float] | None = None, focal: float = 0.0,
+                 metrics: list[str] | None = None):
+        """`targets`, the stacked training tags, are needed by the loss where `class_weights` is "balanced". `metrics`
+        are of one's own (`tasks/metrics/own.py`)."""
         if not 0 < threshold < 1:
             raise UserError(f"task.threshold must lie between 0 and 1, both excluded; got {threshold}. Usual is 0.5")
         check_focal(focal)
         self.classes, self.threshold, self.focal = classes, threshold, focal
+        self.own_metrics = OwnMetrics(metrics)
         self.balanced = class_weights == "balanced"
         self.weights = given_weights(class_weights, classes, "tag")
         if targets is not None and self.balanced:
@@ -64,8 +68,8 @@ class Tagging:
     def evidence(self, output: Tensor, index: int) -> Tensor:
         return output[:, index]
 
-    def metrics(self) -> TagMetrics:
-        return TagMetrics(self.classes)
+    def metrics(self) -> Metrics:
+        return self.own_metrics.beside(TagMetrics(self.classes), "tags", self.classes)
 
     def with_thresholds(self, threshold: float | None, overlap: float | None) -> Self:
         return copy(self)

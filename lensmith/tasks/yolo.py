@@ -16,8 +16,9 @@ from lensmith.tasks.check_settings import check_augment, check_settings, decodin
 from lensmith.tasks.losses.anchor_sizes import cluster
 from lensmith.tasks.losses.point_assignment import Padded, best_anchors, in_crowds, pad
 from lensmith.tasks.metrics.boxes import BoxMetrics
+from lensmith.tasks.metrics.own import OwnMetrics
 from lensmith.tasks.suppression import SHOWN, Suppression, best_boxes
-from lensmith.tasks.task import Task
+from lensmith.tasks.task import Metrics, Task
 from lensmith.tasks.usual import Usual, of_objects
 from lensmith.values.box_arithmetic import iou
 from lensmith.values.boxes import Boxes
@@ -42,12 +43,13 @@ class Yolo:
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, anchors: int = 9,
                  box: Literal["giou", "paper"] = "giou", ignore: float = 0.5, threshold: float = 0.001,
                  overlap: float = 0.45, most: int = 300, suppression: Suppression = "batched",
-                 box_weight: float = 2.0):
+                 box_weight: float = 2.0, metrics: list[str] | None = None):
         """The extents of the `anchors` are clustered from `targets`, the stacked training boxes; without them those of
         COCO stand in. `box` is the loss on a box: 1 - GIoU, or the squared error of the paper. An anchor that finds an
         object by more than `ignore` IoU, and does not answer for it, is not taught that there is none. `threshold`,
         `overlap` and `most` are of decoding: the least score, the IoU from which the worse of two of a class is left
-        out, and the boxes of a picture; `suppression` is told at `tasks.detection.suppressed`."""
+        out, and the boxes of a picture; `suppression` is told at `tasks.detection.suppressed`. `metrics` are
+        of one's own (`tasks/metrics/own.py`)."""
         check_settings(
             anchors=(anchors, anchors >= 3 and anchors % 3 == 0, "3, 6, 9, ...: as many for each of three scales"),
             ignore=(ignore, 0 < ignore <= 1, "0 < ignore <= 1"),
@@ -55,6 +57,7 @@ class Yolo:
         self.classes, self.box, self.ignore = classes, box, ignore
         self.threshold, self.overlap, self.most, self.box_weight = threshold, overlap, most, box_weight
         self.suppression: Suppression = suppression
+        self.own_metrics = OwnMetrics(metrics)
         assert targets is None or isinstance(targets, Boxes)
         known = torch.empty(0, 2) if targets is None else _extents(targets)
         self.extents = cluster(known, anchors)
@@ -112,8 +115,8 @@ class Yolo:
     def evidence(self, output: Anchored, index: int) -> Tensor:
         return (output.raw[..., 4] + output.raw[..., 5 + index]).amax(1)
 
-    def metrics(self) -> BoxMetrics:
-        return BoxMetrics(self.classes)
+    def metrics(self) -> Metrics:
+        return self.own_metrics.beside(BoxMetrics(self.classes), "boxes", self.classes)
 
     def with_thresholds(self, threshold: float | None, overlap: float | None) -> Self:
         decided = copy(self)

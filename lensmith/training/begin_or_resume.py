@@ -23,24 +23,26 @@ from lensmith.recipe.other_data import read_data
 from lensmith.recipe.run_recipe import keep_files, own_recipe
 from lensmith.recipe.schema import BROUGHT
 from lensmith.recipe.sections import resolve
+from lensmith.recipe.user_metrics import check_metrics
 from lensmith.training.session import Session, now
 
 # The entries of environment.json on which the last bits of a training depend.
 _BITS_DEPEND_ON = ("python", "platform", "processor", "packages")
 
 
-def resolve_recipe(recipe: recipes.Recipe, *, trusted: bool) -> recipes.Recipe:
+def resolve_recipe(recipe: recipes.Recipe, *, trusted: bool, trusted_metrics: bool = False) -> recipes.Recipe:
     """The recipe with every setting written out, those that the pictures' headers decide too. No picture is decoded and
     nothing is written."""
     not_brought(recipe, [])
     settled = resolve(as_its_weights(recipe), trusted=trusted)
+    check_metrics(settled, trusted=trusted_metrics)
     pictures = look(open_parts(settled), settled)
     return complete(settled, pictures.classes, pictures.form, kinds=pictures.kinds)
 
 
 def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "", data: Any = None,
-                  module: nn.Module | None = None, trusted: bool = False, downloads: bool = False,
-                  tell: Tell = silent) -> Session:
+                  module: nn.Module | None = None, trusted: bool = False, trusted_metrics: bool = False,
+                  downloads: bool = False, tell: Tell = silent) -> Session:
     """The session of a recipe, with its run folder made and its data ready. What has a default may be left out.
 
     runs: the folder in which the run folder is made.
@@ -48,12 +50,14 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
     data: the data of a Python caller by split, in the place of those that the recipe names.
     module: the backbone of a Python caller, in the place of the one that the recipe names.
     trusted: whether code that the recipe names, as in `my_net.py:Net`, may run.
+    trusted_metrics: whether the code of `task.metrics` may.
     downloads: whether published weights that the recipe names may be fetched.
     tell: called with each line that is worth showing while the data are read.
     """
     objects = [section for section, value in (("data", data), ("backbone", module)) if value is not None]
     not_brought(recipe, objects)
     settled = resolve(as_its_weights(recipe), trusted=trusted, brought=objects)
+    check_metrics(settled, trusted=trusted_metrics)
     process_group = joined(settled["plan"])
     check(settled["plan"] | {"mode": str(Path(settled["plan"]["mode"]).expanduser())})
     settled = anchored(settled)
@@ -114,6 +118,7 @@ def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | 
     """
     run = Run.open(folder)
     recipe = own_recipe(run, module=module, data=data, trusted=trusted)
+    check_metrics(recipe, trusted=trusted)
     process_group = joined(recipe["plan"], goes_on=True)
     run.writes = process_group.is_rank_zero
     process_group.tell_launcher(str(run))

@@ -28,6 +28,7 @@ from lensmith.recipe.open_data import Data
 from lensmith.recipe.other_data import other_data, read_data
 from lensmith.recipe.run_recipe import own_recipe
 from lensmith.recipe.schema import BROUGHT, NO_DATA
+from lensmith.recipe.user_metrics import check_metrics
 from lensmith.ship.export.darknet import Imported
 from lensmith.ship.predict.find_files import find_pictures
 from lensmith.ship.predict.large_pictures import has_map, predict_tiles, predict_whole
@@ -50,6 +51,7 @@ class Trained:
     form: Form
     plan: Plan
     category_ids: tuple[int, ...] | None = None    # of the classes in the COCO file that was learned from
+    trusted: bool = False                          # whether code that the recipe names may run
 
     @property
     def folder(self) -> Path:
@@ -150,6 +152,7 @@ class Trained:
         return self._evaluate(opened, split)
 
     def _evaluate(self, opened: Data, split: str | None) -> dict[str, Any]:
+        check_metrics(self.recipe, trusted=self.trusted)
         loaders = make_loaders(self.recipe, opened, self.task)
         split = split or ("test" if "test" in loaders else "valid" if "valid" in loaders else "train")
         if split not in loaders:
@@ -194,7 +197,7 @@ def load(folder: str | Path, *, device: str | None = None, backbone: nn.Module |
     load_into(network, best["network"], what=f"{run.folder / 'best.safetensors'}")
     plan.place(network)
     network.eval()
-    return Trained(run, recipe, network, task, classes, form, plan, _category_ids(facts))
+    return Trained(run, recipe, network, task, classes, form, plan, _category_ids(facts), trusted=trust)
 
 
 def _category_ids(facts: dict[str, Any]) -> tuple[int, ...] | None:

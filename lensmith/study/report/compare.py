@@ -10,8 +10,9 @@ from lensmith.base.atomic_files import write_text
 from lensmith.base.errors import DataError, UserError, count
 from lensmith.engine.run_folder import Run
 from lensmith.recipe.sections import learned
-from lensmith.study.report.metric_words import metric_text
+from lensmith.study.report.metric_words import metric_text, own_metrics
 from lensmith.tasks.metrics import METRICS
+from lensmith.tasks.metrics.metric import Metric
 
 _SPLITS = ("test", "valid")    # the first of them that a run measured is compared
 _OTHER = ("loss", "joined")    # numbers of a whole run, of no part
@@ -32,6 +33,7 @@ class Entry:
     metrics: dict[str, float]     # "part/metric" -> value
     measured: frozenset[str]      # the pictures of that split
     pictures: frozenset[str]      # of all splits
+    own: dict[str, Metric]        # how metrics of the user's own are shown, by their names alone
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Comparison:
 
     def as_json(self) -> dict[str, Any]:
         """Plain data: the runs with their metrics, what sharing gained, the notes."""
-        runs = [{name: value for name, value in asdict(run).items() if name not in ("measured", "pictures")}
+        runs = [{name: value for name, value in asdict(run).items() if name not in ("measured", "pictures", "own")}
                 for run in self.runs]
         return {"runs": runs, "shared": list(self.shared), "notes": list(self.notes)}
 
@@ -78,10 +80,11 @@ def compared(folders: Sequence[Path]) -> Comparison:
             raise UserError(f"{run.run} is on other pictures ({run.data}) than {first.run} ({first.data}): compare "
                             "runs on the same data")
     shared = _shared(runs)
+    own = _own_metrics(runs)
     gained = [Table("What sharing one network gained (joint minus alone)",
                     ("part", "metric", "joint", "alone", "joint - alone", "run alone"),
-                    tuple((row["part"], row["metric"], metric_text(row["metric"], row["joint"]),
-                           metric_text(row["metric"], row["alone"]), f"{row['gained']:+.4f}", row["run_alone"])
+                    tuple((row["part"], row["metric"], metric_text(row["metric"], row["joint"], own),
+                           metric_text(row["metric"], row["alone"], own), f"{row['gained']:+.4f}", row["run_alone"])
                           for row in shared))] if shared else []
     tables = [_overview(runs), *gained, *_numbers(runs)]
     return Comparison(runs, tuple(tables), tuple(shared), tuple(_notes(runs)))
@@ -107,7 +110,8 @@ def _entry(folder: Path) -> Entry:
                  int(facts.get("epochs", 0)), float(facts.get("seconds", 0.0)), split,
                  {part: one["score"] for part, one in parts.items()},
                  {part: one["kind"] for part, one in parts.items()}, numbers, files.get(split, frozenset()),
-                 frozenset().union(*files.values()))
+                 frozenset().union(*files.values()),
+                 {name.rpartition("/")[2]: metric for name, metric in own_metrics(found.get("details", {})).items()})
 
 
 def _target(recipe: Mapping[str, Any], data: Mapping[str, Any]) -> str:
@@ -134,14 +138,20 @@ def _overview(runs: Sequence[Entry]) -> Table:
 
 def _numbers(runs: Sequence[Entry]) -> list[Table]:
     """A table for each part: its metrics, the one that ranks it first, a column for each run that has them."""
-    tables = []
+    tables, own = [], _own_metrics(runs)
     for part in dict.fromkeys(part for run in runs for part in run.scores):
         having = [run for run in runs if part in run.scores]
         names = dict.fromkeys(name for run in having for name in run.metrics if name.rpartition("/")[0] == part)
-        rows = tuple((name.rpartition("/")[2], *(metric_text(name, run.metrics[name]) if name in run.metrics else "-"
-                                                 for run in having)) for name in names)
+        rows = tuple((metric := name.rpartition("/")[2],
+                      *(metric_text(metric, run.metrics[name], own) if name in run.metrics else "-" for run in having))
+                     for name in names)
         tables.append(Table(part, ("metric", *(run.run for run in having)), rows))
     return tables
+
+
+def _own_metrics(runs: Sequence[Entry]) -> dict[str, Metric]:
+    """How the metrics of a user's own are shown that any of the runs was measured by."""
+    return {name: metric for run in runs for name, metric in run.own.items()}
 
 
 def _alone(joint: Entry, run: Entry) -> str:
@@ -184,7 +194,8 @@ def _notes(runs: Sequence[Entry]) -> list[str]:
                          f"runs of {', '.join(alone)} alone took {total:.1f} s together, {total / joint.seconds:.2f} "
                          "times as long" + (f" (of {', '.join(missing)} there is no run alone)" if missing else ""))
     measured = {name.rpartition("/")[2] for run in runs for name in run.metrics}
-    lower = [name for name, metric in METRICS.items() if metric.better == "less" and name in measured]
+    known = METRICS | _own_metrics(runs)
+    lower = [name for name, metric in known.items() if metric.better == "less" and name in measured]
     notes += [f"Of {' and '.join(lower)} less is better, of all others more"] if lower else []
     first = runs[0]
     for run in runs[1:]:

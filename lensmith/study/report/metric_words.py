@@ -5,12 +5,21 @@ from typing import Any
 
 from lensmith.base.errors import count
 from lensmith.tasks.metrics import metric_named
-from lensmith.tasks.metrics.metric import Headline
+from lensmith.tasks.metrics.metric import Headline, Metric
 
 
-def metric_text(name: str, value: float) -> str:
-    """A metric's value in its own manner: percents with two digits after the point, as they are compared."""
-    return metric_named(name).text(value)
+def own_metrics(details: Mapping[str, Any]) -> dict[str, Metric]:
+    """How the metrics of a user's own are shown that a split was measured by, out of its details; of several tasks
+    under the names of their parts, as "animal/f2"."""
+    parts = {f"{part}/{name}": metric for part, inner in details.get("parts", {}).items()
+             for name, metric in own_metrics(inner).items()}
+    return parts | {name: Metric(float, shown=said["shown"], better=said["better"])
+                    for name, said in details.get("metrics", {}).items()}
+
+
+def metric_text(name: str, value: float, own: Mapping[str, Metric] | None = None) -> str:
+    """A metric's value in its own manner; how those of a user's own are shown, `own` says."""
+    return ((own or {}).get(name) or metric_named(name)).text(value)
 
 
 def pictures_counted(measured: Mapping[str, Any]) -> int:
@@ -20,10 +29,11 @@ def pictures_counted(measured: Mapping[str, Any]) -> int:
 
 def sentence(split: str, measured: Mapping[str, Any], score: str, values: Mapping[str, float]) -> str:
     """The headline in words, with what to compare it with, and a warning where it flatters."""
-    pictures = pictures_counted(measured)
+    pictures, details = pictures_counted(measured), measured.get("details", {})
     on = count(pictures, f"{'validation' if split == 'valid' else split} picture")
-    headline = Headline(score, on, pictures, values, {name: metric_text(name, value) for name, value in values.items()},
-                        measured.get("details", {}))
+    own = own_metrics(details)
+    texts = {name: metric_text(name, value, own) for name, value in values.items()}
+    headline = Headline(score, on, pictures, values, texts, details)
     text = metric_named(score).sentence(headline)
     if split == "valid":
         text += " These pictures also chose the best epoch, so the number flatters a little; a test split does not."

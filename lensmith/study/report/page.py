@@ -13,7 +13,7 @@ from lensmith.base.atomic_files import write_text
 from lensmith.base.errors import DataError, count
 from lensmith.study.report import charts
 from lensmith.study.report.box_charts import box_charts, detection_curves
-from lensmith.study.report.metric_words import metric_text, pictures_counted, sentence
+from lensmith.study.report.metric_words import metric_text, own_metrics, pictures_counted, sentence
 from lensmith.study.report.run_advice import candidates, fitting
 from lensmith.tasks.metrics.metric import figure, percent
 
@@ -211,7 +211,8 @@ def _headline(split: str, measured: Mapping[str, Any], score: str) -> dict[str, 
         if not score:
             return None
     parts = measured.get("details", {}).get("parts")    # of several tasks each has a section with all of its own
-    others = [(name, metric_text(name, value)) for name, value in found.items() if name != score and parts is None]
+    own = own_metrics(measured.get("details", {}))
+    others = [(name, metric_text(name, value, own)) for name, value in found.items() if name != score and parts is None]
     return {"name": score, "value": metric_text(score, found[score]), "interval": _interval(score, measured),
             "sentence": sentence(split, measured, score, found), "others": others}
 
@@ -242,11 +243,12 @@ def _part(split: str, measured: Mapping[str, Any], folder: Path, *, full: bool) 
     ranked = next((name for name in _RANKED if name in columns), "")
     worst = [_worst(row, folder) for row in measured.get("worst", [])] if full else []
     noun = "class" if classes or ranked in ("AP50-95", "IoU") else "quantity" if "scatter" in details else "tag"
+    own = own_metrics(measured.get("details", {}))
     scores = {**_headlines(measured), **({"loss": measured["loss"]} if measured.get("loss") is not None else {})}
     return {
         "title": f"{'Validation' if split == 'valid' else split.capitalize()}: "
                  f"{count(pictures_counted(measured), 'picture')}",
-        "scores": [{"name": name, "value": metric_text(name, value), "interval": _interval(name, measured)}
+        "scores": [{"name": name, "value": metric_text(name, value, own), "interval": _interval(name, measured)}
                    for name, value in scores.items()],
         "noun": noun, "columns": columns, "ranked": ranked, "bars": ranked in ("AP50-95", "IoU", "f1"),
         "detection": detection_curves(details.get("curves", {}), threshold=details.get("best_threshold")),

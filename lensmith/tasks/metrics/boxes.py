@@ -89,6 +89,10 @@ class BoxMetrics:
                       for name, column in state.items() if name != "pictures"})
         self.pictures += int(state["pictures"])
 
+    def matches(self) -> Matches:
+        """Which predicted box met which true one, of all that were counted."""
+        return match(predicted_boxes(self.boxes("predicted")), true_boxes(self.boxes("true")), len(self.classes))
+
     def result(self) -> dict[str, Any]:
         """The metrics of boxes, of which those without a true box (of that size) are left out, intervals, and details.
 
@@ -96,8 +100,7 @@ class BoxMetrics:
         `confusion` matrix with the background last, up to 1,000 classes. Raises DataError where no picture has a box.
         """
         truth = true_boxes(self.boxes("true"))
-        matches = match(predicted_boxes(self.boxes("predicted")), truth, len(self.classes))
-        result = measured_matches(self.classes, matches, truth, self.pictures)
+        result = measured_matches(self.classes, self.matches(), truth, self.pictures)
         if len(self.classes) <= _CONFUSION_UP_TO:
             shown = predicted_boxes(self.boxes("predicted"), CONFUSION_SCORE)
             result["details"]["confusion"] = box_confusion(shown, truth, len(self.classes),

@@ -58,15 +58,18 @@ class InstanceMetrics:
         self.boxes.merge({name.removeprefix("boxes_"): column for name, column in state.items()
                           if name.startswith("boxes_")})
 
+    def matches(self) -> Matches:
+        """Which predicted mask met which true one, of all that were counted."""
+        columns = {name: torch.cat(columns).numpy() for name, columns in self.columns.items()}
+        order = np.lexsort((columns["rank"], columns["image"], columns["classes"]))
+        return Matches(**{name: column[order] for name, column in columns.items()}, positives=self.positives.numpy())
+
     def result(self) -> dict[str, Any]:
         """The metrics of boxes for the masks and for their boxes, intervals, and the details of the masks, of which a
         row of `per_class` holds the boxes' too. Raises DataError where no picture has an object."""
         by_box = self.boxes.result()
-        columns = {name: torch.cat(columns).numpy() for name, columns in self.columns.items()}
-        order = np.lexsort((columns["rank"], columns["image"], columns["classes"]))
-        matches = Matches(**{name: column[order] for name, column in columns.items()},
-                          positives=self.positives.numpy())
-        by_mask = measured_matches(self.classes, matches, true_boxes(self.boxes.boxes("true")), self.boxes.pictures)
+        by_mask = measured_matches(self.classes, self.matches(), true_boxes(self.boxes.boxes("true")),
+                                   self.boxes.pictures)
         details = by_mask["details"] | {name: by_box["details"][name] for name in _DETAILS if name in by_box["details"]}
         box_rows = {row["class"]: row for row in by_box["details"]["per_class"]}
         details["per_class"] = [{**row, "box AP50-95": box_rows[row["class"]]["AP50-95"]}

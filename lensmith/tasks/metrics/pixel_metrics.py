@@ -62,13 +62,20 @@ class MaskMetrics:
         for name, rows in self.rows.items():
             rows.append(state[name])
 
+    def counts(self) -> ClassCounts:
+        """The pixels by class of all pictures together. Raises DataError where no pixel is known."""
+        if not self.confusion.any():
+            raise nothing_to_measure("pixel of a known class")
+        return ClassCounts(*(table.sum(0) for table in self._tables()), edges=self.edges.numpy())
+
+    def _tables(self) -> list[np.ndarray]:
+        """float64 [pictures, classes] each: hits, support and predicted."""
+        return [torch.cat(self.rows[name]).numpy().astype(np.float64) for name in _COLUMNS]
+
     def result(self) -> dict[str, Any]:
         """The metrics of masks, over the pixels of all pictures together, boundary_f1 where the truth has an edge;
         intervals, by bootstrap over the pictures; details. Raises DataError where no pixel is known."""
-        if not self.confusion.any():
-            raise nothing_to_measure("pixel of a known class")
-        tables = [torch.cat(self.rows[name]).numpy().astype(np.float64) for name in _COLUMNS]
-        counts = ClassCounts(*(table.sum(0) for table in tables), edges=self.edges.numpy())
+        counts, tables = self.counts(), self._tables()
         samples = (ClassCounts(*(weights @ table for table in tables)) for weights in resampled_rows(*tables[0].shape))
         details = {"count": int((tables[1].sum(1) > 0).sum()), **self._by_class(counts),
                    "confusion": self.confusion.tolist(), "confusion_names": list(self.classes)}
