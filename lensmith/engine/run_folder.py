@@ -29,8 +29,8 @@ class Run:
     def create(cls, runs: Path, *, name: str | None, fallback: str) -> "Run":
         """An empty folder under `runs`: `name`, or `fallback` with the next free number.
 
-        Raises UserError where the name is taken, is no plain name, or the folder may not be written. An empty folder does
-        not take its name: it remains where a run was ended before it began to learn.
+        Raises UserError where the name is taken, is no plain name, or the folder may not be written. An empty folder
+        does not take its name: it remains where a run was ended before it began to learn.
         """
         if name is not None and not _NAME.fullmatch(name):
             raise UserError("run.name must be a plain folder name of letters, digits, '.', '_', '+', '-'; got "

@@ -52,7 +52,7 @@ def test_the_head_computes_on_the_second_device_and_the_output_comes_back():
     one.head.register_forward_hook(lambda module, given, output: seen.append((given, output)), prepend=True)
     with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):
         one(torch.zeros(2, 1, 12, 12))
-    (given,), output = seen[0]
+    (given, *_), output = seen[0]
     assert {maps.device.type for maps in given} == {"meta"} and output.shape == (2, 3) and output.is_meta
 
 
