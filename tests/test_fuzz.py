@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lensmith.base.errors import UserError
 from lensmith.data.formats.idx import read_idx
-from lensmith.data.formats.tables.table import table
+from lensmith.data.formats.tables.table import open_table
 from lensmith.engine.checkpoint import read_state, write_state
 from lensmith.models.weights import read_weights
 from lensmith.recipe import schema as recipes
@@ -58,7 +58,7 @@ def test_idx(tmp_path: Path, content: bytes):
 def test_tables(tmp_path: Path, content: bytes):
     (tmp_path / "one.csv").write_bytes(content)
     try:
-        table(str(tmp_path / "one.csv"))
+        open_table(str(tmp_path / "one.csv"))
     except UserError as error:
         assert "one.csv" in str(error)
 

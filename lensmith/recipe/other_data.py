@@ -10,7 +10,7 @@ import torch
 from lensmith.base.errors import DataError, UserError, nearest
 from lensmith.base.pictures import Form
 from lensmith.data.formats.boxes.annotations import Tally
-from lensmith.data.formats.python_objects import given as given_data
+from lensmith.data.formats.python_objects import read_dataset
 from lensmith.data.sources.picture_form import given_size
 from lensmith.data.sources.sample import Parts
 from lensmith.engine.distributed.process_group import ProcessGroup
@@ -42,18 +42,18 @@ def read_data(recipe: recipes.Recipe, brought: Any, *, tell: Tell = silent,
                         "was trained on")
     wanted, tally = recipe["pictures"], Tally()
     size = given_size(wanted["size"]) if "size" in wanted else None
-    train = given_data(brought["train"], size=size, fit=wanted.get("fit"), tally=tally)
+    train = read_dataset(brought["train"], size=size, fit=wanted.get("fit"), tally=tally)
     objects, classes = of_kind(train.targets, Boxes), train.classes
     if objects:    # the other parts have the form that follows from the training part
         size, recipe = (train.images.shape[2], train.images.shape[3]), recipe | {"pictures": {"fit": "pad"} | wanted}
     opened = {part: train if part == "train" else
-              given_data(one, size=size, fit=wanted.get("fit"), held_out=True, tally=tally)
+              read_dataset(one, size=size, fit=wanted.get("fit"), held_out=True, tally=tally)
               for part, one in brought.items() if one is not None}
     for part, one in opened.items():
         _same_classes(part, one.classes, classes)
         opened[part] = copy(one)
         opened[part].classes = classes
-    return prepare(Parts(dict(opened), tally.mended() if objects else {}), recipe, name=recipe["data"]["name"],
+    return prepare(Parts(dict(opened), tally.repairs() if objects else {}), recipe, name=recipe["data"]["name"],
                    tell=tell)
 
 

@@ -22,8 +22,9 @@ _VALUES = 3 * _EDGE * _EDGE       # bytes of a picture: its red plane, then gree
 def cifar10(path: str | None = None) -> Parts:
     """CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 colour pictures of 32 x 32, ten classes.
 
-    The five training files count as one, so a picture's number runs on through them. Raises DataError where the set is
-    not found, with the places searched, lies there in another form, or is damaged.
+    The five training files are read as one, and a picture's number runs on through them. `path`: a folder that holds
+    the binary files, or a folder above it; by default they are looked for in LENSMITH_DATA, the cache and Debian's
+    folder. Raises DataError where they are not found, with the folders searched, lie there as pickles, or are damaged.
     """
     train = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
     return _open("cifar10", path, pickled="cifar-10-batches-py", train=train, test=("test_batch.bin",),
@@ -33,32 +34,33 @@ def cifar10(path: str | None = None) -> Parts:
 def cifar100(path: str | None = None) -> Parts:
     """CIFAR-100 (Krizhevsky 2009): 50,000 + 10,000 colour pictures of 32 x 32, one hundred (fine) classes.
 
-    Raises DataError where the set is not found, with the places searched, lies there in another form, or is damaged.
+    `path`: as of CIFAR-10. Raises DataError where the files are not found, with the folders searched, lie there as
+    pickles, or are damaged.
     """
     return _open("cifar100", path, pickled="cifar-100-python", train=("train.bin",), test=("test.bin",),
                  names="fine_label_names.txt", labels=2)
 
 
 def find_cifar(name: str, path: str | None = None, *, hint: str = "") -> Path:
-    """The folder in which "cifar10" or "cifar100" lies; its files are not read. Raises DataError as find_folder."""
+    """The folder that holds "cifar10" or "cifar100", without reading its files; raises DataError as find_folder."""
     unpacked, first = _UNPACKED[name]
     return find_folder(name, path, inner=(name, unpacked, f"{name}/{unpacked}"),
-                       holds=lambda there: (there / first).is_file(), hint=hint)
+                       holds=lambda folder: (folder / first).is_file(), hint=hint)
 
 
 def _open(name: str, path: str | None, *, pickled: str, train: Sequence[str], test: Sequence[str], names: str,
           labels: int) -> Parts:
     hint = f"get it, in the binary form, with: lensmith data get {name}"
-    for place in (root / step for root in search_roots(path) for step in ("", pickled, f"{name}/{pickled}")):
-        if any((place / file).is_file() for file in ("data_batch_1", "batches.meta", "meta")):
-            hint = (f"{place} holds its python form, pickles, which can run code when they are read and are refused; "
+    for folder in (root / inner for root in search_roots(path) for inner in ("", pickled, f"{name}/{pickled}")):
+        if any((folder / file).is_file() for file in ("data_batch_1", "batches.meta", "meta")):
+            hint = (f"{folder} holds its python form, pickles, which can run code when they are read and are refused; "
                     f"{hint}")
             break
     folder = find_cifar(name, path, hint=hint)
     classes = _names(folder / names)
-    splits = {split: _part(folder, files, f"{name}-{split}", labels=labels, classes=classes)
+    splits = {split: _split(folder, files, f"{name}-{split}", labels=labels, classes=classes)
               for split, files in (("train", train), ("test", test))}
-    account = {"folder": str(folder), "pictures": {split: len(part) for split, part in splits.items()}}
+    account = {"folder": str(folder), "pictures": {split: len(source) for split, source in splits.items()}}
     return Parts(dict(splits), account)
 
 
@@ -74,8 +76,11 @@ def _names(file: Path) -> tuple[str, ...]:
     return names
 
 
-def _part(folder: Path, files: Sequence[str], shown: str, *, labels: int, classes: tuple[str, ...]) -> InMemory:
-    """Records of `labels` bytes, the last of them the class, and a picture."""
+def _split(folder: Path, files: Sequence[str], shown: str, *, labels: int, classes: tuple[str, ...]) -> InMemory:
+    """The pictures of some files, whose records are `labels` bytes, the last of them the class, and a picture.
+
+    `shown` is what the pictures are called in accounts and errors, with a number behind.
+    """
     records = np.concatenate([_records(folder / file, labels + _VALUES) for file in files])
     index = records[:, labels - 1].astype(np.int64)
     if index.max() >= len(classes):
@@ -88,7 +93,7 @@ def _part(folder: Path, files: Sequence[str], shown: str, *, labels: int, classe
 
 
 def _records(file: Path, length: int) -> np.ndarray:
-    """uint8 [n, length]."""
+    """The records of a file, uint8 [n, length]; raises DataError."""
     try:
         values = np.fromfile(file, np.uint8)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The names of classes: their order, and what is no name."""
+"""The names of classes: their order, and what cannot be a name."""
 
 import re
 from collections.abc import Sequence
@@ -7,20 +7,20 @@ from lensmith.base.errors import DataError, UserError
 
 
 def ordered(names: set[str]) -> tuple[str, ...]:
-    """Whole numbers by size, anything else by the alphabet."""
+    """The names in order: by size where all are whole numbers, else by the alphabet."""
     whole = all(re.fullmatch(r"[+-]?\d{1,18}", name) for name in names)
     return tuple(sorted(names, key=(lambda name: (int(name), name)) if whole else None))
 
 
 def check_names(names: Sequence[str], where: str) -> None:
-    """Raise a DataError where class names are missing, there twice, or no text that can be written down."""
-    seen = set()
+    """Raise a DataError where a class name is empty, there twice, or text that UTF-8 cannot write down."""
+    before = set()
     for i, name in enumerate(names):
-        if name in seen:
+        if name in before:
             raise DataError(f"{where} names two classes {name!r}: rename one")
-        if not name or any("\ud800" <= sign <= "\udfff" for sign in name):    # halves of signs, which UTF-8 has not
+        if not name or any("\ud800" <= letter <= "\udfff" for letter in name):    # surrogates, which UTF-8 has not
             raise DataError(f"{where}: class {i} is called {name!a}, which is no name: give it one")
-        seen.add(name)
+        before.add(name)
 
 
 def fixed_classes(classes: list[str] | None) -> tuple[str, ...] | None:

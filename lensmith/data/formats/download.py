@@ -1,4 +1,4 @@
-"""Getting the public data sets, which is done only when asked for: `lensmith data get NAME`."""
+"""Download a public data set, which is done only where the user asks for it: `lensmith data get NAME`."""
 
 import hashlib
 import http.client
@@ -16,57 +16,58 @@ from lensmith.base.errors import DataError, choose
 from lensmith.data.formats import FORMATS
 from lensmith.data.formats.format import Public
 
-_WAIT = 30           # seconds without a byte after which a server counts as gone
-_BLOCK = 1 << 20     # bytes
+_TIMEOUT = 30        # seconds without a byte after which a server counts as gone
+_BLOCK = 1 << 20     # bytes read at a time
 
 
 def get(name: str, folder: Path | None = None, *,
         progress: Callable[[str, int, int], object] = lambda file, done, total: None) -> Path:
-    """Download a public data set into `folder`, or the cache, and give the folder that now holds it.
+    """Download a public data set into `folder`, by default the cache; -> the folder that now holds it.
 
-    What is there and whole is not got again. Files are checked by their SHA-256 and put in place when all are whole.
-    `progress` is told the file, the bytes got, and the bytes to get (0 where the server does not say). Raises DataError
-    for an unknown name, for a server that cannot be reached, a wrong hash, or a folder that cannot be written.
+    Files that are there and whole are not downloaded again. Each file is checked by its SHA-256, and all are put in
+    place when the last one is whole. `progress(file, bytes so far, bytes in all)` is called after each block; the last
+    is 0 where the server does not say it. Raises DataError for an unknown name, for servers that cannot be reached, a
+    wrong hash, or a folder that cannot be written.
     """
-    known = {set_name: one.public for set_name, one in FORMATS.items() if one.public is not None}
-    public = choose(known, name, "public data set", error=DataError)
-    place = (cache_folder() if folder is None else folder) / name
+    public_sets = {key: record.public for key, record in FORMATS.items() if record.public is not None}
+    public = choose(public_sets, name, "public data set", error=DataError)
+    target = (cache_folder() if folder is None else folder) / name
     wanted = public.unpacked or tuple(public.files)
-    if all((place / file).is_file() and _is_right(place / file, public.files.get(file)) for file in wanted):
-        return place
+    if all((target / file).is_file() and _is_right(target / file, public.files.get(file)) for file in wanted):
+        return target
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=place, prefix=".") as aside:
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target, prefix=".") as aside:
             for file, digest in public.files.items():
-                _fetch(public, file, digest, Path(aside) / file, place=place, progress=progress)
+                _fetch(public, file, digest, Path(aside) / file, folder=target, progress=progress)
                 if public.unpacked:
                     with tarfile.open(Path(aside) / file) as archive:
                         archive.extractall(aside, filter="data")
             for file in wanted:
-                (place / file).parent.mkdir(exist_ok=True)
-                os.replace(Path(aside) / file, place / file)
+                (target / file).parent.mkdir(exist_ok=True)
+                os.replace(Path(aside) / file, target / file)
     except FileNotFoundError as error:
         raise DataError(f"the archive of {name} lacks {Path(error.filename).name}: its publisher has changed it") \
             from error
     except tarfile.TarError as error:
         raise DataError(f"the archive of {name} cannot be unpacked ({error})") from error
     except OSError as error:
-        raise DataError(f"{place} cannot be written ({error.strerror or error}): name another folder with the variable "
-                        "LENSMITH_CACHE") from error
-    return place
+        raise DataError(f"{target} cannot be written ({error.strerror or error}): name another folder with the "
+                        "variable LENSMITH_CACHE") from error
+    return target
 
 
 def _is_right(file: Path, digest: str | None) -> bool:
-    """Whether a file has its hash; members of an archive are put in place whole and have none."""
+    """Whether a file has its hash; members of an archive have none, since they are put in place whole."""
     if digest is None:
         return True
     with open(file, "rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest() == digest
 
 
-def _fetch(public: Public, file: str, digest: str, target: Path, *, place: Path,
+def _fetch(public: Public, file: str, digest: str, target: Path, *, folder: Path,
            progress: Callable[[str, int, int], object]) -> None:
-    """The file from the first mirror that gives it whole."""
+    """Download a file from the first mirror that gives it whole; raises DataError with what each mirror answered."""
     failures = []
     for mirror in public.mirrors:
         try:
@@ -81,13 +82,13 @@ def _fetch(public: Public, file: str, digest: str, target: Path, *, place: Path,
             if _is_right(target, digest):
                 return
             failures.append(f"{mirror + file} (its SHA-256 is not {digest[:16]}..., so it is damaged or was changed)")
-    raise DataError(f"cannot get {', '.join(failures)}: try again later, put {file} into {place} yourself"
+    raise DataError(f"cannot get {', '.join(failures)}: try again later, put {file} into {folder} yourself"
                     f"{public.otherwise}")
 
 
 def _copy(url: str, target: Path, *, progress: Callable[[str, int, int], object]) -> None:
     request = urllib.request.Request(url, headers={"User-Agent": "lensmith"})    # some servers refuse Python's own
-    with urllib.request.urlopen(request, timeout=_WAIT) as answer, open(target, "wb") as opened:
+    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer, open(target, "wb") as opened:
         total, done = int(answer.headers.get("Content-Length") or 0), 0
         while block := answer.read(_BLOCK):
             opened.write(block)

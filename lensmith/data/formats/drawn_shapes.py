@@ -1,4 +1,4 @@
-"""Drawn squares, discs and triangles with a label, a box and a mask: a set for tests, demos and several tasks."""
+"""Drawn squares, discs and triangles with a label, a box and a mask each: a set for tests, demos and several tasks."""
 
 import numpy as np
 import torch
@@ -15,15 +15,21 @@ from lensmith.values.semantic_mask import Mask
 from lensmith.values.value import Value
 
 KINDS = ("square", "disc", "triangle")
-_NOISE = 24    # largest step of the noise, of 255
+_NOISE = 24    # the noise changes a value by up to so many of 255 levels
 
 
 def shapes(count: int = 1200, size: int = 32, seed: int = 0, channels: int = 3, outlines: bool | None = None) -> Parts:
-    """`count` pictures of one shape each, the last sixth of them for testing; the same for the same arguments.
+    """Drawn pictures of one shape each, the last sixth of them for testing; the same for the same arguments.
 
-    `label` is the shape, `boxes` its smallest rectangle, `mask` its pixels (0 is the ground, 1 the square, ...). With
-    `outlines` there is `masks` too, the pixels of each object.
-    Place, size, colour and ground vary; a bright shape lies on dark ground or a dark one on bright.
+    Position, size and colours vary; a bright shape lies on a dark background or a dark one on a bright background.
+    The targets are `label`, the shape, `boxes`, its smallest rectangle, and `mask`, its pixels (0 the background, 1 the
+    square, ...).
+
+    - `count`: pictures in all, at least 12.
+    - `size`: the edge of a picture in pixels, at least 12.
+    - `seed`: another one draws other pictures.
+    - `channels`: 1 for gray, 3 for colour.
+    - `outlines`: whether there is `masks` too, the pixels of each object; by default where the task learns them.
     """
     for name, value, accepted in (("count", count, count >= 12), ("size", size, size >= 12),
                                   ("channels", channels, channels in (1, 3))):
@@ -57,26 +63,27 @@ def _inside(keys: np.ndarray, kind: np.ndarray, size: int) -> np.ndarray:
     """bool [count, size, size]: the pixels of each shape, which lies wholly in its picture."""
     draw = [uniform(keys, stream).numpy() for stream in range(4)]
     edge = np.rint(size * (0.3 + 0.45 * draw[0]))
-    left, top = (np.rint(one * (size - edge))[:, None, None] for one in draw[1:3])
+    left, top = (np.rint(fraction * (size - edge))[:, None, None] for fraction in draw[1:3])
     edge = edge[:, None, None]
-    x, y = np.arange(size) + 0.5 - left, np.arange(size)[:, None] + 0.5 - top    # in the shape's own square
+    x, y = np.arange(size) + 0.5 - left, np.arange(size)[:, None] + 0.5 - top    # pixels from the shape's own corner
     square = (x > 0) & (x < edge) & (y > 0) & (y < edge)
     disc = (x - edge / 2) ** 2 + (y - edge / 2) ** 2 < (edge / 2) ** 2
-    depth = np.where(draw[3][:, None, None] < 0.5, y, edge - y)    # the tip above or below
+    depth = np.where(draw[3][:, None, None] < 0.5, y, edge - y)    # the tip is above or below
     triangle = square & (np.abs(x - edge / 2) < depth / 2)
     return np.choose(kind[:, None, None], (square, disc, triangle))
 
 
 def _coloured(keys: np.ndarray, inside: np.ndarray, *, channels: int) -> np.ndarray:
-    """uint8 [count, channels, height, width]; shape and ground differ by at least 60 of 255 in every channel."""
+    """The pictures, uint8 [count, channels, height, width]; shape and background differ by at least 60 of 255 levels in
+    every channel."""
     dark, light = (np.stack([uniform(keys, first + channel).numpy() for channel in range(channels)], 1) * 60
                    for first in (10, 20))
-    bright_ground = uniform(keys, 4).numpy()[:, None] < 0.5
+    bright_background = uniform(keys, 4).numpy()[:, None] < 0.5
     dark, light = dark + _NOISE, 255 - _NOISE - light
-    ground, shape = (np.where(mask, light, dark).astype(np.int16)[:, :, None, None]
-                     for mask in (bright_ground, ~bright_ground))
-    pictures = np.where(inside[:, None], shape, ground)
-    # Each hash is eight bytes of noise.
+    background, shape = (np.where(bright, light, dark).astype(np.int16)[:, :, None, None]
+                         for bright in (bright_background, ~bright_background))
+    pictures = np.where(inside[:, None], shape, background)
+    # Each 64-bit hash gives eight bytes of noise.
     words = hashed(int(keys[0].view(np.int64)), np.arange(-(-pictures.size // 8)))
     noise = words.view(np.uint8)[: pictures.size].reshape(pictures.shape)
     return np.clip(pictures + (noise % (2 * _NOISE + 1)).astype(np.int16) - _NOISE, 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The splits that a data set brings itself: how they are called, and what lies in them."""
+"""The splits that a data set brings itself: what they are called, and what lies in them."""
 
 import os
 import re
@@ -9,80 +9,85 @@ from typing import Protocol, TypeVar
 from lensmith.base.errors import DataError, count
 from lensmith.data.sources.picture_files import readable
 
-NAMED = 10         # pictures that the account names for each thing it counts
+LISTED = 10    # an account names at most so many pictures of each thing that it counts
+SPLITS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
 
 
-class Pictured(Protocol):
-    """A part of a set, as far as its pictures go."""
+class WithPaths(Protocol):
+    """A split of a set, as far as its pictures go."""
 
     paths: list[Path]
 
 
-Part = TypeVar("Part", bound=Pictured)
+Split = TypeVar("Split", bound=WithPaths)
 
 
-def named_parts(parts: Mapping[str, Part]) -> dict[str, Part]:
-    """The parts with a picture in their order; one that is not called train is the whole set where it is the only
-    one. Raises DataError where there are several and no train."""
-    found = {name: parts[name] for name in ("train", "valid", "test", "all") if name in parts and parts[name].paths}
-    if len(found) == 1 and "train" not in found:
-        return {"all": next(iter(found.values()))}
-    if found and "train" not in found:
-        raise DataError(f"the set has the parts {', '.join(found)} but no train: there is nothing to learn from")
-    return found
+def splits_with_pictures(splits: Mapping[str, Split]) -> dict[str, Split]:
+    """The splits that hold a picture, in the order train, valid, test, all.
+
+    A single split that is not called train is the whole set, "all". Raises DataError where several hold pictures and
+    none is called train.
+    """
+    filled = {name: splits[name] for name in ("train", "valid", "test", "all")
+              if name in splits and splits[name].paths}
+    if len(filled) == 1 and "train" not in filled:
+        return {"all": next(iter(filled.values()))}
+    if filled and "train" not in filled:
+        raise DataError(f"the set has the splits {', '.join(filled)} but no train: there is nothing to learn from")
+    return filled
 
 
 def common_root(folder: Path, paths: Sequence[Path]) -> Path:
-    """The folder that pictures are named below: `folder`, or the one that holds them all where they lie elsewhere."""
+    """The folder that pictures are named below: `folder`, or where some lie elsewhere, one that holds them all."""
     parents = {os.path.dirname(path) for path in paths}
     inside = os.path.join(os.fspath(folder), "")
     if all(os.path.join(parent, "").startswith(inside) for parent in parents):
         return folder
     try:
         return Path(os.path.commonpath(parents))
-    except ValueError:    # two drives, or relative and absolute
+    except ValueError:    # two drives, or relative and absolute paths
         return folder
 
 
 def split_named(name: str) -> str | None:
-    """The split that a folder or file is called after: train, train2017, val_1; None for any other name."""
+    """The split that a folder or file is called after, as train, train2017 or val_1; None for any other name."""
     match = re.fullmatch(r"(train|valid|validation|val|test)[\d_-]*", name.lower())
     return SPLITS[match[1]] if match else None
 
 
 def split_folders(root: Path) -> dict[str, Path]:
     """The folders in `root` that are called after a split, by split; raises DataError where two name one."""
-    named = [name for name in os.listdir(root) if split_named(name)]
-    return folders_by_split(root, [name for name in named if os.path.isdir(root / name)])
+    names = [name for name in os.listdir(root) if split_named(name)]
+    return folders_by_split(root, [name for name in names if os.path.isdir(root / name)])
 
 
 def folders_by_split(root: Path, folders: Sequence[str]) -> dict[str, Path]:
-    """Of the folders in `root` those that are called after a split, by split; raises DataError where two name one."""
-    found: dict[str, Path] = {}
-    for folder in [root / name for name in sorted(folders)]:
-        split = split_named(folder.name)
+    """Of the named folders in `root` those that are called after a split, by split; raises DataError as above."""
+    by_split: dict[str, Path] = {}
+    for name in sorted(folders):
+        split = split_named(name)
         if split is None:
             continue
-        if split in found:
-            raise DataError(f"{root} holds both {found[split].name!r} and {folder.name!r}, which name one split: join "
+        if split in by_split:
+            raise DataError(f"{root} holds both {by_split[split].name!r} and {name!r}, which name one split: join "
                             "or rename them, or list the folders in a data.yaml")
-        found[split] = folder
-    return found
+        by_split[split] = root / name
+    return by_split
 
 
-def listed_below(root: Path, named: Sequence[Path]) -> list[str]:
-    """The first names of an account's list, below `root`."""
-    return [readable(os.path.relpath(one, root)) for one in sorted(named)[:NAMED]]
+def listed_below(root: Path, paths: Sequence[Path]) -> list[str]:
+    """The names below `root` of the first paths, as an account lists them."""
+    return [readable(os.path.relpath(path, root)) for path in sorted(paths)[:LISTED]]
 
 
 def refuse_unlabelled(pictures: Sequence[Path], what: str, *, may_be_empty: bool = True) -> None:
-    """Raise a DataError that names the first three pictures without annotation, where there are any."""
+    """Raise a DataError that names the first three of the pictures without annotation, where there are any.
+
+    `what` is what they lack, as "label file"; `may_be_empty`: whether they can be taken for pictures without objects.
+    """
     if pictures:
-        first = ", ".join(readable(one) for one in pictures[:3])
+        first = ", ".join(readable(path) for path in pictures[:3])
         more = " ..." if len(pictures) > 3 else ""
         empty = "empty (they show no object) or " if may_be_empty else ""
         raise DataError(f"{count(len(pictures), 'picture')} without {what}: {first}{more}. Label them, or say "
                         f"data.unlabelled={empty}leave (they are left out)")
-
-
-SPLITS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}

@@ -17,16 +17,18 @@ from lensmith.values.labels import Label
 
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 DIGITS = tuple("0123456789")
-# The two sets use the same file names; their first training labels tell which one lies there.
-_BEGINNINGS = {"mnist": (5, 0, 4, 1, 9, 2, 1, 3), "fashion-mnist": (9, 0, 0, 3, 0, 2, 7, 2)}
-_TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}    # the folders that torchvision makes
+# Both sets use the same file names; their first eight training labels tell which one it is.
+_FIRST_LABELS = {"mnist": (5, 0, 4, 1, 9, 2, 1, 3), "fashion-mnist": (9, 0, 0, 3, 0, 2, 7, 2)}
+_TORCHVISION_FOLDERS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}    # as torchvision calls them
 _UNSIGNED_BYTES = 8
 
 
 def fashion_mnist(path: str | None = None) -> Parts:
     """Fashion-MNIST (Xiao, Rasul, Vollgraf 2017): 60,000 + 10,000 pictures of clothes, 28 x 28 gray, ten classes.
 
-    Raises DataError where it is not found, with the places searched, or is damaged.
+    `path`: a folder that holds the four IDX files, or a folder above it; by default they are looked for in
+    LENSMITH_DATA, the cache and Debian's folder. Raises DataError where they are not found, with the folders searched,
+    or are damaged.
     """
     hint = "get it with: lensmith data get fashion-mnist (or Debian's package: apt install dataset-fashion-mnist)"
     return _open("fashion-mnist", path, classes=FASHION, hint=hint)
@@ -35,23 +37,25 @@ def fashion_mnist(path: str | None = None) -> Parts:
 def mnist(path: str | None = None) -> Parts:
     """MNIST (LeCun, Cortes, Burges 1998): 60,000 + 10,000 handwritten digits, 28 x 28 gray.
 
-    Raises DataError where it is not found, with the places searched, or is damaged.
+    `path`: as of Fashion-MNIST. Raises DataError where the files are not found, with the folders searched, or are
+    damaged.
     """
     return _open("mnist", path, classes=DIGITS, hint="get it with: lensmith data get mnist")
 
 
 def find_idx(name: str, path: str | None = None, *, hint: str = "") -> Path:
-    """The folder in which "mnist" or "fashion-mnist" lies; its files are not read. Raises DataError as find_folder."""
-    inner = (name, f"{_TORCHVISION[name]}/raw", f"{name}/{_TORCHVISION[name]}/raw")
-    return find_folder(name, path, inner=inner, holds=lambda there: _file(there, "train-images", 3) is not None,
+    """The folder that holds "mnist" or "fashion-mnist", without reading its files; raises DataError as find_folder."""
+    inner = (name, f"{_TORCHVISION_FOLDERS[name]}/raw", f"{name}/{_TORCHVISION_FOLDERS[name]}/raw")
+    return find_folder(name, path, inner=inner, holds=lambda folder: _file(folder, "train-images", 3) is not None,
                        hint=hint)
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """An IDX file of unsigned bytes, gzipped or plain, as the array it declares.
+    """An IDX file of unsigned bytes, gzipped or plain, as the uint8 array that it declares.
 
-    The format: two zero bytes, a type, the number of dimensions, each dimension as a big-endian uint32, the values
-    (LeCun, "The MNIST database", file formats). Raises DataError where the file disagrees with itself.
+    The format (LeCun, "The MNIST database", file formats): two zero bytes, a byte for the type, a byte for the number
+    of dimensions, each dimension as a big-endian uint32, then the values. Raises DataError where the values are fewer
+    or more than the header declares.
     """
     try:
         raw = path.read_bytes()
@@ -65,48 +69,48 @@ def read_idx(path: Path) -> np.ndarray:
         if head[2] != _UNSIGNED_BYTES or not 1 <= head[3] <= 4:
             raise DataError(f"{path} is an IDX file of type 0x{head[2]:02x} with {head[3]} dimensions; "
                             "accepted are unsigned bytes (0x08) with 1 to 4")
-        wide = 4 * head[3]
-        sizes = unpack.decompress(unpack.unconsumed_tail, wide) if unpack else raw[4 : 4 + wide]
-        shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4")) if len(sizes) == wide else (-1,)
+        header = 4 * head[3]    # bytes of the dimensions
+        sizes = unpack.decompress(unpack.unconsumed_tail, header) if unpack else raw[4 : 4 + header]
+        shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4")) if len(sizes) == header else (-1,)
         declared = math.prod(shape)
-        # Never more than the header declares: a small file can unpack to more than the memory holds.
-        body = raw[4 + wide :]
-        if unpack and len(sizes) == wide:
+        # Not more is unpacked than the header declares: a small file can unpack to more than the memory holds.
+        body = raw[4 + header :]
+        if unpack and len(sizes) == header:
             body = unpack.decompress(unpack.unconsumed_tail, min(declared + 1, sys.maxsize))
         if unpack and len(body) == declared and not unpack.eof:
-            body += unpack.decompress(unpack.unconsumed_tail, 1)    # reads on to the checksum
+            body += unpack.decompress(unpack.unconsumed_tail, 1)    # reads on to the end, and so checks the checksum
     except zlib.error as error:
         raise DataError(f"{path} is a damaged gzip file ({error}): get it again") from error
-    if len(sizes) < wide or len(body) < declared or (unpack and len(body) == declared and not unpack.eof):
-        raise DataError(f"{path} is truncated: {' x '.join(map(str, shape)) if len(sizes) == wide else 'no'} values "
+    if len(sizes) < header or len(body) < declared or (unpack and len(body) == declared and not unpack.eof):
+        raise DataError(f"{path} is truncated: {' x '.join(map(str, shape)) if len(sizes) == header else 'no'} values "
                         f"declared, {len(body):,} bytes follow: get it again")
     if len(body) > declared:
         raise DataError(f"{path} holds more than the {declared:,} bytes that its header declares "
                         f"({' x '.join(map(str, shape))})")
-    return np.frombuffer(body, np.uint8).reshape(shape).copy()    # bytes are read-only, which torch warns of
+    return np.frombuffer(body, np.uint8).reshape(shape).copy()    # a copy, since torch warns of read-only memory
 
 
 def _open(name: str, path: str | None, *, classes: tuple[str, ...], hint: str) -> Parts:
     folder = find_idx(name, path, hint=hint)
-    splits = {split: _part(folder, stem, classes=classes) for split, stem in (("train", "train"), ("test", "t10k"))}
+    splits = {split: _split(folder, stem, classes=classes) for split, stem in (("train", "train"), ("test", "t10k"))}
     labels = splits["train"].targets["label"]
     assert isinstance(labels, Label)
     first = tuple(labels.index[:8].tolist())
-    other = next((known for known, begins in _BEGINNINGS.items() if begins == first and known != name), None)
+    other = next((key for key, labels_of in _FIRST_LABELS.items() if labels_of == first and key != name), None)
     if other:
         raise DataError(f"{folder} holds {other}, not {name}: use data.name={other}, or give another folder "
                         "with data.path")
-    account = {"folder": str(folder), "pictures": {split: len(part) for split, part in splits.items()}}
+    account = {"folder": str(folder), "pictures": {split: len(source) for split, source in splits.items()}}
     return Parts(dict(splits), account)
 
 
 def _file(folder: Path, stem: str, dimensions: int) -> Path | None:
-    """`train-images-idx3-ubyte`, as the authors name it, or with a dot as it is often found unpacked."""
-    names = [f"{stem}{mark}idx{dimensions}-ubyte{end}" for end in ("", ".gz") for mark in "-."]
+    """`train-images-idx3-ubyte`, as the authors name it, or `train-images.idx3-ubyte`, as some programs unpack it."""
+    names = [f"{stem}{separator}idx{dimensions}-ubyte{suffix}" for suffix in ("", ".gz") for separator in "-."]
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def _part(folder: Path, stem: str, *, classes: tuple[str, ...]) -> InMemory:
+def _split(folder: Path, stem: str, *, classes: tuple[str, ...]) -> InMemory:
     files = [_file(folder, f"{stem}-{what}", dimensions) for what, dimensions in (("images", 3), ("labels", 1))]
     if files[0] is None or files[1] is None:
         missing = f"{stem}-{'images-idx3' if files[0] is None else 'labels-idx1'}-ubyte.gz"

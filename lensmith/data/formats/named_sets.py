@@ -1,4 +1,4 @@
-"""Where a data set that has a name is looked for: the given path, LENSMITH_DATA, the user's cache, Debian's folder."""
+"""Where a data set with a name is looked for: data.path, else LENSMITH_DATA, the user's cache and Debian's folder."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -7,14 +7,14 @@ from pathlib import Path
 from lensmith.base.cache_folder import cache_folder
 from lensmith.base.errors import DataError
 
-DEBIAN = Path("/usr/share/datasets")    # of Debian's packages dataset-*
+DEBIAN = Path("/usr/share/datasets")    # where Debian's packages dataset-* put their files
 
 
 def find_folder(name: str, path: str | None, *, inner: Sequence[str], holds: Callable[[Path], bool], hint: str) -> Path:
-    """The first folder that `holds` the data set `name`; raises DataError with the places searched and `hint`.
+    """The first folder that `holds` the data set `name`; raises DataError with the folders searched and `hint`.
 
-    A given `path` is the only root searched, so that nothing else is taken in its place. Each root is searched in its
-    folders `inner` first, then in itself.
+    Where a `path` is given, nothing else is searched, so that no other set is taken in its place. In each root the
+    folders `inner` come first, then the root itself.
     """
     roots = search_roots(path)
     for root in roots:
@@ -27,8 +27,8 @@ def find_folder(name: str, path: str | None, *, inner: Sequence[str], holds: Cal
 
 
 def search_roots(path: str | None) -> list[Path]:
-    """A given path alone; else LENSMITH_DATA where it is set, the cache, and Debian's folder."""
+    """The folders to search: a given path alone, else LENSMITH_DATA where it is set, the cache, and Debian's folder."""
     if path is not None:
         return [Path(path).expanduser()]
-    given = os.environ.get("LENSMITH_DATA")
-    return [*([Path(given).expanduser()] if given else []), cache_folder(), DEBIAN]
+    variable = os.environ.get("LENSMITH_DATA")
+    return [*([Path(variable).expanduser()] if variable else []), cache_folder(), DEBIAN]

@@ -1,5 +1,4 @@
-"""Data sets that a Python user brings: anything with a length that gives (picture, label) pairs, pictures with boxes as
-torchvision's sets give them, or samples of ours."""
+"""Data sets that a Python user brings: objects with a length that give pictures with labels or boxes, or samples."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from lensmith.base.errors import DataError, choose
 from lensmith.base.pictures import Fit, Form, Header, Place, bring, fit_after, fit_of, refit
-from lensmith.data.formats.boxes.annotations import Tally, usable
+from lensmith.data.formats.boxes.annotations import Tally, usable_boxes
 from lensmith.data.formats.class_names import check_names
 from lensmith.data.sources.fitting import matrices
 from lensmith.data.sources.in_memory import InMemory
@@ -24,24 +23,27 @@ from lensmith.values.boxes import Boxes
 from lensmith.values.labels import UNKNOWN, Label, Numbers, Tags
 from lensmith.values.value import Value, of_kind
 
-_FORMS = "a uint8 or uint16 tensor [channels, height, width], such an array [height, width(, channels)], a Pillow " \
-         "picture, or a float tensor in 0..1 as torchvision's ToTensor gives"
-_OBJECTS = '{"boxes": [n, 4] of x0 y0 x1 y1 in pixels, "labels": [n] of class numbers}'
+_ACCEPTED_PICTURES = "a uint8 or uint16 tensor [channels, height, width], such an array [height, width(, channels)], " \
+                     "a Pillow picture, or a float tensor in 0..1 as torchvision's ToTensor gives"
+_ACCEPTED_BOXES = '{"boxes": [n, 4] of x0 y0 x1 y1 in pixels, "labels": [n] of class numbers}'
 
 
-def given(dataset: Any, *, size: int | Sequence[int] | None = None, fit: Fit | None = None, held_out: bool = False,
-          tally: Tally | None = None) -> InMemory:
+def read_dataset(dataset: Any, *, size: int | Sequence[int] | None = None, fit: Fit | None = None,
+                 held_out: bool = False, tally: Tally | None = None) -> InMemory:
     """Every sample of the user's data set, read once, as a set in memory.
 
-    A pair's second part may be a class number, a vector of floats (several quantities), or a dictionary with `boxes`
-    and `labels` as torchvision's detectors take them; of its other entries `iscrowd` and `area` are read. Class names
-    come from `dataset.classes` where it has them. Pictures of several sizes are brought to `size`, one edge or (height,
-    width), or to that of the first, with boxes to the size that files would be; `fit` is how another aspect ratio is
-    met, by itself pad with boxes, else crop. What is `held_out` from training may show one class only. Boxes that were
-    cut at the edge or left out are counted in `tally`. Raises DataError that says what came for which sample, and what
-    is accepted; UserError for a size or fit that cannot be.
+    A sample is a pair of a picture and a target, or a Sample. The target is a class number, a vector of floats (several
+    quantities), or a dictionary with `boxes` and `labels` as torchvision's detectors take it, of which `iscrowd` and
+    `area` are read as well. Class names are those of `dataset.classes`, where it has this attribute. Raises DataError
+    that says what came for which sample and what is accepted, UserError for a wrong size or fit.
+
+    - `size`: the form that pictures of several sizes are brought to, one edge or (height, width) in pixels; by default
+      the size of the first picture, with boxes the size that files would be brought to.
+    - `fit`: how another aspect ratio is met, crop, pad or squash; by default pad with boxes, else crop.
+    - `held_out`: whether the set is not learned from; it may then show a single class.
+    - `tally`: counts the boxes that were cut at the edge or left out.
     """
-    wanted = None if size is None else given_size(size)
+    size_given = None if size is None else given_size(size)
     choose({"crop": 0, "pad": 0, "squash": 0}, fit or "crop", "pictures.fit")
     if isinstance(dataset, Mapping):
         raise DataError(f"a data set gives samples by number; got a {type(dataset).__name__} with "
@@ -52,7 +54,7 @@ def given(dataset: Any, *, size: int | Sequence[int] | None = None, fit: Fit | N
     if len(dataset) == 0:
         raise DataError("the data set is empty")
     samples = [_sample(dataset[i], i) for i in range(len(dataset))]
-    form = _form(samples, wanted, fit)
+    form = _form(samples, size_given, fit)
     images = torch.stack([_fitted(sample.image, form, i) for i, sample in enumerate(samples)])
     steps = [fit_of((sample.image.shape[1], sample.image.shape[2]), form) for sample in samples]
     places = [replace(sample.place, fit=fit_after(sample.place.fit, step))
@@ -65,7 +67,7 @@ def given(dataset: Any, *, size: int | Sequence[int] | None = None, fit: Fit | N
 
 
 def _form(samples: Sequence[Sample], size: tuple[int, int] | None, fit: Fit | None) -> Form:
-    """The form of the set: that of the first picture, but for the size of those with boxes, which follows from all."""
+    """The form of the set: that of the first picture; with boxes the size follows from all pictures."""
     first = samples[0].image
     bits = 16 if first.dtype == torch.uint16 else 8
     if not of_kind(samples[0].targets, Boxes):
@@ -87,6 +89,7 @@ def _sample(item: Any, i: int) -> Sample:
 
 
 def _picture(image: Any, i: int) -> Tensor:
+    """A picture as uint8 or uint16 [channels, height, width]; raises DataError."""
     if isinstance(image, Image.Image):
         gray = image.mode in ("1", "L")
         return bring(image, Form(1 if gray else 3, image.height, image.width))[0]
@@ -96,10 +99,10 @@ def _picture(image: Any, i: int) -> Tensor:
         if image.dtype in (torch.uint8, torch.uint16):
             return image.contiguous()
         if image.is_floating_point() and float(image.min()) >= 0 and float(image.max()) <= 1:
-            return (image * 255).round().to(torch.uint8)    # undoes ToTensor exactly
+            return (image * 255).round().to(torch.uint8)    # exactly what ToTensor was given
     came = f"{image.dtype} {tuple(image.shape)}" if isinstance(image, Tensor) else type(image).__name__
-    raise DataError(f"sample {i}: the picture is {came}; accepted are {_FORMS}. The network standardises by itself: "
-                    "leave Normalize out")
+    raise DataError(f"sample {i}: the picture is {came}; accepted are {_ACCEPTED_PICTURES}. The network "
+                    "standardises by itself: leave Normalize out")
 
 
 def _target(target: Any, i: int) -> dict[str, Value]:
@@ -110,7 +113,7 @@ def _target(target: Any, i: int) -> dict[str, Value]:
     number = torch.as_tensor(target) if isinstance(target, int | float | np.ndarray | np.generic | Tensor) else None
     if number is None:
         raise DataError(f"sample {i}: the target is a {type(target).__name__}; accepted are a class number, floats, or "
-                        f"{_OBJECTS}")
+                        f"{_ACCEPTED_BOXES}")
     if number.is_floating_point():
         return {"numbers": Numbers(number.float().reshape(-1))}
     if number.numel() != 1:
@@ -120,10 +123,10 @@ def _target(target: Any, i: int) -> dict[str, Value]:
 
 
 def _boxes(target: dict[str, Any], i: int) -> Boxes:
-    """A dictionary with boxes and labels as a value in the pixels of its picture; its other entries are not read."""
+    """The boxes of a dictionary, in the pixels of their picture; raises DataError."""
     if "labels" not in target:
-        raise DataError(f"sample {i}: the target holds {', '.join(map(repr, target))}; accepted is {_OBJECTS}")
-    form = getattr(getattr(target["boxes"], "format", None), "name", "XYXY")    # torchvision's BoundingBoxes say it
+        raise DataError(f"sample {i}: the target holds {', '.join(map(repr, target))}; accepted is {_ACCEPTED_BOXES}")
+    form = getattr(getattr(target["boxes"], "format", None), "name", "XYXY")    # of torchvision's BoundingBoxes
     if form != "XYXY":
         raise DataError(f"sample {i}: the boxes are {form}; accepted are corners, XYXY, as "
                         "torchvision.ops.box_convert gives them")
@@ -132,18 +135,18 @@ def _boxes(target: dict[str, Any], i: int) -> Boxes:
     corners = corners.reshape(0, 4) if not corners.numel() else corners
     count = len(corners)
     if corners.ndim != 2 or corners.shape[1] != 4:
-        raise DataError(f"sample {i}: the boxes are {tuple(corners.shape)} numbers; accepted is {_OBJECTS}")
+        raise DataError(f"sample {i}: the boxes are {tuple(corners.shape)} numbers; accepted is {_ACCEPTED_BOXES}")
     if labels.shape != (count,) or (count and (labels.is_floating_point() or int(labels.min()) < 0)):
         raise DataError(f"sample {i}: {count} boxes have the labels {labels.tolist()!s:.60}; accepted is a class "
                         "number for each, from 0")
     if not bool(corners.isfinite().all()):
         raise DataError(f"sample {i}: the boxes hold a number that is not finite")
-    crowd, own = (_column(target[name], name, i) if name in target else None for name in ("iscrowd", "area"))
-    for name, value in (("iscrowd", crowd), ("area", own)):
+    crowd, areas = (_column(target[name], name, i) if name in target else None for name in ("iscrowd", "area"))
+    for name, value in (("iscrowd", crowd), ("area", areas)):
         if value is not None and value.numel() != count:
             raise DataError(f"sample {i}: {count} boxes have {value.numel()} numbers {name}")
     return Boxes(corners, labels.long(), crowd=None if crowd is None else crowd.bool().reshape(-1),
-                 area=None if own is None else own.float().reshape(-1))
+                 area=None if areas is None else areas.float().reshape(-1))
 
 
 def _column(values: Any, name: str, i: int) -> Tensor:
@@ -151,26 +154,26 @@ def _column(values: Any, name: str, i: int) -> Tensor:
         return torch.as_tensor(values).detach().cpu().as_subclass(Tensor)
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"sample {i}: {name} are a {type(values).__name__} that is no list of numbers; accepted is "
-                        f"{_OBJECTS}") from error
+                        f"{_ACCEPTED_BOXES}") from error
 
 
 def _in_form(boxes: Value, samples: Sequence[Sample], steps: Sequence[tuple[float, float, float, float]], form: Form,
              tally: Tally) -> Boxes:
-    """Stacked boxes in the pixels of the samples as those of the form, without what no box can be."""
+    """Stacked boxes, brought from the pixels of the samples to those of the form; boxes without area are left out."""
     assert isinstance(boxes, Boxes) and boxes.image is not None and boxes.crowd is not None and boxes.area is not None
     sizes = np.array([sample.image.shape[1:] for sample in samples], dtype=np.int64)
     if len(boxes.corners) and float(boxes.corners.max()) <= 1 < sizes.min():
         raise DataError("all boxes lie within the first pixel of their pictures; accepted are corners in pixels, not "
-                        "shares of the width and height")
+                        "fractions of the width and height")
     image = boxes.image.numpy()
     edges = np.tile(sizes[image][:, ::-1], 2).astype(np.float64)
-    inside, rows = usable(boxes.corners.double().numpy(), edges, image, boxes.classes.numpy(), boxes.crowd.numpy(),
-                          tally=tally, name=lambda row: samples[row].place.file)
+    inside, rows = usable_boxes(boxes.corners.double().numpy(), edges, image, boxes.classes.numpy(),
+                                boxes.crowd.numpy(), tally=tally, name=lambda row: samples[row].place.file)
     corners, kept = torch.from_numpy(inside), torch.from_numpy(rows)
-    own = None if bool(boxes.area.isnan().all()) else \
+    areas = None if bool(boxes.area.isnan().all()) else \
         torch.where(boxes.area[kept].isnan(), area(corners), boxes.area[kept])
-    found = Boxes(corners, boxes.classes[kept], image=boxes.image[kept], crowd=boxes.crowd[kept], area=own)
-    return found.warp(matrices(torch.tensor(steps)), form.size)
+    usable = Boxes(corners, boxes.classes[kept], image=boxes.image[kept], crowd=boxes.crowd[kept], area=areas)
+    return usable.warp(matrices(torch.tensor(steps)), form.size)
 
 
 def _fitted(image: Tensor, form: Form, i: int) -> Tensor:
@@ -184,12 +187,13 @@ def _stacked(samples: Sequence[Sample]) -> dict[str, Value]:
     for i, sample in enumerate(samples):
         if set(sample.targets) != names:
             raise DataError(f"sample {i} gives {sorted(sample.targets)}, sample 0 gives {sorted(names)}")
-    return {name: type(value).stack([_whole(sample.targets[name]) for sample in samples])
+    return {name: type(value).stack([_with_all_fields(sample.targets[name]) for sample in samples])
             for name, value in samples[0].targets.items()}
 
 
-def _whole(value: Value) -> Value:
-    """Boxes with a crowd and an area each, NaN where it is not given; any other value as it is."""
+def _with_all_fields(value: Value) -> Value:
+    """Boxes with a crowd and an area for each, so that they can be stacked, NaN where the area is not given; any other
+    value as it is."""
     if not isinstance(value, Boxes):
         return value
     count = len(value.classes)
@@ -199,28 +203,28 @@ def _whole(value: Value) -> Value:
 
 
 def _names(dataset: Any, targets: dict[str, Value], *, held_out: bool) -> dict[str, tuple[str, ...]]:
-    """The class names by target, those of the data set where it has them."""
-    own = getattr(dataset, "classes", None)
-    found: dict[str, tuple[str, ...]] = {}
+    """The class names by target, those of the data set where it has them; raises DataError."""
+    attribute = getattr(dataset, "classes", None)
+    names: dict[str, tuple[str, ...]] = {}
     for name, value in targets.items():
-        one = own.get(name) if isinstance(own, dict) else own
-        listed = tuple(str(word) for word in one) if isinstance(one, list | tuple) else ()
-        if isinstance(value, Numbers) and not (isinstance(own, dict) and listed):
+        classes = attribute.get(name) if isinstance(attribute, dict) else attribute
+        listed = tuple(str(word) for word in classes) if isinstance(classes, list | tuple) else ()
+        if isinstance(value, Numbers) and not (isinstance(attribute, dict) and listed):
             listed = tuple(f"number{i}" for i in range(value.values.shape[1]))
         columns = value.values if isinstance(value, Numbers) else value.present if isinstance(value, Tags) else None
         if isinstance(value, Label):
-            found[name] = _label_names(value, listed, held_out=held_out, least=UNKNOWN if len(targets) > 1 else 0)
+            names[name] = _label_names(value, listed, held_out=held_out, least=UNKNOWN if len(targets) > 1 else 0)
         elif isinstance(value, Boxes):
-            found[name] = _box_names(value, listed, held_out=held_out)
+            names[name] = _box_names(value, listed, held_out=held_out)
         elif listed and (columns is None or columns.shape[1] == len(listed)):
-            found[name] = listed
+            names[name] = listed
         elif columns is not None and listed:
             raise DataError(f"the data set names {len(listed)} {name} ({', '.join(listed)}), but its samples have "
                             f"{columns.shape[1]}")
         else:
             raise DataError(f"the data set names no classes of its target {name!r}: give it an attribute classes, as "
                             f"{{{name!r}: (\"one\", \"two\")}}")
-    return found
+    return names
 
 
 def _box_names(boxes: Boxes, listed: tuple[str, ...], *, held_out: bool) -> tuple[str, ...]:
@@ -237,7 +241,7 @@ def _box_names(boxes: Boxes, listed: tuple[str, ...], *, held_out: bool) -> tupl
 
 
 def _label_names(label: Label, listed: tuple[str, ...], *, held_out: bool, least: int) -> tuple[str, ...]:
-    """The names of the classes; labels run from `least`, which beside other targets is UNKNOWN."""
+    """The names of the classes; no label may be below `least`, which is UNKNOWN beside other targets, else 0."""
     first, most = int(label.index.min()), int(label.index.max())
     if (listed and most >= len(listed)) or first < least:
         raise DataError(f"the data set names {len(listed)} classes, but its labels run from {first} to {most}")

@@ -16,13 +16,13 @@ def existing(path: str) -> Path:
     root = Path(path).expanduser()
     if root.exists():
         return root
-    above = root.parent
-    near = nearest(root.name, [entry.name for entry in above.iterdir()] if above.is_dir() else [])
+    neighbours = [path.name for path in root.parent.iterdir()] if root.parent.is_dir() else []
+    near = nearest(root.name, neighbours)
     raise DataError(f"{readable(root)} does not exist.{near or ' Check data.path.'}")
 
 
 def read_text(file: Path) -> str:
-    """A text file in UTF-8, with or without a mark at its beginning; raises DataError."""
+    """The text of a file in UTF-8, with or without a byte order mark; raises DataError."""
     try:
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -32,17 +32,17 @@ def read_text(file: Path) -> str:
 
 
 def read_json(file: Path) -> Any:
-    """What a JSON file holds; raises DataError with the line where it is damaged."""
+    """The content of a JSON file; raises DataError with the line where it is damaged."""
     try:
         return json.loads(read_text(file))
     except json.JSONDecodeError as error:
         raise DataError(f"{readable(file)}, line {error.lineno}: is not JSON ({error.msg}); was it cut off?") from error
-    except (RecursionError, ValueError) as error:    # brackets without end, or a number of thousands of digits
+    except (RecursionError, ValueError) as error:    # brackets a thousand deep, or a number of thousands of digits
         raise DataError(f"{readable(file)} is not JSON that can be read ({type(error).__name__})") from error
 
 
 def begins_with_key(file: Path, keys: str) -> bool:
-    """Whether a list called by one of `keys` (`a|b`) begins in the first 64 KB of a JSON file."""
+    """Whether a list under one of `keys`, as `a|b`, begins in the first 64 KB of a JSON file."""
     try:
         with open(file, encoding="utf-8-sig", errors="replace") as opened:
             return re.search(rf'"({keys})"\s*:\s*\[', opened.read(65_536)) is not None
@@ -50,10 +50,10 @@ def begins_with_key(file: Path, keys: str) -> bool:
         return False
 
 
-def refused(file: Path, error: ValidationError) -> DataError:
-    """The first thing that pydantic found wrong in a file, in one line."""
+def invalid_content(file: Path, error: ValidationError) -> DataError:
+    """An error of one line that names the first thing that pydantic found wrong in a file."""
     first = error.errors(include_url=False)[0]
-    place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"]).lstrip(".")
-    came = repr(first["input"])
-    came = came if len(came) <= 60 else came[:57] + "..."
-    return DataError(f"{readable(file)}: {place or 'the file'}: {first['msg']}, not {ascii(came)[1:-1]}")
+    where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"]).lstrip(".")
+    value = repr(first["input"])
+    value = value if len(value) <= 60 else value[:57] + "..."
+    return DataError(f"{readable(file)}: {where or 'the file'}: {first['msg']}, not {ascii(value)[1:-1]}")

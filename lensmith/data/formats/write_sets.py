@@ -1,6 +1,7 @@
 """Sets of boxes written in any format: the label files, and the pictures copied or linked beside them."""
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -8,7 +9,7 @@ from typing import Any, Literal
 from lensmith.base.errors import DataError, UserError, choose, count
 from lensmith.base.pictures import to_pil
 from lensmith.data.formats import FORMATS
-from lensmith.data.formats.boxes.picture_to_write import Shown
+from lensmith.data.formats.boxes.picture_to_write import PictureToWrite
 from lensmith.data.formats.format import Writer
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.data.sources.picture_files import Files
@@ -22,123 +23,121 @@ Images = Literal["link", "copy", "none"]
 
 def writers() -> dict[str, Writer]:
     """The formats in which boxes are written, under the names that `lensmith convert --to` takes."""
-    return {one.write.name or name: one.write for name, one in FORMATS.items() if one.write is not None}
+    return {record.write.name or name: record.write for name, record in FORMATS.items() if record.write is not None}
 
 
 def write_boxes(kind: str, splits: Mapping[str, Any], folder: Path, *, images: Images = "link",
                 category_ids: Sequence[int] | None = None) -> int:
     """Write sources whose target is boxes, in the file's pixels, as a set of `kind` into a new or empty folder.
 
-    The pictures are linked, copied, or (`none`) left where they are: then the files name them there, but for YOLO,
-    which finds labels by the picture's path. Pictures in memory are written as PNG. `category_ids` are those of COCO's
-    classes. -> how many label files were written. Raises UserError for a kind, a folder or a link that cannot be,
-    DataError for pictures that cannot be read.
+    The pictures are linked, copied, or with `none` left where they are. Then the label files name them there, except
+    for YOLO's, which are found by the path of the picture. Pictures in memory are written as PNG. `category_ids` are
+    the numbers of COCO's classes. -> the number of label files. Raises UserError for an unknown kind, a folder that is
+    not empty or a link that cannot be made, DataError for pictures that cannot be read.
     """
     writer = choose(writers(), kind, "format")
     choose({"link": 0, "copy": 0, "none": 0}, images, "images")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists and is not empty: name a new folder; nothing is written over")
     splits = with_known_boxes(splits)
-    target = _target(splits)
+    target = _box_target(splits)
     names: tuple[str, ...] = next(iter(splits.values())).classes[target]
     stems = _stems(splits)
-    places = {split: folder / writer.picture_folder(split) for split in splits}
-    shown = {split: list(_shown(source, source.targets[target], stems[split], places[split], images))
-             for split, source in splits.items()}
+    pictures = {split: list(_pictures_to_write(source, source.targets[target], stems[split],
+                                               folder / writer.picture_folder(split), images))
+                for split, source in splits.items()}
     extra = {"category_ids": category_ids} if writer.takes_category_ids else {}
-    made, written = set[Path](), 0
-    for path, text in writer.write(shown, names, folder, **extra):
-        if path.parent not in made:
+    folders, written = set[Path](), 0
+    for path, text in writer.write(pictures, names, folder, **extra):
+        if path.parent not in folders:
             path.parent.mkdir(parents=True, exist_ok=True)
-            made.add(path.parent)
+            folders.add(path.parent)
         path.write_text(text, encoding="utf-8", newline="\n")
         written += 1
     return written
 
 
-def _target(splits: Mapping[str, Any]) -> str:
-    """The target that is boxes."""
+def _box_target(splits: Mapping[str, Any]) -> str:
+    """The name of the target that is boxes; raises DataError where a split has none or several."""
     for split, source in splits.items():
-        found = of_kind(source.targets, Boxes)
-        if len(found) > 1:
-            raise DataError(f"the part {split!r} gives several targets of boxes, {', '.join(found)}: a set of boxes "
+        names = of_kind(source.targets, Boxes)
+        if len(names) > 1:
+            raise DataError(f"the split {split!r} gives several targets of boxes, {', '.join(names)}: a set of boxes "
                             "has one")
-        if not found:
-            raise DataError(f"the part {split!r} gives {', '.join(source.targets) or 'nothing'} and no boxes: there is "
-                            "nothing to write")
+        if not names:
+            raise DataError(f"the split {split!r} gives {', '.join(source.targets) or 'nothing'} and no boxes: there "
+                            "is nothing to write")
     if set(splits) != {"all"} and "train" not in splits:
-        raise DataError(f"the set has the parts {', '.join(splits)}; train or all is expected")
+        raise DataError(f"the set has the splits {', '.join(splits)}; train or all is expected")
     return of_kind(next(iter(splits.values())).targets, Boxes)[0]
 
 
 def with_known_boxes(splits: Mapping[str, Any]) -> dict[str, Any]:
     """The sources without the pictures whose boxes are not known; raises DataError as write_boxes does."""
-    target = _target(splits)
-    said = {split: known_in(source, target) for split, source in splits.items()}
-    return {split: source if said[split].all() else source.subset(said[split].nonzero()[0].tolist())
+    target = _box_target(splits)
+    known = {split: known_in(source, target) for split, source in splits.items()}
+    return {split: source if known[split].all() else source.subset(known[split].nonzero()[0].tolist())
             for split, source in splits.items()}
 
 
 def _stems(splits: Mapping[str, Any]) -> dict[str, list[str]]:
-    """What the label of each picture is called, by split: its name, and its folders where two would be alike."""
-    taken: set[str] = set()
+    """The name of each picture's label file without suffix, by split: the picture's own, after those of its folders
+    where several pictures have the same."""
     files = {split: [source.place(i).file for i in range(len(source))] for split, source in splits.items()}
-    every = [PurePosixPath(file).stem.lower() for listed in files.values() for file in listed]
-    twice = {stem for stem, number in _counted(every).items() if number > 1}
-    found: dict[str, list[str]] = {}
-    for split, listed in files.items():
-        found[split] = []
-        for file in listed:
+    frequency = Counter(PurePosixPath(file).stem.lower() for names in files.values() for file in names)
+    taken: set[str] = set()
+    stems: dict[str, list[str]] = {}
+    for split, names in files.items():
+        stems[split] = []
+        for file in names:
             path = PurePosixPath(file)
-            stem = path.stem if path.stem.lower() not in twice else "_".join(
-                part for part in path.with_suffix("").parts if part not in ("/", ".."))
+            stem = path.stem if frequency[path.stem.lower()] == 1 else "_".join(
+                step for step in path.with_suffix("").parts if step not in ("/", ".."))
             stem = stem.replace("#", "_")
             number, plain = 1, stem
             while stem.lower() in taken:
                 number += 1
                 stem = f"{plain}_{number}"
             taken.add(stem.lower())
-            found[split].append(stem)
-    return found
+            stems[split].append(stem)
+    return stems
 
 
-def _counted(names: Sequence[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for name in names:
-        counts[name] = counts.get(name, 0) + 1
-    return counts
-
-
-def _shown(source: Any, boxes: Boxes, stems: Sequence[str], folder: Path, images: Images) -> Iterator[Shown]:
+def _pictures_to_write(source: Any, boxes: Boxes, stems: Sequence[str], folder: Path,
+                       images: Images) -> Iterator[PictureToWrite]:
     """The pictures of a source, put into `folder`, with their stacked boxes."""
     if isinstance(source, Files):
-        found = survey(source)
-        if found.bad:
-            first = "; ".join(f"{one.file} {one.reason}" for one in found.bad[:3])
-            raise DataError(f"{count(len(found.bad), 'picture')} cannot be read, and boxes need their sizes: {first}"
-                            f"{' ...' if len(found.bad) > 3 else ''}. Mend or remove them")
-        if images != "none":
-            folder.mkdir(parents=True, exist_ok=True)
-        for i, (header, stem) in enumerate(zip(found.headers, stems, strict=True)):
-            assert header is not None
-            path = source.paths[i]
-            target = path.absolute() if images == "none" else folder / f"{stem}{path.suffix}"
-            if images != "none":
-                _put(path, target, images)
-            yield Shown(target, stem, (header.height, header.width), boxes[i])
+        yield from _files_to_write(source, boxes, stems, folder, images)
     elif isinstance(source, InMemory):
         if images == "none":
             raise UserError(f"{count(len(source), 'picture')} lie in memory and in no file: take images=copy")
         folder.mkdir(parents=True, exist_ok=True)
         for i, stem in enumerate(stems):
-            target = folder / f"{stem}.png"
-            to_pil(source.images[i]).save(target)
-            yield Shown(target, stem, (source.images.shape[2], source.images.shape[3]), boxes[i])
+            path = folder / f"{stem}.png"
+            to_pil(source.images[i]).save(path)
+            yield PictureToWrite(path, stem, (source.images.shape[2], source.images.shape[3]), boxes[i])
     else:
         raise UserError(f"a data set of type {type(source).__name__} cannot be written: open it as Files or InMemory")
 
 
-def _put(path: Path, target: Path, images: Images) -> None:
+def _files_to_write(source: Files, boxes: Boxes, stems: Sequence[str], folder: Path,
+                    images: Images) -> Iterator[PictureToWrite]:
+    surveyed = survey(source)
+    if surveyed.bad:
+        first = "; ".join(f"{picture.file} {picture.reason}" for picture in surveyed.bad[:3])
+        raise DataError(f"{count(len(surveyed.bad), 'picture')} cannot be read, and boxes need their sizes: {first}"
+                        f"{' ...' if len(surveyed.bad) > 3 else ''}. Mend or remove them")
+    if images != "none":
+        folder.mkdir(parents=True, exist_ok=True)
+    for i, (path, header, stem) in enumerate(zip(source.paths, surveyed.headers, stems, strict=True)):
+        assert header is not None
+        target = path.absolute() if images == "none" else folder / f"{stem}{path.suffix}"
+        if images != "none":
+            _copy_or_link(path, target, images)
+        yield PictureToWrite(target, stem, (header.height, header.width), boxes[i])
+
+
+def _copy_or_link(path: Path, target: Path, images: Images) -> None:
     try:
         if images == "copy":
             shutil.copyfile(path, target)

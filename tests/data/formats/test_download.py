@@ -137,7 +137,7 @@ def test_a_connection_that_breaks_off_is_no_whole_file(two_files, tmp_path):
 
 def test_a_server_that_says_nothing_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(download, "_WAIT", 0.2)
+    monkeypatch.setattr(download, "_TIMEOUT", 0.2)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

@@ -12,7 +12,7 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from lensmith.data.formats import FORMATS
-from lensmith.data.formats.boxes.annotations import Drawn, boxed
+from lensmith.data.formats.boxes.annotations import AnnotatedSplit, sources_of_boxes
 from lensmith.data.formats.detect import recognise
 from lensmith.data.formats.drawn_shapes import shapes
 from lensmith.data.formats.format import BESIDE, LAYOUT, NOTHING, Evidence, Format, Writer, beside_pictures
@@ -115,14 +115,14 @@ def test_evidence_against_is_told_but_decides_nothing(tmp_path: Path) -> None:
 def toy(path: str, *, classes: list[str] | None = None) -> Parts:
     """The pictures that lines of `boxes.toy` name, as `train/a.png 1 2 30 40 cat`, with a box each."""
     root = Path(path)
-    drawn: dict[str, Drawn] = {}
+    drawn: dict[str, AnnotatedSplit] = {}
     for line in (root / "boxes.toy").read_text().splitlines():
         name, *corners, label = line.split()
-        part = drawn.setdefault(name.split("/")[0], Drawn(accepted=classes))
+        part = drawn.setdefault(name.split("/")[0], AnnotatedSplit(accepted=classes))
         if root / name not in part.paths:
             part.add_picture(root / name)
         part.add([float(corner) for corner in corners], label, where="boxes.toy")
-    return boxed(drawn, names=classes, folder=root, account={"layout": "toy"})
+    return sources_of_boxes(drawn, names=classes, folder=root, account={"layout": "toy"})
 
 
 def recognise_toy(listing: Listing) -> Evidence:

@@ -179,9 +179,9 @@ def test_what_cannot_be_written_is_said(tmp_path, monkeypatch):
         write_boxes("pascal", {"all": own}, tmp_path / "new")
     with pytest.raises(UserError, match=r"unknown images 'move'"):
         write_boxes("yolo", {"all": own}, tmp_path / "new", images="move")
-    with pytest.raises(DataError, match=r"the part 'all' gives nothing and no boxes: there is nothing to write"):
+    with pytest.raises(DataError, match=r"the split 'all' gives nothing and no boxes: there is nothing to write"):
         write_boxes("yolo", {"all": Files([], {}, {}, root=tmp_path)}, tmp_path / "new")
-    with pytest.raises(DataError, match=r"the set has the parts test; train or all is expected"):
+    with pytest.raises(DataError, match=r"the set has the splits test; train or all is expected"):
         write_boxes("yolo", {"test": own}, tmp_path / "new")
     with pytest.raises(DataError, match=r"'a\\x01' cannot be written in XML: rename it"):
         write_boxes("voc", {"all": source(tmp_path / "odd", FIRST, names=("a\x01", "b", "c"))}, tmp_path / "new")

@@ -11,21 +11,22 @@ from pydantic import BaseModel, ValidationError
 
 from lensmith.base.errors import DataError
 from lensmith.base.pictures import SUFFIXES
-from lensmith.data.formats.boxes.annotations import Drawn, Unlabelled, boxed
-from lensmith.data.formats.boxes.picture_to_write import Shown, shortest
+from lensmith.data.formats.boxes.annotations import AnnotatedSplit, Unlabelled, sources_of_boxes
+from lensmith.data.formats.boxes.picture_to_write import PictureToWrite, shortest
 from lensmith.data.formats.class_folders import pictures_below
 from lensmith.data.formats.class_names import fixed_classes
 from lensmith.data.formats.format import BESIDE, Evidence, Format, Writer
 from lensmith.data.formats.given_splits import listed_below, refuse_unlabelled, split_folders
 from lensmith.data.formats.listing import Listing
-from lensmith.data.formats.reading import begins_with_key, existing, read_json, refused
+from lensmith.data.formats.reading import begins_with_key, existing, invalid_content, read_json
 from lensmith.data.sources.picture_files import readable
 from lensmith.data.sources.sample import Parts
 
-_POINTS = {"rectangle": 2, "polygon": 3, "circle": 2, "mask": 2}    # the fewest that make a box
+# The least number of points of which a shape has a box around it; other shapes, points and lines, have none.
+_POINTS = {"rectangle": 2, "polygon": 3, "circle": 2, "mask": 2}
 
 
-class Shape(BaseModel):
+class LabelMeShape(BaseModel):
     """What was drawn around an object."""
 
     label: str
@@ -34,10 +35,10 @@ class Shape(BaseModel):
     flags: dict[str, Any] | None = None
 
 
-class Page(BaseModel):
-    """A file of LabelMe's, as far as it speaks of shapes."""
+class LabelMeFile(BaseModel):
+    """A file of LabelMe's, as far as it lists shapes."""
 
-    shapes: list[Shape]
+    shapes: list[LabelMeShape]
     imagePath: str | None = None        # noqa: N815 - the names of the file
     imageWidth: float | None = None     # noqa: N815
     imageHeight: float | None = None    # noqa: N815
@@ -46,124 +47,132 @@ class Page(BaseModel):
 def labelme(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled = "leave") -> Parts:
     """The pictures of a folder that have a JSON file of LabelMe's beside them, also below train, valid and test.
 
-    The picture is the one that `imagePath` names, else the one with the name of the JSON file. Every rectangle, polygon
-    and circle counts by the box around it; points and lines are counted as `shapes_without_box`. A flag `crowd` marks
-    what neither counts nor costs. A picture without a JSON file is `unlabelled`: it is left out (leave), shows no
-    object (empty) or is an error (refuse). Raises DataError with the file and the shape that cannot be used.
+    The picture of a JSON file is the one that its `imagePath` names, else the one with its own name. Every rectangle,
+    polygon and circle becomes the box around it; points and lines are counted as `shapes_without_box`. Objects with the
+    flag `crowd` are neither learned nor measured. Raises DataError with the file and the shape that cannot be used.
+
+    - `path`: the folder.
+    - `classes`: the only classes, in order; by default those that occur.
+    - `unlabelled`: a picture without a JSON file is left out (leave), shows no object (empty) or is an error (refuse).
     """
     root = existing(path)
     if not root.is_dir():
         raise DataError(f"{root} is a file: give the folder of LabelMe's JSON files")
-    places = split_folders(root) or {"all": root}
+    folders = split_folders(root) or {"all": root}
     accepted = fixed_classes(classes)
-    drawn = {split: Drawn(accepted=accepted) for split in places}
-    orphans, bare, lines, read = list[Path](), list[Path](), 0, 0
-    for split, place in places.items():
-        part = drawn[split]
-        files = sorted(Path(folder, name) for folder, _, names in os.walk(place) for name in names
+    annotated = {split: AnnotatedSplit(accepted=accepted) for split in folders}
+    without_picture, without_label, without_box, read = list[Path](), list[Path](), 0, 0
+    for split, folder in folders.items():
+        files = sorted(Path(inner, name) for inner, _, names in os.walk(folder) for name in names
                        if name.lower().endswith(".json"))
-        pictures = {os.path.splitext(one)[0]: Path(one)
-                    for one in sorted(pictures_below(os.fspath(place), ignored=[]), reverse=True)}
+        pictures = {os.path.splitext(picture)[0]: Path(picture)
+                    for picture in sorted(pictures_below(os.fspath(folder), ignored=[]), reverse=True)}
         for file in files:
-            page = _page(file)
-            if page is None:
+            content = _read_file(file)
+            if content is None:
                 continue
             read += 1
-            picture = _picture(file, page, pictures)
+            picture = _picture_of(file, content, pictures)
             if picture is None:
-                orphans.append(file)
+                without_picture.append(file)
                 continue
-            part.add_picture(picture, width=page.imageWidth, height=page.imageHeight)
-            lines += _add_shapes(page, part, file)
-        known = set(part.paths)
-        without = sorted(one for one in pictures.values() if one not in known)
-        bare += without
+            annotated[split].add_picture(picture, width=content.imageWidth, height=content.imageHeight)
+            without_box += _add_shapes(content, annotated[split], file)
+        labelled = set(annotated[split].paths)
+        rest = sorted(picture for picture in pictures.values() if picture not in labelled)
+        without_label += rest
         if unlabelled == "empty":
-            for one in without:
-                part.add_picture(one)
+            for picture in rest:
+                annotated[split].add_picture(picture)
     if not read:
         raise DataError(f"{root} holds no JSON file of LabelMe's (with shapes): they are expected beside the pictures")
     if unlabelled == "refuse":
-        refuse_unlabelled(bare, "JSON file")
-    account = {"folder": readable(root), "layout": "labelme", "shapes_without_box": lines,
-               "unlabelled": {"count": len(bare), "taken_as": unlabelled, "pictures": listed_below(root, bare)},
-               "labels_without_picture": {"count": len(orphans), "files": listed_below(root, orphans)}}
-    return boxed(drawn, names=accepted, folder=root, account=account)
+        refuse_unlabelled(without_label, "JSON file")
+    account = {"folder": readable(root), "layout": "labelme", "shapes_without_box": without_box,
+               "unlabelled": {"count": len(without_label), "taken_as": unlabelled,
+                              "pictures": listed_below(root, without_label)},
+               "labels_without_picture": {"count": len(without_picture), "files": listed_below(root, without_picture)}}
+    return sources_of_boxes(annotated, names=accepted, folder=root, account=account)
 
 
 def recognise_labelme(listing: Listing) -> Evidence:
-    """JSON files beside pictures, or without any where the first one has shapes: its pictures lie elsewhere."""
+    """JSON files beside pictures, or beside none where the first one lists shapes: its picture lies elsewhere."""
     for folder in listing.with_splits():
         file = folder.beside_picture(".json")
         if file is not None:
             return Evidence(BESIDE, sentence=f"{file} beside a picture")
-        page = next((name for name in folder.names if name.endswith(".json")), None)
-        if page is not None and not folder.ending(SUFFIXES) and begins_with_key(folder.path / page, "shapes"):
-            return Evidence(BESIDE, sentence=page)
+        first = next((name for name in folder.names if name.endswith(".json")), None)
+        if first is not None and not folder.ending(SUFFIXES) and begins_with_key(folder.path / first, "shapes"):
+            return Evidence(BESIDE, sentence=first)
     return Evidence()
 
 
-def _page(file: Path) -> Page | None:
-    """A file of LabelMe's; None for JSON of another kind."""
+def _read_file(file: Path) -> LabelMeFile | None:
+    """A file of LabelMe's; None for JSON of another kind. Raises DataError."""
     content = read_json(file)
     if not isinstance(content, dict) or "shapes" not in content:
         return None
     try:
-        return Page.model_validate(content)
+        return LabelMeFile.model_validate(content)
     except ValidationError as error:
-        raise refused(file, error) from error
+        raise invalid_content(file, error) from error
 
 
-def _picture(file: Path, page: Page, pictures: Mapping[str, Path]) -> Path | None:
-    """The picture that a file names, with whichever slashes, else the one beside it that has its name."""
-    if page.imagePath:
-        named = Path(os.path.normpath(file.parent / PureWindowsPath(page.imagePath).as_posix()))
+def _picture_of(file: Path, content: LabelMeFile, pictures: Mapping[str, Path]) -> Path | None:
+    """The picture that a file names, with slashes or backslashes, else the one beside it that has its name."""
+    if content.imagePath:
+        named = Path(os.path.normpath(file.parent / PureWindowsPath(content.imagePath).as_posix()))
         if os.path.isfile(named):
             return named
     return pictures.get(os.path.splitext(file)[0])
 
 
-def _add_shapes(page: Page, part: Drawn, file: Path) -> int:
-    """Add the boxes of a page; -> how many of its shapes have none."""
-    without = 0
-    for i, shape in enumerate(page.shapes):
+def _add_shapes(content: LabelMeFile, annotated: AnnotatedSplit, file: Path) -> int:
+    """Add the boxes around the shapes of a file; -> the number of shapes that have none."""
+    without_box = 0
+    for i, shape in enumerate(content.shapes):
         where = f"{readable(file)}, shapes[{i}]"
         kind = shape.shape_type or "polygon"
         if kind not in _POINTS:
-            without += 1
+            without_box += 1
             continue
         if len(shape.points) < _POINTS[kind]:
             raise DataError(f"{where}: a {kind} has at least {_POINTS[kind]} points, this one {len(shape.points)}")
         crowd = bool((shape.flags or {}).get("crowd"))
-        part.add(_around(kind, shape.points), shape.label.strip(), where=where, crowd=crowd)
-    return without
+        annotated.add(_box_around(kind, shape.points), shape.label.strip(), where=where, crowd=crowd)
+    return without_box
 
 
-def _around(kind: str, points: Sequence[tuple[float, float]]) -> tuple[float, float, float, float]:
-    """x0 y0 x1 y1 of the box around a shape; a circle is its middle and a point of its edge."""
+def _box_around(kind: str, points: Sequence[tuple[float, float]]) -> tuple[float, float, float, float]:
+    """x0 y0 x1 y1 of the box around a shape; a circle is given by its centre and a point on its edge."""
     if kind == "circle":
         (x, y), edge = points[0], points[1]
         radius = math.hypot(edge[0] - x, edge[1] - y)
         return x - radius, y - radius, x + radius, y + radius
-    columns, lines = zip(*points, strict=True)
-    return min(columns), min(lines), max(columns), max(lines)
+    columns, rows = zip(*points, strict=True)
+    return min(columns), min(rows), max(columns), max(rows)
 
 
-def write_labelme(splits: Mapping[str, Sequence[Shown]], names: Sequence[str], folder: Path) \
+def write_labelme(splits: Mapping[str, Sequence[PictureToWrite]], names: Sequence[str], folder: Path) \
         -> Iterator[tuple[Path, str]]:
-    """A JSON file a picture, in the folder of its split; `crowd` as a flag. -> paths and texts."""
+    """A JSON file a picture, in the folder of its split, as paths and texts; `crowd` is written as a flag."""
     for split, pictures in splits.items():
-        place = folder if split == "all" else folder / split
-        for one in pictures:
-            height, width = one.size
+        inner = folder / _written_folder(split)
+        for picture in pictures:
+            height, width = picture.size
             shapes = [{"label": names[number], "points": [[float(shortest(x0)), float(shortest(y0))],
                                                           [float(shortest(x1)), float(shortest(y1))]],
                        "group_id": None, "shape_type": "rectangle", "flags": {"crowd": True} if crowd else {}}
-                      for (x0, y0, x1, y1), number, crowd, _ in one.objects()]
+                      for (x0, y0, x1, y1), number, crowd, _ in picture.objects()]
             content: dict[str, Any] = {"version": "5.0.1", "flags": {}, "shapes": shapes,
-                       "imagePath": Path(os.path.relpath(one.path, place)).as_posix(), "imageData": None,
-                       "imageHeight": height, "imageWidth": width}
-            yield place / f"{one.stem}.json", json.dumps(content, ensure_ascii=False) + "\n"
+                                       "imagePath": Path(os.path.relpath(picture.path, inner)).as_posix(),
+                                       "imageData": None, "imageHeight": height, "imageWidth": width}
+            yield inner / f"{picture.stem}.json", json.dumps(content, ensure_ascii=False) + "\n"
 
 
-LABELME = Format(labelme, recognise_labelme, Writer(write_labelme, lambda split: "." if split == "all" else split))
+def _written_folder(split: str) -> str:
+    """The folder of a split's pictures and JSON files in a set that is written."""
+    return "." if split == "all" else split
+
+
+LABELME = Format(labelme, recognise_labelme, Writer(write_labelme, _written_folder))

@@ -8,11 +8,11 @@ from lensmith.values.boxes import Boxes
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One picture of a set that is written."""
+class PictureToWrite:
+    """One picture of a set that is being written."""
 
     path: Path               # where the written files find it
-    stem: str                # what its label file is called; no other picture of the set has the same
+    stem: str                # the name of its label file without suffix; no other picture of the set has the same
     size: tuple[int, int]    # height, width of the file in pixels
     boxes: Boxes             # of this picture alone, in the file's pixels
 
@@ -25,6 +25,6 @@ class Shown:
 
 
 def shortest(number: float, digits: int = 6) -> str:
-    """A number with at most `digits` decimals: `231`, `30.5`. Six of a pixel keep what a float32 corner says."""
+    """A number with at most `digits` decimals, as 231 or 30.5; six of a pixel keep what a float32 corner says."""
     text = f"{number:.{digits}f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text

@@ -9,8 +9,8 @@ from xml.sax.saxutils import escape
 
 from lensmith.base.errors import DataError
 from lensmith.base.pictures import SUFFIXES
-from lensmith.data.formats.boxes.annotations import Drawn, Unlabelled, boxed
-from lensmith.data.formats.boxes.picture_to_write import Shown, shortest
+from lensmith.data.formats.boxes.annotations import AnnotatedSplit, Unlabelled, sources_of_boxes
+from lensmith.data.formats.boxes.picture_to_write import PictureToWrite, shortest
 from lensmith.data.formats.class_names import fixed_classes
 from lensmith.data.formats.format import LAYOUT, Evidence, Format, Writer, beside_pictures
 from lensmith.data.formats.given_splits import listed_below, refuse_unlabelled, split_folders
@@ -19,61 +19,66 @@ from lensmith.data.formats.reading import existing, read_text
 from lensmith.data.sources.picture_files import readable
 from lensmith.data.sources.sample import Parts
 
-ANNOTATIONS = ("Annotations", "annotations", "xmls", "labels")
+_ANNOTATIONS = ("Annotations", "annotations", "xmls", "labels")
 _PICTURES = ("JPEGImages", "images", "Images", "imgs")
+_WRITTEN_FOLDER = "JPEGImages"    # of all pictures of a set that is written
 _ILLEGAL = re.compile("[^\t -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")    # what XML 1.0 cannot hold
 
 
 def voc(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled = "leave") -> Parts:
     """The pictures of a folder with Annotations/*.xml and JPEGImages/*, or with each XML file beside its picture.
 
-    ImageSets/Main/train.txt, val.txt and test.txt divide it, else folders called train, valid and test. Objects marked
-    difficult neither count nor cost. A picture without an XML file is `unlabelled`: it is left out (leave), shows no
-    object (empty) or is an error (refuse). Corners become x0 = xmin - 1, y0 = ymin - 1, x1 = xmax, y1 = ymax. Raises
-    DataError with the file and the object that cannot be used.
+    The splits are those of ImageSets/Main/train.txt, val.txt and test.txt, else the folders called train, valid and
+    test. Corners become x0 = xmin - 1, y0 = ymin - 1, x1 = xmax, y1 = ymax. Objects marked difficult are neither
+    learned nor measured. Raises DataError with the file and the object that cannot be used.
+
+    - `path`: the folder.
+    - `classes`: the only classes, in order; by default those that occur.
+    - `unlabelled`: a picture without an XML file is left out (leave), shows no object (empty) or is an error (refuse).
     """
     root = existing(path)
     if not root.is_dir():
         raise DataError(f"{root} is a file: give the folder with Annotations and JPEGImages")
-    places = {"all": root}
+    folders = {"all": root}
     if annotation_folder(root) is None:
-        places = {split: folder for split, folder in split_folders(root).items() if annotation_folder(folder)}
-    if not places:
+        folders = {split: folder for split, folder in split_folders(root).items() if annotation_folder(folder)}
+    if not folders:
         raise DataError(f"{root} holds no XML file: accepted are Annotations/*.xml with JPEGImages, xmls/*.xml with "
                         "images, and an XML file beside each picture, also below train, valid and test")
     accepted = fixed_classes(classes)
-    drawn: dict[str, Drawn] = {}
-    bare, missing, unlisted = list[Path](), list[Path](), 0
-    for split, place in places.items():
-        files, pictures = _pairs(place)
-        given = image_sets(place, "Main") if split == "all" else {}
-        by_stem = {stem: given_split for given_split, stems in given.items() for stem in stems}
+    annotated: dict[str, AnnotatedSplit] = {}
+    without_label, without_picture, in_no_split = list[Path](), list[Path](), 0
+    for folder_split, folder in folders.items():
+        files, pictures = _labels_and_pictures(folder)
+        stems_of = image_sets(folder, "Main") if folder_split == "all" else {}
+        split_of = {stem: split for split, stems in stems_of.items() for stem in stems}
         for stem in sorted(files.keys() | pictures.keys()):
-            target = by_stem.get(stem) if given else split
-            if target is None:
-                unlisted += 1
+            split = split_of.get(stem) if stems_of else folder_split
+            if split is None:
+                in_no_split += 1
                 continue
-            part = drawn.setdefault(target, Drawn(accepted=accepted))
+            target = annotated.setdefault(split, AnnotatedSplit(accepted=accepted))
             if stem in files:
-                if not _read(files[stem], part, pictures.get(stem), place):
-                    missing.append(files[stem])
+                if not _add_file(files[stem], target, pictures.get(stem), folder):
+                    without_picture.append(files[stem])
                 continue
-            bare.append(pictures[stem])
+            without_label.append(pictures[stem])
             if unlabelled == "empty":
-                part.add_picture(pictures[stem])
+                target.add_picture(pictures[stem])
     if unlabelled == "refuse":
-        refuse_unlabelled(bare, "XML file")
+        refuse_unlabelled(without_label, "XML file")
     account = {"folder": readable(root), "layout": "voc",
-               "unlabelled": {"count": len(bare), "taken_as": unlabelled, "pictures": listed_below(root, bare)},
-               "labels_without_picture": {"count": len(missing), "files": listed_below(root, missing)},
-               "in_no_split": unlisted}
-    return boxed(drawn, names=accepted, folder=root, account=account)
+               "unlabelled": {"count": len(without_label), "taken_as": unlabelled,
+                              "pictures": listed_below(root, without_label)},
+               "labels_without_picture": {"count": len(without_picture), "files": listed_below(root, without_picture)},
+               "in_no_split": in_no_split}
+    return sources_of_boxes(annotated, names=accepted, folder=root, account=account)
 
 
 def recognise_voc(listing: Listing) -> Evidence:
     """XML files in one of the usual folders, or beside pictures."""
     for folder in listing.with_splits():
-        for annotations in map(folder.inner, ANNOTATIONS):
+        for annotations in map(folder.inner, _ANNOTATIONS):
             if annotations is not None and annotations.holds((".xml",)):
                 return Evidence(LAYOUT, sentence=f"{annotations.path.relative_to(listing.path)}/*.xml")
     return beside_pictures(listing, ".xml")
@@ -81,7 +86,7 @@ def recognise_voc(listing: Listing) -> Evidence:
 
 def annotation_folder(root: Path) -> Path | None:
     """The folder of the XML files: one of the usual names below `root`, else `root` itself; None where none has any."""
-    for folder in [*(root / name for name in ANNOTATIONS), root]:
+    for folder in [*(root / name for name in _ANNOTATIONS), root]:
         if folder.is_dir():
             with os.scandir(folder) as entries:
                 if any(entry.name.lower().endswith(".xml") for entry in entries):
@@ -89,64 +94,63 @@ def annotation_folder(root: Path) -> Path | None:
     return None
 
 
-def _pairs(place: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+def _labels_and_pictures(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     """The XML files and the pictures by their names without suffix."""
-    folder = annotation_folder(place)
-    assert folder is not None
-    beside = [folder.parent / name for name in _PICTURES]
-    base = next((one for one in (*beside, *(place / name for name in _PICTURES)) if one.is_dir()), folder)
-    own = _by_stem(folder, SUFFIXES)
-    return _by_stem(folder, (".xml",)), own if own else _by_stem(base, SUFFIXES)
+    labels = annotation_folder(root)
+    assert labels is not None
+    usual = [*(labels.parent / name for name in _PICTURES), *(root / name for name in _PICTURES)]
+    pictures = next((folder for folder in usual if folder.is_dir()), labels)
+    return _by_stem(labels, (".xml",)), _by_stem(labels, SUFFIXES) or _by_stem(pictures, SUFFIXES)
 
 
 def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+    by_stem: dict[str, Path] = {}
     for name in sorted(os.listdir(folder)):
         stem, suffix = os.path.splitext(name)
         if suffix.lower() in suffixes and not name.startswith("."):
-            if stem in found:
-                raise DataError(f"{folder} holds both {found[stem].name} and {name}, for one label: rename one")
-            found[stem] = folder / name
-    return found
+            if stem in by_stem:
+                raise DataError(f"{folder} holds both {by_stem[stem].name} and {name}, for one label: rename one")
+            by_stem[stem] = folder / name
+    return by_stem
 
 
 def image_sets(root: Path, kind: str) -> dict[str, set[str]]:
     """The stems of each split where ImageSets/`kind` lists them; a set with trainval alone trains on it."""
-    main = root / "ImageSets" / kind
-    listed = {name: _stems(main / f"{name}.txt") for name in ("train", "trainval", "val", "test")
-              if (main / f"{name}.txt").is_file()}
-    train = listed.get("train", listed.get("trainval", set()) - listed.get("val", set()))
-    found = {"train": train, "valid": listed.get("val", set()), "test": listed.get("test", set())}
-    return {split: stems for split, stems in found.items() if stems}
+    lists = {name: root / "ImageSets" / kind / f"{name}.txt" for name in ("train", "trainval", "val", "test")}
+    stems = {name: _listed_stems(file) for name, file in lists.items() if file.is_file()}
+    train = stems.get("train", stems.get("trainval", set()) - stems.get("val", set()))
+    by_split = {"train": train, "valid": stems.get("val", set()), "test": stems.get("test", set())}
+    return {split: names for split, names in by_split.items() if names}
 
 
-def _stems(file: Path) -> set[str]:
-    # A list of one class says 1, -1 or 0 (difficult) after each stem.
+def _listed_stems(file: Path) -> set[str]:
+    # A list of one class has 1, -1 or 0 (difficult) after each stem.
     return {re.sub(r"\s+-?[01]$", "", line.strip()) for line in read_text(file).splitlines() if line.strip()}
 
 
-def _read(file: Path, part: Drawn, picture: Path | None, place: Path) -> bool:
-    """Add a picture and its objects; False where there is no such picture."""
-    tree = _parsed(file)
+def _add_file(file: Path, annotated: AnnotatedSplit, picture: Path | None, root: Path) -> bool:
+    """Add the picture and the objects of an XML file; False where its picture is not there. Raises DataError."""
+    tree = _parse(file)
     named = (tree.findtext("filename") or "").strip()
-    picture = picture or next((base / named for base in (file.parent, place) if named
-                               and os.path.isfile(base / named)), None)
+    if picture is None and named:
+        picture = next((base / named for base in (file.parent, root) if os.path.isfile(base / named)), None)
     if picture is None:
         return False
     width, height = (_number(tree.findtext(f"size/{edge}"), f"{readable(file)}: size/{edge}", 0.0)
                      for edge in ("width", "height"))
-    part.add_picture(picture, width=width, height=height)
-    for i, one in enumerate(tree.findall("object"), 1):
+    annotated.add_picture(picture, width=width, height=height)
+    for i, element in enumerate(tree.findall("object"), 1):
         where = f"{readable(file)}, object {i}"
-        x0, y0, x1, y1 = (_number(one.findtext(f"bndbox/{name}"), f"{where}: bndbox/{name}", None)
+        x0, y0, x1, y1 = (_number(element.findtext(f"bndbox/{name}"), f"{where}: bndbox/{name}", None)
                           for name in ("xmin", "ymin", "xmax", "ymax"))
-        difficult = (one.findtext("difficult") or "0").strip()
-        part.add((x0 - 1, y0 - 1, x1, y1), (one.findtext("name") or "").strip(), where=where, crowd=difficult == "1")
+        difficult = (element.findtext("difficult") or "0").strip()
+        annotated.add((x0 - 1, y0 - 1, x1, y1), (element.findtext("name") or "").strip(), where=where,
+                      crowd=difficult == "1")
     return True
 
 
-def _parsed(file: Path) -> Any:
-    """The root element of an XML file; entities and DTDs that name any are refused."""
+def _parse(file: Path) -> Any:
+    """The root element of an XML file; entities and document types are refused. Raises DataError."""
     try:
         from defusedxml import DefusedXmlException  # type: ignore[import-untyped]
         from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import-untyped]
@@ -169,43 +173,48 @@ def _parsed(file: Path) -> Any:
     return tree
 
 
-def _number(text: str | None, where: str, otherwise: float | None) -> float:
+def _number(text: str | None, where: str, default: float | None) -> float:
+    """The number in a text; `default` where there is none, or DataError where that is None as well."""
     if text is None or not text.strip():
-        if otherwise is None:
+        if default is None:
             raise DataError(f"{where} is missing")
-        return otherwise
+        return default
     try:
         return float(text)
     except ValueError as error:
         raise DataError(f"{where} holds {text.strip()[:40]!a}, which is no number") from error
 
 
-def write_voc(splits: Mapping[str, Sequence[Shown]], names: Sequence[str], folder: Path) -> Iterator[tuple[Path, str]]:
-    """Annotations/*.xml and, where there are splits, ImageSets/Main/*.txt; `crowd` as difficult. -> paths and texts."""
+def write_voc(splits: Mapping[str, Sequence[PictureToWrite]], names: Sequence[str],
+              folder: Path) -> Iterator[tuple[Path, str]]:
+    """Annotations/*.xml and, where there are splits, ImageSets/Main/*.txt, as paths and texts; `crowd` is written as
+    difficult."""
     for split, pictures in splits.items():
-        for one in pictures:
-            yield folder / "Annotations" / f"{one.stem}.xml", _annotation(one, names, folder / "Annotations")
+        for picture in pictures:
+            yield folder / "Annotations" / f"{picture.stem}.xml", _annotation(picture, names, folder / "Annotations")
         if split != "all":
-            stems = "".join(f"{one.stem}\n" for one in pictures)
+            stems = "".join(f"{picture.stem}\n" for picture in pictures)
             yield folder / "ImageSets" / "Main" / f"{'val' if split == 'valid' else split}.txt", stems
 
 
-def _annotation(one: Shown, names: Sequence[str], folder: Path) -> str:
-    height, width = one.size
-    inside = one.path.parent.name == "JPEGImages"
-    named = one.path.name if inside else Path(os.path.relpath(one.path, folder)).as_posix()
+def _annotation(picture: PictureToWrite, names: Sequence[str], folder: Path) -> str:
+    """The text of an XML file in `folder`."""
+    height, width = picture.size
+    path = picture.path
+    named = path.name if path.parent.name == _WRITTEN_FOLDER else Path(os.path.relpath(path, folder)).as_posix()
     objects = "".join(
-        f"  <object>\n    <name>{_text(names[number])}</name>\n    <difficult>{int(crowd)}</difficult>\n"
+        f"  <object>\n    <name>{_escaped(names[number])}</name>\n    <difficult>{int(crowd)}</difficult>\n"
         f"    <bndbox><xmin>{shortest(x0 + 1)}</xmin><ymin>{shortest(y0 + 1)}</ymin><xmax>{shortest(x1)}</xmax>"
-        f"<ymax>{shortest(y1)}</ymax></bndbox>\n  </object>\n" for (x0, y0, x1, y1), number, crowd, _ in one.objects())
-    return (f"<annotation>\n  <filename>{_text(named)}</filename>\n  <size><width>{width}</width><height>{height}"
+        f"<ymax>{shortest(y1)}</ymax></bndbox>\n  </object>\n"
+        for (x0, y0, x1, y1), number, crowd, _ in picture.objects())
+    return (f"<annotation>\n  <filename>{_escaped(named)}</filename>\n  <size><width>{width}</width><height>{height}"
             f"</height><depth>3</depth></size>\n{objects}</annotation>\n")
 
 
-def _text(name: str) -> str:
+def _escaped(name: str) -> str:
     if _ILLEGAL.search(name):
         raise DataError(f"{name!r} cannot be written in XML: rename it")
     return escape(name)
 
 
-VOC = Format(voc, recognise_voc, Writer(write_voc, lambda split: "JPEGImages"))
+VOC = Format(voc, recognise_voc, Writer(write_voc, lambda split: _WRITTEN_FOLDER))

@@ -21,29 +21,48 @@ from lensmith.data.sources.picture_files import readable
 _LAYOUTS = "accepted are a data.yaml, images/ with labels/ beside it, <split>/images with <split>/labels, and text " \
            "files beside the pictures"
 _NO_LABELS = ("classes.txt", "labels.txt", "readme.txt", "obj.txt", "train.txt", "val.txt", "valid.txt", "test.txt")
-_LINKS = 20        # files that stand for links, one leading to the next
+_MOST_LINKS = 20    # files that stand for links are followed so often, one leading to the next
 
 
 @dataclass
-class Found:
-    """The pictures of a split, where the label of each would lie, and the folders whose labels are all its own."""
+class LabelledPictures:
+    """The pictures of a split, where the label of each would lie, and the folders whose labels are all of the split."""
 
     pictures: list[Path] = field(default_factory=list)
-    labels: list[Path] = field(default_factory=list)
+    labels: list[Path] = field(default_factory=list)    # one a picture
     whole: set[str] = field(default_factory=set)
 
 
+@dataclass(frozen=True)
+class YoloSet:
+    """The pictures of a set by split, and the data.yaml that describes it."""
+
+    splits: dict[str, LabelledPictures]
+    config: Path | None
+    content: Mapping[str, Any]    # of the data.yaml; empty where there is none
+
+
+def find_yolo(root: Path) -> YoloSet:
+    """The set in a folder, or of a data.yaml; raises DataError."""
+    config = config_file(root)
+    if config is None:
+        return YoloSet(_splits_of_folders(root), None, {})
+    content = read_config(config)
+    return YoloSet(_splits_of_config(config, content), config, content)
+
+
 def config_file(root: Path) -> Path | None:
-    """The YAML file that describes a set: the one named, or the one in a folder that speaks of names and of splits."""
+    """The YAML file that describes a set: `root` itself, or the one in this folder with names and splits; None where
+    there is none. Raises DataError where there are several."""
     if root.is_file():
         if root.suffix.lower() in (".yaml", ".yml"):
             return root
         raise DataError(f"{root} is a file and no .yaml: {_LAYOUTS}")
-    found = sorted(one for one in root.iterdir() if one.suffix.lower() in (".yaml", ".yml") and describes(one))
-    if len(found) > 1:
-        raise DataError(f"{root} holds several descriptions of a set, {', '.join(one.name for one in found)}: give the "
-                        "one that is meant in place of the folder")
-    return found[0] if found else None
+    configs = sorted(file for file in root.iterdir() if file.suffix.lower() in (".yaml", ".yml") and describes(file))
+    if len(configs) > 1:
+        raise DataError(f"{root} holds several descriptions of a set, {', '.join(file.name for file in configs)}: give "
+                        "the one that is meant in place of the folder")
+    return configs[0] if configs else None
 
 
 def describes(file: Path) -> bool:
@@ -68,14 +87,14 @@ def recognise_yolo(listing: Listing) -> Evidence:
 
 
 def read_config(file: Path) -> dict[str, Any]:
-    """What a data.yaml says, every scalar as its text; raises DataError."""
+    """The content of a data.yaml, every scalar as its text; raises DataError."""
     try:
         import yaml  # type: ignore[import-untyped]
     except ImportError as error:
         raise DataError(f"to read {file} takes PyYAML: pip install 'lensmith[detection]', or give the folder above "
                         "images and labels with data.classes") from error
     try:
-        # A class may be called no, 1 or 2024-01-01.
+        # As texts, since a class may be called no, 1 or 2024-01-01.
         content = yaml.load(read_text(file), Loader=yaml.BaseLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
@@ -87,34 +106,40 @@ def read_config(file: Path) -> dict[str, Any]:
     return content
 
 
-def given_names(content: Mapping[str, Any], config: Path | None, folder: Path,
-                wanted: tuple[str, ...] | None) -> tuple[dict[int, str] | None, str]:
-    """The class names by number, None where nothing says them, and what says them; `wanted` renames them in order."""
+def class_names(content: Mapping[str, Any], config: Path | None, folder: Path,
+                classes: tuple[str, ...] | None) -> tuple[dict[int, str] | None, str]:
+    """The class names by number, None where nothing names them, and what names them.
+
+    They are those of the data.yaml, else of a classes.txt; `classes`, the setting, renames them in order. Raises
+    DataError, UserError.
+    """
     listed = content.get("names")
     names, source = None, "data.classes"
     if listed:
         assert config is not None
-        names, source = listed_names(listed, config), readable(config)
+        names, source = names_by_number(listed, config), readable(config)
         if "nc" in content and str(content["nc"]).strip() not in (str(len(names)), str(max(names) + 1)):
             raise DataError(f"{config}: nc says {content['nc']} and names holds {len(names)} classes: mend "
                             "one of them")
     else:
-        lists = [one for one in (folder / "classes.txt", folder / "labels" / "classes.txt") if one.is_file()]
-        if lists:
-            lines = [line.strip() for line in read_text(lists[0]).splitlines()]
-            names, source = dict(enumerate(line for line in lines if line)), readable(lists[0])
-    if wanted is not None:
-        if names is not None and len(wanted) != len(names):
-            raise UserError(f"data.classes has {count(len(wanted), 'name')}, but {source} has {len(names)}: the "
+        file = next((file for file in (folder / "classes.txt", folder / "labels" / "classes.txt") if file.is_file()),
+                    None)
+        if file is not None:
+            lines = [line.strip() for line in read_text(file).splitlines()]
+            names, source = dict(enumerate(line for line in lines if line)), readable(file)
+    if classes is not None:
+        if names is not None and len(classes) != len(names):
+            raise UserError(f"data.classes has {count(len(classes), 'name')}, but {source} has {len(names)}: the "
                             "numbers in the label files stand for as many")
-        names, source = dict(zip(names or range(len(wanted)), wanted, strict=True)), "data.classes"
+        names, source = dict(zip(names or range(len(classes)), classes, strict=True)), "data.classes"
     if names is not None:
         check_names(tuple(names.values()), source)
     return names, source
 
 
-def listed_names(listed: Any, config: Path) -> dict[int, str]:
-    """The names by number, in the order of the numbers, which may have gaps in a map."""
+def names_by_number(listed: Any, config: Path) -> dict[int, str]:
+    """The value of the key `names`, a list or a map, which may have gaps, in the order of the numbers; raises
+    DataError."""
     if isinstance(listed, list) and all(isinstance(name, str) for name in listed):
         return {i: name.strip() for i, name in enumerate(listed)}
     if isinstance(listed, dict) and all(isinstance(name, str) for name in listed.values()):
@@ -126,92 +151,94 @@ def listed_names(listed: Any, config: Path) -> dict[int, str]:
     raise DataError(f"{config}: names is neither a list, as [cat, dog], nor a map, as {{0: cat, 1: dog}}")
 
 
-def found_by_config(config: Path, content: Mapping[str, Any]) -> dict[str, Found]:
+def _splits_of_config(config: Path, content: Mapping[str, Any]) -> dict[str, LabelledPictures]:
     """The splits that a data.yaml names; raises DataError for what is not there."""
-    found: dict[str, Found] = {}
+    splits: dict[str, LabelledPictures] = {}
     for split, keys in (("train", ("train",)), ("valid", ("val", "valid")), ("test", ("test",))):
-        entry = next((content[key] for key in keys if content.get(key)), None)
-        if entry is None:
+        value = next((content[key] for key in keys if content.get(key)), None)
+        if value is None:
             continue
-        entries = entry if isinstance(entry, list) else [entry]
-        if not all(isinstance(one, str) for one in entries):
+        entries = value if isinstance(value, list) else [value]
+        if not all(isinstance(entry, str) for entry in entries):
             raise DataError(f"{config}: {keys[0]} is neither a folder, a .txt file of pictures nor a list of these")
-        part = found[split] = Found()
-        for one in entries:
-            _gather(part, _place(one, config, str(content.get("path") or "."), keys[0]), config)
-    if not found:
+        splits[split] = LabelledPictures()
+        for entry in entries:
+            path = _path_of_entry(entry, config, str(content.get("path") or "."), keys[0])
+            _add_pictures(splits[split], path, config)
+    if not splits:
         raise DataError(f"{config} names no train: a folder of pictures or a .txt file that lists them is expected")
-    return found
+    return splits
 
 
-def _place(entry: str, config: Path, root: str, key: str) -> Path:
-    """Where an entry lies: below `path`, else beside the file; Roboflow writes a `../` too many."""
+def _path_of_entry(entry: str, config: Path, root: str, key: str) -> Path:
+    """The folder or file of an entry, below `root`, the key `path`, else beside the data.yaml; raises DataError."""
     tried = []
-    for step in (entry, re.sub(r"^(\.\./)+", "", entry)):
+    for steps in (entry, re.sub(r"^(\.\./)+", "", entry)):    # Roboflow writes one ../ too many
         for base in (config.parent / Path(root).expanduser(), config.parent):
-            place = Path(os.path.normpath(base / step))
-            tried.append(place)
-            if os.path.exists(_followed(place)):
-                return place
+            path = Path(os.path.normpath(base / steps))
+            tried.append(path)
+            if os.path.exists(_resolved(path)):
+                return path
     raise DataError(f"{config}: {key}: {entry} was not found: there is no "
                     f"{' and no '.join(map(str, dict.fromkeys(tried[:2])))}")
 
 
-def _gather(part: Found, place: Path, config: Path | None) -> None:
-    """Add the pictures of a folder, or those that a text file lists."""
-    real = _followed(place)
-    if os.path.isdir(real):
-        below = len(os.path.join(real, ""))
-        for picture in sorted(pictures_below(os.fspath(real), ignored=[])):
-            part.pictures.append(Path(picture))
-            part.labels.append(_label_of(os.path.join(place, picture[below:])))
-        part.whole.add(_label_folder(os.fspath(place)))
+def _add_pictures(split: LabelledPictures, path: Path, config: Path | None) -> None:
+    """Add the pictures below a folder, or those that a text file lists; raises DataError."""
+    resolved = _resolved(path)
+    if os.path.isdir(resolved):
+        prefix = len(os.path.join(resolved, ""))
+        for picture in sorted(pictures_below(os.fspath(resolved), ignored=[])):
+            split.pictures.append(Path(picture))
+            split.labels.append(_label_of(os.path.join(path, picture[prefix:])))
+        split.whole.add(_label_folder(os.fspath(path)))
         return
-    lines = [line.strip() for line in read_text(real).splitlines() if line.strip()]
-    bases = [real.parent, *([config.parent] if config is not None else []), Path()]
+    lines = [line.strip() for line in read_text(resolved).splitlines() if line.strip()]
+    bases = [resolved.parent, *([config.parent] if config is not None else []), Path()]
     for i, line in enumerate(lines, 1):
         if not line.lower().endswith(SUFFIXES):
-            raise DataError(f"{real}, line {i}: {line[:80]!r} is no picture: each line is expected to name one "
+            raise DataError(f"{resolved}, line {i}: {line[:80]!r} is no picture: each line is expected to name one "
                             f"({', '.join(SUFFIXES)})")
-        logical = next((base / line for base in bases if os.path.isfile(_followed(base / line))), bases[0] / line)
-        logical = Path(os.path.normpath(logical))
-        part.pictures.append(_followed(logical))
-        part.labels.append(_label_of(os.fspath(logical)))
+        listed = next((base / line for base in bases if os.path.isfile(_resolved(base / line))), bases[0] / line)
+        listed = Path(os.path.normpath(listed))
+        split.pictures.append(_resolved(listed))
+        split.labels.append(_label_of(os.fspath(listed)))    # the path as it is listed, whatever it leads to
 
 
 def _label_of(picture: str) -> Path:
+    """Where the label file of a picture would lie."""
     folder, name = os.path.split(picture)
     return Path(_label_folder(folder), os.path.splitext(name)[0] + ".txt")
 
 
 @cache
-def _swapped(folder: str) -> str | None:
-    """The folder with its last part `images` called `labels`, where there is such a one."""
-    parts = Path(folder).parts
-    at = next((i for i in reversed(range(len(parts))) if parts[i] == "images"), None)
-    return None if at is None else os.path.join(*parts[:at], "labels", *parts[at + 1 :])
+def _with_labels_for_images(folder: str) -> str | None:
+    """The folder with `labels` in place of the last `images` in its path; None where there is none in it."""
+    steps = Path(folder).parts
+    last = next((i for i in reversed(range(len(steps))) if steps[i] == "images"), None)
+    return None if last is None else os.path.join(*steps[:last], "labels", *steps[last + 1 :])
 
 
 def _label_folder(folder: str) -> str:
-    swapped = _swapped(folder)
-    return swapped if swapped is not None and os.path.isdir(swapped) else folder
+    labels = _with_labels_for_images(folder)
+    return labels if labels is not None and os.path.isdir(labels) else folder
 
 
-def _followed(path: Path, links: int = _LINKS) -> Path:
-    """The path with each file followed that stands for a link to a folder."""
+def _resolved(path: Path, links: int = _MOST_LINKS) -> Path:
+    """The path with every file followed that stands for a link to a folder, as git leaves it where it can make none."""
     if links == 0 or os.path.isdir(path):
         return path
     for step in [*reversed(path.parents), path]:
         if os.path.isfile(step):
-            target = _link(step)
+            target = _link_target(step)
             if target is None:
                 return path
-            return _followed(Path(os.path.normpath(step.parent / target / path.relative_to(step))), links - 1)
+            return _resolved(Path(os.path.normpath(step.parent / target / path.relative_to(step))), links - 1)
     return path
 
 
-def _link(file: Path) -> str | None:
-    """The relative path that is all a file holds, as git leaves a link where it can make none."""
+def _link_target(file: Path) -> str | None:
+    """The relative path that is all the text of a small file; None where its text is anything else."""
     if file.suffix or file.stat().st_size > 1000:
         return None
     try:
@@ -221,27 +248,27 @@ def _link(file: Path) -> str | None:
     return text if text and "\n" not in text and "\0" not in text and os.path.exists(file.parent / text) else None
 
 
-def found_by_folders(root: Path) -> dict[str, Found]:
-    """The splits of a set without a data.yaml."""
+def _splits_of_folders(root: Path) -> dict[str, LabelledPictures]:
+    """The splits of a set without a data.yaml; raises DataError where it has no label file."""
     images = root / "images"
-    if os.path.isdir(_followed(images)):
-        real = _followed(images)
-        places = {split: images / folder.name for split, folder in split_folders(real).items()} or {"all": images}
+    resolved = _resolved(images)
+    if os.path.isdir(resolved):
+        folders = {split: images / folder.name for split, folder in split_folders(resolved).items()} or {"all": images}
     else:
-        places = {split: folder / "images" if (folder / "images").is_dir() else folder
-                  for split, folder in split_folders(root).items()} or {"all": root}
-    found = {split: Found() for split in places}
-    for split, place in places.items():
-        _gather(found[split], place, None)
-    if not any(os.path.isfile(label) for part in found.values() for label in part.labels):
-        pictures = sum(len(part.pictures) for part in found.values())
+        folders = {split: folder / "images" if (folder / "images").is_dir() else folder
+                   for split, folder in split_folders(root).items()} or {"all": root}
+    splits = {split: LabelledPictures() for split in folders}
+    for split, folder in folders.items():
+        _add_pictures(splits[split], folder, None)
+    if not any(os.path.isfile(label) for split in splits.values() for label in split.labels):
+        pictures = sum(len(split.pictures) for split in splits.values())
         raise DataError(f"{root} holds {count(pictures, 'picture')} and no label file of YOLO's: {_LAYOUTS}")
-    return found
+    return splits
 
 
-def orphan_labels(part: Found) -> list[Path]:
-    """The label files of a split's folders that belong to no picture of it."""
-    known = {os.fspath(label) for label in part.labels}
-    found = (os.path.join(folder, name) for top in part.whole for folder, _, names in os.walk(top) for name in names)
-    return [Path(one) for one in found if one.endswith(".txt") and one not in known
-            and os.path.basename(one).lower() not in _NO_LABELS]
+def orphan_labels(split: LabelledPictures) -> list[Path]:
+    """The label files in a split's folders that belong to no picture of it."""
+    labels = {os.fspath(label) for label in split.labels}
+    files = (os.path.join(folder, name) for top in split.whole for folder, _, names in os.walk(top) for name in names)
+    return [Path(file) for file in files if file.endswith(".txt") and file not in labels
+            and os.path.basename(file).lower() not in _NO_LABELS]

@@ -1,4 +1,4 @@
-"""Masks made of objects: YOLO's polygons, and COCO's polygons and run lengths."""
+"""Masks made of objects: YOLO's polygons, and COCO's polygons and run-length encoding."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -9,169 +9,160 @@ from typing import Any
 from lensmith.base.errors import DataError, UserError, count
 from lensmith.data.formats.boxes.annotations import Unlabelled
 from lensmith.data.formats.boxes.coco import (
-    Instances,
-    Outlined,
-    OutlinedInstances,
+    CocoFile,
+    OutlinedCocoFile,
     Picture,
     categories_of,
     files_by_split,
     picture_folder,
-    read_instances,
+    read_coco_file,
 )
-from lensmith.data.formats.boxes.yolo import class_number, shares_of
-from lensmith.data.formats.boxes.yolo_folders import (
-    config_file,
-    found_by_config,
-    found_by_folders,
-    given_names,
-    orphan_labels,
-    read_config,
-)
+from lensmith.data.formats.boxes.yolo import label_lines
+from lensmith.data.formats.boxes.yolo_folders import class_names, find_yolo, orphan_labels
 from lensmith.data.formats.given_splits import listed_below, refuse_unlabelled
-from lensmith.data.formats.reading import read_text
 from lensmith.data.sources.mask_files import MaskSource
 from lensmith.data.sources.picture_files import readable
 from lensmith.data.sources.rasterise import Outlines, Shape, polygon_from, shapes_from
 from lensmith.values.semantic_mask import IGNORED
 
-GROUND = "background"    # the class of what lies in no object
+BACKGROUND = "background"    # the class of what lies in no object
 
 
 @dataclass
-class Painted:
-    """The pictures of a part with their masks."""
+class MaskedPictures:
+    """The pictures of a split with their masks."""
 
     paths: list[Path] = field(default_factory=list)
     masks: list[MaskSource] = field(default_factory=list)    # one a path
 
 
 @dataclass(frozen=True)
-class Objects:
-    """A set of objects as masks: its parts, its classes, and an account of it."""
+class ObjectMasks:
+    """The masks that the objects of a set make: its splits, its classes, and an account of it."""
 
-    parts: dict[str, Painted]
+    splits: dict[str, MaskedPictures]
     names: tuple[str, ...]
     account: dict[str, Any]
 
 
-def with_ground(names: Sequence[str]) -> tuple[str, ...]:
-    """The classes, with one for what lies in no object before them where none is called so."""
-    return tuple(names) if GROUND in names else (GROUND, *names)
+def with_background(names: Sequence[str]) -> tuple[str, ...]:
+    """The classes, after one for what lies in no object where none of them is called so."""
+    return tuple(names) if BACKGROUND in names else (BACKGROUND, *names)
 
 
-def yolo_outlines(root: Path, wanted: tuple[str, ...] | None, unlabelled: Unlabelled) -> Objects:
-    """The polygons of a YOLO set as masks; a picture without label file is left out, shows the ground alone (empty), or
-    is an error (refuse). Raises DataError with file and line."""
-    config = config_file(root)
-    content: Mapping[str, Any] = {} if config is None else read_config(config)
+def yolo_outlines(root: Path, classes: tuple[str, ...] | None, unlabelled: Unlabelled) -> ObjectMasks:
+    """The polygons of a YOLO set as masks; raises DataError with file and line.
+
+    `classes` renames the classes in order. A picture without label file is left out (leave), shows the background alone
+    (empty), or is an error (refuse).
+    """
+    found = find_yolo(root)
     folder = root.parent if root.is_file() else root
-    found = found_by_folders(folder) if config is None else found_by_config(config, content)
-    names, named_by = given_names(content, config, folder, wanted)
-    drawn: dict[str, list[tuple[Path, list[tuple[int, Shape]]]]] = {}
-    missing, orphans, most = list[Path](), list[Path](), -1
-    for split, one in found.items():
-        drawn[split] = []
-        for picture, label in zip(one.pictures, one.labels, strict=True):
+    names, named_by = class_names(found.content, found.config, folder, classes)
+    objects: dict[str, list[tuple[Path, list[tuple[int, Shape]]]]] = {}    # split -> pictures, each with its objects
+    without_label, orphans, highest = list[Path](), list[Path](), -1
+    for split, files in found.splits.items():
+        objects[split] = []
+        for picture, label in zip(files.pictures, files.labels, strict=True):
             if os.path.isfile(label):
-                objects = _read_label(label, names, named_by)
-                most = max(most, *(number for number, _ in objects), -1)
-                drawn[split].append((picture, objects))
+                polygons = _polygons(label, names, named_by)
+                highest = max(highest, *(number for number, _ in polygons), -1)
+                objects[split].append((picture, polygons))
                 continue
-            missing.append(picture)
+            without_label.append(picture)
             if unlabelled == "empty":
-                drawn[split].append((picture, []))
-        orphans += orphan_labels(one)
+                objects[split].append((picture, []))
+        orphans += orphan_labels(files)
     if unlabelled == "refuse":
-        refuse_unlabelled(missing, "label file")
-    listed = names if names is not None else {number: str(number) for number in range(most + 1)}
-    classes = with_ground(tuple(listed.values()))
-    of_number = {number: classes.index(name) for number, name in listed.items()}
-    ground = classes.index(GROUND)
-    parts = {split: Painted([picture for picture, _ in listed_pictures],
-                            [Outlines([(of_number[number], shape) for number, shape in objects], ground, relative=True)
-                             for _, objects in listed_pictures]) for split, listed_pictures in drawn.items()}
-    account = {"layout": "yolo polygons", "config": None if config is None else readable(config),
-               "objects": {split: sum(len(objects) for _, objects in one) for split, one in drawn.items()},
-               "unlabelled": {"count": len(missing), "taken_as": unlabelled, "pictures": listed_below(folder, missing)},
+        refuse_unlabelled(without_label, "label file")
+    names = names if names is not None else {number: str(number) for number in range(highest + 1)}
+    in_order = with_background(tuple(names.values()))
+    index = {number: in_order.index(name) for number, name in names.items()}
+    background = in_order.index(BACKGROUND)
+    splits = {split: MaskedPictures(
+        [picture for picture, _ in pictures],
+        [Outlines([(index[number], shape) for number, shape in polygons], background, relative=True)
+         for _, polygons in pictures]) for split, pictures in objects.items()}
+    account = {"layout": "yolo polygons", "config": None if found.config is None else readable(found.config),
+               "objects": {split: sum(len(polygons) for _, polygons in pictures)
+                           for split, pictures in objects.items()},
+               "unlabelled": {"count": len(without_label), "taken_as": unlabelled,
+                              "pictures": listed_below(folder, without_label)},
                "masks_without_picture": {"count": len(orphans), "files": listed_below(folder, orphans)}}
-    return Objects(parts, classes, account)
+    return ObjectMasks(splits, in_order, account)
 
 
-def _read_label(file: Path, names: Mapping[int, str] | None, named_by: str) -> list[tuple[int, Shape]]:
-    """The class numbers and polygons of a label file."""
-    objects: list[tuple[int, Shape]] = []
-    for line, text in enumerate(read_text(file).splitlines(), 1):
-        cells = text.split()
-        if not cells:
-            continue
-        where = f"{readable(file)}, line {line}"
-        number, shares = class_number(cells[0], where), shares_of(cells[1:], where)
-        if names is not None and number not in names:
-            raise DataError(f"{where}: class {number} is not one of the {len(names)} that {named_by} names "
-                            f"({min(names)} to {max(names)})")
-        if len(shares) == 4:
+def _polygons(file: Path, names: Mapping[int, str] | None, named_by: str) -> list[tuple[int, Shape]]:
+    """The class numbers and polygons of a label file; raises DataError."""
+    polygons: list[tuple[int, Shape]] = []
+    for number, fractions, where in label_lines(file, names, named_by):
+        if len(fractions) == 4:
             raise DataError(f"{where}: a box, and the points of a polygon are expected: boxes are learned with "
                             "data.name=yolo")
-        objects.append((number, polygon_from(shares, where)))
-    return objects
+        polygons.append((number, polygon_from(fractions, where)))
+    return polygons
 
 
-def coco_outlines(root: Path, images: str | None, wanted: tuple[str, ...] | None) -> Objects:
-    """The polygons and run lengths of COCO's files as masks; crowds are void, below all objects. Raises DataError with
-    the file and the entry."""
+def coco_outlines(root: Path, images: str | None, classes: tuple[str, ...] | None) -> ObjectMasks:
+    """The outlines in COCO's files as masks; crowds are void, below all objects. Raises DataError with the file and the
+    entry, UserError.
+
+    `images` is the folder of the pictures, as data.images names it; `classes` renames the categories in the order of
+    their numbers.
+    """
     folder = root.parent if root.is_file() else root
     files = {"all": root} if root.is_file() else files_by_split(root)
-    read = {split: read_instances(file, OutlinedInstances) for split, file in files.items()}
-    first = "train" if "train" in read else next(iter(read))
-    names = tuple(categories_of(read[first], files[first]).values())
-    if wanted is not None:
-        if len(wanted) != len(names):
-            raise UserError(f"data.classes has {count(len(wanted), 'name')}, but {readable(files[first])} has "
+    contents = {split: read_coco_file(file, OutlinedCocoFile) for split, file in files.items()}
+    first = "train" if "train" in contents else next(iter(contents))
+    names = tuple(categories_of(contents[first], files[first]).values())
+    if classes is not None:
+        if len(classes) != len(names):
+            raise UserError(f"data.classes has {count(len(classes), 'name')}, but {readable(files[first])} has "
                             f"{len(names)}: they are given in the order of the categories' numbers")
-        names = wanted
-    classes, parts = with_ground(names), {}
+        names = classes
+    in_order, splits = with_background(names), {}
     tally = {"crowd": 0, "without_outline": 0, "annotations_without_picture": 0}
-    for split, one in read.items():
-        numbers = _numbers(one, files[split], read[first], names)
-        base = picture_folder(files[split], one, None if images is None else folder / Path(images).expanduser())
-        parts[split] = _painted(one, files[split], base, {number: classes.index(name)
-                                                          for number, name in numbers.items()},
-                                classes.index(GROUND), tally)
+    for split, content in contents.items():
+        numbers = _names_by_number(content, files[split], contents[first], names)
+        base = picture_folder(files[split], content, None if images is None else folder / Path(images).expanduser())
+        index = {number: in_order.index(name) for number, name in numbers.items()}
+        splits[split] = _masked(content, files[split], base, index, in_order.index(BACKGROUND), tally)
     account = {"layout": "coco", "files": {split: readable(file) for split, file in files.items()},
-               "objects": {split: len(one.annotations) for split, one in read.items()}, **tally}
-    return Objects(parts, classes, account)
+               "objects": {split: len(content.annotations) for split, content in contents.items()}, **tally}
+    return ObjectMasks(splits, in_order, account)
 
 
-def _numbers(one: Instances, file: Path, first: Instances, names: Sequence[str]) -> dict[int, str]:
-    """Category number -> the name of its class."""
-    known = dict(zip(sorted(category.id for category in first.categories), names, strict=True))
-    own = categories_of(one, file)
-    for number, name in own.items():
-        if number not in known:
+def _names_by_number(content: CocoFile, file: Path, first: CocoFile, names: Sequence[str]) -> dict[int, str]:
+    """The class names of a file's categories by number; `first` is the training file, whose classes are `names`."""
+    learned = dict(zip(sorted(category.id for category in first.categories), names, strict=True))
+    categories = categories_of(content, file)
+    for number, name in categories.items():
+        if number not in learned:
             raise DataError(f"{readable(file)}: category {name!r} (id {number}) is not among those of the training "
                             "file, so it could not be learned")
-    return {number: known[number] for number in own}
+    return {number: learned[number] for number in categories}
 
 
-def _painted(instances: Instances, file: Path, base: Path, classes: Mapping[int, int], ground: int,
-             tally: dict[str, int]) -> Painted:
+def _masked(content: OutlinedCocoFile, file: Path, base: Path, index: Mapping[int, int], background: int,
+            tally: dict[str, int]) -> MaskedPictures:
+    """The pictures of a file with their masks; `index` is the class of each category. Counts in `tally`."""
     pictures: dict[int | str, tuple[Picture, list[tuple[int, Shape]], list[tuple[int, Shape]]]] = {}
-    for picture in instances.images:
+    for picture in content.images:
         pictures[picture.id] = (picture, [], [])
-    for i, one in enumerate(instances.annotations):
-        assert isinstance(one, Outlined)
+    for i, annotation in enumerate(content.annotations):
         where = f"{readable(file)}, annotations[{i}]"
-        if one.image_id not in pictures:
+        if annotation.image_id not in pictures:
             tally["annotations_without_picture"] += 1
             continue
-        if one.category_id not in classes:
-            known = ", ".join(map(str, list(classes)[:20]))
-            raise DataError(f"{where}: category_id {one.category_id} is not in categories. Accepted: {known}.")
-        shapes = shapes_from(one.segmentation, where)
+        if annotation.category_id not in index:
+            ids = ", ".join(map(str, list(index)[:20]))
+            raise DataError(f"{where}: category_id {annotation.category_id} is not in categories. Accepted: {ids}.")
+        shapes = shapes_from(annotation.segmentation, where)
         tally["without_outline"] += not shapes
-        tally["crowd"] += one.iscrowd
-        _, crowds, objects = pictures[one.image_id]
-        (crowds if one.iscrowd else objects).extend(
-            (IGNORED if one.iscrowd else classes[one.category_id], shape) for shape in shapes)
-    return Painted([base / picture.file_name for picture, _, _ in pictures.values()],
-                   [Outlines([*crowds, *objects], ground, relative=False) for _, crowds, objects in pictures.values()])
+        tally["crowd"] += annotation.iscrowd
+        _, crowds, objects = pictures[annotation.image_id]
+        (crowds if annotation.iscrowd else objects).extend(
+            (IGNORED if annotation.iscrowd else index[annotation.category_id], shape) for shape in shapes)
+    return MaskedPictures(
+        [base / picture.file_name for picture, _, _ in pictures.values()],
+        [Outlines([*crowds, *objects], background, relative=False) for _, crowds, objects in pictures.values()])

@@ -1,4 +1,4 @@
-"""What the ids of masks are called: a list of classes from the settings or a file, else the ids that occur."""
+"""What the ids of masks are called: by a list of classes from the settings or a file, else by the ids that occur."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -6,61 +6,64 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.data.formats.boxes.yolo_folders import listed_names, read_config
+from lensmith.data.formats.boxes.yolo_folders import names_by_number, read_config
 from lensmith.data.formats.class_names import check_names, fixed_classes
 from lensmith.data.formats.reading import existing, read_text
 from lensmith.data.sources.mask_files import IDS, UNLISTED, Coding, Colours, PixelMask, ids_in
 from lensmith.data.sources.picture_files import readable
 from lensmith.values.semantic_mask import IGNORED
 
-VOID = "void"
-_VOID_NAMES = (VOID, "ignore", "ignored", "__ignore__", "unlabeled", "unlabelled")    # of files that list classes
+# What files that list classes call the pixels that are neither learned nor measured.
+_VOID_NAMES = ("void", "ignore", "ignored", "__ignore__", "unlabeled", "unlabelled")
 _FILES = ("class_dict.csv", "labelmap.txt", "label_colors.txt", "classes.txt", "class_names.txt", "labels.txt",
           "codes.txt", "names.txt")
-_COLOUR_BEHIND = re.compile(r"(?P<name>.+?)\s*[\s,;:]\s*(?P<r>\d{1,3})\s*[\s,;]\s*(?P<g>\d{1,3})\s*[\s,;]\s*"
-                            r"(?P<b>\d{1,3})\b\D*")
-_COLOUR_BEFORE = re.compile(r"(?P<r>\d{1,3})\s*[\s,;]\s*(?P<g>\d{1,3})\s*[\s,;]\s*(?P<b>\d{1,3})\s*[\s,;:]\s*"
-                            r"(?P<name>\D.*)")
+_COLOUR_AFTER_NAME = re.compile(r"(?P<name>.+?)\s*[\s,;:]\s*(?P<r>\d{1,3})\s*[\s,;]\s*(?P<g>\d{1,3})\s*[\s,;]\s*"
+                                r"(?P<b>\d{1,3})\b\D*")
+_COLOUR_BEFORE_NAME = re.compile(r"(?P<r>\d{1,3})\s*[\s,;]\s*(?P<g>\d{1,3})\s*[\s,;]\s*(?P<b>\d{1,3})\s*[\s,;:]\s*"
+                                 r"(?P<name>\D.*)")
 
 
 @dataclass(frozen=True)
 class ClassList:
-    """The classes that something names: their ids, and their colours where it gives any."""
+    """The classes that a setting or a file lists: their ids, and their colours where it gives any."""
 
-    names: dict[int, str]    # id -> name; of one name there may be several ids
+    names: dict[int, str]    # id -> name; several ids may have one name
     source: str
     colours: Colours | None = None
 
 
 @dataclass(frozen=True)
-class Classes:
+class MaskClasses:
     """The classes of a set of masks."""
 
     names: tuple[str, ...]
     coding: Coding
     ids: dict[str, list[int]]    # name -> its ids
-    void: list[int]              # the ids that neither count nor cost
+    void: list[int]              # the ids that are neither learned nor measured
 
 
 def class_list(folder: Path, config: Path | None, *, classes: Sequence[str] | str | None,
                ids: Mapping[str, str] | None) -> ClassList | None:
-    """The list of classes: of the settings `ids` or `classes`, of the set's description `config`, or of a file in its
-    folder that is called as such lists are; None where there is none. Raises DataError, UserError."""
+    """The list of classes; None where there is none. Raises DataError, UserError.
+
+    It is that of the settings data.`ids` or data.`classes`, else of `config`, the set's description, else of a file in
+    its folder that is called as such lists are.
+    """
     if ids is not None:
         if classes is not None:
             raise UserError("data.ids and data.classes both name the classes: give one of them")
-        return ClassList(_numbered(ids), "data.ids")
+        return ClassList(_checked_ids(ids), "data.ids")
     if isinstance(classes, str):
         return read_class_list(existing(str(folder / Path(classes).expanduser())))
     if classes is not None:
         return ClassList(dict(enumerate(fixed_classes(list(classes)) or ())), "data.classes")
     if config is not None:
         return read_class_list(config)
-    found = next((folder / name for name in _FILES if (folder / name).is_file()), None)
-    return None if found is None else read_class_list(found)
+    file = next((folder / name for name in _FILES if (folder / name).is_file()), None)
+    return None if file is None else read_class_list(file)
 
 
-def _numbered(ids: Mapping[str, str]) -> dict[int, str]:
+def _checked_ids(ids: Mapping[str, str]) -> dict[int, str]:
     for key, name in ids.items():
         if not re.fullmatch(r"\d{1,5}", key) or int(key) >= IDS or not name:
             raise UserError(f"data.ids: {key!r} = {name!r} is not possible: accepted are the number of an id, 0 to "
@@ -69,20 +72,23 @@ def _numbered(ids: Mapping[str, str]) -> dict[int, str]:
 
 
 def read_class_list(file: Path) -> ClassList:
-    """A file with one class a line, its id counted from 0, maybe with a colour (`name,r,g,b`, `name:r,g,b` or
-    `r g b name`), or a YAML file with `classes` or `names`; raises DataError with the line."""
+    """The list of classes in a file; raises DataError with the line.
+
+    A text file has one class a line, with ids from 0, and may give each a colour: `name,r,g,b`, `name:r,g,b` or
+    `r g b name`. A YAML file has a key `classes` or `names`.
+    """
     if file.suffix.lower() in (".yaml", ".yml"):
         content = read_config(file)
         listed = content.get("classes") or content.get("names")
         if not listed:
             raise DataError(f"{readable(file)} names no classes: a map `classes` from ids to names is expected")
-        return _checked(listed_names(listed, file), readable(file))
+        return _checked(names_by_number(listed, file), readable(file))
     lines = [(number, line.strip()) for number, line in enumerate(read_text(file).splitlines(), 1)
              if line.strip() and not line.startswith("#")]
-    matches = [_COLOUR_BEFORE.fullmatch(line) or _COLOUR_BEHIND.fullmatch(line) for _, line in lines]
+    matches = [_COLOUR_BEFORE_NAME.fullmatch(line) or _COLOUR_AFTER_NAME.fullmatch(line) for _, line in lines]
     if not any(matches):
         return _checked(dict(enumerate(line for _, line in lines)), readable(file))
-    if not matches[0]:    # the names of the columns
+    if not matches[0]:    # a header with the names of the columns
         lines, matches = lines[1:], matches[1:]
     names, colours = dict[int, str](), Colours()
     for i, ((number, line), match) in enumerate(zip(lines, matches, strict=True)):
@@ -105,26 +111,15 @@ def _checked(names: dict[int, str], source: str, colours: Colours | None = None)
     return ClassList(names, source, colours)
 
 
-def settle_classes(found: Collection[int], listed: ClassList | None, void: Sequence[int] | None,
-                   folder: Path) -> Classes:
-    """The classes of masks in which the ids `found` occur.
+def settle_classes(occurring: Collection[int], listed: ClassList | None, void: Sequence[int] | None,
+                   folder: Path) -> MaskClasses:
+    """The classes of masks in which some ids occur; raises DataError where they are fewer than two or more than 255.
 
-    Void are the ids `void`; where these are not given, those that a list calls void, ignored or unlabelled, and 255
-    where it is no class of the list. Without a list each id is a class by its number, 255 one where just one other
-    occurs; with a list of the ids 0 and 1, masks of 0 and 255 alone mean these. Raises DataError where there are not
-    two classes, or more than 255.
+    Void are the ids `void`. Where these are not given, void are the ids that a list calls void, ignored or unlabelled,
+    and 255 where it is no class of the list. Without a list each id is a class by its number; 255 is then a class only
+    where just one other id occurs. With a list of the ids 0 and 1, masks that hold 0 and 255 alone mean these.
     """
-    names = dict(listed.names) if listed is not None else {one: str(one) for one in sorted(found)}
-    if void is not None:
-        settled = set(void)
-    else:
-        settled = {one for one, name in names.items() if listed is not None and name.lower() in _VOID_NAMES}
-        alone = set(found) <= {0, IGNORED} and IGNORED in found    # black and white
-        if alone and listed is not None and set(names) == {0, 1}:
-            names = {0: names[0], IGNORED: names[1]}
-        elif IGNORED in found and (IGNORED not in names if listed is not None else len(found) > 2):
-            settled.add(IGNORED)
-    names = {one: name for one, name in names.items() if one not in settled}
+    names, void_ids = _split_off_void(occurring, listed, void)
     order = tuple(dict.fromkeys(names.values()))
     source = listed.source if listed is not None else f"the masks in {readable(folder)}"
     if len(order) < 2:
@@ -133,27 +128,45 @@ def settle_classes(found: Collection[int], listed: ClassList | None, void: Seque
     if len(order) > IGNORED:
         raise DataError(f"{source}: {len(order):,} classes; at most {IGNORED} are accepted. Are the masks ids of "
                         "classes, or are they numbers of objects?")
-    number = {name: i for i, name in enumerate(order)}
+    index = {name: i for i, name in enumerate(order)}
     shown = ", ".join(map(str, list(names)[:20])) + (" ..." if len(names) > 20 else "")
-    coding = Coding.of({one: number[name] for one, name in names.items()}, sorted(settled),
+    coding = Coding.of({id_: index[name] for id_, name in names.items()}, sorted(void_ids),
                        colours=None if listed is None else listed.colours, listed=f"the ids of {source} ({shown})")
     ids: dict[str, list[int]] = {name: [] for name in order}
-    for one, name in names.items():
-        ids[name].append(one)
-    return Classes(order, coding, ids, sorted(settled))
+    for id_, name in names.items():
+        ids[name].append(id_)
+    return MaskClasses(order, coding, ids, sorted(void_ids))
+
+
+def _split_off_void(occurring: Collection[int], listed: ClassList | None,
+                    void: Sequence[int] | None) -> tuple[dict[int, str], set[int]]:
+    """The names of the ids that are classes, and the ids that are void."""
+    names = dict(listed.names) if listed is not None else {id_: str(id_) for id_ in sorted(occurring)}
+    if void is not None:
+        void_ids = set(void)
+    else:
+        void_ids = {id_ for id_, name in names.items() if listed is not None and name.lower() in _VOID_NAMES}
+        black_and_white = set(occurring) <= {0, IGNORED} and IGNORED in occurring
+        if black_and_white and listed is not None and set(names) == {0, 1}:
+            names = {0: names[0], IGNORED: names[1]}
+        elif IGNORED in occurring and (IGNORED not in names if listed is not None else len(occurring) > 2):
+            void_ids.add(IGNORED)
+    return {id_: name for id_, name in names.items() if id_ not in void_ids}, void_ids
 
 
 def classes_of_masks(masks: Sequence[Path], listed: ClassList | None, void: Sequence[int] | None,
-                     folder: Path) -> tuple[Classes, list[dict[int, int]]]:
-    """The classes of masks of pixels, and of each mask the ids that occur in it with the number of their pixels; every
-    mask is read once. Raises DataError where an id is no class, and where all masks are void."""
-    held = ids_in(masks, None if listed is None else listed.colours)
-    settled = settle_classes(set().union(*held), listed, void, folder)
+                     folder: Path) -> tuple[MaskClasses, list[dict[int, int]]]:
+    """The classes of masks of pixels, and for each mask the number of its pixels by id; every mask is read once.
+
+    `listed` and `void` as of settle_classes. Raises DataError where an id is no class, and where all masks are void.
+    """
+    pixels_by_id = ids_in(masks, None if listed is None else listed.colours)
+    settled = settle_classes(set().union(*pixels_by_id), listed, void, folder)
     table = settled.coding.table
-    for mask, own in zip(masks, held, strict=True):
-        if any(table[one] == UNLISTED for one in own):
-            PixelMask(mask, settled.coding).classes()    # which tells where it is
-    if all(table[one] == IGNORED for own in held for one in own):
+    for mask, pixels in zip(masks, pixels_by_id, strict=True):
+        if any(table[id_] == UNLISTED for id_ in pixels):
+            PixelMask(mask, settled.coding).classes()    # raises the error that says where the id is
+    if all(table[id_] == IGNORED for pixels in pixels_by_id for id_ in pixels):
         raise DataError(f"every mask of {readable(folder)} is void alone (the ids {settled.void}): there is nothing to "
                         "learn; say which ids are void with data.void or data.ids")
-    return settled, held
+    return settled, pixels_by_id

@@ -21,11 +21,11 @@ LAYOUTS = "accepted are images/ with masks/ (or labels, annotations, trimaps), J
           "leftImg8bit/ with gtFine/, train/ with trainannot/ or train_labels/, a.jpg with a.png or a_mask.png " \
           "beside it, a .yaml with `images` and `masks` for each split, and the folders of data.images and data.masks"
 _IMAGES = ("images", "JPEGImages", "imgs", "img")
-# The more particular before what may hold other things too.
+# Names of masks alone come first, names of folders that may hold other things last.
 _MASKS = ("masks", "mask", "SegmentationClassPNG", "SegmentationClass", "annotations/trimaps", "trimaps", "labels",
           "annotations")
-_BESIDE = ("annot", "_annot", "_labels", "_masks")    # behind the name of a split's folder: CamVid, as it is passed on
-_ENDINGS = ("", "_mask", "-mask", "_masks", "_label", "_labels", "_seg", "_L", "_P")    # behind a picture's name
+_FOLDER_ENDINGS = ("annot", "_annot", "_labels", "_masks")    # after the name of a split's folder, as in CamVid
+_ENDINGS = ("", "_mask", "-mask", "_masks", "_label", "_labels", "_seg", "_L", "_P")    # after a picture's name
 _LOSSLESS = (".png", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
 _LOSSY = (".jpg", ".jpeg", ".webp", ".jp2")
 
@@ -37,54 +37,56 @@ _CITYSCAPES = {7: "road", 8: "sidewalk", 11: "building", 12: "wall", 13: "fence"
 
 
 @dataclass
-class Pairs:
-    """The pictures of a part with their masks, pictures that have none, and masks that have no picture."""
+class MaskPairs:
+    """The pictures of a split with their masks, pictures that have none, and masks that have no picture."""
 
     paths: list[Path] = field(default_factory=list)
     masks: list[Path] = field(default_factory=list)    # one a path
-    bare: list[Path] = field(default_factory=list)
+    without_mask: list[Path] = field(default_factory=list)
     orphans: list[Path] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Layout:
-    """What was found in a folder."""
+class MaskLayout:
+    """The pictures and masks of a folder, and what its layout says of the classes."""
 
     name: str
-    parts: dict[str, Pairs]
+    splits: dict[str, MaskPairs]
     listed: ClassList | None = None    # the classes, where the layout fixes them
-    void: list[int] | None = None
+    void: list[int] | None = None      # the ids that are void, where the layout fixes the classes
     config: Path | None = None         # the file that describes the set
-    unlisted: int = 0                  # pictures with a mask that no list of a split names
+    in_no_split: int = 0               # pictures with a mask that no list of a split names
 
 
-def find_masks(root: Path, *, images: str | None = None, masks: str | None = None) -> Layout | None:
-    """The pictures and masks below a folder, or of a YAML file that names their folders; None where the folder has
-    none of the layouts. `images` and `masks` name the folders in it. Raises DataError."""
+def find_masks(root: Path, *, images: str | None = None, masks: str | None = None) -> MaskLayout | None:
+    """The pictures and masks below a folder, or of a YAML file that names their folders; raises DataError.
+
+    None where the folder has none of the layouts. `images` and `masks` name the two folders in it.
+    """
     if images is not None and masks is not None:
-        places = [root / Path(one).expanduser() for one in (images, masks)]
-        for name, place in zip(("images", "masks"), places, strict=True):
-            if not place.is_dir():
-                raise DataError(f"data.{name}={place} is no folder")
-        return Layout("named", _paired_parts(_by_split(*map(Listing, places))))
-    folder = Listing(root)
-    config = root if folder.is_file else described_by(folder)
+        folders = [root / Path(name).expanduser() for name in (images, masks)]
+        for setting, path in zip(("images", "masks"), folders, strict=True):
+            if not path.is_dir():
+                raise DataError(f"data.{setting}={path} is no folder")
+        return MaskLayout("named", _pair_splits(_by_split(*map(Listing, folders))))
+    listing = Listing(root)
+    config = root if listing.is_file else described_by(listing)
     if config is not None:
-        return Layout("described", _paired_parts(_of_config(config, read_config(config))), config=config)
-    found = _folder_pairs(folder)
-    if found is None:
-        parts = {split: _beside(folder) for split, folder in (split_folders(root) or {"all": root}).items()}
-        return Layout("beside", parts) if any(part.paths for part in parts.values()) else None
-    name, folders = found
+        return MaskLayout("described", _pair_splits(_folders_of_config(config, read_config(config))), config=config)
+    layout = _known_folders(listing)
+    if layout is None:
+        splits = {split: _pairs_beside(folder) for split, folder in (split_folders(root) or {"all": root}).items()}
+        return MaskLayout("beside", splits) if any(pairs.paths for pairs in splits.values()) else None
+    name, by_split = layout
     if name == "cityscapes":
-        return _cityscapes(folders)
-    parts = _paired_parts(folders)
-    listed = image_sets(root, "Segmentation") if name == "voc" and "all" in parts else {}
-    if not listed:
-        return Layout(name, parts)
-    divided = {split: _named(parts["all"], stems) for split, stems in listed.items()}
-    named = set().union(*listed.values())
-    return Layout(name, divided, unlisted=sum(path.stem not in named for path in parts["all"].paths))
+        return _cityscapes(by_split)
+    splits = _pair_splits(by_split)
+    stems_of = image_sets(root, "Segmentation") if name == "voc" and "all" in splits else {}
+    if not stems_of:
+        return MaskLayout(name, splits)
+    divided = {split: _of_stems(splits["all"], stems) for split, stems in stems_of.items()}
+    listed = set().union(*stems_of.values())
+    return MaskLayout(name, divided, in_no_split=sum(path.stem not in listed for path in splits["all"].paths))
 
 
 def recognise_masks(listing: Listing) -> Evidence:
@@ -95,24 +97,25 @@ def recognise_masks(listing: Listing) -> Evidence:
     config = described_by(listing)
     if config is not None:
         return Evidence(LAYOUT, sentence=config.name)
-    found = _folder_pairs(listing)
-    if found is not None:
-        images, masks = next(iter(found[1].values()))
+    layout = _known_folders(listing)
+    if layout is not None:
+        images, masks = next(iter(layout[1].values()))
         return Evidence(LAYOUT, sentence=f"{images.relative_to(listing.path)} and {masks.relative_to(listing.path)}")
     for folder in listing.splits.values() or [listing]:
-        # Of class folders there are no pictures here.
+        # In class folders no pictures lie here, beside the folders of the classes.
         pictures = [name for name in folder.files if name.lower().endswith((*_LOSSLESS, *_LOSSY))]
-        pairs = list(_twins(pictures))
-        if pairs and 4 * len(pairs) >= len(pictures):    # not some picture that was saved twice
-            return Evidence(BESIDE, BESIDE if 2 * len(pairs) < len(pictures) else NOTHING,
-                            f"{pairs[0][1]} beside {pairs[0][0]}")
+        pairs = list(_mask_names(pictures))
+        # With fewer pairs a picture or two may just have been saved twice.
+        if pairs and 4 * len(pairs) >= len(pictures):
+            without_mask = len(pictures) - 2 * len(pairs)
+            return Evidence(BESIDE, BESIDE if without_mask > 0 else NOTHING, f"{pairs[0][1]} beside {pairs[0][0]}")
     return Evidence()
 
 
 def described_by(folder: Listing) -> Path | None:
     """The YAML file in a folder that names a folder of masks."""
-    found = [folder.path / name for name in folder.ending((".yaml", ".yml"))]
-    return next((one for one in found if describes_masks(one)), None)
+    files = [folder.path / name for name in folder.ending((".yaml", ".yml"))]
+    return next((file for file in files if describes_masks(file)), None)
 
 
 def describes_masks(file: Path) -> bool:
@@ -123,46 +126,46 @@ def describes_masks(file: Path) -> bool:
         return False
 
 
-def _of_config(config: Path, content: Mapping[str, Any]) -> dict[str, tuple[Path, Path]]:
-    """The folders of pictures and masks by split, as a YAML file names them, from its own folder."""
+def _folders_of_config(config: Path, content: Mapping[str, Any]) -> dict[str, tuple[Path, Path]]:
+    """The folders of pictures and masks by split that a YAML file names, from its own folder; raises DataError."""
     base = config.parent / Path(str(content.get("path") or ".")).expanduser()
-    found = {}
+    by_split = {}
     for key, value in content.items():
         split = split_named(str(key))
         if split is None or not isinstance(value, dict):
             continue
-        places = {}
+        folders = {}
         for name in ("images", "masks"):
             if not isinstance(value.get(name), str):
                 raise DataError(f"{readable(config)}: {key} has no {name}: the folder of the {name} is expected there")
-            places[name] = Path(os.path.normpath(base / value[name]))
-            if not places[name].is_dir():
-                raise DataError(f"{readable(config)}: {key}: {name}: there is no folder {readable(places[name])}")
-        found[split] = (places["images"], places["masks"])
-    if not found:
+            folders[name] = Path(os.path.normpath(base / value[name]))
+            if not folders[name].is_dir():
+                raise DataError(f"{readable(config)}: {key}: {name}: there is no folder {readable(folders[name])}")
+        by_split[split] = (folders["images"], folders["masks"])
+    if not by_split:
         raise DataError(f"{readable(config)} names no train with its folders `images` and `masks`")
-    return found
+    return by_split
 
 
-def _folder_pairs(folder: Listing) -> tuple[str, dict[str, tuple[Path, Path]]] | None:
+def _known_folders(folder: Listing) -> tuple[str, dict[str, tuple[Path, Path]]] | None:
     """A layout's name, and the folders of pictures and masks by split, by the names of folders alone."""
     images, masks = folder.inner("leftImg8bit"), folder.inner("gtFine")
     if images is not None and masks is not None:
         return "cityscapes", _by_split(images, masks)
-    pair = _pair_in(folder)
+    pair = _images_and_masks(folder)
     if pair is not None:
         return "voc" if pair[1].path.name.startswith("SegmentationClass") else "folders", _by_split(*pair)
-    inner = {split: (pair[0].path, pair[1].path) for split, one in folder.splits.items()
-             if (pair := _pair_in(one)) is not None}
+    pairs = {split: _images_and_masks(split_folder) for split, split_folder in folder.splits.items()}
+    inner = {split: (pair[0].path, pair[1].path) for split, pair in pairs.items() if pair is not None}
     if inner:
         return "folders", inner
-    beside = {split: (one.path, masks.path) for split, one in folder.splits.items() for ending in _BESIDE
-              if (masks := folder.inner(one.path.name + ending)) is not None}
+    beside = {split: (split_folder.path, masks.path) for split, split_folder in folder.splits.items()
+              for ending in _FOLDER_ENDINGS if (masks := folder.inner(split_folder.path.name + ending)) is not None}
     return ("camvid", beside) if beside else None
 
 
-def _pair_in(folder: Listing) -> tuple[Listing, Listing] | None:
-    """The folders of pictures and masks in a folder."""
+def _images_and_masks(folder: Listing) -> tuple[Listing, Listing] | None:
+    """The folders of pictures and masks in a folder; None where one of the two is missing."""
     images = next((inner for name in _IMAGES if (inner := folder.inner(name)) is not None), None)
     if images is None:
         return None
@@ -171,44 +174,46 @@ def _pair_in(folder: Listing) -> tuple[Listing, Listing] | None:
 
 
 def _by_split(images: Listing, masks: Listing) -> dict[str, tuple[Path, Path]]:
+    """The folders of pictures and masks by split, "all" where the folder of the pictures has none in it."""
     if not images.splits:
         return {"all": (images.path, masks.path)}
     return {split: (folder.path, masks.splits[split].path if split in masks.splits else masks.path / folder.path.name)
             for split, folder in images.splits.items()}
 
 
-def _paired_parts(folders: Mapping[str, tuple[Path, Path]]) -> dict[str, Pairs]:
-    return {split: _paired(*pair) for split, pair in folders.items()}
+def _pair_splits(folders: Mapping[str, tuple[Path, Path]]) -> dict[str, MaskPairs]:
+    return {split: _pair(images, masks) for split, (images, masks) in folders.items()}
 
 
-def _paired(images: Path, masks: Path, *, picture_ending: str = "", endings: tuple[str, ...] = _ENDINGS) -> Pairs:
-    """Each picture with the mask that lies at the same place below `masks` and is called like it, with one of the
-    endings; raises DataError where two are, or where it is a JPEG."""
+def _pair(images: Path, masks: Path, *, picture_ending: str = "", endings: tuple[str, ...] = _ENDINGS) -> MaskPairs:
+    """Each picture with the mask that lies at the same place below `masks` and has its name, followed by one of the
+    endings; raises DataError where two masks do, or where the mask is a JPEG. `picture_ending` is taken off the
+    picture's name before."""
     by_stem = _by_stem(masks, endings) if masks.is_dir() else {}
-    pairs, used = Pairs(), set()
+    pairs, used = MaskPairs(), set()
     for picture in sorted(pictures_below(os.fspath(images), ignored=[])):
         stem = os.path.splitext(os.path.relpath(picture, images))[0].removesuffix(picture_ending)
-        found = next((stem + ending for ending in endings if stem + ending in by_stem), None)
-        if found is None:
-            pairs.bare.append(Path(picture))
+        mask = next((stem + ending for ending in endings if stem + ending in by_stem), None)
+        if mask is None:
+            pairs.without_mask.append(Path(picture))
             continue
-        used.add(found)
+        used.add(mask)
         pairs.paths.append(Path(picture))
-        pairs.masks.append(_lossless(by_stem[found]))
+        pairs.masks.append(_lossless(by_stem[mask]))
     pairs.orphans = [path for stem, path in by_stem.items() if stem not in used]
     return pairs
 
 
 def _by_stem(folder: Path, endings: tuple[str, ...]) -> dict[str, Path]:
     """The masks below a folder by their path in it without suffix."""
-    found: dict[str, Path] = {}
+    by_stem: dict[str, Path] = {}
     for path in sorted(pictures_below(os.fspath(folder), ignored=[])):
         stem = os.path.splitext(os.path.relpath(path, folder))[0]
         if stem.endswith(endings):
-            if stem in found:
-                raise DataError(f"{readable(found[stem])} and {readable(path)} are masks of one name: take one away")
-            found[stem] = Path(path)
-    return found
+            if stem in by_stem:
+                raise DataError(f"{readable(by_stem[stem])} and {readable(path)} are masks of one name: take one away")
+            by_stem[stem] = Path(path)
+    return by_stem
 
 
 def _lossless(mask: Path) -> Path:
@@ -217,50 +222,50 @@ def _lossless(mask: Path) -> Path:
     raise DataError(f"mask {readable(mask)} is in a format that changes the values of pixels: save masks as PNG")
 
 
-def _cityscapes(folders: Mapping[str, tuple[Path, Path]]) -> Layout:
-    """Pictures x_leftImg8bit with masks x_gtFine_labelTrainIds, where there are none of these x_gtFine_labelIds."""
+def _cityscapes(folders: Mapping[str, tuple[Path, Path]]) -> MaskLayout:
+    """Pictures x_leftImg8bit with masks x_gtFine_labelTrainIds, or where there are none of these x_gtFine_labelIds."""
     for ending in ("_gtFine_labelTrainIds", "_gtFine_labelIds"):
-        parts = {split: _paired(*pair, picture_ending="_leftImg8bit", endings=(ending,))
-                 for split, pair in folders.items()}
-        if any(part.paths for part in parts.values()):
+        splits = {split: _pair(*pair, picture_ending="_leftImg8bit", endings=(ending,))
+                  for split, pair in folders.items()}
+        if any(pairs.paths for pairs in splits.values()):
             break
     train_ids = ending.endswith("TrainIds")
     names = dict(enumerate(_CITYSCAPES.values())) if train_ids else _CITYSCAPES
-    void = [one for one in (*range(34), 255) if one not in names]
-    return Layout("cityscapes", parts, ClassList(names, "Cityscapes' list of classes"), void)
+    void = [id_ for id_ in (*range(34), 255) if id_ not in names]
+    return MaskLayout("cityscapes", splits, ClassList(names, "Cityscapes' list of classes"), void)
 
 
-def _named(pairs: Pairs, stems: set[str]) -> Pairs:
+def _of_stems(pairs: MaskPairs, stems: set[str]) -> MaskPairs:
     """The pairs of the pictures that a list names."""
-    chosen = [(path, mask) for path, mask in zip(pairs.paths, pairs.masks, strict=True) if path.stem in stems]
-    return Pairs([path for path, _ in chosen], [mask for _, mask in chosen],
-                 [path for path in pairs.bare if path.stem in stems])
+    listed = [(path, mask) for path, mask in zip(pairs.paths, pairs.masks, strict=True) if path.stem in stems]
+    return MaskPairs([path for path, _ in listed], [mask for _, mask in listed],
+                     [path for path in pairs.without_mask if path.stem in stems])
 
 
-def _beside(folder: Path) -> Pairs:
+def _pairs_beside(folder: Path) -> MaskPairs:
     """The pictures in a folder and those below it that have their mask beside them."""
     files = {os.path.relpath(path, folder): Path(path) for path in pictures_below(os.fspath(folder), ignored=[])}
-    pairs = Pairs()
-    for picture, mask in _twins(sorted(files)):
+    pairs = MaskPairs()
+    for picture, mask in _mask_names(sorted(files)):
         pairs.paths.append(files[picture])
         pairs.masks.append(files[mask])
-    taken = {*pairs.paths, *pairs.masks}
-    pairs.bare = sorted(path for path in files.values() if path not in taken)
+    used = {*pairs.paths, *pairs.masks}
+    pairs.without_mask = sorted(path for path in files.values() if path not in used)
     return pairs
 
 
-def _twins(names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Pictures and their masks among files of one folder: a.jpg and a.png, or a.* and a_mask.png."""
+def _mask_names(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Pictures and their masks among the files of one folder: a.jpg and a.png, or a.* and a_mask.png."""
     by_stem: dict[str, list[str]] = {}
     for name in names:
         by_stem.setdefault(os.path.splitext(name)[0], []).append(name)
-    for stem, own in by_stem.items():
-        lossy = [name for name in own if name.lower().endswith(_LOSSY)]
-        plain = [name for name in own if name.lower().endswith(_LOSSLESS)]
-        if len(lossy) == 1 and len(plain) == 1:
-            yield lossy[0], plain[0]
+    for stem, alike in by_stem.items():
+        lossy = [name for name in alike if name.lower().endswith(_LOSSY)]
+        lossless = [name for name in alike if name.lower().endswith(_LOSSLESS)]
+        if len(lossy) == 1 and len(lossless) == 1:
+            yield lossy[0], lossless[0]
             continue
         masks = [name for ending in _ENDINGS[1:] for name in by_stem.get(stem + ending, ())
                  if name.lower().endswith(_LOSSLESS)]
-        if len(own) == 1 and masks:
-            yield own[0], masks[0]
+        if len(alike) == 1 and masks:
+            yield alike[0], masks[0]

@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from lensmith.base.errors import DataError, count
-from lensmith.data.formats.boxes.annotations import Drawn, boxed
-from lensmith.data.formats.boxes.picture_to_write import Shown, shortest
+from lensmith.data.formats.boxes.annotations import AnnotatedSplit, sources_of_boxes
+from lensmith.data.formats.boxes.picture_to_write import PictureToWrite, shortest
 from lensmith.data.formats.class_names import fixed_classes
 from lensmith.data.formats.format import LAYOUT, Evidence, Writer
 from lensmith.data.formats.listing import Listing
-from lensmith.data.formats.tables.read_table import Rows, given_split, no_empty, picture_column, read_rows
+from lensmith.data.formats.tables.read_table import Rows, picture_column, read_rows, refuse_empty_cells, splits_in
 from lensmith.data.sources.sample import Parts
 
 CORNERS = (("x0", "y0", "x1", "y1"), ("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"),
-            ("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"))
+           ("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"))
 TABLES = (".csv", ".tsv")
 _CLASS = ("label", "class", "category", "class_name", "name")
 _CROWD = ("crowd", "iscrowd", "difficult")
@@ -27,79 +27,79 @@ _CROWD = ("crowd", "iscrowd", "difficult")
 
 def has_boxes(rows: Rows) -> bool:
     """Whether a table has columns for the corners and the class of boxes."""
-    return _corner_columns(rows) is not None and any(rows.called(name) for name in _CLASS)
+    return _corner_columns(rows) is not None and any(rows.column_called(name) for name in _CLASS)
 
 
-def boxes_of(rows: Rows, classes: list[str] | None, split: str | None) -> Parts:
+def boxes_of_table(rows: Rows, classes: list[str] | None, split: str | None) -> Parts:
     """The pictures of a table, in the order in which it first names them, with their boxes in pixels.
 
-    A line whose corners and class are empty names a picture without objects. Without a column for the class all are
-    `object`. `split` is the column of the split, where there is one. Raises DataError with the line that cannot be
-    used.
+    A line without corners and class names a picture without objects. Without a column for the class every object is of
+    the class `object`. `classes` are the only classes, in order; `split` is the column of the split, where there is
+    one. Raises DataError with the line that cannot be used.
     """
     columns = _corner_columns(rows)
     if columns is None:
         raise DataError(f"{rows.file} has no columns for boxes: accepted are "
                         f"{', or '.join(', '.join(names) for names in CORNERS)}; its columns are "
                         f"{', '.join(rows.header)}")
-    picture, group = picture_column(rows), rows.called("group")
-    label, crowd = (next(filter(None, map(rows.called, names)), None) for names in (_CLASS, _CROWD))
+    picture, group = picture_column(rows), rows.column_called("group")
+    label, crowd = (next(filter(None, map(rows.column_called, names)), None) for names in (_CLASS, _CROWD))
     for name in (picture, split, group):
         if name is not None:
-            no_empty(rows, name)
-    parts = given_split(rows, split) if split is not None else ["all"] * len(rows.cells)
+            refuse_empty_cells(rows, name)
+    splits = splits_in(rows, split) if split is not None else ["all"] * len(rows.cells)
     accepted = fixed_classes(classes)
-    drawn: dict[str, Drawn] = {}
-    row_of: dict[str, tuple[str, int]] = {}    # path -> its part and its row there
+    annotated: dict[str, AnnotatedSplit] = {}
+    row_of: dict[str, tuple[str, int]] = {}    # path -> its split and its row there
     largest = 0.0
-    cells = zip(rows.column(picture), parts, zip(*map(rows.column, columns), strict=True),
-                rows.column(label) if label else ["object"] * len(parts),
-                rows.column(crowd) if crowd else [""] * len(parts), rows.lines, strict=True)
-    for path, part, corners, name, marked, line in cells:
+    cells = zip(rows.column(picture), splits, zip(*map(rows.column, columns), strict=True),
+                rows.column(label) if label else ["object"] * len(splits),
+                rows.column(crowd) if crowd else [""] * len(splits), rows.lines, strict=True)
+    for path, row_split, corners, name, crowd_cell, line in cells:
         where = f"{rows.file}, line {line}"
-        own = drawn.setdefault(part, Drawn(accepted=accepted))
+        target = annotated.setdefault(row_split, AnnotatedSplit(accepted=accepted))
         if path not in row_of:
-            row_of[path] = part, len(own.paths)
-            own.add_picture(rows.file.parent / path)
-        if row_of[path][0] != part:
-            raise DataError(f"{where}: {path} is in split {part!r} here and in {row_of[path][0]!r} above: all lines of "
-                            "a picture belong to one")
+            row_of[path] = row_split, len(target.paths)
+            target.add_picture(rows.file.parent / path)
+        if row_of[path][0] != row_split:
+            raise DataError(f"{where}: {path} is in split {row_split!r} here and in {row_of[path][0]!r} above: all "
+                            "lines of a picture belong to one")
         if not any(corners) and (not name or label is None):
             continue
         box = [_number(cell, column, where) for cell, column in zip(corners, columns, strict=True)]
         largest = max(largest, *box)
-        own.add(box, name, where=where, crowd=_flag(marked, where), picture=row_of[path][1])
+        target.add(box, name, where=where, crowd=_is_crowd(crowd_cell, where), picture=row_of[path][1])
     if row_of and 0 < largest <= 1:
-        raise DataError(f"{rows.file}: no corner is beyond 1, which looks like shares of the picture: pixels are "
+        raise DataError(f"{rows.file}: no corner is beyond 1, which looks like fractions of the picture: pixels are "
                         "expected")
     account = {"table": str(rows.file), "kind": "boxes", "kind_because": f"it has the columns {', '.join(columns)}"}
-    found = boxed(drawn, names=accepted, folder=rows.file.parent, account=account)
-    return found if group is None else _grouped(rows, picture, group, found)
+    parts = sources_of_boxes(annotated, names=accepted, folder=rows.file.parent, account=account)
+    return parts if group is None else _with_groups(rows, picture, group, parts)
 
 
 def recognise_table(listing: Listing) -> Evidence:
-    """A single table in the folder, with columns for boxes. What else a table says of pictures has to be named."""
-    file = table_in(listing)
+    """A single table in the folder, with columns for boxes. A table of anything else has to be named itself."""
+    file = table_of_boxes(listing)
     return Evidence() if file is None else Evidence(LAYOUT, sentence=f"{file.name} has columns for boxes")
 
 
-def table_in(folder: Listing) -> Path | None:
+def table_of_boxes(folder: Listing) -> Path | None:
     """The only table in a folder, where it is one of boxes; else None."""
-    found = folder.ending(TABLES)
-    if len(found) != 1:
+    names = folder.ending(TABLES)
+    if len(names) != 1:
         return None
-    file = folder.path / found[0]
+    file = folder.path / names[0]
     try:
         return file if has_boxes(read_rows(file, None)) else None
-    except DataError:    # a table of something else, and not of ours to refuse
+    except DataError:    # a table of something else, whose errors are not for us to report
         return None
 
 
 def _corner_columns(rows: Rows) -> list[str] | None:
     for names in CORNERS:
-        found = [column for column in map(rows.called, names) if column is not None]
-        if len(found) == 4:
-            return found
+        columns = [column for column in map(rows.column_called, names) if column is not None]
+        if len(columns) == 4:
+            return columns
     return None
 
 
@@ -111,7 +111,7 @@ def _number(cell: str, column: str, where: str) -> float:
                         "and the class empty for a picture without objects") from error
 
 
-def _flag(cell: str, where: str) -> bool:
+def _is_crowd(cell: str, where: str) -> bool:
     if cell.lower() in ("", "0", "false", "no"):
         return False
     if cell.lower() in ("1", "true", "yes"):
@@ -119,31 +119,32 @@ def _flag(cell: str, where: str) -> bool:
     raise DataError(f"{where}: {cell[:40]!r} says neither that the box is a crowd (1) nor that it is none (0)")
 
 
-def _grouped(rows: Rows, picture: str, group: str, found: Parts) -> Parts:
-    """The parts with the group of each picture."""
+def _with_groups(rows: Rows, picture: str, group: str, parts: Parts) -> Parts:
+    """The opened splits with the group of each picture; raises DataError where a picture is in two."""
     groups: dict[Path, str] = {}
     for path, name, line in zip(rows.column(picture), rows.column(group), rows.lines, strict=True):
         if groups.setdefault(rows.file.parent / path, name) != name:
             raise DataError(f"{rows.file}, line {line}: {path} is in group {name!r} here and in another above")
-    for source in found.splits.values():
+    for source in parts.splits.values():
         source.groups = np.array([groups[path] for path in source.paths], dtype=str)
-    return replace(found, account={**found.account, "groups": count(len(set(groups.values())), "group")})
+    return replace(parts, account={**parts.account, "groups": count(len(set(groups.values())), "group")})
 
 
-def write_csv(splits: Mapping[str, Sequence[Shown]], names: Sequence[str], folder: Path) -> Iterator[tuple[Path, str]]:
-    """boxes.csv, with a column `split` where there are splits. -> its path and text."""
+def write_csv(splits: Mapping[str, Sequence[PictureToWrite]], names: Sequence[str],
+              folder: Path) -> Iterator[tuple[Path, str]]:
+    """boxes.csv, with a column `split` where there are splits, as its path and text."""
     divided = set(splits) != {"all"}
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["path", "x0", "y0", "x1", "y1", "label", "crowd", *(["split"] if divided else [])])
     for split, pictures in splits.items():
-        for one in pictures:
-            path = Path(os.path.relpath(one.path, folder)).as_posix()
-            cells = [[*map(shortest, corners), names[number], int(crowd)]
-                     for corners, number, crowd, _ in one.objects()]
-            for row in cells or [[""] * 6]:
-                table.writerow([path, *row, *([split] if divided else [])])
+        for picture in pictures:
+            path = Path(os.path.relpath(picture.path, folder)).as_posix()
+            objects = [[*map(shortest, corners), names[number], int(crowd)]
+                       for corners, number, crowd, _ in picture.objects()]
+            for cells in objects or [[""] * 6]:
+                table.writerow([path, *cells, *([split] if divided else [])])
     yield folder / "boxes.csv", text.getvalue()
 
 
-CSV = Writer(write_csv, lambda split: {"all": "images"}.get(split, f"images/{split}"), name="csv")
+CSV = Writer(write_csv, lambda split: "images" if split == "all" else f"images/{split}", name="csv")

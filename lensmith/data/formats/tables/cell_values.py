@@ -1,4 +1,4 @@
-"""What the cells of a table's columns say: a label, tags or numbers, and by which rule."""
+"""What the cells of a table's columns hold: a label, tags or numbers, and by which rule."""
 
 import math
 import re
@@ -14,15 +14,23 @@ from lensmith.values.labels import Label, Numbers, Tags
 from lensmith.values.value import Value
 
 Kind = Literal["auto", "label", "tags", "numbers", "boxes"]
-LABEL = ("label", "class", "category")    # what columns are called whose kind their name says
+# The names of columns that tell their kind.
+LABEL = ("label", "class", "category")
 TAGS = ("tags", "labels")
-_MANY = 20    # distinct whole numbers in a column that is not called label; more are taken for a quantity
+_MANY = 20    # a column of more different whole numbers is taken for a quantity, unless it is called label
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"[+-]?\d+")
 
 
-def decide(rows: Rows, columns: Sequence[str]) -> tuple[Literal["label", "tags", "numbers"], str]:
-    """The kind of target, and the rule that says so; raises DataError where the columns are of several kinds."""
+def decide_kind(rows: Rows, columns: Sequence[str]) -> tuple[Literal["label", "tags", "numbers"], str]:
+    """The kind of target, and the rule by which it is; raises DataError where the columns are of several kinds.
+
+    - Several columns are tags where every cell is 0 or 1, else numbers.
+    - A column called tags or labels holds tags, several in a cell separated by ; or |, none where it is empty.
+    - A column of which most cells are numbers, and any has a decimal point, holds numbers.
+    - A column called label, class or category holds labels, which may be whole numbers.
+    - A column of whole numbers with more than 20 different values holds numbers, and any other one labels.
+    """
     if len(columns) > 1:
         cells = [cell for name in columns for cell in rows.column(name)]
         if all(cell in ("0", "1") for cell in cells):
@@ -36,11 +44,12 @@ def decide(rows: Rows, columns: Sequence[str]) -> tuple[Literal["label", "tags",
     if name in TAGS:
         return "tags", f"the column is called {columns[0]!r}"
     numbers = [cell for cell in cells if _NUMBER.fullmatch(cell)]
-    if len(numbers) * 2 > len(cells) and any(not _WHOLE.fullmatch(cell) for cell in numbers):
+    most_are_numbers = len(numbers) * 2 > len(cells)
+    if most_are_numbers and any(not _WHOLE.fullmatch(cell) for cell in numbers):
         return "numbers", "most cells are numbers, some with a decimal point"
     if name in LABEL:
         return "label", f"the column is called {columns[0]!r}"
-    if len(numbers) * 2 > len(cells) and len(set(numbers)) > _MANY:
+    if most_are_numbers and len(set(numbers)) > _MANY:
         return "numbers", f"whole numbers of {len(set(numbers))} different values, more than {_MANY}"
     return "label", f"{len(set(cells))} different values"
 
@@ -67,31 +76,33 @@ def value_of(rows: Rows, columns: Sequence[str], kind: Kind,
         raise UserError(f"a label is one column, and data.target has {len(columns)} ({', '.join(columns)}): name one")
     cells = rows.column(columns[0])
     names = tuple(classes) if classes is not None else ordered(set(cells))
-    number = {name: i for i, name in enumerate(names)}
+    index = {name: i for i, name in enumerate(names)}
     for cell, line in zip(cells, rows.lines, strict=True):
-        if cell not in number:
-            raise _unlisted(rows, line, "label", cell, names)
-    return names, Label(torch.tensor([number[cell] for cell in cells], dtype=torch.int64))
+        if cell not in index:
+            raise _not_in_classes(rows, line, "label", cell, names)
+    return names, Label(torch.tensor([index[cell] for cell in cells], dtype=torch.int64))
 
 
-def _unlisted(rows: Rows, line: int, what: str, cell: str, names: Sequence[str]) -> DataError:
-    known = ", ".join(names[:20]) + (" ..." if len(names) > 20 else "")
+def _not_in_classes(rows: Rows, line: int, what: str, cell: str, names: Sequence[str]) -> DataError:
+    accepted = ", ".join(names[:20]) + (" ..." if len(names) > 20 else "")
     return DataError(f"{rows.file}, line {line}: {what} {cell!r} is not in data.classes.{nearest(cell, names)} "
-                     f"Accepted: {known}.")
+                     f"Accepted: {accepted}.")
 
 
 def _numbers(rows: Rows, name: str) -> list[float]:
-    found = []
+    """The numbers of a column; raises DataError for a cell that float32 cannot hold."""
+    numbers = []
     for cell, line in zip(rows.column(name), rows.lines, strict=True):
         value = float(cell) if _NUMBER.fullmatch(cell) else math.nan
         if not abs(value) <= torch.finfo(torch.float32).max:
             raise DataError(f"{rows.file}, line {line}: column {name!r} holds {cell!r}, which is not a finite number "
                             "(such as 12 or 0.5)")
-        found.append(value)
-    return found
+        numbers.append(value)
+    return numbers
 
 
 def _tags(rows: Rows, columns: Sequence[str], classes: Sequence[str] | None) -> tuple[tuple[str, ...], Tags]:
+    """The names of the tags, and which of them each row has: by a column for each, or by one that lists them."""
     if len(columns) > 1:
         for name in columns:
             for cell, line in zip(rows.column(name), rows.lines, strict=True):
@@ -104,11 +115,11 @@ def _tags(rows: Rows, columns: Sequence[str], classes: Sequence[str] | None) -> 
     names = tuple(classes) if classes is not None else ordered({tag for tags in cells for tag in tags})
     if not names:
         raise DataError(f"{rows.file}: column {columns[0]!r} has no tag in any line")
-    number = {name: i for i, name in enumerate(names)}
+    index = {name: i for i, name in enumerate(names)}
     present = torch.zeros(len(cells), len(names))
     for row, (tags, line) in enumerate(zip(cells, rows.lines, strict=True)):
         for tag in tags:
-            if tag not in number:
-                raise _unlisted(rows, line, "tag", tag, names)
-            present[row, number[tag]] = 1
+            if tag not in index:
+                raise _not_in_classes(rows, line, "tag", tag, names)
+            present[row, index[tag]] = 1
     return names, Tags(present)

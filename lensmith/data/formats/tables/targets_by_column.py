@@ -1,4 +1,4 @@
-"""Tables from which several things are learned at once: each column, set of corners and file of a mask is a part."""
+"""Tables from which several targets are learned at once: each column, set of corners and file of a mask is one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ import numpy as np
 
 from lensmith.base.errors import DataError, UserError, nearest
 from lensmith.base.pictures import SUFFIXES, Header
-from lensmith.data.formats.boxes.annotations import Drawn, boxed
-from lensmith.data.formats.given_splits import NAMED
+from lensmith.data.formats.boxes.annotations import AnnotatedSplit, sources_of_boxes
+from lensmith.data.formats.given_splits import LISTED
 from lensmith.data.formats.masks.ids_to_classes import class_list, classes_of_masks
 from lensmith.data.formats.tables.box_columns import CORNERS
-from lensmith.data.formats.tables.cell_values import LABEL, TAGS, decide, holds_numbers, value_of
-from lensmith.data.formats.tables.read_table import Rows, filled, picture_column
+from lensmith.data.formats.tables.cell_values import LABEL, TAGS, decide_kind, holds_numbers, value_of
+from lensmith.data.formats.tables.read_table import Rows, fill_pattern, picture_column
 from lensmith.data.sources.mask_files import MaskFiles, PixelMask
 from lensmith.data.sources.picture_files import Files, readable
 from lensmith.data.sources.picture_form import survey
@@ -22,17 +22,17 @@ from lensmith.data.sources.unknown_targets import check_part_name, spread_over, 
 from lensmith.values.boxes import Boxes
 from lensmith.values.value import Value
 
-_SIZE = ("width", "height")    # columns that say how large a picture is: by itself nothing to be learned
+_SIZE = ("width", "height")    # columns with the size of a picture, which are only learned where they are named
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The parts of a table before their cells are read."""
+class TargetColumns:
+    """The targets of a table and their columns, before the cells are read."""
 
-    columns: list[str]              # each a label, tags or a number
-    boxes: dict[str, list[str]]     # part -> the columns of its four corners
-    of_class: dict[str, str]        # part of boxes -> the column of its class
-    masks: dict[str, str]           # part -> the column of its files, or the pattern
+    columns: list[str]                # each is a target: a label, tags or a number
+    boxes: dict[str, list[str]]       # target -> the columns of its four corners
+    box_classes: dict[str, str]       # target of boxes -> the column of its class
+    masks: dict[str, str]             # target -> the column of its files, or the pattern
 
     @property
     def names(self) -> list[str]:
@@ -40,76 +40,78 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Several:
-    """What a table with several parts gives."""
+class TableTargets:
+    """The targets of a table, read."""
 
-    rows: Rows           # without those that say nothing
+    rows: Rows           # without those that say nothing of any target
     targets: dict[str, Value]
     classes: dict[str, tuple[str, ...]]
-    columns: set[str]    # that were read for them
+    columns: set[str]    # those that were read for the targets
     account: dict[str, Any]
 
 
-def wanted_parts(rows: Rows, left: Sequence[str], target: str | list[str] | None, *, boxes: Mapping[str, str] | None,
-                 masks: str | Mapping[str, str] | None) -> Wanted | None:
-    """The parts of a table whose columns `left` may be learned; None where it is a table of one target.
+def target_columns(rows: Rows, free: Sequence[str], target: str | list[str] | None, *,
+                   boxes: Mapping[str, str] | None, masks: str | Mapping[str, str] | None) -> TargetColumns | None:
+    """The targets of a table with several, among the columns `free`; None where it is a table of one target.
 
-    It has several where `boxes` or `masks` ask for it, where `target` names corners by what stands before them (`head`
-    for head_xmin ...), a column of files, or labels and something else; and without `target` where there are two or
-    more parts other than numbers, or columns of 0 and 1, alone. Raises DataError for what it does not have, and for
-    columns of which nearly every cell differs, which are no labels.
+    It has several where the settings `boxes` or `masks` ask for it, or where `target` names corners by what stands
+    before them (`head` of head_xmin, ...), a column of files, or columns of which one does not hold numbers. Without
+    `target` it has several where two or more can be learned, unless all of them are columns of numbers. Raises
+    DataError for a name that the table does not have, and for a column that is no label since nearly every cell
+    differs.
     """
-    corners = _corners(rows, left)
-    of_class, patterns = dict(boxes or {}), _patterns(masks, rows)
-    for part, column in of_class.items():
-        if part not in corners:
-            raise DataError(f"{rows.file} has no corners called {part!r}, which data.boxes names: the columns "
-                            f"{part}_xmin, {part}_ymin, {part}_xmax, {part}_ymax are expected."
-                            f"{nearest(part, corners)} Its columns: {', '.join(rows.header)}.")
+    corners = _corners(rows, free)
+    box_classes, patterns = dict(boxes or {}), _patterns(masks, rows)
+    for name, column in box_classes.items():
+        if name not in corners:
+            raise DataError(f"{rows.file} has no corners called {name!r}, which data.boxes names: the columns "
+                            f"{name}_xmin, {name}_ymin, {name}_xmax, {name}_ymax are expected."
+                            f"{nearest(name, corners)} Its columns: {', '.join(rows.header)}.")
         if column not in rows.header:
-            raise DataError(f"{rows.file} has no column {column!r}, by which data.boxes names the classes of {part!r}."
+            raise DataError(f"{rows.file} has no column {column!r}, by which data.boxes names the classes of {name!r}."
                             f"{nearest(column, rows.header)} Its columns: {', '.join(rows.header)}.")
     asked = boxes is not None or masks is not None
     names = [target] if isinstance(target, str) else target
-    found = _all(rows, left, corners, of_class, patterns, asked=asked) if names is None else \
-        _named(rows, left, names, corners, of_class, patterns, asked=asked)
-    for name in () if found is None else found.names:
+    columns = _all_targets(rows, free, corners, box_classes, patterns, asked=asked) if names is None else \
+        _named_targets(rows, free, names, corners, box_classes, patterns, asked=asked)
+    for name in () if columns is None else columns.names:
         check_part_name(name, str(rows.file))
-        if found is not None and found.names.count(name) > 1:
-            raise DataError(f"{rows.file}: two parts are called {name!r}: name one of them anew in data.masks or in "
-                            "the table")
-    return found
+        if columns is not None and columns.names.count(name) > 1:
+            raise DataError(f"{rows.file}: two targets are called {name!r}: give one of them another name in "
+                            "data.masks or in the table")
+    return columns
 
 
-def _named(rows: Rows, left: Sequence[str], names: Sequence[str], corners: Mapping[str, list[str]],
-           of_class: dict[str, str], patterns: dict[str, str], *, asked: bool) -> Wanted | None:
-    """The parts that data.target names, with those that the other settings do."""
-    boxes = {one: corners[one] for one in [*names, *of_class] if one in corners and one not in left}
-    files = {one: one for one in names if one in left and _names_files(rows, one)}
-    columns = [one for one in names if one not in boxes and one not in files]
-    unlike = len(columns) > 1 and set(columns) <= set(left) and not all(holds_numbers(rows, one) for one in columns)
-    if len(set(names)) < len(names) or not (asked or boxes or files or unlike):
+def _named_targets(rows: Rows, free: Sequence[str], names: Sequence[str], corners: Mapping[str, list[str]],
+                   box_classes: dict[str, str], patterns: dict[str, str], *, asked: bool) -> TargetColumns | None:
+    """The targets that data.target names, with those that the other settings do; `asked`: they ask for several."""
+    boxes = {name: corners[name] for name in [*names, *box_classes] if name in corners and name not in free}
+    files = {name: name for name in names if name in free and _names_files(rows, name)}
+    columns = [name for name in names if name not in boxes and name not in files]
+    not_numbers = len(columns) > 1 and set(columns) <= set(free) and \
+        not all(holds_numbers(rows, name) for name in columns)
+    if len(set(names)) < len(names) or not (asked or boxes or files or not_numbers):
         return None
     for name in columns:
-        if name not in left:
-            raise DataError(f"{rows.file} has no column {name!r} to learn.{nearest(name, [*left, *corners])} Its "
+        if name not in free:
+            raise DataError(f"{rows.file} has no column {name!r} to learn.{nearest(name, [*free, *corners])} Its "
                             f"columns: {', '.join(rows.header)}.")
-    return Wanted(columns, boxes, of_class, files | patterns)
+    return TargetColumns(columns, boxes, box_classes, files | patterns)
 
 
-def _all(rows: Rows, left: Sequence[str], corners: dict[str, list[str]], of_class: dict[str, str],
-         patterns: dict[str, str], *, asked: bool) -> Wanted | None:
-    """All that can be learned."""
-    files = patterns or {one: one for one in left if one.lower() == "mask" and _names_files(rows, one)}
-    taken = {column for four in corners.values() for column in four}
-    taken = taken.union(*(filled(rows, pattern, "data.masks")[1] for pattern in files.values()))
-    columns = [one for one in left if one not in taken]
-    named = [one for one in columns if one.lower() in (*LABEL, *TAGS)]
-    if len(named) == 1:
-        columns = named
-    if not (asked or files or corners) and (len(columns) < 2 or all(holds_numbers(rows, one) for one in columns)):
+def _all_targets(rows: Rows, free: Sequence[str], corners: dict[str, list[str]], box_classes: dict[str, str],
+                 patterns: dict[str, str], *, asked: bool) -> TargetColumns | None:
+    """Everything that can be learned; None where it is one target, unless the settings `asked` for several."""
+    files = patterns or {name: name for name in free if name.lower() == "mask" and _names_files(rows, name)}
+    used = {column for columns in corners.values() for column in columns}
+    used = used.union(*(fill_pattern(rows, pattern, "data.masks")[1] for pattern in files.values()))
+    columns = [name for name in free if name not in used]
+    called_so = [name for name in columns if name.lower() in (*LABEL, *TAGS)]
+    if len(called_so) == 1:
+        columns = called_so
+    if not (asked or files or corners) and (len(columns) < 2 or all(holds_numbers(rows, name) for name in columns)):
         return None
-    columns = [one for one in columns if one.lower() not in _SIZE]
+    columns = [name for name in columns if name.lower() not in _SIZE]
     if not asked and len(columns) + len(corners) + len(files) < 2:
         return None
     for name in columns:
@@ -118,32 +120,33 @@ def _all(rows: Rows, left: Sequence[str], corners: dict[str, list[str]], of_clas
             raise DataError(f"{rows.file} has several columns that could be learned ({', '.join(columns)}), and "
                             f"{name!r} does not hold numbers: say which one with data.target, or which ones, as "
                             "data.target=[\"one\", \"two\"]")
-    return Wanted(columns, corners, of_class, files)
+    return TargetColumns(columns, corners, box_classes, files)
 
 
-def _corners(rows: Rows, left: Sequence[str]) -> dict[str, list[str]]:
+def _corners(rows: Rows, free: Sequence[str]) -> dict[str, list[str]]:
     """The columns of four corners by what stands before them, `boxes` where nothing does."""
-    found: dict[str, list[str]] = {}
-    for name in left:
-        for four in CORNERS:
-            before = name[: len(name) - len(four[0])]
-            if name.lower() != before.lower() + four[0] or (before and before[-1] not in "_-. "):
+    corners: dict[str, list[str]] = {}
+    for name in free:
+        for ends in CORNERS:
+            prefix = name[: len(name) - len(ends[0])]
+            if name.lower() != prefix.lower() + ends[0] or (prefix and prefix[-1] not in "_-. "):
                 continue
-            columns = [column for end in four if (column := rows.called((before + end).lower())) is not None]
+            columns = [column for end in ends if (column := rows.column_called((prefix + end).lower())) is not None]
             if len(columns) == 4:
-                found.setdefault(before.rstrip("_-. ") or "boxes", columns)
-    return found
+                corners.setdefault(prefix.rstrip("_-. ") or "boxes", columns)
+    return corners
 
 
 def _patterns(masks: str | Mapping[str, str] | None, rows: Rows) -> dict[str, str]:
+    """The setting data.masks by target; raises DataError, UserError."""
     if masks is None:
         return {}
-    found = {masks if masks in rows.header else "mask": masks} if isinstance(masks, str) else dict(masks)
-    if not found:
-        raise UserError("data.masks={} names no part: give {outline = \"masks/{name}.png\"}, or leave it out")
-    for pattern in found.values():
-        filled(rows, pattern, "data.masks")
-    return found
+    patterns = {masks if masks in rows.header else "mask": masks} if isinstance(masks, str) else dict(masks)
+    if not patterns:
+        raise UserError("data.masks={} names no target: give {outline = \"masks/{name}.png\"}, or leave it out")
+    for pattern in patterns.values():
+        fill_pattern(rows, pattern, "data.masks")
+    return patterns
 
 
 def _names_files(rows: Rows, name: str) -> bool:
@@ -151,86 +154,104 @@ def _names_files(rows: Rows, name: str) -> bool:
     return bool(cells) and all(cell.lower().endswith(SUFFIXES) for cell in cells)
 
 
-def several_of(rows: Rows, wanted: Wanted, *, classes: Sequence[str] | Mapping[str, Sequence[str]] | None,
-               ids: Mapping[str, str] | None) -> Several:
-    """Every part of a table; what a row says nothing of is unknown, and a row that says nothing at all is left out.
+def read_targets(rows: Rows, columns: TargetColumns, *, classes: Sequence[str] | Mapping[str, Sequence[str]] | None,
+                 ids: Mapping[str, str] | None) -> TableTargets:
+    """Every target of a table. What a row leaves empty is unknown, and a row that leaves all empty is left out.
 
-    `classes` fixes names by the part, `ids` says what the ids of masks are called. A single part has the name that sets
-    of one target give it. Raises DataError with the line of a cell or file that cannot be used, UserError for settings
-    that do not fit.
+    `classes` fixes the names of classes by target, `ids` says what the ids of masks are called. A single target has the
+    name of its kind, as in sets of one target. Raises DataError with the line of a cell or file that cannot be used,
+    UserError for settings that do not fit.
     """
-    fixed = _by_part(classes, wanted)
+    classes_by_target = _classes_by_target(classes, columns)
     root = rows.file.parent
-    paths = [root / one for one in rows.column(picture_column(rows))]
+    paths = [root / path for path in rows.column(picture_column(rows))]
     headers: list[Header | None] = [None] * len(paths)
-    if wanted.boxes:
+    if columns.boxes:
         headers = survey(Files(paths, {}, {}, root=root)).headers
-    if ids is not None and not wanted.masks:
+    if ids is not None and not columns.masks:
         raise UserError(f"data.ids names the ids of masks, and {rows.file} names no mask: leave it out")
-    whole, said = Files(paths, {}, {}, root=root), np.zeros(len(paths), dtype=bool)
-    told: dict[str, dict[str, Any]] = {}
-    for name in wanted.names:
-        if name in wanted.masks:
-            names, value, known, told[name] = _masks(rows, name, wanted.masks[name], fixed.get(name), ids)
-        elif name in wanted.boxes:
-            names, value, known, told[name] = _boxes(rows, paths, name, wanted, fixed.get(name))
+    whole, has_target = Files(paths, {}, {}, root=root), np.zeros(len(paths), dtype=bool)
+    accounts: dict[str, dict[str, Any]] = {}
+    for name in columns.names:
+        fixed = classes_by_target.get(name)
+        if name in columns.masks:
+            target = _read_masks(rows, name, columns.masks[name], fixed, ids)
+        elif name in columns.boxes:
+            target = _read_boxes(rows, paths, name, columns, fixed)
         else:
-            names, value, known, told[name] = _column(rows, name, fixed.get(name))
-        whole.targets[name] = spread_over(value, known, headers, classes=len(names))
-        whole.classes[name] = names
-        said[known] = True
-    nothing = [path for path, one in zip(paths, said, strict=True) if not one]
-    if nothing:
-        kept = np.flatnonzero(said).tolist()
-        whole, rows = whole.subset(kept), rows.chosen(kept)
-    counted = told_of(whole)
-    columns = {*wanted.columns, *wanted.of_class.values()}.union(
-        *wanted.boxes.values(), *(filled(rows, pattern, "data.masks")[1] for pattern in wanted.masks.values()))
-    account: dict[str, Any] = {"target": wanted.names,
-                               "parts": {name: {**counted[name], **told[name]} for name in wanted.names}}
-    if nothing:
-        account["without_target"] = {"count": len(nothing), "pictures": [readable(one) for one in nothing[:NAMED]]}
-    new = {counted[name]["kind"] if len(wanted.names) == 1 else name: name for name in wanted.names}
-    return Several(rows, {one: whole.targets[name] for one, name in new.items()},
-                   {one: whole.classes[name] for one, name in new.items()}, columns, account)
+            target = _read_column(rows, name, fixed)
+        whole.targets[name] = spread_over(target.value, target.rows, headers, classes=len(target.names))
+        whole.classes[name] = target.names
+        accounts[name] = target.account
+        has_target[target.rows] = True
+    return _without_empty_rows(rows, whole, has_target, columns, accounts)
 
 
-def _by_part(classes: Sequence[str] | Mapping[str, Sequence[str]] | None, wanted: Wanted) -> dict[str, list[str]]:
-    """data.classes by the part; raises UserError where it does not say of which."""
+def _without_empty_rows(rows: Rows, whole: Files, has_target: np.ndarray, columns: TargetColumns,
+                        accounts: Mapping[str, dict[str, Any]]) -> TableTargets:
+    """The targets without the rows that say nothing of any, and the account of them."""
+    without_target = [path for path, has in zip(whole.paths, has_target, strict=True) if not has]
+    if without_target:
+        kept = np.flatnonzero(has_target).tolist()
+        whole, rows = whole.subset(kept), rows.take(kept)
+    counts = told_of(whole)
+    used = {*columns.columns, *columns.box_classes.values()}.union(
+        *columns.boxes.values(), *(fill_pattern(rows, pattern, "data.masks")[1] for pattern in columns.masks.values()))
+    account: dict[str, Any] = {"target": columns.names,
+                               "parts": {name: {**counts[name], **accounts[name]} for name in columns.names}}
+    if without_target:
+        account["without_target"] = {"count": len(without_target),
+                                     "pictures": [readable(path) for path in without_target[:LISTED]]}
+    name_of = {name: counts[name]["kind"] if len(columns.names) == 1 else name for name in columns.names}
+    return TableTargets(rows, {name_of[name]: whole.targets[name] for name in columns.names},
+                        {name_of[name]: whole.classes[name] for name in columns.names}, used, account)
+
+
+def _classes_by_target(classes: Sequence[str] | Mapping[str, Sequence[str]] | None,
+                       columns: TargetColumns) -> dict[str, list[str]]:
+    """data.classes by target; raises UserError where it does not say of which."""
     if classes is None:
         return {}
     if not isinstance(classes, Mapping):
-        if len(wanted.names) > 1:
-            raise UserError(f"data.classes={list(classes)} does not say of which part: give {{{wanted.names[0]} = "
-                            f"{list(classes)}}}; the parts are {', '.join(wanted.names)}")
-        classes = {wanted.names[0]: classes}
+        if len(columns.names) > 1:
+            raise UserError(f"data.classes={list(classes)} does not say of which target: give {{{columns.names[0]} = "
+                            f"{list(classes)}}}; the targets are {', '.join(columns.names)}")
+        classes = {columns.names[0]: classes}
     for name, names in classes.items():
-        if name not in wanted.names:
-            raise UserError(f"data.classes names {name!r}, which is no part.{nearest(name, wanted.names)} The parts "
-                            f"are {', '.join(wanted.names)}.")
+        if name not in columns.names:
+            raise UserError(f"data.classes names {name!r}, which is no target.{nearest(name, columns.names)} The "
+                            f"targets are {', '.join(columns.names)}.")
         if not names or len(set(names)) < len(names):
             raise UserError(f"data.classes: {name} = {list(names)} must hold at least one name, none of them twice")
     return {name: list(names) for name, names in classes.items()}
 
 
-_Read = tuple[tuple[str, ...], Value, np.ndarray, dict[str, Any]]    # class names, known values, their rows, an account
+@dataclass(frozen=True)
+class _Target:
+    """One target of a table."""
+
+    names: tuple[str, ...]    # of its classes
+    value: Value              # of the rows in which it is known
+    rows: np.ndarray          # int64 [known]
+    account: dict[str, Any]
 
 
-def _column(rows: Rows, name: str, classes: list[str] | None) -> _Read:
+def _read_column(rows: Rows, name: str, classes: list[str] | None) -> _Target:
     known = np.flatnonzero([bool(cell) for cell in rows.column(name)])
     if not len(known):
         raise DataError(f"{rows.file}: column {name!r} is empty in every line: there is nothing to learn")
-    given = rows.chosen(known.tolist())
-    kind, rule = decide(given, [name])
-    names, value = value_of(given, [name], kind, classes)
-    return names, value, known, {"because": rule}
+    filled = rows.take(known.tolist())
+    kind, rule = decide_kind(filled, [name])
+    names, value = value_of(filled, [name], kind, classes)
+    return _Target(names, value, known, {"because": rule})
 
 
-def _boxes(rows: Rows, paths: list[Path], name: str, wanted: Wanted, classes: list[str] | None) -> _Read:
-    columns = wanted.boxes[name]
-    of_class = wanted.of_class.get(name)
-    drawn = Drawn(accepted=classes, paths=list(paths))
-    labels = rows.column(of_class) if of_class is not None else [name] * len(paths)
+def _read_boxes(rows: Rows, paths: list[Path], name: str, targets: TargetColumns,
+                classes: list[str] | None) -> _Target:
+    columns = targets.boxes[name]
+    class_column = targets.box_classes.get(name)
+    annotated = AnnotatedSplit(accepted=classes, paths=list(paths))
+    labels = rows.column(class_column) if class_column is not None else [name] * len(paths)
     largest = 0.0
     for i, (corners, label, line) in enumerate(zip(zip(*map(rows.column, columns), strict=True), labels, rows.lines,
                                                    strict=True)):
@@ -242,24 +263,25 @@ def _boxes(rows: Rows, paths: list[Path], name: str, wanted: Wanted, classes: li
             raise DataError(f"{where}: the box {name!r} has no {' and no '.join(missing)}: give all four corners, or "
                             "none where it is not known")
         if not label:
-            raise DataError(f"{where}: the box {name!r} has no class: column {of_class!r} is empty")
+            raise DataError(f"{where}: the box {name!r} has no class: column {class_column!r} is empty")
         box = [_number(cell, column, where) for cell, column in zip(corners, columns, strict=True)]
         largest = max(largest, *box)
-        drawn.add(box, label, where=where, picture=i)
-    if not drawn.classes:
+        annotated.add(box, label, where=where, picture=i)
+    if not annotated.classes:
         raise DataError(f"{rows.file}: the columns {', '.join(columns)} are empty in every line: there is nothing to "
                         "learn")
     if largest <= 1:
-        raise DataError(f"{rows.file}: no corner of {name!r} is beyond 1, which looks like shares of the picture: "
+        raise DataError(f"{rows.file}: no corner of {name!r} is beyond 1, which looks like fractions of the picture: "
                         "pixels are expected")
-    found = boxed({"all": drawn}, names=classes, folder=rows.file.parent, account={})
-    source = found.splits["all"]
+    parts = sources_of_boxes({"all": annotated}, names=classes, folder=rows.file.parent, account={})
+    source = parts.splits["all"]
     value = source.targets["boxes"]
     assert isinstance(value, Boxes) and value.image is not None
-    known = value.image.unique()    # a box that could not be used says nothing of its picture
-    told = {one: found.account[one] for one in ("clipped", "dropped") if found.account[one]}
-    rule = f"the corners {', '.join(columns)}" + ("" if of_class is None else f", of the classes in {of_class!r}")
-    return source.classes["boxes"], value.take(known), known.numpy(), {"because": rule, **told}
+    known = value.image.unique()    # the target of a picture whose box cannot be used is not known
+    repairs = {key: parts.account[key] for key in ("clipped", "dropped") if parts.account[key]}
+    rule = f"the corners {', '.join(columns)}" + \
+        ("" if class_column is None else f", of the classes in {class_column!r}")
+    return _Target(source.classes["boxes"], value.take(known), known.numpy(), {"because": rule, **repairs})
 
 
 def _number(cell: str, column: str, where: str) -> float:
@@ -269,25 +291,26 @@ def _number(cell: str, column: str, where: str) -> float:
         raise DataError(f"{where}: column {column!r} holds {cell[:40]!r}, which is no number of pixels") from error
 
 
-def _masks(rows: Rows, name: str, pattern: str, classes: list[str] | None, ids: Mapping[str, str] | None) -> _Read:
-    cells, _ = filled(rows, pattern, "data.masks")
+def _read_masks(rows: Rows, name: str, pattern: str, classes: list[str] | None,
+                ids: Mapping[str, str] | None) -> _Target:
+    cells, _ = fill_pattern(rows, pattern, "data.masks")
     root = rows.file.parent
-    named = [root / cell if cell else None for cell in cells]
-    there = [path is not None and path.is_file() for path in named]
-    missing = [i for i, path in enumerate(named) if path is not None and not there[i]]
-    # Of a pattern, which names a file for every picture, those that are not there are unknown.
-    if missing and (pattern in rows.header or not any(there)):
-        more = "leave the cell empty where the mask is not known" if any(there) else \
+    paths = [root / cell if cell else None for cell in cells]
+    exists = [path is not None and path.is_file() for path in paths]
+    missing = [i for i, path in enumerate(paths) if path is not None and not exists[i]]
+    # A pattern names a file for every picture: there a missing file says that the mask is unknown.
+    if missing and (pattern in rows.header or not any(exists)):
+        more = "leave the cell empty where the mask is not known" if any(exists) else \
             "none is there; its path is from the folder of the table"
-        raise DataError(f"{rows.file}, line {rows.lines[missing[0]]}: the mask {readable(named[missing[0]] or '')} of "
+        raise DataError(f"{rows.file}, line {rows.lines[missing[0]]}: the mask {readable(paths[missing[0]] or '')} of "
                         f"{name!r} does not exist, one of {len(missing):,} that are missing: {more}")
-    known = np.flatnonzero(there)
+    known = np.flatnonzero(exists)
     if not len(known):
         raise DataError(f"{rows.file}: column {pattern!r} is empty in every line: there is nothing to learn")
-    files = [path for path, is_there in zip(named, there, strict=True) if path is not None and is_there]
+    files = [path for path, there in zip(paths, exists, strict=True) if path is not None and there]
     listed = class_list(root, None, classes=classes, ids=ids)
     settled, _ = classes_of_masks(files, listed, None, root)
     value = MaskFiles(tuple(PixelMask(path, settled.coding) for path in files))
-    rule = f"the files of {pattern}"
-    told = {"because": rule, "ids": settled.ids, "void": settled.void}
-    return settled.names, value, known, {**told, "missing": len(missing)} if missing else told
+    account = {"because": f"the files of {pattern}", "ids": settled.ids, "void": settled.void,
+               **({"missing": len(missing)} if missing else {})}
+    return _Target(settled.names, value, known, account)

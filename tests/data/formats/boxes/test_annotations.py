@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from lensmith.base.errors import DataError
-from lensmith.data.formats.boxes.annotations import Drawn, boxed
+from lensmith.data.formats.boxes.annotations import AnnotatedSplit, sources_of_boxes
 from lensmith.data.formats.given_splits import split_named
 from lensmith.data.sources.picture_form import drop, survey
 from lensmith.data.sources.split import divide, fingerprint
 
 
-def drawn(paths, rows, **settings) -> Drawn:
+def drawn(paths, rows, **settings) -> AnnotatedSplit:
     """`rows`: (picture, corners, class)."""
-    part = Drawn(**settings)
+    part = AnnotatedSplit(**settings)
     for path in paths:
         part.add_picture(path)
     for number, corners, name in rows:
@@ -23,7 +23,7 @@ def drawn(paths, rows, **settings) -> Drawn:
 
 
 def source_of(folder, paths, rows, **settings):
-    parts = boxed({"all": drawn(paths, rows, **settings)}, names=None, folder=folder, account={})
+    parts = sources_of_boxes({"all": drawn(paths, rows, **settings)}, names=None, folder=folder, account={})
     return parts.splits["all"], parts.account
 
 
@@ -60,28 +60,28 @@ def test_a_picture_that_cannot_be_read_keeps_its_row_until_the_survey(tmp_path, 
 
 
 def test_an_area_that_one_part_says_is_there_in_all(tmp_path, picture):
-    with_area = Drawn()
+    with_area = AnnotatedSplit()
     with_area.add_picture(picture("a.png"))
     with_area.add((0, 0, 10, 10), "cat", where="", area=55.5)
-    parts = boxed({"train": with_area, "valid": drawn([picture("b.png")], [(0, (0, 0, 4, 5), "cat")])}, names=None,
-                  folder=tmp_path, account={})
+    valid = drawn([picture("b.png")], [(0, (0, 0, 4, 5), "cat")])
+    parts = sources_of_boxes({"train": with_area, "valid": valid}, names=None, folder=tmp_path, account={})
     assert [source.targets["boxes"].area.tolist() for source in parts.splits.values()] == [[55.5], [20]]
 
 
 def test_parts_without_train_are_refused_and_one_alone_is_the_whole_set(tmp_path, picture):
     part = drawn([picture("a.png")], [(0, (0, 0, 4, 5), "cat")])
-    assert set(boxed({"valid": part}, names=None, folder=tmp_path, account={}).splits) == {"all"}
-    assert set(boxed({"train": part}, names=None, folder=tmp_path, account={}).splits) == {"train"}
-    with pytest.raises(DataError, match=r"the set has the parts valid, test but no train: there is nothing"):
-        boxed({"valid": part, "test": part}, names=None, folder=tmp_path, account={})
-    twice = boxed({"train": part, "valid": part}, names=None, folder=tmp_path, account={})
+    assert set(sources_of_boxes({"valid": part}, names=None, folder=tmp_path, account={}).splits) == {"all"}
+    assert set(sources_of_boxes({"train": part}, names=None, folder=tmp_path, account={}).splits) == {"train"}
+    with pytest.raises(DataError, match=r"the set has the splits valid, test but no train: there is nothing"):
+        sources_of_boxes({"valid": part, "test": part}, names=None, folder=tmp_path, account={})
+    twice = sources_of_boxes({"train": part, "valid": part}, names=None, folder=tmp_path, account={})
     assert twice.account["in_two_splits"] == 1
 
 
 def test_names_of_pictures_are_below_the_folder_or_what_holds_them(tmp_path, picture):
     part = drawn([picture("x/one/a.png"), picture("x/two/b.png")], [(0, (0, 0, 4, 5), "cat")])
     (tmp_path / "labels").mkdir()
-    named = {folder: boxed({"all": part}, names=None, folder=folder, account={}).splits["all"].name(0)
+    named = {folder: sources_of_boxes({"all": part}, names=None, folder=folder, account={}).splits["all"].name(0)
              for folder in (tmp_path, tmp_path / "labels")}
     assert list(named.values()) == ["x/one/a.png", "one/a.png"]
 
@@ -98,14 +98,14 @@ def test_a_box_that_moves_changes_the_fingerprint_and_a_set_without_any_has_one(
     rows = [(0, (0, 0, 4, 5), "cat"), (1, (0, 0, 4, 5), "cat")]
 
     def mark(rows, names=("cat", "dog")):
-        parts = boxed({"all": drawn(paths, rows)}, names=names, folder=tmp_path, account={})
+        parts = sources_of_boxes({"all": drawn(paths, rows)}, names=names, folder=tmp_path, account={})
         return fingerprint(parts.splits, {"all": "x"})
 
     assert mark(rows) == mark(rows)
     others = [mark([rows[0], (1, (0, 0, 4, 5.5), "cat")]), mark([rows[0], (1, (0, 0, 4, 5), "dog")]),
               mark([rows[0], (0, (0, 0, 5, 5), "cat")]), mark(rows, ("cat", "cow")), mark(rows[:1])]
     assert len({mark(rows), *others}) == 6
-    parts = boxed({"all": drawn(paths, rows[:1])}, names=None, folder=tmp_path, account={})
+    parts = sources_of_boxes({"all": drawn(paths, rows[:1])}, names=None, folder=tmp_path, account={})
     bare = parts.splits["all"].subset([1])
     assert len(bare.targets["boxes"].classes) == 0 and len(fingerprint({"all": bare}, {"all": "x"})) == 32
 
@@ -128,4 +128,4 @@ def test_no_box_has_numbers_that_are_none():
         with pytest.raises(DataError, match=r"here: the box holds a number that is not finite"):
             drawn(["x"], [(0, corners, "cat")])
     with pytest.raises(DataError, match=r"holds no picture to learn from"):
-        boxed({}, names=None, folder="somewhere", account={})
+        sources_of_boxes({}, names=None, folder="somewhere", account={})

@@ -124,7 +124,7 @@ def test_a_file_that_stands_for_a_link_is_followed(tmp_path, picture):
     ("1.5 0.5 0.5 0.2 0.4", r"'1.5' is no class"),
     ("0 0.5 nan 0.2 0.4", r"the box holds a number that is not finite"),
     ("0 0.5 0,5 0.2 0.4", r"cannot be read as numbers \(could not convert string to float: '0,5'\)"),
-    ("0 120 80 40 20", r"120 looks like pixels: shares of the picture's width and height, 0 to 1, are expected"),
+    ("0 120 80 40 20", r"120 looks like pixels: fractions of the picture's width and height, 0 to 1, are expected"),
     ("0 0.5 inf 0.2 0.4", r"inf looks like pixels")])
 def test_a_wrong_line_is_named(line, text, tmp_path, picture):
     picture("images/train/a.png")

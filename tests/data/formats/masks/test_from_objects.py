@@ -8,7 +8,7 @@ import pytest
 from pycocotools import mask as coco_masks
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.data.formats.masks.from_objects import coco_outlines, with_ground, yolo_outlines
+from lensmith.data.formats.masks.from_objects import coco_outlines, with_background, yolo_outlines
 
 LEFT = "0 0 0.5 0 0.5 1 0 1"             # of the picture, in shares
 BELOW = [0, 5, 20, 5, 20, 10, 0, 10]     # of a picture of 20 x 10, in pixels
@@ -38,14 +38,14 @@ def test_polygons_of_yolo_lie_on_a_ground(tmp_path, picture):
     yolo_set(tmp_path, picture, {"a": f"2 {LEFT}\n\n5 0.25 0.5 1 0.5 1 1 0.25 1\n"})
     found = yolo_outlines(tmp_path, None, "leave")
     assert found.names == ("background", "cat", "dog")
-    part = found.parts["train"]
+    part = found.splits["train"]
     assert [path.name for path in part.paths] == ["a.png"]
     mask = part.masks[0].read((10, 20))
     assert (mask[:5, :10] == 1).all() and (mask[:5, 10:] == 0).all()
     assert (mask[5:, :5] == 1).all() and (mask[5:, 5:] == 2).all()    # the later one over the earlier
     assert found.account["objects"] == {"train": 2}
     assert found.account["unlabelled"] == {"count": 1, "taken_as": "leave", "pictures": ["images/b.png"]}
-    shown = yolo_outlines(tmp_path, None, "empty").parts["train"]
+    shown = yolo_outlines(tmp_path, None, "empty").splits["train"]
     assert [path.name for path in shown.paths] == ["a.png", "b.png"] and not shown.masks[1].read((10, 20)).any()
     with pytest.raises(DataError, match=r"^1 picture without label file: .*images/b.png. Label them, or say"):
         yolo_outlines(tmp_path, None, "refuse")
@@ -58,18 +58,19 @@ def test_classes_of_yolo_without_names_are_numbers(tmp_path, picture):
 
 
 def test_a_class_called_background_is_the_ground(tmp_path, picture):
-    assert with_ground(["cat"]) == ("background", "cat") and with_ground(["cat", "background"])[1] == "background"
+    assert with_background(["cat"]) == ("background", "cat")
+    assert with_background(["cat", "background"]) == ("cat", "background")
     yolo_set(tmp_path, picture, {"a": f"0 {LEFT}\n"}, names="names: [cat, background]\n")
     found = yolo_outlines(tmp_path, None, "leave")
     assert found.names == ("cat", "background")
-    assert found.parts["train"].masks[0].read((10, 20))[0].tolist() == [0] * 10 + [1] * 10
+    assert found.splits["train"].masks[0].read((10, 20))[0].tolist() == [0] * 10 + [1] * 10
 
 
 @pytest.mark.parametrize(("line", "said"), [
     (f"7 {LEFT}", r"class 7 is not one of the 2 that .*data.yaml names \(2 to 5\)$"),
     ("2 0.5 0.5 0.2 0.2", "a box, and the points of a polygon are expected: boxes are learned with data.name=yolo$"),
     ("2 0.1 0.1 0.5 0.5 0.2", r"6 columns; accepted are 5 \(class x y width height\) or a class and the points"),
-    ("2 10 10 100 10 100 100", "10 looks like pixels: shares of the picture's width and height"),
+    ("2 10 10 100 10 100 100", "10 looks like pixels: fractions of the picture's width and height"),
     ("2 nan 0 0.5 0 0.5 1", "the polygon holds nan, which is no place in a picture$")])
 def test_lines_of_yolo_that_cannot_be_are_named(line, said, tmp_path, picture):
     yolo_set(tmp_path, picture, {"a": f"5 {LEFT}\n{line}\n"})
@@ -92,16 +93,16 @@ def test_shapes_of_coco_in_every_way(tmp_path, picture):
         {"image_id": 9, "category_id": 3, "segmentation": [BELOW]}])
     found = coco_outlines(file, None, None)
     assert found.names == ("background", "car", "cat")
-    mask = found.parts["all"].masks[0].read((10, 20))
+    mask = found.splits["all"].masks[0].read((10, 20))
     expected = np.zeros((10, 20), dtype=np.uint8)
     expected[crowd == 1] = 255    # below the objects, though later in the file
     expected[5:] = 2
     expected[:, 0] = 1
     assert np.array_equal(mask, expected)
-    assert not found.parts["all"].masks[1].read((10, 20)).any()
+    assert not found.splits["all"].masks[1].read((10, 20)).any()
     assert {name: found.account[name] for name in ("crowd", "without_outline", "annotations_without_picture")} == \
         {"crowd": 1, "without_outline": 1, "annotations_without_picture": 1}
-    assert found.parts["all"].paths[0] == tmp_path / "images" / "a.png"
+    assert found.splits["all"].paths[0] == tmp_path / "images" / "a.png"
     assert coco_outlines(file, "images", ("auto", "kitten")).names == ("background", "auto", "kitten")
 
 

@@ -61,9 +61,9 @@ def test_pictures_find_their_masks(case: str, tmp_path: Path):
     assert layout is not None
     found = {split: [(path.relative_to(tmp_path).as_posix(), mask.relative_to(tmp_path).as_posix())
                      for path, mask in zip(part.paths, part.masks, strict=True)]
-             for split, part in layout.parts.items()}
+             for split, part in layout.splits.items()}
     assert found == expected
-    assert not any(part.bare or part.orphans for part in layout.parts.values())
+    assert not any(part.without_mask or part.orphans for part in layout.splits.values())
     assert recognise_masks(Listing(tmp_path)).supports > 0
 
 
@@ -74,15 +74,15 @@ def test_a_description_names_the_folders(tmp_path: Path):
     for path in (root, root / "config.yaml"):
         layout = find_masks(path)
         assert layout is not None and layout.config == root / "config.yaml"
-        assert layout.parts["train"].paths == [tmp_path / "photos/train/a.jpg"]
-        assert layout.parts["valid"].masks == [root / "m/val/b.png"]
+        assert layout.splits["train"].paths == [tmp_path / "photos/train/a.jpg"]
+        assert layout.splits["valid"].masks == [root / "m/val/b.png"]
     assert recognise_masks(Listing(root)).sentence == "config.yaml"
 
 
 def test_folders_are_named_by_settings(tmp_path: Path):
     write(tmp_path, ["photos/train/a.jpg", "ids/train/a.png", "images/a.jpg", "masks/a.png"])
     layout = find_masks(tmp_path, images="photos", masks="ids")
-    assert layout is not None and layout.parts["train"].masks == [tmp_path / "ids/train/a.png"]
+    assert layout is not None and layout.splits["train"].masks == [tmp_path / "ids/train/a.png"]
     with pytest.raises(DataError, match=f"^data.masks={tmp_path}/none is no folder$"):
         find_masks(tmp_path, images="photos", masks="none")
 
@@ -92,9 +92,9 @@ def test_what_has_no_partner_is_listed(tmp_path: Path):
                      "masks/train/orphan.png"])
     layout = find_masks(tmp_path)
     assert layout is not None
-    assert layout.parts["train"].bare == [tmp_path / "images/train/bare.jpg"]
-    assert layout.parts["train"].orphans == [tmp_path / "masks/train/orphan.png"]
-    assert layout.parts["test"].bare == [tmp_path / "images/test/c.jpg"] and not layout.parts["test"].paths
+    assert layout.splits["train"].without_mask == [tmp_path / "images/train/bare.jpg"]
+    assert layout.splits["train"].orphans == [tmp_path / "masks/train/orphan.png"]
+    assert layout.splits["test"].without_mask == [tmp_path / "images/test/c.jpg"] and not layout.splits["test"].paths
 
 
 def test_lists_of_voc_divide_it(tmp_path: Path):
@@ -105,10 +105,10 @@ def test_lists_of_voc_divide_it(tmp_path: Path):
     (lists / "train.txt").write_text("a\nb\ne\n")
     (lists / "val.txt").write_text("c\n")
     layout = find_masks(tmp_path)
-    assert layout is not None and layout.name == "voc" and layout.unlisted == 1
-    assert {split: [path.stem for path in part.paths] for split, part in layout.parts.items()} == \
+    assert layout is not None and layout.name == "voc" and layout.in_no_split == 1
+    assert {split: [path.stem for path in part.paths] for split, part in layout.splits.items()} == \
         {"train": ["a", "b"], "valid": ["c"]}
-    assert [path.stem for path in layout.parts["train"].bare] == ["e"]
+    assert [path.stem for path in layout.splits["train"].without_mask] == ["e"]
 
 
 def test_training_ids_of_cityscapes_are_preferred(tmp_path: Path):
@@ -120,7 +120,7 @@ def test_training_ids_of_cityscapes_are_preferred(tmp_path: Path):
     write(tmp_path, ["gtFine/train/x/a_gtFine_labelTrainIds.png"])
     trained = find_masks(tmp_path)
     assert trained is not None and trained.listed is not None and trained.void is not None
-    assert trained.parts["train"].masks[0].name == "a_gtFine_labelTrainIds.png"
+    assert trained.splits["train"].masks[0].name == "a_gtFine_labelTrainIds.png"
     assert list(trained.listed.names) == list(range(19)) and trained.listed.names[13] == "car"
     assert list(trained.listed.names.values()) == list(ids.listed.names.values()) and 255 in trained.void
 

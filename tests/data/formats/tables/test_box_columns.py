@@ -3,7 +3,7 @@
 import pytest
 
 from lensmith.base.errors import DataError
-from lensmith.data.formats.tables.table import table
+from lensmith.data.formats.tables.table import open_table
 from lensmith.values.boxes import Boxes
 from lensmith.values.labels import Numbers
 
@@ -20,7 +20,7 @@ def test_columns_go_by_many_names(header, tmp_path, picture):
     for name in "abc":
         picture(f"{name}.png")
     lines = "b.png,1,2,30.5,40,cat\na.png,,,,,\nb.png,5,6,7,8,ant\nc.png,0,0,9,9,cat\n"
-    parts = table(write(tmp_path, f"{header}\n{lines}"))
+    parts = open_table(write(tmp_path, f"{header}\n{lines}"))
     source = parts.splits["all"]
     assert [source.name(i) for i in range(3)] == ["b.png", "a.png", "c.png"]
     boxes = source.targets["boxes"]
@@ -32,7 +32,7 @@ def test_columns_go_by_many_names(header, tmp_path, picture):
 
 def test_roboflows_columns_of_the_picture_size_are_passed_over(tmp_path, picture):
     picture("a.png")
-    found = table(write(tmp_path, "filename,width,height,class,xmin,ymin,xmax,ymax\na.png,200,100,cat,1,2,3,4\n"))
+    found = open_table(write(tmp_path, "filename,width,height,class,xmin,ymin,xmax,ymax\na.png,200,100,cat,1,2,3,4\n"))
     assert found.splits["all"].targets["boxes"].corners.tolist() == [[1, 2, 3, 4]]
 
 
@@ -41,7 +41,7 @@ def test_splits_groups_crowds_and_classes(tmp_path, picture):
     picture("b.png")
     text = ("path,x0,y0,x1,y1,label,split,group,iscrowd\na.png,1,2,3,4,cat,train,g1,\nb.png,1,2,3,4,dog,val,g2,1\n"
             "a.png,5,6,7,8,dog,train,g1,0\n")
-    parts = table(write(tmp_path, text), classes=["dog", "cat"])
+    parts = open_table(write(tmp_path, text), classes=["dog", "cat"])
     assert {split: source.targets["boxes"].classes.tolist() for split, source in parts.splits.items()} == {
         "train": [1, 0], "valid": [0]}
     assert parts.splits["valid"].targets["boxes"].crowd.tolist() == [True]
@@ -52,11 +52,11 @@ def test_corners_without_a_class_are_numbers_unless_boxes_are_meant(tmp_path, pi
     picture("a.png")
     picture("b.png")
     file = write(tmp_path, "path,x0,y0,x1,y1\na.png,1,2,3.5,4\nb.png,5,6,7,8\n")
-    assert isinstance(table(file).splits["all"].targets["numbers"], Numbers)
-    source = table(file, kind="boxes").splits["all"]
+    assert isinstance(open_table(file).splits["all"].targets["numbers"], Numbers)
+    source = open_table(file, kind="boxes").splits["all"]
     assert source.classes == {"boxes": ("object",)} and len(source.targets["boxes"].classes) == 2
     labelled = write(tmp_path, "path,x0,y0,x1,y1,label\na.png,1,2,3,4,cat\nb.png,5,6,7,8,dog\n")
-    assert set(table(labelled, target="label").splits["all"].targets) == {"label"}
+    assert set(open_table(labelled, target="label").splits["all"].targets) == {"label"}
 
 
 @pytest.mark.parametrize(("text", "said"), [
@@ -66,7 +66,7 @@ def test_corners_without_a_class_are_numbers_unless_boxes_are_meant(tmp_path, pi
     ("path,x0,y0,x1,y1,label\na.png,1,2,3,4,\n", r"line 2: the object has no class"),
     ("path,x0,y0,x1,y1,label\na.png,,,,,cat\n", r"line 2: column 'x0' holds ''"),
     ("path,x0,y0,x1,y1,label\na.png,0.1,0.2,0.3,1,cat\n",
-     r"no corner is beyond 1, which looks like shares of the picture"),
+     r"no corner is beyond 1, which looks like fractions of the picture"),
     ("path,x0,y0,x1,y1,label\na.png,,,,,\n", r"lists 1 picture to learn from and no object in any"),
     ("path,x0,y0,x1,y1,label,crowd\na.png,1,2,3,4,cat,maybe\n", r"line 2: 'maybe' says neither that the box"),
     ("path,x0,y0,x1,y1,label,split\na.png,1,2,3,4,cat,train\na.png,1,2,3,4,cat,test\n",
@@ -78,10 +78,10 @@ def test_corners_without_a_class_are_numbers_unless_boxes_are_meant(tmp_path, pi
 def test_a_wrong_line_is_named(text, said, tmp_path, picture):
     picture("a.png")
     with pytest.raises(DataError, match=said):
-        table(write(tmp_path, text))
+        open_table(write(tmp_path, text))
 
 
 def test_boxes_that_are_asked_for_need_their_columns(tmp_path):
     with pytest.raises(DataError, match=r"has no columns for boxes: accepted are x0, y0, x1, y1, or xmin, .*; its "
                                         r"columns are path, label"):
-        table(write(tmp_path, "path,label\na.png,cat\nb.png,dog\n"), kind="boxes")
+        open_table(write(tmp_path, "path,label\na.png,cat\nb.png,dog\n"), kind="boxes")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.data.formats.tables.table import table
+from lensmith.data.formats.tables.table import open_table
 
 GIVEN = os.environ.get("LENSMITH_DATA", "")
 
@@ -31,7 +31,7 @@ def labels(source):
 
 
 def test_a_label_a_picture(tmp_path):
-    parts = table(write(tmp_path, "path,label\na.png,dog\nsub/b.png,cat\nc.png,dog\n"))
+    parts = open_table(write(tmp_path, "path,label\na.png,dog\nsub/b.png,cat\nc.png,dog\n"))
     source = parts.splits["all"]
     assert source.classes == {"label": ("cat", "dog")} and labels(source) == ["dog", "cat", "dog"]
     assert source.paths[1] == tmp_path / "sub" / "b.png" and files(source) == ["a.png", "sub/b.png", "c.png"]
@@ -41,7 +41,7 @@ def test_a_label_a_picture(tmp_path):
 
 
 def test_split_and_group_columns_are_honoured(tmp_path):
-    parts = table(write(tmp_path, "label,split,path,group\na,train,1.png,p1\nb,Train,2.png,p2\na,val,3.png,p3\n"
+    parts = open_table(write(tmp_path, "label,split,path,group\na,train,1.png,p1\nb,Train,2.png,p2\na,val,3.png,p3\n"
                                   "b,validation,4.png,p3\na,test,5.png,p4\n"))
     assert {name: files(source) for name, source in parts.splits.items()} == {
         "train": ["1.png", "2.png"], "valid": ["3.png", "4.png"], "test": ["5.png"]}
@@ -55,12 +55,12 @@ def test_split_and_group_columns_are_honoured(tmp_path):
 def test_marks_quotes_line_ends_empty_lines_and_separators(text, tmp_path):
     if "\t" in text or ";" in text:
         text = text.replace('x, "y"', '"x, ""y"""')
-    source = table(write(tmp_path, text)).splits["all"]
+    source = open_table(write(tmp_path, text)).splits["all"]
     assert labels(source) == ['x, "y"', "z"] and files(source) == ["a.png", "b.png"]
 
 
 def test_a_separator_may_be_given(tmp_path):
-    assert labels(table(write(tmp_path, "path|label\na|x\nb|y\n"), separator="|").splits["all"]) == ["x", "y"]
+    assert labels(open_table(write(tmp_path, "path|label\na|x\nb|y\n"), separator="|").splits["all"]) == ["x", "y"]
 
 
 @settings(max_examples=60, deadline=None)
@@ -72,7 +72,7 @@ def test_whatever_a_csv_writer_writes_is_read_back(tmp_path_factory, pairs):
     pairs[0] = (pairs[0][0], "another")
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerows([("path", "label"), *pairs])
-    source = table(write(tmp_path_factory.mktemp("table"), stream.getvalue()), kind="label",
+    source = open_table(write(tmp_path_factory.mktemp("table"), stream.getvalue()), kind="label",
                    classes=sorted({"another", "one more", *(label for _, label in pairs)})).splits["all"] \
         if len({label for _, label in pairs}) > 1 else None
     if source is not None:
@@ -97,14 +97,14 @@ def test_whatever_a_csv_writer_writes_is_read_back(tmp_path_factory, pairs):
 ])
 def test_the_kind_of_target_follows_a_rule_that_the_account_names(header, cells, kind, because, tmp_path):
     rows = "\n".join(f"{i}.png,{cell}" for i, cell in enumerate(cells))
-    parts = table(write(tmp_path, f"path,{header}\n{rows}\n"))
+    parts = open_table(write(tmp_path, f"path,{header}\n{rows}\n"))
     assert (parts.account["kind"], parts.account["kind_because"]) == (kind, because)
     assert list(parts.splits["all"].classes) == list(parts.splits["all"].targets) == [kind]
 
 
 def test_numbers_keep_their_names_and_values(tmp_path):
     text = "path,split,x,width\na.png,train,1.25,-3\nb.png,test,+2e-1,4\n"
-    parts = table(write(tmp_path, text))
+    parts = open_table(write(tmp_path, text))
     train = parts.splits["train"]
     assert train.classes == {"numbers": ("x", "width")} and train.targets["numbers"].values.dtype == torch.float32
     assert train.targets["numbers"].values.tolist() == [[1.25, -3]]
@@ -113,44 +113,45 @@ def test_numbers_keep_their_names_and_values(tmp_path):
 
 def test_a_column_may_be_chosen_and_its_kind_too(tmp_path):
     path = write(tmp_path, "path,breed,age,size\na.png,lab,3,1.5\nb.png,pug,4,2.5\nc.png,lab,3,3.5\n")
-    assert labels(table(path, target="breed").splits["all"]) == ["lab", "pug", "lab"]
-    assert table(path, target="breed").account["unused"] == ["age", "size"]
-    assert table(path, target="age", kind="numbers").splits["all"].targets["numbers"].values.tolist() == [[3], [4], [3]]
-    both = table(path, target=["size", "age"]).splits["all"]
+    assert labels(open_table(path, target="breed").splits["all"]) == ["lab", "pug", "lab"]
+    assert open_table(path, target="breed").account["unused"] == ["age", "size"]
+    ages = open_table(path, target="age", kind="numbers").splits["all"].targets["numbers"]
+    assert ages.values.tolist() == [[3], [4], [3]]
+    both = open_table(path, target=["size", "age"]).splits["all"]
     assert both.classes["numbers"] == ("size", "age") and both.targets["numbers"].values[1].tolist() == [2.5, 4]
-    assert table(path, target="age", kind="label").account["kind_because"] == "data.kind=label"
+    assert open_table(path, target="age", kind="label").account["kind_because"] == "data.kind=label"
 
 
 def test_tags_in_one_cell_become_a_row_of_zeros_and_ones(tmp_path):
-    source = table(write(tmp_path, "path,tags\na.png,sea; sun\nb.png,\nc.png,sun|sand\n")).splits["all"]
+    source = open_table(write(tmp_path, "path,tags\na.png,sea; sun\nb.png,\nc.png,sun|sand\n")).splits["all"]
     assert source.classes["tags"] == ("sand", "sea", "sun")
     assert source.targets["tags"].present.tolist() == [[0, 1, 1], [0, 0, 0], [1, 0, 1]]
 
 
 def test_tags_in_columns_become_the_same(tmp_path):
-    source = table(write(tmp_path, "path,sun,sea\na.png,1,0\nb.png,0,0\n")).splits["all"]
+    source = open_table(write(tmp_path, "path,sun,sea\na.png,1,0\nb.png,0,0\n")).splits["all"]
     assert source.classes["tags"] == ("sun", "sea") and source.targets["tags"].present.tolist() == [[1, 0], [0, 0]]
 
 
 def test_whole_numbers_are_ordered_by_size_as_classes(tmp_path):
-    source = table(write(tmp_path, "path,label\na,10\nb,9\nc,1\n")).splits["all"]
+    source = open_table(write(tmp_path, "path,label\na,10\nb,9\nc,1\n")).splits["all"]
     assert source.classes["label"] == ("1", "9", "10")
 
 
 def test_given_classes_fix_the_names_and_their_order(tmp_path):
     path = write(tmp_path, "path,label,split\na,dog,train\nb,cat,train\nc,emu,test\n")
-    source = table(path, classes=["dog", "cat", "emu"]).splits["train"]
+    source = open_table(path, classes=["dog", "cat", "emu"]).splits["train"]
     assert source.classes["label"] == ("dog", "cat", "emu") and source.targets["label"].index.tolist() == [0, 1]
     path = write(tmp_path, "path,tags\na,dog\nb,cat;dog\n")
-    assert table(path, classes=["dog", "cat"]).splits["all"].targets["tags"].present.tolist() == [[1, 0], [1, 1]]
+    assert open_table(path, classes=["dog", "cat"]).splits["all"].targets["tags"].present.tolist() == [[1, 0], [1, 1]]
 
 
 def test_a_path_that_comes_twice_is_counted(tmp_path):
-    assert table(write(tmp_path, "path,label\na,x\na,y\nb,x\na,x\n")).account["duplicates"] == 2
+    assert open_table(write(tmp_path, "path,label\na,x\na,y\nb,x\na,x\n")).account["duplicates"] == 2
 
 
 def test_a_missing_picture_is_left_for_the_survey(tmp_path):
-    assert len(table(write(tmp_path, "path,label\nabsent.png,x\nb.png,y\n")).splits["all"]) == 2
+    assert len(open_table(write(tmp_path, "path,label\nabsent.png,x\nb.png,y\n")).splits["all"]) == 2
 
 
 WRONG = {
@@ -197,7 +198,7 @@ WRONG = {
 def test_a_wrong_table_is_refused_with_the_line_and_what_is_accepted(what, tmp_path):
     text, options, said = WRONG[what]
     with pytest.raises(DataError, match=said) as caught:
-        table(write(tmp_path, text), **options)
+        open_table(write(tmp_path, text), **options)
     assert str(caught.value).startswith(("table " + str(tmp_path), str(tmp_path))) and "\n" not in str(caught.value)
 
 
@@ -213,17 +214,17 @@ def test_a_wrong_table_is_refused_with_the_line_and_what_is_accepted(what, tmp_p
 ])
 def test_settings_that_do_not_fit_are_user_errors(text, options, said, tmp_path):
     with pytest.raises(UserError, match=said) as caught:
-        table(write(tmp_path, text), **options)
+        open_table(write(tmp_path, text), **options)
     assert caught.value.code == 2
 
 
 def test_a_file_that_is_no_text_or_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match=r"list\.csv is not UTF-8 text \(byte 14\): save it as CSV in UTF-8"):
-        table(write(tmp_path, "path,label\na,b\xe4r\nb,cat\n".encode("latin-1")))
+        open_table(write(tmp_path, "path,label\na,b\xe4r\nb,cat\n".encode("latin-1")))
     with pytest.raises(DataError, match=r"lits\.csv does not exist\. Did you mean 'list\.csv'\?"):
-        table(str(tmp_path / "lits.csv"))
+        open_table(str(tmp_path / "lits.csv"))
     with pytest.raises(DataError, match="is a folder; read class folders with data.name=folder"):
-        table(str(tmp_path))
+        open_table(str(tmp_path))
 
 
 @settings(max_examples=150, deadline=None)
@@ -233,7 +234,7 @@ def test_any_bytes_give_parts_or_a_user_error_in_one_line(tmp_path_factory, begi
     path = write(tmp_path_factory.mktemp("table"), beginning + data)
     said = ""
     try:
-        parts = table(path)
+        parts = open_table(path)
     except UserError as error:
         said = str(error)
     if said:
@@ -252,7 +253,7 @@ def test_a_real_table_with_many_columns_opens_by_its_target(tmp_path):
     writer.writerow(["path", *list(rows[0])[1:]])
     writer.writerows([{"trainval": "train"}.get(cell, cell) for cell in row.values()] for row in rows)
     path = write(tmp_path, stream.getvalue())
-    assert list(table(path).splits["train"].classes) == ["breed", "species", "head"]
-    parts = table(path, target="breed")
+    assert list(open_table(path).splits["train"].classes) == ["breed", "species", "head"]
+    parts = open_table(path, target="breed")
     assert len(parts.splits["train"]) == sum(row["split"] == "trainval" for row in rows)
     assert labels(parts.splits["test"]) == [row["breed"] for row in rows if row["split"] == "test"]

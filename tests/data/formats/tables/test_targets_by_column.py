@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.data.formats.tables.table import table
+from lensmith.data.formats.tables.table import open_table
 from lensmith.data.sources.fitting import fitted
 from lensmith.data.sources.picture_form import settle, survey
 from lensmith.data.sources.unknown_targets import known_in
@@ -52,7 +52,7 @@ def masks_of(source, name: str) -> torch.Tensor:
 
 
 def test_labels_numbers_corners_and_masks_are_parts_and_empty_cells_unknown(pets: Path):
-    parts = table(write(pets, ROWS), target=["species", "breed", "age", "head", "outline"],
+    parts = open_table(write(pets, ROWS), target=["species", "breed", "age", "head", "outline"],
                   ids={"1": "pet", "2": "rest", "3": "void"})
     source = parts.splits["all"]
     assert source.classes == {"species": ("cat", "dog"), "breed": ("boxer", "tabby"), "age": ("age",),
@@ -76,7 +76,7 @@ def test_labels_numbers_corners_and_masks_are_parts_and_empty_cells_unknown(pets
 
 
 def test_the_class_of_a_box_comes_from_a_column(pets: Path):
-    source = table(write(pets, ROWS), target=["breed"], boxes={"head": "species"}).splits["all"]
+    source = open_table(write(pets, ROWS), target=["breed"], boxes={"head": "species"}).splits["all"]
     assert source.classes == {"breed": ("boxer", "tabby"), "head": ("cat", "dog")}
     head = source.targets["head"]
     assert [(row, number) for row, number, crowd in zip(head.image.tolist(), head.classes.tolist(), head.crowd.tolist(),
@@ -88,13 +88,13 @@ def test_without_a_target_all_that_can_be_learned_is(pets: Path):
     names = [*"abcd" * 3]
     rows = [f"images/{name}.png,{'cat' if name < 'c' else 'dog'},{'tabby' if name < 'b' else 'boxer'},20,10"
             for name in names]
-    parts = table(write(pets, rows, "path,species,breed,width,height"))
+    parts = open_table(write(pets, rows, "path,species,breed,width,height"))
     assert list(parts.splits["all"].classes) == ["species", "breed"] and parts.account["unused"] == ["width", "height"]
     rows = [f"images/{name}.png,masks/{'d' if name > 'b' else 'a'}.png,{'cat' if name < 'c' else 'dog'}"
             for name in names]
-    source = table(write(pets, rows, "path,mask,kind")).splits["all"]
+    source = open_table(write(pets, rows, "path,mask,kind")).splits["all"]
     assert source.classes == {"kind": ("cat", "dog"), "mask": ("1", "2", "3")}
-    alone = table(write(pets, rows, "path,mask,kind"), target="kind").splits["all"]
+    alone = open_table(write(pets, rows, "path,mask,kind"), target="kind").splits["all"]
     assert list(alone.classes) == ["label"]
 
 
@@ -104,37 +104,37 @@ def test_without_a_target_all_that_can_be_learned_is(pets: Path):
     ("path,p_xmin,p_ymin,p_xmax,p_ymax", ["images/a.png,0,1,4,4", "images/b.png,1,2,5,5"], "numbers"),
     ("path,label,colour", ["images/a.png,x,red", "images/b.png,y,red"], "label")])
 def test_tables_of_one_target_stay_so(pets: Path, head: str, rows: list[str], kind: str):
-    assert list(table(write(pets, rows, head)).splits["all"].classes) == [kind]
+    assert list(open_table(write(pets, rows, head)).splits["all"].classes) == [kind]
 
 
 def test_one_part_alone_has_the_name_that_its_task_asks_for(pets: Path):
-    boxes = table(write(pets, ROWS), target="head").splits["all"]
+    boxes = open_table(write(pets, ROWS), target="head").splits["all"]
     assert boxes.classes == {"boxes": ("head",)} and len(boxes) == 2 and not boxes.targets["boxes"].crowd.any()
-    mask = table(write(pets, ROWS), target="outline", ids={"1": "pet", "2": "rest", "3": "void"}).splits["all"]
+    mask = open_table(write(pets, ROWS), target="outline", ids={"1": "pet", "2": "rest", "3": "void"}).splits["all"]
     assert mask.classes == {"mask": ("pet", "rest")} and len(mask) == 2
-    same = table(write(pets, ROWS), target=[], masks={"mine": "outline"}).splits["all"]
+    same = open_table(write(pets, ROWS), target=[], masks={"mine": "outline"}).splits["all"]
     assert list(same.classes) == ["mask"]
 
 
 def test_patterns_over_columns_name_pictures_and_masks(pets: Path):
     rows = [f"{name},{'cat' if name < 'c' else 'dog'},x" for name in "abcd"]
     file = write(pets, rows, "name,species,note")
-    parts = table(file, target="species", pictures="images/{name}.png", masks={"outline": "masks/{name}.png"})
+    parts = open_table(file, target="species", pictures="images/{name}.png", masks={"outline": "masks/{name}.png"})
     source = parts.splits["all"]
     assert [path.name for path in source.paths] == ["a.png", "b.png", "c.png", "d.png"]
     assert [bool((one == IGNORED).all()) for one in masks_of(source, "outline")] == [False, True, True, False]
     assert parts.account["parts"]["outline"]["missing"] == 2 and parts.account["unused"] == ["note"]
-    assert list(table(file, target="species", pictures="images/{name}.png").splits["all"].classes) == ["label"]
+    assert list(open_table(file, target="species", pictures="images/{name}.png").splits["all"].classes) == ["label"]
     # A pattern with one name for the part, and a column of file names that is called otherwise.
-    assert "mask" in table(file, target="species", pictures="images/{name}.png",
+    assert "mask" in open_table(file, target="species", pictures="images/{name}.png",
                            masks="masks/{name}.png").splits["all"].classes
-    other = table(write(pets, ["images/a.png,x", "images/b.png,y"], "thing,label"), pictures="thing")
+    other = open_table(write(pets, ["images/a.png,x", "images/b.png,y"], "thing,label"), pictures="thing")
     assert [path.name for path in other.splits["all"].paths] == ["a.png", "b.png"]
 
 
 def test_tags_of_a_part_are_unknown_where_the_cell_is_empty_and_none_where_it_holds_a_sign_alone(pets: Path):
     rows = ["images/a.png,cat,red;old", "images/b.png,dog,;", "images/c.png,dog,"]
-    source = table(write(pets, rows, "path,kind,tags"), target=["kind", "tags"]).splits["all"]
+    source = open_table(write(pets, rows, "path,kind,tags"), target=["kind", "tags"]).splits["all"]
     tags = source.targets["tags"]
     assert isinstance(tags, Tags) and source.classes["tags"] == ("old", "red")
     assert tags.present[:2].tolist() == [[1, 1], [0, 0]] and bool(tags.present[2].isnan().all())
@@ -147,21 +147,21 @@ def test_a_split_is_honoured_named_or_left_unread(pets: Path):
     file = write(pets, rows, head)
     with pytest.raises(DataError, match=r"line 4: column 'split' is empty; fill it or remove the line, or read no "
                                         r"split with data\.split=false"):
-        table(file, target=["species", "breed"])
-    assert list(table(file, target=["species", "breed"], split=False).splits) == ["all"]
-    named = table(file, target=["species", "breed"], split="use").splits
+        open_table(file, target=["species", "breed"])
+    assert list(open_table(file, target=["species", "breed"], split=False).splits) == ["all"]
+    named = open_table(file, target=["species", "breed"], split="use").splits
     assert {name: len(part) for name, part in named.items()} == {"train": 2, "valid": 1, "test": 1}
     file = write(pets, rows[:2], head)
     with pytest.raises(DataError, match=r"line 2: unknown split 'trainval'\. Did you mean 'train'\? .* Another column "
                                         r"is named by data\.split; false reads none"):
-        table(file, target=["species", "breed"])
+        open_table(file, target=["species", "breed"])
     with pytest.raises(DataError, match=r"has no column 'used' for the split\. Did you mean 'use'\? Its columns: path"):
-        table(file, target=["species", "breed"], split="used")
+        open_table(file, target=["species", "breed"], split="used")
 
 
 def test_a_box_that_cannot_be_used_leaves_its_picture_unknown(pets: Path):
     rows = ["images/a.png,cat,1,2,5,6", "images/b.png,dog,30,2,35,6", "images/c.png,dog,3,3,3,6"]
-    parts = table(write(pets, rows, "path,kind,xmin,ymin,xmax,ymax"), target=["kind", "boxes"])
+    parts = open_table(write(pets, rows, "path,kind,xmin,ymin,xmax,ymax"), target=["kind", "boxes"])
     boxes = parts.splits["all"].targets["boxes"]
     assert boxes.crowd.tolist() == [False, True, True] and parts.splits["all"].classes["boxes"] == ("boxes",)
     assert {what: one["count"] for what, one in parts.account["parts"]["boxes"]["dropped"].items()} == {
@@ -183,7 +183,7 @@ WRONG = {
     "a box without class": (["images/a.png,,tabby,,1,2,5,6,", *ROWS], {**TWO, "boxes": {"head": "species"}},
                             r"line 2: the box 'head' has no class: column 'species' is empty"),
     "shares": (["images/a.png,cat,tabby,,0.1,0.2,0.5,0.6,", "images/b.png,dog,boxer,,,,,,"], TWO,
-               r"no corner of 'head' is beyond 1, which looks like shares of the picture: pixels"),
+               r"no corner of 'head' is beyond 1, which looks like fractions of the picture: pixels"),
     "no box at all": ([row for row in ROWS if ",,,,," in row], {"target": ["species", "head"]},
                       r"head_ymax are empty in every line: there is nothing to learn"),
     "no file of a mask": ([*ROWS, "images/b.png,cat,tabby,,,,,,masks/b.png"], {"target": ["species", "outline"]},
@@ -204,8 +204,8 @@ WRONG = {
                            r"masks/a\.png holds the id 3 at x=19, y=0, which is none of the ids of data\.ids"),
     "one class": ([row.replace("dog", "cat") for row in ROWS], {"target": ["species", "breed"]},
                   r"gives every picture to learn from one label of 'species', 'cat': to tell classes apart"),
-    "the same name twice": (ROWS, {"target": ["species", "breed"], "masks": {"breed": "outline"}}, r"two parts are "
-                            r"called 'breed': name one of them anew in data\.masks or in the table"),
+    "the same name twice": (ROWS, {"target": ["species", "breed"], "masks": {"breed": "outline"}}, r"two targets are "
+                            r"called 'breed': give one of them another name in data\.masks or in the table"),
 }
 
 
@@ -213,14 +213,14 @@ WRONG = {
 def test_a_wrong_table_is_refused_with_the_line_and_what_is_accepted(what, pets: Path):
     rows, options, said = WRONG[what]
     with pytest.raises(DataError, match=said) as caught:
-        table(write(pets, rows), **options)
+        open_table(write(pets, rows), **options)
     assert "\n" not in str(caught.value) and str(pets) in str(caught.value)
 
 
 def test_the_name_of_a_column_has_to_be_a_word(pets: Path):
     rows = [f"images/{name}.png,{'cat' if name < 'c' else 'dog'},red" for name in "abcd"]
     with pytest.raises(DataError, match=r"'hair colour' cannot be the name of a part: accepted is one word"):
-        table(write(pets, rows, "path,kind,hair colour"), target=["kind", "hair colour"])
+        open_table(write(pets, rows, "path,kind,hair colour"), target=["kind", "hair colour"])
 
 
 @pytest.mark.parametrize(("options", "said"), [
@@ -229,20 +229,20 @@ def test_the_name_of_a_column_has_to_be_a_word(pets: Path):
     ({"kind": "label", "target": "species", "masks": "outline"}, r"data\.masks is for .*, and data\.kind=label is for "
      "one: leave one of the two out"),
     ({"target": ["species", "breed"], "classes": ["cat", "dog"]}, r"data\.classes=\['cat', 'dog'\] does not say of "
-     r"which part: give \{species = \['cat', 'dog'\]\}; the parts are species, breed"),
+     r"which target: give \{species = \['cat', 'dog'\]\}; the targets are species, breed"),
     ({"target": ["species", "breed"], "classes": {"specie": ["cat"]}}, r"data\.classes names 'specie', which is no "
-     r"part\. Did you mean 'species'\? The parts are species, breed\."),
+     r"target\. Did you mean 'species'\? The targets are species, breed\."),
     ({"target": ["species", "breed"], "classes": {"species": ["cat", "cat"]}}, r"data\.classes: species = \['cat', "
      r"'cat'\] must hold at least one name, none of them twice"),
     ({"target": "age", "kind": "boxes", "classes": {"age": ["x"]}}, "names classes by the target, and this table has "
      "one: give a list"),
     ({"target": ["species", "breed"], "ids": {"1": "pet"}}, r"data\.ids names the ids of masks, and .* names no mask"),
-    ({"masks": {}}, r"data\.masks=\{\} names no part: give \{outline = "),
+    ({"masks": {}}, r"data\.masks=\{\} names no target: give \{outline = "),
     ({"target": ["species", "species"]}, "names no column, or one twice"),
 ])
 def test_settings_that_do_not_fit_are_user_errors(pets: Path, options, said):
     with pytest.raises(UserError, match=said) as caught:
-        table(write(pets, ROWS), **options)
+        open_table(write(pets, ROWS), **options)
     assert caught.value.code == 2
 
 
@@ -250,7 +250,7 @@ def test_the_pets_give_species_breed_head_and_outline_by_one_table():
     file = Path(GIVEN) / "pets3" / "labels.csv"
     if not GIVEN or not file.is_file():
         pytest.skip("pets3/labels.csv of LENSMITH_DATA is absent")
-    parts = table(str(file), pictures="images/{name}.jpg", masks={"outline": "trimaps/{name}.png"}, split=False,
+    parts = open_table(str(file), pictures="images/{name}.jpg", masks={"outline": "trimaps/{name}.png"}, split=False,
                   ids={"1": "pet", "2": "rest", "3": "void"})
     source = parts.splits["all"]
     assert list(source.classes) == ["breed", "species", "head", "outline"]
@@ -267,7 +267,7 @@ def test_the_pets_give_species_breed_head_and_outline_by_one_table():
 
 def test_a_corner_beyond_what_float32_holds_goes_with_its_picture_that_cannot_be_read(pets: Path):
     rows = ["images/a.png,cat,tabby,,1,1,5,5,", "images/z.png,dog,tabby,,1,1,1e300,5,"]
-    source = table(write(pets, rows), target=["species", "head"]).splits["all"]
+    source = open_table(write(pets, rows), target=["species", "head"]).splits["all"]
     assert source.targets["head"].corners.isfinite().all()
 
 
@@ -281,7 +281,7 @@ TARGETS = st.lists(st.sampled_from(["species", "breed", "age", "head", "outline"
 def test_any_cells_give_targets_of_one_length_or_a_user_error_in_one_line(pets: Path, rows, target):
     said, splits = "", {}
     try:
-        splits = table(write(pets, [",".join(row) for row in rows]), target=target).splits
+        splits = open_table(write(pets, [",".join(row) for row in rows]), target=target).splits
     except UserError as error:
         said = str(error)
     assert "\n" not in said and bool(said) != bool(splits)
