@@ -20,7 +20,7 @@ from lensmith.models.backbones import BACKBONES, find_backbone
 from lensmith.models.network import Network
 from lensmith.tasks import TASKS
 from lensmith.tasks.task import Task
-from lensmith.values.instance_masks import Masks, packed
+from lensmith.values.instance_masks import Masks, pack_bits
 from lensmith.values.labels import Label, Numbers, Tags
 from lensmith.values.semantic_mask import Mask
 from lensmith.values.value import Value
@@ -55,7 +55,7 @@ def targets_of(part: InMemory, task: str) -> tuple[tuple[str, ...], dict[str, Va
         return names, {"boxes": part.targets["boxes"]}
     if task == "instances":
         boxes, pixels = part.targets["boxes"], part.targets["mask"].classes > 0
-        return names, {"masks": Masks(boxes.corners, boxes.classes, image=boxes.image, bits=packed(pixels))}
+        return names, {"masks": Masks(boxes.corners, boxes.classes, image=boxes.image, bits=pack_bits(pixels))}
     if task == "segmentation":
         return part.classes["mask"], {"mask": part.targets["mask"]}
     return names, {"label": Label(label.index)}

@@ -14,7 +14,6 @@ from lensmith.base.progress import ProgressLine
 from lensmith.data.sources.box_statistics import box_statistics
 from lensmith.data.sources.fitting import boxes_of_files, fitted
 from lensmith.data.sources.in_memory import InMemory
-from lensmith.data.sources.mask_files import MaskFiles
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.picture_form import Bad, Survey, drop, refuse, survey
 from lensmith.data.sources.picture_form import settle as settle_form
@@ -28,11 +27,8 @@ from lensmith.data.store.in_background import Store
 from lensmith.data.store.keep import keep_filling
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.sections import arguments_of, entry_of, learned
-from lensmith.tasks.parts import kinds_of
-from lensmith.values.boxes import Boxes
-from lensmith.values.labels import Label
-from lensmith.values.semantic_mask import Mask
-from lensmith.values.value import Value, of_kind
+from lensmith.values import OBJECTS, kinds_of, of_kind
+from lensmith.values.value import Value
 
 Tell = Callable[[str], object]
 
@@ -129,7 +125,7 @@ def look(opened: Parts, recipe: recipes.Recipe) -> Look:
         sources[part] = drop(source, found.bad, on_bad=wanted["on_bad"])
     first = next(iter(sources.values()))
     seen = _learned(recipe, first)    # masks may still lie in their files
-    fit: Fit = wanted.get("fit") or ("pad" if of_kind(seen, Boxes, Mask, MaskFiles) else "crop")
+    fit: Fit = wanted.get("fit") or ("pad" if any(value.spatial for value in seen.values()) else "crop")
     form = settle_form(surveys, size=wanted.get("size"), channels=wanted.get("channels"), bits=wanted.get("bits"),
                        fit=fit, interpolation=wanted.get("interpolation", "bilinear"))
     for (part, source), found in zip(sources.items(), surveys, strict=True):
@@ -148,7 +144,7 @@ def prepare(opened: Parts, recipe: recipes.Recipe, *, name: str, tell: Tell = si
     check_shares(wanted["memory"], wanted["disk"])
     splits = divide(seen.sources, **recipe["split"])
     splits["train"] = limited(splits["train"], wanted["fraction"], recipe["run"]["seed"])
-    boxes = of_kind(_learned(recipe, splits["train"]), Boxes)
+    boxes = of_kind(_learned(recipe, splits["train"]), *OBJECTS)
     if boxes:
         splits["train"] = without_background(splits["train"], wanted["background"], recipe["run"]["seed"])
     on_disk = all(isinstance(source, Files) for source in splits.values())
@@ -251,7 +247,7 @@ def _notes(surveys: Sequence[Survey], form: Form) -> list[str]:
 
 def _counts(source: Collection) -> dict[str, Any]:
     """The pictures of a split, and, where it has labels or several targets, how many of each class."""
-    if len(source.targets) < 2 and not of_kind(source.targets, Label):
+    if len(source.targets) < 2 and not of_kind(source.targets, "label"):
         return {"count": len(source)}
     parts = counts_of(source)
     if "label" in parts:

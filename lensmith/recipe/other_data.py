@@ -19,10 +19,7 @@ from lensmith.recipe.from_source import recipe_for
 from lensmith.recipe.open_data import Data, Tell, open_data, prepare, silent
 from lensmith.recipe.schema import BROUGHT
 from lensmith.recipe.sections import resolve
-from lensmith.values.boxes import Boxes
-from lensmith.values.labels import Label, Tags
-from lensmith.values.semantic_mask import IGNORED, Mask
-from lensmith.values.value import of_kind
+from lensmith.values import OBJECTS, of_kind
 
 
 def read_data(recipe: recipes.Recipe, brought: Any, *, tell: Tell = silent,
@@ -43,7 +40,7 @@ def read_data(recipe: recipes.Recipe, brought: Any, *, tell: Tell = silent,
     wanted, tally = recipe["pictures"], Tally()
     size = given_size(wanted["size"]) if "size" in wanted else None
     train = read_dataset(brought["train"], size=size, fit=wanted.get("fit"), tally=tally)
-    objects, classes = of_kind(train.targets, Boxes), train.classes
+    objects, classes = of_kind(train.targets, *OBJECTS), train.classes
     if objects:    # the other parts have the form that follows from the training part
         size, recipe = (train.images.shape[2], train.images.shape[3]), recipe | {"pictures": {"fit": "pad"} | wanted}
     opened = {part: train if part == "train" else
@@ -110,25 +107,5 @@ def _in_classes(source: Any, classes: dict[str, tuple[str, ...]], what: str) -> 
             raise DataError(f"{what} has the class {unknown[0]!r}, which the network does not know."
                             f"{nearest(unknown[0], names)} It knows: {', '.join(names[:20])}"
                             f"{' ...' if len(names) > 20 else ''}")
-        changed.targets[target] = _numbered(value, torch.tensor([names.index(name) for name in own]), len(names))
+        changed.targets[target] = value.renumbered(torch.tensor([names.index(name) for name in own]), len(names))
     return changed
-
-
-def _numbered(value: Any, number: torch.Tensor, classes: int) -> Any:
-    """A stacked value whose class i is `number[i]` among so many `classes`; of those that it lacks nothing is known."""
-    if isinstance(value, Label):
-        return replace(value, index=torch.where(value.index < 0, value.index, number[value.index.clamp(min=0)]))
-    if isinstance(value, Boxes):
-        return replace(value, classes=number[value.classes])
-    if isinstance(value, Mask):
-        table = torch.full((IGNORED + 1,), IGNORED, dtype=value.classes.dtype)
-        table[: len(number)] = number.to(table)
-        found = torch.empty_like(value.classes)
-        for row, one in enumerate(value.classes):    # one by one: an index takes eight bytes a pixel
-            found[row] = table[one.long()]
-        return replace(value, classes=found)
-    name = "present" if isinstance(value, Tags) else "values"
-    own = getattr(value, name)
-    wide = torch.full((len(own), classes), torch.nan, dtype=own.dtype)
-    wide[:, number] = own
-    return replace(value, **{name: wide})

@@ -18,12 +18,13 @@ from lensmith.tasks.detection import Detection
 from lensmith.tasks.instances import Instances
 from lensmith.tasks.metrics import METRICS
 from lensmith.tasks.metrics.confusion import NothingToMeasure, nothing_to_measure
-from lensmith.tasks.parts import check_named, check_parts, kinds_of, kinds_of_parts
+from lensmith.tasks.parts import check_named, check_parts, kinds_of_parts
 from lensmith.tasks.regression import Regression
 from lensmith.tasks.segmentation import Segmentation
 from lensmith.tasks.tagging import Tagging
 from lensmith.tasks.task import Metrics, Task
 from lensmith.tasks.usual import Usual
+from lensmith.values import kinds_of
 from lensmith.values.value import Value
 
 Balance = Literal["fixed", "uncertainty", "gradients"]

@@ -4,12 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lensmith.base.errors import UserError, nearest
-from lensmith.values.value import Value
-
-
-def kinds_of(targets: Mapping[str, Value]) -> dict[str, str]:
-    """What each target is: label, tags, numbers, boxes, mask or masks."""
-    return {name: type(value).__name__.lower() for name, value in targets.items()}
 
 
 def kinds_of_parts(section: Mapping[str, Any]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -14,6 +14,9 @@ from lensmith.values.value import Value
 class Boxes(Value):
     """Objects as rectangles with a class each."""
 
+    kind: ClassVar[str] = "boxes"
+    spatial: ClassVar[bool] = True
+
     corners: Tensor                 # float32 [n, 4]: x0 y0 x1 y1, pixels of the network's picture
     classes: Tensor                 # int64 [n]
     scores: Tensor | None = None    # float32 [n]; None in the truth
@@ -23,9 +26,9 @@ class Boxes(Value):
 
     @classmethod
     def stack(cls, values: Sequence[Self]) -> Self:
-        image = torch.cat([torch.full_like(one.classes, i) for i, one in enumerate(values)])
+        image = torch.cat([torch.full_like(boxes.classes, i) for i, boxes in enumerate(values)])
         names = [name for name in values[0]._tensors() if name != "image"]
-        return cls(**{name: torch.cat([getattr(one, name) for one in values]) for name in names}, image=image)
+        return cls(**{name: torch.cat([getattr(boxes, name) for boxes in values]) for name in names}, image=image)
 
     def _rows(self, chosen: Tensor, image: Tensor | None) -> Self:
         kept = {name: tensor[chosen] for name, tensor in self._tensors().items() if name != "image"}
@@ -37,11 +40,11 @@ class Boxes(Value):
 
     def take(self, rows: Tensor) -> Self:
         assert self.image is not None
-        rows, place = rows.contiguous(), rows.device
+        rows, device = rows.contiguous(), rows.device
         first, last = torch.searchsorted(self.image, rows), torch.searchsorted(self.image, rows, right=True)
         counts = last - first
-        image = torch.repeat_interleave(torch.arange(len(rows), device=place), counts)
-        within = torch.arange(int(counts.sum()), device=place) - \
+        image = torch.repeat_interleave(torch.arange(len(rows), device=device), counts)
+        within = torch.arange(int(counts.sum()), device=device) - \
             torch.repeat_interleave(counts.cumsum(0) - counts, counts)
         return self._rows(first[image] + within, image)
 
@@ -55,34 +58,34 @@ class Boxes(Value):
 
     def warp(self, matrix: Tensor, size: tuple[int, int]) -> Self:
         edges = torch.tensor([0, 0, size[1], size[0]], dtype=torch.float32, device=self.corners.device)
-        return self.place(matrix, edges.expand(len(matrix), 4))
+        return self.warp_and_cut(matrix, edges.expand(len(matrix), 4))
 
-    def place(self, matrix: Tensor, windows: Tensor, *, least: float = 0.0, edge: float = 1e-3) -> Self:
+    def warp_and_cut(self, matrix: Tensor, windows: Tensor, *, least: float = 0.0, edge: float = 1e-3) -> Self:
         """A stacked value after each picture's own affine map (`warp`), cut to a window of each.
 
-        `windows` float [batch, 4]: x0 y0 x1 y1. Of a box that is cut at least the share `least` of its area has to be
-        left, and more than `edge` pixels each way; what is not is left out.
+        `windows` float [batch, 4]: x0 y0 x1 y1. A box is left out unless at least the fraction `least` of its area
+        remains, and more than `edge` pixels each way.
         """
         assert self.image is not None
-        corners, kept = self._placed(matrix, windows, least=least, edge=edge)
+        corners, kept = self._warped_corners(matrix, windows, least=least, edge=edge)
         return replace(self, corners=corners)._rows(kept, self.image[kept])
 
-    def _placed(self, matrix: Tensor, windows: Tensor, *, least: float, edge: float) -> tuple[Tensor, Tensor]:
-        """The corners as `place` makes them, and int64 [kept] the boxes that it leaves."""
+    def _warped_corners(self, matrix: Tensor, windows: Tensor, *, least: float, edge: float) -> tuple[Tensor, Tensor]:
+        """The corners as `warp_and_cut` makes them, and int64 [kept] the boxes that it keeps."""
         assert self.image is not None
         x0, y0, x1, y1 = self.corners.unbind(1)
         corners = torch.stack((torch.stack((x0, x1, x1, x0), 1), torch.stack((y0, y0, y1, y1), 1)), 1)    # [n, 2, 4]
-        own = matrix[self.image]
-        moved = own[:, :, :2] @ corners + own[:, :, 2:]
+        maps = matrix[self.image]
+        moved = maps[:, :, :2] @ corners + maps[:, :, 2:]
         low, high = moved.amin(2), moved.amax(2)
-        whole = (high - low).prod(1)
+        uncut_area = (high - low).prod(1)
         first, last = windows[self.image].split(2, 1)
         low, high = low.maximum(first).minimum(last), high.maximum(first).minimum(last)
-        left = high - low
-        enough = left.prod(1) >= least * whole
-        if self.crowd is not None:    # of a region that does not count every part stays one
+        extent = high - low
+        enough = extent.prod(1) >= least * uncut_area
+        if self.crowd is not None:    # any part of a region that does not count does not count either
             enough = enough | self.crowd
-        kept = ((left > edge).all(1) & enough).nonzero()[:, 0]
+        kept = ((extent > edge).all(1) & enough).nonzero()[:, 0]
         return torch.cat((low, high), 1), kept
 
     def in_files(self, fits: Tensor, sizes: Tensor) -> Self:
@@ -92,11 +95,16 @@ class Boxes(Value):
         corners = (self.corners - shift.repeat(1, 2)) / scale.repeat(1, 2)
         return replace(self, corners=corners.clamp(min=0).minimum(limit).to(self.corners.dtype))
 
-    def mix(self, other: Self, share: Tensor, classes: int) -> Self:
-        """The boxes of both pictures, wherever each has a share: what shines through is there (Zhang 2019)."""
+    def renumbered(self, numbers: Tensor, classes: int) -> Self:
+        return replace(self, classes=numbers[self.classes])
+
+    def mix(self, other: Self, fraction: Tensor, classes: int) -> Self:
+        """The boxes of both pictures, of each where its fraction is above 0 (Zhang 2019): an object that shines through
+        is there."""
         assert self.image is not None and other.image is not None
-        own, its = ((part[one.image] > 0).nonzero()[:, 0] for one, part in ((self, share), (other, 1 - share)))
-        return self._rows(own, self.image[own]).join(other._rows(its, other.image[its]))
+        mine = (fraction[self.image] > 0).nonzero()[:, 0]
+        theirs = (1 - fraction[other.image] > 0).nonzero()[:, 0]
+        return self._rows(mine, self.image[mine]).join(other._rows(theirs, other.image[theirs]))
 
     def join(self, other: Self) -> Self:
         """The boxes of two stacked values of the same pictures, those of a picture together."""

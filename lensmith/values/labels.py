@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -17,18 +17,24 @@ UNKNOWN = -1     # the label of a picture that has none
 class Label(Value):
     """One class per picture."""
 
+    kind: ClassVar[str] = "label"
+
     index: Tensor                   # int64 []; UNKNOWN where the picture has no label
     scores: Tensor | None = None    # float [classes], summing to 1; in the truth only where pictures were blended
 
-    def mix(self, other: Self, share: Tensor, classes: int) -> Self:
-        scores = share[:, None] * self._shares(classes) + (1 - share[:, None]) * other._shares(classes)
-        return replace(self, index=torch.where(share >= 0.5, self.index, other.index), scores=scores)
+    def mix(self, other: Self, fraction: Tensor, classes: int) -> Self:
+        scores = fraction[:, None] * self._probabilities(classes) + \
+            (1 - fraction[:, None]) * other._probabilities(classes)
+        return replace(self, index=torch.where(fraction >= 0.5, self.index, other.index), scores=scores)
 
-    def _shares(self, classes: int) -> Tensor:
-        """float [batch, classes]: the scores, or all on the one class; nothing where the label is unknown."""
+    def _probabilities(self, classes: int) -> Tensor:
+        """float [batch, classes]: the scores, else 1 for the class and 0 for the others; all 0 where it is unknown."""
         if self.scores is not None:
             return self.scores
         return F.one_hot(self.index.clamp(min=0), classes) * (self.index != UNKNOWN).float()[:, None]
+
+    def renumbered(self, numbers: Tensor, classes: int) -> Self:
+        return replace(self, index=torch.where(self.index < 0, self.index, numbers[self.index.clamp(min=0)]))
 
     def top(self, k: int) -> list[tuple[int, float]]:
         """The k likeliest classes of a single prediction, best first, with their probabilities."""
@@ -48,11 +54,16 @@ class Label(Value):
 class Tags(Value):
     """Any number of classes per picture."""
 
+    kind: ClassVar[str] = "tags"
+
     present: Tensor                 # float [classes]: 1 present, 0 absent, NaN not known; between where blended
     scores: Tensor | None = None    # float [classes], each in 0..1
 
-    def mix(self, other: Self, share: Tensor, classes: int) -> Self:
-        return replace(self, present=share[:, None] * self.present + (1 - share[:, None]) * other.present)
+    def mix(self, other: Self, fraction: Tensor, classes: int) -> Self:
+        return replace(self, present=fraction[:, None] * self.present + (1 - fraction[:, None]) * other.present)
+
+    def renumbered(self, numbers: Tensor, classes: int) -> Self:
+        return replace(self, present=_columns_moved(self.present, numbers, classes))
 
     def as_json(self, names: Sequence[str]) -> dict[str, Any]:
         present = self.present.tolist()
@@ -66,10 +77,22 @@ class Tags(Value):
 class Numbers(Value):
     """One or several quantities per picture, in the units of the file they came from."""
 
+    kind: ClassVar[str] = "numbers"
+
     values: Tensor    # float32 [quantities]; NaN where not known
 
-    def mix(self, other: Self, share: Tensor, classes: int) -> Self:
-        return replace(self, values=share[:, None] * self.values + (1 - share[:, None]) * other.values)
+    def mix(self, other: Self, fraction: Tensor, classes: int) -> Self:
+        return replace(self, values=fraction[:, None] * self.values + (1 - fraction[:, None]) * other.values)
+
+    def renumbered(self, numbers: Tensor, classes: int) -> Self:
+        return replace(self, values=_columns_moved(self.values, numbers, classes))
 
     def as_json(self, names: Sequence[str]) -> dict[str, Any]:
         return {"numbers": dict(zip(names, self.values.tolist(), strict=True))}
+
+
+def _columns_moved(columns: Tensor, numbers: Tensor, classes: int) -> Tensor:
+    """[n, classes]: column i of `columns` at `numbers[i]`, NaN in the columns that none of them is."""
+    moved = torch.full((len(columns), classes), torch.nan, dtype=columns.dtype)
+    moved[:, numbers] = columns
+    return moved

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -11,13 +11,16 @@ from torch.nn import functional as F
 from lensmith.base.pictures import Place
 from lensmith.values.value import Value
 
-IGNORED = 255    # the class of a pixel that neither counts nor costs
-_AT_ONCE = 1 << 22    # numbers of all classes that are held at a time
+IGNORED = 255         # the class of a pixel that neither counts nor costs
+_AT_ONCE = 1 << 22    # interpolated scores, over all classes, that are held at a time
 
 
 @dataclass(frozen=True)
 class Mask(Value):
     """One class per pixel."""
+
+    kind: ClassVar[str] = "mask"
+    spatial: ClassVar[bool] = True
 
     classes: Tensor                 # int64 or uint8 [height, width]; IGNORED where a pixel neither counts nor costs
     scores: Tensor | None = None    # float [classes, height, width], summing to 1; where a prediction keeps them
@@ -32,54 +35,62 @@ class Mask(Value):
         classes = torch.where(moved[:, 0] == 0, IGNORED + 1, moved[:, 0]).long() - 1
         return replace(self, classes=classes, scores=None)
 
+    def in_file(self, place: Place, size: tuple[int, int]) -> Self:
+        """A single mask as one of the file's own size: uint8 [height, width], IGNORED where the network saw nothing.
+
+        Scores are interpolated bilinearly before the likeliest class is taken, which gives smooth outlines. A mask
+        without `scores` gives each pixel the class of the nearest cell. The padding of a letterbox is left out.
+        """
+        in_file = torch.full(place.size, IGNORED, dtype=torch.uint8)
+        (rows, seen_rows), (columns, seen_columns) = (
+            _sources(place.size[axis], self.classes.shape[axis], place.fit[1 - axis], place.fit[3 - axis])
+            for axis in range(2))
+        if not len(rows) or not len(columns):
+            return replace(self, classes=in_file, scores=None)
+        if self.scores is None:
+            classes = self.classes[rows.round().long()][:, columns.round().long()].to(torch.uint8)
+        else:
+            step = max(1, _AT_ONCE // (len(self.scores) * len(columns)))
+            classes = torch.cat([between(between(self.scores, some_rows, 1), columns, 2).argmax(0).to(torch.uint8)
+                                 for some_rows in rows.split(step)])
+        in_file[seen_rows, seen_columns] = classes
+        return replace(self, classes=in_file, scores=None)
+
+    def renumbered(self, numbers: Tensor, classes: int) -> Self:
+        table = torch.full((IGNORED + 1,), IGNORED, dtype=self.classes.dtype)
+        table[: len(numbers)] = numbers.to(table)
+        moved = torch.empty_like(self.classes)
+        for row, mask in enumerate(self.classes):    # one by one: an index takes eight bytes a pixel
+            moved[row] = table[mask.long()]
+        return replace(self, classes=moved)
+
     def as_json(self, names: Sequence[str]) -> dict[str, Any]:
         counts = torch.bincount(self.classes.flatten(), minlength=len(names))[: len(names)]
         return {"pixels": dict(zip(names, counts.tolist(), strict=True))}
 
 
-def in_file(mask: Mask, place: Place) -> Mask:
-    """A single mask as one of the file's own size: uint8 [height, width], IGNORED where the network saw nothing.
-
-    Where the mask has `scores` these are interpolated bilinearly and the likeliest class is taken, so that outlines
-    come out smooth; else each pixel takes the class of the nearest. The ground around a letterboxed picture has no part
-    in it.
-    """
-    found = torch.full(place.size, IGNORED, dtype=torch.uint8)
-    (rows, seen_rows), (columns, seen_columns) = (
-        _sources(place.size[axis], mask.classes.shape[axis], place.fit[1 - axis], place.fit[3 - axis])
-        for axis in range(2))
-    if not len(rows) or not len(columns):
-        return Mask(found)
-    if mask.scores is None:
-        classes = mask.classes[rows.round().long()][:, columns.round().long()].to(torch.uint8)
-    else:
-        step = max(1, _AT_ONCE // (len(mask.scores) * len(columns)))
-        classes = torch.cat([between(between(mask.scores, part, 1), columns, 2).argmax(0).to(torch.uint8)
-                             for part in rows.split(step)])
-    found[seen_rows, seen_columns] = classes
-    return Mask(found)
-
-
 def _sources(length: int, edge: int, scale: float, shift: float) -> tuple[Tensor, slice]:
-    """Where the pixels of a file lie among the `edge` cells of an axis, in cells from the first one's middle, for those
-    that the network saw; and which these are."""
-    place = (torch.arange(length, dtype=torch.float64) + 0.5) * scale + shift
-    seen = ((place > 0) & (place < edge)).nonzero()[:, 0]
+    """Where the `length` pixels of an axis of the file lie among the network's `edge` cells, and which pixels it saw.
+
+    -> positions of the seen pixels in cells, counted from the middle of the first cell, and the slice of these pixels.
+    """
+    positions = (torch.arange(length, dtype=torch.float64) + 0.5) * scale + shift
+    seen = ((positions > 0) & (positions < edge)).nonzero()[:, 0]
     if not len(seen):
-        return place[:0], slice(0, 0)
+        return positions[:0], slice(0, 0)
     first, last = max(0, round(shift)), min(edge, round(shift + length * scale))
-    inside = (place[seen] - 0.5).clamp(first, max(first, last - 1))
+    inside = (positions[seen] - 0.5).clamp(first, max(first, last - 1))
     return inside, slice(int(seen[0]), int(seen[-1]) + 1)
 
 
-def between(scores: Tensor, places: Tensor, axis: int) -> Tensor:
-    """The scores at places between the cells of an axis."""
-    low = places.floor().long()
+def between(scores: Tensor, positions: Tensor, axis: int) -> Tensor:
+    """The scores at `positions` between the cells of an axis, interpolated linearly."""
+    low = positions.floor().long()
     high = (low + 1).clamp(max=scores.shape[axis] - 1)
     shape = [1] * scores.ndim
     shape[axis] = -1
-    share = (places - low).to(scores.dtype).view(shape)
-    return torch.lerp(scores.index_select(axis, low), scores.index_select(axis, high), share)
+    fraction = (positions - low).to(scores.dtype).view(shape)
+    return torch.lerp(scores.index_select(axis, low), scores.index_select(axis, high), fraction)
 
 
 def sampling_grid(matrix: Tensor, source: Sequence[int], target: tuple[int, int]) -> Tensor:
@@ -95,5 +106,5 @@ def sampling_grid(matrix: Tensor, source: Sequence[int], target: tuple[int, int]
     y = torch.arange(height, device=matrix.device) + 0.5 - matrix[:, 1:, 2]
     columns = torch.complex(x * scale[:, 0, :1], x * scale[:, 1, :1])
     lines = torch.complex(y * scale[:, 0, 1:] - 1, y * scale[:, 1, 1:] - 1)
-    # A place is a number of its column plus one of its line; as complex numbers both axes take one sum.
+    # An affine map is separable: position = f(column) + g(line). Complex numbers add x and y in one operation.
     return torch.view_as_real(columns[:, None] + lines[:, :, None])

@@ -1,29 +1,33 @@
-"""What is said of a picture: a label, tags, numbers, boxes or a mask. Truth and prediction share these types.
+"""What every value, the truth or the prediction of a picture, can do.
 
-A stack of values is a value of the same type: every tensor then has one leading axis more, `[batch, ...]`; boxes
-carry `image` instead, the number of the picture that each belongs to.
+A stack of values is a value of the same type: every tensor then has one leading axis more, `[batch, ...]`. Boxes have
+`image` instead, the number of the picture that each belongs to.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from lensmith.base.errors import UserError
+from lensmith.base.pictures import Place
 
 
 @dataclass(frozen=True)
 class Value:
     """The operations that every value shares; the plain ones are right for what does not depend on geometry."""
 
+    kind: ClassVar[str]               # the word by which recipes, run folders and the tables of each floor know it
+    spatial: ClassVar[bool] = False   # whether it says where something is, so that it moves with the pixels
+
     def _tensors(self) -> dict[str, Tensor]:
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: tensor for name, tensor in found.items() if tensor is not None}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: tensor for name, tensor in values.items() if tensor is not None}
 
     def to(self, device: torch.device | str) -> Self:
-        return replace(self, **{name: sent(tensor, device) for name, tensor in self._tensors().items()})
+        return replace(self, **{name: to_device(tensor, device) for name, tensor in self._tensors().items()})
 
     @classmethod
     def stack(cls, values: Sequence[Self]) -> Self:
@@ -58,9 +62,23 @@ class Value:
         """
         return self
 
-    def mix(self, other: Self, share: Tensor, classes: int) -> Self:
-        """A stacked value blended with another: `share` float [batch] of self, the rest of `other`."""
-        raise UserError(f"mixup and cutmix blend labels, tags and numbers; a {type(self).__name__.lower()} target "
+    def in_file(self, place: Place, size: tuple[int, int]) -> Self:
+        """A single value, brought to its file's pixels by `in_files`, as one of the file's own size.
+
+        `size` (height, width) is that of the network's picture, which what covers the whole picture still has.
+        """
+        return self
+
+    def renumbered(self, numbers: Tensor, classes: int) -> Self:
+        """A stacked value whose class i is `numbers[i]` (int64 [own classes]) among so many `classes`.
+
+        Nothing is known of the classes that are not among its own.
+        """
+        raise NotImplementedError
+
+    def mix(self, other: Self, fraction: Tensor, classes: int) -> Self:
+        """A stacked value blended with another: the fraction `fraction` float [batch] of self, the rest of `other`."""
+        raise UserError(f"mixup and cutmix blend labels, tags and numbers; a {self.kind} target "
                         "cannot be blended: set augment.mixup=0 and augment.cutmix=0")
 
     def as_json(self, names: Sequence[str]) -> dict[str, Any]:
@@ -68,13 +86,8 @@ class Value:
         raise NotImplementedError
 
 
-def of_kind(targets: Mapping[str, Value], *kinds: type[Value]) -> tuple[str, ...]:
-    """The names of those targets that are values of one of these types, in their order."""
-    return tuple(name for name, value in targets.items() if isinstance(value, kinds))
-
-
-def sent(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """The tensor on `device`. To CUDA it goes by page-locked memory, so that neither side waits for the copy."""
+def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """The tensor on `device`. To CUDA it goes through page-locked memory, so that neither side waits for the copy."""
     if tensor.device.type == "cpu" and torch.device(device).type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)

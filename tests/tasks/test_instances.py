@@ -16,7 +16,7 @@ from lensmith.models.heads.points import BINS
 from lensmith.models.heads.prototypes import MaskedPoints
 from lensmith.models.network import Network
 from lensmith.tasks.instances import Instances
-from lensmith.values.instance_masks import Masks, packed
+from lensmith.values.instance_masks import Masks, pack_bits
 
 KINDS = ("square", "disc", "triangle")
 
@@ -47,7 +47,7 @@ def some(size: int = 64) -> Masks:
     pixels[0, 12:44, 8:28] = pixels[1, 8:24, 40:60] = pixels[2, 8:56, 4:52] = True
     pixels[2, 20:32, 20:32] = False
     corners = torch.tensor([[8.0, 12, 28, 44], [40, 8, 60, 24], [4, 8, 52, 56]])
-    return Masks(corners, torch.tensor([0, 2, 1]), image=torch.tensor([0, 0, 2]), bits=packed(pixels))
+    return Masks(corners, torch.tensor([0, 2, 1]), image=torch.tensor([0, 0, 2]), bits=pack_bits(pixels))
 
 
 def test_the_truth_said_perfectly_comes_back():
@@ -75,7 +75,7 @@ def test_the_loss_of_masks_is_the_mean_over_the_true_box():
     torch.manual_seed(0)
     pixels = torch.zeros(1, 32, 32, dtype=torch.bool)
     pixels[0, 8:24, 8:16] = True
-    truth = Masks(torch.tensor([[8.0, 8, 24, 24]]), torch.tensor([1]), image=torch.tensor([0]), bits=packed(pixels))
+    truth = Masks(torch.tensor([[8.0, 8, 24, 24]]), torch.tensor([1]), image=torch.tensor([0]), bits=pack_bits(pixels))
     output = perfect(truth, 1, 32)
     prototypes = torch.randn(1, 1, 8, 8)
     task = Instances(KINDS, mask_weight=1.0)

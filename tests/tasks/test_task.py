@@ -13,7 +13,7 @@ from lensmith.models.network import Network
 from lensmith.tasks import TASKS
 from lensmith.tasks.task import Metrics, Task
 from lensmith.values.boxes import Boxes
-from lensmith.values.instance_masks import Masks, packed
+from lensmith.values.instance_masks import Masks, pack_bits
 from lensmith.values.labels import Label, Numbers, Tags
 from lensmith.values.semantic_mask import Mask
 from lensmith.values.value import Value
@@ -27,7 +27,7 @@ OBJECTS = Boxes(torch.tensor([[1.0, 1, 7, 6], [0, 2, 4, 8], [2, 2, 8, 8]]), torc
 TRUTH: dict[str, Value] = {"label": Label(torch.tensor([0, 4, 1])), "tags": Tags(torch.eye(5)[:3]),
                            "numbers": Numbers(torch.arange(15.0).view(3, 5)), "boxes": OBJECTS,
                            "masks": Masks(OBJECTS.corners, OBJECTS.classes, OBJECTS.scores, OBJECTS.image,
-                                          bits=packed(torch.rand(3, 8, 8) < 0.5)),
+                                          bits=pack_bits(torch.rand(3, 8, 8) < 0.5)),
                            "mask": Mask(torch.arange(192).view(3, 8, 8) % 5)}
 
 

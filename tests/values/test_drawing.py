@@ -7,7 +7,7 @@ from PIL import Image
 
 from lensmith.values.boxes import Boxes
 from lensmith.values.drawing import colour_of, draw_boxes, draw_mask, draw_masks, draw_words, printable, surest
-from lensmith.values.instance_masks import Masks, packed
+from lensmith.values.instance_masks import Masks, pack_bits
 from lensmith.values.semantic_mask import Mask
 
 GROUND = (100, 100, 100)
@@ -146,7 +146,7 @@ def test_masks_lie_under_their_boxes_at_the_pictures_size():
     pixels = torch.zeros(2, 15, 20, dtype=torch.bool)
     pixels[0, 5:10, 4:8] = pixels[1, 2:12, 12:18] = True
     masks = Masks(torch.tensor([[4.0, 5, 8, 10], [12, 2, 18, 12]]), torch.tensor([1, 2]), torch.tensor([0.5, 0.9]),
-                  bits=packed(pixels))
+                  bits=pack_bits(pixels))
     seen = np.asarray(draw_masks(Image.new("RGB", (200, 150), GROUND), masks, NAMES, width=20, scale=(10, 10)))
     assert tuple(seen[20, 5]) == GROUND and tuple(seen[140, 190]) == GROUND
     for row, kind in ((75, 1), (90, 2)):

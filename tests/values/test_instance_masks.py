@@ -11,12 +11,11 @@ from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import (
     Masks,
     in_boxes,
-    object_in_file,
-    packed,
-    packed_text,
+    pack_bits,
     pixel_counts,
-    run_lengths,
-    unpacked,
+    rle_counts,
+    rle_text,
+    unpack_bits,
 )
 
 SIZE = 30, 43
@@ -35,7 +34,7 @@ def blobs(number: int, *, seed: int = 0, size: tuple[int, int] = SIZE, pictures:
     corners = torch.from_numpy(np.concatenate((low, high), 1)).float()
     image = torch.from_numpy(np.sort(rng.integers(0, pictures, number)))
     return Masks(corners, torch.from_numpy(rng.integers(0, 4, number)), image=image,
-                 bits=packed(torch.from_numpy(pixels)))
+                 bits=pack_bits(torch.from_numpy(pixels)))
 
 
 def shown(masks: Masks, width: int = SIZE[1]) -> torch.Tensor:
@@ -44,10 +43,10 @@ def shown(masks: Masks, width: int = SIZE[1]) -> torch.Tensor:
 
 def test_eight_pixels_are_a_byte():
     pixels = torch.rand(5, 7, 43) < 0.5
-    bits = packed(pixels)
+    bits = pack_bits(pixels)
     assert bits.dtype == torch.uint8 and bits.shape == (5, 7, 6)
     assert torch.equal(bits, torch.from_numpy(np.packbits(pixels.numpy(), axis=2)))
-    assert torch.equal(unpacked(bits)[..., :43], pixels) and not unpacked(bits)[..., 43:].any()
+    assert torch.equal(unpack_bits(bits)[..., :43], pixels) and not unpack_bits(bits)[..., 43:].any()
     assert torch.equal(pixel_counts(bits), pixels.flatten(1).sum(1).float())
     assert pixel_counts(bits[:0]).shape == (0,)
 
@@ -94,8 +93,8 @@ def test_masks_move_as_their_pictures_do(turn: bool):
     if turn:
         matrix[:, 0, 1], matrix[:, 1, 0] = 0.21, -0.17
     windows = torch.tensor([[3.0, 2, 30, 20], [0, 0, 37, 25], [11, 1, 37, 17]])
-    placed = masks.place(matrix, windows, size=size)
-    boxes = masks.boxes().place(matrix, windows)
+    placed = masks.warp_and_cut(matrix, windows, size=size)
+    boxes = masks.boxes().warp_and_cut(matrix, windows)
     wanted = [slowly(pixels, matrix[image].double().numpy(), windows[image].numpy(), size)
               for pixels, image in zip(shown(masks).numpy(), masks.image.tolist(), strict=True)]
     alive = [one for one in wanted if one.any()]
@@ -120,17 +119,17 @@ def test_an_object_of_which_no_pixel_is_left_is_left_out():
     pixels = torch.zeros(1, 16, 16, dtype=torch.bool)
     pixels[0, 4:8, 2:4] = True
     masks = Masks(torch.tensor([[2.0, 4, 14, 8]]), torch.zeros(1, dtype=torch.int64), image=torch.zeros(1).long(),
-                  bits=packed(pixels))
+                  bits=pack_bits(pixels))
     right_half = torch.tensor([[8.0, 0, 16, 16]])
     same = torch.eye(3)[None, :2]
-    assert len(masks.boxes().place(same, right_half).classes) == 1
-    assert len(masks.place(same, right_half).classes) == 0
+    assert len(masks.boxes().warp_and_cut(same, right_half).classes) == 1
+    assert len(masks.warp_and_cut(same, right_half).classes) == 0
 
 
 def test_in_files_the_ground_around_a_picture_is_no_object_and_areas_are_those_of_the_file():
     form = Form(3, 32, 32, "pad")
     fit = fit_of((60, 120), form)    # 16 rows in the middle
-    bits = packed(torch.ones(1, 32, 32, dtype=torch.bool))
+    bits = pack_bits(torch.ones(1, 32, 32, dtype=torch.bool))
     masks = Masks(torch.tensor([[0.0, 0, 32, 32]]), torch.zeros(1).long(), torch.ones(1), torch.zeros(1).long(),
                   bits=bits)
     found = masks.in_files(torch.tensor([fit]), torch.tensor([[60.0, 120.0]]))
@@ -151,7 +150,7 @@ def test_margins_are_read_between_their_cells_within_the_box():
     y, x = torch.arange(32)[:, None] + 0.5, torch.arange(48)[None] + 0.5
     for row, (x0, y0, x1, y1) in enumerate(corners.tolist()):
         inside = (x > x0) & (x < x1) & (y > y0) & (y < y1)
-        assert torch.equal(unpacked(found[row])[:, :48], whole[row] & inside), row
+        assert torch.equal(unpack_bits(found[row])[:, :48], whole[row] & inside), row
 
 
 def test_a_file_has_masks_of_its_own_size():
@@ -164,7 +163,7 @@ def test_a_file_has_masks_of_its_own_size():
     margins = 30 - ((x[None] - 80) ** 2 + (y[:, None] - 45) ** 2).sqrt()
     masks = Masks(torch.tensor([[50.0, 15, 110, 75]]), torch.zeros(1).long(), torch.ones(1),
                   bits=torch.zeros(1, 56, 7, dtype=torch.uint8), margins=margins[None])
-    found = object_in_file(masks, place, (56, 56))
+    found = masks.in_file(place, (56, 56))
     assert found.bits.shape == (1, 90, 20) and found.margins is None
     y, x = torch.arange(90)[:, None] + 0.5, torch.arange(160)[None] + 0.5
     disc = (x - 80) ** 2 + (y - 45) ** 2 < 900
@@ -178,4 +177,4 @@ def test_run_lengths_are_those_of_coco():
     masks += [np.pad(np.ones((40, 300), dtype=bool), ((9, 8), (700, 11))), np.eye(50, dtype=bool)]
     for mask in masks:
         wanted = coco_masks.encode(np.asfortranarray(mask.astype(np.uint8)))
-        assert packed_text(run_lengths(mask)) == wanted["counts"].decode()
+        assert rle_text(rle_counts(mask)) == wanted["counts"].decode()

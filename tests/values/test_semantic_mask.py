@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from lensmith.base.pictures import Form, Place, fit_of
-from lensmith.values.semantic_mask import Mask, in_file
+from lensmith.values.semantic_mask import Mask
 
 
 def place(size: tuple[int, int], form: Form) -> Place:
@@ -21,7 +21,7 @@ def smooth(size: tuple[int, int], classes: int = 3) -> torch.Tensor:
 @pytest.mark.parametrize("size", [(64, 64), (200, 150), (31, 47)])
 def test_scores_are_interpolated_as_torch_does(size: tuple[int, int]) -> None:
     scores = smooth((64, 64))
-    found = in_file(Mask(scores.argmax(0), scores), place(size, Form(3, 64, 64, "squash")))
+    found = Mask(scores.argmax(0), scores).in_file(place(size, Form(3, 64, 64, "squash")), (64, 64))
     wanted = F.interpolate(scores[None], size, mode="bilinear", align_corners=False)[0].argmax(0)
     assert found.classes.dtype == torch.uint8 and found.scores is None
     assert (found.classes == wanted).float().mean() > 0.999    # rounding, where two classes are alike
@@ -31,9 +31,9 @@ def test_scores_are_interpolated_as_torch_does(size: tuple[int, int]) -> None:
 
 def test_parts_of_a_large_mask_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = smooth((32, 32))
-    whole = in_file(Mask(scores.argmax(0), scores), place((90, 70), Form(3, 32, 32, "squash")))
+    whole = Mask(scores.argmax(0), scores).in_file(place((90, 70), Form(3, 32, 32, "squash")), (32, 32))
     monkeypatch.setattr("lensmith.values.semantic_mask._AT_ONCE", 500)
-    parts = in_file(Mask(scores.argmax(0), scores), place((90, 70), Form(3, 32, 32, "squash")))
+    parts = Mask(scores.argmax(0), scores).in_file(place((90, 70), Form(3, 32, 32, "squash")), (32, 32))
     assert torch.equal(whole.classes, parts.classes)
 
 
@@ -49,7 +49,7 @@ def test_the_ground_of_a_letterbox_has_no_part(size: tuple[int, int], with_score
     classes[(y < 0) | (y >= size[0])] = 2
     classes[:, (x < 0) | (x >= size[1])] = 2
     scores = F.one_hot(classes, 3).movedim(2, 0).float() if with_scores else None
-    found = in_file(Mask(classes, scores), where).classes
+    found = Mask(classes, scores).in_file(where, (64, 64)).classes
     assert found.shape == size and set(found.unique().tolist()) == {0, 1}
     edge = (found == 1).sum(1)
     assert (edge - size[1] / 2).abs().max() <= 1 / where.fit[0]
@@ -57,5 +57,5 @@ def test_the_ground_of_a_letterbox_has_no_part(size: tuple[int, int], with_score
 
 def test_what_was_cut_away_is_not_known() -> None:
     form = Form(3, 32, 32, "crop")
-    found = in_file(Mask(torch.ones(32, 32).long()), place((64, 128), form)).classes
+    found = Mask(torch.ones(32, 32).long()).in_file(place((64, 128), form), form.size).classes
     assert (found[:, 32:96] == 1).all() and (found[:, :32] == 255).all() and (found[:, 96:] == 255).all()

@@ -189,7 +189,7 @@ def test_a_cut_box_stays_only_where_enough_of_it_is_left():
     boxes = Boxes(torch.tensor([[0.0, 0, 10, 10], [8, 0, 18, 10], [9.5, 0, 19.5, 10]]), torch.zeros(3).long(),
                   image=torch.zeros(3).long())
     nowhere = torch.tensor([[[1.0, 0, 0], [0, 1, 0]]])
-    cut = boxes.place(nowhere, torch.tensor([[0.0, 0, 10, 10]]), least=0.1, edge=1.0)
+    cut = boxes.warp_and_cut(nowhere, torch.tensor([[0.0, 0, 10, 10]]), least=0.1, edge=1.0)
     assert cut.corners.tolist() == [[0, 0, 10, 10], [8, 0, 10, 10]]
 
 

@@ -18,7 +18,6 @@ from lensmith.data.sources.fitting import contents_of
 from lensmith.data.sources.sample import Batch
 from lensmith.kernels.gather import gather_crop_flip, gather_lines, plain_gather_crop_flip
 from lensmith.values.semantic_mask import sampling_grid
-from lensmith.values.value import Value
 
 # One stream of random numbers for each thing that is drawn; appended to, never renumbered, so that old runs resume.
 (_X, _Y, _FLIP, _TURN, _AREA, _ASPECT, _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE, _ERASE, _ERASE_AREA, _ERASE_ASPECT,
@@ -326,7 +325,7 @@ def _within(name: str, value: float, least: float, most: float) -> None:
 
 def _warped(batch: Batch, images: Tensor, matrix: Callable[[], Tensor]) -> Batch:
     """The batch with its pictures moved, and its targets by the same `matrix` where they know a place."""
-    moving = [name for name, value in batch.targets.items() if type(value).warp is not Value.warp]
+    moving = [name for name, value in batch.targets.items() if value.spatial]
     if not moving:
         return replace(batch, images=images)
     placed, size = matrix().to(images.device), (images.shape[2], images.shape[3])

@@ -119,7 +119,7 @@ def _placed(name: str, value: Value, others: Value | None, matrix: Tensor, windo
             assert isinstance(others, Boxes) and others.image is not None
             number = others.image // (TILES - 1) * tiles + 1 + others.image % (TILES - 1)
             every = every.join(replace(others, image=number))
-        placed = every.place(matrix, windows, least=_LEAST, edge=_EDGE)
+        placed = every.warp_and_cut(matrix, windows, least=_LEAST, edge=_EDGE)
         assert placed.image is not None
         return replace(placed, image=placed.image // tiles)
     if others is not None:

@@ -17,9 +17,9 @@ from lensmith.data.sources.picture_files import Files, readable
 from lensmith.data.sources.picture_form import survey
 from lensmith.data.sources.sample import Parts
 from lensmith.data.sources.unknown_targets import check_part_name, spread_over, told_of
-from lensmith.values.boxes import Boxes
+from lensmith.values import OBJECTS, of_kind
 from lensmith.values.instance_masks import Masks
-from lensmith.values.value import Value, of_kind
+from lensmith.values.value import Value
 
 OpenSet = Callable[[dict[str, Any]], Parts]
 
@@ -80,7 +80,7 @@ def _join(opened: Mapping[str, _Set]) -> tuple[Files, list[str]]:
     paths = [path_of[file] for file in files]
     whole = Files(paths, {}, {}, root=common_root(next(iter(opened.values())).source.root, paths),
                   groups=_groups(opened, files))
-    boxes = any(of_kind(one_set.source.targets, Boxes) for one_set in opened.values())
+    boxes = any(of_kind(one_set.source.targets, *OBJECTS) for one_set in opened.values())
     headers: list[Header | None] = survey(whole).headers if boxes else [None] * len(paths)
     for name, one_set in opened.items():
         classes = one_set.source.classes[one_set.target]

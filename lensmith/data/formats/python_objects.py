@@ -14,14 +14,15 @@ from lensmith.base.errors import DataError, choose
 from lensmith.base.pictures import Fit, Form, Header, Place, bring, fit_after, fit_of, refit
 from lensmith.data.formats.boxes.annotations import Tally, usable_boxes
 from lensmith.data.formats.class_names import check_names
-from lensmith.data.sources.fitting import matrices
 from lensmith.data.sources.in_memory import InMemory
+from lensmith.data.sources.kinds.target_kind import fit_matrices
 from lensmith.data.sources.picture_form import Survey, given_size, settle
 from lensmith.data.sources.sample import Sample
+from lensmith.values import OBJECTS, of_kind
 from lensmith.values.box_arithmetic import area
 from lensmith.values.boxes import Boxes
 from lensmith.values.labels import UNKNOWN, Label, Numbers, Tags
-from lensmith.values.value import Value, of_kind
+from lensmith.values.value import Value
 
 _ACCEPTED_PICTURES = "a uint8 or uint16 tensor [channels, height, width], such an array [height, width(, channels)], " \
                      "a Pillow picture, or a float tensor in 0..1 as torchvision's ToTensor gives"
@@ -60,7 +61,7 @@ def read_dataset(dataset: Any, *, size: int | Sequence[int] | None = None, fit: 
     places = [replace(sample.place, fit=fit_after(sample.place.fit, step))
               for sample, step in zip(samples, steps, strict=True)]
     targets = _stacked(samples)
-    for name in of_kind(targets, Boxes):
+    for name in of_kind(targets, *OBJECTS):
         targets[name] = _in_form(targets[name], samples, steps, form, tally if tally is not None else Tally())
     names = _names(dataset, targets, held_out=held_out)
     return InMemory(images, targets, names, places=places)
@@ -70,7 +71,7 @@ def _form(samples: Sequence[Sample], size: tuple[int, int] | None, fit: Fit | No
     """The form of the set: that of the first picture; with boxes the size follows from all pictures."""
     first = samples[0].image
     bits = 16 if first.dtype == torch.uint16 else 8
-    if not of_kind(samples[0].targets, Boxes):
+    if not of_kind(samples[0].targets, *OBJECTS):
         height, width = size or (first.shape[1], first.shape[2])
         return Form(first.shape[0], height, width, fit or "crop", bits)
     headers: list[Header | None] = [Header(sample.image.shape[1], sample.image.shape[2], gray=False, deep=False)
@@ -173,7 +174,7 @@ def _in_form(boxes: Value, samples: Sequence[Sample], steps: Sequence[tuple[floa
     areas = None if bool(boxes.area.isnan().all()) else \
         torch.where(boxes.area[kept].isnan(), area(corners), boxes.area[kept])
     usable = Boxes(corners, boxes.classes[kept], image=boxes.image[kept], crowd=boxes.crowd[kept], area=areas)
-    return usable.warp(matrices(torch.tensor(steps)), form.size)
+    return usable.warp(fit_matrices(torch.tensor(steps)), form.size)
 
 
 def _fitted(image: Tensor, form: Form, i: int) -> Tensor:
@@ -209,25 +210,42 @@ def _names(dataset: Any, targets: dict[str, Value], *, held_out: bool) -> dict[s
     for name, value in targets.items():
         classes = attribute.get(name) if isinstance(attribute, dict) else attribute
         listed = tuple(str(word) for word in classes) if isinstance(classes, list | tuple) else ()
-        if isinstance(value, Numbers) and not (isinstance(attribute, dict) and listed):
-            listed = tuple(f"number{i}" for i in range(value.values.shape[1]))
-        columns = value.values if isinstance(value, Numbers) else value.present if isinstance(value, Tags) else None
-        if isinstance(value, Label):
-            names[name] = _label_names(value, listed, held_out=held_out, least=UNKNOWN if len(targets) > 1 else 0)
-        elif isinstance(value, Boxes):
-            names[name] = _box_names(value, listed, held_out=held_out)
-        elif listed and (columns is None or columns.shape[1] == len(listed)):
-            names[name] = listed
-        elif columns is not None and listed:
-            raise DataError(f"the data set names {len(listed)} {name} ({', '.join(listed)}), but its samples have "
-                            f"{columns.shape[1]}")
-        else:
-            raise DataError(f"the data set names no classes of its target {name!r}: give it an attribute classes, as "
-                            f"{{{name!r}: (\"one\", \"two\")}}")
+        if value.kind == "numbers" and not isinstance(attribute, dict):
+            listed = ()    # one list of names is that of classes
+        names[name] = _NAMES.get(value.kind, _listed_names)(name, value, listed, held_out=held_out,
+                                                            alone=len(targets) == 1)
     return names
 
 
-def _box_names(boxes: Boxes, listed: tuple[str, ...], *, held_out: bool) -> tuple[str, ...]:
+def _listed_names(name: str, value: Value, listed: tuple[str, ...], *, held_out: bool,
+                  alone: bool) -> tuple[str, ...]:
+    if not listed:
+        raise DataError(f"the data set names no classes of its target {name!r}: give it an attribute classes, as "
+                        f"{{{name!r}: (\"one\", \"two\")}}")
+    return listed
+
+
+def _tag_names(name: str, tags: Value, listed: tuple[str, ...], *, held_out: bool, alone: bool) -> tuple[str, ...]:
+    assert isinstance(tags, Tags)
+    return _names_of_columns(name, _listed_names(name, tags, listed, held_out=held_out, alone=alone), tags.present)
+
+
+def _number_names(name: str, numbers: Value, listed: tuple[str, ...], *, held_out: bool,
+                  alone: bool) -> tuple[str, ...]:
+    assert isinstance(numbers, Numbers)
+    columns = numbers.values.shape[1]
+    return _names_of_columns(name, listed or tuple(f"number{i}" for i in range(columns)), numbers.values)
+
+
+def _names_of_columns(name: str, listed: tuple[str, ...], columns: Tensor) -> tuple[str, ...]:
+    if columns.shape[1] != len(listed):
+        raise DataError(f"the data set names {len(listed)} {name} ({', '.join(listed)}), but its samples have "
+                        f"{columns.shape[1]}")
+    return listed
+
+
+def _box_names(name: str, boxes: Value, listed: tuple[str, ...], *, held_out: bool, alone: bool) -> tuple[str, ...]:
+    assert isinstance(boxes, Boxes)
     if not len(boxes.classes):
         if not held_out:
             raise DataError("no sample of the data set has a box that lies in its picture: there is nothing to learn")
@@ -240,8 +258,10 @@ def _box_names(boxes: Boxes, listed: tuple[str, ...], *, held_out: bool) -> tupl
     return names
 
 
-def _label_names(label: Label, listed: tuple[str, ...], *, held_out: bool, least: int) -> tuple[str, ...]:
-    """The names of the classes; no label may be below `least`, which is UNKNOWN beside other targets, else 0."""
+def _label_names(name: str, label: Value, listed: tuple[str, ...], *, held_out: bool, alone: bool) -> tuple[str, ...]:
+    """The names of the classes; no label may be below 0, or, beside other targets, below UNKNOWN."""
+    assert isinstance(label, Label)
+    least = 0 if alone else UNKNOWN
     first, most = int(label.index.min()), int(label.index.max())
     if (listed and most >= len(listed)) or first < least:
         raise DataError(f"the data set names {len(listed)} classes, but its labels run from {first} to {most}")
@@ -249,3 +269,8 @@ def _label_names(label: Label, listed: tuple[str, ...], *, held_out: bool, least
     if len(names) < 2 and not held_out:
         raise DataError(f"the data set has one class only, {names[0]!r}: to tell classes apart takes at least two")
     return names
+
+
+# By the kind of the target; the names of any other kind are those that the data set lists.
+_NAMES = {"label": _label_names, "tags": _tag_names, "numbers": _number_names, "boxes": _box_names,
+          "masks": _box_names}

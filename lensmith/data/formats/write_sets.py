@@ -15,8 +15,8 @@ from lensmith.data.sources.in_memory import InMemory
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.picture_form import survey
 from lensmith.data.sources.unknown_targets import known_in
+from lensmith.values import OBJECTS, of_kind
 from lensmith.values.boxes import Boxes
-from lensmith.values.value import of_kind
 
 Images = Literal["link", "copy", "none"]
 
@@ -60,7 +60,7 @@ def write_boxes(kind: str, splits: Mapping[str, Any], folder: Path, *, images: I
 def _box_target(splits: Mapping[str, Any]) -> str:
     """The name of the target that is boxes; raises DataError where a split has none or several."""
     for split, source in splits.items():
-        names = of_kind(source.targets, Boxes)
+        names = of_kind(source.targets, *OBJECTS)
         if len(names) > 1:
             raise DataError(f"the split {split!r} gives several targets of boxes, {', '.join(names)}: a set of boxes "
                             "has one")
@@ -69,7 +69,7 @@ def _box_target(splits: Mapping[str, Any]) -> str:
                             "is nothing to write")
     if set(splits) != {"all"} and "train" not in splits:
         raise DataError(f"the set has the splits {', '.join(splits)}; train or all is expected")
-    return of_kind(next(iter(splits.values())).targets, Boxes)[0]
+    return of_kind(next(iter(splits.values())).targets, *OBJECTS)[0]
 
 
 def with_known_boxes(splits: Mapping[str, Any]) -> dict[str, Any]:

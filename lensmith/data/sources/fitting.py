@@ -10,13 +10,13 @@ from torch import Tensor
 
 from lensmith.base.pictures import Form, Header, Place, fit_after, fit_of
 from lensmith.data.sources.in_memory import InMemory
-from lensmith.data.sources.mask_files import MaskFiles, read_masks
-from lensmith.data.sources.outlined_objects import OutlinedObjects, painted
+from lensmith.data.sources.kinds import TARGETS
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.sample import Batch, Source
+from lensmith.values import OBJECTS, of_kind
 from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import Masks
-from lensmith.values.value import Value, of_kind
+from lensmith.values.value import Value
 
 Fitted = TypeVar("Fitted", Files, InMemory, Source)
 _STRIDE = 32    # pixels: networks take pictures whose edges are multiples of it
@@ -29,38 +29,18 @@ def fitted(source: Fitted, headers: Sequence[Header], form: Form) -> Fitted:
     if isinstance(source, Files):
         source = source.subset(range(len(source)))
         source.sizes = sizes
-    masks = {name: read_masks(value, headers, form) for name, value in source.targets.items()
-             if isinstance(value, MaskFiles)}
-    if masks:
+    fit_by_size = {size: fit_of(size, form) for size in {(int(height), int(width)) for height, width in sizes}}
+    fits = torch.tensor([fit_by_size[int(height), int(width)] for height, width in sizes]).view(-1, 4)
+    targets = {name: TARGETS[value.kind].fitted(value, headers, fits, form) for name, value in source.targets.items()}
+    if any(value is not source.targets[name] for name, value in targets.items()):
         source = source.subset(range(len(source)))
-        source.targets = source.targets | masks
-    moving = {name for name, value in source.targets.items() if _has_places(value)} - masks.keys()
-    outlined = of_kind(source.targets, OutlinedObjects)
-    if not outlined and ((sizes == form.size).all() or not moving):
-        return source
-    fits = {size: fit_of(size, form) for size in {(int(height), int(width)) for height, width in sizes}}
-    every = torch.tensor([fits[int(height), int(width)] for height, width in sizes]).view(-1, 4)
-    matrix = matrices(every)
-    source = source.subset(range(len(source)))
-    source.targets = {name: value.warp(matrix, form.size) if name in moving else value
-                      for name, value in source.targets.items()}
-    for name in outlined:
-        value = source.targets[name]
-        assert isinstance(value, OutlinedObjects)
-        source.targets[name] = painted(value, every, sizes, form)
+        source.targets = targets
     return source
-
-
-def matrices(fits: Tensor) -> Tensor:
-    """float [n, 2, 3]: what takes the pixels of files to those of the network, of `fits` [n, 4] as of Place.fit."""
-    matrix = torch.zeros(len(fits), 2, 3)
-    matrix[:, 0, 0], matrix[:, 1, 1], matrix[:, :, 2] = fits[:, 0], fits[:, 1], fits[:, 2:]
-    return matrix
 
 
 def in_files(values: Mapping[str, Value], places: Sequence[Place]) -> dict[str, Value]:
     """Stacked values of the network's pictures as those of the files that they came from."""
-    if not len(places) or not any(isinstance(value, Boxes) for value in values.values()):
+    if not len(places) or not of_kind(values, *OBJECTS):
         return dict(values)
     fits = torch.tensor([place.fit for place in places])
     sizes = torch.tensor([place.size for place in places], dtype=torch.float32)
@@ -82,10 +62,6 @@ def boxes_of_files(source: Source, form: Form, target: str = "boxes") -> tuple[B
         known = {size: fit_of(size, form) for size in {place.size for place in places}}
         fits = [known[place.size] for place in places]
     return boxes.in_files(torch.tensor(fits).view(-1, 4), sizes.float()), sizes
-
-
-def _has_places(value: Value) -> bool:
-    return type(value).warp is not Value.warp
 
 
 def contents_of(places: Sequence[Place], number: int, size: tuple[int, int]) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 import torch
@@ -80,6 +80,9 @@ class PixelMask:
 @dataclass(frozen=True)
 class MaskFiles(Value):
     """The masks of a set's pictures before these have their form; `read_masks` makes a Mask of them."""
+
+    kind: ClassVar[str] = "mask"
+    spatial: ClassVar[bool] = True
 
     masks: tuple[MaskSource, ...]    # one a picture
 

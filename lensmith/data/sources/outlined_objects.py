@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ _SHARE = 0.5    # of the free memory that masks may take; the pictures, which ca
 @dataclass(frozen=True)
 class OutlinedObjects(Boxes):
     """The objects of a set before their pictures have their form; `painted` makes Masks of them."""
+
+    kind: ClassVar[str] = "masks"
 
     outline: Tensor = field(kw_only=True)                # int64 [n]: which of `outlines` is the object's
     outlines: Sequence[Outline] = field(kw_only=True)    # in the pixels of the files

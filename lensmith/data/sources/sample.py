@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lensmith.base.pictures import Form, Place
-from lensmith.values.value import Value, sent
+from lensmith.values.value import Value, to_device
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Batch:
         """Pictures and targets there. `indices` and `occurrences` stay on the CPU, where what follows from them is
         drawn."""
         targets = {name: value.to(device) for name, value in self.targets.items()}
-        return replace(self, images=sent(self.images, device), targets=targets)
+        return replace(self, images=to_device(self.images, device), targets=targets)
 
     def take(self, rows: Tensor) -> Self:
         """The samples `rows` (int64 [k], on the CPU) of this batch, in that order."""

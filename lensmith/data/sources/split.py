@@ -5,20 +5,18 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 import numpy as np
-import torch
 
 from lensmith.base.errors import DataError, UserError, count
 from lensmith.base.hashed_random import hashed
 from lensmith.data.sources.in_memory import InMemory, Numbered, Reshaped
+from lensmith.data.sources.kinds import TARGETS
+from lensmith.data.sources.kinds.label import stratifying
 from lensmith.data.sources.picture_files import Files
-from lensmith.data.sources.sample import Collection, Source
-from lensmith.data.sources.unknown_targets import known_in
-from lensmith.values.boxes import Boxes
-from lensmith.values.labels import UNKNOWN, Label, Numbers
-from lensmith.values.value import of_kind
+from lensmith.data.sources.sample import Source
+from lensmith.values import of_kind
+from lensmith.values.labels import Label
 
 Part = TypeVar("Part", Files, InMemory, Source)
-_BINS = 10    # quantiles by which numbers are stratified
 
 
 def divide(splits: Mapping[str, Part], *, valid: float = 0.1, test: float = 0.1, seed: int = 0,
@@ -77,55 +75,23 @@ def _check(splits: Mapping[str, Part], valid: float, test: float, *, folds: int 
             raise UserError("the set brings its own valid part, so there are no folds to make: leave split.folds out")
 
 
-def stratifying(source: Collection) -> str | None:
-    """The label whose classes keep their shares: of several that with the most classes among those known of half the
-    pictures, since a finer one (a breed) often tells the coarser (the species); else the one known of most. None
-    where the set has no label."""
-    def rank(name: str) -> tuple[bool, int]:
-        label = source.targets[name]
-        assert isinstance(label, Label)
-        said = int((label.index != UNKNOWN).sum())
-        often = 2 * said >= len(source)
-        return often, len(source.classes[name]) if often else said
-
-    return max(of_kind(source.targets, Label), key=rank, default=None)
-
-
 def _label(source: Source) -> np.ndarray | None:
+    """int64 [n]: the classes of the label by which the set is divided; None where it has none."""
     name = stratifying(source)
-    label = None if name is None else source.targets[name]
-    return label.index.numpy() if isinstance(label, Label) else None
+    if name is None:
+        return None
+    label = source.targets[name]
+    assert isinstance(label, Label)
+    return label.index.numpy()
 
 
 def _strata(source: Source) -> np.ndarray:
-    """int64 [n]: the label, the quantile of the first number, the rarest class of the objects, or 0 for all."""
-    label = _label(source)
-    if label is not None:
-        return np.unique(label, return_inverse=True)[1]
-    numbers = next((value for value in source.targets.values() if isinstance(value, Numbers)), None)
-    if numbers is not None:
-        rank = np.argsort(np.argsort(numbers.values[:, 0].numpy(), kind="stable"), kind="stable")
-        return rank * _BINS // len(source)
-    name = next(iter(of_kind(source.targets, Boxes)), None)
-    return _rarest_objects(source, name) if name is not None else np.zeros(len(source), dtype=np.int64)
-
-
-def _rarest_objects(source: Source, name: str) -> np.ndarray:
-    """int64 [n]: of the classes in a picture, that which the fewest pictures show; all without objects are one, and all
-    of which nothing is known."""
-    boxes, pictures = source.targets[name], len(source)
-    assert isinstance(boxes, Boxes) and boxes.image is not None
-    said = known_in(source, name)
-    boxes = boxes.chosen(torch.from_numpy(said)[boxes.image])
-    assert boxes.image is not None
-    image, classes = np.unique(np.stack((boxes.image.numpy(), boxes.classes.numpy())), axis=1)
-    shown = np.bincount(classes, minlength=1)    # pictures by class
-    order = np.lexsort((classes, shown[classes], image))
-    first = order[np.flatnonzero(np.diff(image[order], prepend=-1))]
-    rarest = np.full(pictures, -1, dtype=np.int64)
-    rarest[image[first]] = classes[first]
-    rarest[~said] = -2
-    return np.unique(rarest, return_inverse=True)[1]
+    """int64 [n]: the stratum of each picture by the first kind of target that has strata; 0 for all where none has."""
+    for kind, entry in TARGETS.items():
+        targets = of_kind(source.targets, kind)
+        if targets and entry.strata is not None:
+            return entry.strata(source, targets)
+    return np.zeros(len(source), dtype=np.int64)
 
 
 def _shuffled(seed: int, rows: np.ndarray) -> np.ndarray:

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from lensmith.base.errors import UserError
 from lensmith.base.hashed_random import BACKGROUND, FRACTION, seed_of
+from lensmith.data.sources.kinds.label import stratifying
 from lensmith.data.sources.sample import Collection
-from lensmith.data.sources.split import apportion, stratifying
-from lensmith.values.boxes import Boxes
+from lensmith.data.sources.split import apportion
+from lensmith.values import OBJECTS, of_kind
 from lensmith.values.labels import UNKNOWN
-from lensmith.values.value import of_kind
 
 
 def by_shape(dataset: Any) -> Tensor:
@@ -68,7 +68,7 @@ def without_background(collection: Any, most: float, seed: int) -> Any:
     if not 0 <= most <= 1:
         raise UserError(f"loading.background must lie between 0 and 1; got {most}")
     filled = torch.zeros(len(collection), dtype=torch.bool)
-    for name in of_kind(collection.targets, Boxes):
+    for name in of_kind(collection.targets, *OBJECTS):
         filled[collection.targets[name].image] = True
     empty = (~filled).nonzero()[:, 0]
     room = len(empty) if most == 1 else int(most / (1 - most) * int(filled.sum()) + 1e-9)

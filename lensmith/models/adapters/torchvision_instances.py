@@ -10,7 +10,7 @@ from lensmith.base.errors import ModelError
 from lensmith.models.adapters.torchvision_detectors import LEAST, check_pictures, counted, taught, whole_model
 from lensmith.models.backbone import Backbone, LossHead, Size
 from lensmith.models.neck import padded
-from lensmith.values.instance_masks import Masks, packed
+from lensmith.values.instance_masks import Masks, pack_bits
 from lensmith.values.value import Value
 
 INSTANCE_DETECTORS = ("maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2")
@@ -59,7 +59,7 @@ class WholeInstanceHead(LossHead):
         for one in self.model(list(images)):
             corners = one["boxes"].float()
             margins = paste_masks_in_image(one["masks"].float(), corners, (height, width))[:, 0] - _INSIDE
-            found.append(Masks(corners, one["labels"] - 1, one["scores"].float(), bits=packed(margins > 0),
+            found.append(Masks(corners, one["labels"] - 1, one["scores"].float(), bits=pack_bits(margins > 0),
                                margins=margins))
         return Masks.stack(found)
 

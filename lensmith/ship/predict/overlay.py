@@ -7,47 +7,46 @@ from PIL import Image, ImageDraw, ImageFont
 from lensmith.base.errors import DataError
 from lensmith.base.pictures import BadPicture
 from lensmith.base.viewing import open_viewable, open_whole
-from lensmith.ship.answers import by_kind as values_written
+from lensmith.ship.answers import ANSWERS
+from lensmith.ship.answers.by_target import targets_in_words
 from lensmith.ship.predict.prediction import Prediction
-from lensmith.values.boxes import Boxes
-from lensmith.values.drawing import draw_boxes, draw_mask, draw_masks
-from lensmith.values.instance_masks import Masks
-from lensmith.values.labels import Label
-from lensmith.values.semantic_mask import Mask
-from lensmith.values.value import of_kind
 
 _LEAST, _MOST = 224, 1024    # pixels of a captioned picture's longer edge
 
 
-def overlaid(one: Prediction) -> Image.Image:
-    """The picture at its own size with the masks and over them the boxes; of several targets the others below it."""
+def is_drawn(prediction: Prediction) -> bool:
+    """Whether anything of it is drawn over the picture."""
+    return prediction.map is not None or \
+        any(ANSWERS[value.kind].draw is not None for value in prediction.values.values())
+
+
+def overlaid(prediction: Prediction) -> Image.Image:
+    """The picture at its own size with what can be drawn on it, and below it what cannot, in words."""
     try:
-        if one.map is not None:
-            return captioned(one.map.drawn(Path(one.file), one.names[one._first(Label)]), one.text(1))
-        sheet = open_whole(Path(one.file))
+        if prediction.map is not None:
+            names = prediction.names[prediction.first("label")]
+            return captioned(prediction.map.drawn(Path(prediction.file), names), prediction.text(1))
+        picture = open_whole(Path(prediction.file))
     except BadPicture as error:
-        raise DataError(f"{one.file} {error}") from error
-    sheet, text = drawn_over(sheet, one), undrawn(one, 1)
-    return captioned(sheet, text) if text else sheet
+        raise DataError(f"{prediction.file} {error}") from error
+    picture, text = drawn_over(picture, prediction), undrawn(prediction, 1)
+    return captioned(picture, text) if text else picture
 
 
-def drawn_over(sheet: Image.Image, one: Prediction) -> Image.Image:
-    """The picture with the masks on it and over them the boxes."""
-    for value, names in [(one.values[name], one.names[name]) for kind in (Mask, Boxes)
-                         for name in of_kind(one.values, kind)]:
-        if isinstance(value, Mask):
-            sheet = draw_mask(sheet, value, names)
-        elif isinstance(value, Masks):
-            sheet = draw_masks(sheet, value, names, width=sheet.width)
-        elif isinstance(value, Boxes):
-            sheet = draw_boxes(sheet, value, names)
-    return sheet
+def drawn_over(picture: Image.Image, prediction: Prediction) -> Image.Image:
+    """The picture with the values that cover all of it drawn on it, and the others over them."""
+    for covers in (True, False):
+        for name, value in prediction.values.items():
+            answer = ANSWERS[value.kind]
+            if answer.draw is not None and answer.covers is covers:
+                picture = answer.draw(picture, value, prediction.names[name])
+    return picture
 
 
-def undrawn(one: Prediction, k: int) -> str:
-    """In words what was said and cannot be drawn over the picture."""
-    others = {name: value for name, value in one.values.items() if not isinstance(value, Mask | Boxes)}
-    return values_written.in_words(others, one.names, k)
+def undrawn(prediction: Prediction, k: int) -> str:
+    """In words what cannot be drawn over the picture."""
+    others = {name: value for name, value in prediction.values.items() if ANSWERS[value.kind].draw is None}
+    return targets_in_words(others, prediction.names, k)
 
 
 def caption(source: Path, text: str) -> Image.Image:

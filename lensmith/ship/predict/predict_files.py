@@ -1,4 +1,4 @@
-"""From picture files to predictions: what a network says of each, as values, JSON, CSV rows and captioned pictures."""
+"""From picture files to predictions, batch by batch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,18 +15,19 @@ from lensmith.engine.plan.plan import Plan
 from lensmith.ship.predict.prediction import Prediction
 from lensmith.tasks.task import Task
 from lensmith.values.boxes import Boxes
-from lensmith.values.instance_masks import Masks, object_in_file
-from lensmith.values.semantic_mask import Mask, in_file
 from lensmith.values.value import Value
 
-_SCORES = 1 << 25            # of pixels and classes that are held at a time, 128 MB
+_SCORES = 1 << 25            # scores, over all pixels and classes, that are held at a time: 128 MB
 
 
 def predict(network: nn.Module, task: Task, files: Sequence[Path | Image.Image], *, form: Form, plan: Plan,
             names: dict[str, tuple[str, ...]], batch: int = 64,
             only: Mapping[str, Tensor] | None = None) -> Iterator[Prediction]:
-    """A prediction for each file, in order; one that cannot be read gives the reason, not another picture's answer.
-    Boxes and masks are in the file's pixels; of a target in `only` boxes of those classes alone (int64 [k])."""
+    """A prediction for each file, in order.
+
+    The prediction of a file that cannot be read gives the reason, never another picture's answer. Boxes and masks are
+    in the file's pixels. Of a target in `only` the boxes of those classes (int64 [k]) are given alone.
+    """
     if kept := task.kept_per_pixel:
         batch = max(1, min(batch, _SCORES // (form.height * form.width * kept)))
     for start in range(0, len(files), batch):
@@ -36,7 +37,7 @@ def predict(network: nn.Module, task: Task, files: Sequence[Path | Image.Image],
         for i, file in enumerate(chosen):
             name = f"picture {start + i}" if isinstance(file, Image.Image) else str(file)
             try:
-                image, place = read(file, form, name)
+                image, place = read_picture(file, form, name)
             except BadPicture as error:
                 answers[i] = Prediction(name, error=str(error), from_memory=isinstance(file, Image.Image))
                 continue
@@ -44,33 +45,33 @@ def predict(network: nn.Module, task: Task, files: Sequence[Path | Image.Image],
             places.append(place)
             rows.append(i)
         if images:
-            whole = Batch(torch.stack(images), {}, places)
+            readable = Batch(torch.stack(images), {}, places)
             if form.fit == "pad" and task.needs == ("boxes",):
-                whole = trimmed(whole)
-            network, plan = for_inference(network, plan, whole.images[:2].to(plan.device))
-            for _, said, _ in predictions(network, task, [whole], plan=plan):
-                found = in_files(said, whole.places)
-                for key, classes in (only or {}).items():
-                    boxes = found[key]
-                    assert isinstance(boxes, Boxes)
-                    found[key] = boxes.chosen(torch.isin(boxes.classes, classes))
+                readable = trimmed(readable)
+            network, plan = for_inference(network, plan, readable.images[:2].to(plan.device))
+            for _, outputs, _ in predictions(network, task, [readable], plan=plan):
+                values = of_classes(in_files(outputs, readable.places), only or {})
                 for number, i in enumerate(rows):
-                    single = {key: _single(value, number, places[number], form.size) for key, value in found.items()}
+                    # Only now in the file's size, since masks of several pictures have one size together.
+                    single = {target: value[number].in_file(places[number], form.size)
+                              for target, value in values.items()}
                     answers[i] = Prediction(places[number].file, single, names,
                                             from_memory=isinstance(chosen[i], Image.Image),
                                             size=places[number].size)
         yield from (answers[i] for i in range(len(chosen)))
 
 
-def _single(value: Value, number: int, place: Place, size: tuple[int, int]) -> Value:
-    """The value of one picture; masks only now in the file's size, since a stack has one, `size`."""
-    one = value[number]
-    if isinstance(one, Masks):
-        return object_in_file(one, place, size)
-    return in_file(one, place) if isinstance(one, Mask) else one
+def of_classes(values: Mapping[str, Value], only: Mapping[str, Tensor]) -> dict[str, Value]:
+    """The values, of each target in `only` the boxes of those classes (int64 [k]) alone."""
+    chosen = dict(values)
+    for target, classes in only.items():
+        boxes = chosen[target]
+        assert isinstance(boxes, Boxes)
+        chosen[target] = boxes.chosen(torch.isin(boxes.classes, classes))
+    return chosen
 
 
-def read(file: Path | Image.Image, form: Form, name: str) -> tuple[torch.Tensor, Place]:
+def read_picture(file: Path | Image.Image, form: Form, name: str) -> tuple[torch.Tensor, Place]:
     """A file or a Pillow picture in `form`, and its place; raises BadPicture."""
     if not isinstance(file, Image.Image):
         return decode(file, form, name=name)

@@ -3,13 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from lensmith.ship.answers import by_kind as values_written
+from lensmith.ship.answers import ANSWERS
+from lensmith.ship.answers.by_target import by_names, targets_as_json, targets_as_row, targets_in_words
 from lensmith.ship.predict.score_map import ScoreMap
+from lensmith.values import OBJECTS, of_kind
 from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import Masks
 from lensmith.values.labels import Label
 from lensmith.values.semantic_mask import Mask
-from lensmith.values.value import Value, of_kind
+from lensmith.values.value import Value
 
 
 @dataclass(frozen=True)
@@ -24,28 +26,32 @@ class Prediction:
     size: tuple[int, int] | None = None                                 # height, width of the file, upright
     map: ScoreMap | None = None    # of a fully convolutional classifier, where the picture is larger than it needs
 
-    def _first(self, kind: type[Value]) -> str:
-        """The name of the first value of a type; empty where there is none."""
-        return next(iter(of_kind(self.values, kind)), "")
+    def first(self, *kinds: str) -> str:
+        """The name of the first target of one of these kinds; empty where there is none."""
+        return next(iter(of_kind(self.values, *kinds)), "")
 
     @property
     def boxes(self) -> Boxes | None:
-        """The objects found, the surest first, in the file's pixels; None where the network finds no objects. This, a
-        mask and a label are the first of their kind; `values` has all."""
-        value = self.values.get(self._first(Boxes))
+        """The objects, the highest score first, in the file's pixels; None where the network finds no objects.
+
+        This, `masks`, `mask` and `label` are the first of their kind; `values` has all.
+        """
+        value = self.values.get(self.first(*OBJECTS))
         return value if isinstance(value, Boxes) else None
 
     @property
     def masks(self) -> Masks | None:
         """The objects with their pixels (`Masks.mask`) at the file's own size; None where the network gives none."""
-        value = self.values.get(self._first(Masks))
+        value = self.values.get(self.first("masks"))
         return value if isinstance(value, Masks) else None
 
     @property
     def mask(self) -> Mask | None:
-        """The class of each pixel, uint8 at the file's own size, 255 where the network saw nothing; None where it
-        gives no mask."""
-        value = self.values.get(self._first(Mask))
+        """The class of each pixel, uint8 at the file's own size, 255 where the network saw nothing.
+
+        None where the network gives no mask.
+        """
+        value = self.values.get(self.first("mask"))
         return value if isinstance(value, Mask) else None
 
     @property
@@ -62,34 +68,34 @@ class Prediction:
 
     def top(self, k: int = 5) -> list[tuple[str, float]]:
         """The k likeliest class names with their probabilities, best first."""
-        name = self._first(Label)
+        name = self.first("label")
         value = self.values.get(name)
-        return [(self.names[name][i], score) for i, score in value.top(k)] if isinstance(value, Label) else []
+        return [(self.names[name][number], score) for number, score in value.top(k)] if isinstance(value, Label) else []
 
     def as_json(self, top: int = 5) -> dict[str, Any]:
         """Plain data; of a label the `top` likeliest classes with their probabilities; several values by name."""
         if self.error is not None:
             return {"file": self.file, "error": self.error}
-        places = {} if self.map is None else {"map": self.map.as_json(self.names[self._first(Label)])}
-        return {"file": self.file, **values_written.as_json(self.values, self.names, top), **places}
+        score_map = {} if self.map is None else {"map": self.map.as_json(self.names[self.first("label")])}
+        return {"file": self.file, **targets_as_json(self.values, self.names, top), **score_map}
 
     def text(self, k: int = 3) -> str:
         """One line in words: `Ankle boot 97.1 %, Sneaker 2.5 %`."""
         if self.error is not None:
             return self.error
-        places = "" if self.map is None else f"; {self.map.in_words(self.names[self._first(Label)], k)}"
-        return values_written.in_words(self.values, self.names, k) + places
+        score_map = "" if self.map is None else f"; {self.map.in_words(self.names[self.first('label')], k)}"
+        return targets_in_words(self.values, self.names, k) + score_map
 
     def rows(self, top: int = 1) -> list[dict[str, Any]]:
-        """The lines of a CSV table: one a box where objects alone are looked for, one a class met of a mask alone, else
-        `row`."""
-        placed = of_kind(self.values, Boxes, Mask)
-        if not placed or values_written.several(self.values):
-            return [self.row(top)]
-        return values_written.as_rows(self.file, self.values[placed[0]], self.names[placed[0]])
+        """The lines of a CSV table: one an object, or one a class of a mask, where this is all; else `row`."""
+        for name, value in self.values.items():
+            as_rows = ANSWERS[value.kind].as_rows
+            if as_rows is not None and not by_names(self.values):
+                return as_rows(self.file, value, self.names[name])
+        return [self.row(top)]
 
     def row(self, top: int = 1) -> dict[str, Any]:
         """One line of a CSV table; the `top` likeliest classes as label, score, label2, score2, ..."""
         if self.error is not None:
             return {"file": self.file, "error": self.error}
-        return {"file": self.file, **values_written.as_row(self.values, self.names, top)}
+        return {"file": self.file, **targets_as_row(self.values, self.names, top)}

@@ -1,4 +1,4 @@
-"""What a fully convolutional classifier says of every place of a large picture: as plain data, in words, and drawn."""
+"""What a fully convolutional classifier says of every position in a large picture: as plain data, in words, drawn."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,67 +18,72 @@ from lensmith.values.drawing import draw_mask
 from lensmith.values.semantic_mask import IGNORED, Mask, between
 from lensmith.values.value import Value
 
-_AT_ONCE = 1 << 22      # numbers of all classes that are held at a time
+_AT_ONCE = 1 << 22      # interpolated scores, over all classes, that are held at a time
 
 
 @dataclass(frozen=True)
 class ScoreMap:
-    """The chance of every class at each place that a window of the training size can take."""
+    """The probability of every class at each position that a window of the training size can take."""
 
     scores: Tensor                 # float [classes, rows, columns], summing to 1 over the classes
-    window: tuple[float, float]    # height and width of that window, as shares of the picture
+    window: tuple[float, float]    # height and width of that window, as fractions of the picture
 
     def likeliest(self, names: Sequence[str]) -> list[tuple[str, int]]:
-        """The classes that are the likeliest one somewhere, with the number of such places, most first."""
-        met = Counter(self.scores.argmax(0).flatten().tolist())
-        return [(names[number], places) for number, places in met.most_common()]
+        """The classes that are the likeliest one somewhere, with the number of such positions, most first."""
+        counts = Counter(self.scores.argmax(0).flatten().tolist())
+        return [(names[number], positions) for number, positions in counts.most_common()]
 
     def as_json(self, names: Sequence[str]) -> dict[str, Any]:
-        """`labels` and `scores` of the likeliest class, one list a row of places from the top, and the `window`."""
+        """`labels` and `scores` of the likeliest class, a list for each row of positions from the top, and the
+        `window`."""
         best = self.scores.max(0)
         return {"labels": [[names[number] for number in row] for row in best.indices.tolist()],
                 "scores": [[round(score, 6) for score in row] for row in best.values.tolist()],
-                "window": [round(share, 6) for share in self.window]}
+                "window": [round(fraction, 6) for fraction in self.window]}
 
     def in_words(self, names: Sequence[str], k: int) -> str:
         """`of 63 places: beagle 40, cat 23`"""
-        found = self.likeliest(names)
-        more = f" and {len(found) - k} more" if len(found) > k else ""
-        return f"of {self.scores[0].numel()} places: " + ", ".join(f"{one} {n}" for one, n in found[:k]) + more
+        classes = self.likeliest(names)
+        more = f" and {len(classes) - k} more" if len(classes) > k else ""
+        return f"of {self.scores[0].numel()} places: " + ", ".join(f"{name} {n}" for name, n in classes[:k]) + more
 
     def drawn(self, source: Path, names: Sequence[str]) -> Image.Image:
-        """The file's picture at its own size with the likeliest class at each place over it, the scores interpolated
-        between the middles of the windows. Raises BadPicture."""
+        """The file's picture at its own size with the likeliest class of each pixel over it.
+
+        Scores are interpolated between the middles of the windows. Raises BadPicture.
+        """
         picture = open_whole(source)
-        met = self.likeliest(names)[:IGNORED]
-        scores = self.scores[[names.index(one) for one, _ in met]]
-        rows, columns = (self._places(axis, length) for axis, length in enumerate((picture.height, picture.width)))
+        shown = [name for name, _ in self.likeliest(names)[:IGNORED]]
+        scores = self.scores[[names.index(name) for name in shown]]
+        rows, columns = (self._positions(axis, length) for axis, length in enumerate((picture.height, picture.width)))
         step = max(1, _AT_ONCE // (len(scores) * len(columns)))
-        classes = torch.cat([between(between(scores, part, 1), columns, 2).argmax(0).to(torch.uint8)
-                             for part in rows.split(step)])
-        return draw_mask(picture, Mask(classes), [one for one, _ in met])
+        classes = torch.cat([between(between(scores, some_rows, 1), columns, 2).argmax(0).to(torch.uint8)
+                             for some_rows in rows.split(step)])
+        return draw_mask(picture, Mask(classes), shown)
 
-    def _places(self, axis: int, length: int) -> Tensor:
+    def _positions(self, axis: int, length: int) -> Tensor:
         """Where the pixels of an axis lie among the windows, in windows from the first one's middle."""
-        last, share = self.scores.shape[axis + 1] - 1, self.window[axis]
+        last, window = self.scores.shape[axis + 1] - 1, self.window[axis]
         pixels = (torch.arange(length, dtype=torch.float64) + 0.5) / length
-        return ((pixels - share / 2) / max(1e-9, 1 - share) * last).clamp(0, last)
+        return ((pixels - window / 2) / max(1e-9, 1 - window) * last).clamp(0, last)
 
 
-Answer = tuple[dict[str, Value], ScoreMap | None]
+Output = tuple[dict[str, Value], ScoreMap | None]
 
 
-def mapping(network: nn.Module, task: Task, *, form: Form, plan: Plan) -> Callable[[Tensor], Answer]:
-    """A function from a picture [channels, height, width] to what the network says of it as a whole and, where there is
-    more than one place, at each."""
+def mapping(network: nn.Module, task: Task, *, form: Form, plan: Plan) -> Callable[[Tensor], Output]:
+    """A function from a picture [channels, height, width] to the answer for the whole picture and its score map.
+
+    The score map is None where a window has one position only.
+    """
     @torch.inference_mode()
-    def answer(image: Tensor) -> Answer:
+    def answer(image: Tensor) -> Output:
         network.eval()
         with plan.precise():
             output = network(plan.arrange(image[None].to(plan.device)))
-        found = {name: value.to("cpu")[0] for name, value in task.decode(output).items()}
+        values = {name: value.to("cpu")[0] for name, value in task.decode(output).items()}
         scores = output[0].float().softmax(0).cpu()
         window = form.height / image.shape[1], form.width / image.shape[2]
-        return found, ScoreMap(scores, window) if scores[0].numel() > 1 else None
+        return values, ScoreMap(scores, window) if scores[0].numel() > 1 else None
 
     return answer

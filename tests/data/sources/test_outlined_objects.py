@@ -19,7 +19,7 @@ from lensmith.data.sources import outlined_objects as object_masks
 from lensmith.data.sources.fitting import fitted
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.data.sources.picture_form import survey
-from lensmith.values.instance_masks import Masks, packed
+from lensmith.values.instance_masks import Masks, pack_bits
 
 LEFT = "0 0 0.5 0 0.5 1 0 1"    # of the picture, in shares
 BELOW = [0, 5, 20, 5, 20, 10, 0, 10]    # of a picture of 20 x 10, in pixels
@@ -122,7 +122,7 @@ def test_objects_outside_are_left_out_with_their_outlines_and_counted(tmp_path, 
     assert masks.classes.tolist() == [1, 0] and masks.pixels()[:, :, :10].all() and not masks.pixels()[:, :, 10:].any()
     source = parts.splits["train"].subset([1])
     one = fitted(source, survey(source).headers, Form(3, 10, 20, "squash")).targets["masks"]
-    assert one.image.tolist() == [0] and torch.equal(one.bits, packed(masks.pixels()[1:]))
+    assert one.image.tolist() == [0] and torch.equal(one.bits, pack_bits(masks.pixels()[1:]))
 
 
 @pytest.mark.parametrize(("text", "said"), [

@@ -8,9 +8,10 @@ import torch
 
 from lensmith.base.errors import DataError
 from lensmith.base.pictures import Header
+from lensmith.data.sources.kinds.semantic_mask import NoMask
 from lensmith.data.sources.mask_files import MaskFiles
 from lensmith.data.sources.picture_files import Files
-from lensmith.data.sources.unknown_targets import NoMask, check_part_name, counts_of, known_in, spread_over
+from lensmith.data.sources.unknown_targets import check_part_name, counts_of, known_in, spread_over
 from lensmith.values.boxes import Boxes
 from lensmith.values.labels import UNKNOWN, Label, Numbers, Tags
 from lensmith.values.semantic_mask import IGNORED, Mask
@@ -104,7 +105,7 @@ def test_unknown_boxes_stay_so_whatever_is_done_to_the_picture():
     """Of a crowd that is cut even a small part stays: without it, what it covers would count as ground."""
     boxes = spread_over(of_two()["head"], np.array([1, 0]), HEADERS[:1] + HEADERS[2:3] + HEADERS[3:], classes=2)
     zoomed = torch.tensor([[8.0, 0, 0], [0, 8, 0]]).expand(3, 2, 3)
-    placed = boxes.place(zoomed, torch.tensor([0.0, 0, 60, 50]).expand(3, 4), least=0.1, edge=1.0)
+    placed = boxes.warp_and_cut(zoomed, torch.tensor([0.0, 0, 60, 50]).expand(3, 4), least=0.1, edge=1.0)
     crowds = placed.chosen(placed.crowd)
     assert crowds.corners.tolist() == [[0, 0, 60, 50]] * 2 and crowds.image.tolist() == [2, 2]
 

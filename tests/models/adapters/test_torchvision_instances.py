@@ -7,7 +7,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from lensmith.base.errors import ModelError
 from lensmith.models.backbones import BACKBONES
-from lensmith.values.instance_masks import Masks, packed
+from lensmith.values.instance_masks import Masks, pack_bits
 
 NAME = "maskrcnn_resnet50_fpn"
 
@@ -22,7 +22,7 @@ def truth() -> Masks:
     pixels = torch.zeros(3, 64, 96, dtype=torch.bool)
     pixels[0, 10:40, 8:30] = pixels[1, 20:60, 50:90] = pixels[2, :, :40] = True
     return Masks(torch.tensor([[8.0, 10, 30, 40], [50, 20, 90, 60], [0, 0, 40, 64]]), torch.tensor([0, 2, 1]),
-                 image=torch.tensor([0, 0, 1]), crowd=torch.tensor([False, False, True]), bits=packed(pixels))
+                 image=torch.tensor([0, 0, 1]), crowd=torch.tensor([False, False, True]), bits=pack_bits(pixels))
 
 
 def alone(head: torch.nn.Module) -> torch.nn.Module:

@@ -97,7 +97,7 @@ def test_the_command_writes_the_map_over_the_picture(whole: Path, pictures, tmp_
 def test_the_colours_of_a_map_lie_where_its_windows_are():
     scores = torch.zeros(3, 1, 5)
     scores[0, 0, :2], scores[2, 0, 2:] = 1, 1
-    places = ScoreMap(scores, (1.0, 0.2))._places(1, 100)
+    places = ScoreMap(scores, (1.0, 0.2))._positions(1, 100)
     assert places[9] == pytest.approx(0, abs=0.03) and places[90] == pytest.approx(4, abs=0.03)
     assert places[50] == pytest.approx(2, abs=0.03) and places.diff().min() >= 0
     assert ScoreMap(scores, (1.0, 0.2)).likeliest(("a", "b", "c")) == [("c", 3), ("a", 2)]

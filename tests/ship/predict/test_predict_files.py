@@ -17,7 +17,7 @@ from lensmith.base.pictures import Form, decode
 from lensmith.engine.plan.plan import make_plan
 from lensmith.models.backbones.lenet import lenet
 from lensmith.models.network import Network
-from lensmith.ship.predict import predict_files as shipping
+from lensmith.ship.predict import write_files
 from lensmith.ship.predict.find_files import find_pictures
 from lensmith.ship.predict.overlay import caption
 from lensmith.ship.predict.predict_files import predict
@@ -360,7 +360,7 @@ def test_a_picture_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: p
             path.write_bytes(b"half")
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shipping, "caption", lambda source, text: Breaking())
+    monkeypatch.setattr(write_files, "caption", lambda source, text: Breaking())
     told = refusal([one], tmp_path / "out")
     assert told.startswith("the disk is full: ") and told.endswith("or choose another folder with predict.out")
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before

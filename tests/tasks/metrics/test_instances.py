@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from lensmith.base.errors import DataError
 from lensmith.tasks.metrics.instances import InstanceMetrics
-from lensmith.values.instance_masks import Masks, packed
+from lensmith.values.instance_masks import Masks, pack_bits
 
 HEADLINES = ("mAP50-95", "mAP50", "mAP75", "mAP-small", "mAP-medium", "mAP-large", "AR1", "AR10", "AR100")
 SIZE = 150, 171    # no multiple of eight
@@ -64,9 +64,9 @@ def drawn(seed: int, *, pictures: int = 24, classes: int = 4, found: int = 9) ->
     tensor = torch.from_numpy
     area = (true.flatten(1).sum(1) * tensor(rng.uniform(0.6, 1, len(image)))).float()
     return (Masks(extents(true), tensor(kinds), None, tensor(image), tensor(rng.random(len(image)) < 0.15), area,
-                  bits=packed(true)),
+                  bits=pack_bits(true)),
             Masks(extents(masks), tensor(said), tensor(scores), tensor(where), None, masks.flatten(1).sum(1).float(),
-                  bits=packed(masks)))
+                  bits=pack_bits(masks)))
 
 
 def as_runs(masks: Masks) -> list[dict[str, Any]]:

@@ -30,8 +30,8 @@ from lensmith.data.formats.tables.read_table import (
 from lensmith.data.formats.tables.targets_by_column import TableTargets, read_targets, target_columns
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.sample import Parts
+from lensmith.values import of_kind
 from lensmith.values.labels import Label
-from lensmith.values.value import of_kind
 
 
 def open_table(path: str, *, target: str | list[str] | None = None, kind: Kind = "auto", separator: str | None = None,
@@ -131,7 +131,7 @@ def _sources(targets: TableTargets, *, used: set[str], split: str | None, group:
     whole = Files([root / path for path in paths], targets.targets, targets.classes, root=root,
                   groups=None if group is None else np.array(rows.column(group), dtype=str))
     splits = {"all": whole} if split is None else _divided(rows, split, whole)
-    for name in of_kind(targets.targets, Label):
+    for name in of_kind(targets.targets, "label"):
         _check_labels(rows, splits, name, fixed=name in fixed)
     account: dict[str, Any] = {
         "table": str(rows.file), **targets.account,

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lensmith.ship.answers.by_kind import as_json, as_row, as_rows, in_words, several
+from lensmith.ship.answers import ANSWERS
+from lensmith.ship.answers.by_target import by_names, targets_as_json, targets_as_row, targets_in_words
 from lensmith.ship.predict.overlay import overlaid
 from lensmith.ship.predict.prediction import Prediction
 from lensmith.ship.predict.write_files import write_predictions
@@ -28,15 +29,15 @@ NAMES = {"species": ("cat", "dog"), "breed": ("pug", "poodle"), "looks": ("big",
 
 
 def test_several_answers_go_by_their_names():
-    assert several(VALUES) and in_words(VALUES, NAMES, 1) == (
+    assert by_names(VALUES) and targets_in_words(VALUES, NAMES, 1) == (
         "species: dog 75.0 %; breed: pug 60.0 %; looks: big, happy; size: kg 12.5; head: head 50.0 %; outline: pet "
         "75.0 % and 1 more")
-    shown = json.loads(json.dumps(as_json(VALUES, NAMES, 1)))
+    shown = json.loads(json.dumps(targets_as_json(VALUES, NAMES, 1)))
     assert shown["species"] == {"label": "dog", "scores": {"dog": 0.75}} and shown["breed"]["label"] == "pug"
     assert shown["looks"]["tags"] == ["big", "happy"] and shown["size"] == {"numbers": {"kg": 12.5}}
     assert shown["head"]["boxes"] == [{"label": "head", "score": 0.5, "corners": [1, 2, 11, 12]}]
     assert shown["outline"] == {"mask": {"pet": 0.75, "ground": 0.25}, "size": [20, 20]}
-    assert as_row(VALUES, NAMES, 2) == {
+    assert targets_as_row(VALUES, NAMES, 2) == {
         "species": "dog", "species_score": 0.75, "species2": "cat", "species_score2": 0.25, "breed": "pug",
         "breed_score": 0.6, "breed2": "poodle", "breed_score2": 0.4, "looks": "big;happy", "size_kg": 12.5,
         "head_objects": 1, "outline_pet": 0.75, "outline_ground": 0.25}
@@ -44,10 +45,10 @@ def test_several_answers_go_by_their_names():
 
 def test_one_answer_that_is_called_what_it_is_goes_without_a_name():
     alone: dict[str, Value] = {"label": VALUES["species"]}
-    assert not several(alone) and several({"species": VALUES["species"]})
-    assert in_words(alone, {"label": NAMES["species"]}, 2) == "dog 75.0 %, cat 25.0 %"
-    assert as_row(alone, {"label": NAMES["species"]}, 1) == {"label": "dog", "score": 0.75}
-    assert as_json(alone, {"label": NAMES["species"]}, 1) == {"label": "dog", "scores": {"dog": 0.75}}
+    assert not by_names(alone) and by_names({"species": VALUES["species"]})
+    assert targets_in_words(alone, {"label": NAMES["species"]}, 2) == "dog 75.0 %, cat 25.0 %"
+    assert targets_as_row(alone, {"label": NAMES["species"]}, 1) == {"label": "dog", "score": 0.75}
+    assert targets_as_json(alone, {"label": NAMES["species"]}, 1) == {"label": "dog", "scores": {"dog": 0.75}}
 
 
 def test_each_target_has_files_of_its_own(tmp_path: Path):
@@ -59,7 +60,7 @@ def test_each_target_has_files_of_its_own(tmp_path: Path):
                      "coco_results-head.json", "labels-head/a.txt", "masks-outline/a.png", "00000-a.jpg"}
     with (tmp_path / "out" / "predictions-head.csv").open() as file:
         assert list(csv.DictReader(file)) == [{key: str(value) for key, value in row.items()}
-                                              for row in as_rows(one.file, VALUES["head"], ("head",))]
+                                              for row in ANSWERS["boxes"].as_rows(one.file, VALUES["head"], ("head",))]
     assert (one.label, one.score) == ("dog", 0.75) and one.boxes is VALUES["head"] and one.mask is VALUES["outline"]
 
 
