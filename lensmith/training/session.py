@@ -18,7 +18,7 @@ from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.open_data import as_json
 from lensmith.study.report.page import report as write_report
 from lensmith.study.report.run_advice import advice
-from lensmith.study.report.worst_errors import Worst
+from lensmith.study.report.worst_errors import WorstErrors
 
 
 @dataclass
@@ -91,7 +91,7 @@ class Session:
         for split in ("valid", "test"):
             if split in loaders:
                 needs = self.job.task.needs
-                worst = Worst(needs, self.job.data.classes, keep=24 if len(needs) == 1 else 12)
+                worst = WorstErrors(needs, self.job.data.classes, keep=24 if len(needs) == 1 else 12)
                 scores = evaluate(network, self.job.task, loaders[split], plan=self.job.plan, watch=worst)
                 pictures.mkdir(exist_ok=True)
                 rows = [row | {"picture": f"pictures/{row['picture']}"}

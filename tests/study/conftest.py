@@ -12,7 +12,7 @@ from lensmith.base.device import environment
 from lensmith.base.pictures import Place
 from lensmith.data.sources.box_statistics import box_statistics
 from lensmith.data.sources.sample import Batch
-from lensmith.study.report.worst_errors import Worst
+from lensmith.study.report.worst_errors import WorstErrors
 from lensmith.tasks import TASKS
 from lensmith.values.boxes import Boxes
 from lensmith.values.labels import Label, Numbers, Tags
@@ -96,7 +96,7 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
         images = torch.arange(pictures).view(-1, 1, 1, 1).repeat(1, 1, 28, 28)
         images[:, :, 0] //= 256    # no two are alike
         images = images.to(torch.uint8)
-        worst = Worst((target,), {target: classes})
+        worst = WorstErrors((target,), {target: classes})
         worst.update(Batch(images, truth, [Place(f"test#{i}", (28, 28)) for i in range(pictures)]), found)
         rows = [{**row, "picture": f"pictures/{row['picture']}"}
                 for row in worst.save(folder / "pictures", name="test-worst")]

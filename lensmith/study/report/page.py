@@ -13,26 +13,14 @@ from lensmith.base.atomic_files import write_text
 from lensmith.base.errors import DataError, count
 from lensmith.study.report import charts
 from lensmith.study.report.box_charts import box_charts, detection_curves
+from lensmith.study.report.errors import ERRORS
 from lensmith.study.report.metric_words import metric_text, own_metrics, pictures_counted, sentence
 from lensmith.study.report.run_advice import candidates, fitting
 from lensmith.tasks.metrics.metric import figure, percent
 
 _FIRST = {"test": 0, "valid": 1}    # the order of the splits; the first of them gives the headline
 _LISTED = 200    # dropped files that are named; data.json has them all
-_MEASURES = {"tags": "summed error {:.2f}", "numbers": "{:.1f} deviations off", "boxes": "errors {:.1f}",
-             "masks": "errors {:.1f}", "mask": "{:.1%} of the pixels wrong"}
 _RANKED = ("AP50-95", "IoU", "f1", "R2")    # the first that a row has sorts the classes
-_NOTES = {
-    "label": "Where the network was wrong and most sure of it: the truth, then what it said.",
-    "tags": "Where the scores of the tags were furthest from the truth: the truth, then what the network said.",
-    "numbers": "Where a number was furthest off, in standard deviations of the truth: the truth, then what was said.",
-    "boxes": "Where most was missed or found in vain: the truth on the left, what was found with a score of 0.25 or "
-             "more on the right. A box that was missed counts 1, one found in vain its score.",
-    "masks": "Where most was missed or found in vain: the truth on the left, what was found with a score of 0.25 or "
-             "more on the right. An object whose pixels were missed counts 1, one found in vain its score.",
-    "mask": "Where the largest share of the pixels was wrong: the picture, the truth and what was found. What was not "
-            "known to be of a class is left as it is.",
-}
 
 
 def report(folder: Path) -> Path:
@@ -258,8 +246,8 @@ def _part(split: str, measured: Mapping[str, Any], folder: Path, *, full: bool) 
         if classes else "",
         "most_confused": details.get("most_confused", []),
         "scatter": charts.scatter(details.get("scatter", {})),
-        "worst": worst, "side_by_side": any(row["kind"] in ("boxes", "mask", "masks") for row in worst),
-        "worst_note": " ".join(_NOTES[kind] for kind in dict.fromkeys(row["kind"] for row in worst)),
+        "worst": worst, "side_by_side": any(ERRORS[row["kind"]].draw is not None for row in worst),
+        "worst_note": " ".join(ERRORS[kind].note for kind in dict.fromkeys(row["kind"] for row in worst)),
     }
 
 
@@ -269,7 +257,7 @@ def _worst(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     inside = path.is_relative_to(folder.resolve()) and path.suffix == ".png" and path.is_file()
     data = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}" if inside else ""
     kind = row.get("kind") or row.get("target", "label")
-    return {**row, "kind": kind, "data": data, "measure": _MEASURES.get(kind, "").format(row["score"])}
+    return {**row, "kind": kind, "data": data, "measure": ERRORS[kind].score.format(row["score"])}
 
 
 def _data(data: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from PIL import Image
 from lensmith.base.errors import UserError
 from lensmith.base.pictures import Place
 from lensmith.data.sources.sample import Batch
-from lensmith.study.report.worst_errors import Worst
+from lensmith.study.report.worst_errors import WorstErrors
 from lensmith.values.boxes import Boxes
 from lensmith.values.drawing import colour_of
 from lensmith.values.labels import Label, Numbers, Tags
@@ -29,8 +29,8 @@ def batches(target: str, truth: Value, found: Value, pictures: int, *,
              {target: found.take(rows)}) for rows in parts]
 
 
-def watched(target: str, truth: Value, found: Value, pictures: int, *, keep: int = 24) -> Worst:
-    worst = Worst((target,), {target: NAMES}, keep=keep)
+def watched(target: str, truth: Value, found: Value, pictures: int, *, keep: int = 24) -> WorstErrors:
+    worst = WorstErrors((target,), {target: NAMES}, keep=keep)
     for batch, predictions in batches(target, truth, found, pictures):
         worst.update(batch, predictions)
     return worst
@@ -108,7 +108,7 @@ def test_numbers_are_kept_by_their_error_in_standard_deviations(tmp_path: Path) 
 
 
 def test_several_targets_each_have_their_rows(tmp_path: Path) -> None:
-    worst = Worst(("label", "numbers"), {"label": NAMES, "numbers": NAMES}, keep=2)
+    worst = WorstErrors(("label", "numbers"), {"label": NAMES, "numbers": NAMES}, keep=2)
     targets = {"label": Label(torch.zeros(3, dtype=torch.int64)), "numbers": Numbers(torch.randn(3, 3))}
     found = {"label": Label(torch.tensor([1, 0, 0])), "numbers": Numbers(torch.zeros(3, 3))}
     worst.update(Batch(torch.zeros(3, 1, 8, 8, dtype=torch.uint8), targets), found)
@@ -128,7 +128,7 @@ def test_the_same_evaluation_gives_the_same_files(tmp_path: Path) -> None:
 
 
 def test_no_more_pictures_are_held_than_are_kept() -> None:
-    worst = Worst(("label",), {"label": NAMES}, keep=3)
+    worst = WorstErrors(("label",), {"label": NAMES}, keep=3)
     for batch, predictions in batches("label", Label(torch.zeros(200, dtype=torch.int64)),
                                       Label(torch.ones(200, dtype=torch.int64)), 200, size=50):
         worst.update(batch, predictions)
@@ -137,14 +137,14 @@ def test_no_more_pictures_are_held_than_are_kept() -> None:
 
 
 def test_deep_pictures_are_saved_too(tmp_path: Path) -> None:
-    worst = Worst(("label",), {"label": NAMES})
+    worst = WorstErrors(("label",), {"label": NAMES})
     images = torch.full((1, 1, 8, 8), 65535, dtype=torch.int32).to(torch.uint16)
     worst.update(Batch(images, {"label": Label(torch.tensor([0]))}), {"label": Label(torch.tensor([1]))})
     assert (np.array(Image.open(tmp_path / worst.save(tmp_path)[0]["picture"])) == 255).all()
 
 
 def test_pictures_of_a_12_bit_camera_are_not_black(tmp_path: Path) -> None:
-    worst = Worst(("label",), {"label": NAMES})
+    worst = WorstErrors(("label",), {"label": NAMES})
     images = (torch.arange(64, dtype=torch.int32).view(1, 1, 8, 8) * 65).to(torch.uint16)
     worst.update(Batch(images, {"label": Label(torch.tensor([0]))}), {"label": Label(torch.tensor([1]))})
     saved = np.array(Image.open(tmp_path / worst.save(tmp_path)[0]["picture"]))
@@ -154,7 +154,8 @@ def test_pictures_of_a_12_bit_camera_are_not_black(tmp_path: Path) -> None:
 def test_a_value_without_a_picture_of_its_errors_is_refused() -> None:
     truth, found = {"label": Label(torch.zeros(1).long())}, {"label": Numbers(torch.zeros(1, 3))}
     with pytest.raises(UserError, match="the worst errors of label targets cannot be shown: only those of labels"):
-        Worst(("label",), {"label": NAMES}).update(Batch(torch.zeros(1, 1, 8, 8, dtype=torch.uint8), truth), found)
+        worst = WorstErrors(("label",), {"label": NAMES})
+        worst.update(Batch(torch.zeros(1, 1, 8, 8, dtype=torch.uint8), truth), found)
 
 
 def test_masks_are_kept_by_the_share_of_wrong_pixels_and_shown_side_by_side(tmp_path: Path) -> None:
@@ -190,7 +191,7 @@ def boxed() -> tuple[Boxes, Boxes]:
 def test_boxes_are_kept_by_what_was_missed_and_found_in_vain(tmp_path: Path) -> None:
     truth, found = boxed()
     for size in (2, 5):    # whatever the batches
-        worst = Worst(("boxes",), {"boxes": NAMES})
+        worst = WorstErrors(("boxes",), {"boxes": NAMES})
         for batch, predictions in batches("boxes", truth, found, 5, size=size):
             worst.update(batch, predictions)
         rows = worst.save(tmp_path)
