@@ -36,7 +36,7 @@ def predict(
     device: Device = None, as_json: Json = False, trust: Trust = False,
 ) -> None:
     """Say what pictures show, and films: a line a second, with --json one a frame."""
-    from lensmith.ship.predict.video import divided
+    from lensmith.ship.predict.video import pictures_and_films
     from lensmith.ship.predict.write_files import write_predictions
     from lensmith.training.trained import darknet, load
 
@@ -48,7 +48,7 @@ def predict(
         trained = load(run, device=device, trust=trust)
     if not sources:
         raise UserError("nothing to predict: name files, folders or patterns such as 'photos/*.jpg'")
-    pictures, films = divided(sources)
+    pictures, films = pictures_and_films(sources)
     _refuse_for_kind(films, every=every, tiles=tiles)
     shown = None if classes is None else [name.strip() for name in classes.split(",")]
     predictions = trained.predict(pictures, threshold=threshold, overlap=iou, classes=shown, tiles=tiles)

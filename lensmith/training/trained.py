@@ -32,10 +32,10 @@ from lensmith.recipe.user_metrics import check_metrics
 from lensmith.ship.export.darknet import Imported
 from lensmith.ship.predict.find_files import find_pictures
 from lensmith.ship.predict.large_pictures import has_map, predict_tiles, predict_whole
-from lensmith.ship.predict.predict_files import predict
+from lensmith.ship.predict.predict_files import predict_pictures
 from lensmith.ship.predict.prediction import Prediction
 from lensmith.ship.predict.thresholds import chosen_classes, deciding
-from lensmith.ship.predict.video import FILMS, Frame, divided, looking, watch
+from lensmith.ship.predict.video import FILMS, Frame, frame_predictor, pictures_and_films, watch
 from lensmith.tasks.task import Task
 
 
@@ -103,7 +103,7 @@ class Trained:
             return list(predict_tiles(network, task, pictures, **common, scale=tiles, only=only))
         if has_map(task):
             return list(predict_whole(network, task, pictures, **common))
-        return list(predict(network, task, pictures, **common, batch=batch, only=only))
+        return list(predict_pictures(network, task, pictures, **common, batch=batch, only=only))
 
     def watch(self, sources: str | Path | Sequence[str | Path], *, out: str | Path | None = None, every: int = 1,
               top: int = 3, threshold: float | None = None, overlap: float | None = None,
@@ -118,14 +118,15 @@ class Trained:
 
         The other parameters are as of `predict`.
         """
-        pictures, films = divided([sources] if isinstance(sources, str | Path) else sources)
+        pictures, films = pictures_and_films([sources] if isinstance(sources, str | Path) else sources)
         if pictures:
             raise DataError(f"{pictures[0]} is no film: accepted are {', '.join(FILMS)} and camera:0; pictures go to "
                             "predict")
         network, plan = self._ready
         plan.settle()
-        look = looking(network, deciding(self.task, threshold=threshold, overlap=overlap), form=self.form, plan=plan,
-                       names=self.names, only=chosen_classes(self.task, self.names, classes))
+        task = deciding(self.task, threshold=threshold, overlap=overlap)
+        look = frame_predictor(network, task, form=self.form, plan=plan, names=self.names,
+                               only=chosen_classes(self.task, self.names, classes))
         return watch(films, look, out=None if out is None else Path(out), every=every, top=top)
 
     def validate(self, split: str | None = None, *, data: Any = None,

@@ -10,37 +10,39 @@ from lensmith.base.pictures import SUFFIXES
 
 
 def find_pictures(sources: Iterable[str | Path]) -> list[Path]:
-    """Files, folders (searched through) and glob patterns -> picture files, in order, each once.
+    """Files, folders (with all folders below) and glob patterns -> picture files, in order, each once.
 
-    In folders hidden names and files without a picture's suffix are passed over, as in training; links are followed,
-    each folder once. Raises DataError for a source that is not there, cannot be searched or holds no picture.
+    In folders, hidden names and files without a picture's suffix are passed over, as in training. Links are followed,
+    to each folder once. Raises DataError for a source that is not there, cannot be searched or holds no picture.
     """
     found: dict[str, Path] = {}
     for source in map(str, sources):
         if os.path.isdir(source):
-            inside = [one for one in sorted(_below(source)) if one.suffix.lower() in SUFFIXES]
-            if not inside:
+            paths = [path for path in sorted(_below(source)) if path.suffix.lower() in SUFFIXES]
+            if not paths:
                 raise DataError(f"the folder {source} holds no picture; accepted are {', '.join(SUFFIXES)}")
         elif os.path.lexists(source):
-            inside = [Path(source)]
+            paths = [Path(source)]
         elif glob.has_magic(source):
-            inside = sorted(one for one in _matches(source) if one.is_file())
-            if not inside:
+            paths = sorted(path for path in _matches(source) if path.is_file())
+            if not paths:
                 raise DataError(f"no file matches {source!r}")
         else:
             folder, name = os.path.split(source)
             near = nearest(name, os.listdir(folder or ".")) if os.access(folder or ".", os.R_OK | os.X_OK) else ""
             raise DataError(f"there is no file or folder {source!r}.{near}")
-        for one in inside:
-            found.setdefault(os.path.abspath(one), one)
+        for path in paths:
+            found.setdefault(os.path.abspath(path), path)
     if not found:
         raise DataError("nothing to predict: name files, folders or patterns such as 'photos/*.jpg'")
     return list(found.values())
 
 
 def _folders(top: str) -> Iterator[tuple[str, list[str]]]:
-    """`top` and the folders below it, each once whatever links there are, with the names of its files; nothing
-    hidden."""
+    """`top` and the folders below it, each once whatever links there are, with the names of its files.
+
+    Hidden folders and files are left out.
+    """
     def refuse(error: OSError) -> None:
         raise DataError(f"folder {error.filename} cannot be read ({error.strerror}): change its permissions or name "
                         "other folders") from error
@@ -52,7 +54,7 @@ def _folders(top: str) -> Iterator[tuple[str, list[str]]]:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        # Links come last, so that what can be reached in two ways is named by its own folder.
+        # Links come last, so that a folder that can be reached in two ways is named by its own path.
         folders[:] = sorted((name for name in folders if not name.startswith(".") and name != "__MACOSX"),
                             key=lambda name: (os.path.islink(os.path.join(here, name)), name))
         yield here, [name for name in files if not name.startswith(".")]
@@ -63,7 +65,10 @@ def _below(folder: str) -> Iterator[Path]:
 
 
 def _matches(pattern: str) -> Iterator[Path]:
-    """What a pattern names; `**` is any folder below, each once (glob's own would go round in a loop of links)."""
+    """The paths that a pattern names; `**` is any folder below, each once.
+
+    Python's own `**` would go round in a loop of links.
+    """
     steps = Path(pattern).parts
     if "**" not in steps:
         yield from map(Path, glob.glob(pattern))

@@ -30,7 +30,7 @@ def predict_tiles(network: nn.Module, task: Task, files: Sequence[Path | Image.I
                   only: Mapping[str, Tensor] | None = None) -> Iterator[Prediction]:
     """A prediction for each file, made of tiles of the form's size that overlap by a quarter.
 
-    The pictures are first made `scale` times as large. All else is as of `predict`. Raises UserError for a task whose
+    The pictures are first made `scale` times as large. All else is as of `predict_pictures`. Raises UserError for a task whose
     answer says nothing about places in the picture, and for a scale that cannot be.
     """
     if not (math.isfinite(scale) and 0 < scale <= 16):
@@ -48,7 +48,7 @@ def predict_whole(network: nn.Module, task: Task, files: Sequence[Path | Image.I
                   names: dict[str, tuple[str, ...]]) -> Iterator[Prediction]:
     """A prediction for each file at its own size by a network that `has_map`; smaller ones are enlarged to the form's.
 
-    All else is as of `predict`.
+    All else is as of `predict_pictures`.
     """
     answer = mapping(network, task, form=form, plan=plan)
     return _each(files, lambda image, place: answer(image), form=form, names=names,

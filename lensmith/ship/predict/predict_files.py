@@ -20,9 +20,9 @@ from lensmith.values.value import Value
 _SCORES = 1 << 25            # scores, over all pixels and classes, that are held at a time: 128 MB
 
 
-def predict(network: nn.Module, task: Task, files: Sequence[Path | Image.Image], *, form: Form, plan: Plan,
-            names: dict[str, tuple[str, ...]], batch: int = 64,
-            only: Mapping[str, Tensor] | None = None) -> Iterator[Prediction]:
+def predict_pictures(network: nn.Module, task: Task, files: Sequence[Path | Image.Image], *, form: Form, plan: Plan,
+                     names: dict[str, tuple[str, ...]], batch: int = 64,
+                     only: Mapping[str, Tensor] | None = None) -> Iterator[Prediction]:
     """A prediction for each file, in order.
 
     The prediction of a file that cannot be read gives the reason, never another picture's answer. Boxes and masks are

@@ -25,7 +25,7 @@ from lensmith.engine.evaluate import for_inference
 from lensmith.engine.plan.plan import Plan
 from lensmith.ship.predict.find_files import find_pictures
 from lensmith.ship.predict.overlay import drawn_over, undrawn
-from lensmith.ship.predict.predict_files import predict
+from lensmith.ship.predict.predict_files import predict_pictures
 from lensmith.ship.predict.prediction import Prediction
 from lensmith.tasks.task import Task
 from lensmith.values.drawing import draw_words
@@ -33,11 +33,11 @@ from lensmith.values.drawing import draw_words
 FILMS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ogv")
 LINES = "frames.jsonl"    # in the folder `out`: one line of JSON a frame
 _CAMERA = "camera:"
-_AT_ONCE = 16             # frames of a film that are looked at together
+_AT_ONCE = 16             # frames of a film that are predicted together
 _HELD = 64_000_000        # bytes of frames that are held at a time
-_RATES = (0.1, 1000.0)    # frames a second that a film may say; what is beyond is no rate
+_RATES = (0.1, 1000.0)    # frames a second that are believed of a film
 _USUAL = 25.0             # frames a second where a film or camera says none
-_ENOUGH = 0.9             # of the frames that a film declares, which is a guess in some formats
+_ENOUGH = 0.9             # fraction of the declared frames that a whole film has: in some formats the number is a guess
 _ELSEWHERE = "choose another folder with watch.out"
 
 Look = Callable[[Sequence[Image.Image]], list[Prediction]]
@@ -45,18 +45,18 @@ Look = Callable[[Sequence[Image.Image]], list[Prediction]]
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame that was looked at; where a film cannot be read (further) one with `said.error` and no picture."""
+    """One predicted frame; where a film cannot be read (further), one with `said.error` and no picture."""
 
     number: int                             # from 0, in its film
     seconds: float                          # since its film's beginning; of a camera, since its first frame
     said: Prediction
     picture: Image.Image | None = None      # upright, RGB, of the film's own size
-    begins: bool = False                    # whether it is the first that was looked at in its second of the film
+    begins: bool = False                    # whether it is the first predicted frame in its second of the film
 
     def as_json(self, top: int = 5) -> dict[str, Any]:
-        """What was said of it as plain data, with the frame's number and seconds."""
-        said = self.said.as_json(top)
-        return {"file": said.pop("file"), "frame": self.number, "seconds": round(self.seconds, 3), **said}
+        """The prediction as plain data, with the frame's number and seconds."""
+        prediction = self.said.as_json(top)
+        return {"file": prediction.pop("file"), "frame": self.number, "seconds": round(self.seconds, 3), **prediction}
 
     def text(self, k: int = 3) -> str:
         """One line in words: `street.mp4 1:07: dog 93.1 %`."""
@@ -64,44 +64,44 @@ class Frame:
         return f"{self.said.file} {minutes}:{seconds:02d}: {self.said.text(k)}"
 
 
-def divided(sources: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
+def pictures_and_films(sources: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
     """Files, folders, patterns and cameras -> picture files; films, and after them cameras, as `camera:0`.
 
-    A film is known by its suffix; those in folders are passed over. Raises DataError as `find_pictures` does.
+    A film is known by its suffix; films in folders are passed over. Raises DataError as `find_pictures` does.
     """
-    named = list(map(str, sources))
-    cameras = [one for one in named if one.startswith(_CAMERA)]
-    for one in cameras:
-        if not re.fullmatch(r"\d{1,3}", one.removeprefix(_CAMERA)):
-            raise DataError(f"{one!r} is no camera: accepted are {_CAMERA}0, {_CAMERA}1, ...")
-    files = [one for one in named if not one.startswith(_CAMERA)]
-    found = find_pictures(files) if files or not cameras else []
-    films = [str(one) for one in found if one.suffix.lower() in FILMS]
-    return [one for one in found if one.suffix.lower() not in FILMS], films + cameras
+    names = list(map(str, sources))
+    cameras = [name for name in names if name.startswith(_CAMERA)]
+    for name in cameras:
+        if not re.fullmatch(r"\d{1,3}", name.removeprefix(_CAMERA)):
+            raise DataError(f"{name!r} is no camera: accepted are {_CAMERA}0, {_CAMERA}1, ...")
+    files = [name for name in names if not name.startswith(_CAMERA)]
+    paths = find_pictures(files) if files or not cameras else []
+    films = [str(path) for path in paths if path.suffix.lower() in FILMS]
+    return [path for path in paths if path.suffix.lower() not in FILMS], films + cameras
 
 
-def looking(network: nn.Module, task: Task, *, form: Form, plan: Plan, names: dict[str, tuple[str, ...]],
-            only: Mapping[str, Tensor] | None = None) -> Look:
+def frame_predictor(network: nn.Module, task: Task, *, form: Form, plan: Plan, names: dict[str, tuple[str, ...]],
+                    only: Mapping[str, Tensor] | None = None) -> Look:
     """A function that gives the predictions of a few frames; the network is made ready once."""
     def look(pictures: Sequence[Image.Image]) -> list[Prediction]:
         nonlocal network, plan
         if "fold_batch_norm" in plan.rewrites:
             images = torch.stack([bring(picture, form)[0] for picture in pictures[:2]])
             network, plan = for_inference(network, plan, images.to(plan.device))
-        return list(predict(network, task, pictures, form=form, plan=plan, names=names, only=only))
+        return list(predict_pictures(network, task, pictures, form=form, plan=plan, names=names, only=only))
 
     return look
 
 
 def watch(films: Sequence[str], look: Look, *, out: Path | None = None, every: int = 1,
           top: int = 3) -> Iterator[Frame]:
-    """Every frame that is looked at, film after film: each `every`-th. What is held at a time is a few frames.
+    """Every `every`-th frame with its prediction, film after film. A few frames are held at a time.
 
-    With `out` there is then in that folder `frames.jsonl`, a line for each, and for each film one of the same size and
-    rate (its last column or row may go: edges are even) with what was found drawn on it, until the next frame is looked
-    at; whole however the watching ends. A film that is damaged or empty gives a Frame that says so. A camera goes on
-    until Ctrl-C, which ends the watching; its film keeps the time. Raises UserError where the folder cannot be
-    written, DataError where OpenCV is not installed.
+    With `out`, that folder has at the end `frames.jsonl`, a line for each predicted frame, and for each film a film of
+    the same size and rate. Predictions are drawn on it until the next predicted frame; as its edges are even, it may
+    lack the last column or row. These files are whole however the watching ends. A film that is damaged or empty gives
+    a Frame that says so. A camera goes on until Ctrl-C, which ends the watching; its film keeps the time. Raises
+    UserError where the folder cannot be written, DataError where OpenCV is not installed.
     """
     if every < 1:
         raise UserError(f"watch.every={every} is not possible: accepted are 1 (each frame), 2, 3, ...")
@@ -124,15 +124,15 @@ def watch(films: Sequence[str], look: Look, *, out: Path | None = None, every: i
 
 def _of_one(opencv: Any, name: str, look: Look, path: Path | None, *, every: int,
             top: int) -> Generator[Frame, None, None]:
-    """The frames of one film that are looked at, each after it was written into the film at `path`."""
+    """The predicted frames of one film, each after it was written into the film at `path`."""
     film, written, second = _opened(opencv, name), None, -1
     try:
         for shots in film.shots(every, passed_over=path is not None):
-            looked = [shot for shot in shots if shot.number % every == 0]
-            found = iter(look([shot.picture for shot in looked]) if looked else ())
+            chosen = [shot for shot in shots if shot.number % every == 0]
+            predictions = iter(look([shot.picture for shot in chosen]) if chosen else ())
             for shot in shots:
                 if shot.number % every == 0:
-                    said = _of_film(next(found), name)
+                    said = _of_film(next(predictions), name)
                 if path is not None:
                     written = written or _begun(film, path, shot.picture.size)
                     written.add(_drawn(shot.picture, said, top), shot.seconds)
@@ -152,9 +152,9 @@ def _of_film(said: Prediction, name: str) -> Prediction:
 
 
 def _drawn(picture: Image.Image, said: Prediction, top: int) -> Image.Image:
-    """The frame with what was said of it."""
-    sheet, text = drawn_over(picture, said), undrawn(said, top)
-    return draw_words(sheet, text) if text else sheet
+    """The frame with its prediction."""
+    drawn, text = drawn_over(picture, said), undrawn(said, top)
+    return draw_words(drawn, text) if text else drawn
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class _Film:
     read: int = 0        # frames so far
 
     def shots(self, every: int, *, passed_over: bool) -> Iterator[list[_Shot]]:
-        """A few frames at a time: each `every`-th, or all where those that are passed over are wanted too."""
+        """A few frames at a time: each `every`-th, or all where the caller needs those between, `passed_over`, too."""
         held: list[_Shot] = []
         for shot in self._each(1 if passed_over else every):
             held.append(shot)
@@ -195,12 +195,12 @@ class _Film:
             now = time.monotonic()
             began = now if began is None else began
             if self.read % every == 0:
-                whole, pixels = self.capture.retrieve()
-                if not whole:
+                decoded, pixels = self.capture.retrieve()
+                if not decoded:
                     break
-                passed = now - began if self.live else self.capture.get(self.opencv.CAP_PROP_POS_MSEC) / 1000
+                seconds = now - began if self.live else self.capture.get(self.opencv.CAP_PROP_POS_MSEC) / 1000
                 picture = Image.fromarray(self.opencv.cvtColor(pixels, self.opencv.COLOR_BGR2RGB))
-                yield _Shot(self.read, passed, picture)
+                yield _Shot(self.read, seconds, picture)
             self.read += 1
         declared = self.capture.get(self.opencv.CAP_PROP_FRAME_COUNT)
         if not self.problem and not self.read:
@@ -210,7 +210,7 @@ class _Film:
 
 
 def _opened(opencv: Any, name: str) -> _Film:
-    """The film or camera of that name; where it cannot be opened one with a problem and no frames."""
+    """The film or camera of that name; one that cannot be opened has a problem and no frames."""
     live = name.startswith(_CAMERA)
     if live:
         capture = opencv.VideoCapture(int(name.removeprefix(_CAMERA)))
@@ -227,7 +227,7 @@ def _opened(opencv: Any, name: str) -> _Film:
 
 
 def _unreadable(path: Path) -> str:
-    """Why a file cannot be a film, where that is seen without opening it."""
+    """Why a file cannot be a film, as far as that is seen without opening it; else an empty text."""
     if not path.exists():
         return "does not exist"
     if not path.is_file():    # a pipe would be waited for without end
@@ -239,8 +239,10 @@ def _unreadable(path: Path) -> str:
 
 @dataclass
 class _Written:
-    """A film that is being written, with the size and rate of another; of a camera, a frame as often as its time
-    wants."""
+    """A film that is being written, with the size and rate of another.
+
+    A frame of a camera is written as many times as it lasted at that rate.
+    """
 
     film: _Film
     path: Path
@@ -257,20 +259,20 @@ class _Written:
             self.count += 1
 
     def close(self) -> None:
-        """End the file; raises UserError where it does not hold what was written, which OpenCV does not tell."""
+        """End the file; raises UserError where frames are missing in it, which OpenCV does not tell."""
         self.writer.release()
         opencv = self.film.opencv
-        again = opencv.VideoCapture(str(self.path), opencv.CAP_FFMPEG)
-        held = again.get(opencv.CAP_PROP_FRAME_COUNT)
-        again.release()
-        if held != self.count:
+        reopened = opencv.VideoCapture(str(self.path), opencv.CAP_FFMPEG)
+        frames = reopened.get(opencv.CAP_PROP_FRAME_COUNT)
+        reopened.release()
+        if frames != self.count:
             self.path.unlink(missing_ok=True)
             raise UserError(f"the film {self.path.name} could not be written whole; is the disk full? Free some space, "
                             f"or {_ELSEWHERE}")
 
 
 def _begun(film: _Film, path: Path, size: tuple[int, int]) -> _Written:
-    """A film at `path` as `film` is, of (width, height) `size`; raises UserError where OpenCV cannot write it."""
+    """A new film at `path`, like `film`, of (width, height) `size`; raises UserError where OpenCV cannot write it."""
     opencv = film.opencv
     writer = opencv.VideoWriter(str(path), opencv.CAP_FFMPEG, opencv.VideoWriter_fourcc(*"mp4v"), film.rate, size)
     if not writer.isOpened():
@@ -281,7 +283,7 @@ def _begun(film: _Film, path: Path, size: tuple[int, int]) -> _Written:
 
 @contextmanager
 def _put_in_place(folder: Path | None) -> Iterator[Path | None]:
-    """A folder within `folder`, whose files come into that one when the work on them has ended, however it did."""
+    """A temporary folder within `folder`; its files are moved into `folder` at the end, whatever ended the work."""
     if folder is None:
         yield None
         return
@@ -302,7 +304,7 @@ def _opened_lines(folder: Path | None) -> AbstractContextManager[Any]:
 
 
 def _opencv() -> Any:
-    # What it cannot read we say ourselves, in one line; its readers would add theirs.
+    # We say ourselves in one line what cannot be read; OpenCV and FFmpeg would add lines of theirs.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:

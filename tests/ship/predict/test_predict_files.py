@@ -20,7 +20,7 @@ from lensmith.models.network import Network
 from lensmith.ship.predict import write_files
 from lensmith.ship.predict.find_files import find_pictures
 from lensmith.ship.predict.overlay import caption
-from lensmith.ship.predict.predict_files import predict
+from lensmith.ship.predict.predict_files import predict_pictures
 from lensmith.ship.predict.prediction import Prediction
 from lensmith.ship.predict.write_files import write_predictions
 from lensmith.tasks.classification import Classification
@@ -44,7 +44,7 @@ def network() -> nn.Module:
 
 def answers(network: nn.Module, files: Sequence[Path | Image.Image], *, batch: int = 64,
             task: Task | None = None) -> list[Prediction]:
-    return list(predict(network, task or Classification(NAMES), files, form=FORM,
+    return list(predict_pictures(network, task or Classification(NAMES), files, form=FORM,
                         plan=make_plan(device="cpu", threads=1), names={"label": NAMES}, batch=batch))
 
 

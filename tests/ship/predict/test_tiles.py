@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from lensmith.base.errors import UserError
 from lensmith.base.pictures import Form
 from lensmith.engine.plan.plan import exact
-from lensmith.ship.predict.tiles import _mask, _parts, ramp, starts, tiling
+from lensmith.ship.predict.tiles import _mask, _partial, starts, tile_weights, tiling
 from lensmith.tasks.classification import Classification
 from lensmith.tasks.detection import Detection
 from lensmith.tasks.segmentation import Segmentation
@@ -51,7 +51,7 @@ def test_tiles_cover_all_and_share_a_quarter(length):
 
 
 def test_a_tile_weighs_most_in_its_middle_and_something_everywhere():
-    weight = ramp(8)
+    weight = tile_weights(8)
     assert weight.tolist() == [0.125, 0.375, 0.625, 0.875, 0.875, 0.625, 0.375, 0.125]
 
 
@@ -179,8 +179,8 @@ def test_a_picture_smaller_than_a_tile_is_found_without_its_ground():
 def test_only_a_part_within_a_larger_one_of_its_class_is_a_part():
     boxes = Boxes(torch.tensor([[0.0, 0, 10, 10], [6, 0, 10, 10], [6, 0, 10, 10], [8, 0, 30, 10]]),
                   torch.tensor([0, 0, 1, 0]), torch.ones(4))
-    assert _parts(boxes, torch.tensor([False, True, True, False])).tolist() == [False, True, False, False]
-    assert not _parts(boxes, torch.zeros(4, dtype=torch.bool)).any()
+    assert _partial(boxes, torch.tensor([False, True, True, False])).tolist() == [False, True, False, False]
+    assert not _partial(boxes, torch.zeros(4, dtype=torch.bool)).any()
 
 
 def test_a_network_that_gives_no_places_says_so():

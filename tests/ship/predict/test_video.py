@@ -21,7 +21,7 @@ from lensmith.models.backbones.lenet import lenet
 from lensmith.models.network import Network
 from lensmith.ship.predict import video
 from lensmith.ship.predict.prediction import Prediction
-from lensmith.ship.predict.video import Frame, divided, watch
+from lensmith.ship.predict.video import Frame, pictures_and_films, watch
 from lensmith.tasks.classification import Classification
 from lensmith.training.trained import Trained
 from lensmith.values.boxes import Boxes
@@ -294,20 +294,20 @@ def test_a_camera_that_is_not_there_is_told(plugged: dict[int, Camera]) -> None:
 @pytest.mark.parametrize("name", ["camera:", "camera:front", "camera:-1", "camera:0.5"])
 def test_a_camera_has_a_number(name: str) -> None:
     with pytest.raises(DataError, match=f"'{name}' is no camera: accepted are camera:0, camera:1, ..."):
-        divided([name])
+        pictures_and_films([name])
 
 
 def test_sources_are_divided_into_pictures_films_and_cameras(tmp_path: Path) -> None:
     for name in ("a.png", "b.MP4", "in/c.jpg", "in/d.mp4", "notes.txt", "only/e.mkv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    pictures, films = divided(["camera:1", tmp_path / "in", f"{tmp_path}/*.[pMt]*"])
+    pictures, films = pictures_and_films(["camera:1", tmp_path / "in", f"{tmp_path}/*.[pMt]*"])
     assert [one.name for one in pictures] == ["c.jpg", "a.png", "notes.txt"]    # a film in a folder is passed over
     assert [Path(one).name for one in films] == ["b.MP4", "camera:1"]
     with pytest.raises(DataError, match="the folder .*only holds no picture"):
-        divided([tmp_path / "only"])
+        pictures_and_films([tmp_path / "only"])
     with pytest.raises(DataError, match="there is no file or folder '.*b.mp4'. Did you mean 'b.MP4'?"):
-        divided([tmp_path / "b.mp4"])
+        pictures_and_films([tmp_path / "b.mp4"])
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
