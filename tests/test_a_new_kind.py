@@ -124,7 +124,7 @@ def in_words(angle: Angle, names: Sequence[str], k: int = 1) -> str:
     return f"{float(angle.degrees):.0f} degrees"
 
 
-def measure(truth: Angle, predicted: Angle, pictures: int, classes: int) -> Tensor:
+def how_wrong(truth: Angle, predicted: Angle, pictures: int, classes: int) -> Tensor:
     apart = (truth.degrees - predicted.degrees).abs() % 180
     return torch.minimum(apart, 180 - apart)
 
@@ -138,7 +138,7 @@ ENTRIES: dict[str, tuple[dict[str, Any], Any]] = {
         in_words, lambda angle, names, top: angle.as_json(names),
         lambda angle, names, top, target: {target or "angle": round(float(angle.degrees), 3)})),
     "study/report/errors/__init__.py: ERRORS": (ERRORS, ErrorKind(
-        measure, lambda truth, predicted, names: (in_words(truth, names), in_words(predicted, names)),
+        how_wrong, lambda truth, predicted, names: (in_words(truth, names), in_words(predicted, names)),
         "Where an angle was furthest off.", score="{:.0f} degrees off")),
 }
 

@@ -11,7 +11,7 @@ from lensmith.models.adapters.user_code import constructor
 from lensmith.models.backbones import find_backbone
 from lensmith.models.network import Network
 from lensmith.recipe import schema as recipes
-from lensmith.study.inspect.layers import Row, Summary, inspect, summary
+from lensmith.study.inspect.layers import Row, Summary, inspect_layers, summary
 from lensmith.study.inspect.operators import Operator, check_operator, is_operator
 from lensmith.tasks import TASKS
 from lensmith.training.trained import load
@@ -66,14 +66,15 @@ def inspected(name: str, settings: Sequence[str] = (), *, size: int | None = Non
     backbone = recipes.call(section, entry, inputs=depth, size=(edge, edge), outputs=classes)
     network = backbone if outside else \
         Network(backbone, _head(backbone, classes), mean=[0.0] * depth, deviation=[1.0] * depth)
-    rows = inspect(network, depth, height=edge, width=edge)
+    rows = inspect_layers(network, depth, height=edge, width=edge)
     return Layers(rows, summary(rows))
 
 
 def _layers_of_run(folder: str, *, size: int | None, channels: int | None, trusted: bool) -> Layers:
     trained = load(folder, device="cpu", trust=trusted)
     form = trained.form
-    rows = inspect(trained.network, channels or form.channels, height=size or form.height, width=size or form.width)
+    rows = inspect_layers(trained.network, channels or form.channels, height=size or form.height,
+                          width=size or form.width)
     return Layers(rows, summary(rows))
 
 

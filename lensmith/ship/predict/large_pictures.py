@@ -30,8 +30,8 @@ def predict_tiles(network: nn.Module, task: Task, files: Sequence[Path | Image.I
                   only: Mapping[str, Tensor] | None = None) -> Iterator[Prediction]:
     """A prediction for each file, made of tiles of the form's size that overlap by a quarter.
 
-    The pictures are first made `scale` times as large. All else is as of `predict_pictures`. Raises UserError for a task whose
-    answer says nothing about places in the picture, and for a scale that cannot be.
+    The pictures are first made `scale` times as large. All else is as of `predict_pictures`. Raises UserError for a
+    task whose answer says nothing about places in the picture, and for a scale that cannot be.
     """
     if not (math.isfinite(scale) and 0 < scale <= 16):
         raise UserError(f"predict.tiles={scale:g} is how large the picture is made before it is divided: accepted is "

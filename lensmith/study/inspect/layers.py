@@ -1,4 +1,4 @@
-"""A network layer by layer: shapes, parameters, work, memory and receptive field, up to the layer that fails."""
+"""A network layer by layer: shapes, parameters, multiply-adds, memory and receptive field, up to one that fails."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,11 +19,11 @@ class Row:
 
     name: str
     kind: str
-    shape: tuple[int, ...]        # of what comes out, without the batch; () for a layer that failed or was not called
+    shape: tuple[int, ...]        # of the output, without the batch; () for a layer that failed or was not called
     parameters: int               # its own; 0 where an earlier row has counted them
     multiply_adds: int
-    activation_bytes: int         # of what comes out; 0 where it lies in memory that was there already
-    receptive_field: int | None   # pixels on the longer side; None: the whole picture, or not known
+    activation_bytes: int         # of the output; 0 where it shares the memory of the input
+    receptive_field: int | None   # pixels on the longer side; None where it is the whole picture or not known
     problem: str = ""             # why the layer failed; only in the last row
 
 
@@ -37,12 +37,12 @@ class Summary:
     problem: str = ""
 
 
-def inspect(network: nn.Module, channels: int, *, height: int, width: int) -> list[Row]:
+def inspect_layers(network: nn.Module, channels: int, *, height: int, width: int) -> list[Row]:
     """The layers of `network` for one black picture of this form, on the network's device, in evaluation mode.
 
-    A row is a module without children, or one with parameters or products of its own. Where the forward pass fails the
-    last row is the layer that failed, with the arithmetic in `problem`; otherwise the last rows are the modules with
-    parameters that were never called, if there are any.
+    A row is a module without children, or one with parameters or products of its own. Where the forward pass fails, the
+    last row is the layer that failed, with the arithmetic in `problem`. Otherwise the modules with parameters that were
+    never called come last.
     """
     device = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
     picture = torch.zeros(1, channels, height, width, device=device)
@@ -56,7 +56,7 @@ def inspect(network: nn.Module, channels: int, *, height: int, width: int) -> li
 
 
 def summary(rows: list[Row]) -> Summary:
-    """What the rows add up to, and what went wrong."""
+    """The sums over the rows, and the problem of the last one."""
     return Summary(sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows),
                    sum(row.activation_bytes for row in rows), rows[-1].problem if rows else "")
 
@@ -86,29 +86,29 @@ class _Record:
 
     def _work(self, multiply_adds: int) -> None:
         if self.running:
-            module, given, before = self.running[-1]
-            self.running[-1] = module, given, before + multiply_adds
+            module, inputs, before = self.running[-1]
+            self.running[-1] = module, inputs, before + multiply_adds
 
     def _begin(self, module: nn.Module, arguments: tuple[Any, ...]) -> None:
         self.running.append((module, _first_tensor(arguments), 0))
 
     def _end(self, module: nn.Module, arguments: tuple[Any, ...], result: Any) -> None:
-        _, given, multiply_adds = self.running.pop()
+        _, inputs, multiply_adds = self.running.pop()
         output = _first_tensor(result)
         leaf = next(module.children(), None) is None
-        if leaf and isinstance(module, nn.Linear) and output is not None and given is not None and given.dim() > 2 \
-                and given in self.follow.fields:
-            # A dense layer on maps in channels-last order folds all cells into rows on its way; they come out in place.
-            self.follow.fields[output] = self.follow.fields[given]
+        if leaf and isinstance(module, nn.Linear) and output is not None and inputs is not None and inputs.dim() > 2 \
+                and inputs in self.follow.fields:
+            # A dense layer on channels_last maps folds all cells into rows, and its output has them in place again.
+            self.follow.fields[output] = self.follow.fields[inputs]
         if leaf or multiply_adds or any(True for _ in module.parameters(recurse=False)):
-            self.rows.append(self._row(module, output, given, multiply_adds=multiply_adds))
+            self.rows.append(self._row(module, output, inputs, multiply_adds=multiply_adds))
 
-    def _row(self, module: nn.Module, output: Tensor | None, given: Tensor | None, *, multiply_adds: int) -> Row:
+    def _row(self, module: nn.Module, output: Tensor | None, inputs: Tensor | None, *, multiply_adds: int) -> Row:
         shape: tuple[int, ...] = ()
         size, edge = 0, None
         if output is not None:
             shape = tuple(output.shape[1:])
-            new = given is None or output.untyped_storage().data_ptr() != given.untyped_storage().data_ptr()
+            new = inputs is None or output.untyped_storage().data_ptr() != inputs.untyped_storage().data_ptr()
             size = output.numel() * output.element_size() if new else 0
             field = self.follow.fields.get(output)
             edge = field.edge if field is not None else None
@@ -131,48 +131,48 @@ class _Record:
 
     def failure(self, error: Exception) -> Row:
         """The row of the innermost layer that was running."""
-        module, given, _ = self.running[-1] if self.running else (self.network, None, 0)
+        module, inputs, _ = self.running[-1] if self.running else (self.network, None, 0)
         name = self.names[module]
-        problem = _arithmetic(module, name, given, came=self.follow.flattened.get)
+        problem = _arithmetic(module, name, inputs, flattened_from=self.follow.flattened.get)
         if problem is None:
             problem = f"`{name}` failed: {told(error)}"
-        row = self._row(module, None, given, multiply_adds=0)
+        row = self._row(module, None, inputs, multiply_adds=0)
         return replace(row, problem=problem)
 
 
-def _arithmetic(module: nn.Module, name: str, given: Tensor | None, *,
-                came: Callable[[Tensor], tuple[int, ...] | None]) -> str | None:
-    """What a layer expects beside what it got, for the mistakes that a layer's own settings explain."""
-    if given is None:
+def _arithmetic(module: nn.Module, name: str, inputs: Tensor | None, *,
+                flattened_from: Callable[[Tensor], tuple[int, ...] | None]) -> str | None:
+    """What a layer expects and what it got, for the mistakes that a layer's own settings explain; else None."""
+    if inputs is None:
         return None
-    if isinstance(module, nn.Linear) and given.shape[-1] != module.in_features:
-        got, folded = given.shape[-1], came(given)
+    if isinstance(module, nn.Linear) and inputs.shape[-1] != module.in_features:
+        got, folded = inputs.shape[-1], flattened_from(inputs)
         expects = f"`{name}` expects {module.in_features} values, got {got}"
-        if given.dim() == 4:
-            return f"{expects} in the last axis of a map of {_times(given.shape[1:])}: flatten or pool it first"
+        if inputs.dim() == 4:
+            return f"{expects} in the last axis of a map of {_times(inputs.shape[1:])}: flatten or pool it first"
         return (f"{expects}{f' = {_times(folded)}' if folded else ''}: set in_features = {got}, or change the size of "
                 "the pictures")
-    if isinstance(module, nn.Conv2d) and given.dim() in (3, 4):
-        if given.shape[-3] != module.in_channels:
-            return (f"`{name}` expects {module.in_channels} channels, got {given.shape[-3]} in a map of "
-                    f"{_times(given.shape[-3:])}: set in_channels = {given.shape[-3]}")
-        return _too_small(name, given, module.kernel_size, padding=module.padding, dilation=module.dilation)
-    if isinstance(module, nn.MaxPool2d | nn.AvgPool2d) and given.dim() in (3, 4):
-        return _too_small(name, given, module.kernel_size, padding=module.padding,
+    if isinstance(module, nn.Conv2d) and inputs.dim() in (3, 4):
+        if inputs.shape[-3] != module.in_channels:
+            return (f"`{name}` expects {module.in_channels} channels, got {inputs.shape[-3]} in a map of "
+                    f"{_times(inputs.shape[-3:])}: set in_channels = {inputs.shape[-3]}")
+        return _too_small(name, inputs, module.kernel_size, padding=module.padding, dilation=module.dilation)
+    if isinstance(module, nn.MaxPool2d | nn.AvgPool2d) and inputs.dim() in (3, 4):
+        return _too_small(name, inputs, module.kernel_size, padding=module.padding,
                           dilation=getattr(module, "dilation", 1))
-    if isinstance(module, nn.BatchNorm2d) and given.dim() == 4 and given.shape[1] != module.num_features:
-        return (f"`{name}` expects {module.num_features} channels, got {given.shape[1]}: set num_features = "
-                f"{given.shape[1]}")
+    if isinstance(module, nn.BatchNorm2d) and inputs.dim() == 4 and inputs.shape[1] != module.num_features:
+        return (f"`{name}` expects {module.num_features} channels, got {inputs.shape[1]}: set num_features = "
+                f"{inputs.shape[1]}")
     return None
 
 
-def _too_small(name: str, given: Tensor, kernel: Any, *, padding: Any, dilation: Any) -> str | None:
+def _too_small(name: str, inputs: Tensor, kernel: Any, *, padding: Any, dilation: Any) -> str | None:
     if isinstance(padding, str):
         return None
     needed = [(k - 1) * d + 1 - 2 * p for k, d, p in zip(_two(kernel), _two(dilation), _two(padding), strict=True)]
-    if all(edge >= least for edge, least in zip(given.shape[-2:], needed, strict=True)):
+    if all(edge >= least for edge, least in zip(inputs.shape[-2:], needed, strict=True)):
         return None
-    return (f"`{name}` needs maps of at least {_times(needed)}, got {_times(given.shape[-2:])}: take larger pictures "
+    return (f"`{name}` needs maps of at least {_times(needed)}, got {_times(inputs.shape[-2:])}: take larger pictures "
             "with pictures.size, or fewer pools before it")
 
 

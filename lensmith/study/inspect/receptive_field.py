@@ -1,4 +1,4 @@
-"""Which pixels of the picture a cell of a map can see, followed through every operation of a forward pass."""
+"""The receptive field: which pixels a cell of a map can see, followed through every operation of a forward pass."""
 
 import math
 from collections.abc import Callable
@@ -29,14 +29,14 @@ class Field:
         return max(high - low + 1 for low, high in zip(self.low, self.high, strict=True))
 
     def windowed(self, kernel: Pair, stride: Pair, padding: Pair) -> "Field":
-        """Behind a convolution or pool; `kernel` counts its dilation."""
+        """The field after a convolution or pool; `kernel` is its extent, dilation included."""
         (low, low_), (high, high_), (jump, jump_) = self.low, self.high, self.jump
         return replace(self, low=(low - padding[0] * jump, low_ - padding[1] * jump_),
                        high=(high + (kernel[0] - 1 - padding[0]) * jump, high_ + (kernel[1] - 1 - padding[1]) * jump_),
                        jump=(stride[0] * jump, stride[1] * jump_))
 
     def joined(self, other: "Field") -> "Field | None":
-        """Both together, as where branches meet; None where their cells do not lie alike."""
+        """The union of both, as where branches meet; None where their cells do not lie on one grid."""
         if (self.jump, self.axes) != (other.jump, other.axes):
             return None
         low = (min(self.low[0], other.low[0]), min(self.low[1], other.low[1]))
@@ -45,29 +45,29 @@ class Field:
 
 
 class Follow(TorchDispatchMode):
-    """While it is entered, notes for each tensor that comes from the picture its Field, and counts multiply-adds.
+    """While it is entered, keeps the Field of each tensor that comes from the picture, and counts multiply-adds.
 
-    A tensor whose cells see the whole picture (behind a flatten, a global pool, a squeeze-and-excite gate), or whose
-    way cannot be followed, has None. The statistics of normalisations are not counted as seeing.
+    The Field is None where cells see the whole picture (after a flatten, a global pool, a squeeze-and-excite gate) and
+    where an operation cannot be followed. The statistics of normalisation layers do not count as seeing.
     """
 
     def __init__(self, picture: Tensor, work: Callable[[int], None]):
         super().__init__()
         self.fields = WeakTensorKeyDictionary()
-        self.flattened = WeakTensorKeyDictionary()    # of a flat tensor: the shape of one picture's map before
+        self.flattened = WeakTensorKeyDictionary()    # flat tensor -> the shape of a picture's map before the flatten
         self.fields[picture] = Field()
         self.work = work
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         # An operation in place changes its argument's entry, so the entries are read before it runs.
         sources = _tensors(args)
-        known = [(tensor, tensor.shape, self.fields[tensor]) for tensor in sources if tensor in self.fields]
+        inputs = [(tensor, tensor.shape, self.fields[tensor]) for tensor in sources if tensor in self.fields]
         result = func(*args, **(kwargs or {}))
         self.work(_multiply_adds(func, args, result))
-        if known:
+        if inputs:
             for output in _tensors((result,)):
-                self.fields[output] = _field(func, args, output.shape, known)
-                self._note_flattened(output, known[0][0])
+                self.fields[output] = _field(func, args, output.shape, inputs)
+                self._note_flattened(output, inputs[0][0])
         return result
 
     def _note_flattened(self, output: Tensor, source: Tensor) -> None:
@@ -77,11 +77,12 @@ class Follow(TorchDispatchMode):
             self.flattened[output] = self.flattened[source]
 
 
-Known = list[tuple[Tensor, torch.Size, Field | None]]
+Inputs = list[tuple[Tensor, torch.Size, Field | None]]    # those that come from the picture
 
 
-def _field(func: Any, args: tuple, shape: torch.Size, known: Known) -> Field | None:
-    _, before, first = known[0]
+def _field(func: Any, args: tuple, shape: torch.Size, inputs: Inputs) -> Field | None:
+    """The field of an output of this `shape`."""
+    _, before, first = inputs[0]
     packet = func.overloadpacket
     if first is None:
         return None
@@ -98,16 +99,16 @@ def _field(func: Any, args: tuple, shape: torch.Size, known: Known) -> Field | N
         return replace(first, low=_shifted(first.low, (top, left), first.jump),
                        high=_shifted(first.high, (top, left), first.jump))
     if packet in (aten.permute, aten.transpose, aten.t):
-        return _moved(first, packet, args, len(before))
+        return _permuted(first, packet, args, len(before))
     if packet in (aten.view, aten._unsafe_view, aten._reshape_alias, aten.reshape):
         return _viewed(first, before, shape)
-    return _together(shape, known)
+    return _cell_by_cell(shape, inputs)
 
 
-def _together(shape: torch.Size, known: Known) -> Field | None:
-    """Operations from cell to cell: sums, products, concatenations, activations, norms."""
-    joined = known[0][2]
-    for _, before, field in known:
+def _cell_by_cell(shape: torch.Size, inputs: Inputs) -> Field | None:
+    """After an operation from cell to cell: sums, products, concatenations, activations, norms."""
+    joined = inputs[0][2]
+    for _, before, field in inputs:
         if field is None or joined is None or len(before) != len(shape):
             return None
         if any(before[axis] != shape[axis] for axis in field.axes):
@@ -117,6 +118,7 @@ def _together(shape: torch.Size, known: Known) -> Field | None:
 
 
 def _adaptive(field: Field, before: torch.Size, shape: torch.Size) -> Field | None:
+    """After an adaptive pool; None where its windows see all of the map or differ in size."""
     edges = [(before[axis], shape[axis]) for axis in (-2, -1)]
     if any((after == 1 and edge > 1) or edge % after for edge, after in edges):
         return None
@@ -124,23 +126,25 @@ def _adaptive(field: Field, before: torch.Size, shape: torch.Size) -> Field | No
     return field.windowed(step, step, (0, 0))
 
 
-def _moved(field: Field, packet: Any, args: tuple, rank: int) -> Field:
+def _permuted(field: Field, packet: Any, args: tuple, rank: int) -> Field:
+    """After the axes of a tensor of that `rank` were put into another order."""
     order = list(range(rank))
     if packet is aten.permute:
         order = [axis % rank for axis in args[1]]
     else:
-        one, two = (args[1], args[2]) if packet is aten.transpose else (0, 1)
-        order[one], order[two] = order[two], order[one]
+        first, second = (args[1], args[2]) if packet is aten.transpose else (0, 1)
+        order[first], order[second] = order[second], order[first]
     row, column = (order.index(axis % rank) - rank for axis in field.axes)
     return replace(field, axes=(row, column))
 
 
 def _viewed(field: Field, before: torch.Size, after: torch.Size) -> Field | None:
-    """The axes are found again where the same extent starts at the same place in memory; else they were merged."""
+    """After a view: an axis stays where one of the same length begins at the same stride; else it was merged: None."""
     axes = []
     for axis in field.axes:
-        place = math.prod(before[axis:])
-        same = [i - len(after) for i in range(len(after)) if after[i] == before[axis] and math.prod(after[i:]) == place]
+        extent = math.prod(before[axis:])
+        same = [i - len(after) for i in range(len(after))
+                if after[i] == before[axis] and math.prod(after[i:]) == extent]
         if not same:
             return None
         axes.append(same[-1])
@@ -148,7 +152,7 @@ def _viewed(field: Field, before: torch.Size, after: torch.Size) -> Field | None
 
 
 def _pool(packet: Any, args: tuple) -> tuple[Pair, Pair, Pair]:
-    """The extent of a pool's window, its stride and its padding."""
+    """The extent of a pool's window, dilation included, its stride and its padding."""
     kernel = _pair(args[1])
     stride = _pair(args[2]) if len(args) > 2 and args[2] else kernel
     padding = _pair(args[3]) if len(args) > 3 else (0, 0)
@@ -172,11 +176,11 @@ def _tensors(values: Any) -> list[Tensor]:
 
 
 def _multiply_adds(func: Any, args: tuple, result: Any) -> int:
-    """Those of convolutions and matrix products; everything else is small beside them."""
+    """The multiply-adds of convolutions and matrix products; those of other operations are few beside them."""
     packet = func.overloadpacket
     if packet is aten.convolution:
-        taken = args[0] if args[6] else result    # a transposed one works once for each value that it takes
-        return taken.numel() * args[1][0].numel()
+        values = args[0] if args[6] else result    # a transposed convolution works once for each value that it takes
+        return values.numel() * args[1][0].numel()
     if packet in (aten.mm, aten.bmm):
         return result.numel() * args[0].shape[-1]
     if packet in (aten.addmm, aten.baddbmm):

@@ -1,4 +1,4 @@
-"""The charts of a detector's report as SVG text: its curves, and what the boxes of the data are like."""
+"""The charts of a detector's report as SVG text: its curves, and the statistics of the boxes in the data."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 
 from lensmith.study.report.charts import BLUE, GREEN, ORANGE, picture_address
-from lensmith.study.report.svg import INK, Scale, axes, bar, document, dots, line, words
+from lensmith.study.report.svg import INK, AxisScale, axes, bar, document, dots, line, words
 
 _TOP, _BOTTOM = 26, 166    # of every panel, points
 _CLASS = ' stroke-opacity=".3"'
 
 
 def detection_curves(curves: Mapping[str, Any], *, threshold: float | None = None) -> str:
-    """Precision over recall and F1 over the score from which boxes are shown, the best `threshold` marked.
+    """Precision over recall, and F1 over the score from which boxes are shown, the best `threshold` marked.
 
-    `curves` are those of `BoxMetrics`; the mean of the classes stands out from their own thin lines. Without curves an
-    empty text.
+    `curves` are those of `BoxMetrics`. The classes are thin lines, their mean a thick one. Without curves an empty
+    text.
     """
     if not curves:
         return ""
@@ -24,7 +24,7 @@ def detection_curves(curves: Mapping[str, Any], *, threshold: float | None = Non
     panels = (("recall", "precision", "precision at IoU 0.5", 44, "recall"),
               ("score", "f1", "F1 at IoU 0.5", 346, "score from which boxes are shown"))
     for across_name, up_name, title, left, below in panels:
-        across, up = Scale(0, 1, left, left + 246), Scale(0, 1, _BOTTOM, _TOP)
+        across, up = AxisScale(0, 1, left, left + 246), AxisScale(0, 1, _BOTTOM, _TOP)
         parts += axes(across, up, title=title, below=below)
         for values in curves[f"{up_name}_of"].values():
             parts.append(line(_points(across, up, curves[across_name], values), colour=INK, width=0.8, style=_CLASS))
@@ -39,12 +39,12 @@ def detection_curves(curves: Mapping[str, Any], *, threshold: float | None = Non
     return document("detection", 604, 200, parts)
 
 
-def _points(across: Scale, up: Scale, x: Sequence[float], y: Sequence[float]) -> list[tuple[float, float]]:
-    return [(across(one), up(other)) for one, other in zip(x, y, strict=True)]
+def _points(across: AxisScale, up: AxisScale, x: Sequence[float], y: Sequence[float]) -> list[tuple[float, float]]:
+    return [(across(x_value), up(y_value)) for x_value, y_value in zip(x, y, strict=True)]
 
 
 def box_charts(statistics: Mapping[str, Any]) -> str:
-    """Widths and heights, areas, boxes in a picture, and a map of where the centres lie, out of `box_statistics`.
+    """Histograms of widths, heights, areas and boxes in a picture, and a map of the centres, from `box_statistics`.
 
     Without a box an empty text.
     """
@@ -53,7 +53,7 @@ def box_charts(statistics: Mapping[str, Any]) -> str:
     parts = _bars(statistics["width"], 44, "width", colour=BLUE)
     parts += _bars(statistics["height"], 196, "height", colour=BLUE)
     parts += _bars(statistics["area"], 348, "area", colour=ORANGE, whole=True,
-                   said=lambda power: f"{100 * 10**power:.6g} %")
+                   tick_text=lambda power: f"{100 * 10**power:.6g} %")
     parts += _bars({"low": -0.5, "high": len(statistics["per_picture"]) - 0.5, "counts": statistics["per_picture"]},
                    500, "boxes in a picture", colour=GREEN, whole=True)
     centres = np.asarray(statistics["centres"], dtype=np.float64)
@@ -70,18 +70,18 @@ def box_charts(statistics: Mapping[str, Any]) -> str:
 
 
 def _bars(histogram: Mapping[str, Any], left: float, title: str, *, colour: str,
-          whole: bool = False, said: Callable[[float], str] = "{:.6g}".format) -> list[str]:
-    """A histogram in a panel of its own; `whole` ticks alone on its axis, in the words of `said`."""
+          whole: bool = False, tick_text: Callable[[float], str] = "{:.6g}".format) -> list[str]:
+    """A histogram in a panel of its own; with `whole` its ticks are whole numbers, `tick_text` says them."""
     counts = histogram["counts"]
-    across = Scale(histogram["low"], histogram["high"], left, left + 106)
-    up = Scale(0, 1.05 * max(1, *counts), _BOTTOM, _TOP)
+    across = AxisScale(histogram["low"], histogram["high"], left, left + 106)
+    up = AxisScale(0, 1.05 * max(1, *counts), _BOTTOM, _TOP)
     parts = [line([(left, _TOP), (left, _BOTTOM), (across.end, _BOTTOM)], width=0.6),
              words(left, _TOP - 10, title, size=10)]
-    wide = (across.end - left) / len(counts)
-    parts += [bar(left + i * wide + 0.4, up(number), max(0.4, wide - 0.8), _BOTTOM - up(number), colour)
+    width = (across.end - left) / len(counts)
+    parts += [bar(left + i * width + 0.4, up(number), max(0.4, width - 0.8), _BOTTOM - up(number), colour)
               for i, number in enumerate(counts) if number]
     parts += [words(left - 4, up(value), f"{value:.6g}", anchor="end") for value in up.ticks(whole=True)[::2]]
     for value in across.ticks(whole=whole)[::2]:
         parts += [line([(across(value), _BOTTOM), (across(value), _BOTTOM + 3)], width=0.6),
-                  words(across(value), _BOTTOM + 10, said(value), anchor="middle")]
+                  words(across(value), _BOTTOM + 10, tick_text(value), anchor="middle")]
     return parts

@@ -7,21 +7,21 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from lensmith.study.report.svg import INK, Scale, axes, bar, document, dots, ems, legend, line, spanning, words
+from lensmith.study.report.svg import INK, AxisScale, axes, bar, document, dots, ems, legend, line, spanning, words
 
-# Okabe and Ito 2008: told apart by colour-blind people too, on white and on black.
+# Okabe and Ito 2008: colour-blind people can tell these apart, on white and on black.
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#e07a00", "#009e73", "#a8649a"
-_NUMBERS_UP_TO = 20       # classes of a confusion matrix whose cells still hold a number
-_NAMES_UP_TO = 100        # classes whose names still fit beside it
-_BARS_UP_TO = 60          # classes whose counts are drawn
-_DOTS_UP_TO = 40          # epochs that are dots too
+_NUMBERS_UP_TO = 20       # classes up to which the cells of a confusion matrix hold a number
+_NAMES_UP_TO = 100        # classes up to which their names fit beside a confusion matrix
+_BARS_UP_TO = 60          # classes up to which their counts are drawn
+_DOTS_UP_TO = 40          # epochs up to which a curve has a dot for each
 _LONGEST = 22             # letters of a name on an axis
 
 
 def curves(rows: Sequence[Mapping[str, float]], *, score: str | None = None, best: int | None = None) -> str:
-    """The losses over the epochs, and beside them the score with the epoch `best` marked.
+    """The losses over the epochs, and beside them the score with the epoch `best` marked; an empty text without rows.
 
-    `rows` are those of history.csv as numbers; `score` is a headline, as `accuracy_top1`. Without rows an empty text.
+    `rows` are those of history.csv as numbers; `score` is a headline, as `accuracy_top1`.
     """
     if not rows:
         return ""
@@ -33,39 +33,42 @@ def curves(rows: Sequence[Mapping[str, float]], *, score: str | None = None, bes
     if score is not None and scored:
         scale = spanning(across, 346, 592)
         parts += _curves({"": scored}, (ORANGE,), scale, title=f"{score} (valid)")
-        width, here = 604, [value for epoch, value in scored if epoch == best]
-        if best is not None and here:
-            x, y = scale(best), spanning([value for _, value in scored], 166, 26)(here[0])
-            after = best > sum(across[:: max(1, len(across) - 1)]) / 2
+        width, best_scores = 604, [value for epoch, value in scored if epoch == best]
+        if best is not None and best_scores:
+            x, y = scale(best), spanning([value for _, value in scored], 166, 26)(best_scores[0])
+            late = best > sum(across[:: max(1, len(across) - 1)]) / 2    # its words then stand to the left of it
             parts += [line([(x, 26), (x, 166)], colour=GREEN, width=0.8, style=' stroke-dasharray="1 2"'),
                       dots([(x, y)], colour="none", radius=4.5, style=f' style="stroke:{GREEN}"'),
-                      words(x + (-5 if after else 5), 160, f"best: epoch {best:g}", colour=GREEN,
-                            anchor="end" if after else "start")]
+                      words(x + (-5 if late else 5), 160, f"best: epoch {best:g}", colour=GREEN,
+                            anchor="end" if late else "start")]
     return document("curves", width, 200, parts)
 
 
-def _curves(series: Mapping[str, Sequence[tuple[float, float]]], colours: Sequence[str], across: Scale, *,
+def _curves(series: Mapping[str, Sequence[tuple[float, float]]], colours: Sequence[str], across: AxisScale, *,
             title: str) -> list[str]:
     """Lines over the epochs on axes of their own, with a legend where they are named."""
     up = spanning([value for points in series.values() for _, value in points], 166, 26)
     parts = axes(across, up, title=title, below="epoch", whole=True)
     for colour, points in zip(colours, series.values(), strict=False):
-        places = [(across(epoch), up(value)) for epoch, value in points]
-        parts += [line(places, colour=colour), dots(places, colour=colour) if len(places) <= _DOTS_UP_TO else ""]
+        drawn = [(across(epoch), up(value)) for epoch, value in points]
+        parts += [line(drawn, colour=colour), dots(drawn, colour=colour) if len(drawn) <= _DOTS_UP_TO else ""]
     return parts + legend([(name, colour) for name, colour in zip(series, colours, strict=False) if name],
                           across.end, 16)
 
 
-def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
-    """A confusion matrix, rows the truth: the depth of a cell is its share of the row, blue right and orange wrong."""
+def confusion_chart(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
+    """A confusion matrix, rows the truth: a cell is the deeper, the larger its fraction of the row.
+
+    Right predictions are blue, wrong ones orange.
+    """
     counts = np.asarray(matrix, dtype=np.int64)
     classes = len(counts)
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    fractions = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     colours = np.empty((classes, classes, 4), dtype=np.uint8)
     colours[:] = [0xE0, 0x7A, 0, 0]
     colours[np.eye(classes, dtype=bool), :3] = [0, 0x72, 0xB2]
-    # The root shows the few mistakes beside the many hits.
-    colours[..., 3] = np.rint(255 * np.sqrt(share))
+    # The square root makes the few mistakes visible beside the many hits.
+    colours[..., 3] = np.rint(255 * np.sqrt(fractions))
     size = float(np.clip(260 / classes, 3.4, 9))
     every = range(classes) if classes <= _NAMES_UP_TO else range(0, classes, -(-classes // 25))
     labels = [_short(names[i]) if classes <= _NAMES_UP_TO else str(i + 1) for i in every]
@@ -94,27 +97,27 @@ def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
 
 
 def picture_address(colours: np.ndarray) -> str:
-    """uint8 [height, width, 4] as the address of a PNG."""
-    written = BytesIO()
-    Image.fromarray(colours).save(written, format="PNG")
-    return f"data:image/png;base64,{base64.b64encode(written.getvalue()).decode()}"
+    """The data URI of a PNG of `colours`, uint8 [height, width, 4]."""
+    file = BytesIO()
+    Image.fromarray(colours).save(file, format="PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def scatter(pairs: Mapping[str, Sequence[Sequence[float]]]) -> str:
-    """For each quantity its [truth, prediction] pairs as dots around the line on which both agree; up to 12."""
+    """For each of up to 12 quantities its [truth, prediction] pairs as dots around the line on which both agree."""
     shown = list(pairs.items())[:12]
     if not shown:
         return ""
     parts: list[str] = []
     for number, (name, points) in enumerate(shown):
         left, top = 52 + 209 * (number % 3), 24 + 200 * (number // 3)
-        finite = [(truth, said) for truth, said in points if np.isfinite([truth, said]).all()]
+        finite = [(truth, predicted) for truth, predicted in points if np.isfinite([truth, predicted]).all()]
         across = spanning([truth for truth, _ in finite], left, left + 148)
-        up = spanning([said for _, said in finite], top + 142, top)
+        up = spanning([predicted for _, predicted in finite], top + 142, top)
         parts += axes(across, up, title=_short(name), below="truth", beside="predicted")
-        parts.append(dots([(across(truth), up(said)) for truth, said in finite], colour=BLUE,
+        parts.append(dots([(across(truth), up(predicted)) for truth, predicted in finite], colour=BLUE,
                           style=' fill-opacity=".35"'))
-        # Both agree where the numbers of the two axes meet.
+        # Truth and prediction agree on the diagonal of what both axes show.
         low, high = max(across.low, up.low), min(across.high, up.high)
         if low < high:
             parts.append(line([(across(low), up(low)), (across(high), up(high))], colour=ORANGE, width=1))
@@ -122,7 +125,7 @@ def scatter(pairs: Mapping[str, Sequence[Sequence[float]]]) -> str:
 
 
 def counts(splits: Mapping[str, Mapping[str, int]]) -> str:
-    """Pictures of each class, a bar for each split; without classes, or with more than 60, an empty text."""
+    """The pictures of each class, a bar for each split; an empty text without classes or with more than 60."""
     names = list(dict.fromkeys(name for per_class in splits.values() for name in per_class))
     shown = [split for split in splits if splits[split]]
     if not 1 < len(names) <= _BARS_UP_TO:
@@ -131,7 +134,8 @@ def counts(splits: Mapping[str, Mapping[str, int]]) -> str:
     labels = [_short(name) for name in names]
     left, top = max(map(ems, labels)) * 9 + 14, 24 if len(shown) > 1 else 8
     bottom, thick = top + 19 * len(names), 15 / len(shown)
-    across = Scale(0, 1.05 * max(1, *(max(per_class.values(), default=0) for per_class in splits.values())), left, 500)
+    most = max(1, *(max(per_class.values(), default=0) for per_class in splits.values()))
+    across = AxisScale(0, 1.05 * most, left, 500)
     parts = [line([(left, top), (left, bottom), (across.end, bottom)], width=0.6),
              words((left + across.end) / 2, bottom + 22, "pictures", anchor="middle"),
              *(legend(list(zip(shown, colours, strict=False)), across.end, 10) if len(shown) > 1 else ())]
@@ -150,11 +154,11 @@ def _series(rows: Sequence[Mapping[str, float]], name: str) -> list[tuple[float,
 
 
 def _short(name: str) -> str:
-    """At most 22 letters; what cannot be printed, a line break or an escape, shows as �."""
+    """The name, cut short to 22 letters; a letter that cannot be printed, as a line break, shows as �."""
     name = "".join(letter if letter.isprintable() else "�" for letter in name)
     return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
 
 
 def _brief(number: int) -> str:
-    """At most four signs."""
+    """The number in at most four characters, thousands as k and millions as M."""
     return str(number) if number < 10_000 else f"{number / 1000:.0f}k" if number < 1_000_000 else f"{number / 1e6:.0f}M"

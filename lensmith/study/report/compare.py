@@ -1,4 +1,4 @@
-"""Runs side by side: what each measured and took, and what several tasks gained or lost by sharing one network."""
+"""Runs side by side: their scores and times, and what several tasks gained or lost by sharing one network."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ _OTHER = ("loss", "joined")    # numbers of a whole run, of no part
 
 @dataclass(frozen=True)
 class Entry:
-    """What a run folder tells of a run."""
+    """A run as its folder tells of it."""
 
     run: str                      # its folder
     data: str                     # the name of its data set
@@ -29,7 +29,7 @@ class Entry:
     seconds: float                # of training
     split: str                    # that was measured
     scores: dict[str, str]        # of each part the metric that ranks it
-    kinds: dict[str, str]         # of each part what it is: label, tags, numbers, boxes, mask
+    kinds: dict[str, str]         # of each part what it is: label, tags, numbers, boxes, mask or masks
     metrics: dict[str, float]     # "part/metric" -> value
     measured: frozenset[str]      # the pictures of that split
     pictures: frozenset[str]      # of all splits
@@ -62,15 +62,16 @@ class Comparison:
 
 
 def compared(folders: Sequence[Path]) -> Comparison:
-    """Two runs or more side by side; a run of several parts against those that learn one of its parts alone.
+    """Two or more runs side by side; a run of several parts against those that learn one of its parts alone.
 
-    What sharing gained is the joint run's metric minus that of the run alone, of each part's every metric. Raises
-    UserError for a run twice or fewer than two, and for runs on other data; DataError for a run that measured nothing.
+    For each metric of each part, what sharing gained is the joint run's value minus that of the run alone. Raises
+    UserError for fewer than two runs, for a run that is named twice and for runs on other data, DataError for a run
+    that measured nothing.
     """
     if len(folders) < 2:
         raise UserError("a comparison takes two runs or more: lensmith compare RUN RUN ...")
     twice = [folder for number, folder in enumerate(folders) if folder.resolve() in
-             [one.resolve() for one in folders[:number]]]
+             [earlier.resolve() for earlier in folders[:number]]]
     if twice:
         raise UserError(f"{twice[0]} is named twice: name each run once")
     runs = tuple(_entry(folder) for folder in folders)
@@ -98,36 +99,36 @@ def _entry(folder: Path) -> Entry:
         raise DataError(f"{folder} has no metrics.json with a test or valid part: train it to its end with lensmith "
                         f"train --resume {folder}, or leave it out")
     recipe = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
-    facts, data, found = run.read_json("run.json"), run.read_json("data.json"), metrics[split]
-    numbers = {name: value for name, value in found.items() if isinstance(value, float) and name not in _OTHER}
-    parts = found.get("details", {}).get("parts")
-    if parts is None:    # of one task, whose target is called what it is
+    facts, data, measured = run.read_json("run.json"), run.read_json("data.json"), metrics[split]
+    numbers = {name: value for name, value in measured.items() if isinstance(value, float) and name not in _OTHER}
+    parts = measured.get("details", {}).get("parts")
+    if parts is None:    # a run of one task, whose target has the name of its kind
         name = _target(recipe, data)
         parts, numbers = {name: {"kind": name, "score": facts["score_name"]}}, \
             {f"{name}/{key}": value for key, value in numbers.items()}
     files = {name: _pictures(listed) for name, listed in data.get("files", {}).items()}
     return Entry(str(folder), str(data.get("name", "")), str(recipe.get("backbone", {}).get("name", "")),
                  int(facts.get("epochs", 0)), float(facts.get("seconds", 0.0)), split,
-                 {part: one["score"] for part, one in parts.items()},
-                 {part: one["kind"] for part, one in parts.items()}, numbers, files.get(split, frozenset()),
+                 {part: details["score"] for part, details in parts.items()},
+                 {part: details["kind"] for part, details in parts.items()}, numbers, files.get(split, frozenset()),
                  frozenset().union(*files.values()),
-                 {name.rpartition("/")[2]: metric for name, metric in own_metrics(found.get("details", {})).items()})
+                 {name.rpartition("/")[2]: metric for name, metric in own_metrics(measured.get("details", {})).items()})
 
 
 def _target(recipe: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    """What a run of one task learned."""
+    """The target that a run of one task learned."""
     return next(iter(learned(dict(recipe), data.get("classes", {}))), "")
 
 
 def _pictures(listed: Any) -> frozenset[str]:
-    """The names of a split's pictures, out of data.json: its files, or the rows of one file."""
+    """The names of a split's pictures, from data.json: its files, or the rows of one file."""
     if not isinstance(listed, Mapping):
         return frozenset(map(str, listed))
-    found = set()
+    pictures = set()
     for stretch in str(listed["rows"]).split():
         first, _, last = stretch.partition("-")
-        found |= {f"{listed['file']} {row}" for row in range(int(first), int(last or first) + 1)}
-    return frozenset(found)
+        pictures |= {f"{listed['file']} {row}" for row in range(int(first), int(last or first) + 1)}
+    return frozenset(pictures)
 
 
 def _overview(runs: Sequence[Entry]) -> Table:
@@ -137,7 +138,7 @@ def _overview(runs: Sequence[Entry]) -> Table:
 
 
 def _numbers(runs: Sequence[Entry]) -> list[Table]:
-    """A table for each part: its metrics, the one that ranks it first, a column for each run that has them."""
+    """A table for each part: a row for each metric, the one that ranks it first, and a column for each run with it."""
     tables, own = [], _own_metrics(runs)
     for part in dict.fromkeys(part for run in runs for part in run.scores):
         having = [run for run in runs if part in run.scores]
@@ -155,35 +156,38 @@ def _own_metrics(runs: Sequence[Entry]) -> dict[str, Metric]:
 
 
 def _alone(joint: Entry, run: Entry) -> str:
-    """The part of a joint run that another run learned by itself: by its name, else the only one of that kind; empty
-    where there is none."""
+    """The part of a joint run that another run learned by itself; empty where there is none.
+
+    It is the part of the same name and kind, else the only one of that kind.
+    """
     if len(joint.scores) < 2 or len(run.scores) != 1:
         return ""
-    (own, kind), = run.kinds.items()
-    if joint.kinds.get(own) == kind:
-        return own
-    fitting = [name for name, one in joint.kinds.items() if one == kind]
-    return fitting[0] if len(fitting) == 1 and own == kind else ""
+    (name, kind), = run.kinds.items()
+    if joint.kinds.get(name) == kind:
+        return name
+    of_that_kind = [part for part, other in joint.kinds.items() if other == kind]
+    return of_that_kind[0] if len(of_that_kind) == 1 and name == kind else ""
 
 
 def _shared(runs: Sequence[Entry]) -> list[dict[str, Any]]:
-    """For each metric of each part of each joint run, beside each run of that part alone: both and their difference."""
-    found = []
+    """A row for each metric of each part of a joint run and each run of that part alone: both values and the gain."""
+    rows = []
     for joint in runs:
         for run in runs:
             part = _alone(joint, run)
-            own = next(iter(run.scores))
-            for name, value in run.metrics.items() if part else ():
-                metric = name.removeprefix(f"{own}/")
-                both = joint.metrics.get(f"{part}/{metric}")
-                if both is not None:
-                    found.append({"part": part, "metric": metric, "joint": both, "alone": value, "gained": both - value,
-                                  "run_joint": joint.run, "run_alone": run.run})
-    return found
+            target = next(iter(run.scores))
+            for name, alone in run.metrics.items() if part else ():
+                metric = name.removeprefix(f"{target}/")
+                together = joint.metrics.get(f"{part}/{metric}")
+                if together is not None:
+                    rows.append({"part": part, "metric": metric, "joint": together, "alone": alone,
+                                 "gained": together - alone, "run_joint": joint.run, "run_alone": run.run})
+    return rows
 
 
 def _notes(runs: Sequence[Entry]) -> list[str]:
-    """What has to be known: the time of a joint run beside those of its parts, other splits, other epochs."""
+    """What a reader has to know: the time of a joint run beside those of its parts, and differences between the runs.
+    """
     notes = []
     for joint in runs:
         alone = {part: run for run in runs if (part := _alone(joint, run))}
@@ -208,14 +212,14 @@ def _notes(runs: Sequence[Entry]) -> list[str]:
     return notes
 
 
-def write_page(found: Comparison, path: Path) -> None:
-    """Write the comparison as a page of its own that opens offline. Raises UserError where it cannot be written."""
+def write_page(comparison: Comparison, path: Path) -> None:
+    """Write the comparison as a page that opens offline. Raises UserError where it cannot be written."""
     # Not at the top: only a page needs it.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     pages = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
                         undefined=StrictUndefined, trim_blocks=True)
-    text = pages.get_template("compare.html.jinja").render(tables=found.tables, notes=found.notes)
+    text = pages.get_template("compare.html.jinja").render(tables=comparison.tables, notes=comparison.notes)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text, advice="choose another file with compare.out")

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file out of what the run folder holds, to be opened anywhere, offline."""
+"""The report of a run: one HTML file made of what the run folder holds, which opens anywhere, offline."""
 
 import base64
 import csv
@@ -20,11 +20,11 @@ from lensmith.tasks.metrics.metric import figure, percent
 
 _FIRST = {"test": 0, "valid": 1}    # the order of the splits; the first of them gives the headline
 _LISTED = 200    # dropped files that are named; data.json has them all
-_RANKED = ("AP50-95", "IoU", "f1", "R2")    # the first that a row has sorts the classes
+_RANKED = ("AP50-95", "IoU", "f1", "R2")    # the first of these columns that a table has sorts its classes
 
 
 def report(folder: Path) -> Path:
-    """Write `report.html` into a run folder, from its files alone -> its path. What is not there yet is left out.
+    """Write `report.html` into a run folder, from its files alone -> its path. What is missing there is left out.
 
     Raises DataError where the folder is no run folder or one of its files is damaged.
     """
@@ -110,7 +110,7 @@ def _read_recipe(text: str, folder: Path) -> dict[str, Any]:
 
 
 def _read_history(path: Path) -> list[dict[str, float]]:
-    """The rows of history.csv as numbers. What is empty, or cut off in a killed run's last line, is left out."""
+    """The rows of history.csv as numbers, without cells that are empty or cut off, as in a killed run's last line."""
     rows = []
     for line in csv.DictReader(_read_text(path).splitlines()):
         row = {}
@@ -125,7 +125,7 @@ def _read_history(path: Path) -> list[dict[str, float]]:
 
 
 def _headlines(measured: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics of a split: its plain numbers, less what only describes the measurement."""
+    """The metrics of a split: its plain numbers, without those that describe the measurement."""
     return {name: value for name, value in measured.items()
             if isinstance(value, int | float) and name not in ("count", "loss")}
 
@@ -136,8 +136,8 @@ def _interval(name: str, measured: Mapping[str, Any]) -> str:
 
 
 def _subtitle(run: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
-    named = [recipe.get(section, {}).get("name") for section in ("task", "data", "backbone")]
-    parts = [str(name) for name in named if name]
+    names = [recipe.get(section, {}).get("name") for section in ("task", "data", "backbone")]
+    parts = [str(name) for name in names if name]
     if run.get("started"):
         parts.append(f"started {str(run['started']).replace('T', ' ').replace('+00:00', ' UTC')}")
     if run.get("seconds") is not None:
@@ -173,13 +173,13 @@ def _objects(recipe: Mapping[str, Any], *sections: str) -> str:
 
 
 def _notice(run: Mapping[str, Any], resume: str, *, epochs_done: int) -> dict[str, str] | None:
-    """What a reader has to know first, where the run did not simply finish; `resume` is the command to go on with."""
+    """What a reader has to know first of a run that did not simply finish; `resume` is the command to go on with."""
     status = run.get("status")
     planned = f" of {run['planned_epochs']}" if run.get("planned_epochs") else ""
     so_far = f"after {count(epochs_done, 'epoch')}{planned}"
-    # The command to go on with stands behind the sentence.
-    told = str(run.get("reason") or "").partition(" Go on with")[0].rstrip(".")
-    reason = f": {told}" if told else ""
+    # The reason may end in the command to go on with, which stands behind this sentence anyway.
+    why = str(run.get("reason") or "").partition(" Go on with")[0].rstrip(".")
+    reason = f": {why}" if why else ""
     if status == "interrupted":
         return {"text": f"This run was interrupted {so_far}{reason}. Go on with", "command": resume}
     if status == "stopped":
@@ -193,38 +193,40 @@ def _notice(run: Mapping[str, Any], resume: str, *, epochs_done: int) -> dict[st
 
 
 def _headline(split: str, measured: Mapping[str, Any], score: str) -> dict[str, Any] | None:
-    found = _headlines(measured)
-    if score not in found:
-        score = next(iter(found), "")
+    values = _headlines(measured)
+    if score not in values:
+        score = next(iter(values), "")
         if not score:
             return None
-    parts = measured.get("details", {}).get("parts")    # of several tasks each has a section with all of its own
-    own = own_metrics(measured.get("details", {}))
-    others = [(name, metric_text(name, value, own)) for name, value in found.items() if name != score and parts is None]
-    return {"name": score, "value": metric_text(score, found[score]), "interval": _interval(score, measured),
-            "sentence": sentence(split, measured, score, found), "others": others}
+    details = measured.get("details", {})
+    parts, own = details.get("parts"), own_metrics(details)
+    # Each of several tasks has a section for its metrics.
+    others = [] if parts is not None else \
+        [(name, metric_text(name, value, own)) for name, value in values.items() if name != score]
+    return {"name": score, "value": metric_text(score, values[score]), "interval": _interval(score, measured),
+            "sentence": sentence(split, measured, score, values), "others": others}
 
 
 def _sections(split: str, measured: Mapping[str, Any], folder: Path, *, full: bool) -> list[dict[str, Any]]:
-    """A split's section; of several tasks one with the score of each part, and behind it one for each part."""
+    """The sections of a split: one, or, of several tasks, one with the score of each part and one for each part."""
     parts = measured.get("details", {}).get("parts")
     if parts is None:
         return [_part(split, measured, folder, full=full)]
-    own = {name: f"{name}/{part['score']}" for name, part in parts.items()}
-    joined = {name: value for name, value in measured.items() if "/" not in name or name in own.values()}
-    found = [_part(split, joined | {"details": {}, "worst": []}, folder, full=full)]
+    scores = {f"{name}/{part['score']}" for name, part in parts.items()}
+    joined = {name: value for name, value in measured.items() if "/" not in name or name in scores}
+    sections = [_part(split, joined | {"details": {}, "worst": []}, folder, full=full)]
     for name, details in parts.items() if full else ():
         alone = {key.removeprefix(f"{name}/"): value for key, value in _headlines(measured).items()
                  if key.startswith(f"{name}/")}
         ends = {key.removeprefix(f"{name}/"): value for key, value in measured.get("intervals", {}).items()}
         rows = [row for row in measured.get("worst", []) if row.get("target") == name]
         section = _part(split, {**alone, "intervals": ends, "details": details, "worst": rows}, folder, full=True)
-        found.append(section | {"title": f"{name}: {section['title']}"})
-    return found
+        sections.append(section | {"title": f"{name}: {section['title']}"})
+    return sections
 
 
 def _part(split: str, measured: Mapping[str, Any], folder: Path, *, full: bool) -> dict[str, Any]:
-    """A split's section: in full for the split of the headline, else its scores alone."""
+    """A split's section; in full for the split of the headline, else with its scores alone."""
     details = measured.get("details", {}) if full else {}
     rows, classes = details.get("per_class", []), details.get("confusion")
     columns = [name for name in rows[0] if name != "class"] if rows else []
@@ -242,17 +244,17 @@ def _part(split: str, measured: Mapping[str, Any], folder: Path, *, full: bool) 
         "detection": detection_curves(details.get("curves", {}), threshold=details.get("best_threshold")),
         "per_class_title": f"By {noun}, the worst first",
         "per_class": sorted(rows, key=lambda row: row[ranked]) if ranked else rows,
-        "confusion": charts.confusion(classes, details.get("confusion_names") or [row["class"] for row in rows])
+        "confusion": charts.confusion_chart(classes, details.get("confusion_names") or [row["class"] for row in rows])
         if classes else "",
         "most_confused": details.get("most_confused", []),
         "scatter": charts.scatter(details.get("scatter", {})),
-        "worst": worst, "side_by_side": any(ERRORS[row["kind"]].draw is not None for row in worst),
+        "worst": worst, "side_by_side": any(ERRORS[row["kind"]].draw_both is not None for row in worst),
         "worst_note": " ".join(ERRORS[kind].note for kind in dict.fromkeys(row["kind"] for row in worst)),
     }
 
 
 def _worst(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """A row of the gallery with its picture as a data URI, empty where the file is absent or lies elsewhere."""
+    """A row of the gallery with its picture as a data URI, empty where the file is missing or outside the folder."""
     path = (folder / row["picture"]).resolve()
     inside = path.is_relative_to(folder.resolve()) and path.suffix == ".png" and path.is_file()
     data = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}" if inside else ""
@@ -261,7 +263,7 @@ def _worst(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _data(data: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The section on the data set, or None where nothing is written of it."""
+    """The section on the data set; None where `data` is empty."""
     if not data:
         return None
     form, splits = data.get("form", {}), data.get("splits", {})
@@ -270,7 +272,7 @@ def _data(data: Mapping[str, Any]) -> dict[str, Any] | None:
         facts.append(("form", f"{form['channels']} x {form['height']} x {form['width']}, {form['bits']} bits, "
                                   f"fitted by {form['fit']}"))
     facts += [(f"{name} classes", f"{len(names):,}") for name, names in data.get("classes", {}).items()]
-    # What is known of each part stands among the splits.
+    # How much is known of each part is told with the splits.
     facts += _facts({name: value for name, value in data.get("source", {}).items() if name not in ("parts", "sets")})
     if data.get("fingerprint"):
         facts.append(("fingerprint", data["fingerprint"]))
@@ -307,7 +309,7 @@ def _run_facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _facts(table: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Names and values as text; what is nested in one line of its own."""
+    """Names and values as text; a nested value becomes one line."""
     return [(name.replace("_", " "), _in_line(value)) for name, value in table.items()
             if value not in (None, "", [], {})]
 

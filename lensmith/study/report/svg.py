@@ -1,6 +1,6 @@
 """The parts of a chart as SVG text: scales, axes, lines, dots, words.
 
-All lengths are points; y grows downwards. Ink takes the page's colour, and letters stay letters.
+All lengths are points; y grows downwards. Ink takes the page's colour, and letters are text, not outlines.
 """
 
 import html
@@ -14,8 +14,8 @@ _MOST_TICKS = 7
 
 
 @dataclass(frozen=True)
-class Scale:
-    """Where the numbers from `low` to `high` lie: from `start` to `end`."""
+class AxisScale:
+    """Maps the numbers from `low` to `high` evenly to the positions from `start` to `end`."""
 
     low: float
     high: float
@@ -26,7 +26,10 @@ class Scale:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
     def ticks(self, *, whole: bool = False) -> list[float]:
-        """Round numbers on the scale, at most 7: multiples of 1, 2 or 5 times a power of ten; `whole` ones alone."""
+        """Round numbers on the scale, at most 7: multiples of 1, 2 or 5 times a power of ten.
+
+        With `whole` they are whole numbers.
+        """
         rough = (self.high - self.low) / _MOST_TICKS
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(power * factor for factor in (1, 2, 5, 10, 20) if power * factor >= rough)
@@ -34,40 +37,40 @@ class Scale:
         return [number * step for number in range(math.ceil(self.low / step), math.floor(self.high / step) + 1)]
 
 
-def spanning(values: Iterable[float], start: float, end: float) -> Scale:
+def spanning(values: Iterable[float], start: float, end: float) -> AxisScale:
     """A scale for all finite `values`, with a twentieth of room on both sides."""
     finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
     room = 0.05 * (high - low)
-    if room <= 1e-9 * max(abs(low), abs(high)):    # one value, or several that floats can barely tell apart
+    if room <= 1e-9 * max(abs(low), abs(high)):    # one value, or several that are equal up to rounding
         room = 0.05 * abs(high) or 0.5
-    return Scale(low - room, high + room, start, end)
+    return AxisScale(low - room, high + room, start, end)
 
 
 def words(x: float, y: float, text: str, *, anchor: str = "start", size: float = LETTERS, colour: str = INK,
           turned: bool = False) -> str:
-    """Text whose middle line is at `y`; `turned` upwards about that place."""
+    """Text whose middle line is at `y`; `turned` text reads upwards from (x, y)."""
     turn = f' transform="rotate(-90 {x:.2f} {y:.2f})"' if turned else ""
     return (f'<text x="{x:.2f}" y="{y:.2f}" dy=".35em" text-anchor="{anchor}" font-size="{size:.1f}" stroke="none" '
             f'fill="{colour}"{turn}>{html.escape(text)}</text>')
 
 
 def line(points: Sequence[tuple[float, float]], *, colour: str = INK, width: float = 1.6, style: str = "") -> str:
-    """A line through the points; one that is not finite interrupts it."""
-    steps, drawn = [], False
+    """A line through the points; a point that is not finite interrupts it."""
+    steps, connected = [], False
     for x, y in points:
-        here = math.isfinite(x) and math.isfinite(y)
-        if here:
-            steps.append(f"{'L' if drawn else 'M'}{x:.2f} {y:.2f}")
-        drawn = here
+        finite = math.isfinite(x) and math.isfinite(y)
+        if finite:
+            steps.append(f"{'L' if connected else 'M'}{x:.2f} {y:.2f}")
+        connected = finite
     return f'<path d="{"".join(steps)}" fill="none" stroke="{colour}" stroke-width="{width}"{style}/>' if steps else ""
 
 
 def dots(points: Sequence[tuple[float, float]], *, colour: str, radius: float = 1.75, style: str = "") -> str:
     """A dot for each finite point."""
-    drawn = [f'<circle cx="{x:.2f}" cy="{y:.2f}" r="{radius}"/>' for x, y in points
-             if math.isfinite(x) and math.isfinite(y)]
-    return f'<g fill="{colour}" stroke="none"{style}>{"".join(drawn)}</g>' if drawn else ""
+    circles = [f'<circle cx="{x:.2f}" cy="{y:.2f}" r="{radius}"/>' for x, y in points
+               if math.isfinite(x) and math.isfinite(y)]
+    return f'<g fill="{colour}" stroke="none"{style}>{"".join(circles)}</g>' if circles else ""
 
 
 def bar(x: float, y: float, width: float, height: float, colour: str) -> str:
@@ -75,9 +78,12 @@ def bar(x: float, y: float, width: float, height: float, colour: str) -> str:
     return f'<rect x="{x:.2f}" y="{y:.2f}" width="{width:.2f}" height="{height:.2f}" fill="{colour}" stroke="none"/>'
 
 
-def axes(across: Scale, up: Scale, *, title: str = "", below: str = "", beside: str = "",
+def axes(across: AxisScale, up: AxisScale, *, title: str = "", below: str = "", beside: str = "",
          whole: bool = False) -> list[str]:
-    """Two axes with ticks, faint lines at the upright one's, and their words; `whole` ticks alone across."""
+    """Two axes with ticks and words, and faint lines at the ticks of the upright axis.
+
+    With `whole` the ticks across are whole numbers.
+    """
     left, right, bottom, top = across.start, across.end, up.start, up.end
     parts = [line([(left, top), (left, bottom), (right, bottom)], width=0.6)]
     for value in across.ticks(whole=whole):
@@ -114,5 +120,5 @@ def document(name: str, width: float, height: float, parts: Iterable[str]) -> st
 
 
 def ems(text: str) -> float:
-    """About how wide a text is, in units of its size; letters beyond Latin, Greek and Cyrillic may be square."""
+    """The estimated width of a text in units of its size; letters beyond Latin, Greek and Cyrillic may be square."""
     return sum(0.65 if letter < "\u0590" else 1.1 for letter in text)

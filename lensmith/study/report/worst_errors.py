@@ -46,7 +46,7 @@ class WorstErrors:
     def __init__(self, needs: tuple[str, ...], classes: Mapping[str, Sequence[str]], *, keep: int = 24):
         """`classes`: target name -> the names of its classes, tags or quantities."""
         self.needs, self.classes, self.keep = needs, classes, keep
-        self.kept: dict[tuple[str, int], list[Error]] = {}    # (target, column of its measure) -> errors, worst first
+        self.kept: dict[tuple[str, int], list[Error]] = {}    # (target, column of `how_wrong`) -> the worst errors
         self.moments: dict[str, Tensor] = {}                  # float64 [3, columns]: count, mean, sum of squares
         self.seen = 0
 
@@ -60,11 +60,11 @@ class WorstErrors:
                 raise UserError(f"the worst errors of {truth.kind} targets cannot be shown: "
                                 "only those of labels, tags, numbers, boxes and masks can")
             errors = ERRORS[truth.kind]
-            badness = errors.measure(truth, predicted, len(batch), len(self.classes[name]))
-            if errors.spread is not None:
+            badness = errors.how_wrong(truth, predicted, len(batch), len(self.classes[name]))
+            if errors.scaled_by is not None:
                 # Which pictures are worst in one column does not depend on its standard deviation, which is known only
                 # at the end: the worst overall are among the worst of each column.
-                self._add_moments(name, errors.spread(truth).double())
+                self._add_moments(name, errors.scaled_by(truth).double())
             for column in range(badness.shape[1]):
                 self._consider((name, column), badness[:, column], batch, truth=truth, predicted=predicted)
         self.seen += len(batch)
@@ -126,7 +126,7 @@ class WorstErrors:
             for error in self.errors(target):
                 picture, names = f"{name}-{len(rows):02d}.png", self.classes[target]
                 _write(folder / picture, _drawn(error, names))
-                truth, predicted = ERRORS[error.truth.kind].in_words(error.truth, error.predicted, names)
+                truth, predicted = ERRORS[error.truth.kind].both_in_words(error.truth, error.predicted, names)
                 rows.append({"picture": picture, "file": error.file, "target": target, "kind": error.truth.kind,
                              "truth": truth, "predicted": predicted, "score": error.score})
         return rows
@@ -134,7 +134,7 @@ class WorstErrors:
 
 def _drawn(error: Error, names: Sequence[str]) -> Image.Image:
     """The picture, or what its kind draws of it, side by side."""
-    draw = ERRORS[error.truth.kind].draw
+    draw = ERRORS[error.truth.kind].draw_both
     if draw is None:
         return viewable(error.image, least=SMALLEST, most=LARGEST)
     picture = viewable(error.image, least=DRAWN_ON[0], most=DRAWN_ON[1])

@@ -8,7 +8,7 @@ from lensmith.models.adapters.torchvision_instances import WHOLE_INSTANCES
 from lensmith.models.adapters.torchvision_segmenters import SEGMENTERS
 from lensmith.models.backbones import BACKBONES
 from lensmith.models.network import Network
-from lensmith.study.inspect.layers import Row, Summary, inspect, summary
+from lensmith.study.inspect.layers import Row, Summary, inspect_layers, summary
 
 OWN = ("lenet", "lenet3x3", "conv10_20", "simple", "simple2", "cnn3", "stack")
 FAMILIES = ("alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3", "mnasnet0_5",
@@ -26,7 +26,7 @@ def network(name, channels, edge):
 
 def check_sums(name, channels, edge):
     whole = network(name, channels, edge)
-    rows = inspect(whole, channels, height=edge, width=edge)
+    rows = inspect_layers(whole, channels, height=edge, width=edge)
     with FlopCounterMode(display=False) as flops, torch.no_grad():
         whole.eval()(torch.zeros(1, channels, edge, edge))
     total = summary(rows)
@@ -53,7 +53,7 @@ def test_every_entry_of_the_table_can_be_inspected(name):
 
 
 def test_the_rows_of_lenet_are_those_of_the_textbook():
-    rows = inspect(network("lenet", 1, 28), 1, height=28, width=28)
+    rows = inspect_layers(network("lenet", 1, 28), 1, height=28, width=28)
     assert rows[0] == Row("backbone.layers.conv1", "Conv2d", (6, 24, 24), 156, 86_400, 13_824, 5)
     assert [(row.kind, row.shape, row.parameters, row.multiply_adds, row.receptive_field) for row in rows[1:]] == [
         ("ReLU", (6, 24, 24), 0, 0, 5), ("MaxPool2d", (6, 12, 12), 0, 0, 6),
@@ -65,7 +65,7 @@ def test_the_rows_of_lenet_are_those_of_the_textbook():
 
 def test_memory_is_that_of_new_outputs_only():
     chain = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(inplace=True), nn.ReLU(), nn.Flatten(), nn.Identity())
-    rows = inspect(chain, 1, height=6, width=5)
+    rows = inspect_layers(chain, 1, height=6, width=5)
     assert [row.activation_bytes for row in rows] == [2 * 4 * 3 * 4, 0, 2 * 4 * 3 * 4, 0, 0]
 
 
@@ -78,7 +78,7 @@ def test_a_layer_called_twice_has_two_rows_and_its_parameters_count_once():
         def forward(self, pictures):
             return self.conv(self.conv(pictures))
 
-    rows = inspect(Twice(), 1, height=5, width=5)
+    rows = inspect_layers(Twice(), 1, height=5, width=5)
     assert [(row.name, row.parameters, row.multiply_adds, row.receptive_field) for row in rows] == \
         [("conv", 10, 225, 3), ("conv", 0, 225, 5)]
 
@@ -93,7 +93,7 @@ def test_parameters_and_products_outside_of_leaves_have_a_row():
         def forward(self, pictures):
             return (self.inner(pictures) * self.scale[:, None, None]).flatten(1) @ torch.ones(48, 2)
 
-    rows = inspect(Scaled(), 1, height=4, width=4)
+    rows = inspect_layers(Scaled(), 1, height=4, width=4)
     assert [(row.name, row.kind, row.shape, row.parameters, row.multiply_adds) for row in rows] == \
         [("inner", "Conv2d", (3, 4, 4), 6, 48), ("Scaled", "Scaled", (2,), 3, 96)]
 
@@ -107,7 +107,7 @@ def test_modules_that_no_call_reaches_are_named_at_the_end():
         def forward(self, pictures):
             return self.used(pictures)
 
-    rows = inspect(Spare(), 1, height=4, width=4)
+    rows = inspect_layers(Spare(), 1, height=4, width=4)
     assert rows[-1] == Row("spare", "Linear (not called)", (), 24, 0, 0, None)
     assert summary(rows).parameters == 26
 
@@ -116,7 +116,7 @@ def test_a_transposed_convolution_counts_its_work_as_torch_does():
     module = nn.Sequential(nn.ConvTranspose2d(3, 5, 4, stride=2), nn.Conv2d(5, 2, 3))
     with FlopCounterMode(display=False) as flops, torch.no_grad():
         module(torch.zeros(1, 3, 6, 7))
-    rows = inspect(module, 3, height=6, width=7)
+    rows = inspect_layers(module, 3, height=6, width=7)
     assert 2 * summary(rows).multiply_adds == flops.get_total_flops()
     assert [row.receptive_field for row in rows] == [None, None]
 
@@ -125,7 +125,7 @@ def test_a_network_is_left_as_it_was():
     whole = network("resnet18", 3, 64)
     whole.head.eval()
     before = {name: tensor.clone() for name, tensor in whole.state_dict().items()}
-    inspect(whole, 3, height=64, width=64)
+    inspect_layers(whole, 3, height=64, width=64)
     assert all(tensor.equal(before[name]) for name, tensor in whole.state_dict().items())
     assert whole.training and whole.backbone.training and not whole.head.training
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in whole.modules())
@@ -143,7 +143,7 @@ class Tutorial(nn.Module):
 
 
 def problem(module, channels=1, height=28, width=28):
-    rows = inspect(module, channels, height=height, width=width)
+    rows = inspect_layers(module, channels, height=height, width=width)
     assert all(row.problem == "" for row in rows[:-1]) and rows[-1].shape == ()
     assert summary(rows).problem == rows[-1].problem
     return [row.name for row in rows], rows[-1].problem
@@ -152,7 +152,7 @@ def problem(module, channels=1, height=28, width=28):
 def test_a_dense_layer_of_the_wrong_width_is_explained_by_the_map_before_it():
     assert problem(Tutorial()) == (["conv1", "conv2", "fc1"], (
         "`fc1` expects 400 values, got 256 = 16 x 4 x 4: set in_features = 256, or change the size of the pictures"))
-    rows = inspect(Tutorial(values=256), 1, height=28, width=28)
+    rows = inspect_layers(Tutorial(values=256), 1, height=28, width=28)
     assert [row.problem for row in rows] == ["", "", ""]
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lensmith.models.backbones import BACKBONES
-from lensmith.study.inspect.layers import inspect
+from lensmith.study.inspect.layers import inspect_layers
 
 
 def averaging(network):
@@ -41,7 +41,7 @@ def footprint(network, name, channels, edge):
 
 def check(network, channels, edge, names=None):
     twin = averaging(network)
-    rows = {row.name: row for row in inspect(network, channels, height=edge, width=edge)}
+    rows = {row.name: row for row in inspect_layers(network, channels, height=edge, width=edge)}
     for name in names or rows:
         field = rows[name].receptive_field
         assert field is not None and field < edge, f"{name}: {field}"
@@ -84,25 +84,25 @@ def test_a_flatten_a_global_pool_and_a_squeeze_and_excite_gate_see_the_whole_pic
             maps = self.conv(pictures)
             return self.after(maps * torch.sigmoid(self.squeeze(maps.mean((2, 3), keepdim=True))))
 
-    rows = {row.name: row.receptive_field for row in inspect(Gate(), 3, height=20, width=20)}
+    rows = {row.name: row.receptive_field for row in inspect_layers(Gate(), 3, height=20, width=20)}
     assert rows == {"conv": 3, "squeeze": None, "after": None}
     for pool in (nn.AdaptiveAvgPool2d(1), nn.AdaptiveMaxPool2d(1), nn.Flatten()):
         network = nn.Sequential(nn.Conv2d(1, 2, 5), pool)
-        assert [row.receptive_field for row in inspect(network, 1, height=12, width=12)] == [5, None]
+        assert [row.receptive_field for row in inspect_layers(network, 1, height=12, width=12)] == [5, None]
 
 
 def test_an_adaptive_pool_that_divides_evenly_and_a_border_of_zeros_are_followed():
     network = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.AdaptiveAvgPool2d(4), nn.ZeroPad2d((2, 0, 2, 0)),
                             nn.Conv2d(1, 1, 2))
-    rows = inspect(network, 1, height=24, width=24)
+    rows = inspect_layers(network, 1, height=24, width=24)
     assert [row.receptive_field for row in rows] == [3, 8, 8, 14]
 
 
 def test_the_longer_side_counts_where_a_kernel_is_not_square():
     network = nn.Sequential(nn.Conv2d(1, 1, (1, 7)), nn.Conv2d(1, 1, (3, 1), stride=(2, 1)), nn.MaxPool2d((2, 1)))
-    assert [row.receptive_field for row in inspect(network, 1, height=30, width=30)] == [7, 7, 7]
+    assert [row.receptive_field for row in inspect_layers(network, 1, height=30, width=30)] == [7, 7, 7]
     turned = nn.Sequential(nn.Conv2d(1, 1, (7, 1)), nn.Conv2d(1, 1, (3, 1)))
-    assert [row.receptive_field for row in inspect(turned, 1, height=30, width=30)] == [7, 9]
+    assert [row.receptive_field for row in inspect_layers(turned, 1, height=30, width=30)] == [7, 9]
 
 
 def test_branches_of_different_strides_are_not_guessed():
@@ -114,5 +114,5 @@ def test_branches_of_different_strides_are_not_guessed():
         def forward(self, pictures):
             return self.after(self.one(pictures) + self.two(pictures))
 
-    rows = {row.name: row.receptive_field for row in inspect(Odd(), 1, height=8, width=8)}
+    rows = {row.name: row.receptive_field for row in inspect_layers(Odd(), 1, height=8, width=8)}
     assert rows == {"one": 2, "two": 5, "after": None}

@@ -28,7 +28,7 @@ def letters(svg: str) -> list[str]:
 @pytest.mark.parametrize(("names", "turned"), [(["cat", "dog"], False), ([f"d{i}" for i in range(10)], False),
                                            (["Egyptian_Mau", "Maine_Coon", "Persian"], True)])
 def test_names_below_a_confusion_matrix_are_turned_where_they_would_meet(names: list[str], turned: bool):
-    svg = charts.confusion(np.eye(len(names), dtype=int).tolist(), names)
+    svg = charts.confusion_chart(np.eye(len(names), dtype=int).tolist(), names)
     below = [text for text in ET.fromstring(svg).iter(f"{SVG}text") if text.text in names][1::2]
     assert len(below) == len(names)
     assert all(("rotate" in text.get("transform", "")) == turned for text in below)
@@ -41,7 +41,7 @@ def history(epochs: int) -> list[dict[str, float]]:
 
 def every_chart(names: list[str]) -> list[str]:
     matrix = (np.eye(len(names), dtype=int) * 50 + 1).tolist()
-    return [charts.curves(history(4), score="accuracy_top1", best=3), charts.confusion(matrix, names),
+    return [charts.curves(history(4), score="accuracy_top1", best=3), charts.confusion_chart(matrix, names),
             charts.scatter({name: [[1.0, 2.0], [2.0, 2.5]] for name in names}),
             charts.counts({"train": dict.fromkeys(names, 90), "test": dict.fromkeys(names, 9)})]
 
@@ -58,7 +58,7 @@ def test_charts_hold_no_time_no_script_and_nothing_to_fetch() -> None:
 
 
 def test_strangers_names_are_text_and_nothing_else() -> None:
-    written = letters(charts.confusion((np.eye(len(NASTY), dtype=int)).tolist(), NASTY))
+    written = letters(charts.confusion_chart((np.eye(len(NASTY), dtype=int)).tolist(), NASTY))
     for name in NASTY:
         short = {"tab\there\n\x1b": "tab�here��"}.get(name, name if len(name) <= 22 else name[:21] + "…")
         assert sum(text.strip() == short for text in written) == 2, name    # beside the rows and under the columns
@@ -67,7 +67,7 @@ def test_strangers_names_are_text_and_nothing_else() -> None:
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), min_size=2, max_size=3, unique=True))
 @settings(deadline=None, max_examples=15)
 def test_any_name_can_be_drawn(names: list[str]) -> None:
-    svg = charts.confusion(np.eye(len(names), dtype=int).tolist(), names)
+    svg = charts.confusion_chart(np.eye(len(names), dtype=int).tolist(), names)
     assert svg.count("<svg") == svg.count("</svg>") == 1 and "predicted" in svg
 
 
@@ -110,7 +110,7 @@ def test_a_higher_number_stands_higher() -> None:
 
 
 def test_the_cells_of_a_confusion_matrix_have_the_depth_of_their_share() -> None:
-    svg = charts.confusion([[75, 25], [0, 4]], ["a", "b"])
+    svg = charts.confusion_chart([[75, 25], [0, 4]], ["a", "b"])
     with Image.open(BytesIO(base64.b64decode(re.search(r"base64,([^\"]+)", svg)[1]))) as picture:
         cells = np.asarray(picture.convert("RGBA"))
     assert cells.shape == (2, 2, 4)
@@ -136,26 +136,26 @@ def test_no_chart_is_made_of_nothing() -> None:
 @pytest.mark.parametrize("classes", [2, 10, 20])
 def test_small_confusion_matrices_hold_their_numbers(classes: int) -> None:
     matrix = np.arange(classes**2).reshape(classes, classes) + 1000
-    written = letters(charts.confusion(matrix.tolist(), [f"c{i}" for i in range(classes)]))
+    written = letters(charts.confusion_chart(matrix.tolist(), [f"c{i}" for i in range(classes)]))
     assert {str(number) for number in matrix.ravel()} <= set(written)
     assert {"truth", "predicted", "c0", f"c{classes - 1}"} <= set(written)
 
 
 def test_large_confusion_matrices_hold_names_but_no_numbers() -> None:
     matrix = (np.eye(100, dtype=int) * 777).tolist()
-    written = letters(charts.confusion(matrix, [f"c{i}" for i in range(100)]))
+    written = letters(charts.confusion_chart(matrix, [f"c{i}" for i in range(100)]))
     assert {f"c{i}" for i in range(100)} <= set(written) and "777" not in written
-    huge = letters(charts.confusion((np.eye(300, dtype=int)).tolist(), [f"c{i}" for i in range(300)]))
+    huge = letters(charts.confusion_chart((np.eye(300, dtype=int)).tolist(), [f"c{i}" for i in range(300)]))
     assert len(huge) < 70 and "1" in huge
 
 
 def test_large_counts_are_written_short() -> None:
-    written = letters(charts.confusion([[12345, 9999], [3_000_000, 0]], ["a", "b"]))
+    written = letters(charts.confusion_chart([[12345, 9999], [3_000_000, 0]], ["a", "b"]))
     assert {"12k", "9999", "3M"} <= set(written)
 
 
 def test_a_class_without_pictures_does_not_divide_by_zero() -> None:
-    assert "5" in letters(charts.confusion([[5, 0], [0, 0]], ["a", "b"]))
+    assert "5" in letters(charts.confusion_chart([[5, 0], [0, 0]], ["a", "b"]))
 
 
 def test_only_what_fits_is_drawn_of_the_counts() -> None:

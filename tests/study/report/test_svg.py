@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lensmith.study.report.svg import Scale, line, spanning, words
+from lensmith.study.report.svg import AxisScale, line, spanning, words
 
 
 @pytest.mark.parametrize(("low", "high", "whole", "expected"), [
@@ -20,12 +20,12 @@ from lensmith.study.report.svg import Scale, line, spanning, words
     (0.0, 5670.0, True, [0, 1000, 2000, 3000, 4000, 5000]),
 ])
 def test_ticks_are_round(low: float, high: float, whole: bool, expected: list[float]) -> None:
-    assert Scale(low, high, 0, 100).ticks(whole=whole) == pytest.approx(expected)
+    assert AxisScale(low, high, 0, 100).ticks(whole=whole) == pytest.approx(expected)
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-2, 1e9))
 def test_ticks_are_few_evenly_spaced_and_on_the_scale(low: float, span: float) -> None:
-    scale = Scale(low, low + span, 0, 100)
+    scale = AxisScale(low, low + span, 0, 100)
     ticks = scale.ticks()
     assert 2 <= len(ticks) <= 8
     steps = [after - before for before, after in pairwise(ticks)]

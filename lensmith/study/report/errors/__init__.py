@@ -5,29 +5,29 @@ from lensmith.study.report.errors.error_kind import ErrorKind
 
 ERRORS: dict[str, ErrorKind] = {
     "label": ErrorKind(
-        label.measure, label.in_words,
+        label.how_wrong, label.both_in_words,
         "Where the network was wrong and most sure of it: the truth, then what it said."),
     "tags": ErrorKind(
-        tags.measure, tags.in_words,
+        tags.how_wrong, tags.both_in_words,
         "Where the scores of the tags were furthest from the truth: the truth, then what the network said.",
         score="summed error {:.2f}"),
     "numbers": ErrorKind(
-        numbers.measure, numbers.in_words,
+        numbers.how_wrong, numbers.both_in_words,
         "Where a number was furthest off, in standard deviations of the truth: the truth, then what was said.",
-        score="{:.1f} deviations off", spread=numbers.spread),
+        score="{:.1f} deviations off", scaled_by=numbers.scaled_by),
     "boxes": ErrorKind(
-        boxes.measure, boxes.in_words,
+        boxes.how_wrong, boxes.both_in_words,
         "Where most was missed or found in vain: the truth on the left, what was found with a score of 0.25 or more on "
         "the right. A box that was missed counts 1, one found in vain its score.",
-        score="errors {:.1f}", draw=boxes.draw),
+        score="errors {:.1f}", draw_both=boxes.draw_both),
     "mask": ErrorKind(
-        semantic_mask.measure, semantic_mask.in_words,
+        semantic_mask.how_wrong, semantic_mask.both_in_words,
         "Where the largest share of the pixels was wrong: the picture, the truth and what was found. What was not "
         "known to be of a class is left as it is.",
-        score="{:.1%} of the pixels wrong", draw=semantic_mask.draw),
+        score="{:.1%} of the pixels wrong", draw_both=semantic_mask.draw_both),
     "masks": ErrorKind(
-        boxes.measure, boxes.in_words,
+        boxes.how_wrong, boxes.both_in_words,
         "Where most was missed or found in vain: the truth on the left, what was found with a score of 0.25 or more on "
         "the right. An object whose pixels were missed counts 1, one found in vain its score.",
-        score="errors {:.1f}", draw=instance_masks.draw),
+        score="errors {:.1f}", draw_both=instance_masks.draw_both),
 }

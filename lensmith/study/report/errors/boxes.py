@@ -13,7 +13,7 @@ from lensmith.values.boxes import Boxes
 from lensmith.values.drawing import draw_boxes, surest
 
 
-def measure(truth: Boxes, predicted: Boxes, pictures: int, classes: int) -> Tensor:
+def how_wrong(truth: Boxes, predicted: Boxes, pictures: int, classes: int) -> Tensor:
     """float [pictures, 1]: the true objects that were missed, and the summed scores of those found where none is."""
     right, wrong = right_and_wrong(truth, predicted, pictures, classes, score=SHOWN)
     assert truth.image is not None
@@ -21,7 +21,7 @@ def measure(truth: Boxes, predicted: Boxes, pictures: int, classes: int) -> Tens
     return (torch.bincount(truth.image[counting], minlength=pictures) - right + wrong)[:, None]
 
 
-def in_words(truth: Boxes, predicted: Boxes, names: Sequence[str]) -> tuple[str, str]:
+def both_in_words(truth: Boxes, predicted: Boxes, names: Sequence[str]) -> tuple[str, str]:
     """`2 cat, 1 dog`, of each; `nothing` without any."""
     return _counts(truth, names), _counts(surest(predicted, SHOWN), names)
 
@@ -31,7 +31,7 @@ def _counts(boxes: Boxes, names: Sequence[str]) -> str:
     return ", ".join(f"{number} {names[kind]}" for kind, number in sorted(counts.items())) or "nothing"
 
 
-def draw(picture: Image.Image, truth: Boxes, predicted: Boxes, names: Sequence[str],
+def draw_both(picture: Image.Image, truth: Boxes, predicted: Boxes, names: Sequence[str],
          size: tuple[int, int]) -> list[Image.Image]:
     """The truth, and beside it what was predicted."""
     scale = picture.width / size[1], picture.height / size[0]

@@ -9,7 +9,7 @@ from lensmith.values.drawing import draw_masks, surest
 from lensmith.values.instance_masks import Masks
 
 
-def draw(picture: Image.Image, truth: Masks, predicted: Masks, names: Sequence[str],
+def draw_both(picture: Image.Image, truth: Masks, predicted: Masks, names: Sequence[str],
          size: tuple[int, int]) -> list[Image.Image]:
     """The truth, and beside it what was predicted."""
     scale = picture.width / size[1], picture.height / size[0]

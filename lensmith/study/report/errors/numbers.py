@@ -7,16 +7,16 @@ from torch import Tensor
 from lensmith.values.labels import Numbers
 
 
-def measure(truth: Numbers, predicted: Numbers, pictures: int, classes: int) -> Tensor:
+def how_wrong(truth: Numbers, predicted: Numbers, pictures: int, classes: int) -> Tensor:
     """float [pictures, quantities]: |prediction - truth| of each quantity, in its own unit."""
     return (predicted.values - truth.values).abs()
 
 
-def spread(truth: Numbers) -> Tensor:
+def scaled_by(truth: Numbers) -> Tensor:
     return truth.values
 
 
-def in_words(truth: Numbers, predicted: Numbers, names: Sequence[str]) -> tuple[str, str]:
+def both_in_words(truth: Numbers, predicted: Numbers, names: Sequence[str]) -> tuple[str, str]:
     """`kg 12.5, years 3`, of each."""
     return _named(truth, names), _named(predicted, names)
 

@@ -10,7 +10,7 @@ from lensmith.values.drawing import draw_mask
 from lensmith.values.semantic_mask import IGNORED, Mask
 
 
-def measure(truth: Mask, predicted: Mask, pictures: int, classes: int) -> Tensor:
+def how_wrong(truth: Mask, predicted: Mask, pictures: int, classes: int) -> Tensor:
     """float [pictures, 1]: the fraction of the known pixels that were taken for another class; 0 where none is known.
     """
     known = truth.classes != IGNORED
@@ -18,7 +18,7 @@ def measure(truth: Mask, predicted: Mask, pictures: int, classes: int) -> Tensor
     return (wrong.sum((1, 2)) / known.sum((1, 2)).clamp(min=1))[:, None]
 
 
-def in_words(truth: Mask, predicted: Mask, names: Sequence[str]) -> tuple[str, str]:
+def both_in_words(truth: Mask, predicted: Mask, names: Sequence[str]) -> tuple[str, str]:
     """The known pixels of each: `ground 81 %, disc 19 %`."""
     known = truth.classes != IGNORED
     return _fractions(truth.classes[known], names), _fractions(predicted.classes[known], names)
@@ -32,7 +32,7 @@ def _fractions(classes: Tensor, names: Sequence[str]) -> str:
     return ", ".join(f"{name} {percent:.0f} %" for name, percent in percents if percent >= 0.5)
 
 
-def draw(picture: Image.Image, truth: Mask, predicted: Mask, names: Sequence[str],
+def draw_both(picture: Image.Image, truth: Mask, predicted: Mask, names: Sequence[str],
          size: tuple[int, int]) -> list[Image.Image]:
     """The picture, the truth, and what was predicted where the truth is known."""
     judged = Mask(predicted.classes.long().where(truth.classes != IGNORED, IGNORED))

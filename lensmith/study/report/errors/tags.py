@@ -8,7 +8,7 @@ from torch import Tensor
 from lensmith.values.labels import Tags
 
 
-def measure(truth: Tags, predicted: Tags, pictures: int, classes: int) -> Tensor:
+def how_wrong(truth: Tags, predicted: Tags, pictures: int, classes: int) -> Tensor:
     """float [pictures, 1]: the sum over the tags of |score - truth|; 0 where every known tag was predicted rightly."""
     known = ~truth.present.isnan()
     wrong = (((truth.present >= 0.5) != (predicted.present >= 0.5)) & known).any(1)
@@ -16,7 +16,7 @@ def measure(truth: Tags, predicted: Tags, pictures: int, classes: int) -> Tensor
     return (wrong * torch.where(known, (scores - truth.present).abs(), 0.0).sum(1))[:, None]
 
 
-def in_words(truth: Tags, predicted: Tags, names: Sequence[str]) -> tuple[str, str]:
+def both_in_words(truth: Tags, predicted: Tags, names: Sequence[str]) -> tuple[str, str]:
     """The tags of each, `none` without any."""
     return _present(truth, names), _present(predicted, names)
 
