@@ -4,6 +4,7 @@ import ast
 import json
 import re
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -15,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import lensmith
+from lensmith.base.pictures import Form
 from lensmith.data.sources.kinds import TARGETS
 from lensmith.data.sources.kinds.target_kind import TargetKind, spread_rows
 from lensmith.data.sources.sample import Collection
@@ -26,6 +28,8 @@ from lensmith.study.report.errors import ERRORS
 from lensmith.study.report.errors.error_kind import ErrorKind
 from lensmith.tasks import TASKS
 from lensmith.tasks.multitask import OF_KIND
+from lensmith.tasks.task import Task
+from lensmith.tasks.usual import Usual, by_size
 from lensmith.values import KINDS
 from lensmith.values.labels import Label
 from lensmith.values.value import Value
@@ -61,6 +65,12 @@ class Angles:
 
     needs: tuple[str, ...] = ("angle",)
     score: str = "agreement"
+    on_last_map = True
+    of_kinds: Mapping[str, type[Task]] | None = None
+    objects: tuple[str, ...] = ()
+    overlap: float | None = None
+    window: list[int] | None = None
+    kept_per_pixel = 0
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None):
         self.classes = classes
@@ -84,6 +94,23 @@ class Angles:
 
     def metrics(self) -> "AngleMetrics":
         return AngleMetrics()
+
+    def with_thresholds(self, threshold: float | None, overlap: float | None) -> Self:
+        return copy(self)
+
+    def scoring_layers(self, network: nn.Module) -> list[tuple[nn.Module, int]]:
+        return []
+
+    def notes(self, augment: Mapping[str, Any]) -> list[str]:
+        return []
+
+    @staticmethod
+    def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
+        return Usual(by_size(form))
+
+    @staticmethod
+    def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:
+        """Nothing."""
 
 
 class AngleMetrics:

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lensmith.base.errors import UserError
-
-OBJECTS = ("boxes", "masks")    # the kinds of truth that are objects with a place each
+from lensmith.values import OBJECTS
 
 
 def check_settings(**settings: tuple[float, bool, str]) -> None:

@@ -12,7 +12,7 @@ from lensmith.base.errors import UserError
 from lensmith.base.pictures import Form
 from lensmith.models.backbone import Backbone
 from lensmith.models.heads.several_heads import Answers, SeveralHeads
-from lensmith.tasks.check_settings import OBJECTS, check_augment
+from lensmith.tasks.check_settings import check_augment
 from lensmith.tasks.classification import Classification
 from lensmith.tasks.detection import Detection
 from lensmith.tasks.instances import Instances
@@ -24,7 +24,7 @@ from lensmith.tasks.segmentation import Segmentation
 from lensmith.tasks.tagging import Tagging
 from lensmith.tasks.task import Metrics, Task
 from lensmith.tasks.usual import Usual
-from lensmith.values import kinds_of
+from lensmith.values import KINDS, kinds_of
 from lensmith.values.value import Value
 
 Balance = Literal["fixed", "uncertainty", "gradients"]
@@ -168,7 +168,7 @@ def _usual_augment(kinds: Sequence[str], form: Form) -> dict[str, Any]:
     shows that the pictures are photographs, and no numbers which would have to be flipped along."""
     if set(kinds) == {"label"}:
         return dict(Classification.usual({}, form, epochs=None).augment)
-    placed = {*OBJECTS, "mask"} & set(kinds) and "numbers" not in kinds
+    placed = any(KINDS[kind].spatial for kind in kinds) and "numbers" not in kinds
     return {"flip": True} if form.channels == 3 and placed else {}
 
 
