@@ -23,7 +23,7 @@ from lensmith import metrics
 from lensmith.base.errors import UserError
 from lensmith.tasks import TASKS
 from lensmith.values.boxes import Boxes
-from lensmith.values.instance_masks import Masks, packed
+from lensmith.values.instance_masks import Masks, pack_bits
 from lensmith.values.labels import Label, Numbers, Tags
 from lensmith.values.semantic_mask import Mask
 
@@ -215,7 +215,7 @@ def test_objects_come_as_values_too() -> None:
     def masks(picture: dict) -> Masks:
         pixels = torch.from_numpy(picture["masks"])
         scores = torch.from_numpy(picture["scores"]) if "scores" in picture else None
-        return Masks(torch.zeros(len(pixels), 4), torch.from_numpy(picture["labels"]), scores, bits=packed(pixels),
+        return Masks(torch.zeros(len(pixels), 4), torch.from_numpy(picture["labels"]), scores, bits=pack_bits(pixels),
                      area=pixels.flatten(1).sum(1).float())
 
     values = [masks(picture) for picture in truth], [masks(picture) for picture in predicted]

@@ -18,7 +18,7 @@ from lensmith.tasks.metrics.pixel_metrics import MaskMetrics
 from lensmith.tasks.metrics.rates import ClassCounts
 from lensmith.tasks.metrics.tags import tag_counts
 from lensmith.values.boxes import Boxes
-from lensmith.values.instance_masks import Masks, packed, pixel_counts
+from lensmith.values.instance_masks import Masks, pack_bits, pixel_counts
 from lensmith.values.labels import UNKNOWN, Label, Numbers, Tags
 from lensmith.values.semantic_mask import IGNORED, Mask
 from lensmith.values.value import Value
@@ -248,7 +248,7 @@ def _from_dict(where: str, picture: Any) -> Boxes:
     pixels = columns["masks"].bool() if count else torch.zeros(0, 1, 1, dtype=torch.bool)
     if pixels.ndim != 3:
         raise UserError(f"{where} has masks of shape {list(pixels.shape)}, where bool [n, height, width] is expected")
-    bits = packed(pixels)
+    bits = pack_bits(pixels)
     corners = columns["boxes"].float() if "boxes" in columns else _extents(pixels)
     return Masks(corners, classes, area=pixel_counts(bits) if area is None else area, bits=bits, **shared)
 
