@@ -11,9 +11,9 @@ from lensmith.base.errors import Stopped, UserError
 def write_atomic(path: Path, write: Callable[[Path], object], *, advice: str = "") -> None:
     """Let `write` fill a temporary file beside `path`, then put it in place in one step.
 
-    Until that step the previous file stays whole; a failure removes the temporary one. `advice` is what a user can do
-    where it fails; by itself what helps a run folder. Raises Stopped where the disk is full, UserError where the folder
-    may not be written.
+    Until that step the previous file stays whole. A failure removes the temporary one. `advice` is what a user can do
+    where it fails; without it, what helps for a run folder. Raises Stopped where the disk is full, UserError where the
+    folder may not be written.
     """
     aside = None
     try:
@@ -23,7 +23,7 @@ def write_atomic(path: Path, write: Callable[[Path], object], *, advice: str = "
         write(aside)
         with open(aside, "rb+") as file:
             os.fsync(file.fileno())
-        # mkstemp gives 0600; a run folder is as readable as any file the user makes.
+        # mkstemp gives 0600, and a run folder is to be as readable as any file of the user.
         aside.chmod(0o666 & ~_umask())
         os.replace(aside, path)
         _sync_folder(path.parent)
@@ -59,7 +59,7 @@ def _umask() -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself last; not every system lets a folder be opened."""
+    """Make the rename itself last a crash. Not every system lets a folder be opened."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:

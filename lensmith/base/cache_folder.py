@@ -5,10 +5,10 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: $LENSMITH_CACHE, else $XDG_CACHE_HOME/lensmith, else ~/.cache/lensmith."""
-    own = os.environ.get("LENSMITH_CACHE")
-    if own:
-        return Path(own).expanduser()
+    """The folder of the cache: $LENSMITH_CACHE, else $XDG_CACHE_HOME/lensmith, else ~/.cache/lensmith."""
+    path = os.environ.get("LENSMITH_CACHE")
+    if path:
+        return Path(path).expanduser()
     caches = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative paths ignored.
+    # By the XDG specification a relative path is ignored.
     return (Path(caches) if os.path.isabs(caches) else Path.home() / ".cache") / "lensmith"

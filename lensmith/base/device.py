@@ -1,4 +1,4 @@
-"""The machine: which device to use, how much memory is free, what stands in a run's environment.json."""
+"""The machine: which device to use, how much memory is free, how busy it is, what environment.json says of it."""
 
 import ctypes
 import os
@@ -19,7 +19,8 @@ PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "timm")
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """`cpu`, `cuda`, `cuda:1`, `mps` or `auto` (CUDA, else MPS, else CPU) -> the device, known to be there."""
+    """`cpu`, `cuda`, `cuda:1`, `mps` or `auto` (CUDA, else MPS, else CPU) -> the device. Raises UserError where this
+    machine does not have it."""
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
@@ -35,22 +36,22 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def free_memory() -> int:
-    """Bytes of main memory that can be taken now: the least of what the system and its control group leave."""
+    """Bytes of main memory that can be taken now: the least of what the system and the control group have left."""
     free = [_system_memory()]
     for limit, used in (("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
                         ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes")):
         try:
             free.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
-        except (OSError, ValueError):    # absent, or "max"
+        except (OSError, ValueError):    # The file is absent, or says "max".
             continue
     return max(0, min(free))
 
 
 def _system_memory() -> int:
     try:
-        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-        if found:
-            return int(found[1]) * 1024
+        available = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        if available:
+            return int(available[1]) * 1024
     except OSError:
         pass
     try:
@@ -60,12 +61,13 @@ def _system_memory() -> int:
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep large blocks that are freed, for the next step to take. By itself glibc gives blocks of
-    more than 32 MB back to the system, which then fills every page with zeros again in every step. Does nothing where
-    there is no glibc."""
+    """Let the C library keep large blocks that are freed, for the next step to take. Otherwise glibc gives blocks of
+    more than 32 MB back to the system, which fills every page with zeros again in every step. Does nothing where there
+    is no glibc."""
     try:
         library = ctypes.CDLL(None)
-        library.gnu_get_libc_version    # noqa: B018  other C libraries have another mallopt, or none
+        # Other C libraries have another mallopt, or none, and lack this name.
+        library.gnu_get_libc_version    # noqa: B018
         for option, value in ((_MMAP_THRESHOLD, 1 << 30), (_TRIM_THRESHOLD, (1 << 31) - 1)):
             library.mallopt(option, value)
     except (AttributeError, OSError, TypeError):
@@ -73,18 +75,18 @@ def keep_freed_memory() -> None:
 
 
 class Busy:
-    """How busy the machine is with the work of others, from now on; Linux alone says."""
+    """How busy the machine is with other processes, from now on. Only Linux tells."""
 
     def __init__(self) -> None:
         self.began, self.used = time.monotonic(), _used()
 
     def others(self) -> float | None:
-        """The share of all cores that other processes took since, 0 .. 1; None where it cannot be known."""
+        """The fraction of all cores that other processes have taken since; None where the system does not tell."""
         now, elapsed = _used(), time.monotonic() - self.began
         if self.used is None or now is None or elapsed <= 0:
             return None
-        whole, own = now[0] - self.used[0], now[1] - self.used[1]
-        return round(min(1.0, max(0.0, whole - own) / (elapsed * (os.cpu_count() or 1))), 2)
+        all_processes, this_process = now[0] - self.used[0], now[1] - self.used[1]
+        return round(min(1.0, max(0.0, all_processes - this_process) / (elapsed * (os.cpu_count() or 1))), 2)
 
 
 def _used() -> tuple[float, float] | None:
@@ -95,12 +97,12 @@ def _used() -> tuple[float, float] | None:
     except (OSError, ValueError, AttributeError):
         return None
     idle = sum(counts[3:5])    # idle and waiting for a disk
-    own = os.times()
-    return (sum(counts[:8]) - idle) / tick, own.user + own.system + own.children_user + own.children_system
+    times = os.times()
+    return (sum(counts[:8]) - idle) / tick, times.user + times.system + times.children_user + times.children_system
 
 
 def environment() -> dict[str, Any]:
-    """What a result depends on beside the recipe: machine, versions, threads."""
+    """What a result depends on apart from the recipe: machine, versions, threads."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -120,7 +122,7 @@ def environment() -> dict[str, Any]:
 
 def _processor() -> str:
     if sys.platform == "linux":
-        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-        if found:
-            return found[1]
+        model = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+        if model:
+            return model[1]
     return platform.processor()

@@ -11,7 +11,7 @@ class UserError(ValueError):
     """A mistake in a command or a recipe; the command line prints it in one line, without a traceback."""
 
     code = 2           # that the command exits with
-    at_once = False    # whether it does so without ending its threads in order
+    at_once = False    # whether it exits without ending its threads in order
 
 
 class DataError(UserError):
@@ -33,7 +33,7 @@ class Stopped(UserError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """` Did you mean 'lenet'?`, or nothing where no known name is near."""
+    """` Did you mean 'lenet'?`, or nothing where no known name is similar."""
     near = get_close_matches(str(name), list(known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
 
@@ -52,19 +52,19 @@ def count(number: int, noun: str) -> str:
 
 
 def no_memory(error: BaseException) -> bool:
-    """Whether an error says that memory, of the machine or of a device, did not suffice."""
-    told = first_line(error)
+    """Whether an error means that there was too little memory, of the machine or of a device."""
+    line = first_line(error)
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" \
-        or any(word in told for word in ("allocate memory", "out of memory", "ALLOC_FAILED",
+        or any(word in line for word in ("allocate memory", "out of memory", "ALLOC_FAILED",
                                          "Storage size calculation overflowed"))
 
 
-def told(error: BaseException) -> str:
-    """`ValueError: the first line of what it says`: what code that is not ours has raised."""
-    first = str(error).splitlines()[0] if str(error) else "no message"
-    return f"{type(error).__name__}: {first}"
+def described(error: BaseException) -> str:
+    """An error of code that is not ours in one line: `ValueError: the first line of its message`."""
+    line = str(error).splitlines()[0] if str(error) else "no message"
+    return f"{type(error).__name__}: {line}"
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its kind where it says nothing."""
+    """The first line of an error's message, or its class where it has none."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

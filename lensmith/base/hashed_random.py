@@ -1,4 +1,4 @@
-"""Random numbers as a function of what they are for: the same for any order, any number of workers, any restart."""
+"""Random numbers as a function of their purpose: the same for any order, any number of workers, any restart."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# The streams of what is drawn for a set of pictures, apart from those of the augmentation. Runs keep their numbers.
+# The streams of what is drawn for a set of pictures, apart from those of the augmentation. The numbers of existing runs
+# follow from these: they are not to be changed.
 ORDER, FRACTION, BACKGROUND = 1, 2, 3
 
 _STEP, _MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
@@ -32,7 +33,7 @@ def hashed(*keys: int | Sequence[int] | np.ndarray) -> np.ndarray:
 
 
 def seed_of(*keys: int) -> int:
-    """One seed, 0 .. 2^63 - 1, out of several numbers: `hashed` of them, halved."""
+    """One seed, 0 .. 2^63 - 1, from several numbers: `hashed` of them, halved."""
     state = 0
     for key in keys:
         state = _scramble_one((state ^ _scramble_one(key + _STEP)) + _STEP)
@@ -48,7 +49,7 @@ def _scramble_one(state: int) -> int:
 
 
 def uniform(keys: np.ndarray, stream: int | np.ndarray) -> Tensor:
-    """float32 [n] in [0, 1): one number for each of `keys` (uint64 [n], from `hashed`) and this stream, or its own
-    stream (int64 [n])."""
-    bits = hashed(keys.view(np.int64), stream) >> np.uint64(40)    # 24 bits are what a float32 holds exactly
+    """float32 [n] in [0, 1): one number for each of `keys` (uint64 [n], from `hashed`) in this stream, or each in a
+    stream of its own (int64 [n])."""
+    bits = hashed(keys.view(np.int64), stream) >> np.uint64(40)    # A float32 holds 24 bits exactly.
     return torch.from_numpy(bits.astype(np.float32) / np.float32(1 << 24))

@@ -1,4 +1,4 @@
-"""Colour pixels of four bytes each, as PyTorch's and Pillow's resizing want them, and the planes that networks want."""
+"""Colour pixels of four bytes, as PyTorch and Pillow resize them, and the planes that networks take."""
 
 import numpy as np
 import torch
@@ -11,8 +11,8 @@ _PIXEL = np.dtype("<u4")    # its lowest byte, the first in memory, is red
 def pixels_of(planes: np.ndarray) -> np.ndarray:
     """uint8 [3, height, width] -> uint8 [height, width, 4], the fourth byte 0.
 
-    By arithmetic on whole pixels, which NumPy does many at a time: a third of the time of moving single bytes, which
-    is what a change of layout does, in NumPy as in PyTorch. So does `planes_of`, in half.
+    By arithmetic on whole pixels, which NumPy does many at a time. It takes a third of the time of a change of layout,
+    which moves single bytes, in NumPy as in PyTorch. `planes_of` takes half of it.
     """
     pixels = planes[2].astype(_PIXEL)
     for plane in (planes[1], planes[0]):
@@ -34,12 +34,13 @@ def planes_of(pixels: np.ndarray) -> np.ndarray:
 
 def resized(pixels: np.ndarray, size: tuple[int, int], *, mode: str = "bilinear",
             antialias: bool = False) -> np.ndarray:
-    """uint8 [height, width, channels], contiguous, brought to `size` (height, width) by PyTorch, which does this to
-    bytes by integers of 16 bits."""
-    # The axis of one picture before the channels are moved: after it PyTorch takes it for planes, and moves all bytes.
+    """uint8 [height, width, channels], contiguous, brought to `size` (height, width) by PyTorch, which computes with
+    integers of 16 bits."""
+    # The batch axis is added before the channels are moved: added after it, PyTorch would take the pixels for planes
+    # and move all bytes.
     channels_last = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
-    found = interpolate(channels_last, size, mode=mode, align_corners=False, antialias=antialias)
-    return np.ascontiguousarray(found[0].permute(1, 2, 0).numpy())    # it is, but for edges of a single pixel
+    picture = interpolate(channels_last, size, mode=mode, align_corners=False, antialias=antialias)[0]
+    return np.ascontiguousarray(picture.permute(1, 2, 0).numpy())    # copies only for an edge of one pixel
 
 
 def scaled(picture: Tensor, size: tuple[int, int]) -> Tensor:

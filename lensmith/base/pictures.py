@@ -22,23 +22,23 @@ from lensmith.base.pillow_memory import borrowed
 Fit = Literal["crop", "pad", "squash"]
 Interpolation = Literal["bilinear", "bicubic"]
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".jp2")
-MOST_PIXELS = 89_000_000    # a file that declares more is taken for an attack on memory; Pillow warns at 89.4 million
-GROUND = 114                # the gray around a letterboxed picture, Darknet's value
-_DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")
-_TURNED = (5, 6, 7, 8)      # EXIF orientations that swap width and height
-_FROM_RIGHT = (2, 3, 6, 7)    # EXIF orientations whose upright picture counts its columns from a far edge of the file's
-_FROM_BELOW = (3, 4, 7, 8)    # and its rows
-_ORIENTATION = 0x0112
-_LUMA = (0.299, 0.587, 0.114)    # ITU-R BT.601, as Pillow weighs colours into gray
-_PNG_EXIF = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}    # where a PNG may say how it is turned
+MOST_PIXELS = 89_000_000    # A file that declares more is taken for an attack on memory; Pillow warns at 89.4 million.
+PADDING = 114               # the gray around a letterboxed picture, Darknet's value
+_DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")    # Pillow's modes of 16-bit gray
+_ORIENTATION = 0x0112         # the EXIF tag
+_TURNED = (5, 6, 7, 8)        # orientations that swap width and height
+_FROM_RIGHT = (2, 3, 6, 7)    # orientations whose upright picture has its first column at a far edge of the file's
+_FROM_BELOW = (3, 4, 7, 8)    # orientations whose upright picture has its first row there
+_LUMA = (0.299, 0.587, 0.114)    # the weights of red, green and blue in gray, ITU-R BT.601, as Pillow has them
+_PNG_EXIF = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}    # where a PNG may hold its orientation
 
 
-# What is too large is refused with a reason; Pillow's own warning would only be a second line on the screen.
+# A picture that is too large is refused with a reason. Pillow's own warning would only be a second line on the screen.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class BadPicture(DataError):
-    """A file that cannot be used as a picture; the message is the reason alone, without the file's name."""
+    """A file that cannot be used as a picture. The message is the reason alone, without the file's name."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Form:
     channels: int        # 1 gray, 3 RGB, 4 RGBA
     height: int          # pixels
     width: int           # pixels
-    fit: Fit = "crop"    # how another aspect ratio is met: cut the middle out, letterbox, or stretch
+    fit: Fit = "crop"    # what is done with another aspect ratio: cut out the middle, letterbox, or stretch
     bits: int = 8        # 8 gives uint8, 16 gives uint16
-    interpolation: Interpolation = "bilinear"    # how another size is met, antialiased
+    interpolation: Interpolation = "bilinear"    # how another size is reached, antialiased
 
     @property
     def size(self) -> tuple[int, int]:
@@ -63,7 +63,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself before its pixels are read."""
+    """What the header of a file says, before its pixels are read."""
 
     height: int    # pixels, after the EXIF rotation
     width: int
@@ -82,7 +82,7 @@ class Place:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Every way of failing to read a picture turned into a BadPicture with a reason."""
+    """Within it every error in reading a picture becomes a BadPicture with a reason."""
     try:
         yield
     except BadPicture:
@@ -97,8 +97,9 @@ def _explained() -> Iterator[None]:
         raise BadPicture("may not be read (permission denied)") from error
     except MemoryError as error:
         raise BadPicture("does not fit into memory") from error
-    except Exception as error:    # Pillow's decoders raise OSError, SyntaxError, struct.error, EOFError, ValueError ...
-        if isinstance(error, OSError) and error.strerror:    # the system's, not Pillow's own
+    # Pillow's decoders raise OSError, SyntaxError, struct.error, EOFError, ValueError ...
+    except Exception as error:
+        if isinstance(error, OSError) and error.strerror:    # of the system, not of Pillow
             raise BadPicture(f"cannot be read ({error.strerror})") from error
         truncated = "truncated" in str(error).lower() or isinstance(error, EOFError)
         reason = "is truncated" if truncated else "cannot be decoded"
@@ -121,7 +122,7 @@ def _readable(source: Path | bytes) -> Iterator[Image.Image]:
 
 def _file_length(path: Path) -> int:
     status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):    # a pipe would be waited for without end
+    if not stat.S_ISREG(status.st_mode):    # Reading a pipe could wait for ever.
         raise BadPicture("is not a file")
     return status.st_size
 
@@ -146,9 +147,9 @@ def read_header(source: Path | bytes) -> Header:
 
 def _is_turned(image: Image.Image) -> bool:
     """Whether the EXIF rotation will swap the width and height of a picture that is not decoded yet."""
-    if image.format == "TIFF":    # Pillow gives its size already turned
+    if image.format == "TIFF":    # Pillow gives its size already turned.
         return False
-    if image.format == "PNG" and not _PNG_EXIF & image.info.keys():    # getexif() would decode it to look further
+    if image.format == "PNG" and not _PNG_EXIF & image.info.keys():    # getexif() would decode it to search further.
         return False
     return image.getexif().get(_ORIENTATION) in _TURNED
 
@@ -164,27 +165,27 @@ def read_stored(source: Path | bytes) -> Image.Image:
 def decode(source: Path | bytes, form: Form, *, name: str | None = None) -> tuple[Tensor, Place]:
     """A file, or its bytes, -> its picture [channels, height, width] in `form`, and its place.
 
-    Transparent pixels show white, as a viewer would show them; palette, CMYK and 16-bit pictures are converted; the
-    EXIF rotation is applied. A JPEG file is decoded at 1/2, 1/4 or 1/8 of its size where what is left is at least what
-    the form takes of it. Raises BadPicture.
+    Transparent pixels become white, as a viewer would show them. Palette, CMYK and 16-bit pictures are converted, and
+    the EXIF rotation is applied. A JPEG file is decoded at 1/2, 1/4 or 1/8 of its size where that is still at least the
+    size that the form asks for. Raises BadPicture.
     """
     with _readable(source) as image:
         reduction = _reduce(image, form)
-        ImageOps.exif_transpose(image, in_place=True)    # loads it too
-        named = name if name is not None else "" if isinstance(source, bytes) else str(source)
-        return bring(image, form, name=named, reduction=reduction)
+        ImageOps.exif_transpose(image, in_place=True)    # This loads the picture too.
+        file = name if name is not None else "" if isinstance(source, bytes) else str(source)
+        return bring(image, form, name=file, reduction=reduction)
 
 
 @dataclass(frozen=True)
 class _Reduction:
     """How a JPEG file was decoded at less than its size."""
 
-    size: tuple[int, int]           # width, height of the upright picture at its own size
-    scale: int                      # 2, 4 or 8: pixels of the file, each way, to one that was decoded
-    shift: tuple[float, float]      # in decoded pixels: where the upright picture's left and top edges lie
+    size: tuple[int, int]           # width, height of the upright picture at the file's size
+    scale: int                      # 2, 4 or 8: so many pixels of the file, each way, became one
+    shift: tuple[float, float]      # where the upright picture's left and top edges lie, in decoded pixels
 
     def box(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-        """(left, top, right, bottom) in the file's pixels -> in those that were decoded."""
+        """(left, top, right, bottom) in the file's pixels -> in decoded pixels: edge / scale + shift."""
         left, top, right, bottom = (edge / self.scale + self.shift[i % 2] for i, edge in enumerate(box))
         return left, top, right, bottom
 
@@ -201,7 +202,7 @@ def _reduce(image: Image.Image, form: Form) -> _Reduction | None:
     if scale == 1:
         return None
     image.draft(image.mode, (image.width // scale, image.height // scale))
-    # Rounded up, the last decoded pixel is not a whole one; the turn may have brought it to the beginning.
+    # The decoded size is rounded up, so that the last pixel is not a whole one. A rotation may have put it first.
     spare = [-(-edge // scale) - edge / scale for edge in size]
     return _Reduction(size, scale, (spare[0] * (orientation in _FROM_RIGHT), spare[1] * (orientation in _FROM_BELOW)))
 
@@ -209,8 +210,8 @@ def _reduce(image: Image.Image, form: Form) -> _Reduction | None:
 def bring(image: Image.Image, form: Form, *, name: str = "",
           reduction: _Reduction | None = None) -> tuple[Tensor, Place]:
     """An upright Pillow picture, decoded as a whole or with a `reduction`, -> its tensor in `form`, and its place."""
-    own = image.size if reduction is None else reduction.size
-    box, (height, width), (top, left) = _fitting(own, form)
+    size = image.size if reduction is None else reduction.size
+    box, (height, width), (top, left) = _fitting(size, form)
     array = _resized(_planes(image, form), box if reduction is None else reduction.box(box), (height, width),
                      form.interpolation)
     if array.dtype == np.float32:
@@ -219,34 +220,34 @@ def bring(image: Image.Image, form: Form, *, name: str = "",
         array = array.astype(np.uint16) * 257
     if array.ndim == 2:
         array = array[:, :, None]
-    if array.shape[2] == 1 and form.channels > 1:    # 16-bit gray into a colour run
+    if array.shape[2] == 1 and form.channels > 1:    # 16-bit gray in a run of colour pictures
         array = np.repeat(array, form.channels, axis=2)
-        array[:, :, 3:] = np.iinfo(array.dtype).max    # alpha: nothing shines through
+        array[:, :, 3:] = np.iinfo(array.dtype).max    # alpha: opaque
     if (height, width) != form.size:
-        ground = np.full((*form.size, form.channels), GROUND * (257 if form.bits == 16 else 1), dtype=array.dtype)
-        ground[top : top + height, left : left + width] = array
-        array = ground
+        padded = np.full((*form.size, form.channels), PADDING * (257 if form.bits == 16 else 1), dtype=array.dtype)
+        padded[top : top + height, left : left + width] = array
+        array = padded
     tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
-    return tensor, Place(name, own[::-1], fit_of(own[::-1], form))
+    return tensor, Place(name, size[::-1], fit_of(size[::-1], form))
 
 
 def _resized(planes: Image.Image, box: tuple[float, float, float, float], size: tuple[int, int],
-             way: Interpolation) -> np.ndarray:
+             interpolation: Interpolation) -> np.ndarray:
     """The part (left, top, right, bottom) of a picture brought to `size` (height, width), antialiased.
 
     -> float32 for mode F, else uint8, [height, width] or [height, width, channels], in memory of its own.
     """
-    # PyTorch takes a third of Pillow's time, but knows neither parts of a pixel nor that what is transparent has no
-    # colour. Its vectorised kernel (AVX2) runs on the calling thread alone, as the store's threads need.
-    see_through = planes.mode == "RGBA" and planes.getchannel("A").getextrema() != (255, 255)
-    if planes.mode == "F" or see_through or any(edge % 1 for edge in box):
-        return np.array(planes.resize(size[::-1], Image.Resampling[way.upper()], box=box))
+    # PyTorch takes a third of Pillow's time. It cannot cut through a pixel, and it mixes the colours of transparent
+    # pixels in. Its vectorised kernel (AVX2) runs on the calling thread alone, as the store's threads need.
+    transparent = planes.mode == "RGBA" and planes.getchannel("A").getextrema() != (255, 255)
+    if planes.mode == "F" or transparent or any(edge % 1 for edge in box):
+        return np.array(planes.resize(size[::-1], Image.Resampling[interpolation.upper()], box=box))
     left, top, right, bottom = map(int, box)
-    lent = borrowed(planes)    # with a fourth byte a pixel, which PyTorch's kernel would add by itself
-    theirs = np.asarray(planes) if lent is None else lent
-    array = np.array(theirs[top:bottom, left:right])    # a copy: Pillow's memory is not to be written
+    lent = borrowed(planes)    # with a fourth byte a pixel, which PyTorch's kernel would add itself
+    pixels = np.asarray(planes) if lent is None else lent
+    array = np.array(pixels[top:bottom, left:right])    # A copy, since Pillow's memory must not be written.
     if array.shape[:2] != size:
-        array = resized(array.reshape(*array.shape[:2], -1), size, mode=way, antialias=True)
+        array = resized(array.reshape(*array.shape[:2], -1), size, mode=interpolation, antialias=True)
     return array if lent is None else planes_of(array).transpose(1, 2, 0)
 
 
@@ -264,24 +265,26 @@ def _planes(image: Image.Image, form: Form) -> Image.Image:
         white = Image.new("RGBA", alpha.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, alpha).convert("RGB")
     mode = {1: "L", 3: "RGB", 4: "RGBA"}[form.channels]
-    return image if image.mode == mode else image.convert(mode)    # convert() copies even what has the mode
+    return image if image.mode == mode else image.convert(mode)    # convert() copies in any case.
 
 
 def _fitting(size: tuple[int, int], form: Form) -> tuple[tuple[int, int, int, int], tuple[int, int], tuple[int, int]]:
-    """The part of the file that is used (left, top, right, bottom), the size it is brought to, and where that goes.
+    """(the box of the file that is used: left, top, right, bottom; the height, width it is brought to; the top, left
+    corner at which it is put).
 
-    The part is of whole pixels: the nearest to the form's aspect ratio and to the middle.
+    The box has whole pixels, as near to the form's aspect ratio and to the middle as they can be.
     """
     width, height = size
     if form.fit == "crop":
         scale = max(form.height / height, form.width / width)
-        wide, high = max(1, round(form.width / scale)), max(1, round(form.height / scale))
-        left, top = (width - wide) // 2, (height - high) // 2
-        return (left, top, left + wide, top + high), form.size, (0, 0)
+        cut_width, cut_height = max(1, round(form.width / scale)), max(1, round(form.height / scale))
+        left, top = (width - cut_width) // 2, (height - cut_height) // 2
+        return (left, top, left + cut_width, top + cut_height), form.size, (0, 0)
     if form.fit == "pad":
         scale = min(form.height / height, form.width / width)
-        high, wide = max(1, round(height * scale)), max(1, round(width * scale))
-        return (0, 0, width, height), (high, wide), ((form.height - high) // 2, (form.width - wide) // 2)
+        new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
+        corner = (form.height - new_height) // 2, (form.width - new_width) // 2
+        return (0, 0, width, height), (new_height, new_width), corner
     return (0, 0, width, height), form.size, (0, 0)
 
 
@@ -294,39 +297,41 @@ def fit_of(size: tuple[int, int], form: Form) -> tuple[float, float, float, floa
 
 def fit_after(first: tuple[float, float, float, float],
               then: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-    """Place.fit of a picture that was fitted twice."""
+    """Place.fit of a picture that was fitted twice: (p a + b) c + d = p (a c) + (b c + d), each axis by itself."""
     return first[0] * then[0], first[1] * then[1], first[2] * then[0] + then[2], first[3] * then[1] + then[3]
 
 
-def bring_classes(classes: np.ndarray, form: Form, *, ground: int) -> np.ndarray:
+def bring_classes(classes: np.ndarray, form: Form, *, padding: int) -> np.ndarray:
     """A mask [height, width] of an upright picture, brought to `form` as `bring` does the picture.
 
-    Each pixel has the class of the file's pixel in which its centre lies; the letterbox around them is `ground`.
+    Each pixel has the class of the file's pixel in which its centre lies. The letterbox around them has the class
+    `padding`.
     """
-    (left, top, right, bottom), (high, wide), (first, start) = _fitting(classes.shape[::-1], form)
-    rows = top + (2 * np.arange(high) + 1) * (bottom - top) // (2 * high)
-    columns = left + (2 * np.arange(wide) + 1) * (right - left) // (2 * wide)
-    brought = np.full(form.size, ground, dtype=classes.dtype)
-    brought[first : first + high, start : start + wide] = classes[rows][:, columns]
-    return brought
+    (left, top, right, bottom), (height, width), (row, column) = _fitting(classes.shape[::-1], form)
+    # The centre of pixel i of n lies at (i + 1/2) / n of the box: in whole numbers, (2 i + 1) length // (2 n).
+    rows = top + (2 * np.arange(height) + 1) * (bottom - top) // (2 * height)
+    columns = left + (2 * np.arange(width) + 1) * (right - left) // (2 * width)
+    mask = np.full(form.size, padding, dtype=classes.dtype)
+    mask[row : row + height, column : column + width] = classes[rows][:, columns]
+    return mask
 
 
 def refit(picture: Tensor, form: Form) -> Tensor:
     """A picture [channels, height, width], uint8 or uint16, brought to `form` as a file with its pixels would be."""
     if picture.dtype != torch.uint16:
         return bring(to_pil(picture), form)[0]
-    # Pillow has no colours of 16 bits: each plane goes its way as a gray picture.
+    # Pillow has no colours of 16 bits, so that each plane is brought as a gray picture.
     planes, plane_form = _deep_planes(picture.numpy(), form.channels), replace(form, channels=1)
     return torch.cat([bring(Image.fromarray(plane), plane_form)[0] for plane in planes])
 
 
 def _deep_planes(values: np.ndarray, channels: int) -> np.ndarray:
-    """uint16 [channels, height, width] out of one with 1, 3 or 4 channels, by the rules that hold for 8 bits."""
+    """uint16 [channels, height, width] of a picture with 1, 3 or 4 channels, by the rules that hold for 8 bits."""
     if len(values) == channels:
         return values
     colour, alpha = values[:3].astype(np.float64), values[3:] / 65535
     if len(alpha):
-        colour = colour * alpha + 65535 * (1 - alpha)    # on white
+        colour = colour * alpha + 65535 * (1 - alpha)    # on a white background
     if channels == 1 and len(colour) == 3:
         colour = np.tensordot(_LUMA, colour, axes=1)[None]
     if channels > 1 and len(colour) == 1:

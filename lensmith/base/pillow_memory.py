@@ -23,18 +23,18 @@ _pointer_in.restype, _pointer_in.argtypes = ctypes.c_void_p, [ctypes.py_object, 
 
 
 def borrowed(image: Image.Image) -> np.ndarray | None:
-    """uint8 [height, width, 4] of a picture of mode RGB, which Pillow keeps with a fourth byte a pixel; not to be
-    written to. It keeps the memory from being freed. None of another mode, or where Pillow does not lend it: it does
-    from 11.2 on, where the picture lies in one piece (up to 16 MB).
+    """uint8 [height, width, 4] of a picture of mode RGB, which Pillow keeps with a fourth byte a pixel.
 
-    A copy by NumPy, which leaves the fourth byte out, takes a tenth of the time that decoding a JPEG file takes.
+    It must not be written to, and keeps the memory from being freed. None for another mode, and where Pillow does not
+    lend its memory: it does from 11.2 on, if the picture lies in one piece (up to 16 MB). The copy that NumPy makes
+    otherwise, without the fourth byte, takes a tenth of the time that decoding a JPEG file takes.
     """
     lend = getattr(image, "__arrow_c_array__", None)
     if image.mode != "RGB" or lend is None:
         return None
     try:
         _, capsule = lend()
-    except ValueError:    # in several pieces
+    except ValueError:    # The picture lies in several pieces.
         return None
     lent = _ArrowArray.from_address(_pointer_in(capsule, b"arrow_array"))
     count = image.width * image.height * 4
@@ -44,5 +44,5 @@ def borrowed(image: Image.Image) -> np.ndarray | None:
     if pixels.offset or pixels.length != count or pixels.n_buffers != 2:
         return None
     memory: Any = (ctypes.c_uint8 * count).from_address(pixels.buffers[1])
-    memory.lent = capsule    # the memory is Pillow's for as long as this lives
+    memory.lent = capsule    # Pillow frees the memory when this is gone.
     return np.frombuffer(memory, dtype=np.uint8).reshape(image.height, image.width, 4)

@@ -1,4 +1,4 @@
-"""Threads that compute beside others: on each of them PyTorch works without a team of its own."""
+"""Threads that compute beside others: on each of them PyTorch starts no OpenMP threads."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,8 +9,8 @@ import torch
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Within it PyTorch computes on the calling thread alone: its team would spin for the cores on which others decode,
-    which made the first epoch a fifth longer on two."""
+    """Within it PyTorch computes on the calling thread alone. Its OpenMP threads would spin on the cores on which other
+    threads decode, which made the first epoch a fifth longer on two cores."""
     before = torch.get_num_threads()
     if before == 1:
         yield
@@ -23,11 +23,11 @@ def one_thread() -> Iterator[None]:
 
 
 def start_thread(work: Callable[[], object], *, name: str) -> threading.Thread:
-    """A daemon thread that does `work`, on which PyTorch computes alone; it runs when this returns."""
+    """A daemon thread that does `work`, on which PyTorch starts no OpenMP threads. It runs when this returns."""
     begun = threading.Event()
 
     def alone() -> None:
-        # Asked for first, since PyTorch gives a thread the default at its first use, over what was set before.
+        # PyTorch gives a thread the default number at its first use, over what was set before: so it is asked first.
         torch.get_num_threads()
         torch.set_num_threads(1)
         begun.set()
@@ -36,6 +36,6 @@ def start_thread(work: Callable[[], object], *, name: str) -> threading.Thread:
     thread = threading.Thread(target=alone, name=name, daemon=True)
     thread.start()
     begun.wait()
-    # The number of threads is each thread's own, but for a default that later ones take: put that one back.
+    # Setting the number also sets the default that later threads take. This sets the default back.
     torch.set_num_threads(torch.get_num_threads())
     return thread

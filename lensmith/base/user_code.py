@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lensmith.base.errors import ModelError, UserError, nearest, told
+from lensmith.base.errors import ModelError, UserError, described, nearest
 
 
 @dataclass(frozen=True)
@@ -79,4 +79,4 @@ def _explained(source: str, code: CodeOf) -> Iterator[None]:
     try:
         yield
     except Exception as error:    # whatever a stranger's file may raise
-        raise code.error(f"{source} could not be imported: {told(error)}") from error
+        raise code.error(f"{source} could not be imported: {described(error)}") from error

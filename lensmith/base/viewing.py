@@ -1,4 +1,4 @@
-"""Pictures as a person can look at them: in a report's gallery and under the caption of a prediction."""
+"""Pictures made fit to be looked at: in a report's gallery and under the caption of a prediction."""
 
 from pathlib import Path
 
@@ -8,16 +8,15 @@ from torch import Tensor
 
 from lensmith.base.pictures import Form, decode, read_header, to_pil
 
-_WHOLE = 1 << 20    # pixels: no picture has a longer edge, so none is made smaller
+_WHOLE = 1 << 20    # No picture has an edge of so many pixels, so that none is made smaller.
 
 
 def viewable(picture: Tensor, *, least: int, most: int) -> Image.Image:
-    """A picture [channels, height, width], uint8 or uint16, its longer edge brought to `least` pixels or more, `most`
-    or fewer.
+    """A picture [channels, height, width], uint8 or uint16, with a longer edge of `least` to `most` pixels.
 
     Tiny pictures are enlarged by a whole number, so that their pixels stay squares, and may then exceed `most`. Of
-    channels that are neither gray, RGB nor RGBA the first is shown. 16 bits are stretched to the range that the
-    picture uses, since one of a 12-bit camera would be black otherwise.
+    channels that are neither gray, RGB nor RGBA the first is shown. Values of 16 bits are stretched to the range that
+    the picture uses, since those of a 12-bit camera would all be nearly black.
     """
     picture = picture if picture.shape[0] in (1, 3, 4) else picture[:1]
     image = to_pil(_stretched(picture) if picture.dtype == torch.uint16 else picture)
@@ -46,9 +45,9 @@ def open_whole(source: Path) -> Image.Image:
 
 
 def _stretched(picture: Tensor) -> Tensor:
-    """uint16 -> uint8, the darkest value black and the brightest white; one of a single value keeps its brightness."""
+    """uint16 -> uint8, the darkest value black and the brightest white. A picture of a single value keeps it."""
     values = picture.to(torch.int32)
-    colours = values[:3]    # a fourth channel is alpha
+    colours = values[:3]    # A fourth channel is alpha.
     low, high = int(colours.min()), int(colours.max())
     shown = (colours - low) * 255 // (high - low) if high > low else colours // 257
     return torch.cat((shown, values[3:] // 257)).to(torch.uint8)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lensmith.base.errors import DataError
-from lensmith.base.pictures import GROUND, BadPicture, Form, bring, decode, read_file, read_header, to_pil
+from lensmith.base.pictures import PADDING, BadPicture, Form, bring, decode, read_file, read_header, to_pil
 
 UPRIGHT = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3) * 3    # no symmetry
 
@@ -284,12 +284,12 @@ def test_the_middle_is_cut_out_of_a_wide_picture():
 def test_a_letterbox_keeps_the_whole_picture_on_gray():
     image, place = bring(Image.new("RGB", (8, 4), (255, 0, 0)), Form(3, 8, 8, "pad"))
     assert (image[0, 2:6] == 255).all() and (image[1, 2:6] == 0).all()
-    assert (image[:, :2] == GROUND).all() and (image[:, 6:] == GROUND).all() and place.fit == (1, 1, 0, 2)
+    assert (image[:, :2] == PADDING).all() and (image[:, 6:] == PADDING).all() and place.fit == (1, 1, 0, 2)
 
 
 def test_the_letterbox_of_sixteen_bits_is_the_same_gray():
     image, _ = bring(Image.fromarray(np.full((2, 4), 9, np.uint16)), Form(1, 4, 4, "pad", bits=16))
-    assert image[0, 0].tolist() == [GROUND * 257] * 4 and image[0, 1].tolist() == [9] * 4
+    assert image[0, 0].tolist() == [PADDING * 257] * 4 and image[0, 1].tolist() == [9] * 4
 
 
 @settings(max_examples=150, deadline=None)
@@ -331,7 +331,7 @@ def test_what_lies_in_the_file_is_found_where_the_place_says(size, fit, spot):
     picture = np.zeros(size, np.uint8)
     picture[row - 2 : row + 2, column - 2 : column + 2] = 255    # its centre is the corner point (column, row)
     image, place = bring(Image.fromarray(picture), Form(1, 48, 56, fit))
-    weight = np.where(image[0].numpy() == GROUND, 0, image[0].numpy()).astype(float)
+    weight = np.where(image[0].numpy() == PADDING, 0, image[0].numpy()).astype(float)
     if not weight.any() or not 4 < column * place.fit[0] + place.fit[2] < 52:
         return    # cut off
     if not 4 < row * place.fit[1] + place.fit[3] < 44:
@@ -353,7 +353,7 @@ def test_a_picture_is_resized_as_pillow_does_the_same_part(size, form, textured)
     fitted = round((right - left) * scale_x), round((bottom - top) * scale_y)
     wanted = picture.convert("L" if form.channels == 1 else "RGB").crop((left, top, right, bottom)).resize(
         fitted, Image.Resampling.BILINEAR)
-    ground = Image.new(wanted.mode, form.size[::-1], (GROUND,) * form.channels if form.channels > 1 else GROUND)
+    ground = Image.new(wanted.mode, form.size[::-1], (PADDING,) * form.channels if form.channels > 1 else PADDING)
     ground.paste(wanted, ((form.width - fitted[0]) // 2, (form.height - fitted[1]) // 2))
     off = np.atleast_3d(np.asarray(ground)).transpose(2, 0, 1).astype(int) - image.numpy()
     assert np.abs(off).max() <= 1 and image.is_contiguous()

@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
-from lensmith.base.pictures import GROUND, BadPicture, Form, bring, decode
+from lensmith.base.pictures import PADDING, BadPicture, Form, bring, decode
 
 # What a camera does to the upright picture before it stores it with this orientation (EXIF 2.3, tag 0x0112).
 HELD = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -77,7 +77,7 @@ def test_what_lies_in_a_jpeg_that_is_decoded_small_is_found_where_the_place_says
     picture[100:120, 150:190] = 255    # its centre is the corner point (170, 110)
     for fit in ("crop", "pad", "squash"):
         image, place = decode(jpeg(Image.fromarray(picture), orientation), Form(1, 30, 28, fit))
-        weight = np.where(image[0].numpy() == GROUND, 0, image[0].numpy()).astype(float)
+        weight = np.where(image[0].numpy() == PADDING, 0, image[0].numpy()).astype(float)
         weight[weight < 20] = 0
         rows, columns = np.indices(weight.shape) + 0.5
         found = ((columns * weight).sum() / weight.sum(), (rows * weight).sum() / weight.sum())

@@ -19,7 +19,7 @@ def test_a_pixel_has_the_class_at_its_centre(size: tuple[int, int], fit: str):
     own = np.random.default_rng(0).integers(0, 21, size).astype(np.uint8)
     form = Form(3, 48, 32, fit)
     scale_x, scale_y, left, top = fit_of(size, form)
-    found = bring_classes(own, form, ground=255)
+    found = bring_classes(own, form, padding=255)
     assert found.shape == form.size and found.dtype == np.uint8
     for row in range(form.height):
         for column in range(form.width):
@@ -43,7 +43,7 @@ def test_a_mask_covers_what_its_picture_shows(tmp_path: Path, fit: str, orientat
     assert (header.height, header.width) == shape.shape
     form = Form(1, 64, 64, fit)
     picture, _ = decode(file, form)
-    mask = bring_classes((shape > 0).astype(np.uint8), form, ground=255)
+    mask = bring_classes((shape > 0).astype(np.uint8), form, padding=255)
     seen = mask != 255
     differs = ((picture[0].numpy() > 127) != (mask == 1)) & seen
     assert differs.mean() < 0.01    # at the edges, where the picture is between white and black

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
 from lensmith.base.packed_pixels import scaled
-from lensmith.base.pictures import GROUND
+from lensmith.base.pictures import PADDING
 from lensmith.data.batches.pixels import rounded
 from lensmith.data.sources.sample import Batch
 from lensmith.values.boxes import Boxes
@@ -81,7 +81,7 @@ def lay_out(contents: np.ndarray, size: tuple[int, int], *, zoom: np.ndarray, tu
 def composed(batch: Batch, others: Batch | None, layout: Layout) -> Batch:
     """The pictures of `batch` as `layout` has them; `others` holds the second to fourth tile of each, in a row."""
     images = batch.images
-    made = torch.full_like(images, GROUND * (257 if images.dtype == torch.uint16 else 1))
+    made = torch.full_like(images, PADDING * (257 if images.dtype == torch.uint16 else 1))
     source, target = (np.stack(one, 2).tolist() for one in (layout.source, layout.target))
     for row, tiles in enumerate(target):
         for tile, (x0, y0, x1, y1) in enumerate(tiles):

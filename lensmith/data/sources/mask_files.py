@@ -112,7 +112,7 @@ def read_masks(files: MaskFiles, headers: Sequence[Header], form: Form) -> Mask:
     def one(row: int) -> None:
         header = headers[row]
         own = files.masks[row].read((header.height, header.width))
-        classes[row] = bring_classes(own, form, ground=IGNORED)
+        classes[row] = bring_classes(own, form, padding=IGNORED)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in pool.map(one, range(len(files.masks))):

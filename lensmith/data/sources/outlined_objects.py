@@ -80,7 +80,7 @@ def _inside(outline: Outline, fit: Sequence[float], size: tuple[int, ...], form:
             if shape.size != size:
                 raise DataError(f"{shape.where}: the run lengths are of {shape.size[1]} x {shape.size[0]} pixels "
                                 f"(width x height), and the picture has {size[1]} x {size[0]}")
-            inside |= bring_classes(shape.inside(), form, ground=0)
+            inside |= bring_classes(shape.inside(), form, padding=0)
             continue
         (first, start), part = polygon_pixels(shape * (scale_x, scale_y) + (left, top), form.size)
         inside[first : first + part.shape[0], start : start + part.shape[1]] |= part

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from lensmith.base.errors import ModelError, nearest, told
+from lensmith.base.errors import ModelError, described, nearest
 from lensmith.models.adapters.timm_backbones import find_timm
 from lensmith.models.adapters.torchvision_classifiers import IMAGENET
 from lensmith.models.backbone import Backbone
@@ -53,7 +53,7 @@ class SmpSegmenter(Backbone):
             model = getattr(_smp(), self.architecture)(self.encoder, encoder_weights=None, in_channels=self.inputs,
                                                        classes=classes)
         except Exception as error:    # an encoder that does not go with this decoder: each raises its own
-            raise ModelError(f"{PREFIX}{self.name} cannot be built: {told(error)}") from error
+            raise ModelError(f"{PREFIX}{self.name} cannot be built: {described(error)}") from error
         head = WholeHead(model)
         empty = {name: torch.empty_like(tensor, device="meta")
                  for name, tensor in chain(head.named_parameters(), head.named_buffers())}
@@ -63,7 +63,7 @@ class SmpSegmenter(Backbone):
                 functional_call(head, empty, ([pictures], self.size))
         except REFUSALS as error:
             raise ModelError(f"{PREFIX}{self.name} cannot take pictures of {self.size[0]} x {self.size[1]} pixels "
-                             f"({told(error)}): take larger ones with pictures.size") from error
+                             f"({described(error)}): take larger ones with pictures.size") from error
         return head
 
     def _for_masks(self, asked: str) -> ModelError:

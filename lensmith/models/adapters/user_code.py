@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from lensmith.base.errors import ModelError, told
+from lensmith.base.errors import ModelError, described
 from lensmith.base.user_code import find_attribute
 from lensmith.models.adapters.whole_network import adopt
 from lensmith.models.backbone import Backbone
@@ -55,7 +55,7 @@ def constructor(factory: Any, name: str) -> Callable[..., nn.Module]:
         except ModelError:
             raise
         except Exception as error:    # whatever a stranger's constructor may raise
-            raise ModelError(f"{name} could not be built: {told(error)}") from error
+            raise ModelError(f"{name} could not be built: {described(error)}") from error
         if not isinstance(network, nn.Module):
             raise ModelError(f"{name} gives {type(network).__name__}, where a torch.nn.Module is expected")
         return network

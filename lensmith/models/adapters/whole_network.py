@@ -5,7 +5,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from lensmith.base.errors import ModelError, told
+from lensmith.base.errors import ModelError, described
 from lensmith.models.backbone import Backbone, Size
 from lensmith.models.trial_forward import at_rest
 
@@ -97,7 +97,7 @@ def _trial(network: nn.Module, inputs: int, size: tuple[int, int], *, what: str)
         with at_rest(network), torch.random.fork_rng(devices=[]):
             output = network(torch.zeros(2, inputs, *size, device=tensor.device))
     except Exception as error:    # whatever a stranger's forward may raise
-        raise ModelError(f"{what} cannot take pictures of {inputs} x {size[0]} x {size[1]} values: {told(error)}. "
+        raise ModelError(f"{what} cannot take pictures of {inputs} x {size[0]} x {size[1]} values: {described(error)}. "
                          "`lensmith inspect` shows the layers up to the one that fails") from error
     finally:
         for hook in hooks:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
-from lensmith.base.pictures import GROUND, Form
+from lensmith.base.pictures import PADDING, Form
 from lensmith.data.sources.sample import Batch
 from lensmith.engine.evaluate import predictions
 from lensmith.engine.plan.plan import Plan
@@ -43,7 +43,7 @@ def tiling(network: nn.Module, task: Task, *, form: Form, plan: Plan) -> Callabl
 
     def answer(image: Tensor, size: tuple[int, int]) -> Value:
         missing = [max(0, edge - length) for edge, length in zip(form.size, image.shape[1:], strict=True)]
-        padding = GROUND * (257 if form.bits == 16 else 1)
+        padding = PADDING * (257 if form.bits == 16 else 1)
         padded = image if not any(missing) else \
             F.pad(image.int(), (0, missing[1], 0, missing[0]), value=padding).to(image.dtype)
         if name == "mask":

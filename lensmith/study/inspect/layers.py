@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lensmith.base.errors import told
+from lensmith.base.errors import described
 from lensmith.models.trial_forward import at_rest
 from lensmith.study.inspect.receptive_field import Follow
 
@@ -135,7 +135,7 @@ class _Record:
         name = self.names[module]
         problem = _arithmetic(module, name, inputs, flattened_from=self.follow.flattened.get)
         if problem is None:
-            problem = f"`{name}` failed: {told(error)}"
+            problem = f"`{name}` failed: {described(error)}"
         row = self._row(module, None, inputs, multiply_adds=0)
         return replace(row, problem=problem)
 

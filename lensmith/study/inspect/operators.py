@@ -16,7 +16,7 @@ from torch.autograd import gradcheck
 from torch.library import CustomOpDef, opcheck
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
-from lensmith.base.errors import ModelError, count, nearest, told
+from lensmith.base.errors import ModelError, count, described, nearest
 
 Result = Literal["passed", "failed", "missing", "skipped", "measured"]
 Call = tuple[tuple[Any, ...], dict[str, Any]]
@@ -120,7 +120,7 @@ def _examples(module: ModuleType, op: torch._ops.OpOverload, file: str) -> list[
         try:
             examples = examples()
         except Exception as error:    # whatever a stranger's function may raise
-            raise ModelError(f"`examples` in {file} failed: {told(error)}") from error
+            raise ModelError(f"`examples` in {file} failed: {described(error)}") from error
     listed = isinstance(examples, list | tuple)
     if not listed or not examples or not all(isinstance(example, tuple | dict) for example in examples):
         types = sorted({type(example).__name__ for example in examples}) if listed else []
@@ -138,7 +138,7 @@ def _runs(op: torch._ops.OpOverload, examples: list[Call]) -> Check:
             if "alias" in str(error):
                 return Check("runs", "failed", "it returns one of its inputs, or a view of one, which an operator must "
                              "not: torch could no longer say what a change of either changes", "return output.clone()")
-            return Check("runs", "failed", told(error))
+            return Check("runs", "failed", described(error))
     has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
     general = any(has_kernel(op.name(), key) for key in ("CompositeExplicitAutograd", "CompositeImplicitAutograd"))
     devices = [key.lower() for key in ("CPU", "CUDA", "MPS") if has_kernel(op.name(), key)]
@@ -154,7 +154,7 @@ def _schema(op: torch._ops.OpOverload, examples: list[Call]) -> Check:
     if "mutated" in words and words[0] == "Argument":
         return Check("schema", "failed", f"it changes its input `{words[1]}` and does not say so: declare it, or work "
                      "on a clone", f'@torch.library.custom_op("{op._schema.name}", mutates_args=("{words[1]}",))')
-    return Check("schema", "failed", told(error))
+    return Check("schema", "failed", described(error))
 
 
 def _fake(op: torch._ops.OpOverload, examples: list[Call]) -> Check:
@@ -174,11 +174,11 @@ def _fake(op: torch._ops.OpOverload, examples: list[Call]) -> Check:
                 predicted = op(*tree_map_only(Tensor, mode.from_tensor, args),
                                **tree_map_only(Tensor, mode.from_tensor, kwargs))
         except Exception as failure:    # whatever a stranger's fake kernel may raise
-            return Check("fake kernel", "failed", told(failure), lines)
+            return Check("fake kernel", "failed", described(failure), lines)
         fake, real = _described(predicted), _described(op(*args, **kwargs))
         if fake != real:
             return Check("fake kernel", "failed", f"it foretells {fake}, and the operator gives {real}", lines)
-    return Check("fake kernel", "failed", told(error), lines)
+    return Check("fake kernel", "failed", described(error), lines)
 
 
 def _gradients(op: torch._ops.OpOverload, examples: list[Call]) -> Check:
@@ -205,14 +205,14 @@ def _gradients(op: torch._ops.OpOverload, examples: list[Call]) -> Check:
                     "derivative" in str(error):
                 return Check("gradients", "missing", "no backward is registered, so that nothing before it can learn",
                              lines)
-            return Check("gradients", "failed", f"its backward fails: {told(error)}", lines)
+            return Check("gradients", "failed", f"its backward fails: {described(error)}", lines)
         if all(gradient is None for gradient in gradients):
             return Check("gradients", "missing", "its backward gives None for every input", lines)
     if not tried:
         return Check("gradients", "skipped", "none of its inputs or none of its outputs is of floating point")
     unregistered = _opcheck(op, "test_autograd_registration", [_leaves(call) for call in examples])
     if unregistered is not None:
-        return Check("gradients", "failed", told(unregistered), lines)
+        return Check("gradients", "failed", described(unregistered), lines)
     return Check("gradients", "passed", "a backward is registered where autograd looks for it")
 
 
@@ -223,7 +223,7 @@ def _differences(op: torch._ops.OpOverload, examples: list[Call]) -> Check:
         try:
             op(*args, **kwargs)
         except Exception as error:    # whatever a stranger's operator may raise
-            return Check("gradients by differences", "skipped", f"it takes no float64: {told(error)}")
+            return Check("gradients by differences", "skipped", f"it takes no float64: {described(error)}")
         values = sum(leaf.numel() for leaf in inputs)
 
         def compute(*leaves: Tensor, args: Any = args, kwargs: Any = kwargs, inputs: Any = inputs) -> Any:
@@ -234,7 +234,7 @@ def _differences(op: torch._ops.OpOverload, examples: list[Call]) -> Check:
         try:
             gradcheck(compute, tuple(inputs), fast_mode=values > _SMALL)
         except Exception as error:    # a mismatch, or whatever a stranger's operator may raise
-            problem = told(error)
+            problem = described(error)
             if "Jacobian mismatch" in str(error):
                 which = int(str(error).partition("with respect to input ")[2][:3].strip(" ,.:\n") or 0)
                 argument = _argument(op, (args, kwargs), inputs[which])
@@ -250,7 +250,7 @@ def _compiled(op: torch._ops.OpOverload, examples: list[Call], fake: Check, diff
     if error is None:
         return Check("compilation", "passed", "traced for torch.compile it gives the same"
                      + (", gradients too" if differentiable else ""))
-    return Check("compilation", "failed", told(error))
+    return Check("compilation", "failed", described(error))
 
 
 def _devices(op: torch._ops.OpOverload, examples: list[Call]) -> Iterator[Check]:
@@ -267,9 +267,9 @@ def _devices(op: torch._ops.OpOverload, examples: list[Call]) -> Iterator[Check]
                 output = tree_map_only(Tensor, Tensor.cpu, op(*moved_args, **moved_kwargs))
                 torch.testing.assert_close(output, op(*args, **kwargs))
         except NotImplementedError as error:
-            yield Check(device, "missing", f"no kernel for it: {told(error)}", lines)
+            yield Check(device, "missing", f"no kernel for it: {described(error)}", lines)
         except Exception as error:    # a difference, or whatever a stranger's kernel may raise
-            yield Check(device, "failed", f"it does not give what the CPU gives: {told(error)}", lines)
+            yield Check(device, "failed", f"it does not give what the CPU gives: {described(error)}", lines)
         else:
             yield Check(device, "passed", "it gives what the CPU gives")
 
@@ -284,7 +284,7 @@ def _against(op: torch._ops.OpOverload, plain: Callable[..., Any], examples: lis
         yield Check("plain form", "failed", " ".join(str(error).split()))
         return
     except Exception as error:    # whatever a stranger's function may raise
-        yield Check("plain form", "failed", f"it could not be compared: {told(error)}")
+        yield Check("plain form", "failed", f"it could not be compared: {described(error)}")
         return
     yield Check("plain form", "passed", "it gives the same")
     forms: tuple[Callable[..., Any], ...] = (op, plain)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensmith.base.errors import UserError, nearest, told
+from lensmith.base.errors import UserError, described, nearest
 from lensmith.tasks.metrics.box_precision import PrecisionRecall, precision_recall
 from lensmith.tasks.metrics.boxes import BoxMetrics
 from lensmith.tasks.metrics.error_sums import ErrorSums
@@ -167,7 +167,7 @@ def _plain(side: str, given: Any) -> np.ndarray:
     try:
         return np.asarray(given)
     except (ValueError, TypeError) as error:
-        raise UserError(f"{side} is no array: {told(error)}") from error
+        raise UserError(f"{side} is no array: {described(error)}") from error
 
 
 def _labels(side: str, given: Any) -> np.ndarray:

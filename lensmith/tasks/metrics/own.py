@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensmith.base.errors import UserError, told
+from lensmith.base.errors import UserError, described
 from lensmith.base.user_code import CodeOf, find_attribute
 from lensmith.tasks.metrics import METRICS
 from lensmith.tasks.metrics.metric import Metric
@@ -173,7 +173,7 @@ class WithOwnMetrics:
         try:
             value = metric.function(truth, predicted, **{asked: extra[asked] for asked in _asked(metric.function)})
         except Exception as error:    # whatever a stranger's function may raise
-            raise UserError(f"metric {name!r} could not be measured: {told(error)}") from error
+            raise UserError(f"metric {name!r} could not be measured: {described(error)}") from error
         if isinstance(value, Tensor | np.ndarray | np.generic) and math.prod(value.shape) == 1:
             value = value.item()
         if isinstance(value, bool) or not isinstance(value, Real):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lensmith.base.errors import UserError
-from lensmith.base.pictures import GROUND, Place
+from lensmith.base.pictures import PADDING, Place
 from lensmith.data.batches.augment import Augment
 from lensmith.data.formats.drawn_shapes import shapes
 from lensmith.data.sources.sample import Batch
@@ -51,7 +51,7 @@ def test_every_box_surrounds_its_own_square(settings):
     if settings.get("mosaic") == 1.0:
         assert found > 30    # of four pictures each, cut at the edges
     # What is bright and in no box are the slivers of squares that were cut.
-    shown = (out.images[:, 0] > 30) & (out.images[:, 0] != GROUND)
+    shown = (out.images[:, 0] > 30) & (out.images[:, 0] != PADDING)
     for one, corners in zip(boxes.image.tolist(), boxes.corners, strict=True):
         x0, y0 = (corners[:2] - 2).long().clamp(min=0).tolist()
         x1, y1 = (corners[2:] + 2).long().tolist()
@@ -82,7 +82,7 @@ def test_the_last_epochs_show_plain_pictures():
 
 
 def test_the_ground_of_a_letterbox_does_not_come_into_a_mosaic():
-    images = torch.full((8, 1, 64, 64), GROUND, dtype=torch.uint8)
+    images = torch.full((8, 1, 64, 64), PADDING, dtype=torch.uint8)
     images[:, :, 16:48] = 250
     places = [Place("a", (32, 64), (1.0, 1.0, 0.0, 16.0))] * 8
     out = gathered(Batch(images, {}, places, torch.arange(8)), Augment(mosaic=1.0, length=8, epochs=2), 0)

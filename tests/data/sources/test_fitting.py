@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lensmith.base.pictures import GROUND, Form, read_header
+from lensmith.base.pictures import PADDING, Form, read_header
 from lensmith.data.batches.loader import Loader
 from lensmith.data.sources.fitting import contents_of, fitted, in_files, trimmed
 from lensmith.data.sources.picture_files import Files
@@ -58,7 +58,7 @@ def test_ground_that_surrounds_all_pictures_is_cut_away(tmp_path: Path):
     top, bottom = contents_of(cut.places, 2, (32, 64))[:, 1].min(), contents_of(cut.places, 2, (32, 64))[:, 3].max()
     assert top == 0 and bottom == 32
     lost = wide.images.flatten(1).float().sum() - cut.images.flatten(1).float().sum()
-    assert lost == GROUND * (wide.images.numel() - cut.images.numel())
+    assert lost == PADDING * (wide.images.numel() - cut.images.numel())
 
 
 def test_rectangular_batches_hold_pictures_of_like_shape(tmp_path: Path):

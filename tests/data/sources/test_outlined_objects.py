@@ -100,7 +100,7 @@ def test_runs_come_into_the_form_as_masks_of_pixels_do(tmp_path, picture, fit):
          "segmentation": {"size": [10, 20], "counts": runs}}])), outlines=True)
     form = Form(3, 33, 47, fit)
     found = masks_of(parts, form)
-    wanted = bring_classes(pixels.astype(np.uint8), form, ground=0) > 0
+    wanted = bring_classes(pixels.astype(np.uint8), form, padding=0) > 0
     assert np.array_equal(found.pixels()[0, :, :47].numpy(), wanted)
 
 
