@@ -25,8 +25,8 @@ def recipe_for(source: str | Path) -> recipes.Recipe:
     path = Path(source)
     if path.suffix == ".toml":
         return recipes.read(path)
-    known = FORMATS.get(str(source))    # ./mnist is a folder of that name
-    if known is not None and "path" not in known.needs:
+    record = FORMATS.get(str(source))    # ./mnist is a folder of that name
+    if record is not None and "path" not in record.needs:
         return {"data": {"name": str(source)}}
     if path.is_dir() and (path / "recipe.toml").is_file():
         found = with_own_files(recipes.read(path / "recipe.toml"), path)
@@ -38,9 +38,9 @@ def recipe_for(source: str | Path) -> recipes.Recipe:
         return {"data": {"name": name, "path": str(source)}}
     near = nearest(path.name, [*FORMATS, *(one.name for one in path.parent.iterdir())]
                    if path.parent.is_dir() else FORMATS)
-    files = ", ".join(f"{name} ({', '.join(one.suffixes)})" for name, one in FORMATS.items() if one.suffixes)
-    raise DataError(f"{str(source)!r} is no recipe (.toml), folder of pictures, file of a format that has one, as "
-                    f"{files}, or known data set.{near} Known data sets: {', '.join(FORMATS)}.")
+    files = "; ".join(f"{key}: {', '.join(each.suffixes)}" for key, each in FORMATS.items() if each.suffixes)
+    raise DataError(f"{str(source)!r} is no recipe (.toml), folder of pictures, file of a format ({files}) or known "
+                    f"data set.{near} Known data sets: {', '.join(FORMATS)}.")
 
 
 def is_run(name: Any) -> bool:

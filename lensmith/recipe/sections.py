@@ -169,7 +169,7 @@ def _settled_set(part: str, values: recipes.Section) -> recipes.Section:
 
 
 def _table(section: str) -> dict[str, Any]:
-    formats = {name: one.open for name, one in FORMATS.items()}
+    formats = {name: record.open for name, record in FORMATS.items()}
     tables: dict[str, dict[str, Any]] = {"data": formats, "task": TASKS, "optimizer": OPTIMIZERS,
                                          "schedule": SCHEDULES}
     return tables.get(section, {})

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from lensmith.base.errors import DataError
 from lensmith.data.formats import FORMATS
+from lensmith.data.formats.format import NOTHING
 from lensmith.data.formats.listing import Listing
 
 _OTHERWISE = "folder"    # a folder that speaks for no format is one of class folders, whose reader says what it lacks
@@ -22,11 +23,11 @@ def recognise(path: Path) -> str | None:
         return _read_by(listing)
     if not path.is_dir():
         return None
-    for order in sorted({one.order for one in FORMATS.values()}):
-        evidence = {name: one.recognise(listing) for name, one in FORMATS.items()
-                    if one.order == order and one.recognise is not None}
-        most = max((one.supports for one in evidence.values()), default=0)
-        matches = sorted(name for name, one in evidence.items() if one.supports == most > 0)
+    for order in sorted({record.order for record in FORMATS.values()}):
+        evidence = {name: record.recognise(listing) for name, record in FORMATS.items()
+                    if record.order == order and record.recognise is not None}
+        most = max((each.supports for each in evidence.values()), default=NOTHING)
+        matches = sorted(name for name, each in evidence.items() if each.supports == most > NOTHING)
         if len(matches) > 1:
             because = "; ".join(evidence[name].sentence for name in matches)
             raise DataError(f"{path} can be read as {' and as '.join(matches)} ({because}): say which with "
@@ -38,8 +39,9 @@ def recognise(path: Path) -> str | None:
 
 def _read_by(file: Listing) -> str | None:
     """The format of a file: by its suffix, and where several read it, the one with the most support, else the first."""
-    matches = [name for name, one in FORMATS.items() if file.path.suffix.lower() in one.suffixes]
+    matches = {name: record for name, record in FORMATS.items() if file.path.suffix.lower() in record.suffixes}
     if len(matches) < 2:
         return next(iter(matches), None)
-    asked = {name: FORMATS[name].recognise for name in matches}
-    return max(matches, key=lambda name: 0 if (ask := asked[name]) is None else ask(file).supports)
+    supports = {name: NOTHING if record.recognise is None else record.recognise(file).supports
+                for name, record in matches.items()}
+    return max(supports, key=lambda name: supports[name])

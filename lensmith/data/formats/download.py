@@ -32,8 +32,8 @@ def get(name: str, folder: Path | None = None, *,
     public_sets = {key: record.public for key, record in FORMATS.items() if record.public is not None}
     public = choose(public_sets, name, "public data set", error=DataError)
     target = (cache_folder() if folder is None else folder) / name
-    wanted = public.unpacked or tuple(public.files)
-    if all((target / file).is_file() and _is_right(target / file, public.files.get(file)) for file in wanted):
+    needed = public.unpacked or tuple(public.files)
+    if all((target / file).is_file() and _is_right(target / file, public.files.get(file)) for file in needed):
         return target
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def get(name: str, folder: Path | None = None, *,
                 if public.unpacked:
                     with tarfile.open(Path(aside) / file) as archive:
                         archive.extractall(aside, filter="data")
-            for file in wanted:
+            for file in needed:
                 (target / file).parent.mkdir(exist_ok=True)
                 os.replace(Path(aside) / file, target / file)
     except FileNotFoundError as error:

@@ -19,9 +19,9 @@ class Evidence:
     """What the names in a folder say of a format.
 
     `supports` and `contradicts` are NOTHING, BESIDE or LAYOUT: how strongly the folder speaks for the format, and how
-    strongly what lies there would be left out by it. The format that is taken is the one that most supports; what
-    contradicts decides nothing, it is for asking the user where another reading has support as well. `sentence` names
-    what supports the format, as `labels/*.txt`; it stands in the error where two formats fit.
+    strongly what lies there would be left out by it. The format with the most support is taken. What contradicts it
+    decides nothing: it is there to ask the user where another reading has support as well. `sentence` names what
+    supports the format, as `labels/*.txt`, and stands in the error where two formats fit.
     """
 
     supports: int = NOTHING
@@ -33,10 +33,11 @@ class Evidence:
 class Writer:
     """How a set of boxes is written in a format.
 
-    `write(splits, names, folder)` takes the pictures to write by split ("all" where there is none), the class names and
-    the set's folder, and gives the label files, path and text; `takes_category_ids`: it also takes `category_ids`, the
-    numbers that COCO's classes have. `picture_folder(split)` is where the pictures of a split go, below the folder.
-    `name` is what `lensmith convert --to` calls the format, where this is not its name in the table.
+    - `write(splits, names, folder)` gives the path and text of each label file. It takes the pictures to write by split
+      ("all" where there is none), the class names, and the folder of the set.
+    - `picture_folder(split)` is where the pictures of a split go, from the folder of the set.
+    - `takes_category_ids`: whether `write` also takes `category_ids`, the numbers of COCO's classes.
+    - `name`: what `lensmith convert --to` calls the format, where this is not its name in the table.
     """
 
     write: Callable[..., Iterator[tuple[Path, str]]]
@@ -83,7 +84,7 @@ class Format:
     def needs(self) -> tuple[str, ...]:
         """The settings that have no default."""
         parameters = signature(self.open).parameters.values()
-        return tuple(one.name for one in parameters if one.default is one.empty)
+        return tuple(parameter.name for parameter in parameters if parameter.default is parameter.empty)
 
 
 def beside_pictures(listing: Listing, suffix: str) -> Evidence:

@@ -11,7 +11,10 @@ from lensmith.data.formats.given_splits import folders_by_split
 
 
 class Listing:
-    """The names in a folder and, by way of `inner` and `splits`, in the folders below it. Of a file all are empty."""
+    """The names in a folder and, by `inner` and `splits`, in the folders below it; a file has none.
+
+    A folder that cannot be read raises DataError where its names are first asked for.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -50,8 +53,8 @@ class Listing:
     @cached_property
     def splits(self) -> dict[str, "Listing"]:
         """The folders in it that are called after a split, by split; raises DataError where two name one."""
-        found = folders_by_split(self.path, self.folders)
-        return {split: inner for split, path in found.items() if (inner := self.inner(path.name)) is not None}
+        paths = folders_by_split(self.path, self.folders)
+        return {split: inner for split, path in paths.items() if (inner := self.inner(path.name)) is not None}
 
     def with_splits(self) -> list["Listing"]:
         """The folder itself, and those in it that are called after a split."""
@@ -87,13 +90,13 @@ class Listing:
 
     def _below(self) -> Iterator["Listing"]:
         """This folder and all below it, each once, so that a loop of links ends."""
-        waiting, seen = [self], set[tuple[int, int]]()
+        waiting, visited = [self], set[tuple[int, int]]()
         while waiting:
             folder = waiting.pop()
             status = os.stat(folder.path)
-            if (status.st_dev, status.st_ino) in seen:
+            if (status.st_dev, status.st_ino) in visited:
                 continue
-            seen.add((status.st_dev, status.st_ino))
+            visited.add((status.st_dev, status.st_ino))
             yield folder
             shown = [name for name in folder.folders if not name.startswith(".") and name != "__MACOSX"]
             waiting += [inner for inner in map(folder.inner, shown) if inner is not None]

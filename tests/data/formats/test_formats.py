@@ -167,5 +167,9 @@ def test_a_format_from_outside_is_named_where_another_fits_as_well(command, monk
     assert "can be read as toy and as yolo (boxes.toy; labels/*.txt): say which with data.name=toy" in ended.err
 
 
-def test_the_records_of_the_table_are_written_under_their_names() -> None:
+def test_the_help_of_the_command_line_names_what_the_table_has(command) -> None:
+    """It is text, since a help that imported the table would wait for PyTorch."""
     assert set(writers()) == {"yolo", "coco", "voc", "csv", "labelme"}
+    written, downloaded = (" ".join(command(*verb, "--help").out.split()) for verb in (("convert",), ("data", "get")))
+    assert all(name in written for name in writers())
+    assert all(name in downloaded for name, record in FORMATS.items() if record.public is not None)

@@ -39,11 +39,11 @@ def yolo(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled 
       polygon. By default where the task learns masks.
     """
     root = existing(path)
-    found = find_yolo(root)
+    yolo_set = find_yolo(root)
     folder = root.parent if root.is_file() else root
-    names, named_by = class_names(found.content, found.config, folder, fixed_classes(classes))
+    names, named_by = class_names(yolo_set.content, yolo_set.config, folder, fixed_classes(classes))
     annotated, without_label, orphans, highest = {}, list[Path](), list[Path](), -1
-    for split, files in found.splits.items():
+    for split, files in yolo_set.splits.items():
         target = annotated[split] = AnnotatedSplit(relative=True, outlines=[] if outlines else None)
         for picture, label in zip(files.pictures, files.labels, strict=True):
             if not os.path.isfile(label):
@@ -58,7 +58,7 @@ def yolo(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled 
         refuse_unlabelled(without_label, "label file")
     account: dict[str, Any] = {
         "folder": readable(folder), "layout": "yolo",
-        "config": None if found.config is None else readable(found.config),
+        "config": None if yolo_set.config is None else readable(yolo_set.config),
         "unlabelled": {"count": len(without_label), "taken_as": unlabelled,
                        "pictures": listed_below(folder, without_label)},
         "labels_without_picture": {"count": len(orphans), "files": listed_below(folder, orphans)}}

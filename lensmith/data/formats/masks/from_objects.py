@@ -56,12 +56,12 @@ def yolo_outlines(root: Path, classes: tuple[str, ...] | None, unlabelled: Unlab
     `classes` renames the classes in order. A picture without label file is left out (leave), shows the background alone
     (empty), or is an error (refuse).
     """
-    found = find_yolo(root)
+    yolo_set = find_yolo(root)
     folder = root.parent if root.is_file() else root
-    names, named_by = class_names(found.content, found.config, folder, classes)
+    names, named_by = class_names(yolo_set.content, yolo_set.config, folder, classes)
     objects: dict[str, list[tuple[Path, list[tuple[int, Shape]]]]] = {}    # split -> pictures, each with its objects
     without_label, orphans, highest = list[Path](), list[Path](), -1
-    for split, files in found.splits.items():
+    for split, files in yolo_set.splits.items():
         objects[split] = []
         for picture, label in zip(files.pictures, files.labels, strict=True):
             if os.path.isfile(label):
@@ -83,7 +83,7 @@ def yolo_outlines(root: Path, classes: tuple[str, ...] | None, unlabelled: Unlab
         [picture for picture, _ in pictures],
         [Outlines([(index[number], shape) for number, shape in polygons], background, relative=True)
          for _, polygons in pictures]) for split, pictures in objects.items()}
-    account = {"layout": "yolo polygons", "config": None if found.config is None else readable(found.config),
+    account = {"layout": "yolo polygons", "config": None if yolo_set.config is None else readable(yolo_set.config),
                "objects": {split: sum(len(polygons) for _, polygons in pictures)
                            for split, pictures in objects.items()},
                "unlabelled": {"count": len(without_label), "taken_as": unlabelled,
