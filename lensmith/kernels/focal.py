@@ -1,4 +1,4 @@
-"""The focal cost of yes-or-no questions with a backward of its own: `lensmith::sigmoid_focal_loss`."""
+"""The focal loss of yes-or-no questions with a backward of its own: `lensmith::sigmoid_focal_loss`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,22 +9,28 @@ from torch import Tensor
 from torch.library import custom_op
 from torch.nn import functional as F
 
-_PART = 1 << 16    # elements for each thread to work on at a time, so that what is made of them stays in its core's
-                   # cache; PyTorch starts another thread from 2 ** 15 on. Measured by benchmarks/kernels.py
-_LEAST = 1e-6      # of the plain form's factor: autograd's slope of x ** gamma is infinite at 0 where gamma is below 1
+# Each thread works on so many elements at a time, so that the intermediate results stay in its core's cache. PyTorch
+# starts another thread from 2 ** 15 elements on. Measured by benchmarks/kernels.py.
+_PART = 1 << 16
+# The least of the plain form's factor: autograd's slope of x ** gamma is infinite at 0 where gamma is below 1.
+_LEAST = 1e-6
 
 
 def focal_costs(logits: Tensor, targets: Tensor, gamma: float, alpha: float | None = None,
                 weights: Tensor | None = None) -> Tensor:
-    """The cost of each of `logits` [..., k] against `targets` [..., k] in 0..1; where a target is NaN it is 0.
+    """The loss of each of `logits` [..., k] against `targets` [..., k] in 0..1; 0 where a target is NaN, not known.
 
-    target * (1 - p) ** gamma * -log p + (1 - target) * p ** gamma * -log(1 - p), with p the sigmoid of the logit
-    (Lin et al. 2017, arXiv 1708.02002). `alpha` multiplies the first part and 1 - alpha the second; `weights` [k]
-    multiply the first. `gamma` is 0 or more. -> [..., k] in float32, or float64 where the logits are.
+    With p the sigmoid of the logit and t the target (Lin et al. 2017, arXiv 1708.02002):
 
-    Only logits and targets are kept for the backward; targets and weights have no gradient. This is the operator
-    `lensmith::sigmoid_focal_loss` where something is compiled or exported, and the same without it elsewhere: the first
-    call of an operator written in Python imports PyTorch's compiler, which takes as long as PyTorch itself.
+        alpha w t (1 - p)^gamma (-log p)  +  (1 - alpha) (1 - t) p^gamma (-log(1 - p))
+
+    `weights` [k] are w, 1 where there are none. Without `alpha` both factors are 1. `gamma` is 0 or more. -> [..., k]
+    in float32, or in float64 where the logits are.
+
+    Only logits and targets are kept for the backward; targets and weights have no gradient. Where something is compiled
+    or exported this is the operator `lensmith::sigmoid_focal_loss`. Elsewhere it is the same without the dispatcher,
+    since the first call of an operator written in Python imports PyTorch's compiler, which takes as long as importing
+    PyTorch.
     """
     form = sigmoid_focal_loss if torch.compiler.is_compiling() else _Eager.apply
     return form(logits, targets, gamma, alpha, weights)
@@ -39,46 +45,47 @@ def _loss(logits: Tensor, targets: Tensor, gamma: float, alpha: float | None = N
 
 def _gradient(gradient: Tensor, logits: Tensor, targets: Tensor, gamma: float, alpha: float | None = None,
               weights: Tensor | None = None) -> Tensor:
-    """From the gradient of the costs [..., k], that of the logits: [..., k] in their dtype."""
+    """The gradient of the losses [..., k] -> that of the logits, [..., k] in their dtype."""
     return _in_parts(partial(_gradients, gamma=gamma, alpha=alpha, weights=weights), gradient, logits, targets,
                      dtype=logits.dtype)
 
 
 def plain_sigmoid_focal_loss(logits: Tensor, targets: Tensor, gamma: float, alpha: float | None = None,
                              weights: Tensor | None = None) -> Tensor:
-    """As `focal_costs`, its gradient left to autograd: the oracle."""
+    """As `focal_costs`, with its gradient left to autograd: what the other form is checked against."""
     logits, known = logits.to(_wide(logits)), ~targets.isnan()
-    goal = torch.where(known, targets, 0.0)
-    here, absent = -F.logsigmoid(logits), -F.logsigmoid(-logits)    # -log p, -log(1 - p)
-    if gamma:
-        here, absent = (cost * (-torch.expm1(-cost)).clamp(min=_LEAST) ** gamma for cost in (here, absent))
+    filled = torch.where(known, targets, 0.0)
+    present, absent = -F.logsigmoid(logits), -F.logsigmoid(-logits)    # -log p, -log(1 - p)
+    if gamma:    # 1 - p = 1 - exp(-(-log p)), and alike for the other
+        present, absent = (loss * (-torch.expm1(-loss)).clamp(min=_LEAST) ** gamma for loss in (present, absent))
     if weights is not None:
-        here = here * weights
+        present = present * weights
     if alpha is not None:
-        here, absent = alpha * here, (1 - alpha) * absent
-    return (goal * here + (1 - goal) * absent) * known
+        present, absent = alpha * present, (1 - alpha) * absent
+    return (filled * present + (1 - filled) * absent) * known
 
 
 def _costs(logits: Tensor, targets: Tensor, gamma: float, alpha: float | None = None,
            weights: Tensor | None = None) -> Tensor:
     logits = logits.to(_wide(logits))
-    chance, here = logits.sigmoid(), -F.logsigmoid(logits)
-    present, absent = (1 - chance) ** gamma * here, chance**gamma * (here + logits)
-    return _weighed(present, absent, targets, alpha, weights).contiguous()
+    p, minus_log_p = logits.sigmoid(), -F.logsigmoid(logits)
+    # -log(1 - p) = -log p + logit
+    present, absent = (1 - p) ** gamma * minus_log_p, p**gamma * (minus_log_p + logits)
+    return _weighted(present, absent, targets, alpha, weights).contiguous()
 
 
 def _gradients(gradient: Tensor, logits: Tensor, targets: Tensor, gamma: float, alpha: float | None = None,
                weights: Tensor | None = None) -> Tensor:
-    """The derivatives of both parts written out: that of p is p (1 - p), that of -log p is -(1 - p)."""
-    kind, logits = logits.dtype, logits.to(_wide(logits))
-    chance, here = logits.sigmoid(), -F.logsigmoid(logits)
-    rest = 1 - chance
-    present = rest**gamma * (-rest - gamma * chance * here)
-    absent = chance**gamma * (chance + gamma * rest * (here + logits))
-    return (gradient * _weighed(present, absent, targets, alpha, weights)).to(kind).contiguous()
+    """The derivatives of both terms by the logit, from p' = p (1 - p) and (-log p)' = -(1 - p)."""
+    dtype, logits = logits.dtype, logits.to(_wide(logits))
+    p, minus_log_p = logits.sigmoid(), -F.logsigmoid(logits)
+    q = 1 - p
+    present = q**gamma * (-q - gamma * p * minus_log_p)
+    absent = p**gamma * (p + gamma * q * (minus_log_p + logits))
+    return (gradient * _weighted(present, absent, targets, alpha, weights)).to(dtype).contiguous()
 
 
-def _weighed(present: Tensor, absent: Tensor, targets: Tensor, alpha: float | None, weights: Tensor | None) -> Tensor:
+def _weighted(present: Tensor, absent: Tensor, targets: Tensor, alpha: float | None, weights: Tensor | None) -> Tensor:
     if weights is not None:
         present = present * weights
     if alpha is not None:
@@ -87,14 +94,15 @@ def _weighed(present: Tensor, absent: Tensor, targets: Tensor, alpha: float | No
 
 
 def _in_parts(formula: Callable[..., Tensor], *whole: Tensor, dtype: torch.dtype) -> Tensor:
+    """`formula(*whole)`, on the CPU computed in parts that fit into the cache."""
     first, part = whole[0], _PART * torch.get_num_threads()
     if first.device.type != "cpu" or first.numel() <= part:
         return formula(*whole)
-    made, width = torch.empty(first.shape, dtype=dtype), first.shape[-1]
-    parts = (tensor.reshape(-1, width).split(max(1, part // width)) for tensor in (made, *whole))
-    for filled, *given in zip(*parts, strict=True):
-        filled.copy_(formula(*given))
-    return made
+    result, width = torch.empty(first.shape, dtype=dtype), first.shape[-1]
+    parts = (tensor.reshape(-1, width).split(max(1, part // width)) for tensor in (result, *whole))
+    for result_part, *input_parts in zip(*parts, strict=True):
+        result_part.copy_(formula(*input_parts))
+    return result
 
 
 def _wide(logits: Tensor) -> torch.dtype:
@@ -104,14 +112,14 @@ def _wide(logits: Tensor) -> torch.dtype:
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     logits, targets, ctx.gamma, ctx.alpha, weights = inputs
     if any(ctx.needs_input_grad[1:]):
-        raise NotImplementedError("a focal cost has a gradient for its logits alone: detach targets and weights")
+        raise NotImplementedError("a focal loss has a gradient for its logits alone: detach targets and weights")
     ctx.save_for_backward(logits, targets, weights)
 
 
 def _backward(ctx: Any, gradient: Tensor, form: Callable[..., Tensor]) -> tuple[Tensor | None, ...]:
     logits, targets, weights = ctx.saved_tensors
     if torch.is_grad_enabled():
-        form = _gradients    # a gradient of the gradient is wanted: autograd has to see the formula
+        form = _gradients    # For a gradient of the gradient autograd has to see the formula.
     return form(gradient, logits, targets, ctx.gamma, ctx.alpha, weights), None, None, None, None
 
 

@@ -45,7 +45,7 @@ class _InputsTo:
         self.device = device
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> Any:
-        return to_device(inputs, self.device)
+        return moved_to(inputs, self.device)
 
 
 class _OutputsTo:
@@ -55,17 +55,17 @@ class _OutputsTo:
         self.device = device
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
-        return to_device(output, self.device)
+        return moved_to(output, self.device)
 
 
-def to_device(values: Any, device: str) -> Any:
+def moved_to(values: Any, device: str) -> Any:
     """The same tensors on `device`, in the same lists, (named) tuples and dicts; gradients flow back."""
     if isinstance(values, Tensor):
         return values.to(device)
     if isinstance(values, dict):
-        return {name: to_device(value, device) for name, value in values.items()}
+        return {name: moved_to(value, device) for name, value in values.items()}
     if isinstance(values, tuple) and hasattr(values, "_fields"):
-        return type(values)(*(to_device(value, device) for value in values))
+        return type(values)(*(moved_to(value, device) for value in values))
     if isinstance(values, list | tuple):
-        return type(values)(to_device(value, device) for value in values)
+        return type(values)(moved_to(value, device) for value in values)
     return values

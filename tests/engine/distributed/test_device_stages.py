@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lensmith.base.errors import UserError
-from lensmith.engine.distributed.device_stages import check_stages, split, to_device
+from lensmith.engine.distributed.device_stages import check_stages, moved_to, split
 from lensmith.models.backbones.simple import simple
 from lensmith.models.network import Network
 
@@ -58,7 +58,7 @@ def test_the_head_computes_on_the_second_device_and_the_output_comes_back():
 
 def test_every_form_of_output_is_moved():
     tensor = torch.ones(2)
-    found = to_device({"pair": Pair(tensor, tensor), "list": [tensor, (tensor,)], "text": "kept"}, "meta")
+    found = moved_to({"pair": Pair(tensor, tensor), "list": [tensor, (tensor,)], "text": "kept"}, "meta")
     assert isinstance(found["pair"], Pair) and found["pair"].second.is_meta
     assert found["list"][0].is_meta and isinstance(found["list"][1], tuple) and found["text"] == "kept"
 
