@@ -308,4 +308,4 @@ SECTION = {"mode": "auto", "device": "auto", "threads": 0, "processes": 1, "time
 def test_what_cannot_go_together_is_refused(monkeypatch, started, settings, goes_on, text):
     monkeypatch.setattr(planning, "join", lambda: ProcessGroup(0, started, local_world_size=started))
     with pytest.raises(UserError, match=text):
-        planning.joined(SECTION | settings, goes_on=goes_on)
+        planning.connect_processes(SECTION | settings, goes_on=goes_on)

@@ -81,7 +81,7 @@ gather_crop_flip.register_kernel(("cuda", "mps"), plain_gather_crop_flip)
 
 
 def _mirrored(position: Tensor, length: int) -> Tensor:
-    """Positions beyond an edge mirrored at the edge pixel: -p for p below 0, 2 (length - 1) - p for p beyond the end."""
+    """Positions beyond an edge, mirrored at the edge pixel: -p for p below 0, 2 (length - 1) - p beyond the end."""
     return (length - 1) - ((length - 1) - position.abs()).abs()
 
 

@@ -43,7 +43,7 @@ def _wanted(section: dict[str, Any]) -> Wanted:
                   section.get("compiled"))
 
 
-def joined(section: dict[str, Any], *, goes_on: bool = False) -> ProcessGroup:
+def connect_processes(section: dict[str, Any], *, goes_on: bool = False) -> ProcessGroup:
     """The processes that train by this section, connected; one that `goes_on` takes as many as it began with.
 
     Raises UserError where others were started than are asked for, or where they cannot have what is asked for.

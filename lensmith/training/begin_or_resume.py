@@ -15,7 +15,7 @@ from lensmith.engine.run_loop import restore
 from lensmith.models.adapters.published_weights import fetch, is_download
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.assemble import Job, assemble
-from lensmith.recipe.choose_plan import check, joined
+from lensmith.recipe.choose_plan import check, connect_processes
 from lensmith.recipe.defaults import complete
 from lensmith.recipe.from_source import anchored, as_its_weights, not_brought
 from lensmith.recipe.open_data import Tell, look, open_parts, silent
@@ -58,7 +58,7 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
     not_brought(recipe, objects)
     settled = resolve(as_its_weights(recipe), trusted=trusted, brought=objects)
     check_metrics(settled, trusted=trusted_metrics)
-    process_group = joined(settled["plan"])
+    process_group = connect_processes(settled["plan"])
     check(settled["plan"] | {"mode": str(Path(settled["plan"]["mode"]).expanduser())})
     settled = anchored(settled)
     runs, name = Path(runs), settled["run"].get("name")
@@ -119,7 +119,7 @@ def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | 
     run = Run.open(folder)
     recipe = own_recipe(run, module=module, data=data, trusted=trusted)
     check_metrics(recipe, trusted=trusted)
-    process_group = joined(recipe["plan"], goes_on=True)
+    process_group = connect_processes(recipe["plan"], goes_on=True)
     run.writes = process_group.is_rank_zero
     process_group.tell_launcher(str(run))
     before, now_here = run.read_json("environment.json"), environment()
