@@ -2,74 +2,37 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
+from typing import Any
 
 from lensmith.base.errors import DataError, UserError, choose
-from lensmith.base.pictures import Fit, Interpolation
 from lensmith.data.batches.augment import Augment
 from lensmith.data.formats import FORMATS
 from lensmith.data.sources.split import divide
 from lensmith.engine.optimize import OPTIMIZERS
-from lensmith.engine.plan.plan import Layout, Precision
 from lensmith.engine.schedule import SCHEDULES
 from lensmith.models.backbones import find_backbone
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.choose_plan import FIXED
+from lensmith.recipe.settings import LearnerSettings, LoadingSettings, PictureSettings, PlanSettings, RunSettings
 from lensmith.tasks import TASKS
 from lensmith.tasks.task import Task
 
-
-def run(*, name: str | None = None, seed: Annotated[int, Field(ge=0, lt=2**62)] = 0, save_every: float = 60.0) -> None:
-    """[run]: the folder's name, the seed of everything drawn in training, and the seconds after which the state is
-    saved within an epoch."""
-
-
-def pictures(*, size: int | list[int] | None = None, channels: Literal[1, 3, 4] | None = None,
-             bits: Literal[8, 16] | None = None, fit: Fit | None = None, interpolation: Interpolation | None = None,
-             on_bad: Literal["skip", "refuse"] = "skip") -> None:
-    """[pictures]: the form that every picture is brought to, and what happens to files that cannot be read. By itself
-    `fit` is pad where boxes or masks are learned, else crop, and `interpolation` bilinear, or what the weights to
-    begin with are used to."""
-
-
-def loading(*, batch: int | None = None, workers: int | None = None, memory: float = 0.4, disk: float = 0.2,
-            balance: bool = False, fraction: float = 1.0, background: float = 1.0,
-            rectangular: bool | None = None) -> None:
-    """[loading]: pictures a step, worker processes for streamed sets, the shares of the free memory and of the free
-    disk that decoded pictures may take, drawing all classes equally often, the share of the training pictures to
-    use, the most of them that may show no object, and whether pictures of like shape are measured together without the
-    ground around them; by itself where boxes are learned from letterboxed pictures."""
-
-
-def learner(*, epochs: int | None = None, accumulate: int = 1, clip: float = 0.0, average: float | None = None,
-            patience: int = 0, weights: str | None = None, groups: list[dict[str, str | float]] | None = None,
-            freeze: str | int | None = None, unfreeze: list[int] | None = None,
-            depth_decay: Annotated[float, Field(gt=0, le=1)] = 1.0, probe: bool = False) -> None:
-    """[learner]: passes over the data, batches a step, clipping, averaged weights, early stopping, a file of weights to
-    begin with, rates by group; what stands still, the epochs after which parts of the backbone wake, the factor on the
-    rate from block to block away from the head, and whether the head alone learns, from maps computed once."""
-
-
-def plan(*, mode: str = "auto", device: str = "auto", precision: Precision | None = None, layout: Layout | None = None,
-         threads: Annotated[int, Field(ge=0)] = 0, compiled: bool | None = None,
-         processes: Annotated[int, Field(ge=1)] = 1, timeout: Annotated[float, Field(gt=0)] = 60.0,
-         synchronise: bool = False, stages: list[str] | None = None) -> None:
-    """[plan]: how to run: `auto` times what is not named here, `exact` is deterministic float32, or the plan.json of a
-    run; the device, and what is asked for by name; how many processes train together, how long one is waited for and
-    whether batch norm looks at the pictures of all; the devices that one network is split over."""
-
-
 # Sections without a name: what checks them. The others name an entry of a table.
-PLAIN: dict[str, Callable[..., Any]] = {"run": run, "split": divide, "pictures": pictures, "augment": Augment,
-                                        "loading": loading, "learner": learner, "plan": plan}
+PLAIN: dict[str, Callable[..., Any]] = {
+    "run": RunSettings,
+    "split": divide,
+    "pictures": PictureSettings,
+    "augment": Augment,
+    "loading": LoadingSettings,
+    "learner": LearnerSettings,
+    "plan": PlanSettings,
+}
 SECTIONS = ("run", "data", "split", "pictures", "augment", "loading", "backbone", "task", "optimizer", "schedule",
             "learner", "plan")
 # Arguments that the program passes itself; a recipe may not set them.
 _GIVEN = {"data": ("open_set",), "split": ("splits",),
           "augment": ("seed", "classes", "length", "epochs"), "task": ("classes", "targets"),
-                     "backbone": ("inputs", "size", "outputs"), "optimizer": ("chosen",)}
+          "backbone": ("inputs", "size", "outputs"), "optimizer": ("chosen",)}
 OPTIMIZER = "adamw"
 DEFAULTS: recipes.Recipe = {"optimizer": {"name": OPTIMIZER}, "schedule": {"name": "cosine", "warmup": 0.05}}
 
