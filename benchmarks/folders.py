@@ -54,7 +54,7 @@ def lensmith_epochs(case: str, folder: str, standardised: bool) -> None:
     train = open_data(resolve(recipe, trusted=False)).splits["train"]
     mean, deviation = (torch.tensor(found).view(1, -1, 1, 1) for found in statistics(train))
     augment = Augment(**CASES[case][1], seed=0, classes=train.classes, length=len(train))
-    loader = Loader(train, BATCH, shuffle=True, augment=augment if augment.changes else None)
+    loader = Loader(train, BATCH, shuffle=True, augment=augment if augment.is_on else None)
     epoch = 0
     while True:
         seen = 0

@@ -83,7 +83,7 @@ def choose_plan(section: dict[str, Any], network: nn.Module, task: Task, loader:
         return Choice(plain)
     once = copy(loader)
     once.workers = 0
-    shrunk = len(loader.augment.shrink or ()) if loader.augment is not None else 0
+    shrunk = loader.augment.shrunk_epochs if loader.augment is not None else 0
     batch = next(once.at(shrunk, 0))    # of the first epoch with pictures of their full size
     key = cache_key(wanted, network, batch, means=means)
     known = recall(key)

@@ -2,7 +2,7 @@
 
 from lensmith.base.errors import UserError
 from lensmith.base.pictures import Form
-from lensmith.data.batches.augment import Augment
+from lensmith.data.batches.augment import AUGMENTATIONS
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.sections import OPTIMIZER, SECTIONS, named_entry, task_class
@@ -34,8 +34,7 @@ def complete(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], form: 
         full["optimizer"] = named_entry("optimizer", {"name": OPTIMIZER} | ({} if rate is None else {"rate": rate}),
                                         trusted=True)
     if "augment" not in full:
-        full["augment"] = recipes.settle({} if probe else dict(usual.augment), Augment, "section [augment]",
-                                         given=("seed", "classes", "length", "epochs"))
+        full["augment"] = recipes.settle({} if probe else dict(usual.augment), AUGMENTATIONS, "section [augment]")
     entry.forbids(section, full["augment"])
     _check(full["augment"], form)
     return {name: full[name] for name in SECTIONS if name in full}

@@ -41,6 +41,6 @@ def make_loaders(recipe: recipes.Recipe, data: Data, task: Task,
                           epochs=recipe["learner"]["epochs"])
         weights = balancing_weights(source, task.needs) if settings["balance"] else None
         loaders[part] = Loader(narrow, settings["batch"], seed=seed, shuffle=True, weights=weights,
-                               augment=augment if augment.changes else None, workers=workers,
+                               augment=augment if augment.is_on else None, workers=workers,
                                part=(process_group.rank, process_group.world_size))
     return loaders

@@ -17,6 +17,9 @@ _WORDS = {"int_type": "a whole number", "int_from_float": "a whole number", "flo
           "bool_type": "true or false", "string_type": "text", "list_type": "a list", "dict_type": "a table"}
 Section = dict[str, Any]
 Recipe = dict[str, Section]
+# What says which settings there are, with their types and defaults: the signature of a function or class, the fields of
+# a dataclass, or those of all the dataclasses of a table, in its order.
+Schema = Callable[..., Any] | Mapping[str, Callable[..., Any]]
 
 
 def read(path: Path) -> Recipe:
@@ -68,21 +71,31 @@ def put(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     return changed
 
 
-def settle(section: Section, entry: Callable[..., Any], what: str, *, given: Sequence[str] = ()) -> Section:
-    """The section checked against the signature of `entry`, with every default filled in.
+def parameters_of(schema: Schema) -> dict[str, inspect.Parameter]:
+    """The settings that a schema knows, by name, in order, each with its annotation and its default."""
+    entries = list(schema.values()) if isinstance(schema, Mapping) else [schema]
+    found: dict[str, inspect.Parameter] = {}
+    for entry in entries:
+        hints = _hints(entry)
+        for name, parameter in inspect.signature(entry).parameters.items():
+            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                found[name] = parameter.replace(annotation=hints.get(name, Any))
+    return found
+
+
+def settle(section: Section, schema: Schema, what: str, *, given: Sequence[str] = ()) -> Section:
+    """The section checked against its schema, with every default filled in.
 
     `given` are the arguments that the program passes itself; a recipe may not set them. Raises UserError that names
     the setting, what came, what is accepted, and the nearest name.
     """
-    parameters = {name: parameter for name, parameter in inspect.signature(entry).parameters.items()
-                  if name not in given and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)}
-    hints = _hints(entry)
+    parameters = {name: parameter for name, parameter in parameters_of(schema).items() if name not in given}
     settled: Section = {}
     for key, value in section.items():
         if key not in parameters:
             known = ", ".join(sorted(parameters)) or "none"
             raise UserError(f"{what} has no setting {key!r}.{nearest(key, parameters)} It has: {known}.")
-        settled[key] = _checked(value, hints.get(key, Any), f"{what}: {key}")
+        settled[key] = _checked(value, parameters[key].annotation, f"{what}: {key}")
     for name, parameter in parameters.items():
         if name in settled:
             continue

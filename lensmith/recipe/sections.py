@@ -5,7 +5,7 @@ from inspect import signature
 from typing import Any
 
 from lensmith.base.errors import DataError, UserError, choose
-from lensmith.data.batches.augment import Augment
+from lensmith.data.batches.augment import AUGMENTATIONS
 from lensmith.data.formats import FORMATS
 from lensmith.data.sources.split import divide
 from lensmith.engine.optimize import OPTIMIZERS
@@ -18,11 +18,11 @@ from lensmith.tasks import TASKS
 from lensmith.tasks.task import Task
 
 # Sections without a name: what checks them. The others name an entry of a table.
-PLAIN: dict[str, Callable[..., Any]] = {
+PLAIN: dict[str, recipes.Schema] = {
     "run": RunSettings,
     "split": divide,
     "pictures": PictureSettings,
-    "augment": Augment,
+    "augment": AUGMENTATIONS,
     "loading": LoadingSettings,
     "learner": LearnerSettings,
     "plan": PlanSettings,
@@ -30,8 +30,7 @@ PLAIN: dict[str, Callable[..., Any]] = {
 SECTIONS = ("run", "data", "split", "pictures", "augment", "loading", "backbone", "task", "optimizer", "schedule",
             "learner", "plan")
 # Arguments that the program passes itself; a recipe may not set them.
-_GIVEN = {"data": ("open_set",), "split": ("splits",),
-          "augment": ("seed", "classes", "length", "epochs"), "task": ("classes", "targets"),
+_GIVEN = {"data": ("open_set",), "split": ("splits",), "task": ("classes", "targets"),
           "backbone": ("inputs", "size", "outputs"), "optimizer": ("chosen",)}
 OPTIMIZER = "adamw"
 DEFAULTS: recipes.Recipe = {"optimizer": {"name": OPTIMIZER}, "schedule": {"name": "cosine", "warmup": 0.05}}

@@ -14,7 +14,7 @@ _LUMA = (0.299, 0.587, 0.114)    # ITU-R BT.601, as torchvision and Pillow weigh
 _YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
 
-def in_parts(images: Tensor, change: Callable[[Tensor, slice], Tensor]) -> Tensor:
+def in_chunks(images: Tensor, change: Callable[[Tensor, slice], Tensor]) -> Tensor:
     """`images` uint8 or uint16 [batch, channels, height, width] after `change(floats, rows)`, rounded to their type.
 
     `change` gets the pictures `rows` of the batch as floats, which it may overwrite, and gives as many of that size.
@@ -91,22 +91,22 @@ def inside(rectangles: Tensor, size: tuple[int, int], device: torch.device) -> T
     return down[:, None, :, None] & across[:, None, None, :]
 
 
-def enlarged(images: Tensor, rectangles: Tensor, turned: Tensor) -> Tensor:
+def enlarged(images: Tensor, rectangles: Tensor, mirrored: Tensor) -> Tensor:
     """The part of each picture within its rectangle (int64 [batch, 4], from `rectangle`), bilinearly at the size of
-    the whole, mirrored where `turned` (bool [batch]); both on the CPU. Pixels beyond the part's edge have no say."""
+    the whole, mirrored where `mirrored` (bool [batch]); both on the CPU. Pixels beyond the part's edge have no say."""
     height, width = images.shape[-2:]
     if images.device.type == "cpu" and images.dtype == torch.uint8 and height * width >= _WORTH_A_CALL:
         # By integers of 16 bits: three times as fast as by a grid, and at most 1 apart from it.
         shown = torch.empty_like(images)
         copied = shown.numpy()    # copies that small take PyTorch's threads longer to hand out than to make
-        for row, ((x, y, wide, high), mirrored) in enumerate(zip(rectangles.tolist(), turned.tolist(), strict=True)):
+        for row, ((x, y, wide, high), flip) in enumerate(zip(rectangles.tolist(), mirrored.tolist(), strict=True)):
             part = scaled(images[row, :, y : y + high, x : x + wide], (height, width))
-            copied[row] = (part.flip(2) if mirrored else part).numpy()    # NumPy mirrors bytes one at a time
+            copied[row] = (part.flip(2) if flip else part).numpy()    # NumPy mirrors bytes one at a time
         return shown
     left, top, wide, high = (edge.float() for edge in rectangles[:, :, None].unbind(1))
     across = _within((torch.arange(width) + 0.5) / width, left, wide) * 2 / width - 1
     down = _within((torch.arange(height) + 0.5) / height, top, high) * 2 / height - 1
-    across = torch.where(turned[:, None], across.flip(1), across).to(images.device)
+    across = torch.where(mirrored[:, None], across.flip(1), across).to(images.device)
     down = down.to(images.device)
 
     def sampled(values: Tensor, rows: slice) -> Tensor:
@@ -115,7 +115,7 @@ def enlarged(images: Tensor, rectangles: Tensor, turned: Tensor) -> Tensor:
         grid = torch.view_as_real(columns[:, None] + lines[:, :, None])
         return F.grid_sample(values, grid, padding_mode="border", align_corners=False)
 
-    return in_parts(images, sampled)
+    return in_chunks(images, sampled)
 
 
 def _within(share: Tensor, first: Tensor, length: Tensor) -> Tensor:

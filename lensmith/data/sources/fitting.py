@@ -64,7 +64,7 @@ def boxes_of_files(source: Source, form: Form, target: str = "boxes") -> tuple[B
     return boxes.in_files(torch.tensor(fits).view(-1, 4), sizes.float()), sizes
 
 
-def contents_of(places: Sequence[Place], number: int, size: tuple[int, int]) -> np.ndarray:
+def shown_areas(places: Sequence[Place], number: int, size: tuple[int, int]) -> np.ndarray:
     """int64 [number, 4]: x0 y0 x1 y1 of what each picture of `size` (height, width) shows, without the ground around
     it; all of it where the places are not known."""
     height, width = size
@@ -84,7 +84,7 @@ def contents_of(places: Sequence[Place], number: int, size: tuple[int, int]) -> 
 def trimmed(batch: Batch) -> Batch:
     """The batch without the ground that surrounds all of its pictures, in edges of multiples of 32."""
     size = batch.images.shape[2], batch.images.shape[3]
-    contents = contents_of(batch.places, len(batch), size)
+    contents = shown_areas(batch.places, len(batch), size)
     low, high = contents[:, :2].min(0), contents[:, 2:].max(0)
     cut = [_span(int(low[axis]), int(high[axis]), size[1 - axis]) for axis in range(2)]
     (left, right), (top, bottom) = cut

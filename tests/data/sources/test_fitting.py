@@ -8,7 +8,7 @@ from PIL import Image
 
 from lensmith.base.pictures import PADDING, Form, read_header
 from lensmith.data.batches.loader import Loader
-from lensmith.data.sources.fitting import contents_of, fitted, in_files, trimmed
+from lensmith.data.sources.fitting import fitted, in_files, shown_areas, trimmed
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.store.at_once import decode_all
 from lensmith.values.boxes import Boxes
@@ -55,7 +55,7 @@ def test_ground_that_surrounds_all_pictures_is_cut_away(tmp_path: Path):
     assert cut.images.shape == (2, 3, 32, 64)
     assert (in_files(cut.targets, cut.places)["boxes"].corners - own[[0, 3]]).abs().max() < 1e-4
     assert torch.equal(trimmed(kept.gather(torch.arange(5))).images, kept.images)
-    top, bottom = contents_of(cut.places, 2, (32, 64))[:, 1].min(), contents_of(cut.places, 2, (32, 64))[:, 3].max()
+    top, bottom = shown_areas(cut.places, 2, (32, 64))[:, 1].min(), shown_areas(cut.places, 2, (32, 64))[:, 3].max()
     assert top == 0 and bottom == 32
     lost = wide.images.flatten(1).float().sum() - cut.images.flatten(1).float().sum()
     assert lost == PADDING * (wide.images.numel() - cut.images.numel())

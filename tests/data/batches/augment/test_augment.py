@@ -10,7 +10,8 @@ from torchvision.transforms.v2 import functional as oracle
 from lensmith.base.errors import UserError
 from lensmith.base.hashed_random import hashed
 from lensmith.data.batches import pixels
-from lensmith.data.batches.augment import Augment, _beta
+from lensmith.data.batches.augment import Augment
+from lensmith.data.batches.augment.blend import beta
 from lensmith.data.batches.pixels import enlarged, mean_of, rectangle, turn_hue
 from lensmith.data.sources.sample import Batch
 from lensmith.values.boxes import Boxes
@@ -170,7 +171,7 @@ def test_the_share_of_blended_samples_is_a_setting():
 def test_beta_has_the_moments_of_its_distribution():
     drawn = torch.linspace(0, 1 - 1e-6, 10_001)
     for alpha in (0.2, 1.0, 4.0):
-        values = _beta(alpha, drawn)
+        values = beta(alpha, drawn)
         assert abs(values.mean() - 0.5) < 0.01
         assert abs(values.var() - 1 / (4 * (2 * alpha + 1))) < 0.005
 
@@ -220,7 +221,7 @@ def test_alternate_mirrors_each_picture_every_other_epoch():
 def test_the_first_epochs_show_the_pictures_smaller():
     batch = gradient(6, height=16, width=24)
     augment = Augment(shrink=[0.25, 0.5], seed=1)
-    assert augment.changes
+    assert augment.is_on
     sizes = [tuple(augment(batch, epoch).images.shape[2:]) for epoch in range(4)]
     assert sizes == [(4, 6), (8, 12), (16, 24), (16, 24)]
     assert torch.equal(augment(batch, 2).images, batch.images)

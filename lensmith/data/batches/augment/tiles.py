@@ -21,7 +21,7 @@ _EDGE = 1.0       # pixels that have to be left of it, each way
 
 
 @dataclass(frozen=True)
-class Layout:
+class TileLayout:
     """Where each tile of a batch goes; every array is of whole pixels, int64 [batch, tiles]."""
 
     source: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]    # x0 y0 x1 y1 of the part that is shown
@@ -35,20 +35,23 @@ class Layout:
             first, last = (self.source[axis + step] for step in (0, 2))
             start, end = (self.target[axis + step] for step in (0, 2))
             scale = (end - start) / np.maximum(last - first, 1)
-            turned = self.mirrored if axis == 0 else np.zeros_like(self.mirrored)
-            matrix[..., axis, axis] = np.where(turned, -scale, scale)
-            matrix[..., axis, 2] = np.where(turned, end + scale * first, start - scale * first)
+            mirrored = self.mirrored if axis == 0 else np.zeros_like(self.mirrored)
+            matrix[..., axis, axis] = np.where(mirrored, -scale, scale)
+            matrix[..., axis, 2] = np.where(mirrored, end + scale * first, start - scale * first)
         return torch.from_numpy(matrix.reshape(-1, 2, 3)).float()
 
 
-def lay_out(contents: np.ndarray, size: tuple[int, int], *, zoom: np.ndarray, turned: np.ndarray, at: np.ndarray,
-            mosaic: np.ndarray) -> Layout:
+def lay_out(contents: np.ndarray, size: tuple[int, int], *, zoom: np.ndarray, mirrored: np.ndarray, at: np.ndarray,
+            mosaic: np.ndarray) -> TileLayout:
     """Where the tiles go in pictures of `size` (height, width).
 
-    `contents` int64 [batch, tiles, 4]: x0 y0 x1 y1 of each tile without the ground around it; `zoom` float and `turned`
-    bool [batch, tiles]; `at` float [batch, 2] in 0 .. 1; `mosaic` bool [batch]. Of a mosaic `at` says where, in the
-    middle half of the picture, the four meet, each with the corner of its content; else where in the room that is left,
-    or of what does not fit, the first tile lies, and the others are nowhere.
+    contents: int64 [batch, tiles, 4], x0 y0 x1 y1 of each tile without the padding around it.
+    zoom: float [batch, tiles], the factor on a tile's size.
+    mirrored: bool [batch, tiles].
+    at: float [batch, 2] in 0 .. 1, x and y. Of a mosaic: where in the middle half of the picture the four tiles meet,
+        each with the corner of its content. Of a picture alone: where it lies in the room that is left, or which part
+        of it is shown where it is larger than the picture; its other tiles are nowhere.
+    mosaic: bool [batch], which pictures are put together of all their tiles.
     """
     tiles = contents.shape[1]
     right, below = np.arange(tiles) % 2 == 1, np.arange(tiles) // 2 == 1
@@ -65,8 +68,8 @@ def lay_out(contents: np.ndarray, size: tuple[int, int], *, zoom: np.ndarray, tu
         begin, end = np.maximum(start, low), np.minimum(start + length, high)
         shown = [np.clip(np.rint((one - start) / zoom), 0, last - first).astype(np.int64) for one in (begin, end)]
         if axis == 0:
-            shown = [np.where(turned, (last - first) - shown[1], shown[0]),
-                     np.where(turned, (last - first) - shown[0], shown[1])]
+            shown = [np.where(mirrored, (last - first) - shown[1], shown[0]),
+                     np.where(mirrored, (last - first) - shown[0], shown[1])]
         nothing = (end <= begin) | (shown[1] <= shown[0])
         if axis == 1:
             nothing |= source[0][0] >= source[0][1]
@@ -75,10 +78,10 @@ def lay_out(contents: np.ndarray, size: tuple[int, int], *, zoom: np.ndarray, tu
         target.append((np.where(nothing, 0, begin), np.where(nothing, 0, end)))
     (left, across), (top, down) = source
     (x0, x1), (y0, y1) = target
-    return Layout((left, top, across, down), (x0, y0, x1, y1), turned)
+    return TileLayout((left, top, across, down), (x0, y0, x1, y1), mirrored)
 
 
-def composed(batch: Batch, others: Batch | None, layout: Layout) -> Batch:
+def compose(batch: Batch, others: Batch | None, layout: TileLayout) -> Batch:
     """The pictures of `batch` as `layout` has them; `others` holds the second to fourth tile of each, in a row."""
     images = batch.images
     made = torch.full_like(images, PADDING * (257 if images.dtype == torch.uint16 else 1))
