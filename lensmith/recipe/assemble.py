@@ -12,8 +12,9 @@ from lensmith.base.device import keep_freed_memory
 from lensmith.base.errors import UserError
 from lensmith.base.hashed_random import seed_of
 from lensmith.base.pictures import Form
+from lensmith.data.batches.loader import Loader
 from lensmith.data.store.channel_statistics import some_pictures, statistics
-from lensmith.engine.distributed.device_stages import split
+from lensmith.engine.distributed.device_stages import split as split_on_devices
 from lensmith.engine.distributed.process_group import ProcessGroup
 from lensmith.engine.frozen_features import Features
 from lensmith.engine.plan.candidates import Choice
@@ -24,7 +25,7 @@ from lensmith.models.adapters.whole_network import Whole, adopt
 from lensmith.models.backbones import find_backbone
 from lensmith.models.backbones.whitening import whitenings
 from lensmith.models.darknet.network import Darknet
-from lensmith.models.freeze import freeze, gradual_unfreezing
+from lensmith.models.freeze import Unfreezing, freeze, gradual_unfreezing
 from lensmith.models.network import Network
 from lensmith.models.trial_forward import REFUSALS, at_rest
 from lensmith.recipe import schema as recipes
@@ -35,7 +36,7 @@ from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.make_optimizers import make_stepper
 from lensmith.recipe.open_data import Data
 from lensmith.recipe.sections import arguments_of
-from lensmith.recipe.starting_weights import Begun, begin_with, check_probe, standardise_as_published
+from lensmith.recipe.starting_weights import Begun, Build, Classes, begin_with, check_probe, standardise_as_published
 from lensmith.tasks.task import Task
 
 _WEIGHTS = 3    # the stream of the first weights, apart from those of the order and the augmentation
@@ -73,77 +74,114 @@ def build_network(recipe: recipes.Recipe, task: Task, form: Form, *, outputs: in
 
 def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = None, trusted: bool = True,
              known: Plan | None = None, process_group: ProcessGroup | None = None) -> Job:
-    """A resolved recipe and its data -> a learner, ready to start; its recipe is complete. `known` is the plan of a
-    run that goes on; without it the plan is chosen, by the first process of a `process_group`."""
+    """A resolved recipe and its data -> a learner, ready to start; its recipe is complete.
+
+    module: a backbone that a Python user brings.
+    trusted: whether code that the recipe names may run.
+    known: the plan of a run that goes on; without it the first process of the group chooses one.
+    process_group: the processes that train together; without it this one trains alone.
+    """
     process_group = process_group or ProcessGroup()
     recipe = {name: dict(section) for name, section in recipe.items()}
     recipe["plan"]["processes"] = process_group.world_size
     recipe = complete(recipe, data.classes, data.form, kinds=data.kinds)
+    settings = recipe["learner"]
     task = choose_task(recipe, data.classes, targets=data.splits["train"].targets)
-    settings, seed = recipe["learner"], recipe["run"]["seed"]
-    if settings["patience"] and "valid" not in data.splits:
-        raise UserError(f"learner.patience={settings['patience']} waits for a better score on a valid part, "
-                        "and there is none: set split.valid above 0, or leave patience out")
+    _check_patience(settings["patience"], data)
     mean, deviation = statistics(data.splits["train"])
-    network = build_network(recipe, task, data.form, outputs=len(data.classes[task.needs[0]]), mean=mean,
-                            deviation=deviation, module=module, trusted=trusted)
+
+    def build(classes: Classes, task: Task, module: nn.Module | None) -> Network:
+        return build_network(recipe, task, data.form, outputs=len(classes[task.needs[0]]), mean=mean,
+                             deviation=deviation, module=module, trusted=trusted)
+
+    network = build(data.classes, task, module)
     _fit_whitenings(network, data)
     _check_shrunk(network, recipe, data.form)
-    notes = [module.note for module in network.modules() if isinstance(module, Whole) and module.note]
-    notes += task.notes(recipe["augment"])
-    begun = None
-    if "weights" in settings:
-        begun = begin_with(
-            network, file_of(settings["weights"], recipe["backbone"]["name"]), data.form,
-            name=recipe["backbone"]["name"], classes={one: data.classes[one] for one in task.needs},
-            from_zero=task.scoring_layers(network),
-            build=lambda names: build_network(
-                recipe, choose_task(recipe, dict(names)), data.form, outputs=len(names[task.needs[0]]), mean=mean,
-                deviation=deviation, module=deepcopy(module), trusted=trusted))
-        notes += begun.notes
-    elif isinstance(network.backbone, Darknet):    # its files cannot say anything else, and it is written as these
-        standardise_as_published(network, data.form)
+    begun = _begin_with_weights(network, recipe, data, task, build=lambda classes: build(
+        classes, choose_task(recipe, dict(classes)), deepcopy(module)))
     if settings["probe"]:
         check_probe(recipe, task.needs, begun=begun is not None or module is not None,
                     processes=process_group.world_size)
-    if "freeze" in settings or settings["probe"]:
-        notes.append(freeze(network, settings.get("freeze", "backbone")))
-    unfreezing = None
-    if "unfreeze" in settings:
-        unfreezing = gradual_unfreezing(network, settings["unfreeze"], planned=settings["epochs"])
-        notes.append(unfreezing.in_words())
+    notes = [module.note for module in network.modules() if isinstance(module, Whole) and module.note]
+    notes += [*task.notes(recipe["augment"]), *(begun.notes if begun is not None else ())]
+    unfreezing = _freeze(network, settings, notes)
     loaders = make_loaders(recipe, data, task, process_group)
-    passes = 1 if settings["probe"] else settings["epochs"]
-    steps = passes * math.ceil(len(loaders["train"]) / settings["accumulate"])
     keep_freed_memory()
-    means = repr([recipe[name] for name in ("task", "optimizer", "schedule")]
-                 + [settings.get(name) for name in ("average", "clip", "groups", "depth_decay")])
-    stages = recipe["plan"].get("stages")
-    device = stages[0] if stages else process_group.device(recipe["plan"]["device"])
-    section = recipe["plan"] | {"device": device, "threads": process_group.threads(recipe["plan"]["threads"])}
     with data.paused():    # nothing else is computed while the candidates are timed
-        # The processes wait for each other here: what they do together from now on must keep to plan.timeout.
-        choice = process_group.broadcast(lambda: Choice(known, "the run") if known is not None else choose_plan(
-            section, network, task, loaders["train"], steps=steps, means=means,
-            stepper=lambda copy, plan: make_stepper(recipe, copy, plan)))
-    if process_group.world_size > 1:
-        choice = replace(choice, plan=replace(choice.plan, device=device))
-    if recipe["plan"]["synchronise"]:
-        process_group.synchronise_batch_norm(network, device=device)
+        choice = _choose_plan(recipe, network, task, loaders["train"], known=known, process_group=process_group)
+    _place(network, recipe, choice.plan, process_group)
     loaders["train"].device = choice.plan.device    # what it augments there is learned from there
-    choice.plan.settle()
-    choice.plan.place(network)
-    if stages:
-        split(network, stages)
     batches: dict[str, Any] = dict(loaders)
     if settings["probe"]:
-        batches = {part: Features(network, loader, plan=choice.plan) for part, loader in loaders.items()}
+        batches = {split: Features(network, loader, plan=choice.plan) for split, loader in loaders.items()}
         network.from_maps = True
-    learning = Supervised(network, task, batches["train"], valid=batches.get("valid"),
-                          stepper=make_stepper(recipe, network, choice.plan), plan=choice.plan,
-                          settings=LearningSettings(settings["epochs"], settings["accumulate"], seed, unfreezing),
-                          process_group=process_group)
-    return Job(recipe, data, task, choice, learning, tuple(notes), begun)
+    learner = Supervised(network, task, batches["train"], valid=batches.get("valid"),
+                         stepper=make_stepper(recipe, network, choice.plan), plan=choice.plan,
+                         settings=LearningSettings(settings["epochs"], settings["accumulate"], recipe["run"]["seed"],
+                                                   unfreezing),
+                         process_group=process_group)
+    return Job(recipe, data, task, choice, learner, tuple(notes), begun)
+
+
+def _check_patience(patience: int, data: Data) -> None:
+    if patience and "valid" not in data.splits:
+        raise UserError(f"learner.patience={patience} waits for a better score on a valid part, and there is none: set "
+                        "split.valid above 0, or leave patience out")
+
+
+def _begin_with_weights(network: Network, recipe: recipes.Recipe, data: Data, task: Task, *,
+                        build: Build) -> Begun | None:
+    """Put the weights that the recipe names, where it does, into the network. `build` makes it for other classes."""
+    weights, name = recipe["learner"].get("weights"), recipe["backbone"]["name"]
+    if weights is not None:
+        return begin_with(network, file_of(weights, name), data.form, name=name, build=build,
+                          classes={target: data.classes[target] for target in task.needs},
+                          from_zero=task.scoring_layers(network))
+    if isinstance(network.backbone, Darknet):
+        # A Darknet file cannot store mean and standard deviation, and the network has to be writable as one.
+        standardise_as_published(network, data.form)
+    return None
+
+
+def _freeze(network: Network, settings: recipes.Section, notes: list[str]) -> Unfreezing | None:
+    """Freeze what the settings of [learner] name; -> what is unfrozen later. What is done is added to `notes`."""
+    if "freeze" in settings or settings["probe"]:
+        notes.append(freeze(network, settings.get("freeze", "backbone")))
+    if "unfreeze" not in settings:
+        return None
+    unfreezing = gradual_unfreezing(network, settings["unfreeze"], planned=settings["epochs"])
+    notes.append(unfreezing.in_words())
+    return unfreezing
+
+
+def _choose_plan(recipe: recipes.Recipe, network: Network, task: Task, loader: Loader, *, known: Plan | None,
+                 process_group: ProcessGroup) -> Choice:
+    """The plan of all processes: the one that is known, or what the first process chooses."""
+    settings, section = recipe["learner"], recipe["plan"]
+    epochs = 1 if settings["probe"] else settings["epochs"]    # of the whole network; a probe computes its maps once
+    steps = epochs * math.ceil(len(loader) / settings["accumulate"])
+    # What tells optimizers apart, by which a choice is remembered: any change of this text forgets them all.
+    means = repr([recipe[name] for name in ("task", "optimizer", "schedule")]
+                 + [settings.get(name) for name in ("average", "clip", "groups", "depth_decay")])
+    stages = section.get("stages")
+    device = stages[0] if stages else process_group.device(section["device"])
+    own = section | {"device": device, "threads": process_group.threads(section["threads"])}
+    # The processes wait for each other here: what they do together from now on must keep to plan.timeout.
+    choice = process_group.broadcast(lambda: Choice(known, "the run") if known is not None else choose_plan(
+        own, network, task, loader, steps=steps, means=means,
+        stepper=lambda copy, plan: make_stepper(recipe, copy, plan)))
+    return replace(choice, plan=replace(choice.plan, device=device)) if process_group.world_size > 1 else choice
+
+
+def _place(network: Network, recipe: recipes.Recipe, plan: Plan, process_group: ProcessGroup) -> None:
+    """Bring the network, and what the plan settles for the whole process, to where it will run."""
+    if recipe["plan"]["synchronise"]:
+        process_group.synchronise_batch_norm(network, device=plan.device)
+    plan.settle()
+    plan.place(network)
+    stages = recipe["plan"].get("stages")
+    if stages:
+        split_on_devices(network, stages)
 
 
 def _fit_whitenings(network: Network, data: Data) -> None:
