@@ -30,9 +30,9 @@ from lensmith.tasks.metrics.rates import (
 
 METRICS: dict[str, Metric] = {
     # labels, from ClassCounts; macro_f1 of tags too
-    "accuracy_top1": Metric(fraction_right, ("label",), shown="percent", sentence=sentences.of_right_classes),
+    "accuracy_top1": Metric(fraction_right, ("label",), shown="percent", sentence=sentences.on_labels),
     "accuracy_top5": Metric(fraction_among_five, ("label",), shown="percent", every_epoch=False),
-    "macro_f1": Metric(mean_f1, ("label", "tags"), resampled=True, sentence=sentences.of_tags),
+    "macro_f1": Metric(mean_f1, ("label", "tags"), resampled=True, sentence=sentences.on_tags),
     "balanced_accuracy": Metric(mean_recall, ("label",), shown="percent", resampled=True),
     # tags, from ClassCounts
     "micro_f1": Metric(pooled_f1, ("tags",), resampled=True),
@@ -41,14 +41,14 @@ METRICS: dict[str, Metric] = {
     # numbers, from ErrorSums
     "MAE": Metric(mean_absolute_error, ("numbers",), better="less", resampled=True),
     "RMSE": Metric(root_mean_square_error, ("numbers",), better="less", resampled=True),
-    "R2": Metric(coefficient_of_determination, ("numbers",), resampled=True, sentence=sentences.of_explained_spread),
+    "R2": Metric(coefficient_of_determination, ("numbers",), resampled=True, sentence=sentences.on_numbers),
     # masks, from ClassCounts of pixels
-    "mIoU": Metric(mean_iou, ("mask",), resampled=True, sentence=sentences.of_pixels),
+    "mIoU": Metric(mean_iou, ("mask",), resampled=True, sentence=sentences.on_pixels),
     "dice": Metric(mean_dice, ("mask",), resampled=True),
     "pixel_accuracy": Metric(fraction_right, ("mask",), shown="percent", resampled=True),
     "boundary_f1": Metric(mean_edge_f1, ("mask",)),
     # boxes, and instances by their masks and by their boxes, from PrecisionRecall
-    "mAP50-95": Metric(mean_precision, ("boxes", "masks"), sentence=sentences.of_objects),
+    "mAP50-95": Metric(mean_precision, ("boxes", "masks"), sentence=sentences.on_objects),
     "mAP50": Metric(partial(mean_precision, threshold=0), ("boxes", "masks")),
     "mAP75": Metric(partial(mean_precision, threshold=5), ("boxes", "masks")),
     "mAP-small": Metric(partial(mean_precision, size=1), ("boxes", "masks")),
@@ -58,7 +58,7 @@ METRICS: dict[str, Metric] = {
     "AR10": Metric(partial(mean_recall_of, most=10), ("boxes", "masks")),
     "AR100": Metric(partial(mean_recall_of, most=100), ("boxes", "masks")),
     # several tasks at once, from the scores of their parts
-    "joined": Metric(mean_score, ("parts",), sentence=sentences.of_several_tasks),
+    "joined": Metric(mean_score, ("parts",), sentence=sentences.on_several_tasks),
 }
 
 

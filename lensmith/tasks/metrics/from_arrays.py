@@ -93,17 +93,13 @@ def counts_of_tags(truth: Any, predicted: Any, *, scores: bool = False) -> Class
 
 def error_sums(truth: Any, predicted: Any) -> ErrorSums:
     """Of numbers: [n] or [n, quantities] each, NaN in the truth not known, or `Numbers`. Raises UserError."""
-    stacked = _stacked(truth, Numbers), _stacked(predicted, Numbers)
-    sides = [(given if value is None else value.values) for given, value in
-             zip((truth, predicted), stacked, strict=True)]
-    arrays = [_plain(name, side) for name, side in zip(("truth", "predicted"), sides, strict=True)]
-    tables = [_table(name, array[:, None] if array.ndim == 1 else array, "[pictures] or [pictures, quantities]")
-              for name, array in zip(("truth", "predicted"), arrays, strict=True)]
-    _check_shape(*tables)
-    if np.isnan(tables[0]).all(0).any():
-        raise UserError("nothing to measure: the truth has no known number" + (
-            f" of quantity {int(np.isnan(tables[0]).all(0).argmax())}" if tables[0].shape[1] > 1 else ""))
-    return ErrorSums(*(table.sum(0) for table in error_tables(*tables)))
+    true, guessed = _numbers("truth", truth), _numbers("predicted", predicted)
+    _check_shape(true, guessed)
+    missing = np.isnan(true).all(0)
+    if missing.any() or not true.size:
+        raise UserError("nothing to measure: the truth has no known number"
+                        + (f" of quantity {int(missing.argmax())}" if true.shape[1] > 1 else ""))
+    return ErrorSums(*(table.sum(0) for table in error_tables(true, guessed)))
 
 
 def pixel_counts_of(truth: Any, predicted: Any) -> ClassCounts:
@@ -149,31 +145,31 @@ def object_tables(truth: Any, predicted: Any) -> PrecisionRecall:
     return precision_recall(metrics.matches())
 
 
-def _stacked(given: Any, kind: type[Value]) -> Any:
+def _stacked(values: Any, kind: type[Value]) -> Any:
     """A stacked value of that kind, as one or as a list with one a picture; None where it is something else."""
-    if isinstance(given, kind):
-        return given
-    if isinstance(given, list | tuple) and given and all(isinstance(value, kind) for value in given):
-        return kind.stack(list(given))
+    if isinstance(values, kind):
+        return values
+    if isinstance(values, list | tuple) and values and all(isinstance(value, kind) for value in values):
+        return kind.stack(list(values))
     return None
 
 
-def _plain(side: str, given: Any) -> np.ndarray:
-    if isinstance(given, Tensor):
-        given = given.detach().cpu()
-        return given.float().numpy() if given.dtype == torch.bfloat16 else given.numpy()
-    if isinstance(given, Value):
-        raise UserError(f"{side} is {type(given).__name__}, which this metric does not measure")
+def _plain(side: str, values: Any) -> np.ndarray:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        return values.float().numpy() if values.dtype == torch.bfloat16 else values.numpy()
+    if isinstance(values, Value):
+        raise UserError(f"{side} is {type(values).__name__}, which this metric does not measure")
     try:
-        return np.asarray(given)
+        return np.asarray(values)
     except (ValueError, TypeError) as error:
         raise UserError(f"{side} is no array: {described(error)}") from error
 
 
-def _labels(side: str, given: Any) -> np.ndarray:
+def _labels(side: str, values: Any) -> np.ndarray:
     """int64 [n], or names [n]."""
-    stacked = _stacked(given, Label)
-    labels = _plain(side, given if stacked is None else stacked.index)
+    stacked = _stacked(values, Label)
+    labels = _plain(side, values if stacked is None else stacked.index)
     if labels.ndim != 1:
         raise UserError(f"{side} has the shape {list(labels.shape)}, where one class a picture, [pictures], is "
                         "expected: class numbers or names")
@@ -184,38 +180,46 @@ def _labels(side: str, given: Any) -> np.ndarray:
     raise UserError(f"{side} holds {_contents(labels)}, where class numbers (whole) or names are expected")
 
 
-def _table(side: str, given: Any, wanted: str) -> np.ndarray:
+def _table(side: str, values: Any, wanted: str) -> np.ndarray:
     """float64 [n, columns]."""
-    table = _plain(side, given)
+    table = _plain(side, values)
     if table.ndim != 2 or table.dtype.kind not in "biuf":
         raise UserError(f"{side} is {_contents(table)} of shape {list(table.shape)}, where {wanted} is expected")
     return table.astype(np.float64)
 
 
-def _masks(side: str, given: Any) -> list[Tensor]:
+def _numbers(side: str, values: Any) -> np.ndarray:
+    """float64 [n, quantities]."""
+    stacked = _stacked(values, Numbers)
+    array = _plain(side, values if stacked is None else stacked.values)
+    return _table(side, array[:, None] if array.ndim == 1 else array, "[pictures] or [pictures, quantities]")
+
+
+def _masks(side: str, values: Any) -> list[Tensor]:
     """One int64 [height, width] a picture."""
-    masks = list(given) if isinstance(given, list | tuple) else [given]
+    masks = list(values) if isinstance(values, list | tuple) else [values]
     tensors = []
     for mask in masks:
         array = _plain(side, mask.classes if isinstance(mask, Mask) else mask)
         if array.ndim not in (2, 3) or array.dtype.kind not in "biu":
             raise UserError(f"{side} has a mask of {_contents(array)} and shape {list(array.shape)}, where class "
                             "numbers (whole), [height, width], are expected")
-        tensors += list(torch.from_numpy(array.astype(np.int64)).reshape(-1, *array.shape[-2:]))
+        classes = torch.from_numpy(array.astype(np.int64))
+        tensors += [classes] if classes.ndim == 2 else list(classes)
     return tensors
 
 
-def _objects(side: str, given: Any) -> list[Boxes]:
+def _objects(side: str, values: Any) -> list[Boxes]:
     """One single `Boxes` or `Masks` a picture."""
-    if isinstance(given, Boxes):
-        if given.image is None:
-            return [given]
-        raise UserError(f"{side} is one stacked {type(given).__name__}, which does not say how many pictures there "
+    if isinstance(values, Boxes):
+        if values.image is None:
+            return [values]
+        raise UserError(f"{side} is one stacked {type(values).__name__}, which does not say how many pictures there "
                         "are: give a list with one a picture")
-    if isinstance(given, Mapping) or not isinstance(given, Sequence):
-        raise UserError(f"{side} is {type(given).__name__}, where a list with the objects of each picture is expected")
+    if isinstance(values, Mapping) or not isinstance(values, Sequence):
+        raise UserError(f"{side} is {type(values).__name__}, where a list with the objects of each picture is expected")
     return [picture if isinstance(picture, Boxes) else _from_dict(f"{side}[{number}]", picture)
-            for number, picture in enumerate(given)]
+            for number, picture in enumerate(values)]
 
 
 def _from_dict(where: str, picture: Any) -> Boxes:
@@ -227,7 +231,7 @@ def _from_dict(where: str, picture: Any) -> Boxes:
                             f"{', '.join(_OBJECT_KEYS)}.")
     if "labels" not in picture or ("boxes" not in picture and "masks" not in picture):
         raise UserError(f"{where} has {', '.join(picture) or 'nothing'}, and needs labels and either boxes or masks")
-    columns = {key: torch.from_numpy(np.array(_plain(f"{where}[{key!r}]", values))) for key, values in picture.items()}
+    columns = {key: _column(f"{where}[{key!r}]", values) for key, values in picture.items()}
     count = len(columns["labels"])
     for key, column in columns.items():
         if len(column) != count:
@@ -251,6 +255,13 @@ def _from_dict(where: str, picture: Any) -> Boxes:
     bits = pack_bits(pixels)
     corners = columns["boxes"].float() if "boxes" in columns else _extents(pixels)
     return Masks(corners, classes, area=pixel_counts(bits) if area is None else area, bits=bits, **shared)
+
+
+def _column(where: str, values: Any) -> Tensor:
+    array = _plain(where, values)
+    if array.ndim == 0 or array.dtype.kind not in "biuf":
+        raise UserError(f"{where} is {_contents(array)}, where an array of numbers is expected")
+    return torch.from_numpy(np.array(array))
 
 
 def _extents(pixels: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from lensmith.base.errors import count
 from lensmith.tasks.metrics.metric import Headline, figure, percent, plain_sentence
 
 
-def of_right_classes(headline: Headline) -> str:
+def on_labels(headline: Headline) -> str:
     rows = headline.details.get("per_class", [])
     text = f"The network names the right class for {round(headline.value * headline.pictures):,} of {headline.on}."
     if rows:
@@ -18,12 +18,12 @@ def of_right_classes(headline: Headline) -> str:
     return text
 
 
-def of_tags(headline: Headline) -> str:
+def on_tags(headline: Headline) -> str:
     text = f"On {headline.on}, precision and recall meet at an F1 of {headline.text} in the mean over the tags."
     return text + _weakest("The weakest", headline.details.get("per_class", []), "f1")
 
 
-def of_explained_spread(headline: Headline) -> str:
+def on_numbers(headline: Headline) -> str:
     text = f"On {headline.on}, the predictions explain {percent(headline.value)} of the spread of the truth"
     if headline.value <= 0:
         text = f"On {headline.on}, the predictions are no better than always saying the mean of the truth"
@@ -31,7 +31,7 @@ def of_explained_spread(headline: Headline) -> str:
     return text + ("." if error is None else f"; they are off by {error} on average.")
 
 
-def of_objects(headline: Headline) -> str:
+def on_objects(headline: Headline) -> str:
     """Of boxes, and of masks, whose headlines begin with `mask_`."""
     details = headline.details
     if "boxes" not in details:
@@ -46,7 +46,7 @@ def of_objects(headline: Headline) -> str:
     return text + (_weakest("The weakest class", rows, "AP50-95") if len(rows) > 1 else "")
 
 
-def of_pixels(headline: Headline) -> str:
+def on_pixels(headline: Headline) -> str:
     rows = headline.details.get("per_class", [])
     if not rows:
         return plain_sentence(headline)
@@ -57,7 +57,7 @@ def of_pixels(headline: Headline) -> str:
     return text + (_weakest("The weakest class", rows, "IoU") if len(rows) > 1 else "")
 
 
-def of_several_tasks(headline: Headline) -> str:
+def on_several_tasks(headline: Headline) -> str:
     parts = headline.details.get("parts")
     if parts is None:
         return plain_sentence(headline)
