@@ -233,7 +233,7 @@ def test_folds_and_groups_are_written_to_the_run(photos: Path, tmp_path: Path):
 def test_what_a_python_caller_gets_wrong(tmp_path: Path):
     with pytest.raises(DataError, match="a data set has a length and gives samples by number; got a int"):
         lensmith.train(3, runs=tmp_path)
-    with pytest.raises(DataError, match="gives samples by number; got a dict with train, test: pass its training part"):
+    with pytest.raises(DataError, match="samples by number; got a dict with train, test: pass its training split"):
         lensmith.train({"train": Bars(4), "test": Bars(4)}, runs=tmp_path)
     with pytest.raises(UserError, match="a setting is named section.key, for example learner.epochs; got 'epochs'"):
         lensmith.train("shapes", runs=tmp_path, settings={"epochs": 3})

@@ -48,8 +48,8 @@ def read_dataset(dataset: Any, *, size: int | Sequence[int] | None = None, fit: 
     choose({"crop": 0, "pad": 0, "squash": 0}, fit or "crop", "pictures.fit")
     if isinstance(dataset, Mapping):
         raise DataError(f"a data set gives samples by number; got a {type(dataset).__name__} with "
-                        f"{', '.join(map(str, list(dataset)[:5])) or 'nothing'}: pass its training part, and others as "
-                        "valid= and test=")
+                        f"{', '.join(map(str, list(dataset)[:5])) or 'nothing'}: pass its training split, and others "
+                        "as valid= and test=")
     if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         raise DataError(f"a data set has a length and gives samples by number; got a {type(dataset).__name__}")
     if len(dataset) == 0:
