@@ -36,7 +36,8 @@ from lensmith.values.value import Value
 
 PACKAGE = Path(__file__).parents[1] / "lensmith"
 SIZE, COUNT = 16, 48
-WITHOUT_ENTRY = {"data/formats/python_objects.py: _NAMES"}    # every other kind is named as the data set names it
+# What a kind without an entry has here is right for an angle: names that the data set lists, and a value for a picture.
+WITHOUT_ENTRY = {"data/formats/python_objects.py: _NAMES", "tasks/metrics/own.py: _FIELDS"}
 
 
 @dataclass(frozen=True)
@@ -217,6 +218,7 @@ def test_a_new_kind_is_its_value_and_an_entry_in_the_table_of_each_floor():
     - data/sources/kinds/__init__.py: TARGETS, and a file: unknown, known, counted, divided by, brought to the form
     - data/formats/python_objects.py: _NAMES, only where its classes can be told without the data set naming them
     - tasks/multitask.py: OF_KIND, and its task, head and metrics, as for any task
+    - tasks/metrics/own.py: _FIELDS, only where a metric of a user's own gets one tensor instead of a value a picture
     - ship/answers/__init__.py: ANSWERS, and a file: in words, JSON, table, drawn on the picture, files of its own
     - study/report/errors/__init__.py: ERRORS, and a file: how wrong, in words, drawn
 

@@ -96,6 +96,9 @@ class Masks(Boxes):
         bits = in_boxes(self.margins.float(), self.corners, size, place)
         return replace(self, bits=bits, margins=None, area=pixel_counts(bits))
 
+    def compact(self, *, scores: bool) -> Self:
+        return replace(self, margins=None)
+
     def _chunks(self) -> Sequence[Tensor]:
         return self.bits.split(max(1, _AT_ONCE // max(1, 8 * self.bits[:1].numel()))) if len(self.bits) else ()
 

@@ -33,6 +33,9 @@ class Label(Value):
             return self.scores
         return F.one_hot(self.index.clamp(min=0), classes) * (self.index != UNKNOWN).float()[:, None]
 
+    def compact(self, *, scores: bool) -> Self:
+        return self if scores else replace(self, scores=None)
+
     def renumbered(self, numbers: Tensor, classes: int) -> Self:
         return replace(self, index=torch.where(self.index < 0, self.index, numbers[self.index.clamp(min=0)]))
 
@@ -61,6 +64,9 @@ class Tags(Value):
 
     def mix(self, other: Self, fraction: Tensor, classes: int) -> Self:
         return replace(self, present=fraction[:, None] * self.present + (1 - fraction[:, None]) * other.present)
+
+    def compact(self, *, scores: bool) -> Self:
+        return self if scores else replace(self, scores=None)
 
     def renumbered(self, numbers: Tensor, classes: int) -> Self:
         return replace(self, present=_columns_moved(self.present, numbers, classes))

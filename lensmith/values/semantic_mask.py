@@ -56,6 +56,9 @@ class Mask(Value):
         in_file[seen_rows, seen_columns] = classes
         return replace(self, classes=in_file, scores=None)
 
+    def compact(self, *, scores: bool) -> Self:
+        return replace(self, classes=self.classes.to(torch.uint8), scores=None)
+
     def renumbered(self, numbers: Tensor, classes: int) -> Self:
         table = torch.full((IGNORED + 1,), IGNORED, dtype=self.classes.dtype)
         table[: len(numbers)] = numbers.to(table)

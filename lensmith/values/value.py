@@ -69,6 +69,11 @@ class Value:
         """
         return self
 
+    def compact(self, *, scores: bool) -> Self:
+        """The value in as little memory as its answer takes; labels and tags keep the `scores` of all classes if so
+        asked."""
+        return self
+
     def renumbered(self, numbers: Tensor, classes: int) -> Self:
         """A stacked value whose class i is `numbers[i]` (int64 [own classes]) among so many `classes`.
 

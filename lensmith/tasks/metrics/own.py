@@ -16,7 +16,7 @@ A function with a parameter `scores` gets those of labels and tags too, float [n
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import cached_property
 from numbers import Real
 from typing import Any
@@ -29,16 +29,12 @@ from lensmith.base.errors import UserError, described
 from lensmith.base.user_code import CodeOf, find_attribute
 from lensmith.tasks.metrics import METRICS
 from lensmith.tasks.metrics.metric import Metric
-from lensmith.values.boxes import Boxes
-from lensmith.values.instance_masks import Masks
-from lensmith.values.labels import UNKNOWN, Label, Numbers, Tags
-from lensmith.values.semantic_mask import Mask
+from lensmith.values import KINDS
+from lensmith.values.labels import UNKNOWN
 from lensmith.values.value import Value
 
 OWN_METRIC = CodeOf("metric", "The name of a metric of yours is FILE.py:FUNCTION", UserError)
 _TAKEN = ("loss", "count", "split", "worst", "intervals", "details")    # what else stands beside the metrics
-_VALUES: dict[str, type[Value]] = {"label": Label, "tags": Tags, "numbers": Numbers, "boxes": Boxes, "masks": Masks,
-                                   "mask": Mask}
 _FIELDS = {"label": "index", "tags": "present", "numbers": "values"}    # that is given as one tensor of all pictures
 
 
@@ -114,15 +110,8 @@ class WithOwnMetrics:
     def update(self, predictions: dict[str, Value], targets: dict[str, Value], *, count: int) -> None:
         """Count one batch, and keep it."""
         self.inner.update(predictions, targets, count=count)
-        self.batches.append((self._slim(targets[self.kind]), self._slim(predictions[self.kind]), count))
-
-    def _slim(self, value: Value) -> Value:
-        """A value without what no function is given: a score for every class, the margins of masks."""
-        if isinstance(value, Mask):
-            return Mask(value.classes.to(torch.uint8))
-        if isinstance(value, Masks):
-            return replace(value, margins=None)
-        return replace(value, scores=None) if isinstance(value, Label | Tags) and not self.scored else value
+        truth, predicted = (values[self.kind].compact(scores=self.scored) for values in (targets, predictions))
+        self.batches.append((truth, predicted, count))
 
     def state(self) -> dict[str, Tensor]:
         """What was counted and every value kept, to be sent to another process."""
@@ -137,7 +126,7 @@ class WithOwnMetrics:
         self.inner.merge({name: tensor for name, tensor in state.items() if not name.startswith("own.")})
         for number, count in enumerate(state["own.counts"].tolist()):
             sides = [f"own.{number}.{side}." for side in ("truth", "predicted")]
-            truth, predicted = (_VALUES[self.kind](**{name.removeprefix(side): tensor for name, tensor in state.items()
+            truth, predicted = (KINDS[self.kind](**{name.removeprefix(side): tensor for name, tensor in state.items()
                                                       if name.startswith(side)}) for side in sides)
             self.batches.append((truth, predicted, count))
 

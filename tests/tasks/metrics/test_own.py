@@ -10,7 +10,7 @@ from lensmith.base.errors import UserError
 from lensmith.tasks import TASKS
 from lensmith.tasks.multitask import Multitask
 from lensmith.values.boxes import Boxes
-from lensmith.values.instance_masks import Masks, packed
+from lensmith.values.instance_masks import Masks, pack_bits
 from lensmith.values.labels import Label, Numbers, Tags
 from lensmith.values.semantic_mask import Mask
 from lensmith.values.value import Value
@@ -60,7 +60,7 @@ def masks(image: list[int], *, scores: bool) -> Masks:
     for row in range(len(image)):
         pixels[row, row: row + 5, row: row + 5] = True
     return Masks(plain.corners, plain.classes, plain.scores, plain.image, None, torch.full((len(image),), 25.0),
-                 bits=packed(pixels))
+                 bits=pack_bits(pixels))
 
 
 INDEX = torch.tensor([0, 1, 1, -1, 0])
