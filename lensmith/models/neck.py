@@ -71,9 +71,9 @@ class PyramidNeck(nn.Module):
     def forward(self, maps: list[Tensor]) -> list[Tensor]:    # -> [batch, width, height, width] each, finest first
         levels = [lateral(level) for lateral, level in zip(self.lateral, self.levels(maps), strict=True)]
         for at, block in zip(reversed(range(len(levels) - 1)), self.down, strict=True):
-            levels[at] = block(levels[at] + fitted(levels[at + 1], levels[at]))
+            levels[at] = block(levels[at] + resized_like(levels[at + 1], levels[at]))
         for at, (halve, block) in enumerate(zip(self.halve, self.up, strict=True), start=1):
-            levels[at] = block(levels[at] + fitted(halve(levels[at - 1]), levels[at]))
+            levels[at] = block(levels[at] + resized_like(halve(levels[at - 1]), levels[at]))
         return levels
 
 
@@ -81,7 +81,7 @@ def _block(width: int, depth: int) -> nn.Sequential:
     return nn.Sequential(*(Convolution(width, width, 3) for _ in range(depth)))
 
 
-def fitted(level: Tensor, like: Tensor) -> Tensor:
+def resized_like(level: Tensor, like: Tensor) -> Tensor:
     """A map at another's extent: twice the cells, or without the odd one that a layer without padding left out."""
     return level if level.shape[2:] == like.shape[2:] else F.interpolate(level, like.shape[2:], mode="nearest")
 

@@ -16,9 +16,9 @@ from lensmith.tasks.check_settings import check_augment, check_settings, decodin
 from lensmith.tasks.losses.point_assignment import Assignment, in_crowds, pad, task_aligned
 from lensmith.tasks.metrics.boxes import BoxMetrics
 from lensmith.tasks.metrics.own import OwnMetrics
-from lensmith.tasks.suppression import SHOWN, Suppression, best_boxes, suppressed
+from lensmith.tasks.nms import SHOWN, Nms, nms_of_scores, stacked_nms
 from lensmith.tasks.task import Metrics, Task
-from lensmith.tasks.usual import Usual, of_objects
+from lensmith.tasks.usual import Usual, usual_of_objects
 from lensmith.values.box_arithmetic import iou
 from lensmith.values.boxes import Boxes
 from lensmith.values.value import Value
@@ -46,11 +46,11 @@ class Detection:
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, width: int = 64, depth: int = 1,
                  threshold: float = 0.001, overlap: float = 0.6, most: int = 300,
-                 suppression: Suppression = "batched", box_weight: float = 7.5, class_weight: float = 0.5,
+                 suppression: Nms = "batched", box_weight: float = 7.5, class_weight: float = 0.5,
                  side_weight: float = 1.5, metrics: list[str] | None = None):
         """`width` and `depth` are channels and convolutions of the neck and the branches. Of the boxes found those
         below `threshold` are left out, of two of a class that overlap by more than `overlap` IoU the worse, and beyond
-        the best `most` of a picture all; other ways of `suppression` are told at `suppressed`. The three weights are
+        the best `most` of a picture all; other ways of `suppression` are told at `stacked_nms`. The three weights are
         those of the parts of the loss. `metrics` are of one's own (`tasks/metrics/own.py`)."""
         check_settings(width=(width, width >= 1, "1 or more"), depth=(depth, depth >= 1, "1 or more"),
                        box_weight=(box_weight, box_weight >= 0, "0 or more"),
@@ -115,10 +115,10 @@ class Detection:
         if isinstance(output, Boxes):    # decided by what held when the network was made, not by what holds now
             assert output.scores is not None and output.image is not None
             sure = output.chosen(output.scores >= self.threshold)
-            return {"boxes": suppressed(sure, len(self.classes), self.suppression, overlap=self.overlap,
+            return {"boxes": stacked_nms(sure, len(self.classes), self.suppression, overlap=self.overlap,
                                         most=self.most, least=self.threshold)}
         scores = output.logits.float().sigmoid()
-        return {"boxes": best_boxes(output.corners(), scores, self.suppression, threshold=self.threshold,
+        return {"boxes": nms_of_scores(output.corners(), scores, self.suppression, threshold=self.threshold,
                                     overlap=self.overlap, most=self.most)}
 
     def evidence(self, output: Points, index: int) -> Tensor:
@@ -141,7 +141,7 @@ class Detection:
 
     @staticmethod
     def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
-        return of_objects(form, epochs=epochs)
+        return usual_of_objects(form, epochs=epochs)
 
     @staticmethod
     def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:

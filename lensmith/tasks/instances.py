@@ -18,9 +18,9 @@ from lensmith.tasks.detection import Detection
 from lensmith.tasks.losses.point_assignment import Assignment
 from lensmith.tasks.metrics.instances import InstanceMetrics
 from lensmith.tasks.metrics.own import OwnMetrics
-from lensmith.tasks.suppression import SHOWN, Suppression, best_points, suppressed
+from lensmith.tasks.nms import SHOWN, Nms, best_points, stacked_nms
 from lensmith.tasks.task import Metrics, Task
-from lensmith.tasks.usual import Usual, of_objects
+from lensmith.tasks.usual import Usual, usual_of_objects
 from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import Masks, in_boxes
 from lensmith.values.value import Value
@@ -49,7 +49,7 @@ class Instances:
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, width: int = 64, depth: int = 1,
                  prototypes: int = 32, threshold: float = 0.001, overlap: float = 0.6, most: int = 100,
-                 suppression: Suppression = "batched", mask_weight: float = 0.5, box_weight: float = 7.5,
+                 suppression: Nms = "batched", mask_weight: float = 0.5, box_weight: float = 7.5,
                  class_weight: float = 0.5, side_weight: float = 1.5, metrics: list[str] | None = None):
         """`prototypes` are the maps that masks are sums of, `mask_weight` is that of their part of the loss; the other
         settings are those of `Detection`."""
@@ -123,12 +123,12 @@ class Instances:
     def decode(self, output: MaskedPoints | Masks) -> dict[str, Value]:
         if isinstance(output, Masks):    # decided by what held when the network was made, not by what holds now
             assert output.scores is not None
-            sure = suppressed(output.chosen(output.scores >= self.threshold), len(self.classes), self.suppression,
+            sure = stacked_nms(output.chosen(output.scores >= self.threshold), len(self.classes), self.suppression,
                               overlap=self.overlap, most=self.most, least=self.threshold)
             return {"masks": sure if self.keeps_margins else replace(sure, margins=None)}
         scores = output.logits.float().sigmoid()
         image, point, kind, score = best_points(scores, self.threshold)
-        found = suppressed(_Sketched(output.corners()[image, point], kind, score, image,
+        found = stacked_nms(_Sketched(output.corners()[image, point], kind, score, image,
                                      shares=output.coefficients[image, point].float()),
                            len(self.classes), self.suppression, overlap=self.overlap, most=self.most,
                            least=self.threshold)
@@ -170,7 +170,7 @@ class Instances:
 
     @staticmethod
     def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
-        return of_objects(form, epochs=epochs)
+        return usual_of_objects(form, epochs=epochs)
 
     @staticmethod
     def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:

@@ -26,7 +26,7 @@ def by_size(form: Form) -> str:
     return "cnn3" if max(form.size) <= _SMALL else "mobilenet_v3_small"
 
 
-def of_objects(form: Form, *, epochs: int | None) -> Usual:
+def usual_of_objects(form: Form, *, epochs: int | None) -> Usual:
     """The defaults of a task that looks for objects. In the last quarter of the `epochs`, of the recipe or else the
     usual ones, pictures come without mosaics, as in use (Ge et al. 2021, "YOLOX", arXiv 2107.08430)."""
     usual = 50    # objects take more steps to learn than classes, at twice the rate, and the EMA of some fifty steps

@@ -17,9 +17,9 @@ from lensmith.tasks.losses.anchor_sizes import cluster
 from lensmith.tasks.losses.point_assignment import Padded, best_anchors, in_crowds, pad
 from lensmith.tasks.metrics.boxes import BoxMetrics
 from lensmith.tasks.metrics.own import OwnMetrics
-from lensmith.tasks.suppression import SHOWN, Suppression, best_boxes
+from lensmith.tasks.nms import SHOWN, Nms, nms_of_scores
 from lensmith.tasks.task import Metrics, Task
-from lensmith.tasks.usual import Usual, of_objects
+from lensmith.tasks.usual import Usual, usual_of_objects
 from lensmith.values.box_arithmetic import iou
 from lensmith.values.boxes import Boxes
 from lensmith.values.value import Value
@@ -42,13 +42,13 @@ class Yolo:
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, anchors: int = 9,
                  box: Literal["giou", "paper"] = "giou", ignore: float = 0.5, threshold: float = 0.001,
-                 overlap: float = 0.45, most: int = 300, suppression: Suppression = "batched",
+                 overlap: float = 0.45, most: int = 300, suppression: Nms = "batched",
                  box_weight: float = 2.0, metrics: list[str] | None = None):
         """The extents of the `anchors` are clustered from `targets`, the stacked training boxes; without them those of
         COCO stand in. `box` is the loss on a box: 1 - GIoU, or the squared error of the paper. An anchor that finds an
         object by more than `ignore` IoU, and does not answer for it, is not taught that there is none. `threshold`,
         `overlap` and `most` are of decoding: the least score, the IoU from which the worse of two of a class is left
-        out, and the boxes of a picture; `suppression` is told at `tasks.detection.suppressed`. `metrics` are
+        out, and the boxes of a picture; `suppression` is told at `tasks.nms.stacked_nms`. `metrics` are
         of one's own (`tasks/metrics/own.py`)."""
         check_settings(
             anchors=(anchors, anchors >= 3 and anchors % 3 == 0, "3, 6, 9, ...: as many for each of three scales"),
@@ -56,7 +56,7 @@ class Yolo:
             box_weight=(box_weight, box_weight >= 0, "0 or more"), **decoding(threshold, overlap, most))
         self.classes, self.box, self.ignore = classes, box, ignore
         self.threshold, self.overlap, self.most, self.box_weight = threshold, overlap, most, box_weight
-        self.suppression: Suppression = suppression
+        self.suppression: Nms = suppression
         self.own_metrics = OwnMetrics(metrics)
         assert targets is None or isinstance(targets, Boxes)
         known = torch.empty(0, 2) if targets is None else _extents(targets)
@@ -108,8 +108,8 @@ class Yolo:
         return {"object": object_loss, "class": class_loss, "box": self.box_weight * costs.sum() / total}
 
     def decode(self, output: Anchored) -> dict[str, Value]:
-        sure = output.speaking(self.threshold)
-        return {"boxes": best_boxes(sure.corners(), sure.chances(), self.suppression, threshold=self.threshold,
+        sure = output.above(self.threshold)
+        return {"boxes": nms_of_scores(sure.corners(), sure.scores(), self.suppression, threshold=self.threshold,
                                     overlap=self.overlap, most=self.most)}
 
     def evidence(self, output: Anchored, index: int) -> Tensor:
@@ -132,7 +132,7 @@ class Yolo:
 
     @staticmethod
     def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
-        return of_objects(form, epochs=epochs)
+        return usual_of_objects(form, epochs=epochs)
 
     @staticmethod
     def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """What the tests of detectors share: learning a few drawn pictures by heart."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -9,9 +10,23 @@ from lensmith.data.formats.drawn_shapes import shapes
 from lensmith.engine.optimize import adamw, leaves
 from lensmith.engine.schedule import cosine
 from lensmith.engine.stepper import Stepper
+from lensmith.models.backbone import Backbone
 from lensmith.models.backbones import BACKBONES
 from lensmith.models.network import Network
 from lensmith.tasks.task import Task
+
+
+@pytest.fixture
+def backbone_with() -> Callable[..., Backbone]:
+    """A backbone with these members, as `channels` and `outputs`, and no layers."""
+
+    def make(**members: Any) -> Backbone:
+        backbone = Backbone()
+        for name, value in members.items():
+            setattr(backbone, name, value)
+        return backbone
+
+    return make
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from lensmith.base.errors import UserError
 from lensmith.models.heads.points import BINS, Points
 from lensmith.tasks.detection import Detection, side_costs
-from lensmith.tasks.suppression import best_boxes, suppressed
+from lensmith.tasks.nms import nms_of_scores, stacked_nms
 from lensmith.tasks.yolo import Yolo
 from lensmith.values.box_arithmetic import diou_nms, nms, soft_nms
 from lensmith.values.boxes import Boxes
@@ -175,13 +175,13 @@ def test_of_many_boxes_the_best_are_kept_in_order() -> None:
     low = torch.rand(2, 400, 2, generator=draw) * 50
     corners = torch.cat((low, low + 5 + torch.rand(2, 400, 2, generator=draw) * 10), 2)
     scores = torch.rand(2, 400, 3, generator=draw)
-    found = best_boxes(corners, scores, threshold=0.2, overlap=0.5, most=40)
+    found = nms_of_scores(corners, scores, threshold=0.2, overlap=0.5, most=40)
     assert found.image.tolist() == [0] * 40 + [1] * 40
     assert all((found[picture].scores.diff() <= 0).all() for picture in range(2))
-    everything = best_boxes(corners, scores, threshold=0.2, overlap=1.0, most=10_000)
+    everything = nms_of_scores(corners, scores, threshold=0.2, overlap=1.0, most=10_000)
     best = scores.flatten(1).sort(1, descending=True).values[:, :1000]
     assert torch.equal(everything.scores, best[best >= 0.2])
-    assert len(best_boxes(corners, scores * 0, threshold=0.2, overlap=0.5, most=40).classes) == 0
+    assert len(nms_of_scores(corners, scores * 0, threshold=0.2, overlap=0.5, most=40).classes) == 0
 
 
 def crowded() -> Boxes:
@@ -212,19 +212,19 @@ def by_hand(found: Boxes, way: str) -> list[tuple[int, int, float, list[float]]]
 @pytest.mark.parametrize("way", ["batched", "agnostic", "soft", "diou"])
 def test_each_suppression_is_its_own_function_by_picture_and_class(way) -> None:
     found = crowded()
-    left = suppressed(found, 3, way, overlap=0.3, most=1000, least=0.2)
+    left = stacked_nms(found, 3, way, overlap=0.3, most=1000, least=0.2)
     wanted = by_hand(found, way)
     assert [(int(image), int(kind), round(float(score), 6), corners) for image, kind, score, corners in
             zip(left.image, left.classes, left.scores, left.corners.tolist(), strict=True)] == wanted
     assert 6 < len(wanted) < 120
-    few = suppressed(found, 3, way, overlap=0.3, most=3, least=0.2)
+    few = stacked_nms(found, 3, way, overlap=0.3, most=3, least=0.2)
     assert few.image.tolist() == [1, 1, 1, 2, 2, 2] and torch.equal(few.scores[:3], left.scores[:3])
-    none = suppressed(found.chosen(found.scores > 2), 3, way, overlap=0.3, most=3)
+    none = stacked_nms(found.chosen(found.scores > 2), 3, way, overlap=0.3, most=3)
     assert none.corners.shape == (0, 4) and none.image.shape == (0,)
 
 
 def test_the_ways_of_suppression_differ() -> None:
-    found = {way: suppressed(crowded(), 3, way, overlap=0.3, most=1000, least=0.2)
+    found = {way: stacked_nms(crowded(), 3, way, overlap=0.3, most=1000, least=0.2)
              for way in ("batched", "agnostic", "soft", "diou")}
     assert len(found["agnostic"].classes) < len(found["batched"].classes) < len(found["diou"].classes)
     assert found["soft"].scores.sum() != found["batched"].scores.sum()
@@ -235,21 +235,21 @@ def test_a_task_decodes_by_its_suppression(make) -> None:
     """Two boxes of two classes at one place: both stay, but for a suppression that knows no classes."""
     corners = torch.tensor([[[8.0, 8, 40, 40], [8, 8, 40, 41]]])
     scores = torch.tensor([[[0.9, 0, 0], [0, 0.8, 0]]])
-    output = SimpleNamespace(corners=lambda: corners, logits=scores.logit(), chances=lambda: scores)
-    output.speaking = lambda least: output
+    output = SimpleNamespace(corners=lambda: corners, logits=scores.logit(), scores=lambda: scores)
+    output.above = lambda threshold: output
     for way, number in (("batched", 2), ("agnostic", 1), ("soft", 2), ("diou", 2)):
         assert len(make(THREE, suppression=way).decode(output)["boxes"].classes) == number, way
 
 
-def test_a_whole_detector_leaves_the_suppression_to_the_task() -> None:
+def test_a_whole_detector_leaves_the_suppression_to_the_task(backbone_with) -> None:
     asked = []
-    whole = SimpleNamespace(detector=lambda classes, **settings: asked.append(settings["overlap"]))
+    whole = backbone_with(detector=lambda classes, **settings: asked.append(settings["overlap"]))
     for way in ("batched", "agnostic", "soft", "diou"):
         Detection(THREE, suppression=way, overlap=0.4).head(whole)
     assert asked == [0.4, 1.0, 1.0, 1.0]
     found = crowded()
     boxes = Detection(THREE, suppression="agnostic", overlap=0.3).decode(found)["boxes"]
-    assert torch.equal(boxes.corners, suppressed(found, 3, "agnostic", overlap=0.3, most=300).corners)
+    assert torch.equal(boxes.corners, stacked_nms(found, 3, "agnostic", overlap=0.3, most=300).corners)
 
 
 def test_evidence_is_the_best_point_of_a_class() -> None:
@@ -270,10 +270,10 @@ def test_wrong_settings_are_refused(settings: dict, text: str) -> None:
         Detection(THREE, **settings)
 
 
-def test_a_network_that_comes_whole_keeps_its_own_head() -> None:
+def test_a_network_that_comes_whole_keeps_its_own_head(backbone_with) -> None:
     given = {}
-    whole = SimpleNamespace(name="whole", channels=(3,), strides=(1,),
-                            detector=lambda classes, **settings: given.update(settings, classes=classes) or "its own")
+    whole = backbone_with(name="whole", channels=(3,), strides=(1,),
+                          detector=lambda classes, **settings: given.update(settings, classes=classes) or "its own")
     task = Detection(THREE, threshold=0.01, overlap=0.5, most=50)
     assert task.head(whole) == "its own"
     assert given == {"classes": 3, "threshold": 0.01, "overlap": 0.5, "most": 50}
@@ -294,8 +294,8 @@ def test_what_a_whole_network_found_is_decided_anew() -> None:
             assert torch.equal(tensor, getattr(found, name)[left]), (settings, name)
 
 
-def test_a_darknet_detector_is_sent_to_its_own_task() -> None:
-    darknet = SimpleNamespace(channels=(255,), strides=(32,), outputs=("a yolo layer",))
+def test_a_darknet_detector_is_sent_to_its_own_task(backbone_with) -> None:
+    darknet = backbone_with(channels=(255,), strides=(32,), outputs=("a yolo layer",))
     with pytest.raises(UserError, match="the network comes with yolo or region layers of its own.*task.name=yolov3"):
         Detection(THREE).head(darknet)
 

@@ -1,9 +1,9 @@
 """A task from outside: what one touches to add one.
 
 A class with the members of `lensmith.tasks.task.Task`, in a file of its own in `lensmith/tasks/`, and a line in
-`lensmith/tasks/__init__.py` are all, where it reads a kind of target that there is. It brings its head (of the backbone's
-own, or a module in `lensmith/models/heads/`), its loss, its defaults (`usual`) and what it refuses (`forbids`); training,
-the recipe, prediction and the report ask it. `TASKS` is all that the tests below change.
+`lensmith/tasks/__init__.py` are all, where it reads a kind of target that there is. It brings its head (the backbone's
+own, or a module in `lensmith/models/heads/`), its loss, its defaults (`usual`) and what it refuses (`forbids`).
+Training, the recipe, prediction and the report ask it. `TASKS` is all that the tests below change.
 """
 
 from collections.abc import Mapping
@@ -118,8 +118,8 @@ def test_its_defaults_stand_in_the_recipe_and_its_refusal_is_told(rooms: Path, c
 
 
 def test_it_is_trained_reported_and_predicts(rooms: Path, tmp_path: Path, command) -> None:
-    ended = command("train", rooms, "--task", "brightness", "augment.contrast=0.1", "--device", "cpu", "--plan", "exact",
-                    "--name", "one", "--runs", tmp_path / "runs")
+    ended = command("train", rooms, "--task", "brightness", "augment.contrast=0.1", "--device", "cpu", "--plan",
+                    "exact", "--name", "one", "--runs", tmp_path / "runs")
     assert ended.code == 0, ended.err
     run = tmp_path / "runs" / "one"
     assert "accuracy_top1 1.0000" in ended.out

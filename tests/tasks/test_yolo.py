@@ -1,14 +1,13 @@
 """YOLOv3: the loss against the paper's words in plain loops, the truth said perfectly, anchors, learning by heart."""
 
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from lensmith.base.errors import UserError
 from lensmith.models.darknet.decode import RegionLayer, YoloLayer
-from lensmith.models.heads.yolo import EXCLUSIVE, SQUARED, Anchored, DarknetHead, YoloHead, joined, laid_out
+from lensmith.models.heads.yolo import EXCLUSIVE, SQUARED, Anchored, DarknetHead, YoloHead, concatenate, read_map
 from lensmith.tasks.losses.anchor_sizes import COCO, cluster
 from lensmith.tasks.losses.point_assignment import pad
 from lensmith.tasks.yolo import Yolo, nearest_overlap
@@ -28,8 +27,8 @@ def some() -> Boxes:
 def raw(pictures: int = 3, *, form: int = 0, spread: float = 1.0, dtype: torch.dtype = torch.float32,
         seed: int = 0) -> Anchored:
     draw = torch.Generator().manual_seed(seed)
-    return joined([laid_out(torch.randn(pictures, 3 * 8, 64 // s, 64 // s, generator=draw).to(dtype), SHAPES * s / 16,
-                            (float(s), float(s)), form=form, spread=spread) for s in (8, 16)])
+    return concatenate([read_map(torch.randn(pictures, 3 * 8, 64 // s, 64 // s, generator=draw).to(dtype),
+                                 SHAPES * s / 16, (float(s), float(s)), form=form, spread=spread) for s in (8, 16)])
 
 
 def alike(a: list[float], b: list[float]) -> float:
@@ -183,27 +182,27 @@ def test_the_loss_is_worked_out_in_at_least_float32() -> None:
         assert all(parts[name].item() == pytest.approx(plain_parts[name].item(), rel=0.05) for name in parts)
 
 
-def test_the_anchors_are_clustered_from_the_training_boxes() -> None:
+def test_the_anchors_are_clustered_from_the_training_boxes(backbone_with) -> None:
     draw = torch.Generator().manual_seed(0)
     low, extent = torch.rand(200, 2, generator=draw) * 100, torch.rand(200, 2, generator=draw) * 60 + 4
     truth = Boxes(torch.cat((low, low + extent), 1), torch.zeros(200, dtype=torch.int64),
                   image=torch.zeros(200, dtype=torch.int64), crowd=torch.arange(200) >= 150)
     task = Yolo(("one",), targets=truth)
     assert torch.equal(task.extents, cluster((truth.corners[:, 2:] - truth.corners[:, :2])[:150], 9))
-    head = task.head(SimpleNamespace(channels=(8, 8, 8), strides=(8, 16, 32)))
+    head = task.head(backbone_with(channels=(8, 8, 8), strides=(8, 16, 32)))
     assert isinstance(head, YoloHead) and torch.equal(head.extents.flatten(0, 1), task.extents)
     assert torch.equal(Yolo(("one",)).extents, torch.tensor(COCO))
 
 
-def test_a_network_of_a_cfg_is_read_as_its_layers_say() -> None:
+def test_a_network_of_a_cfg_is_read_as_its_layers_say(backbone_with) -> None:
     shapes = tuple(map(tuple, SHAPES.tolist()))
     layers = (YoloLayer(1, 16, 3, shapes, (0, 1, 2), shapes), RegionLayer(2, 32, 3, shapes))
-    head = Yolo(THREE).head(SimpleNamespace(channels=(24, 24), strides=(16, 32), outputs=layers))
+    head = Yolo(THREE).head(backbone_with(channels=(24, 24), strides=(16, 32), outputs=layers))
     assert isinstance(head, DarknetHead)
     output = head([torch.randn(2, 24, 4, 4, requires_grad=True), torch.randn(2, 24, 2, 2)])
     sum(Yolo(THREE).loss(output, {"boxes": some().take(torch.tensor([0, 1]))}).values()).backward()
     with pytest.raises(UserError, match=r"the network's cfg is for 3 classes, and the data set has 2 \(a, b\)"):
-        Yolo(("a", "b")).head(SimpleNamespace(outputs=layers))
+        Yolo(("a", "b")).head(backbone_with(outputs=layers))
 
 
 def test_evidence_adds_the_objectness_to_the_class() -> None:

@@ -1,4 +1,4 @@
-"""Fully convolutional heads: scores at strides 32, 16 and 8, added up from coarse to fine, enlarged to the picture."""
+"""Fully convolutional heads: scores at strides 32, 16 and 8, summed from coarse to fine, upsampled to the picture."""
 
 from itertools import pairwise
 from typing import Protocol, cast
@@ -19,8 +19,8 @@ class _Levels(Protocol):
 
 
 class Pools(nn.Module):
-    """What the third, fourth and fifth pool of a VGG network give, as the paper takes them, out of its maps, which
-    are those before each pool and the last one."""
+    """The outputs of the third, fourth and fifth pool of a VGG network, which the paper takes. The maps of the backbone
+    are those before each pool, and the last one."""
 
     def __init__(self, channels: tuple[int, ...]):
         super().__init__()
@@ -31,30 +31,34 @@ class Pools(nn.Module):
 
 
 class FcnHead(nn.Module):
-    """Long, Shelhamer and Darrell 2015, "Fully convolutional networks for semantic segmentation": FCN-32s, -16s or
-    -8s, by the `finest` stride whose map is scored.
+    """FCN-32s, FCN-16s or FCN-8s (Long, Shelhamer and Darrell 2015, "Fully convolutional networks for semantic
+    segmentation"), by the `finest` stride whose map is scored.
 
-    The scores are enlarged by transposed convolutions that begin as bilinear interpolation, one kernel a class. The
-    scores of finer maps begin at 0, so that learning begins from those of the coarsest. A backbone that has nothing
-    as fine is taken from the finest stride it has.
+    Scores are upsampled by transposed convolutions that begin as bilinear interpolation, one kernel a class. The scores
+    of the finer maps begin at 0, so that learning begins with those of the coarsest.
     """
 
     def __init__(self, channels: tuple[int, ...], strides: tuple[int, ...], classes: int, *, finest: int,
                  pooled: bool = False):
-        """`pooled`: take the pools of a VGG network, not the last map of each stride."""
+        """
+        channels, strides: of the backbone's maps, finest first.
+        classes: the number of classes.
+        finest: the finest stride whose map is scored; where no map is as fine, it is the backbone's finest.
+        pooled: take the outputs of the pools of a VGG network instead of the last map of each stride.
+        """
         super().__init__()
         levels = Pools(channels) if pooled else Levels(channels, strides)
         self.levels = levels
-        own = list(zip(levels.strides, levels.channels, strict=True))
-        chosen = [one for one in own if one[0] >= finest] or own[-1:]
-        self.finest = chosen[0][0]
-        self.scores = nn.ModuleList(nn.Conv2d(inputs, classes, 1) for _, inputs in chosen)    # finest first
+        pairs = list(zip(levels.strides, levels.channels, strict=True))
+        scored = [(stride, inputs) for stride, inputs in pairs if stride >= finest] or pairs[-1:]
+        self.finest = scored[0][0]
+        self.scores = nn.ModuleList(nn.Conv2d(inputs, classes, 1) for _, inputs in scored)    # finest first
         for layer in self.scores:
             score = cast(nn.Conv2d, layer)
             nn.init.zeros_(score.weight)
             nn.init.zeros_(score.bias)    # type: ignore[arg-type]
         nn.init.normal_(cast(nn.Conv2d, self.scores[-1]).weight, std=0.01)
-        self.factors = tuple(round(coarse[0] / fine[0]) for fine, coarse in pairwise(chosen))
+        self.factors = tuple(round(coarse[0] / fine[0]) for fine, coarse in pairwise(scored))
         self.enlarge = nn.ModuleList(bilinear(classes, factor) for factor in (self.finest, *self.factors))
 
     def forward(self, maps: list[Tensor], size: tuple[int, int]) -> Tensor:    # -> [batch, classes, *size]
@@ -68,7 +72,8 @@ class FcnHead(nn.Module):
 
 
 def bilinear(channels: int, factor: int) -> nn.ConvTranspose2d:
-    """A layer that enlarges each channel by a whole factor, at first bilinearly; beyond the border there are zeros."""
+    """A transposed convolution that upsamples each channel by a whole factor. Its weights are those of bilinear
+    interpolation; beyond the border there are zeros."""
     kernel = 2 * factor - factor % 2
     layer = nn.ConvTranspose2d(channels, channels, kernel, factor, factor // 2, groups=channels, bias=False)
     slope = 1 - (torch.arange(kernel) - (kernel - 1) / 2).abs() / factor

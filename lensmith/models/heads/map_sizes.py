@@ -1,4 +1,4 @@
-"""How maps of one picture meet whose extents differ by what layers have cut off and rounded away."""
+"""Bringing the maps of one picture to one size, where layers have cut cells off or rounded them away."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def brought_to(level: Tensor, size: Sequence[int], *, within: int) -> Tensor:
-    """The map [batch, channels, height, width] cut, or its border repeated, to `size` (height, width).
+    """The map [batch, channels, height, width] with `size` (height, width): cropped, or its border repeated.
 
-    What is missing or too much by less than `within` cells was rounded on the right and below, where strides do it;
-    more has been taken off by convolutions without padding, on both sides alike.
+    A difference below `within` cells comes of rounding by strides, which takes it off on the right and below. A larger
+    one comes of convolutions without padding, which take it off on both sides alike.
     """
     for axis, wanted in zip((2, 3), size, strict=True):
         missing = wanted - level.shape[axis]
@@ -20,12 +20,12 @@ def brought_to(level: Tensor, size: Sequence[int], *, within: int) -> Tensor:
 
 
 def _changed(level: Tensor, axis: int, before: int, after: int) -> Tensor:
-    """The map with so many cells more, or fewer, at both ends of an axis."""
+    """The map with so many cells added, or taken off where negative, at both ends of an axis."""
     first, last = max(0, -before), level.shape[axis] - max(0, -after)
     if (first, last) != (0, level.shape[axis]):
         level = level.narrow(axis, first, last - first)
     if before <= 0 and after <= 0:
         return level
-    # Not replication_pad2d, whose gradient differs from run to run on CUDA.
-    left, right = level.narrow(axis, 0, 1), level.narrow(axis, level.shape[axis] - 1, 1)
-    return torch.cat([left] * max(0, before) + [level] + [right] * max(0, after), axis)
+    # The gradient of replication_pad2d differs from run to run on CUDA; that of concatenation does not.
+    first_cell, last_cell = level.narrow(axis, 0, 1), level.narrow(axis, level.shape[axis] - 1, 1)
+    return torch.cat([first_cell] * max(0, before) + [level] + [last_cell] * max(0, after), axis)

@@ -1,4 +1,4 @@
-"""The anchor-free head: at every cell of three maps a score for each class and the distances to an object's sides."""
+"""The anchor-free head: at every cell of three maps a score for each class and the distances to the sides of a box."""
 
 import math
 from typing import NamedTuple
@@ -11,12 +11,12 @@ from lensmith.models.backbone import Size
 from lensmith.models.initialise import initialise
 from lensmith.models.neck import PyramidNeck
 
-BINS = 16       # of the distribution over a distance: 0 .. 15 strides
-_PRIOR = 0.01   # of an object of a class in a cell, before anything is learned (Lin et al. 2017)
+BINS = 16       # of the distribution over a distance, at 0, 1, ... 15 strides
+_PRIOR = 0.01   # score of a class in a cell before anything is learned (Lin et al. 2017, "Focal loss")
 
 
 class Points(NamedTuple):
-    """What the head says at each of its points, the cells' centres: all that a loss or a decision needs."""
+    """The output of the head at each of its points, the centres of the cells: all that a loss or a decision needs."""
 
     logits: Tensor     # float [batch, points, classes], before the sigmoid
     sides: Tensor      # float [batch, points, 4, BINS], before the softmax: distances to left, top, right, bottom
@@ -29,21 +29,31 @@ class Points(NamedTuple):
 
 
 def corners_of(sides: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
-    """Boxes [..., 4] in pixels from distributions [..., 4, BINS] at points: the means, in strides."""
+    """Boxes [..., 4] in pixels from distributions [..., 4, BINS] at points.
+
+    A distance is the mean of its distribution times the stride s: d = s * sum_i i * softmax(sides)_i (Li et al. 2020,
+    "Generalized focal loss").
+    """
     sides = sides if sides.dtype == torch.float64 else sides.float()
-    steps = torch.arange(BINS, dtype=sides.dtype, device=sides.device)
-    distances = (sides.softmax(-1) @ steps) * strides[..., None]
+    bins = torch.arange(BINS, dtype=sides.dtype, device=sides.device)
+    distances = (sides.softmax(-1) @ bins) * strides[..., None]
     return torch.cat((centres - distances[..., :2], centres + distances[..., 2:]), -1)
 
 
 class PointsHead(nn.Module):
-    """The neck, then two branches of 3x3 convolutions, one for the classes and one for the sides.
+    """A neck, then two branches of 3x3 convolutions, one for the classes and one for the sides.
 
-    The branches' weights are shared by the levels, their norms are not (Lyu et al. 2022, "RTMDet"): few objects of one
-    size then teach all sizes.
+    All levels share the weights of the branches and have norms of their own (Lyu et al. 2022, "RTMDet"): what is
+    learned from objects of one size serves all sizes.
     """
 
     def __init__(self, channels: tuple[int, ...], strides: tuple[int, ...], classes: int, *, width: int, depth: int):
+        """
+        channels, strides: of the backbone's maps, finest first.
+        classes: the number of classes.
+        width: channels of the neck and of the branches.
+        depth: convolutions of a branch, and of each step of the neck.
+        """
         super().__init__()
         self.neck = PyramidNeck(channels, strides, width=width, depth=depth)
         levels = len(self.neck.strides)
@@ -56,15 +66,16 @@ class PointsHead(nn.Module):
         assert self.classify.bias is not None and self.measure.bias is not None
         with torch.no_grad():
             self.classify.bias.fill_(-math.log((1 - _PRIOR) / _PRIOR))
-            # Each bin is half as likely as the one before, so that boxes begin 2.4 strides wide: begun at the mean of
-            # the bins, 15 strides, they overlap small objects so little that those are not learned for long.
+            # Each bin has e^-0.6 = 0.55 times the probability of the one before, so that boxes begin 2.4 strides wide.
+            # With equal probabilities they would be 15 strides wide and overlap small objects so little that learning
+            # those takes long to begin.
             self.measure.bias.copy_((-0.6 * torch.arange(BINS)).repeat(4))
 
     def forward(self, maps: list[Tensor], size: Size | None = None) -> Points:
         return self.of_levels(self.neck(maps))
 
     def of_levels(self, levels: list[Tensor]) -> Points:
-        """What is said at the points of the neck's maps."""
+        """The output for the maps of the neck, which has run already."""
         logits, sides, centres, strides = [], [], [], []
         for number, (level, stride) in enumerate(zip(levels, self.neck.strides, strict=True)):
             logits.append(self.classify(self.class_branch(level, number)).flatten(2).transpose(1, 2))

@@ -1,4 +1,4 @@
-"""The decoder of U-Net on any backbone: from its coarsest map by way of every finer one to the picture's own pixels."""
+"""The decoder of U-Net on any backbone, from its coarsest map over every finer one to the pixels of the picture."""
 
 from itertools import pairwise
 
@@ -9,26 +9,32 @@ from torch.nn import functional as F
 from lensmith.models.heads.map_sizes import brought_to
 from lensmith.models.initialise import initialise
 
-_WIDEST = 16    # times the last width: no step has more channels
+_WIDEST = 16    # no step has more than this many times the channels of the last
 
 
 class UNetHead(nn.Module):
-    """Ronneberger et al. 2015, "U-Net", with batch norm, and padding where that paper cuts.
+    """The decoder of Ronneberger et al. 2015, "U-Net", with batch norm, and padding where that paper crops.
 
-    Each step enlarges the map to the extent of the next finer one of the backbone, joins the two and applies two 3x3
-    convolutions; below the backbone's finest stride it enlarges by two until every pixel has a cell. Of several maps
-    of one stride the last is taken; the coarsest, where it has more channels than the first step gives, is brought to
-    so many by a 1x1 convolution before: with the 1280 channels that networks for phones end with, a third of the
-    decoder's work would be in its first layer.
+    Each step upsamples the map to the size of the next finer one of the backbone, concatenates the two and applies two
+    3x3 convolutions. Below the backbone's finest stride it upsamples by two until every pixel has a cell. Of several
+    maps of one stride the last is taken.
+
+    Where the coarsest map has more channels than the first step gives, a 1x1 convolution comes before. With the 1280
+    channels that networks for phones end with, a third of the decoder's work would be in its first layer otherwise.
     """
 
     def __init__(self, channels: tuple[int, ...], strides: tuple[int, ...], classes: int, *, width: int):
-        """`width` is the number of channels of the last step; each step before has twice as many, up to 16 times."""
+        """
+        channels, strides: of the backbone's maps, finest first.
+        classes: the number of classes.
+        width: channels of the last step; each step before it has twice as many, up to 16 times as many.
+        """
         super().__init__()
-        own = {stride: number for number, stride in enumerate(strides)}
-        order = sorted(own, reverse=True)
-        self.taken = tuple(own[stride] for stride in order)    # of the backbone's maps, coarsest first
-        steps = [(round(coarse / fine), channels[own[fine]]) for coarse, fine in pairwise(order)]
+        last_of_stride = {stride: number for number, stride in enumerate(strides)}
+        order = sorted(last_of_stride, reverse=True)
+        self.taken = tuple(last_of_stride[stride] for stride in order)    # numbers of the maps, coarsest first
+        # (upsampling factor, channels of the backbone's map that is concatenated) of each step
+        steps = [(round(coarse / fine), channels[last_of_stride[fine]]) for coarse, fine in pairwise(order)]
         self.finest = stride = order[-1]
         while stride > 1:
             factor = 2 if stride % 2 == 0 else stride
@@ -41,8 +47,8 @@ class UNetHead(nn.Module):
         self.narrow: nn.Module = nn.Identity()
         if widths and inputs > widths[0]:
             self.narrow, inputs = _block(inputs, widths[0], kernels=(1,)), widths[0]
-        for (_, joined), outputs in zip(steps, widths, strict=True):
-            self.blocks.append(_block(inputs + joined, outputs, kernels=(3, 3)))
+        for (_, skipped), outputs in zip(steps, widths, strict=True):
+            self.blocks.append(_block(inputs + skipped, outputs, kernels=(3, 3)))
             inputs = outputs
         self.classify = nn.Conv2d(inputs, classes, 1)
         initialise(self.classify, None)

@@ -10,15 +10,23 @@ from torch import Tensor, nn
 from lensmith.models.backbone import Size
 from lensmith.models.darknet.decode import RegionLayer, YoloLayer
 from lensmith.models.initialise import initialise
-from lensmith.models.neck import Levels, fitted
+from lensmith.models.neck import Levels, resized_like
 
-EXPONENTIAL, SQUARED, EXCLUSIVE = 0, 1, 2    # forms: YOLOv3's; v4's new_coords; YOLOv2's, whose classes exclude another
-_MOST_STRETCH = 20.0    # of a width's logarithm: real ones stay below 5, and e^20 squared is still a float32
-_PRIOR = 0.01           # of an object, before anything is learned
+# How an anchor's numbers are read: as in YOLOv3, in v4 with new_coords, and in YOLOv2, whose classes exclude others.
+EXPONENTIAL, SQUARED, EXCLUSIVE = 0, 1, 2
+_MOST_STRETCH = 20.0    # limit of the logarithm of width / anchor: real ones stay below 5, (e^20)^2 is still a float32
+_PRIOR = 0.01           # objectness of an anchor before anything is learned (Lin et al. 2017, "Focal loss")
 
 
 class Anchored(NamedTuple):
-    """What a head says at each of its anchors: all that a loss or a decision needs."""
+    """The output of a head with anchors: all that a loss or a decision needs.
+
+    With the raw numbers t, the cell's corner c and stride s, the anchor's extent a and the spread p, a box has
+
+        centre = c + s * (p * sigmoid(t_xy) - (p - 1) / 2)
+        size   = a * exp(t_wh),  or  a * (2 * sigmoid(t_wh))^2  where the form is SQUARED
+        score  = sigmoid(t_object) * sigmoid(t_class),  with the softmax over classes where the form is EXCLUSIVE
+    """
 
     raw: Tensor        # float [batch, anchors, 5 + classes]: x y width height, objectness, classes, before any sigmoid
     cells: Tensor      # float32 [anchors, 2]: x y of the upper left corner of the anchor's cell, pixels
@@ -27,10 +35,10 @@ class Anchored(NamedTuple):
     spread: Tensor     # float32 [anchors]: how far a centre may leave its cell: 1 not at all
     forms: Tensor      # int64 [anchors]: EXPONENTIAL, SQUARED or EXCLUSIVE
 
-    def speaking(self, least: float) -> "Anchored":
-        """The anchors whose objectness reaches `least` in any picture: no class of another can have that chance."""
-        chosen = (_wide(self.raw[..., 4]).sigmoid() >= least).any(0).nonzero()[:, 0]
-        return Anchored(self.raw[:, chosen], *(part[chosen] for part in self[1:]))
+    def above(self, threshold: float) -> "Anchored":
+        """The anchors whose objectness reaches the threshold in any picture: no class of the others can score it."""
+        chosen = (_wide(self.raw[..., 4]).sigmoid() >= threshold).any(0).nonzero()[:, 0]
+        return Anchored(self.raw[:, chosen], *(column[chosen] for column in self[1:]))
 
     def corners(self) -> Tensor:
         """float [..., anchors, 4]: the boxes in pixels, not clipped to the picture."""
@@ -38,67 +46,74 @@ class Anchored(NamedTuple):
         return torch.cat((centre - extent / 2, centre + extent / 2), -1)
 
     def centres(self) -> Tensor:
-        """float [..., anchors, 2], pixels: the sigmoid of the first two numbers, within the cell."""
+        """float [..., anchors, 2], pixels."""
         spread = self.spread[:, None]
         inside = _wide(self.raw[..., :2]).sigmoid() * spread - (spread - 1) / 2
         return inside * self.strides + self.cells
 
     def sizes(self) -> Tensor:
-        """float [..., anchors, 2], pixels: the anchor stretched by the next two numbers."""
+        """float [..., anchors, 2]: widths and heights in pixels."""
         stretch = _wide(self.raw[..., 2:4])
         grown = torch.where(self.forms[:, None] == SQUARED, 4 * stretch.sigmoid().square(),
                             stretch.clamp(max=_MOST_STRETCH).exp())
         return grown * self.extents
 
-    def chances(self) -> Tensor:
-        """float [..., anchors, classes]: the objectness times the chance of each class."""
+    def scores(self) -> Tensor:
+        """float [..., anchors, classes]: the objectness times the probability of each class."""
         logits = _wide(self.raw[..., 5:])
-        each = torch.where(self.forms[:, None] == EXCLUSIVE, logits.softmax(-1), logits.sigmoid())
-        return _wide(self.raw[..., 4:5]).sigmoid() * each
+        of_class = torch.where(self.forms[:, None] == EXCLUSIVE, logits.softmax(-1), logits.sigmoid())
+        return _wide(self.raw[..., 4:5]).sigmoid() * of_class
 
 
-def _wide(part: Tensor) -> Tensor:
-    return part if part.dtype == torch.float64 else part.float()
+def _wide(numbers: Tensor) -> Tensor:
+    """In float32 at least: exp and sigmoid lose too much in the half precisions."""
+    return numbers if numbers.dtype == torch.float64 else numbers.float()
 
 
-def laid_out(raw: Tensor, extents: Tensor, cell: tuple[float, float], *, spread: float = 1.0,
+def read_map(raw: Tensor, extents: Tensor, cell: tuple[float, float], *, spread: float = 1.0,
              form: int = EXPONENTIAL) -> Anchored:
-    """A map [batch, anchors x (5 + classes), rows, columns] with its anchors' `extents` [anchors, 2] and the (width,
-    height) of its cells in pixels, in the order anchors, rows, columns."""
+    """The numbers in a map [batch, anchors x (5 + classes), rows, columns], in the order anchors, rows, columns.
+
+    `extents` [anchors, 2] are the anchors' widths and heights, `cell` the (width, height) of a cell, in pixels.
+    """
     batch, _, rows, columns = raw.shape
-    kinds = len(extents)
-    flat = raw.view(batch, kinds, -1, rows, columns).permute(0, 1, 3, 4, 2).flatten(1, 3)
+    anchors = len(extents)
+    flat = raw.view(batch, anchors, -1, rows, columns).permute(0, 1, 3, 4, 2).flatten(1, 3)
     stride = torch.tensor(cell, dtype=torch.float32, device=raw.device)
     x, y = (torch.arange(edge, dtype=torch.float32, device=raw.device) for edge in (columns, rows))
     cells = torch.stack(torch.meshgrid(x, y, indexing="xy"), 2).flatten(0, 1) * stride
-    count = kinds * rows * columns
-    return Anchored(flat, cells.repeat(kinds, 1), stride.expand(count, 2),
+    count = anchors * rows * columns
+    return Anchored(flat, cells.repeat(anchors, 1), stride.expand(count, 2),
                     extents.to(torch.float32).repeat_interleave(rows * columns, 0),
                     torch.full((count,), spread, device=raw.device), torch.full((count,), form, device=raw.device))
 
 
-def joined(levels: Sequence[Anchored]) -> Anchored:
+def concatenate(levels: Sequence[Anchored]) -> Anchored:
     """The anchors of several maps as one."""
     return Anchored(torch.cat([level.raw for level in levels], 1), *(
-        torch.cat([level[part] for level in levels]) for part in range(1, len(Anchored._fields))))
+        torch.cat([level[field] for level in levels]) for field in range(1, len(Anchored._fields))))
 
 
 class YoloHead(nn.Module):
-    """YOLOv3's three scales (Redmon and Farhadi 2018, section 2.3): sets of five convolutions, coarse to fine, each
-    scale taking the upsampled set of the coarser one to its map."""
+    """YOLOv3's three scales (Redmon and Farhadi 2018, section 2.3), from coarse to fine. Each scale appends the
+    upsampled features of the coarser one to its map and applies five convolutions, then two more for its anchors."""
 
     extents: Tensor    # float32 [levels, anchors, 2]: width and height in pixels, the finest level first
 
     def __init__(self, channels: tuple[int, ...], strides: tuple[int, ...], classes: int, extents: Tensor):
-        """`extents` float [n, 2], the smallest first, are shared out among the levels.
+        """
+        channels, strides: of the backbone's maps, finest first.
+        classes: the number of classes.
+        extents: float [n, 2], widths and heights of the anchors in pixels, the smallest first; each level gets as many.
 
-        A set has half the channels of its map, as in Darknet-53, yet 32 to 512, and never more than the coarser one.
+        The width of a set is half the channels of its map, as behind Darknet-53, within 32 to 512, and at most that of
+        the coarser set.
         """
         super().__init__()
         self.levels = Levels(channels, strides)
         self.strides = self.levels.strides
         count = len(self.strides)
-        used = extents[len(extents) % count:].float()    # all, but for backbones with two levels: the smallest goes
+        used = extents[len(extents) % count:].float()    # of nine anchors and two levels the smallest is left out
         self.register_buffer("extents", used.view(count, -1, 2))
         widths = [max(32, min(512, inputs // 2)) for inputs in self.levels.channels]
         for at in reversed(range(count - 1)):
@@ -120,20 +135,20 @@ class YoloHead(nn.Module):
 
     def forward(self, maps: list[Tensor], size: Size | None = None) -> Anchored:
         levels = self.levels(maps)
-        found: list[Anchored] = []
+        outputs: list[Anchored] = []
         coarser: Tensor | None = None
         for at in reversed(range(len(levels))):
             level, stride = levels[at], float(self.strides[at])
             if coarser is not None:
-                route = fitted(self.routes[at](coarser), level)
+                route = resized_like(self.routes[at](coarser), level)
                 level = torch.cat((route, level), 1)
             coarser = self.sets[at](level)
-            found.append(laid_out(self.outputs[at](coarser), self.extents[at], (stride, stride)))
-        return joined(found[::-1])
+            outputs.append(read_map(self.outputs[at](coarser), self.extents[at], (stride, stride)))
+        return concatenate(outputs[::-1])
 
 
 class DarknetHead(nn.Module):
-    """Reads the maps of a network that comes whole: each as its yolo or region layer says."""
+    """Reads the maps of a Darknet network that comes whole, each as its yolo or region layer prescribes."""
 
     def __init__(self, layers: Sequence[YoloLayer | RegionLayer]):
         super().__init__()
@@ -142,17 +157,17 @@ class DarknetHead(nn.Module):
             self.register_buffer(f"extents{number}", torch.tensor(layer.anchors, dtype=torch.float32))
 
     def forward(self, maps: list[Tensor], size: Size | None = None) -> Anchored:
-        return joined([self._read(number, layer, raw)
+        return concatenate([self._read(number, layer, raw)
                        for number, (layer, raw) in enumerate(zip(self.layers, maps, strict=True))])
 
     def _read(self, number: int, layer: YoloLayer | RegionLayer, raw: Tensor) -> Anchored:
         extents, cell = self.get_buffer(f"extents{number}"), (float(layer.stride), float(layer.stride))
         if isinstance(layer, RegionLayer):
-            return laid_out(raw, extents, cell, form=EXCLUSIVE if layer.softmax else EXPONENTIAL)
+            return read_map(raw, extents, cell, form=EXCLUSIVE if layer.softmax else EXPONENTIAL)
         if not layer.new_coords:
-            return laid_out(raw, extents, cell, spread=layer.scale_x_y)
+            return read_map(raw, extents, cell, spread=layer.scale_x_y)
         # The convolution before is logistic already, and the loss wants what goes into the sigmoid.
-        return laid_out(_wide(raw).logit(1e-6), extents, cell, spread=layer.scale_x_y, form=SQUARED)
+        return read_map(_wide(raw).logit(1e-6), extents, cell, spread=layer.scale_x_y, form=SQUARED)
 
 
 def _convolution(inputs: int, outputs: int, kernel: int) -> nn.Sequential:

@@ -28,7 +28,7 @@ def test_boxes_are_those_of_darknet(layer: YoloLayer | RegionLayer) -> None:
     found: Anchored = DarknetHead([layer])([raw])
     corners, objectness, classes = decode_yolo(raw, layer, (64, 96))
     assert torch.allclose(found.corners(), corners, atol=1e-3)
-    assert torch.allclose(found.chances(), objectness[..., None] * classes, atol=1e-5)
+    assert torch.allclose(found.scores(), objectness[..., None] * classes, atol=1e-5)
 
 
 def test_several_layers_are_joined_in_their_order() -> None:
@@ -69,9 +69,9 @@ def test_anchors_that_no_picture_speaks_of_are_left_out_and_nothing_else():
     one = torch.ones(30)
     output = Anchored(raw, torch.rand(30, 2) * 32, torch.full((30, 2), 8.0), torch.full((30, 2), 20.0), one,
                       torch.zeros(30, dtype=torch.int64))
-    sure = output.speaking(0.7)
+    sure = output.above(0.7)
     left = (output.raw[..., 4].sigmoid() >= 0.7).any(0)
     assert 0 < left.sum() < 30
     assert torch.equal(sure.corners(), output.corners()[:, left])
-    assert torch.equal(sure.chances(), output.chances()[:, left])
-    assert not (output.chances()[:, ~left] >= 0.7).any()
+    assert torch.equal(sure.scores(), output.scores()[:, left])
+    assert not (output.scores()[:, ~left] >= 0.7).any()

@@ -7,7 +7,7 @@ from lensmith.ship.predict.thresholds import chosen_classes, deciding
 from lensmith.tasks.classification import Classification
 from lensmith.tasks.detection import Detection
 from lensmith.tasks.multitask import Multitask
-from lensmith.tasks.suppression import SHOWN
+from lensmith.tasks.nms import SHOWN
 
 NAMES = {"kind": ("a", "b"), "head": ("head", "tail"), "pet": ("cat", "head"), "outline": ("ground", "pet", "sky")}
 KINDS = {"kind": "label", "head": "boxes", "pet": "boxes", "outline": "mask"}
