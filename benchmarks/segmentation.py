@@ -42,7 +42,7 @@ class Set:
     """The pictures and masks as the recipe divides them; `truth` are the test masks."""
 
     def __init__(self, folder: Path):
-        given = recipes.override(recipes.read(RECIPE), [f"data.path={folder}", f"pictures.size={SIZE}"], SECTIONS)
+        given = recipes.override(recipes.read_recipe(RECIPE), [f"data.path={folder}", f"pictures.size={SIZE}"], SECTIONS)
         recipe = resolve(given, trusted=False)
         (source,) = open_parts(recipe).splits.values()
         files = source.targets["mask"]
@@ -85,10 +85,10 @@ def trained(asked: argparse.Namespace, data: Path, seed: int, folder: Path, weig
     """Seconds of a whole `lensmith train`, and its run folder."""
     path, begun = RECIPE, [f"learner.weights={weights}"]
     if asked.scratch:    # what is frozen there would be what nobody has taught
-        recipe = recipes.read(RECIPE)
+        recipe = recipes.read_recipe(RECIPE)
         del recipe["learner"]["freeze"]
         path, begun = folder / RECIPE.name, []
-        path.write_text(recipes.write(recipe), encoding="utf-8")
+        path.write_text(recipes.as_toml(recipe), encoding="utf-8")
     ended = whole_run([sys.executable, "-m", "lensmith", "train", str(path), f"data.path={data}", *begun,
                        *asked.settings, "--seed", str(seed), "--runs", str(folder / "runs"), "--quiet", "--json"],
                       {"LENSMITH_CACHE": str(folder / "cache")})
@@ -118,7 +118,7 @@ def main() -> None:
             other = None if asked.alone else peer(data, asked, seed, folder, weights)
             seconds, run = trained(asked, pets, seed, folder, weights)
             network = lensmith.load(run)
-            epochs = int(recipes.read(run / "recipe.toml")["learner"]["epochs"])
+            epochs = int(recipes.read_recipe(run / "recipe.toml")["learner"]["epochs"])
             test = json.loads((run / "metrics.json").read_text())["test"]
             if other is not None:
                 took = sum(other["epochs"])

@@ -36,7 +36,7 @@ class Set:
     """The pictures with their breeds, as the recipe divides them."""
 
     def __init__(self, table: Path):
-        given = recipes.override(recipes.read(RECIPES / "pets3-breeds.toml"), [f"data.path={table}"], SECTIONS)
+        given = recipes.override(recipes.read_recipe(RECIPES / "pets3-breeds.toml"), [f"data.path={table}"], SECTIONS)
         self.pairs: dict[str, tuple[list[str], list[str]]] = {}
         for part, pictures in open_data(resolve(given, trusted=False)).splits.items():
             ((name, labels),) = pictures.targets.items()
@@ -66,7 +66,7 @@ def trained(recipe: str, settings: list[str], table: Path, seed: int, folder: Pa
     ended = whole_run([sys.executable, "-m", "lensmith", "train", str(RECIPES / f"{recipe}.toml"), f"data.path={table}",
                        f"learner.weights={weights}", *settings, "--seed", str(seed), "--runs", str(folder / "runs"),
                        "--quiet", "--json"], {"LENSMITH_CACHE": str(folder / "cache")})
-    epochs = int(recipes.read(newest(folder / "runs") / "recipe.toml")["learner"]["epochs"])
+    epochs = int(recipes.read_recipe(newest(folder / "runs") / "recipe.toml")["learner"]["epochs"])
     return _row(f"Lensmith, {recipe}", seed, epochs, ended.seconds, json.loads(ended.output)["test"]["accuracy_top1"])
 
 

@@ -68,7 +68,7 @@ def test_tables(tmp_path: Path, content: bytes):
 def test_recipes(tmp_path: Path, content: bytes):
     (tmp_path / "one.toml").write_bytes(content)
     try:
-        resolve(recipes.read(tmp_path / "one.toml"), trusted=False)
+        resolve(recipes.read_recipe(tmp_path / "one.toml"), trusted=False)
     except UserError as error:
         assert str(error)
 

@@ -137,7 +137,7 @@ def _print_resolved(recipe: "Recipe", *, trusted: bool, trusted_metrics: bool) -
     from lensmith.recipe import schema as recipes
     from lensmith.training.begin_or_resume import resolve_recipe
 
-    print(recipes.write(resolve_recipe(recipe, trusted=trusted, trusted_metrics=trusted_metrics)), end="")
+    print(recipes.as_toml(resolve_recipe(recipe, trusted=trusted, trusted_metrics=trusted_metrics)), end="")
 
 
 def _show_end(session: "Session", *, as_json: bool) -> None:

@@ -24,12 +24,12 @@ def recipe_for(source: str | Path) -> recipes.Recipe:
     folder (its recipe again), or a file or folder of any format that is known."""
     path = Path(source)
     if path.suffix == ".toml":
-        return recipes.read(path)
+        return recipes.read_recipe(path)
     record = FORMATS.get(str(source))    # ./mnist is a folder of that name
     if record is not None and "path" not in record.needs:
         return {"data": {"name": str(source)}}
     if path.is_dir() and (path / "recipe.toml").is_file():
-        found = with_own_files(recipes.read(path / "recipe.toml"), path)
+        found = with_own_files(recipes.read_recipe(path / "recipe.toml"), path)
         found.get("run", {}).pop("name", None)
         return found
     # A table that does not exist is refused by its reader, which names the nearest file.
@@ -58,7 +58,7 @@ def on_backbone_of_run(recipe: recipes.Recipe) -> recipes.Recipe:
     if weights is not None:
         raise UserError(f"backbone.name={str(folder)!r} brings the weights of that run; got learner.weights="
                         f"{str(weights)!r} beside it: leave one of the two out")
-    own = with_own_files(recipes.read(folder / "recipe.toml"), folder).get("backbone", {})
+    own = with_own_files(recipes.read_recipe(folder / "recipe.toml"), folder).get("backbone", {})
     if "name" not in own or str(own["name"]).startswith(BROUGHT):
         raise ModelError(f"{folder} was trained on a Python object as its backbone, which its files do not hold: from "
                          "Python, pass it again as backbone=... with settings={'learner.weights': ...}")
@@ -75,7 +75,7 @@ def as_its_weights(recipe: recipes.Recipe) -> recipes.Recipe:
     if not weights or "interpolation" in pictures:
         return named
     folder = Path(weights).expanduser()
-    used_to = recipes.read(folder / "recipe.toml").get("pictures", {}).get("interpolation") \
+    used_to = recipes.read_recipe(folder / "recipe.toml").get("pictures", {}).get("interpolation") \
         if (folder / "recipe.toml").is_file() else interpolation_of(str(named.get("backbone", {}).get("name", "")))
     return named if used_to is None else named | {"pictures": {**pictures, "interpolation": used_to}}
 
@@ -85,7 +85,7 @@ def _with_network(recipe: recipes.Recipe) -> recipes.Recipe:
     folder = Path(recipe.get("learner", {}).get("weights") or "").expanduser()
     if "backbone" in recipe or not (folder / "recipe.toml").is_file():
         return recipe
-    own = with_own_files(recipes.read(folder / "recipe.toml"), folder)
+    own = with_own_files(recipes.read_recipe(folder / "recipe.toml"), folder)
     if str(own.get("backbone", {}).get("name", "")).startswith(BROUGHT):
         return recipe
     return {name: own[name] for name in ("backbone", "task") if name in own} | recipe

@@ -12,11 +12,10 @@ from lensmith.base.errors import count
 from lensmith.base.pictures import Fit, Form
 from lensmith.base.progress import ProgressLine
 from lensmith.data.sources.box_statistics import box_statistics
-from lensmith.data.sources.fitting import boxes_of_files, fitted
+from lensmith.data.sources.fitting import boxes_of_files, fit_source
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.data.sources.picture_files import Files
-from lensmith.data.sources.picture_form import Bad, Survey, drop, refuse, survey
-from lensmith.data.sources.picture_form import settle as settle_form
+from lensmith.data.sources.picture_form import Bad, Survey, drop, refuse, settle_form, survey
 from lensmith.data.sources.sample import Collection, Parts, Source
 from lensmith.data.sources.split import divide, fingerprint, listing
 from lensmith.data.sources.subsets import limited, without_background
@@ -129,7 +128,7 @@ def look(opened: Parts, recipe: recipes.Recipe) -> Look:
     form = settle_form(surveys, size=wanted.get("size"), channels=wanted.get("channels"), bits=wanted.get("bits"),
                        fit=fit, interpolation=wanted.get("interpolation", "bilinear"))
     for (part, source), found in zip(sources.items(), surveys, strict=True):
-        sources[part] = fitted(source, [header for header in found.headers if header is not None], form)
+        sources[part] = fit_source(source, [header for header in found.headers if header is not None], form)
     return Look(sources, form, surveys, dropped)
 
 
@@ -159,7 +158,7 @@ def prepare(opened: Parts, recipe: recipes.Recipe, *, name: str, tell: Tell = si
         "form": {"channels": form.channels, "height": form.height, "width": form.width, "fit": form.fit,
                  "bits": form.bits, "interpolation": form.interpolation},
         "kept": ready.kept, "splits": {part: _counts(source) for part, source in ready.splits.items()},
-        "fingerprint": fingerprint(splits, ready.digests), "dropped": as_json(dropped),
+        "fingerprint": fingerprint(splits, ready.digests), "dropped": dropped_as_json(dropped),
         "notes": _notes(seen.surveys, form) + [ready.note] * bool(ready.note), "files": listing(named),
     }
     if boxes:
@@ -180,7 +179,7 @@ def _box_statistics(source: Source, target: str, form: Form) -> dict[str, Any]:
     return box_statistics(boxes.take(rows), sizes[rows], names)
 
 
-def as_json(bad: Sequence[Bad]) -> list[dict[str, str]]:
+def dropped_as_json(bad: Sequence[Bad]) -> list[dict[str, str]]:
     """Pictures that cannot be used, as data.json lists them."""
     return [{"file": one.file, "reason": one.reason} for one in bad]
 

@@ -19,7 +19,7 @@ NETWORK_FILE = "network.cfg"   # in a run folder: the file that its network is m
 
 def own_recipe(run: Run, *, module: nn.Module | None, data: Any, trusted: bool) -> recipes.Recipe:
     """The resolved recipe of a run folder; raises ModelError where it needs an object of a Python caller."""
-    recipe = with_own_files(recipes.read(run.folder / "recipe.toml"), run.folder)
+    recipe = with_own_files(recipes.read_recipe(run.folder / "recipe.toml"), run.folder)
     brought = [section for section in ("data", "backbone")
                if str(recipe.get(section, {}).get("name", "")).startswith(BROUGHT)]
     for section, thing in (("data", data), ("backbone", module)):

@@ -22,7 +22,7 @@ Recipe = dict[str, Section]
 Schema = Callable[..., Any] | Mapping[str, Callable[..., Any]]
 
 
-def read(path: Path) -> Recipe:
+def read_recipe(path: Path) -> Recipe:
     """A recipe file -> its sections. Raises UserError for a file that is absent or not TOML."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -132,7 +132,7 @@ def call(section: Section, entry: Callable[..., Any], **given: Any) -> Any:
     return entry(**section, **{name: value for name, value in given.items() if name in accepted})
 
 
-def write(recipe: Recipe) -> str:
+def as_toml(recipe: Recipe) -> str:
     """The TOML text of a recipe: what a run folder keeps, and what can be trained again."""
     return tomli_w.dumps({name: section for name, section in recipe.items() if section})
 

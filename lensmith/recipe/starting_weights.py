@@ -125,7 +125,7 @@ def _check_architecture(network: Network, weights: Mapping[str, Tensor], file: P
     told = f"{file} is of another network than {name!r}: {found:,} of {count(len(own), 'weight tensor')} fit by name " \
            "and shape"
     if (file / "recipe.toml").is_file():
-        its = recipes.read(file / "recipe.toml").get("backbone", {}).get("name", "none")
+        its = recipes.read_recipe(file / "recipe.toml").get("backbone", {}).get("name", "none")
         raise ModelError(f"{told}. It is a run of backbone {its!r}: leave backbone.name out to take it with its "
                          "settings, or leave the weights out")
     best = _nearest(weights)
@@ -170,7 +170,7 @@ def _classes_of(folder: Path) -> dict[str, tuple[str, ...]]:
     """The classes that a run folder's network tells apart, by target; none where its files do not say."""
     try:
         classes = Run(folder).read_json("data.json")["classes"]
-        return {name: tuple(classes[name]) for name in learned(recipes.read(folder / "recipe.toml"), classes)}
+        return {name: tuple(classes[name]) for name in learned(recipes.read_recipe(folder / "recipe.toml"), classes)}
     except (ModelError, KeyError, TypeError):
         return {}
 

@@ -100,7 +100,7 @@ def _create_run(process_group: ProcessGroup, runs: Path, *, name: str | None, fa
 
 def _write_beginning(run: Run, job: Job, account: dict[str, Any]) -> None:
     """Write what is known of a run before its first step."""
-    run.write("recipe.toml", recipes.write(keep_files(job.recipe, run)))
+    run.write("recipe.toml", recipes.as_toml(keep_files(job.recipe, run)))
     run.write_json("plan.json", job.choice.as_json())
     run.write_json("environment.json", environment())
     run.write_json("data.json", account)

@@ -15,7 +15,7 @@ from lensmith.engine.run_folder import Run
 from lensmith.engine.run_loop import Interrupted, Progress, follow
 from lensmith.recipe.assemble import Job
 from lensmith.recipe.make_loaders import make_loaders
-from lensmith.recipe.open_data import as_json
+from lensmith.recipe.open_data import dropped_as_json
 from lensmith.study.report.page import report as write_report
 from lensmith.study.report.run_advice import advice
 from lensmith.study.report.worst_errors import WorstErrors
@@ -114,7 +114,7 @@ class Session:
             return
         self._in_data_json = len(bad) + len(notes)
         account = self.run.read_json("data.json")
-        rows = as_json([Bad(picture.file, f"{picture.reason} (found while training)")
+        rows = dropped_as_json([Bad(picture.file, f"{picture.reason} (found while training)")
                         for picture in dict.fromkeys(bad)])
         account["dropped"] += [row for row in rows if row not in account["dropped"]]
         account["notes"] += [note for note in notes if note not in account["notes"]]

@@ -66,8 +66,8 @@ scalars = st.booleans() | st.integers(-2**60, 2**60) | st.floats(allow_nan=False
                                                                   min_size=1), min_size=1))
 def test_a_written_recipe_reads_back_the_same(tmp_path_factory: pytest.TempPathFactory, recipe):
     path = tmp_path_factory.mktemp("recipe") / "one.toml"
-    path.write_bytes(recipes.write(recipe).encode())
-    assert recipes.read(path) == recipe
+    path.write_bytes(recipes.as_toml(recipe).encode())
+    assert recipes.read_recipe(path) == recipe
 
 
 @pytest.mark.parametrize(("content", "text"), [
@@ -77,13 +77,13 @@ def test_files_that_are_no_recipe(tmp_path: Path, content, text):
     path = tmp_path / "one.toml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError, match=text):
-        recipes.read(path)
+        recipes.read_recipe(path)
 
 
 def test_a_recipe_that_is_not_there(tmp_path: Path):
     (tmp_path / "fashion.toml").write_text("")
     with pytest.raises(UserError, match=r"there is no recipe .*fashon.toml. Did you mean 'fashion.toml'"):
-        recipes.read(tmp_path / "fashon.toml")
+        recipes.read_recipe(tmp_path / "fashon.toml")
 
 
 def test_resolving_twice_changes_nothing():

@@ -16,7 +16,7 @@ from lensmith.data.formats.boxes.annotations import Tally, usable_boxes
 from lensmith.data.formats.class_names import check_names
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.data.sources.kinds.target_kind import fit_matrices
-from lensmith.data.sources.picture_form import Survey, given_size, settle
+from lensmith.data.sources.picture_form import Survey, given_size, settle_form
 from lensmith.data.sources.sample import Sample
 from lensmith.values import OBJECTS, of_kind
 from lensmith.values.box_arithmetic import area
@@ -76,7 +76,7 @@ def _form(samples: Sequence[Sample], size: tuple[int, int] | None, fit: Fit | No
         return Form(first.shape[0], height, width, fit or "crop", bits)
     headers: list[Header | None] = [Header(sample.image.shape[1], sample.image.shape[2], gray=False, deep=False)
                                     for sample in samples]
-    return settle([Survey(headers, [])], size=size, channels=first.shape[0], bits=bits, fit=fit or "pad")
+    return settle_form([Survey(headers, [])], size=size, channels=first.shape[0], bits=bits, fit=fit or "pad")
 
 
 def _sample(item: Any, i: int) -> Sample:

@@ -22,7 +22,7 @@ Fitted = TypeVar("Fitted", Files, InMemory, Source)
 _STRIDE = 32    # pixels: networks take pictures whose edges are multiples of it
 
 
-def fitted(source: Fitted, headers: Sequence[Header], form: Form) -> Fitted:
+def fit_source(source: Fitted, headers: Sequence[Header], form: Form) -> Fitted:
     """The source with its targets in the pixels of `form`; it comes with those of its files, by `headers`. Masks that
     lie in files are read: raises DataError and UserError as `read_masks` does."""
     sizes = np.array([(header.height, header.width) for header in headers], dtype=np.int64).reshape(-1, 2)

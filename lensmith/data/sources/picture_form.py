@@ -81,7 +81,7 @@ def _header(path: Path) -> Header | str:
         return str(error)
 
 
-def settle(surveys: Iterable[Survey], *, size: int | Sequence[int] | None = None, channels: int | None = None,
+def settle_form(surveys: Iterable[Survey], *, size: int | Sequence[int] | None = None, channels: int | None = None,
            bits: int | None = None, fit: Fit = "crop", interpolation: Interpolation = "bilinear") -> Form:
     """The one form for all pictures of a run; what is not given follows from their headers.
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -64,50 +64,59 @@ def contents_of(paths: Sequence[Path], *, root: Path, tell: Callable[[str], obje
     """
     book = cache_folder() / "contents" / f"{content_hash(os.fsencode(root.absolute())).hex()}.json"
     known = _read(book)
-
-    def remembered(path: Path, mark: list[int] | None) -> bool:
-        entry = known.get(os.fspath(path))
-        return mark is not None and entry is not None and entry[0] == mark
-
-    def hash_of(path: Path, mark: list[int] | None) -> tuple[bytes, list[int] | None]:
-        if remembered(path, mark):
-            return bytes.fromhex(known[os.fspath(path)][1]), mark
-        try:
-            return content_hash(read_file(path)), mark
-        except BadPicture:
-            return content_hash(b""), None
+    began = time.time_ns()
+    chunks = [slice(start, start + _TOGETHER) for start in range(0, len(paths), _TOGETHER)]
 
     def marks_of(rows: slice) -> list[list[int] | None]:
         return [_mark(path) for path in paths[rows]]
 
-    def hashes_of(rows: slice) -> list[tuple[bytes, list[int] | None]]:
-        return [hash_of(path, mark) for path, mark in zip(paths[rows], marks[rows], strict=True)]
-
-    began, found = time.time_ns(), []
-    some = [slice(start, start + _TOGETHER) for start in range(0, len(paths), _TOGETHER)]
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         # Before the bytes are read: what changes meanwhile has another mark.
-        marks = list(chain.from_iterable(pool.map(marks_of, some)))
-        new_files = sum(not remembered(path, mark) for path, mark in zip(paths, marks, strict=True))
+        marks = list(chain.from_iterable(pool.map(marks_of, chunks)))
+        remembered = [_remembered(known, path, mark) for path, mark in zip(paths, marks, strict=True)]
+        new_files = remembered.count(None)
         if new_files >= _LARGE:
             tell(f"reading {count(new_files, 'picture')} to know them again")
+
+        def hashes_of(rows: slice) -> list[bytes | None]:
+            return [content or _hash_of(path) for path, content in zip(paths[rows], remembered[rows], strict=True)]
+
+        hashes: list[bytes | None] = []
         looked_at = ProgressLine("looked at", len(paths), tell)
-        for one in chain.from_iterable(pool.map(hashes_of, some)):
-            found.append(one)
-            looked_at(len(found))
+        for content in chain.from_iterable(pool.map(hashes_of, chunks)):
+            hashes.append(content)
+            looked_at(len(hashes))
     settled = began - int(_SETTLED * 1e9)
-    found = [(content, mark if mark is not None and max(mark[1], mark[2]) < settled else None)
-             for content, mark in found]
-    new = {os.fspath(path): [mark, content.hex()] for path, (content, mark) in zip(paths, found, strict=True)
-           if mark is not None}
+    marks = [mark if content is not None and mark is not None and max(mark[1], mark[2]) < settled else None
+             for content, mark in zip(hashes, marks, strict=True)]
+    all_hashes = [content if content is not None else content_hash(b"") for content in hashes]
+    _remember(book, known, {os.fspath(path): [mark, content.hex()] for path, content, mark
+                            in zip(paths, all_hashes, marks, strict=True) if mark is not None})
+    return Contents(np.frombuffer(b"".join(all_hashes), dtype=np.uint8).reshape(-1, LENGTH), marks)
+
+
+def _remembered(known: Mapping[str, Any], path: Path, mark: list[int] | None) -> bytes | None:
+    """The hash of a file that has not changed since it was last hashed."""
+    entry = known.get(os.fspath(path))
+    return bytes.fromhex(entry[1]) if mark is not None and entry is not None and entry[0] == mark else None
+
+
+def _hash_of(path: Path) -> bytes | None:
+    """The hash of a file's bytes; None where it cannot be read."""
+    try:
+        return content_hash(read_file(path))
+    except BadPicture:
+        return None
+
+
+def _remember(book: Path, known: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Bring a book up to date, or note that it was used where nothing in it has changed."""
     if any(known.get(path) != entry for path, entry in new.items()):
         there = {path: entry for path, entry in known.items() if path in new or os.path.exists(path)}
-        _write(book, there | new)
+        _write(book, there | dict(new))
     elif new:
         with suppress(OSError):
-            os.utime(book)    # its last use
-    hashes = np.frombuffer(b"".join(content for content, _ in found), dtype=np.uint8).reshape(-1, LENGTH)
-    return Contents(hashes, [mark for _, mark in found])
+            os.utime(book)
 
 
 def _mark(path: Path) -> list[int] | None:

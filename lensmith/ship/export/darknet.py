@@ -71,7 +71,7 @@ class Imported:
 def write_converted(run: Run, *, recipe: recipes.Recipe, plan: Plan, account: Mapping[str, Any], network: Network,
                     task: Task, command: str, reason: str) -> None:
     """The files of a run whose network was not trained in it; `account` is what data.json keeps."""
-    run.write("recipe.toml", recipes.write(recipe))
+    run.write("recipe.toml", recipes.as_toml(recipe))
     run.write_json("plan.json", Choice(plan, "conversion").as_json())
     run.write_json("environment.json", environment())
     run.write_json("data.json", dict(account))

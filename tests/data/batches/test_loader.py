@@ -19,7 +19,7 @@ from lensmith.data.batches.augment import Augment
 from lensmith.data.batches.loader import Loader
 from lensmith.data.batches.prefetch import Ahead
 from lensmith.data.formats.class_folders import class_folders
-from lensmith.data.sources.fitting import fitted
+from lensmith.data.sources.fitting import fit_source
 from lensmith.data.sources.in_memory import InMemory, Numbered
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.sample import Batch
@@ -69,7 +69,7 @@ def test_mosaics_are_the_same_kept_filled_or_streamed(tmp_path: Path, monkeypatc
     boxes = Boxes(torch.cat((begin, begin + 9), 1), torch.tensor(image) % 2, image=torch.tensor(image),
                   crowd=torch.tensor(image) % 5 == 0, area=begin.sum(1))
     form = Form(3, 32, 32, "pad")
-    files = fitted(Files(paths, {"boxes": boxes}, {"boxes": ("a", "b")}, root=tmp_path),
+    files = fit_source(Files(paths, {"boxes": boxes}, {"boxes": ("a", "b")}, root=tmp_path),
                    [read_header(path) for path in paths], form)
     paths[5].write_bytes(paths[5].read_bytes()[:200])    # its header can still be read
     streamed = files.shaped(form)

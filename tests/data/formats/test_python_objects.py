@@ -11,7 +11,7 @@ from lensmith.base.errors import DataError, UserError
 from lensmith.base.pictures import Form, Header, Place, bring
 from lensmith.data.formats.boxes.annotations import Tally
 from lensmith.data.formats.python_objects import read_dataset
-from lensmith.data.sources.fitting import boxes_of_files, fitted, in_files
+from lensmith.data.sources.fitting import boxes_of_files, fit_source, in_files
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.data.sources.sample import Sample
 from lensmith.values.boxes import Boxes
@@ -195,7 +195,7 @@ def test_pictures_with_boxes_take_the_size_that_files_would():
 def test_pictures_that_are_fitted_twice_keep_the_way_back():
     samples, own = scenes()
     found, form = read_dataset(samples, size=(48, 96)), Form(3, 64, 64, "pad")
-    ready = fitted(found, [Header(48, 96, gray=False, deep=False)] * 5, form)
+    ready = fit_source(found, [Header(48, 96, gray=False, deep=False)] * 5, form)
     told, sizes = boxes_of_files(ready, form)
     assert (told.corners - own).abs().max() < 1e-4 and sizes.tolist() == [list(size) for size in SIZES]
     small = ready.shaped(form)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from lensmith.base.pictures import PADDING, Form, read_header
 from lensmith.data.batches.loader import Loader
-from lensmith.data.sources.fitting import fitted, in_files, shown_areas, trimmed
+from lensmith.data.sources.fitting import fit_source, in_files, shown_areas, trimmed
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.store.at_once import decode_all
 from lensmith.values.boxes import Boxes
@@ -33,7 +33,7 @@ def pictures(folder: Path) -> tuple[Files, torch.Tensor]:
 def test_boxes_follow_the_letterbox_and_go_back(tmp_path: Path):
     source, own = pictures(tmp_path)
     form = Form(3, 64, 64, "pad")
-    ready = fitted(source, [read_header(path) for path in source.paths], form)
+    ready = fit_source(source, [read_header(path) for path in source.paths], form)
     assert torch.equal(source.targets["boxes"].corners, own)    # the source that was given stays as it was
     kept = decode_all(ready, form, keep=True).source
     for row in range(5):
@@ -49,7 +49,7 @@ def test_boxes_follow_the_letterbox_and_go_back(tmp_path: Path):
 def test_ground_that_surrounds_all_pictures_is_cut_away(tmp_path: Path):
     source, own = pictures(tmp_path)
     form = Form(3, 64, 64, "pad")
-    kept = decode_all(fitted(source, [read_header(path) for path in source.paths], form), form, keep=True).source
+    kept = decode_all(fit_source(source, [read_header(path) for path in source.paths], form), form, keep=True).source
     wide = kept.gather(torch.tensor([0, 3]))
     cut = trimmed(wide)
     assert cut.images.shape == (2, 3, 32, 64)
@@ -64,7 +64,7 @@ def test_ground_that_surrounds_all_pictures_is_cut_away(tmp_path: Path):
 def test_rectangular_batches_hold_pictures_of_like_shape(tmp_path: Path):
     source, own = pictures(tmp_path)
     form = Form(3, 64, 64, "pad")
-    ready = fitted(source, [read_header(path) for path in source.paths], form)
+    ready = fit_source(source, [read_header(path) for path in source.paths], form)
     for data in (decode_all(ready, form, keep=True).source, ready.shaped(form)):
         batches = list(Loader(data, 2, rectangular=True))
         assert torch.cat([batch.indices for batch in batches]).tolist() == [3, 0, 2, 1, 4]

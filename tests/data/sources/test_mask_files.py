@@ -12,7 +12,7 @@ from lensmith.base.pictures import Form, read_header
 from lensmith.data.batches.augment import Augment
 from lensmith.data.batches.loader import Loader
 from lensmith.data.sources import mask_files
-from lensmith.data.sources.fitting import fitted
+from lensmith.data.sources.fitting import fit_source
 from lensmith.data.sources.mask_files import Coding, MaskFiles, PixelMask, ids_in, ids_of
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.split import fingerprint
@@ -39,7 +39,7 @@ def pictures(folder: Path) -> Files:
 
 
 def ready(source: Files, form: Form) -> Files:
-    return fitted(source, [read_header(path) for path in source.paths], form)
+    return fit_source(source, [read_header(path) for path in source.paths], form)
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "squash"])

@@ -16,7 +16,7 @@ from lensmith.data.formats.boxes.coco import coco
 from lensmith.data.formats.boxes.yolo import yolo
 from lensmith.data.formats.drawn_shapes import shapes
 from lensmith.data.sources import outlined_objects as object_masks
-from lensmith.data.sources.fitting import fitted
+from lensmith.data.sources.fitting import fit_source
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.data.sources.picture_form import survey
 from lensmith.values.instance_masks import Masks, pack_bits
@@ -50,7 +50,7 @@ def coco_file(folder: Path, picture, annotations: list[dict]) -> Path:
 
 def masks_of(parts, form: Form) -> Masks:
     source, = parts.splits.values()
-    value = fitted(source, survey(source).headers, form).targets["masks"]
+    value = fit_source(source, survey(source).headers, form).targets["masks"]
     assert isinstance(value, Masks)
     return value
 
@@ -121,7 +121,7 @@ def test_objects_outside_are_left_out_with_their_outlines_and_counted(tmp_path, 
     masks = masks_of(parts, Form(3, 10, 20, "squash"))
     assert masks.classes.tolist() == [1, 0] and masks.pixels()[:, :, :10].all() and not masks.pixels()[:, :, 10:].any()
     source = parts.splits["train"].subset([1])
-    one = fitted(source, survey(source).headers, Form(3, 10, 20, "squash")).targets["masks"]
+    one = fit_source(source, survey(source).headers, Form(3, 10, 20, "squash")).targets["masks"]
     assert one.image.tolist() == [0] and torch.equal(one.bits, pack_bits(masks.pixels()[1:]))
 
 

@@ -15,7 +15,7 @@ from lensmith.base.pictures import Form, Header
 from lensmith.data.sources import picture_form as survey_module
 from lensmith.data.sources.in_memory import InMemory, Numbered
 from lensmith.data.sources.picture_files import Files
-from lensmith.data.sources.picture_form import Bad, Survey, drop, refuse, settle, survey
+from lensmith.data.sources.picture_form import Bad, Survey, drop, refuse, settle_form, survey
 from lensmith.values.labels import Label
 
 
@@ -78,7 +78,7 @@ def test_pictures_in_memory_tell_their_form_by_the_tensor():
                          (torch.zeros(3, 1, 8, 8, dtype=torch.uint16), Form(1, 8, 8, bits=16))):
         held = InMemory(images, {}, {}, places=Numbered("x", tuple(images.shape[-2:]), np.arange(3)))
         found = survey(held)
-        assert settle([found]) == form and found.bad == [] and len(found.headers) == 3
+        assert settle_form([found]) == form and found.bad == [] and len(found.headers) == 3
 
 
 def test_a_source_of_another_kind_is_refused():
@@ -98,22 +98,22 @@ def test_a_source_of_another_kind_is_refused():
     ([(20, 20, True, False), (18, 22, True, False)], Form(1, 32, 32)),             # never below 32
 ])
 def test_the_form_follows_from_the_headers(rows, form):
-    assert settle(headers(*rows)) == form
+    assert settle_form(headers(*rows)) == form
 
 
 def test_what_is_given_is_taken():
-    wanted = settle(headers((28, 28, True, False)), size=[12, 20], channels=3, bits=16, fit="pad")
+    wanted = settle_form(headers((28, 28, True, False)), size=[12, 20], channels=3, bits=16, fit="pad")
     assert wanted == Form(3, 12, 20, "pad", 16)
-    assert settle(headers((28, 28, True, False)), size=64).size == (64, 64)
+    assert settle_form(headers((28, 28, True, False)), size=64).size == (64, 64)
 
 
 def test_all_parts_of_a_set_are_looked_at():
-    assert settle([*headers((28, 28, True, False)), *headers((32, 32, False, False))]) == Form(3, 32, 32)
+    assert settle_form([*headers((28, 28, True, False)), *headers((32, 32, False, False))]) == Form(3, 32, 32)
 
 
 @given(st.lists(st.tuples(st.integers(1, 3000), st.integers(1, 3000)), min_size=1, max_size=9))
 def test_a_chosen_size_is_that_of_all_pictures_or_a_multiple_of_32_up_to_224(sizes):
-    form = settle(headers(*((height, width, False, False) for height, width in sizes)))
+    form = settle_form(headers(*((height, width, False, False) for height, width in sizes)))
     if len(set(sizes)) == 1 and max(sizes[0]) <= 256:
         assert form.size == sizes[0]
     else:
@@ -129,12 +129,12 @@ def test_a_chosen_size_is_that_of_all_pictures_or_a_multiple_of_32_up_to_224(siz
     ({"fit": "corp"}, r"unknown pictures\.fit 'corp'\. Did you mean 'crop'\? Known: crop, pad, squash\.")])
 def test_a_form_that_cannot_be_is_a_user_error(options, said):
     with pytest.raises(UserError, match=said):
-        settle(headers((28, 28, True, False)), **options)
+        settle_form(headers((28, 28, True, False)), **options)
 
 
 def test_without_one_readable_picture_there_is_no_form():
     with pytest.raises(DataError, match="no picture can be read"):
-        settle([Survey([None, None], [])])
+        settle_form([Survey([None, None], [])])
 
 
 def test_skip_leaves_the_bad_ones_out(source):

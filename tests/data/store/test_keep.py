@@ -19,7 +19,7 @@ from lensmith.base.pictures import Form, read_header
 from lensmith.data.batches.augment import Augment
 from lensmith.data.batches.loader import Loader
 from lensmith.data.formats.class_folders import class_folders
-from lensmith.data.sources.fitting import fitted
+from lensmith.data.sources.fitting import fit_source
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.subsets import balancing_weights
 from lensmith.data.store import disk_cache as cached
@@ -113,7 +113,7 @@ def test_the_order_by_shape_does_not_wait_for_the_pictures(tmp_path, monkeypatch
     for path, (height, width) in zip(paths, sizes, strict=True):
         Image.new("RGB", (width, height)).save(path)
     form, headers = Form(3, 20, 20, "pad"), [read_header(path) for path in paths]
-    files = fitted(Files(paths, {}, {}, root=tmp_path), headers, form)
+    files = fit_source(Files(paths, {}, {}, root=tmp_path), headers, form)
     going, decode = Event(), keeping.decode
     monkeypatch.setattr(keeping, "decode", lambda *given, **named: (going.wait(60), decode(*given, **named))[1])
     kept = keep({"valid": files}, form=form, memory=1.0)

@@ -12,8 +12,8 @@ from PIL import Image
 
 from lensmith.base.errors import DataError, UserError
 from lensmith.data.formats.masks.semantic_masks import labelled_pixels
-from lensmith.data.sources.fitting import fitted
-from lensmith.data.sources.picture_form import settle, survey
+from lensmith.data.sources.fitting import fit_source
+from lensmith.data.sources.picture_form import settle_form, survey
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.open_data import open_data
 from lensmith.recipe.sections import resolve
@@ -43,7 +43,7 @@ def halves(first: int, second: int) -> np.ndarray:
 def classes_of(source) -> torch.Tensor:
     """uint8 [n, 8, 12]: the masks of a source, at their own size."""
     found = survey(source)
-    value = fitted(source, found.headers, settle([found])).targets["mask"]
+    value = fit_source(source, found.headers, settle_form([found])).targets["mask"]
     assert isinstance(value, Mask)
     return value.classes
 
@@ -202,7 +202,7 @@ def test_a_recipe_names_the_settings_and_a_changed_mask_is_noticed(tmp_path: Pat
     first = open_data(recipe)
     assert open_data(streamed).account["fingerprint"] == first.account["fingerprint"]
     assert json.loads(json.dumps(first.account))["source"]["ids"] == {"pet": [1], "rest": [2]}
-    assert tomllib.loads(recipes.write(recipe))["data"]["ids"] == {"1": "pet", "2": "rest"}
+    assert tomllib.loads(recipes.as_toml(recipe))["data"]["ids"] == {"1": "pet", "2": "rest"}
     assert open_data(recipe).account["fingerprint"] == first.account["fingerprint"]
     changed = tmp_path / "masks" / Path(first.account["files"]["train"][0]).with_suffix(".png").name
     Image.fromarray(halves(2, 1)).save(changed)
@@ -239,6 +239,6 @@ def test_real_sets_are_opened():
 
 def classes_of_size(source) -> torch.Tensor:
     found = survey(source)
-    value = fitted(source, found.headers, settle([found], size=320, channels=3)).targets["mask"]
+    value = fit_source(source, found.headers, settle_form([found], size=320, channels=3)).targets["mask"]
     assert isinstance(value, Mask)
     return value.classes

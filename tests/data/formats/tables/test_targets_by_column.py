@@ -13,8 +13,8 @@ from PIL import Image
 
 from lensmith.base.errors import DataError, UserError
 from lensmith.data.formats.tables.table import open_table
-from lensmith.data.sources.fitting import fitted
-from lensmith.data.sources.picture_form import settle, survey
+from lensmith.data.sources.fitting import fit_source
+from lensmith.data.sources.picture_form import settle_form, survey
 from lensmith.data.sources.unknown_targets import known_in
 from lensmith.values.boxes import Boxes
 from lensmith.values.labels import UNKNOWN, Label, Numbers, Tags
@@ -46,7 +46,7 @@ def write(folder: Path, rows: list[str], head: str = HEAD) -> str:
 
 def masks_of(source, name: str) -> torch.Tensor:
     found = survey(source)
-    value = fitted(source, found.headers, settle([found], size=[10, 20])).targets[name]
+    value = fit_source(source, found.headers, settle_form([found], size=[10, 20])).targets[name]
     assert isinstance(value, Mask)
     return value.classes
 
