@@ -31,7 +31,7 @@ def fit_source(source: Fitted, headers: Sequence[Header], form: Form) -> Fitted:
         source.sizes = sizes
     fit_by_size = {size: fit_of(size, form) for size in {(int(height), int(width)) for height, width in sizes}}
     fits = torch.tensor([fit_by_size[int(height), int(width)] for height, width in sizes]).view(-1, 4)
-    targets = {name: TARGETS[value.kind].fitted(value, headers, fits, form) for name, value in source.targets.items()}
+    targets = {name: TARGETS[value.kind].to_form(value, headers, fits, form) for name, value in source.targets.items()}
     if any(value is not source.targets[name] for name, value in targets.items()):
         source = source.subset(range(len(source)))
         source.targets = targets

@@ -129,7 +129,8 @@ def test_objects_outside_are_left_out_with_their_outlines_and_counted(tmp_path, 
     ("2 0.1 0.1 0.5 0.5 0.2\n", "6 columns; accepted are 5"),
     ("2 0.1 0.1 0.5 0.5\n", "a box, and the points of a polygon are expected where masks are learned: learn the boxes "
                             "with task.name=detection"),
-    ("2 30 10 90 10 90 50\n", "30 looks like pixels: shares of the picture's width and height, 0 to 1, are expected"),
+    ("2 30 10 90 10 90 50\n", "30 looks like pixels: fractions of the picture's width and height, 0 to 1, are "
+                              "expected"),
 ])
 def test_lines_of_yolo_that_are_no_polygon_are_named(tmp_path, picture, text, said):
     folder = yolo_set(tmp_path, picture, {"a": f"2 {LEFT}\n{text}"})

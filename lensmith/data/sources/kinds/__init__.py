@@ -9,6 +9,6 @@ TARGETS: dict[str, TargetKind] = {
     "tags": TargetKind(tags.spread, tags.known, tags.per_class),
     "numbers": TargetKind(numbers.spread, numbers.known, strata=numbers.strata),
     "boxes": TargetKind(boxes.spread, boxes.known, boxes.per_class, boxes.strata),
-    "mask": TargetKind(semantic_mask.spread, semantic_mask.known, fitted=semantic_mask.fitted),
-    "masks": TargetKind(boxes.spread, boxes.known, boxes.per_class, boxes.strata, instance_masks.fitted),
+    "mask": TargetKind(semantic_mask.spread, semantic_mask.known, to_form=semantic_mask.to_form),
+    "masks": TargetKind(boxes.spread, boxes.known, boxes.per_class, boxes.strata, instance_masks.to_form),
 }

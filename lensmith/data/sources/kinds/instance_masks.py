@@ -6,15 +6,15 @@ import numpy as np
 from torch import Tensor
 
 from lensmith.base.pictures import Form, Header
-from lensmith.data.sources.kinds.target_kind import fit_matrices, moved
+from lensmith.data.sources.kinds.target_kind import fit_matrices, warp_to_form
 from lensmith.data.sources.outlined_objects import OutlinedObjects, painted
 from lensmith.values.boxes import Boxes
 from lensmith.values.value import Value
 
 
-def fitted(value: Boxes, headers: Sequence[Header], fits: Tensor, form: Form) -> Value:
+def to_form(value: Boxes, headers: Sequence[Header], fits: Tensor, form: Form) -> Value:
     """Outlines become pixels: raises DataError and UserError as `painted` does."""
     if not isinstance(value, OutlinedObjects):
-        return moved(value, headers, fits, form)
+        return warp_to_form(value, headers, fits, form)
     sizes = np.array([(header.height, header.width) for header in headers], dtype=np.int64).reshape(-1, 2)
     return painted(value.warp(fit_matrices(fits), form.size), fits, sizes, form)

@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from lensmith.base.pictures import Form, Header
-from lensmith.data.sources.kinds.target_kind import moved, spread_rows
+from lensmith.data.sources.kinds.target_kind import spread_rows, warp_to_form
 from lensmith.data.sources.mask_files import MaskFiles, MaskSource, read_masks
 from lensmith.data.sources.sample import Collection
 from lensmith.values.semantic_mask import IGNORED, Mask
@@ -39,6 +39,8 @@ def known(source: Collection, target: str) -> np.ndarray:
     return np.array([bool((mask != IGNORED).any()) for mask in value.classes], dtype=bool)
 
 
-def fitted(value: Mask | MaskFiles, headers: Sequence[Header], fits: Tensor, form: Form) -> Value:
+def to_form(value: Mask | MaskFiles, headers: Sequence[Header], fits: Tensor, form: Form) -> Value:
     """Masks that lie in files are read: raises DataError and UserError as `read_masks` does."""
-    return read_masks(value, headers, form) if isinstance(value, MaskFiles) else moved(value, headers, fits, form)
+    if isinstance(value, MaskFiles):
+        return read_masks(value, headers, form)
+    return warp_to_form(value, headers, fits, form)

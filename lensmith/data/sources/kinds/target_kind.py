@@ -13,7 +13,7 @@ from lensmith.data.sources.sample import Collection
 from lensmith.values.value import Value
 
 
-def moved(value: Any, headers: Sequence[Header], fits: Tensor, form: Form) -> Value:
+def warp_to_form(value: Any, headers: Sequence[Header], fits: Tensor, form: Form) -> Value:
     """The value after the maps `fits`, which bring the pictures to `form`; itself where all have that size already."""
     if all((header.height, header.width) == form.size for header in headers):
         return value
@@ -35,7 +35,7 @@ class TargetKind:
     # (source, targets): int64 [n], the stratum of each picture by those targets; None where a set is not divided by it
     strata: Callable[[Any, Sequence[str]], np.ndarray] | None = None
     # (value, headers, fits, form): the value in the pixels of `form`; `fits` float [n, 4] as of Place.fit
-    fitted: Callable[[Any, Sequence[Header], Tensor, Form], Value] = moved
+    to_form: Callable[[Any, Sequence[Header], Tensor, Form], Value] = warp_to_form
 
 
 def spread_rows(values: Tensor, rows: np.ndarray, pictures: int, unknown: float) -> Tensor:
