@@ -28,30 +28,32 @@ from lensmith.tasks.task import Task
 
 
 class Imported:
-    """A network that was read from Darknet's files, with all that a run folder says of it."""
+    """A network that was read from Darknet's files, with what a run folder needs beside it."""
 
     def __init__(self, cfg: Path, weights: Path, names: Path | None = None):
-        """`names` is a file of class names, one a line; without it they are numbers. Raises ModelError for files that
-        do not belong together, UserError for another number of names than of classes."""
+        """`names` is a file of class names, one a line; without it classes are called by their numbers.
+
+        Raises ModelError for files that do not belong together, UserError where names and classes differ in number.
+        """
         config = read_cfg(cfg)
         network = Darknet(config)
-        kinds = {output.classes for output in network.outputs} or ({network.channels[-1]} if network.scores else set())
-        if len(kinds) != 1:
+        counts = {output.classes for output in network.outputs} or ({network.channels[-1]} if network.scores else set())
+        if len(counts) != 1:
             raise ModelError(f"{cfg} is neither a detector, with yolo or region layers of one number of classes, nor a "
                              "classifier: a backbone alone is given to a training, as backbone.name=darknet "
                              f"backbone.cfg={cfg}")
-        classes = _names(names, kinds.pop(), cfg)
+        classes = _names(names, counts.pop(), cfg)
         target, task = ("boxes", "yolov3") if network.outputs else ("label", "classification")
         self.classes: dict[str, tuple[str, ...]] = {target: classes}
         self.form = Form(network.inputs, *network.size, fit="pad" if network.outputs else "crop")
-        given: recipes.Recipe = {
+        recipe: recipes.Recipe = {
             "data": {"name": NO_DATA}, "backbone": {"name": "darknet", "cfg": str(cfg.absolute())},
             "task": {"name": task}, "pictures": {"size": list(network.size), "channels": network.inputs}}
-        self.recipe = complete(resolve(given, trusted=True, brought=["data"]), self.classes, self.form)
+        self.recipe = complete(resolve(recipe, trusted=True, brought=["data"]), self.classes, self.form)
         self.task: Task = choose_task(self.recipe, self.classes)
-        nothing, most = [0.0] * network.inputs, [255.0] * network.inputs
-        self.network: Network = build_network(self.recipe, self.task, self.form, outputs=len(classes), mean=nothing,
-                                              deviation=most)
+        # Darknet divides pixels by 255 and does nothing else to them.
+        self.network: Network = build_network(self.recipe, self.task, self.form, outputs=len(classes),
+                                              mean=[0.0] * network.inputs, deviation=[255.0] * network.inputs)
         trunk = self.network.backbone
         assert isinstance(trunk, Darknet)
         read_weights(weights, trunk)
@@ -59,12 +61,13 @@ class Imported:
         self.files = {"cfg": str(cfg), "weights": str(weights)}
 
     def write(self, folder: Path, *, command: str) -> Run:
-        """A run folder like any other, but for the data that it was trained on, which are not known."""
+        """A run folder like that of a training, except that the data are not known."""
         run = Run.create(folder.parent, name=folder.name, fallback="")
+        account = {"name": NO_DATA, "source": self.files,
+                   "classes": {target: list(names) for target, names in self.classes.items()},
+                   "form": asdict(self.form), "splits": {}, "dropped": [], "notes": [], "fingerprint": None}
         write_converted(run, recipe=keep_files(self.recipe, run), plan=self.plan, network=self.network, task=self.task,
-                        command=command, reason=f"from {self.files['weights']}", account={
-            "name": NO_DATA, "source": self.files, "classes": {key: list(one) for key, one in self.classes.items()},
-            "form": asdict(self.form), "splits": {}, "dropped": [], "notes": [], "fingerprint": None})
+                        command=command, reason=f"from {self.files['weights']}", account=account)
         return run
 
 
@@ -80,12 +83,15 @@ def write_converted(run: Run, *, recipe: recipes.Recipe, plan: Plan, account: Ma
         "name": run.folder.name, "command": command,
         "started": datetime.now(UTC).astimezone().isoformat(timespec="seconds"), "status": "converted",
         "reason": reason, "epochs": 0, "score_name": task.score, "score": None, "version": version("lensmith"),
-        "parameters": sum(one.numel() for one in network.parameters())})
+        "parameters": sum(parameter.numel() for parameter in network.parameters())})
     run.save_best(network.state_dict(), {"epoch": 0}, 0.0)
 
 
 def write_darknet(network: Network, cfg: Path, weights: Path) -> None:
-    """The network of a run as Darknet's files. Raises ModelError for one that did not come from a cfg."""
+    """Write the network of a run as Darknet's files.
+
+    Raises ModelError for a network that did not come from a cfg, UserError where one of the files exists.
+    """
     trunk = network.backbone
     if not isinstance(trunk, Darknet) or (trunk.taps and not (trunk.outputs or trunk.scores)):
         raise ModelError("only a network that came from a Darknet cfg can be written as one; this run's backbone is "

@@ -17,15 +17,15 @@ from lensmith.recipe.run_recipe import keep_files
 from lensmith.ship.export.darknet import write_converted
 from lensmith.tasks.task import Task
 
-_ROUNDING = 1e-5    # of the largest score: what the scores at the training size may differ by
+_ROUNDING = 1e-5    # fraction of the largest score by which the scores at the training size may differ
 
 
 def write_convolutional(source: Run, folder: Path, *, recipe: recipes.Recipe, network: Network, task: Task, form: Form,
                         plan: Plan, command: str) -> tuple[Run, tuple[int, int]]:
-    """The network of a run as one that takes pictures of any size from the form's on, in a new run folder; and the
-    (height, width) in cells of the window that it scores.
+    """A new run folder with the fully convolutional form of a run's network, which takes any size from the form's on.
 
-    Raises UserError for a run of another task, ModelError for a network that has no such form.
+    -> the run, and the (height, width), in cells of the last map, of the window that it scores. Raises UserError for a
+    run of another task, ModelError for a network that has no such form.
     """
     _check(source, recipe, task)
     network = network.eval().to("cpu")
