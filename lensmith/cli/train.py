@@ -42,7 +42,7 @@ def train(
     name: Annotated[str | None, typer.Option(help="The run folder's name; by itself the next free number.")] = None,
     weights: Annotated[str | None, typer.Option(help="A file of weights to begin with, .safetensors or .pth, a "
                                                      "run folder, or download:NAME of published ones.")] = None,
-    freeze: Annotated[str | None, typer.Option(help="What stands still: backbone, the number of its first blocks, or a "
+    freeze: Annotated[str | None, typer.Option(help="What is frozen: backbone, the number of its first blocks, or a "
                                                     "pattern of names.")] = None,
     probe: Annotated[bool, typer.Option("--probe", help="The head alone learns, from maps computed once.")] = False,
     runs: Annotated[Path | None, typer.Option(help="Where run folders lie; by itself runs.")] = None,

@@ -13,7 +13,7 @@ from lensmith.data.batches.loader import Loader
 from lensmith.data.sources.sample import Batch
 from lensmith.engine.plan.plan import Plan
 from lensmith.models.network import Network
-from lensmith.models.trial_forward import REFUSALS, at_rest
+from lensmith.models.trial_forward import REFUSALS, in_evaluation_mode
 
 # The mean of a map, taken here or by the head, differs by rounding alone: by at most this fraction of the greatest
 # output.
@@ -75,7 +75,7 @@ class Features:
         pictures = Loader(self.loader.dataset, self.loader.batch, workers=self.loader.workers, device=self.plan.device)
         computed = torch.zeros(len(self.loader.dataset), dtype=torch.bool)
         maps, pooled = torch.empty(0), False
-        with at_rest(self.network):
+        with in_evaluation_mode(self.network):
             for batch in pictures:
                 with self.plan.precise():
                     last = self.network.backbone(self.network.standardise(self.plan.arrange(batch.images)))[-1]

@@ -18,46 +18,46 @@ def blocks(module: nn.Module, front: str = "") -> list[list[str]]:
     A block is a module with a forward of its own, and the norms that follow it; what only holds others in order, as a
     Sequential does, is opened.
     """
-    found: list[list[str]] = []
+    grouped: list[list[str]] = []
     while not list(module.parameters(recurse=False)):    # what holds one module alone has no depth of its own
         inner = [(name, child) for name, child in module.named_children() if any(True for _ in child.parameters())]
         if len(inner) != 1:
             break
         front, module = f"{front}{inner[0][0]}.", inner[0][1]
-    for follows, names in _pieces(module, front):
-        if follows and found:
-            found[-1] += names
+    for follows, names in _layers(module, front):
+        if follows and grouped:
+            grouped[-1] += names
         elif names:
-            found.append(names)
-    return found
+            grouped.append(names)
+    return grouped
 
 
-def _pieces(module: nn.Module, front: str) -> Iterator[tuple[bool, list[str]]]:
-    """(whether it belongs to what is before it, the names of its parameters), in order."""
-    own = [f"{front}{name}" for name, _ in module.named_parameters(recurse=False)]
-    if own:
-        yield True, own
+def _layers(module: nn.Module, front: str) -> Iterator[tuple[bool, list[str]]]:
+    """(whether it belongs to the layer before it, the names of its parameters), layer after layer."""
+    names = [f"{front}{name}" for name, _ in module.named_parameters(recurse=False)]
+    if names:
+        yield True, names
     for name, child in module.named_children():
         if type(child).forward in (nn.Sequential.forward, nn.ModuleList.forward):
-            yield from _pieces(child, f"{front}{name}.")
+            yield from _layers(child, f"{front}{name}.")
         else:
             names = [f"{front}{name}.{key}" for key, _ in child.named_parameters()]
             yield any(word in type(child).__name__ for word in _NORM), names
 
 
 def freeze(network: Network, what: str | int) -> str:
-    """Have a part of the network stand still: no gradient is computed for it, and its batch norm is fixed. `what` is
-    "backbone", the number of blocks of the backbone, the first ones, or a pattern of names such as `backbone.*1*`.
-    -> what stands still, in words.
+    """Freeze a part of the network: no gradient is computed for it, and its batch norm is fixed.
 
-    Raises UserError for a number or a pattern that fits nothing, and where nothing is left that learns.
+    `what` is "backbone", a number of blocks of the backbone, from the picture on, or a pattern of names such as
+    `backbone.*1*`. -> what is frozen, in words. Raises UserError for a number or a pattern that fits nothing, and where
+    nothing is left that learns.
     """
     parameters = dict(network.named_parameters())
     chosen = _chosen(network, what, list(parameters))
-    learning = [name for name, one in parameters.items() if one.requires_grad and name not in chosen]
+    learning = [name for name, parameter in parameters.items() if parameter.requires_grad and name not in chosen]
     if not learning:
         raise UserError(f"learner.freeze={what!r} leaves nothing that learns: the network has "
-                        f"{count(len(parameters), 'parameter')}, and all of them would stand still. Freeze a number of "
+                        f"{count(len(parameters), 'parameter')}, and all of them would be frozen. Freeze a number of "
                         "blocks or a pattern of names")
     for name in chosen:
         parameters[name].requires_grad_(False)
@@ -68,6 +68,7 @@ def freeze(network: Network, what: str | int) -> str:
 
 
 def _chosen(network: Network, what: str | int, known: Sequence[str]) -> set[str]:
+    """The names of the parameters that `what` stands for."""
     if str(what).lstrip("-").isdigit():
         depth, number = blocks(network.backbone, "backbone."), int(what)
         if not 1 <= number <= len(depth):
@@ -76,12 +77,12 @@ def _chosen(network: Network, what: str | int, known: Sequence[str]) -> set[str]
                             f"give 1 .. {len(depth)}, backbone, or a pattern of names")
         return {name for block in depth[:number] for name in block}
     pattern = str(what)
-    found = {name for name in known if fnmatch.fnmatchcase(name, pattern) or name.startswith(f"{pattern}.")}
-    if not found:
+    matching = {name for name in known if fnmatch.fnmatchcase(name, pattern) or name.startswith(f"{pattern}.")}
+    if not matching:
         raise UserError(f"learner.freeze={what!r}: no parameter has that name.{nearest(pattern, known)} Accepted are "
-                        "backbone, the number of blocks that stand still, and patterns of names such as "
-                        "'backbone.*1*'; `lensmith inspect` shows the names")
-    return found
+                        "backbone, the number of blocks to freeze, and patterns of names such as 'backbone.*1*'; "
+                        "`lensmith inspect` shows the names")
+    return matching
 
 
 def _owner(names: Sequence[str]) -> str:
@@ -94,22 +95,22 @@ def _first(names: Sequence[str]) -> str:
         "no whole module"
 
 
-def keep_in_evaluation(network: Network, standing: Collection[str]) -> None:
-    """Keep in evaluation mode, whatever `train` says, each module whose parameters are all among those `standing`, by
-    name: its batch norm neither learns nor counts, and nothing in it is dropped."""
-    resting: list[str] = []
+def keep_in_evaluation(network: Network, parameters: Collection[str]) -> None:
+    """Keep in evaluation mode, whatever `train` says, each module whose parameters are all among these names: its batch
+    norm neither learns nor counts, and nothing in it is dropped."""
+    frozen: list[str] = []
     for name, module in network.named_modules():
-        inside = any(name.startswith(f"{outer}.") for outer in resting)
+        inside = any(name.startswith(f"{outer}.") for outer in frozen)
         names = [f"{name}.{key}" for key, _ in module.named_parameters()]
-        if name and not inside and names and all(key in standing for key in names):
-            resting.append(name)
-    network.frozen = tuple(resting)
+        if name and not inside and names and all(key in parameters for key in names):
+            frozen.append(name)
+    network.frozen = tuple(frozen)
     network.train(network.training)
 
 
 def depth_rates(network: nn.Module, decay: float) -> dict[str, float]:
-    """The factor on the rate of each parameter of the backbone: `decay` for its last block, and once more for each
-    block that is further from the head (Howard and Ruder 2018, arXiv 1801.06146, section 3.2)."""
+    """The factor on the learning rate of each parameter of the backbone: of n blocks, block i = 1 .. n has the factor
+    decay^(n - i + 1), the last one decay (Howard and Ruder 2018, arXiv 1801.06146, section 3.2)."""
     if decay == 1:
         return {}
     depth = blocks(network.get_submodule("backbone"), "backbone.")
@@ -118,7 +119,7 @@ def depth_rates(network: nn.Module, decay: float) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Unfreezing:
-    """Gradual unfreezing: groups of parameters that stand still in the first epochs.
+    """Gradual unfreezing: groups of parameters that are frozen in the first epochs.
 
     Invariant: what learns in an epoch depends on its number alone, so that a resumed run has the same.
     """
@@ -137,8 +138,8 @@ class Unfreezing:
 
     def in_words(self) -> str:
         """`the backbone is unfrozen from its last block on: 10 tensors after epoch 1, 12 tensors after epoch 2`"""
-        told = ", ".join(f"{count(len(names), 'tensor')} after epoch {begins}" for begins, names in self.groups)
-        return f"the backbone is unfrozen from its last block on: {told}"
+        groups = ", ".join(f"{count(len(names), 'tensor')} after epoch {begins}" for begins, names in self.groups)
+        return f"the backbone is unfrozen from its last block on: {groups}"
 
 
 def gradual_unfreezing(network: Network, epochs: Sequence[int], *, planned: int) -> Unfreezing:
@@ -149,7 +150,7 @@ def gradual_unfreezing(network: Network, epochs: Sequence[int], *, planned: int)
         raise UserError(f"learner.unfreeze={list(epochs)}: give the numbers of epochs after which the next part of the "
                         f"backbone learns too, ascending, from 1 to {planned - 1}, as in [1, 2]: the run has "
                         f"{count(planned, 'epoch')}")
-    learning = {name for name, one in network.named_parameters() if one.requires_grad}
+    learning = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     free = [names for block in blocks(network.backbone, "backbone.")
             if (names := [name for name in block if name in learning])]
     if len(free) < len(epochs):

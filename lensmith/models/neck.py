@@ -29,12 +29,12 @@ class Levels(nn.Module):
 
     def __init__(self, channels: tuple[int, ...], strides: tuple[int, ...]):
         super().__init__()
-        own = {stride: number for number, stride in enumerate(strides)}
-        chosen = sorted(stride for stride in own if FINEST <= stride <= COARSEST)
-        begin = chosen or [max((stride for stride in own if stride < FINEST), default=min(own))]
-        self.taken = tuple(own[stride] for stride in begin)
+        last_map = {stride: number for number, stride in enumerate(strides)}
+        within = sorted(stride for stride in last_map if FINEST <= stride <= COARSEST)
+        begin = within or [max((stride for stride in last_map if stride < FINEST), default=min(last_map))]
+        self.taken = tuple(last_map[stride] for stride in begin)
         self.further = nn.ModuleList()
-        self.kept = [channels[number] for number in self.taken] if chosen or begin[0] > COARSEST else []
+        self.kept = [channels[number] for number in self.taken] if within or begin[0] > COARSEST else []
         reached = list(begin) if self.kept else []
         inputs, stride = channels[self.taken[-1]], begin[-1]
         while stride < COARSEST:
@@ -70,10 +70,10 @@ class PyramidNeck(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:    # -> [batch, width, height, width] each, finest first
         levels = [lateral(level) for lateral, level in zip(self.lateral, self.levels(maps), strict=True)]
-        for at, block in zip(reversed(range(len(levels) - 1)), self.down, strict=True):
-            levels[at] = block(levels[at] + resized_like(levels[at + 1], levels[at]))
-        for at, (halve, block) in enumerate(zip(self.halve, self.up, strict=True), start=1):
-            levels[at] = block(levels[at] + resized_like(halve(levels[at - 1]), levels[at]))
+        for number, block in zip(reversed(range(len(levels) - 1)), self.down, strict=True):
+            levels[number] = block(levels[number] + resized_like(levels[number + 1], levels[number]))
+        for number, (halve, block) in enumerate(zip(self.halve, self.up, strict=True), start=1):
+            levels[number] = block(levels[number] + resized_like(halve(levels[number - 1]), levels[number]))
         return levels
 
 
@@ -82,12 +82,13 @@ def _block(width: int, depth: int) -> nn.Sequential:
 
 
 def resized_like(level: Tensor, like: Tensor) -> Tensor:
-    """A map at another's extent: twice the cells, or without the odd one that a layer without padding left out."""
+    """A map at the extent of another: twice the cells, or one less where a layer without padding left out an
+    odd one."""
     return level if level.shape[2:] == like.shape[2:] else F.interpolate(level, like.shape[2:], mode="nearest")
 
 
 def padded(pictures: Tensor, size: Sequence[int]) -> Tensor:
-    """Standardised pictures filled up with zeros to `size` (height, width) on the right and below, where no place in
-    them moves."""
-    below, right = (edge - own for edge, own in zip(size, pictures.shape[2:], strict=True))
+    """Standardised pictures padded with zeros to `size` (height, width) on the right and below, so that no pixel
+    moves."""
+    below, right = (edge - present for edge, present in zip(size, pictures.shape[2:], strict=True))
     return F.pad(pictures, (0, right, 0, below)) if below or right else pictures

@@ -13,13 +13,13 @@ REFUSALS = (RuntimeError, AssertionError, ValueError, TypeError, IndexError)    
 LARGE = 512    # pixels: an edge at which borders do not blur the strides
 
 
-def measure(network: nn.Module, inputs: int, size: tuple[int, int]) -> list[tuple[int, ...]]:
+def map_shapes(network: nn.Module, inputs: int, size: tuple[int, int]) -> list[tuple[int, ...]]:
     """The shapes of the maps that `network` gives for two pictures; raises one of REFUSALS as its layers do."""
     empty = {name: torch.empty_like(tensor, device="meta")
              for name, tensor in chain(network.named_parameters(), network.named_buffers())}
-    with at_rest(network):
+    with in_evaluation_mode(network):
         maps: list[Tensor] = functional_call(network, empty, (torch.empty(2, inputs, *size, device="meta"),))
-    return [tuple(one.shape) for one in maps]
+    return [tuple(feature_map.shape) for feature_map in maps]
 
 
 def strides_of(maps: list[tuple[int, ...]]) -> list[int]:
@@ -39,7 +39,7 @@ def least_edge(network: nn.Module, inputs: int) -> int:
     while low < high:
         middle = (low + high) // 2
         try:
-            measure(network, inputs, (middle, middle))
+            map_shapes(network, inputs, (middle, middle))
             high = middle
         except REFUSALS:
             low = middle + 1
@@ -47,7 +47,7 @@ def least_edge(network: nn.Module, inputs: int) -> int:
 
 
 @contextmanager
-def at_rest(network: nn.Module) -> Iterator[None]:
+def in_evaluation_mode(network: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients; afterwards every module is in the mode in which it was."""
     training = [module for module in network.modules() if module.training]
     network.eval()

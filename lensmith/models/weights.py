@@ -39,27 +39,27 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():    # torch warns of forms that are then read or refused all the same
             warnings.simplefilter("ignore")
-            found = load_file(path) if path.suffix == ".safetensors" else \
+            content = load_file(path) if path.suffix == ".safetensors" else \
                 torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError as error:
         raise ModelError(f"{path} may not be read (permission denied)") from error
-    except Exception as error:    # a damaged file can make torch's reader raise almost anything
+    except Exception as error:    # on a damaged file torch's reader raises almost anything
         if isinstance(error, pickle.UnpicklingError) and (" GLOBAL " in str(error) or _is_bare_pickle(path)):
             raise ModelError(f"{path} is refused: it is a pickle that asks for more than tensors, and reading it could "
                              f"run a stranger's code. {ACCEPTED}; ask its author for a .safetensors file") from error
         raise ModelError(f"{path} is damaged or not a weights file ({_first_line(error)}). {ACCEPTED}") from error
-    return _tensors(found, path)
+    return _tensors(content, path)
 
 
 def load_into(module: nn.Module, weights: dict[str, Tensor], *, what: str) -> None:
     """Put `weights` into `module`: the same names and shapes, or a ModelError that says how they differ."""
-    own = module.state_dict()
-    missing = [name for name in own if name not in weights]
-    unknown = [name for name in weights if name not in own]
-    other = [f"{name} is {_shape(weights[name])} in the file and {_shape(own[name])} here"
-             for name in own if name in weights and weights[name].shape != own[name].shape]
+    tensors = module.state_dict()
+    missing = [name for name in tensors if name not in weights]
+    unknown = [name for name in weights if name not in tensors]
+    reshaped = [f"{name} is {_shape(weights[name])} in the file and {_shape(tensors[name])} here"
+                for name in tensors if name in weights and weights[name].shape != tensors[name].shape]
     differences = [_some(missing, "name", "missing"), _some(unknown, "name", "unknown here"),
-                   _some(other, "tensor", "of another shape")]
+                   _some(reshaped, "tensor", "of another shape")]
     if any(differences):
         raise ModelError(f"{what} is a checkpoint of another network: {'; '.join(filter(None, differences))}. Use the "
                          "backbone, its settings, the picture size and the classes that it was trained with")
@@ -89,88 +89,89 @@ class Fitted:
 
 
 def fit_into(module: nn.Module, weights: dict[str, Tensor], *, what: str, other: Collection[str] = ()) -> Fitted:
-    """Put those of `weights` that fit by name and shape into `module`, and leave the rest of it as it is; so those of
-    its tensors that `other` names, which are about other classes in the file.
+    """Put those of `weights` that fit by name and shape into `module`, and leave the rest of it as it is.
 
-    Names fit where they are equal behind a front of WRAPPERS, such as `backbone.`: the exchange of fronts that fits
-    most tensors goes first, then the one that fits most of what is left, as for a head. A file of a Network brings the
-    mean and deviation that its weights are used to. Raises ModelError where no parameter fits.
+    So are those of its tensors left that `other` names, which are about other classes in the file. Names fit where they
+    are equal behind a prefix of WRAPPERS, such as `backbone.`: the exchange of prefixes that fits most tensors goes
+    first, then the one that fits most of the remaining ones, as those of a head. A file of a Network brings the mean
+    and standard deviation that its weights are used to. Raises ModelError where no parameter fits.
     """
-    own = {name: tensor for name, tensor in module.state_dict().items() if isinstance(tensor, Tensor)}
-    pairs = _pairs(own, weights)
+    tensors = {name: tensor for name, tensor in module.state_dict().items() if isinstance(tensor, Tensor)}
+    pairs = _pairs(tensors, weights)
     used = set(pairs.values())
     for name in ("mean", "deviation") if isinstance(module, Network) else ():
-        if name not in pairs or own[name].shape != weights[pairs[name]].shape:    # then not of the weights' own program
-            own.pop(name)
+        if name not in pairs or tensors[name].shape != weights[pairs[name]].shape:    # then of another program's file
+            tensors.pop(name)
             pairs.pop(name, None)
-    fitting = {name: there for name, there in pairs.items()
-               if own[name].shape == weights[there].shape and name not in other}
-    reshaped = [name for name in own if name in pairs and name not in fitting and name not in other]
+    fitting = {name: in_file for name, in_file in pairs.items()
+               if tensors[name].shape == weights[in_file].shape and name not in other}
+    reshaped = [name for name in tensors if name in pairs and name not in fitting and name not in other]
     if not any(name in fitting for name, _ in module.named_parameters(remove_duplicate=False)):
         raise ModelError(f"nothing in {what} fits this network: the file has {_first(weights)}, the network "
-                         f"{_first(own)}{f'; of another shape is {reshaped[0]}' if reshaped else ''}; use the "
+                         f"{_first(tensors)}{f'; of another shape is {reshaped[0]}' if reshaped else ''}; use the "
                          "backbone that the weights were trained with, or leave them out")
     with torch.no_grad():
-        for name, there in fitting.items():
-            own[name].copy_(weights[there])
-    missing, unknown = [name for name in own if name not in pairs], [name for name in weights if name not in used]
-    fate = {**dict.fromkeys(own, "taken"), **dict.fromkeys(missing, "fresh: the file lacks it"),
-            **dict.fromkeys(reshaped, "fresh: of another shape"),
-            **{name: "fresh: of other classes" for name in pairs if name in other}}
-    rows = [{"tensor": name, "shape": _shape(own[name]), "in_file": pairs.get(name, ""),
-             "shape_in_file": _shape(weights[pairs[name]]) if name in pairs else "", "became": became}
-            for name, became in fate.items()]
+        for name, in_file in fitting.items():
+            tensors[name].copy_(weights[in_file])
+    missing, unknown = [name for name in tensors if name not in pairs], [name for name in weights if name not in used]
+    became = {**dict.fromkeys(tensors, "taken"), **dict.fromkeys(missing, "fresh: the file lacks it"),
+              **dict.fromkeys(reshaped, "fresh: of another shape"),
+              **{name: "fresh: of other classes" for name in pairs if name in other}}
+    rows = [{"tensor": name, "shape": _shape(tensors[name]), "in_file": pairs.get(name, ""),
+             "shape_in_file": _shape(weights[pairs[name]]) if name in pairs else "", "became": what_became}
+            for name, what_became in became.items()]
     rows += [{"tensor": "", "shape": "", "in_file": name, "shape_in_file": _shape(weights[name]), "became": "not used"}
              for name in unknown]
-    return Fitted(what, len(fitting), missing, unknown, reshaped, [name for name in own if name in pairs and
-                                                                   name in other], rows)
+    return Fitted(what, len(fitting), missing, unknown, reshaped,
+                  [name for name in tensors if name in pairs and name in other], rows)
 
 
-def matches(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> int:
+def matches(tensors: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> int:
     """How many tensors of a network a file has by name, as `fit_into` compares names, and shape."""
-    return sum(own[name].shape == weights[there].shape for name, there in _pairs(own, weights).items())
+    return sum(tensors[name].shape == weights[in_file].shape for name, in_file in _pairs(tensors, weights).items())
 
 
-def _pairs(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, str]:
+def _pairs(tensors: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, str]:
     """Name in the network -> name in the file, each used once; those of one shape first."""
     pairs: dict[str, str] = {}
-    left, there = dict(own), dict(weights)
+    unpaired, unused = dict(tensors), dict(weights)
     for same_shape in (True, False):
         while True:
             best: dict[str, str] = {}
-            for put, cut in product(_fronts(left), _fronts(there)):
-                named = {name: cut + name.removeprefix(put) for name in left if name.startswith(put)}
-                found = {name: other for name, other in named.items() if other in there
-                         and (not same_shape or there[other].shape == left[name].shape)}
-                if len(found) > len(best):
-                    best = found
+            for prefix, file_prefix in product(_prefixes(unpaired), _prefixes(unused)):
+                renamed = {name: file_prefix + name.removeprefix(prefix) for name in unpaired
+                           if name.startswith(prefix)}
+                fitting = {name: in_file for name, in_file in renamed.items() if in_file in unused
+                           and (not same_shape or unused[in_file].shape == unpaired[name].shape)}
+                if len(fitting) > len(best):
+                    best = fitting
             if not best:
                 break
             pairs |= best
-            left = {name: tensor for name, tensor in left.items() if name not in best}
-            there = {name: tensor for name, tensor in there.items() if name not in set(best.values())}
+            unpaired = {name: tensor for name, tensor in unpaired.items() if name not in best}
+            unused = {name: tensor for name, tensor in unused.items() if name not in set(best.values())}
     return pairs
 
 
-def _fronts(names: Iterable[str]) -> list[str]:
-    """Every front made of WRAPPERS that one of the names has, the empty one first: `backbone.`, `backbone.parts.`"""
-    found = {""}
+def _prefixes(names: Iterable[str]) -> list[str]:
+    """Every prefix made of WRAPPERS that one of the names has, the empty one first: `backbone.`, `backbone.parts.`"""
+    prefixes = {""}
     for name in names:
         steps = name.split(".")[:-1]
-        found |= {"".join(f"{step}." for step in steps[: i + 1]) for i in range(len(steps))
-                  if all(step in WRAPPERS for step in steps[: i + 1])}
-    return sorted(found, key=lambda front: (len(front), front))
+        prefixes |= {"".join(f"{step}." for step in steps[: i + 1]) for i in range(len(steps))
+                     if all(step in WRAPPERS for step in steps[: i + 1])}
+    return sorted(prefixes, key=lambda prefix: (len(prefix), prefix))
 
 
-def _tensors(found: Any, path: Path) -> dict[str, Tensor]:
-    if isinstance(found, dict):
-        inside = next((found[key] for key in INSIDE if isinstance(found.get(key), dict)), found)
+def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    if isinstance(content, dict):
+        inside = next((content[key] for key in INSIDE if isinstance(content.get(key), dict)), content)
         if inside and all(isinstance(name, str) and isinstance(value, Tensor) for name, value in inside.items()):
             return dict(inside)
         odd = next((f"{name!r} is {type(value).__name__}" for name, value in inside.items()
                     if not isinstance(name, str) or not isinstance(value, Tensor)), "it is empty")
     else:
-        odd = f"it holds {type(found).__name__}"
+        odd = f"it holds {type(content).__name__}"
     raise ModelError(f"{path} does not hold tensors by name: {odd}. {ACCEPTED}")
 
 

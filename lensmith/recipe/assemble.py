@@ -27,7 +27,7 @@ from lensmith.models.backbones.whitening import whitenings
 from lensmith.models.darknet.network import Darknet
 from lensmith.models.freeze import Unfreezing, freeze, gradual_unfreezing
 from lensmith.models.network import Network
-from lensmith.models.trial_forward import REFUSALS, at_rest
+from lensmith.models.trial_forward import REFUSALS, in_evaluation_mode
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.choose_plan import choose_plan
 from lensmith.recipe.choose_task import choose_task
@@ -202,7 +202,7 @@ def _check_shrunk(network: Network, recipe: recipes.Recipe, form: Form) -> None:
     share = min(shares)
     height, width = (max(1, round(edge * share)) for edge in form.size)
     try:
-        with at_rest(network):
+        with in_evaluation_mode(network):
             network(torch.zeros(1, form.channels, height, width))
     except REFUSALS as error:
         raise UserError(f"augment.shrink={recipe['augment']['shrink']} shows pictures of {height} x {width} pixels, "

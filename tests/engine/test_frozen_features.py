@@ -41,7 +41,7 @@ class Counting(nn.Module):
 
 
 def made(drawn: dict[str, InMemory], layers: list) -> tuple[Network, Classification, dict[str, Loader]]:
-    """A network whose backbone stands still, its task, and loaders."""
+    """A network whose backbone is frozen, its task, and loaders."""
     torch.manual_seed(3)
     backbone = Counting(stack(layers, inputs=3, size=(20, 20)))
     parts = {name: narrowed(one.subset(range(40)), ["label"]) for name, one in drawn.items()}

@@ -1,4 +1,4 @@
-"""What stands still, by depth or by name; fixed batch norm; rates by depth; what wakes when."""
+"""What is frozen, by depth or by name; fixed batch norm; rates by depth; what is unfrozen when."""
 
 from copy import deepcopy
 
@@ -53,7 +53,7 @@ def test_a_block_is_a_layer_with_its_norm_and_all_blocks_are_all_parameters():
     assert [name for names in found for name in names] == [name for name, _ in resnet.named_parameters()]
 
 
-@pytest.mark.parametrize(("what", "resting", "standing"), [
+@pytest.mark.parametrize(("what", "modules", "parameters"), [
     ("backbone", ("backbone",), ("backbone.",)),
     (2, ("backbone.layers.conv1", "backbone.layers.batchnorm1", "backbone.layers.conv2", "backbone.layers.batchnorm2"),
      ("backbone.layers.conv1", "backbone.layers.batchnorm1", "backbone.layers.conv2", "backbone.layers.batchnorm2")),
@@ -61,19 +61,19 @@ def test_a_block_is_a_layer_with_its_norm_and_all_blocks_are_all_parameters():
      ("backbone.layers.conv1", "backbone.layers.batchnorm1")),
     ("*batchnorm2*", ("backbone.layers.batchnorm2",), ("backbone.layers.batchnorm2",)),
     ("backbone.layers.conv3.bias", (), ("backbone.layers.conv3.bias",))])
-def test_what_stands_still_does_not_move_nor_count_whatever_train_says(what, resting, standing):
+def test_what_is_frozen_does_not_move_nor_count_whatever_train_says(what, modules, parameters):
     network = small()
     said = freeze(network, what)
-    assert said.startswith(f"frozen ({what}): ") and network.frozen == resting
+    assert said.startswith(f"frozen ({what}): ") and network.frozen == modules
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     copy = deepcopy(network)
-    for one in (network, copy):    # a copy, as a plan is picked on, stands as still
+    for one in (network, copy):    # a copy, as a plan is picked on, is frozen too
         step(one)
         moved = changed(one, before)
-        learned = {name for name in before if name not in ("mean", "deviation") and not name.startswith(standing)}
+        learned = {name for name in before if name not in ("mean", "deviation") and not name.startswith(parameters)}
         assert moved == learned
-        assert all(not one.get_submodule(name).training for name in resting)
-    assert all(one.requires_grad != name.startswith(standing) for name, one in network.named_parameters())
+        assert all(not one.get_submodule(name).training for name in modules)
+    assert all(one.requires_grad != name.startswith(parameters) for name, one in network.named_parameters())
     if what == 2:
         assert network.backbone.get_submodule("layers.dropout1").training    # stands behind them, and still drops
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from lensmith.models.trial_forward import at_rest, least_edge, measure, strides_of
+from lensmith.models.trial_forward import in_evaluation_mode, least_edge, map_shapes, strides_of
 
 
 class Maps(nn.Module):
@@ -19,9 +19,9 @@ def test_shapes_are_those_of_a_real_pass_and_nothing_is_changed():
     network = Maps()
     network.norm.eval()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    assert measure(network, 2, (23, 31)) == [tuple(one.shape) for one in network(torch.zeros(2, 2, 23, 31))]
+    assert map_shapes(network, 2, (23, 31)) == [tuple(one.shape) for one in network(torch.zeros(2, 2, 23, 31))]
     network.load_state_dict(before)
-    measure(network, 2, (23, 31))
+    map_shapes(network, 2, (23, 31))
     assert all(tensor.equal(before[name]) for name, tensor in network.state_dict().items())
     assert network.training and network.first.training and not network.norm.training
 
@@ -30,9 +30,9 @@ def test_the_least_edge_is_the_smallest_that_works():
     network = Maps()
     least = least_edge(network, 2)
     assert least == 11    # 5 cells of the first map
-    measure(network, 2, (least, least))
+    map_shapes(network, 2, (least, least))
     with pytest.raises(RuntimeError):
-        measure(network, 2, (least - 1, least - 1))
+        map_shapes(network, 2, (least - 1, least - 1))
 
 
 def test_strides_are_not_blurred_by_missing_padding():
@@ -48,7 +48,7 @@ def test_every_module_comes_back_into_its_mode_after_a_failure_too():
         modes.append((network.training, network.first.training, torch.is_grad_enabled()))
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError), at_rest(network):
+    with pytest.raises(ZeroDivisionError), in_evaluation_mode(network):
         fail()
     assert modes == [(False, False, False)]
     assert network.training and network.first.training and not network.second.training and torch.is_grad_enabled()

@@ -1,4 +1,4 @@
-"""A network that begins with what another has learned: what fits, what stands still, and which classes stay."""
+"""A network that begins with what another has learned: what fits, what is frozen, and which classes stay."""
 
 import csv
 import json

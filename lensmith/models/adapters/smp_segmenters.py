@@ -16,7 +16,7 @@ from lensmith.models.adapters.timm_backbones import find_timm
 from lensmith.models.adapters.torchvision_classifiers import IMAGENET
 from lensmith.models.backbone import Backbone
 from lensmith.models.neck import padded
-from lensmith.models.trial_forward import REFUSALS, at_rest
+from lensmith.models.trial_forward import REFUSALS, in_evaluation_mode
 
 PREFIX = "smp:"
 _STRIDE = 32             # pixels: these networks take pictures whose edges are multiples of it
@@ -59,7 +59,7 @@ class SmpSegmenter(Backbone):
                  for name, tensor in chain(head.named_parameters(), head.named_buffers())}
         pictures = torch.empty(2, self.inputs, *self.size, device="meta")
         try:
-            with at_rest(head):
+            with in_evaluation_mode(head):
                 functional_call(head, empty, ([pictures], self.size))
         except REFUSALS as error:
             raise ModelError(f"{PREFIX}{self.name} cannot take pictures of {self.size[0]} x {self.size[1]} pixels "

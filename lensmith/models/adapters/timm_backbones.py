@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from lensmith.base.errors import ModelError, nearest
 from lensmith.models.backbone import Backbone, Size
-from lensmith.models.trial_forward import LARGE, REFUSALS, at_rest, least_edge, measure, strides_of
+from lensmith.models.trial_forward import LARGE, REFUSALS, in_evaluation_mode, least_edge, map_shapes, strides_of
 
 
 class TimmBackbone(Backbone):
@@ -36,7 +36,7 @@ class TimmBackbone(Backbone):
         if not hasattr(self.network, "forward_intermediates"):
             raise unfit
         try:
-            maps = measure(self, inputs, (LARGE, LARGE))
+            maps = map_shapes(self, inputs, (LARGE, LARGE))
         except REFUSALS as error:
             raise unfit from error
         if any(len(shape) != 4 for shape in maps) or maps[-1][1] != self.network.num_features:
@@ -47,7 +47,7 @@ class TimmBackbone(Backbone):
         self.strides = tuple(strides[i] for i in (*self.taps, -1))
         _strip(self.network, self, torch.empty(2, inputs, LARGE, LARGE, device="meta"))
         try:
-            measure(self, inputs, size)
+            map_shapes(self, inputs, size)
         except REFUSALS as error:
             least = least_edge(self, inputs)
             raise ModelError(f"timm:{name} cannot take pictures of {size[0]} x {size[1]} pixels, of which it would "
@@ -104,7 +104,7 @@ def _strip(network: nn.Module, whole: nn.Module, argument: Any) -> None:
     hooks = [module.register_forward_pre_hook(lambda module, _: used.add(module)) for module in network.modules()]
     empty = {name: torch.empty_like(tensor, device="meta")
              for name, tensor in chain(whole.named_parameters(), whole.named_buffers())}
-    with at_rest(whole):
+    with in_evaluation_mode(whole):
         functional_call(whole, empty, (argument,))
     for hook in hooks:
         hook.remove()

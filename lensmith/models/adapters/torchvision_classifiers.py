@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lensmith.base.errors import ModelError
 from lensmith.models.backbone import Backbone, LastMap
 from lensmith.models.initialise import initialise
-from lensmith.models.trial_forward import LARGE, least_edge, measure, strides_of
+from lensmith.models.trial_forward import LARGE, least_edge, map_shapes, strides_of
 
 TORCHVISION = (
     "alexnet", "convnext_base", "convnext_large", "convnext_small", "convnext_tiny", "densenet121", "densenet161",
@@ -42,14 +42,14 @@ class Trunk(Backbone):
         self.standard = IMAGENET if inputs == 3 else None
         self.parts = nn.ModuleDict(parts)
         self.taps = tuple(range(len(list(self._blocks()))))
-        maps = measure(self, inputs, (LARGE, LARGE))
+        maps = map_shapes(self, inputs, (LARGE, LARGE))
         strides = [1, *strides_of(maps)]
         last = len(maps) - 1
         self.taps = tuple(i for i in self.taps if i == last or strides[i + 2] > strides[i + 1])
         self.channels = tuple(maps[i][1] for i in self.taps)
         self.strides = tuple(strides[i + 1] for i in self.taps)
         try:
-            measure(self, inputs, size)
+            map_shapes(self, inputs, size)
         except RuntimeError as error:
             least = least_edge(self, inputs)
             raise ModelError(f"{name} cannot take pictures of {size[0]} x {size[1]} pixels, of which it would leave "

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lensmith.base.errors import ModelError, described
 from lensmith.models.backbone import Backbone, Size
-from lensmith.models.trial_forward import at_rest
+from lensmith.models.trial_forward import in_evaluation_mode
 
 
 class Whole(Backbone):
@@ -94,7 +94,7 @@ def _trial(network: nn.Module, inputs: int, size: tuple[int, int], *, what: str)
     hooks = [module.register_forward_hook(lambda module, *_: used.append(module)) for module in network.modules()]
     tensor = next(iter(network.parameters()), torch.empty(0))
     try:
-        with at_rest(network), torch.random.fork_rng(devices=[]):
+        with in_evaluation_mode(network), torch.random.fork_rng(devices=[]):
             output = network(torch.zeros(2, inputs, *size, device=tensor.device))
     except Exception as error:    # whatever a stranger's forward may raise
         raise ModelError(f"{what} cannot take pictures of {inputs} x {size[0]} x {size[1]} values: {described(error)}. "

@@ -12,7 +12,7 @@ from lensmith.base.errors import ModelError
 from lensmith.models.adapters.whole_network import Only
 from lensmith.models.backbone import LastMap, PooledLinear
 from lensmith.models.backbones.stack_layers import ACTIVATIONS, GlobalPool, Scale
-from lensmith.models.trial_forward import at_rest
+from lensmith.models.trial_forward import in_evaluation_mode
 
 # These work on each number by itself, wherever it lies.
 _BY_NUMBER = (*ACTIVATIONS.values(), nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.Dropout, Scale)
@@ -93,7 +93,7 @@ class _Rewriting:
         if type(layer) in _BY_VECTOR and self.extent == (1, 1):
             return EachCell(LastMap(nn.Sequential(nn.Flatten(), layer)))
         if isinstance(layer, _ON_MAPS) and not self.flat:
-            with at_rest(layer):
+            with in_evaluation_mode(layer):
                 shape = layer(torch.zeros(1, self.channels, *self.extent, device=_device(layer))).shape
             self.channels, self.extent = shape[1], (shape[2], shape[3])
             return layer
@@ -165,7 +165,7 @@ def disagreement(head: nn.Module, form: nn.Module, channels: int, window: tuple[
     drawn, as a share of the largest score."""
     drawn = torch.Generator().manual_seed(0)
     maps = [torch.randn(2, channels, *window, generator=drawn).to(_device(head))]
-    with at_rest(head), at_rest(form):
+    with in_evaluation_mode(head), in_evaluation_mode(form):
         expected, found = head(maps), form(maps)
     if found.shape != (*expected.shape, 1, 1):
         return float("inf")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lensmith.base.errors import described
-from lensmith.models.trial_forward import at_rest
+from lensmith.models.trial_forward import in_evaluation_mode
 from lensmith.study.inspect.receptive_field import Follow
 
 
@@ -48,7 +48,7 @@ def inspect_layers(network: nn.Module, channels: int, *, height: int, width: int
     picture = torch.zeros(1, channels, height, width, device=device)
     record = _Record(network, picture)
     try:
-        with at_rest(network), record.watching(), record.follow:
+        with in_evaluation_mode(network), record.watching(), record.follow:
             network(picture)
     except Exception as error:    # whatever a network may raise: it is what the user wants to see explained
         return [*record.rows, record.failure(error)]
