@@ -55,7 +55,7 @@ def peak(form: Form) -> float | None:
     receive, send = os.pipe()
     child = os.fork()
     if not child:
-        torch.set_num_threads(1)    # a team of threads does not survive a fork
+        torch.set_num_threads(1)    # OpenMP threads do not survive a fork
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         form()
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before

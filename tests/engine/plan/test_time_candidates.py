@@ -160,9 +160,9 @@ def test_a_precision_whose_products_are_far_slower_gets_no_look(monkeypatch: pyt
 PLANS = [(precision, rewrites) for precision in ("float32", "bfloat16") for rewrites in ((), ("pool_first",))]
 
 
-def told(monkeypatch: pytest.MonkeyPatch,
-         seconds: dict[tuple[str, tuple[str, ...]], float] | Callable[[Plan], float]) -> list[Plan]:
-    """Let a step take what is said for its precision and rewrites; -> the plans of the timed steps to come."""
+def let_steps_take(monkeypatch: pytest.MonkeyPatch,
+                   seconds: dict[tuple[str, tuple[str, ...]], float] | Callable[[Plan], float]) -> list[Plan]:
+    """Let a step take these seconds, by its precision and rewrites; -> the plans of the timed steps to come."""
     steps = []
 
     def step(self: Trial, batch: Batch, *, timed: bool = True) -> float:
@@ -180,9 +180,9 @@ def told(monkeypatch: pytest.MonkeyPatch,
 def test_a_rewrite_is_tried_in_each_precision_that_is_near(monkeypatch: pytest.MonkeyPatch):
     pool = ("pool_first",)
     rewritten = {("float32", pool): 0.095, ("bfloat16", pool): 0.06}
-    told(monkeypatch, rewritten | {("float32", ()): 0.1, ("bfloat16", ()): 0.11})
+    let_steps_take(monkeypatch, rewritten | {("float32", ()): 0.1, ("bfloat16", ()): 0.11})
     assert (run(network_of(LAYERS)).plan.precision, run(network_of(LAYERS)).plan.rewrites[:1]) == ("bfloat16", pool)
-    told(monkeypatch, rewritten | {("float32", ()): 0.1, ("bfloat16", ()): 0.16})
+    let_steps_take(monkeypatch, rewritten | {("float32", ()): 0.1, ("bfloat16", ()): 0.16})
     assert run(network_of(LAYERS)).plan.precision == "float32"    # not near: the time is better spent elsewhere
 
 
@@ -192,7 +192,7 @@ def test_a_rewrite_is_tried_in_each_layout_that_is_near(monkeypatch: pytest.Monk
             return 0.1 if plan.layout == "contiguous" else 0.105
         return 0.09 if plan.layout == "contiguous" else 0.06
 
-    told(monkeypatch, seconds)
+    let_steps_take(monkeypatch, seconds)
     choice = run(network_of(LAYERS))
     assert (choice.plan.layout, choice.plan.rewrites[:1]) == ("channels_last", ("pool_first",))
 
@@ -201,7 +201,7 @@ def test_where_copies_take_long_to_prepare_a_rewrite_is_tried_only_in_what_is_cl
     layouts = {"channels_last": 0.1, "contiguous": 0.12}
     for heavy, tried in ((picking._HEAVY, 2), (0, 1)):
         monkeypatch.setattr(picking, "_HEAVY", heavy)
-        steps = told(monkeypatch, lambda plan: layouts[plan.layout] * (1.0 if plan.precision == "float32" else 1.6))
+        steps = let_steps_take(monkeypatch, lambda plan: layouts[plan.layout] * (1.0 if plan.precision == "float32" else 1.6))
         run(network_of(LAYERS))
         assert len({one.layout for one in steps if "pool_first" in one.rewrites}) == tried
 
@@ -215,7 +215,7 @@ def test_a_lucky_step_of_an_earlier_heat_decides_nothing(monkeypatch: pytest.Mon
             return 0.09
         return 0.08 if taken[plan] == 5 and plan.layout == "channels_last" else 0.1
 
-    told(monkeypatch, seconds)
+    let_steps_take(monkeypatch, seconds)
     choice = run(network_of(LAYERS), wanted=Wanted("cpu", "float32"))
     assert min(one.seconds for one in choice.timings if one.seconds is not None) == 0.08
     assert choice.plan.rewrites[:1] == ("pool_first",)
@@ -232,20 +232,20 @@ def test_one_slow_or_lucky_step_of_many_does_not_decide(monkeypatch: pytest.Monk
 
 def test_what_is_not_far_behind_is_timed_twice_at_least(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(picking, "_FORMATS_END_BEFORE_REWRITES", 0.0)
-    steps = told(monkeypatch, dict.fromkeys(PLANS, 0.3))    # long: one look, and the rest in turn
+    steps = let_steps_take(monkeypatch, dict.fromkeys(PLANS, 0.3))    # long: one look, and the rest in turn
     run(network_of(LAYERS))
     assert min(steps.count(one) for one in steps if not one.rewrites and one.threads == torch.get_num_threads()) == 2
 
 
 def test_another_layout_of_a_precision_that_is_far_behind_gets_no_look(monkeypatch: pytest.MonkeyPatch):
-    steps = told(monkeypatch, dict.fromkeys(PLANS, 0.1) | {("bfloat16", ()): 0.04, ("bfloat16", ("pool_first",)): 0.04})
+    steps = let_steps_take(monkeypatch, dict.fromkeys(PLANS, 0.1) | {("bfloat16", ()): 0.04, ("bfloat16", ("pool_first",)): 0.04})
     choice = run(network_of(LAYERS))
     assert choice.plan.precision == "bfloat16"
     assert [(one.plan.layout, one.verdict) for one in choice.timings if one.plan.precision == "float32"] == \
         [("contiguous", "slower"), ("channels_last", "left out: float32 was far behind")]
     seen = list(dict.fromkeys((one.precision, one.layout) for one in steps if not one.rewrites))
     assert seen == [("float32", "contiguous"), ("bfloat16", "channels_last"), ("bfloat16", "contiguous")]
-    steps = told(monkeypatch, dict.fromkeys(PLANS, 0.1) | {("bfloat16", ()): 0.06, ("bfloat16", ("pool_first",)): 0.06})
+    steps = let_steps_take(monkeypatch, dict.fromkeys(PLANS, 0.1) | {("bfloat16", ()): 0.06, ("bfloat16", ("pool_first",)): 0.06})
     run(network_of(LAYERS))
     assert {one.layout for one in steps if one.precision == "float32"} == {"channels_last", "contiguous"}
 
@@ -273,7 +273,7 @@ def test_compiling_is_not_counted_as_a_step(monkeypatch: pytest.MonkeyPatch):
         self.forward = lambda images: (waits and time.sleep(waits.pop()), forward(images))[1]
 
     monkeypatch.setattr(nn.Module, "compile", compile_slowly)
-    told(monkeypatch, dict.fromkeys(PLANS, 0.05))
+    let_steps_take(monkeypatch, dict.fromkeys(PLANS, 0.05))
     choice = run(network_of(LAYERS), steps=100_000_000)
     assert next(one.verdict for one in choice.timings if one.plan.compiled) in ("chosen", "slower")
 
@@ -338,12 +338,12 @@ def test_timing_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_another_layout_is_not_begun_where_its_copy_would_take_more_than_is_left(monkeypatch: pytest.MonkeyPatch):
-    steps = told(monkeypatch, dict.fromkeys(PLANS, 0.8))
+    steps = let_steps_take(monkeypatch, dict.fromkeys(PLANS, 0.8))
     run(network_of(LAYERS), steps=200)    # 5 seconds for all: three steps of another layout are less
     assert ("bfloat16", "contiguous") in {(one.precision, one.layout) for one in steps}
     monkeypatch.setattr(picking, "_HANDED_OUT", 9)
     monkeypatch.setattr(picking, "_HEAVY", 0)
-    steps = told(monkeypatch, dict.fromkeys(PLANS, 0.8))
+    steps = let_steps_take(monkeypatch, dict.fromkeys(PLANS, 0.8))
     choice = run(network_of(LAYERS), steps=200)
     assert {(one.precision, one.layout) for one in steps} == {("float32", "contiguous"), ("bfloat16", "channels_last")}
     late = {(one.plan.precision, one.plan.layout) for one in choice.timings if one.verdict.startswith("not tried")}

@@ -2,17 +2,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lensmith.engine.plan.check_gradient import gradient_cosine
 from lensmith.engine.plan.plan import Plan
 from lensmith.engine.plan.trial import Trial
 from tests.engine.plan.test_time_candidates import LAYERS, TASK, batch_of, network_of, stepper
-
-
-def test_gradient_cosine():
-    one, two = [torch.tensor([1.0, 0.0]), torch.tensor([0.0])], [torch.tensor([0.0, 2.0]), torch.tensor([0.0])]
-    assert gradient_cosine(one, one) == 1 and gradient_cosine(one, two) == 0
-    assert gradient_cosine(one, [-value for value in one]) == -1
-    assert not gradient_cosine(one, [value * float("nan") for value in one]) >= 0
 
 
 def test_a_trial_gives_the_gradient_that_autograd_gives():
