@@ -42,7 +42,8 @@ class Set:
     """The pictures and masks as the recipe divides them; `truth` are the test masks."""
 
     def __init__(self, folder: Path):
-        given = recipes.override(recipes.read_recipe(RECIPE), [f"data.path={folder}", f"pictures.size={SIZE}"], SECTIONS)
+        settings = [f"data.path={folder}", f"pictures.size={SIZE}"]
+        given = recipes.override(recipes.read_recipe(RECIPE), settings, SECTIONS)
         recipe = resolve(given, trusted=False)
         (source,) = open_parts(recipe).splits.values()
         files = source.targets["mask"]

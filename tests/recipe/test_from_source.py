@@ -5,34 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import lensmith
 from lensmith.recipe.from_source import as_its_weights
-from lensmith.recipe.other_data import _numbered
-from lensmith.values.boxes import Boxes
-from lensmith.values.labels import Label, Numbers, Tags
-from lensmith.values.semantic_mask import IGNORED, Mask
-
-NUMBER = torch.tensor([2, 0])    # of two classes among three
-
-
-@pytest.mark.parametrize(("value", "expected"), [
-    (Label(torch.tensor([0, 1, -1])), Label(torch.tensor([2, 0, -1]))),
-    (Mask(torch.tensor([[[0, 1], [IGNORED, 0]]], dtype=torch.uint8)),
-     Mask(torch.tensor([[[2, 0], [IGNORED, 2]]], dtype=torch.uint8))),
-    (Boxes(torch.zeros(3, 4), torch.tensor([1, 1, 0]), image=torch.zeros(3)),
-     Boxes(torch.zeros(3, 4), torch.tensor([0, 0, 2]), image=torch.zeros(3))),
-    (Tags(torch.tensor([[1.0, 0.0], [torch.nan, 1.0]])),
-     Tags(torch.tensor([[0.0, torch.nan, 1.0], [1.0, torch.nan, torch.nan]]))),
-    (Numbers(torch.tensor([[5.0, 7.0]])), Numbers(torch.tensor([[7.0, torch.nan, 5.0]]))),
-], ids=lambda value: type(value).__name__)
-def test_a_value_is_numbered_anew(value, expected):
-    found = _numbered(value, NUMBER, 3)
-    assert type(found) is type(expected)
-    for name, tensor in expected._tensors().items():
-        torch.testing.assert_close(getattr(found, name), tensor, rtol=0, atol=0, equal_nan=True)
 
 
 def masks(folder: Path, names: tuple[str, ...]) -> Path:

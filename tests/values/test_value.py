@@ -210,3 +210,23 @@ def test_every_value_can_be_written_as_json_by_name():
         {"numbers": {"cat": 1.5, "dog": 2.0, "cow": 3.0}},
         {"boxes": [{"label": "cow", "corners": [0.0, 1.0, 2.0, 3.0]}]}, {"pixels": {"cat": 1, "dog": 2, "cow": 0}},
         {"label": None}]
+
+
+NUMBER = torch.tensor([2, 0])    # of two classes among three
+
+
+@pytest.mark.parametrize(("value", "expected"), [
+    (Label(torch.tensor([0, 1, -1])), Label(torch.tensor([2, 0, -1]))),
+    (Mask(torch.tensor([[[0, 1], [IGNORED, 0]]], dtype=torch.uint8)),
+     Mask(torch.tensor([[[2, 0], [IGNORED, 2]]], dtype=torch.uint8))),
+    (Boxes(torch.zeros(3, 4), torch.tensor([1, 1, 0]), image=torch.zeros(3)),
+     Boxes(torch.zeros(3, 4), torch.tensor([0, 0, 2]), image=torch.zeros(3))),
+    (Tags(torch.tensor([[1.0, 0.0], [torch.nan, 1.0]])),
+     Tags(torch.tensor([[0.0, torch.nan, 1.0], [1.0, torch.nan, torch.nan]]))),
+    (Numbers(torch.tensor([[5.0, 7.0]])), Numbers(torch.tensor([[7.0, torch.nan, 5.0]]))),
+], ids=lambda value: type(value).__name__)
+def test_a_value_is_numbered_anew(value, expected):
+    found = value.renumbered(NUMBER, 3)
+    assert type(found) is type(expected)
+    for name, tensor in expected._tensors().items():
+        torch.testing.assert_close(getattr(found, name), tensor, rtol=0, atol=0, equal_nan=True)
