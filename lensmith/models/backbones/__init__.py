@@ -16,7 +16,7 @@ from lensmith.models.backbones.csp import csp
 from lensmith.models.backbones.lenet import conv10_20, lenet, lenet3x3
 from lensmith.models.backbones.simple import cnn3, simple, simple2
 from lensmith.models.backbones.stack import stack
-from lensmith.models.darknet.named import darknet
+from lensmith.models.darknet.named import darknet_network
 from lensmith.models.darknet.network import darknet53
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {
@@ -29,7 +29,7 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "stack": stack,
     "csp": csp,
     "darknet53": darknet53,
-    "darknet": darknet,
+    "darknet": darknet_network,
     **{name: partial(torchvision_network, name) for name in TORCHVISION},
     **WHOLE,
     **WHOLE_INSTANCES,

@@ -43,10 +43,10 @@ class Stage(nn.Module):
         self.join = Convolution(half * (2 + blocks), outputs, 1)
 
     def forward(self, maps: Tensor) -> Tensor:
-        parts = list(self.halve(maps).chunk(2, 1))
+        branches = list(self.halve(maps).chunk(2, 1))
         for block in self.blocks:
-            parts.append(parts[-1] + block(parts[-1]))
-        joined: Tensor = self.join(torch.cat(parts, 1))
+            branches.append(branches[-1] + block(branches[-1]))
+        joined: Tensor = self.join(torch.cat(branches, 1))
         return joined
 
 
@@ -60,10 +60,10 @@ class PyramidPool(nn.Module):
         self.join = Convolution(2 * channels, channels, 1)
 
     def forward(self, maps: Tensor) -> Tensor:
-        parts = [self.reduce(maps)]
+        pooled = [self.reduce(maps)]
         for _ in range(3):
-            parts.append(self.pool(parts[-1]))
-        joined: Tensor = self.join(torch.cat(parts, 1))
+            pooled.append(self.pool(pooled[-1]))
+        joined: Tensor = self.join(torch.cat(pooled, 1))
         return joined
 
 

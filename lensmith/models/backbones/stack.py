@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lensmith.base.errors import ModelError, nearest
 from lensmith.models.backbone import Backbone, LastMap, reduced
-from lensmith.models.backbones.stack_layers import ACTIVATIONS, BARE, BUILDERS, SPATIAL, UNCHANGED, Layer, Shape
+from lensmith.models.backbones.stack_layers import ACTIVATIONS, BARE, BUILDERS, SPATIAL, UNCHANGED, Shape, StackLayer
 from lensmith.models.initialise import Activation, initialise, pass_on
 
 Entry = str | dict[str, Any]
@@ -22,12 +22,12 @@ KNOWN = (*ACTIVATIONS, *BUILDERS)
 
 
 @dataclass(frozen=True)
-class Order:
-    """An entry that has been read: `kind` is a builder or an activation, `value` what stood behind its name."""
+class ParsedEntry:
+    """An entry of the list that has been read and checked."""
 
-    label: str                                # how errors name it: `layers[3]`
-    kind: str
-    value: Any = None
+    label: str          # how errors name it: `layers[3]`
+    kind: str           # a builder or an activation
+    value: Any = None   # what stood behind its name
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -41,17 +41,17 @@ class Stack(Backbone):
 
     def __init__(self, entries: list[Entry], *, inputs: int, size: tuple[int, int], what: str = "stack"):
         super().__init__()
-        orders = [_read(entry, f"layers[{number}]") for number, entry in enumerate(entries)]
-        for order in orders[1:]:
-            if order.kind == "whitening":
-                raise ModelError(f"{order.label}: whitening must be the first layer: it is set from the pictures "
+        parsed = [_read(entry, f"layers[{number}]") for number, entry in enumerate(entries)]
+        for entry in parsed[1:]:
+            if entry.kind == "whitening":
+                raise ModelError(f"{entry.label}: whitening must be the first layer: it is set from the pictures "
                                  "themselves")
-        ends = [number for number, order in enumerate(orders) if order.kind in ENDS]
-        spatial, self.rest = (orders[: ends[0]], orders[ends[0]:]) if ends else (orders, [])
+        ends = [number for number, entry in enumerate(parsed) if entry.kind in ENDS]
+        spatial, self.behind_maps = (parsed[: ends[0]], parsed[ends[0]:]) if ends else (parsed, [])
         shape: Shape = (inputs, *size)    # the layers before the first flatten look at its channels alone
         steps, layers, names = [], [], _names(spatial)
-        for name, order in zip(names, spatial, strict=True):
-            layer = _build(order, shape)
+        for name, entry in zip(names, spatial, strict=True):
+            layer = _build(entry, shape)
             shape = (layer.channels, *size)
             layers.append(layer)
             if layer.window != UNCHANGED:
@@ -59,11 +59,11 @@ class Stack(Backbone):
         self.shape: Shape = (shape[0], *reduced(size, steps, what=what))
         self.layers = _sequence(names, layers)
         _initialise(layers, spatial)
-        self._place_maps(layers, inputs)
+        self._find_taps(layers, inputs)
         with torch.device("meta"):    # an entry of the head that cannot be built is refused now, at no cost
             self.classifier(1)
 
-    def _place_maps(self, layers: list[Layer], inputs: int) -> None:
+    def _find_taps(self, layers: list[StackLayer], inputs: int) -> None:
         strides = [layer.window[1] for layer in layers]
         last = len(layers) - 1
         self.taps = [i for i in range(last + 1) if i == last or strides[i + 1] > 1] or [-1]    # -1: the pictures
@@ -79,16 +79,16 @@ class Stack(Backbone):
         return maps
 
     def classifier(self, outputs: int) -> nn.Module:
-        """The rest of the list, freshly drawn, then the dense layer to the outputs. -> [batch, outputs]"""
-        orders = [*self.rest, Order("", "dense", outputs)]
-        if orders[0].kind == "dense":    # the first entry behind the maps: only it can meet one
-            orders.insert(0, Order("", "flatten"))
+        """What the list has behind the maps, freshly drawn, then the dense layer to the outputs. -> [batch, outputs]"""
+        parsed = [*self.behind_maps, ParsedEntry("", "dense", outputs)]
+        if parsed[0].kind == "dense":    # the first entry behind the maps: only it can meet one
+            parsed.insert(0, ParsedEntry("", "flatten"))
         shape, layers = self.shape, []
-        for order in orders:
-            layers.append(_build(order, shape))
-            shape = (math.prod(shape),) if order.kind == "flatten" else (layers[-1].channels,)
-        _initialise(layers, orders)
-        return LastMap(_sequence(_names(orders), layers))
+        for entry in parsed:
+            layers.append(_build(entry, shape))
+            shape = (math.prod(shape),) if entry.kind == "flatten" else (layers[-1].channels,)
+        _initialise(layers, parsed)
+        return LastMap(_sequence(_names(parsed), layers))
 
 
 def stack(layers: list[str | dict[str, Any]], *, inputs: int, size: tuple[int, int]) -> Stack:
@@ -100,10 +100,10 @@ def stack(layers: list[str | dict[str, Any]], *, inputs: int, size: tuple[int, i
     return Stack(layers, inputs=inputs, size=size)
 
 
-def _read(entry: Entry, label: str) -> Order:
+def _read(entry: Entry, label: str) -> ParsedEntry:
     if isinstance(entry, str):
         if entry in ACTIVATIONS or entry in BARE:
-            return Order(label, entry)
+            return ParsedEntry(label, entry)
         if entry in BUILDERS:
             raise ModelError(f"{label}: {entry!r} needs a number: write {{{entry} = ...}}")
         raise ModelError(f"{label}: unknown layer {entry!r}.{nearest(entry, KNOWN)} Known: {', '.join(KNOWN)}.")
@@ -120,24 +120,24 @@ def _read(entry: Entry, label: str) -> Order:
     if len(kinds) > 1:
         raise ModelError(f"{label} names {len(kinds)} layers, {' and '.join(kinds)}: write an entry for each")
     settings = {key: value for key, value in entry.items() if key != kinds[0]}
-    order = Order(label, kinds[0], entry[kinds[0]], settings)
-    _check(order)
-    return order
+    parsed = ParsedEntry(label, kinds[0], entry[kinds[0]], settings)
+    _check(parsed)
+    return parsed
 
 
-def _check(order: Order) -> None:
+def _check(entry: ParsedEntry) -> None:
     """Compare an entry's settings with the signature of its builder: names, then types."""
-    hints = typing.get_type_hints(BUILDERS[order.kind], include_extras=True)
-    main, *others = list(inspect.signature(BUILDERS[order.kind]).parameters)[1:]
-    for key in order.settings:
+    hints = typing.get_type_hints(BUILDERS[entry.kind], include_extras=True)
+    main, *others = list(inspect.signature(BUILDERS[entry.kind]).parameters)[1:]
+    for key in entry.settings:
         if key not in others:
-            accepted = f"Accepted: {', '.join(others)}." if others else f"{order.kind} has no other settings."
-            raise ModelError(f"{order.label}: {order.kind} has no setting {key!r}.{nearest(key, others)} {accepted}")
-    for key, name, value in [(order.kind, main, order.value), *((k, k, v) for k, v in order.settings.items())]:
+            accepted = f"Accepted: {', '.join(others)}." if others else f"{entry.kind} has no other settings."
+            raise ModelError(f"{entry.label}: {entry.kind} has no setting {key!r}.{nearest(key, others)} {accepted}")
+    for key, name, value in [(entry.kind, main, entry.value), *((k, k, v) for k, v in entry.settings.items())]:
         try:
             TypeAdapter(hints[name], config=ConfigDict(strict=True)).validate_python(value)
         except ValidationError as error:
-            raise ModelError(f"{order.label}: {key} must be {_wanted(hints[name])}, got {value!r}") from error
+            raise ModelError(f"{entry.label}: {key} must be {_wanted(hints[name])}, got {value!r}") from error
 
 
 def _wanted(hint: Any) -> str:
@@ -151,46 +151,46 @@ def _wanted(hint: Any) -> str:
     return cast(str, hint.__name__)
 
 
-def _build(order: Order, shape: Shape) -> Layer:
-    if order.kind in ACTIVATIONS:
-        return Layer(ACTIVATIONS[order.kind](), shape[0])
-    if order.kind in SPATIAL and len(shape) != 3:
-        raise ModelError(f"{order.label}: {order.kind} needs maps, and a layer before it has flattened them: "
+def _build(entry: ParsedEntry, shape: Shape) -> StackLayer:
+    if entry.kind in ACTIVATIONS:
+        return StackLayer(ACTIVATIONS[entry.kind](), shape[0])
+    if entry.kind in SPATIAL and len(shape) != 3:
+        raise ModelError(f"{entry.label}: {entry.kind} needs maps, and a layer before it has flattened them: "
                          "put it before the first flatten, globalpool or dense")
     try:
-        value = () if order.value is None else (order.value,)
-        return BUILDERS[order.kind](shape, *value, **order.settings)
+        value = () if entry.value is None else (entry.value,)
+        return BUILDERS[entry.kind](shape, *value, **entry.settings)
     except ModelError as error:
-        raise ModelError(f"{order.label}: {error}") from error
+        raise ModelError(f"{entry.label}: {error}") from error
 
 
-def _names(orders: list[Order]) -> list[str]:
+def _names(parsed: list[ParsedEntry]) -> list[str]:
     """conv1, relu1, maxpool1, conv2 ...: the kind, and its number among its like."""
-    kinds = [order.kind for order in orders]
+    kinds = [entry.kind for entry in parsed]
     return [f"{kind}{kinds[: i + 1].count(kind)}" for i, kind in enumerate(kinds)]
 
 
-def _sequence(names: list[str], layers: list[Layer]) -> nn.Sequential:
+def _sequence(names: list[str], layers: list[StackLayer]) -> nn.Sequential:
     return nn.Sequential(OrderedDict(zip(names, (layer.module for layer in layers), strict=True)))
 
 
-def _initialise(layers: list[Layer], orders: list[Order]) -> None:
-    for i, order in enumerate(orders):
-        if order.kind == "separable":
+def _initialise(layers: list[StackLayer], parsed: list[ParsedEntry]) -> None:
+    for i, entry in enumerate(parsed):
+        if entry.kind == "separable":
             depthwise, pointwise = cast(nn.Sequential, layers[i].module)
             initialise(depthwise, None)
-            initialise(pointwise, _following(orders[i + 1:]))
-        elif order.kind in ("conv", "dense"):
-            initialise(layers[i].module, _following(orders[i + 1:]))
-            if order.settings.get("identity"):
+            initialise(pointwise, _following(parsed[i + 1:]))
+        elif entry.kind in ("conv", "dense"):
+            initialise(layers[i].module, _following(parsed[i + 1:]))
+            if entry.settings.get("identity"):
                 pass_on(cast(nn.Conv2d, layers[i].module))
 
 
-def _following(orders: list[Order]) -> Activation | None:
+def _following(parsed: list[ParsedEntry]) -> Activation | None:
     """The activation that the next layers apply before other weights do."""
-    for order in orders:
-        if order.kind in ACTIVATIONS:
-            return cast(Activation, order.kind)
-        if order.kind in ("conv", "separable", "residual", "dense"):
+    for entry in parsed:
+        if entry.kind in ACTIVATIONS:
+            return cast(Activation, entry.kind)
+        if entry.kind in ("conv", "separable", "residual", "dense"):
             return None
     return None

@@ -11,23 +11,26 @@ from lensmith.base.errors import ModelError
 from lensmith.models.backbones.whitening import Whitening
 from lensmith.models.initialise import initialise
 
-MOST_VALUES = 1024    # of a patch that is whitened: its directions are found in a matrix of that many squared
-MOST = 65_536    # channels, values or pixels: beyond that it is a slip, and torch's own sizes overflow at last
-# The last part of each is how an error names the type.
+# The values of a patch that is whitened: its directions are the eigenvectors of a matrix of so many rows and columns.
+MOST_VALUES = 1024
+# Channels, values or pixels. A larger number is a slip of the pen, and PyTorch's own sizes overflow at some point.
+MOST = 65_536
+# The last argument of each is how an error names the type.
 Count = Annotated[int, Field(ge=1, le=MOST), f"int from 1 to {MOST}"]
 Extent = Annotated[int, Field(ge=0, le=MOST), f"int from 0 to {MOST}"]
-Share = Annotated[float, Field(ge=0, lt=1), "float from 0 to less than 1"]
-Shape = tuple[int, ...]    # of one picture's values: channels, height, width; or, behind a flatten, their number alone
-UNCHANGED = (1, 1, 0)
+Fraction = Annotated[float, Field(ge=0, lt=1), "float from 0 to less than 1"]
+# Of one picture's values: (channels, height, width), or (their number,) behind a flatten.
+Shape = tuple[int, ...]
+UNCHANGED = (1, 1, 0)    # the window of a layer that leaves the extent as it is
 
 
 @dataclass(frozen=True)
-class Layer:
-    """A layer with what it does to the extent of a map: the (kernel, stride, padding) of a convolution or pool."""
+class StackLayer:
+    """A layer that has been made, with what it does to the shape of a map."""
 
     module: nn.Module
-    channels: int                          # of what comes out
-    window: tuple[int, int, int] = UNCHANGED
+    channels: int                               # of its output
+    window: tuple[int, int, int] = UNCHANGED    # (kernel, stride, padding) of a convolution or pool
 
 
 class Residual(nn.Module):
@@ -73,97 +76,97 @@ class GlobalPool(nn.Module):
 
 
 def conv(shape: Shape, outputs: Count, *, kernel: Count = 3, stride: Count = 1, padding: Extent = 0,
-         dilation: Count = 1, groups: Count = 1, bias: bool = True, identity: bool = False) -> Layer:
-    """A convolution to `outputs` channels; with `identity` it begins by passing its input on."""
+         dilation: Count = 1, groups: Count = 1, bias: bool = True, identity: bool = False) -> StackLayer:
+    """A convolution to `outputs` channels; with `identity` its first filters begin as copies of its input channels."""
     for channels, name in ((shape[0], "incoming"), (outputs, "outgoing")):
         if channels % groups:
             raise ModelError(f"groups = {groups} must divide the {channels} {name} channels")
     if identity and groups > 1:
         raise ModelError(f"identity = true goes with groups = 1, not with groups = {groups}")
     layer = nn.Conv2d(shape[0], outputs, kernel, stride, padding, dilation, groups, bias)
-    return Layer(layer, outputs, ((kernel - 1) * dilation + 1, stride, padding))
+    return StackLayer(layer, outputs, ((kernel - 1) * dilation + 1, stride, padding))
 
 
 def separable(shape: Shape, outputs: Count, *, kernel: Count = 3, stride: Count = 1, padding: Extent = 0,
-              dilation: Count = 1, bias: bool = True) -> Layer:
+              dilation: Count = 1, bias: bool = True) -> StackLayer:
     """A convolution of each channel by itself, then one over the channels (Chollet 2017), nothing between them."""
     depthwise = nn.Conv2d(shape[0], shape[0], kernel, stride, padding, dilation, shape[0], bias=False)
     pointwise = nn.Conv2d(shape[0], outputs, 1, bias=bias)
-    return Layer(nn.Sequential(depthwise, pointwise), outputs, ((kernel - 1) * dilation + 1, stride, padding))
+    return StackLayer(nn.Sequential(depthwise, pointwise), outputs, ((kernel - 1) * dilation + 1, stride, padding))
 
 
-def whitening(shape: Shape, kernel: Count, *, directions: Count | None = None) -> Layer:
+def whitening(shape: Shape, kernel: Count, *, directions: Count | None = None) -> StackLayer:
     """A first layer set from the training pictures and not learned: patches along their `directions` of greatest
     variance, all where none are given, and along their opposites."""
-    every = shape[0] * kernel**2
-    values = f"{shape[0]} x {kernel} x {kernel} = {every} values of a patch"
-    if every > MOST_VALUES:
+    length = shape[0] * kernel**2
+    values = f"{shape[0]} x {kernel} x {kernel} = {length} values of a patch"
+    if length > MOST_VALUES:
         raise ModelError(f"whitening = {kernel}: the {values} are more than {MOST_VALUES}")
-    if directions is not None and directions > every:
+    if directions is not None and directions > length:
         raise ModelError(f"directions = {directions} must be at most the {values}")
-    layer = Whitening(shape[0], kernel, directions=directions or every)
-    return Layer(layer, layer.out_channels, (kernel, 1, 0))
+    layer = Whitening(shape[0], kernel, directions=directions or length)
+    return StackLayer(layer, layer.out_channels, (kernel, 1, 0))
 
 
-def residual(shape: Shape, outputs: Count, *, stride: Count = 1) -> Layer:
+def residual(shape: Shape, outputs: Count, *, stride: Count = 1) -> StackLayer:
     """A residual block; its shortcut is a 1x1 convolution where channels or extent change."""
-    return Layer(Residual(shape[0], outputs, stride=stride), outputs, (3, stride, 1))
+    return StackLayer(Residual(shape[0], outputs, stride=stride), outputs, (3, stride, 1))
 
 
-def maxpool(shape: Shape, kernel: Count, *, stride: Count | None = None, padding: Extent = 0) -> Layer:
+def maxpool(shape: Shape, kernel: Count, *, stride: Count | None = None, padding: Extent = 0) -> StackLayer:
     """The largest value of each window; windows lie side by side where no stride is given."""
     _check_padding(kernel, padding)
     step = stride or kernel
-    return Layer(nn.MaxPool2d(kernel, step, padding), shape[0], (kernel, step, padding))
+    return StackLayer(nn.MaxPool2d(kernel, step, padding), shape[0], (kernel, step, padding))
 
 
-def avgpool(shape: Shape, kernel: Count, *, stride: Count | None = None, padding: Extent = 0) -> Layer:
+def avgpool(shape: Shape, kernel: Count, *, stride: Count | None = None, padding: Extent = 0) -> StackLayer:
     """The mean of each window; windows lie side by side where no stride is given."""
     _check_padding(kernel, padding)
     step = stride or kernel
-    return Layer(nn.AvgPool2d(kernel, step, padding), shape[0], (kernel, step, padding))
+    return StackLayer(nn.AvgPool2d(kernel, step, padding), shape[0], (kernel, step, padding))
 
 
-def globalpool(shape: Shape, kind: Literal["mean", "max"] = "mean") -> Layer:
+def globalpool(shape: Shape, kind: Literal["mean", "max"] = "mean") -> StackLayer:
     """One value a channel."""
-    return Layer(GlobalPool(kind), shape[0])
+    return StackLayer(GlobalPool(kind), shape[0])
 
 
-def scale(shape: Shape, factor: Annotated[float, Field(gt=0), "float above 0"]) -> Layer:
-    """All values multiplied by a number: before the last dense layer, a small one lets the first answers be unsure."""
-    return Layer(Scale(factor), shape[0])
+def scale(shape: Shape, factor: Annotated[float, Field(gt=0), "float above 0"]) -> StackLayer:
+    """All values multiplied by a number. A small one before the last dense layer makes the first answers unsure."""
+    return StackLayer(Scale(factor), shape[0])
 
 
-def flatten(shape: Shape, on: Literal[True] = True) -> Layer:
+def flatten(shape: Shape, on: Literal[True] = True) -> StackLayer:
     """All values of a picture in one row; a dense layer does it by itself."""
-    return Layer(nn.Flatten(), shape[0])
+    return StackLayer(nn.Flatten(), shape[0])
 
 
-def batchnorm(shape: Shape, on: Literal[True] = True) -> Layer:
+def batchnorm(shape: Shape, on: Literal[True] = True) -> StackLayer:
     """Batch norm of each channel (Ioffe and Szegedy 2015)."""
-    return Layer(nn.BatchNorm2d(shape[0]) if len(shape) == 3 else nn.BatchNorm1d(shape[0]), shape[0])
+    return StackLayer(nn.BatchNorm2d(shape[0]) if len(shape) == 3 else nn.BatchNorm1d(shape[0]), shape[0])
 
 
-def groupnorm(shape: Shape, groups: Count) -> Layer:
+def groupnorm(shape: Shape, groups: Count) -> StackLayer:
     """Group norm (Wu and He 2018)."""
     if shape[0] % groups:
         raise ModelError(f"groupnorm = {groups} must divide the {shape[0]} incoming channels")
-    return Layer(nn.GroupNorm(groups, shape[0]), shape[0])
+    return StackLayer(nn.GroupNorm(groups, shape[0]), shape[0])
 
 
-def layernorm(shape: Shape, on: Literal[True] = True) -> Layer:
+def layernorm(shape: Shape, on: Literal[True] = True) -> StackLayer:
     """Layer norm over all values of a picture (Ba et al. 2016): group norm with one group, so any extent will do."""
-    return Layer(nn.GroupNorm(1, shape[0]), shape[0])
+    return StackLayer(nn.GroupNorm(1, shape[0]), shape[0])
 
 
-def dropout(shape: Shape, share: Share) -> Layer:
-    """Sets this share of the values to 0 in training (Srivastava et al. 2014)."""
-    return Layer(nn.Dropout(share), shape[0])
+def dropout(shape: Shape, fraction: Fraction) -> StackLayer:
+    """Sets this fraction of the values to 0 in training (Srivastava et al. 2014)."""
+    return StackLayer(nn.Dropout(fraction), shape[0])
 
 
-def dense(shape: Shape, outputs: Count, *, bias: bool = True) -> Layer:
+def dense(shape: Shape, outputs: Count, *, bias: bool = True) -> StackLayer:
     """A fully connected layer."""
-    return Layer(nn.Linear(shape[0], outputs, bias), outputs)
+    return StackLayer(nn.Linear(shape[0], outputs, bias), outputs)
 
 
 def _check_padding(kernel: int, padding: int) -> None:
@@ -175,9 +178,11 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
 }
-BARE: tuple[str, ...] = ("globalpool", "flatten", "batchnorm", "layernorm")    # may stand as a word, without settings
+# Kinds that may stand as a word, without settings.
+BARE: tuple[str, ...] = ("globalpool", "flatten", "batchnorm", "layernorm")
+# Kinds that take maps and no vectors.
 SPATIAL = ("conv", "separable", "whitening", "residual", "maxpool", "avgpool", "globalpool")
-BUILDERS: dict[str, Callable[..., Layer]] = {
+BUILDERS: dict[str, Callable[..., StackLayer]] = {
     "conv": conv, "separable": separable, "whitening": whitening, "residual": residual, "maxpool": maxpool,
     "avgpool": avgpool, "globalpool": globalpool, "scale": scale, "flatten": flatten, "batchnorm": batchnorm,
     "groupnorm": groupnorm, "layernorm": layernorm, "dropout": dropout, "dense": dense,

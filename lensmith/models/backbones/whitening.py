@@ -4,13 +4,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_LEAST = 5e-4    # variance added to each direction's own: what is nearly constant is noise and is not blown up
+# Added to each direction's variance, so that a direction that is nearly constant, which is noise, is not blown up.
+_LEAST = 5e-4
 _AT_ONCE = 64    # pictures whose patches are summed together
 
 
 class Whitening(nn.Conv2d):
-    """Patches of kernel x kernel pixels -> their parts along the patches' principal directions, each of variance 1 and
-    each once more with the opposite sign, so that an activation that cuts off half of the values loses nothing.
+    """Patches of kernel x kernel pixels -> their projections on the patches' principal directions, each of variance 1
+    and each once more with the opposite sign, so that an activation that cuts off half of the values loses nothing.
 
     Convolutions behind it learn faster, because neighbouring pixels no longer say nearly the same (LeCun et al. 1998,
     "Efficient BackProp"; as a fixed first layer in Page 2019, "How to train your ResNet"). `fit` sets the weights from
@@ -30,8 +31,8 @@ class Whitening(nn.Conv2d):
         """
         kernel, length = self.kernel_size[0], self.weight[0].numel()
         moments, count = torch.zeros(length, length, dtype=torch.float64), 0
-        for some in pictures.split(_AT_ONCE):
-            patches = F.unfold(some, kernel).transpose(1, 2).reshape(-1, length).double()
+        for chunk in pictures.split(_AT_ONCE):
+            patches = F.unfold(chunk, kernel).transpose(1, 2).reshape(-1, length).double()
             moments += patches.T @ patches
             count += len(patches)
         variances, directions = torch.linalg.eigh(moments / count)    # ascending

@@ -27,8 +27,8 @@ from lensmith.models.darknet.layers import (
 
 MOST_WEIGHTS = 2**28     # floats of a network, 1 GiB: VGG-16 has 138 million
 MOST_VALUES = 2**28      # floats of one layer's output for one picture
-PICTURE = -1             # the number of the layer that the picture itself is
-ENDS = ("yolo", "region", "softmax", "cost")    # nothing but an end may follow them: they give no map
+PICTURE = -1             # stands for the picture among the numbers of layers
+ENDS = ("yolo", "region", "softmax", "cost")    # kinds that give no map, so that no layer may take what they give
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,14 @@ def layers_of(config: Config, *, inputs: int, size: tuple[int, int]) -> list[Lay
 
 
 def _sources(config: Config, section: Section, number: int) -> tuple[int, ...]:
-    """Whose maps a layer takes; a number below 0 counts back from the layer itself."""
+    """The numbers of the layers whose maps a layer takes. In the cfg a number below 0 counts back from the layer."""
     before = number - 1
     key = {"route": "layers", "shortcut": "from", "sam": "from", "scale_channels": "from"}.get(section.kind)
     if key is None:
         return (before,)
     if key not in section.options:
         section.refuse(f"says of no other layer what it takes: write {key}=-2 or such")
-    named = []
+    sources = []
     for value in section.integers(key, least=-10**6, most=10**6):
         source = number + value if value < 0 else value
         if source < 0 or source >= len(config.layers):
@@ -103,13 +103,14 @@ def _sources(config: Config, section: Section, number: int) -> tuple[int, ...]:
         if source >= number:
             section.refuse(f"{key} names layer {source}, and this is layer {number}: a layer can only take what was "
                            "made before it, else there is a loop", key)
-        named.append(source)
-    if section.kind in ("sam", "scale_channels") and len(named) > 1:
-        section.refuse(f"{key} names {len(named)} layers; one is accepted", key)
-    return tuple(named) if section.kind == "route" else (before, *named)
+        sources.append(source)
+    if section.kind in ("sam", "scale_channels") and len(sources) > 1:
+        section.refuse(f"{key} names {len(sources)} layers; one is accepted", key)
+    return tuple(sources) if section.kind == "route" else (before, *sources)
 
 
-Built = tuple[Shape, Callable[[], nn.Module], int]    # the shape, how to make the module, floats in the weights file
+# Of a layer: its output's shape, what makes the module, and its floats in the weights file.
+Built = tuple[Shape, Callable[[], nn.Module], int]
 
 
 def _activation(section: Section, default: str) -> Callable[[], nn.Module]:
@@ -123,21 +124,22 @@ def _strides(section: Section) -> tuple[int, int]:
             section.integer("stride_x", stride, least=1, most=1024))
 
 
-def _slid(section: Section, given: Shape, channels: int, *, size: int, strides: tuple[int, int], padding: int) -> Shape:
-    """The shape after a window of `size` has gone over the map with `padding` pixels around it, both sides together."""
+def _after_window(section: Section, source: Shape, channels: int, *, size: int, strides: tuple[int, int],
+                  padding: int) -> Shape:
+    """The shape after a window of `size` has gone over the map; `padding` pixels are around it, both sides together."""
     height, width = ((edge + padding - size) // stride + 1
-                     for edge, stride in zip((given.height, given.width), strides, strict=True))
+                     for edge, stride in zip((source.height, source.width), strides, strict=True))
     if height < 1 or width < 1:
-        section.refuse(f"size {size} leaves nothing of {given}: take a larger picture, or a smaller size")
-    return Shape(channels, height, width, given.stride * strides[0])
+        section.refuse(f"size {size} leaves nothing of {source}: take a larger picture, or a smaller size")
+    return Shape(channels, height, width, source.stride * strides[0])
 
 
-def _convolutional(section: Section, given: list[Shape]) -> Built:
+def _convolutional(section: Section, inputs: list[Shape]) -> Built:
     section.must_be_off("antialiasing", "flipped", "binary", "xnor", "bin_output", "sway", "rotate", "stretch",
                         "stretch_sway", "coordconv")
     if "share_index" in section.options:
         section.refuse("share_index is not supported: each layer has weights of its own here", "share_index")
-    source = given[0]
+    source = inputs[0]
     filters = section.integer("filters", 1, least=1)
     size = section.integer("size", 1, least=1, most=1024)
     strides = _strides(section)
@@ -151,12 +153,12 @@ def _convolutional(section: Section, given: list[Shape]) -> Built:
         section.refuse(f"dilation = {dilation} goes with pad = 1 and an odd size alone", "dilation")
     normalize = bool(section.integer("batch_normalize", 0) or section.integer("cbn", 0))
     activation = _activation(section, "logistic")
-    shape = _slid(section, source, filters, size=size, strides=strides, padding=2 * padding)
+    shape = _after_window(section, source, filters, size=size, strides=strides, padding=2 * padding)
     floats = filters * (source.channels // groups) * size**2 + filters * (4 if normalize else 1)
 
     def make() -> nn.Module:
         conv = skip_init(nn.Conv2d, source.channels, filters, size, strides, padding * dilation, dilation, groups,
-                         bias=not normalize)    # the network draws the weights of all its layers
+                         bias=not normalize)    # not drawn here: `Darknet` draws the weights of all layers
         parts: list[tuple[str, nn.Module]] = [("conv", conv)]
         if normalize:
             parts.append(("norm", nn.BatchNorm2d(filters, eps=EPSILON)))
@@ -169,18 +171,18 @@ def _unless_linear(activation: nn.Module) -> list[tuple[str, nn.Module]]:
     return [] if isinstance(activation, nn.Identity) else [("activation", activation)]
 
 
-def _connected(section: Section, given: list[Shape]) -> Built:
+def _connected(section: Section, inputs: list[Shape]) -> Built:
     outputs = section.integer("output", 1, least=1)
-    values = given[0].channels * given[0].height * given[0].width
+    values = inputs[0].channels * inputs[0].height * inputs[0].width
     normalize = bool(section.integer("batch_normalize", 0))
     activation = _activation(section, "logistic")
-    stride = given[0].stride * max(given[0].height, given[0].width)
+    stride = inputs[0].stride * max(inputs[0].height, inputs[0].width)
     return (Shape(outputs, 1, 1, stride),
             lambda: Connected(values, outputs, activation(), normalize=normalize),
             outputs * values + outputs * (4 if normalize else 1))
 
 
-def _pool(section: Section, given: list[Shape]) -> Built:
+def _pool(section: Section, inputs: list[Shape]) -> Built:
     section.must_be_off("antialiasing", "maxpool_depth")
     strides = _strides(section)
     size = section.integer("size", section.integer("stride", 1, least=1), least=1, most=1024)
@@ -188,64 +190,63 @@ def _pool(section: Section, given: list[Shape]) -> Built:
     if padding > 2 * (size - 1):
         section.refuse(f"padding = {padding} must be at most twice size - 1, here {2 * (size - 1)}: a window must see "
                        "a part of the map", "padding")
-    shape = _slid(section, given[0], given[0].channels, size=size, strides=strides, padding=padding)
+    shape = _after_window(section, inputs[0], inputs[0].channels, size=size, strides=strides, padding=padding)
     return shape, partial(max_pool if section.kind == "maxpool" else AveragePool, size, strides, padding), 0
 
 
-def _avgpool(section: Section, given: list[Shape]) -> Built:
-    source = given[0]
+def _avgpool(section: Section, inputs: list[Shape]) -> Built:
+    source = inputs[0]
     return Shape(source.channels, 1, 1, source.stride * max(source.height, source.width)), GlobalMean, 0
 
 
-def _route(section: Section, given: list[Shape]) -> Built:
-    first = given[0]
+def _route(section: Section, inputs: list[Shape]) -> Built:
+    first = inputs[0]
     groups = section.integer("groups", 1, least=1)
     group = section.integer("group_id", 0)
     if group >= groups:
         section.refuse(f"group_id = {group} does not exist: groups = {groups} are counted from 0", "group_id")
-    for one in given:
-        if (one.height, one.width) != (first.height, first.width):
-            section.refuse(f"joins maps of {first} and of {one}: width and height must be the same", "layers")
-        if one.channels % groups:
-            section.refuse(f"groups = {groups} must divide the {one.channels} channels of each map", "groups")
-    channels = sum(one.channels // groups for one in given)
+    for other in inputs:
+        if (other.height, other.width) != (first.height, first.width):
+            section.refuse(f"joins maps of {first} and of {other}: width and height must be the same", "layers")
+        if other.channels % groups:
+            section.refuse(f"groups = {groups} must divide the {other.channels} channels of each map", "groups")
+    channels = sum(shape.channels // groups for shape in inputs)
     return Shape(channels, first.height, first.width, first.stride), partial(Route, groups, group), 0
 
 
-def _shortcut(section: Section, given: list[Shape]) -> Built:
+def _shortcut(section: Section, inputs: list[Shape]) -> Built:
     if section.word("weights_type", "none", ("none", "per_feature", "per_layer", "per_channel")) != "none":
         section.refuse(f"weights_type = {section.options['weights_type'].value} is not supported; only none is",
                        "weights_type")
     activation = _activation(section, "linear")
-    return given[0], lambda: Shortcut(activation()), 0
+    return inputs[0], lambda: Shortcut(activation()), 0
 
 
-def _multiply(section: Section, given: list[Shape]) -> Built:
-    here, there = given
-    wide = bool(section.integer("scale_wh", 0)) if section.kind == "scale_channels" else False
+def _multiply(section: Section, inputs: list[Shape]) -> Built:
+    factor, maps = inputs
+    extent = (factor.channels, factor.height, factor.width)
     if section.kind == "sam":
-        fits, rule = (here.channels, here.height, here.width) == (there.channels, there.height, there.width), "the same"
-    elif wide:
-        fits = (here.channels, here.height, here.width) == (1, there.height, there.width)
-        rule = "one channel of the same width and height"
+        wanted, rule = (maps.channels, maps.height, maps.width), "the same"
+    elif section.integer("scale_wh", 0):
+        wanted, rule = (1, maps.height, maps.width), "one channel of the same width and height"
     else:
-        fits, rule = (here.channels, here.height, here.width) == (there.channels, 1, 1), "1 x 1 of the same channels"
-    if not fits:
-        section.refuse(f"multiplies maps of {here} and of {there}: the first must be {rule}", "from")
+        wanted, rule = (maps.channels, 1, 1), "1 x 1 of the same channels"
+    if extent != wanted:
+        section.refuse(f"multiplies maps of {factor} and of {maps}: the first must be {rule}", "from")
     activation = _activation(section, "linear")
-    return there, lambda: Multiply(activation()), 0
+    return maps, lambda: Multiply(activation()), 0
 
 
-def _upsample(section: Section, given: list[Shape]) -> Built:
+def _upsample(section: Section, inputs: list[Shape]) -> Built:
     stride = section.integer("stride", 2, least=1, most=1024)
-    source = given[0]
+    source = inputs[0]
     shape = Shape(source.channels, source.height * stride, source.width * stride, source.stride / stride)
     return shape, partial(Upsample, stride, section.number("scale", 1)), 0
 
 
-def _reorg(section: Section, given: list[Shape]) -> Built:
+def _reorg(section: Section, inputs: list[Shape]) -> Built:
     section.must_be_off("flatten", "extra", *(("reverse",) if section.kind == "reorg3d" else ()))
-    source = given[0]
+    source = inputs[0]
     stride = section.integer("stride", 1, least=1, most=1024)
     reverse = bool(section.integer("reverse", 0))
     mixed = section.kind == "reorg" and not reverse
@@ -259,39 +260,39 @@ def _reorg(section: Section, given: list[Shape]) -> Built:
     return shape, partial(Reorg, stride, mixed=mixed, reverse=reverse), 0
 
 
-def _dropout(section: Section, given: list[Shape]) -> Built:
-    return given[0], partial(nn.Dropout, section.number("probability", 0.2, least=0, most=0.999)), 0
+def _dropout(section: Section, inputs: list[Shape]) -> Built:
+    return inputs[0], partial(nn.Dropout, section.number("probability", 0.2, least=0, most=0.999)), 0
 
 
-def _only_activation(section: Section, given: list[Shape]) -> Built:
-    return given[0], _activation(section, "linear"), 0
+def _only_activation(section: Section, inputs: list[Shape]) -> Built:
+    return inputs[0], _activation(section, "linear"), 0
 
 
-def _batchnorm(section: Section, given: list[Shape]) -> Built:
-    channels = given[0].channels
-    return given[0], partial(nn.BatchNorm2d, channels, eps=EPSILON), 4 * channels
+def _batchnorm(section: Section, inputs: list[Shape]) -> Built:
+    channels = inputs[0].channels
+    return inputs[0], partial(nn.BatchNorm2d, channels, eps=EPSILON), 4 * channels
 
 
-def _crop(section: Section, given: list[Shape]) -> Built:
+def _crop(section: Section, inputs: list[Shape]) -> Built:
     height, width = section.integer("crop_height", 1, least=1), section.integer("crop_width", 1, least=1)
-    source = given[0]
+    source = inputs[0]
     if height > source.height or width > source.width:
         section.refuse(f"cuts {width} x {height} out of {source}: it must not be larger")
     plain = bool(section.integer("noadjust", 0))
     return Shape(source.channels, height, width, source.stride), partial(Crop, height, width, plain=plain), 0
 
 
-def _as_it_is(section: Section, given: list[Shape]) -> Built:
-    return given[0], nn.Identity, 0
+def _as_it_is(section: Section, inputs: list[Shape]) -> Built:
+    return inputs[0], nn.Identity, 0
 
 
-def _softmax(section: Section, given: list[Shape]) -> Built:
+def _softmax(section: Section, inputs: list[Shape]) -> Built:
     section.must_be_off("spatial")
     if "tree" in section.options:
         section.refuse("tree is not supported: classes that contain each other need a file of their own", "tree")
     if section.integer("groups", 1) != 1:
         section.refuse(f"groups = {section.options['groups'].value} is not supported; only groups = 1 is", "groups")
-    return given[0], nn.Identity, 0
+    return inputs[0], nn.Identity, 0
 
 
 BUILDERS: dict[str, Callable[[Section, list[Shape]], Built]] = {

@@ -12,7 +12,7 @@ from lensmith.models.darknet.cfg_options import ALIASES, OPTIONS, UNSUPPORTED
 
 MOST_BYTES = 2**20       # of a cfg file; the longest that are published have 40 thousand
 MOST_SECTIONS = 2048
-MOST = 65_536            # channels or pixels: beyond that it is a slip
+MOST = 65_536            # channels or pixels: a larger number is a slip
 _INTEGER = re.compile(r"[+-]?[0-9]{1,15}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _SPACE = str.maketrans("", "", " \t\r")    # Darknet drops them wherever they stand
@@ -212,13 +212,15 @@ def with_pictures(config: Config, *, inputs: int, size: tuple[int, int]) -> Conf
 def _edited(config: Config, edits: list[tuple[Section, str, int]]) -> Config:
     """The config with these options set to these numbers, and all else in its text as it was."""
     lines = config.text.split("\n")
-    # From the end: an added line, behind the section's first one, then moves none that is still to come.
+    # From the end, so that a line that is added moves none that is still to be edited.
     for section, key, value in sorted(edits, key=lambda edit: (edit[0].line, edit[1] in edit[0].options), reverse=True):
         if key in section.options:
-            at = section.options[key].line - 1
-            start, spaces, rest = re.fullmatch(r"([^=]*=)([ \t]*)(.*)", lines[at], re.DOTALL).groups()    # type: ignore[union-attr]
-            tail = re.search(r"[ \t\r]*(#.*)?$", rest, re.DOTALL)
-            lines[at] = f"{start}{spaces}{value}{tail.group() if tail else ''}"
+            index = section.options[key].line - 1
+            match = re.fullmatch(r"([^=]*=)([ \t]*)(.*)", lines[index], re.DOTALL)
+            assert match is not None    # the option was read from this line
+            start, spaces, old = match.groups()
+            tail = re.search(r"[ \t\r]*(#.*)?$", old, re.DOTALL)
+            lines[index] = f"{start}{spaces}{value}{tail.group() if tail else ''}"
         else:
             lines.insert(section.line, f"{key}={value}")
     return parse_cfg("\n".join(lines), file=config.file)

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from lensmith.models.darknet.cfg_file import MOST, Section
 
-_MOST_STRETCH = 20.0    # of a width's logarithm: real ones stay below 5, and e^20 squared is still a float32
+# The logarithm of a width over that of its anchor is cut off here. Real ones stay below 5, and (e^20)^2 is a float32.
+_MOST_STRETCH = 20.0
 IOU_KINDS = ("mse", "iou", "giou", "diou", "ciou")
 
 
@@ -91,14 +92,14 @@ def decode_yolo(raw: Tensor, layer: YoloLayer | RegionLayer, size: tuple[int, in
 def read_yolo(section: Section, number: int, stride: int) -> YoloLayer:
     """What a [yolo] section says. Raises ModelError for anchors and masks that do not match."""
     total = section.integer("num", 1, least=1, most=1000)
-    every = _anchors(section, total)
+    anchors = _anchors(section, total)
     mask = section.integers("mask", least=0, most=MOST) or tuple(range(total))
-    for chosen in mask:
-        if chosen >= total:
-            section.refuse(f"mask = {','.join(map(str, mask))} names anchor {chosen}, and num = {total}: anchors are "
+    for index in mask:
+        if index >= total:
+            section.refuse(f"mask = {','.join(map(str, mask))} names anchor {index}, and num = {total}: anchors are "
                            f"counted from 0 to {total - 1}", "mask")
     return YoloLayer(
-        number, stride, section.integer("classes", 20, least=1), tuple(every[chosen] for chosen in mask), mask, every,
+        number, stride, section.integer("classes", 20, least=1), tuple(anchors[index] for index in mask), mask, anchors,
         scale_x_y=section.number("scale_x_y", 1, least=0.01, most=100),
         new_coords=bool(section.integer("new_coords", 0)),
         ignore_thresh=section.number("ignore_thresh", 0.5), truth_thresh=section.number("truth_thresh", 1),

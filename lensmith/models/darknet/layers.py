@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-EPSILON = 1e-6    # of batch norm, inside the root, as OpenCV has it
+EPSILON = 1e-6    # of batch norm, added to the variance under the root, as OpenCV does
 
 
 class Pointwise(nn.Module):
-    """An activation that is a function of each value."""
+    """An activation that PyTorch does not have: a function of each value."""
 
     def __init__(self, name: str, function: Callable[[Tensor], Tensor]):
         super().__init__()
@@ -32,7 +32,7 @@ def ramp(x: Tensor) -> Tensor:
 
 
 def plse(x: Tensor) -> Tensor:
-    """Of three straight lines, an approximation of the logistic function."""
+    """The logistic function approximated by three straight lines."""
     return torch.where(x < -4, 0.01 * (x + 4), torch.where(x > 4, 0.01 * (x - 4) + 1, 0.125 * x + 0.5))
 
 
@@ -75,12 +75,12 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class MaxPool(nn.Module):
-    """Darknet's max pool: `padding` pixels in all, its smaller half in front, that never are the largest."""
+    """Darknet's max pool: `padding` pixels of minus infinity in all, the smaller half of them above and on the left."""
 
     def __init__(self, size: int, stride: tuple[int, int], padding: int):
         super().__init__()
-        front = padding // 2
-        self.sides = (front, padding - front, front, padding - front)
+        before = padding // 2
+        self.sides = (before, padding - before, before, padding - before)
         self.pool = nn.MaxPool2d(size, stride)
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -88,27 +88,27 @@ class MaxPool(nn.Module):
 
 
 def max_pool(size: int, stride: tuple[int, int], padding: int) -> nn.Module:
-    """PyTorch's own pool where its padding can say the same, else `MaxPool`."""
+    """PyTorch's own pool where that pads in the same way, else `MaxPool`."""
     if padding % 2 == 0 and padding <= size:
         return nn.MaxPool2d(size, stride, padding // 2)
-    if (size, stride, padding) == (2, (2, 2), 1):    # the pixel behind an odd edge: a window that is cut there
+    if (size, stride, padding) == (2, (2, 2), 1):    # one pixel behind an odd edge: the same as a window cut off there
         return nn.MaxPool2d(2, 2, ceil_mode=True)
     return MaxPool(size, stride, padding)
 
 
 class AveragePool(nn.Module):
-    """`local_avgpool`: the mean of what each window has of the picture; padded as `MaxPool` is."""
+    """`local_avgpool`: the mean of the pixels in each window, without the padding, which lies as that of `MaxPool`."""
 
     def __init__(self, size: int, stride: tuple[int, int], padding: int):
         super().__init__()
-        front = padding // 2
+        before = padding // 2
         self.size, self.stride = size, stride
-        self.sides = (front, padding - front, front, padding - front)
+        self.sides = (before, padding - before, before, padding - before)
 
     def forward(self, maps: Tensor) -> Tensor:
         ones = torch.ones_like(maps[:1, :1])
-        sums, counts = (F.avg_pool2d(F.pad(one, self.sides), self.size, self.stride) for one in (maps, ones))
-        return sums / counts
+        means, inside = (F.avg_pool2d(F.pad(values, self.sides), self.size, self.stride) for values in (maps, ones))
+        return means / inside
 
 
 class GlobalMean(nn.Module):
@@ -119,7 +119,7 @@ class GlobalMean(nn.Module):
 
 
 class Route(nn.Module):
-    """The maps of other layers, joined by channels; of several `groups` of each only the one of number `group`."""
+    """The maps of other layers, joined by channels; of each map only its group number `group` of `groups`."""
 
     def __init__(self, groups: int, group: int):
         super().__init__()
@@ -127,15 +127,15 @@ class Route(nn.Module):
 
     def forward(self, *maps: Tensor) -> Tensor:
         if self.groups > 1:
-            maps = tuple(one.chunk(self.groups, 1)[self.group] for one in maps)
+            maps = tuple(whole.chunk(self.groups, 1)[self.group] for whole in maps)
         return maps[0] if len(maps) == 1 else torch.cat(maps, 1)
 
 
 class Shortcut(nn.Module):
     """The sum of maps, of the first one's shape, then an activation.
 
-    Of a map with other channels the first ones are added, of a larger one every `step`-th pixel, and a smaller one
-    goes to every `step`-th pixel of the sum, as in Darknet's first form.
+    As in Darknet's first form, maps of other shapes are added in part: of a map with more channels the first ones, of
+    one that is k times as large every k-th pixel, and one that is k times as small to every k-th pixel of the sum.
     """
 
     def __init__(self, activation: nn.Module):
@@ -144,21 +144,21 @@ class Shortcut(nn.Module):
 
     def forward(self, maps: Tensor, *others: Tensor) -> Tensor:
         for other in others:
-            maps = maps + (other if other.shape == maps.shape else _fitted(other, maps))
+            maps = maps + (other if other.shape == maps.shape else _brought_to(maps, other))
         return self.activation(maps)
 
 
-def _fitted(other: Tensor, maps: Tensor) -> Tensor:
-    """`other` brought to the shape of `maps`, with zeros where it has nothing."""
-    height, width = maps.shape[2:]
-    take = max(1, other.shape[3] // width)
-    put = max(1, width // other.shape[3])
-    part = other[:, :maps.shape[1], ::take, ::take][:, :, :height, :width]
-    if put > 1:
-        spread = part.new_zeros(*part.shape[:2], part.shape[2] * put, part.shape[3] * put)
-        spread[:, :, ::put, ::put] = part
-        part = spread[:, :, :height, :width]
-    return F.pad(part, (0, width - part.shape[3], 0, height - part.shape[2], 0, maps.shape[1] - part.shape[1]))
+def _brought_to(maps: Tensor, other: Tensor) -> Tensor:
+    """`other` in the shape of `maps`, with zeros where it has nothing."""
+    channels, height, width = maps.shape[1:]
+    step = max(1, other.shape[3] // width)      # of the pixels that are taken
+    spacing = max(1, width // other.shape[3])   # of the pixels that are filled
+    taken = other[:, :channels, ::step, ::step][:, :, :height, :width]
+    if spacing > 1:
+        spread = taken.new_zeros(*taken.shape[:2], taken.shape[2] * spacing, taken.shape[3] * spacing)
+        spread[:, :, ::spacing, ::spacing] = taken
+        taken = spread[:, :, :height, :width]
+    return F.pad(taken, (0, width - taken.shape[3], 0, height - taken.shape[2], 0, channels - taken.shape[1]))
 
 
 class Multiply(nn.Module):
@@ -187,9 +187,9 @@ class Upsample(nn.Module):
 class Reorg(nn.Module):
     """Squares of `stride` by `stride` pixels to channels.
 
-    With `mixed`, as YOLOv2's passthrough layer has it, the memory is first read as [channels / stride^2, height *
-    stride, width * stride]; weights that were trained with that order need it. Its `reverse` is then the clean one,
-    from channels to squares.
+    With `mixed`, as in YOLOv2's passthrough layer, the memory is first read as [channels / stride^2, height * stride,
+    width * stride]. Weights that were trained with that order need it. `reverse` goes from channels to squares, never
+    mixed.
     """
 
     def __init__(self, stride: int, *, mixed: bool, reverse: bool = False):
@@ -199,18 +199,18 @@ class Reorg(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         batch, channels, height, width = maps.shape
         s = self.stride
-        if self.reverse:    # channel k of the input is square position k // rest of channel k % rest
-            rest = channels // s**2
-            squares = maps.view(batch, s, s, rest, height, width).permute(0, 3, 4, 1, 5, 2)
-            return squares.reshape(batch, rest, height * s, width * s)
-        seen = maps.reshape(batch, channels // s**2, height * s, width * s) if self.mixed else maps
-        _, rows, high, wide = seen.shape
-        squares = seen.reshape(batch, rows, high // s, s, wide // s, s).permute(0, 3, 5, 1, 2, 4)
+        if self.reverse:    # with c channels in the output, channel k of the input is square position k // c of k % c
+            fewer = channels // s**2
+            squares = maps.view(batch, s, s, fewer, height, width).permute(0, 3, 4, 1, 5, 2)
+            return squares.reshape(batch, fewer, height * s, width * s)
+        source = maps.reshape(batch, channels // s**2, height * s, width * s) if self.mixed else maps
+        _, planes, rows, columns = source.shape
+        squares = source.reshape(batch, planes, rows // s, s, columns // s, s).permute(0, 3, 5, 1, 2, 4)
         return squares.reshape(batch, channels * s**2, height // s, width // s)
 
 
 class Crop(nn.Module):
-    """The middle of the picture; unless `plain`, its values brought from 0..1 to -1..1."""
+    """The middle of the picture. Unless `plain`, its values are brought from 0..1 to -1..1."""
 
     def __init__(self, height: int, width: int, *, plain: bool):
         super().__init__()
@@ -223,7 +223,7 @@ class Crop(nn.Module):
 
 
 class Connected(nn.Module):
-    """All values of the maps, then a dense layer, batch norm where the cfg says so, and an activation."""
+    """A dense layer on all values of the maps, batch norm where the cfg asks for it, and an activation."""
 
     def __init__(self, inputs: int, outputs: int, activation: nn.Module, *, normalize: bool):
         super().__init__()

@@ -7,7 +7,7 @@ from torch import Tensor
 from lensmith.models.backbone import Backbone
 from lensmith.models.darknet.cfg_file import Config, read_cfg, with_classes
 from lensmith.models.darknet.network import Darknet, trunk
-from lensmith.models.darknet.weights_file import read_weights
+from lensmith.models.darknet.weights_file import read_darknet_weights
 
 
 class NamedDarknet(Darknet):
@@ -18,16 +18,16 @@ class NamedDarknet(Darknet):
         self.file_config = file_config
 
 
-def darknet(cfg: str, *, layers: int = 0, inputs: int, size: tuple[int, int], outputs: int) -> Backbone:
+def darknet_network(cfg: str, *, layers: int = 0, inputs: int, size: tuple[int, int], outputs: int) -> Backbone:
     """The network of a cfg file, whole, its last layers set to `outputs` classes; with `layers` only so many of its
-    first ones, as a backbone that gives the last map of each stride. Raises ModelError for what is no such file."""
+    first ones, as a backbone that gives the last map of each stride. Raises ModelError for a file that is no cfg."""
     config = read_cfg(Path(cfg).expanduser())
     if layers:
         return trunk(config, layers=layers, inputs=inputs, size=size)
-    found = NamedDarknet(config, config, inputs=inputs, size=size)
-    given = [output.classes for output in found.outputs] + [found.channels[-1]] * found.scores
-    if all(classes == outputs for classes in given):
-        return found
+    network = NamedDarknet(config, config, inputs=inputs, size=size)
+    classes = [output.classes for output in network.outputs] + [network.channels[-1]] * network.scores
+    if all(count == outputs for count in classes):
+        return network
     return NamedDarknet(config, with_classes(config, outputs), inputs=inputs, size=size)
 
 
@@ -36,5 +36,5 @@ def weights_for(network: Darknet, file: Path) -> dict[str, Tensor]:
     gives them. Raises ModelError where they are not those of that cfg."""
     config = network.file_config if isinstance(network, NamedDarknet) else network.config
     same = Darknet(config, inputs=network.inputs, size=network.size)
-    read_weights(file, same)
+    read_darknet_weights(file, same)
     return dict(same.state_dict())

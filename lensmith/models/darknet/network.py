@@ -15,7 +15,7 @@ from lensmith.models.darknet.decode import RegionLayer, YoloLayer, read_region, 
 from lensmith.models.initialise import initialise
 from lensmith.models.neck import padded
 
-Step = tuple[int, tuple[int, ...]]    # the number of a layer, and of those whose maps it takes
+Step = tuple[int, tuple[int, ...]]    # the number of a layer, and the numbers of those whose maps it takes
 # (channels, residual blocks) of each stage; table 1 of Redmon and Farhadi 2018, "YOLOv3: An Incremental Improvement"
 DARKNET53 = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))
 
@@ -59,9 +59,9 @@ class Darknet(Backbone):
         # A whole network keeps layers that nothing takes too: the weights file has their floats.
         self.layers = nn.ModuleList(layer.make() if layer.number in needed or not taps else nn.Identity()
                                     for layer in (self.plan[: max(taps) + 1] if taps else self.plan))
-        self.plan = [replace(layer, make=nn.Identity) for layer in self.plan]    # what makes them cannot be pickled
+        self.plan = [replace(layer, make=nn.Identity) for layer in self.plan]    # the functions cannot be pickled
         self.steps = [(layer.number, layer.sources) for layer in self.plan if layer.number in needed]
-        self._gone = no_longer_needed(self.steps, self.taps)
+        self._done_with = no_longer_needed(self.steps, self.taps)
         initialise(self, "leaky_relu")
         self.register_buffer("header", torch.tensor([0, 2, 5, 0]))
 
@@ -100,29 +100,30 @@ class Darknet(Backbone):
         return needed
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        layers = list(self.layers)    # a list is looked into quicker than what nn.Module has
-        return self.through([layers[number] for number, _ in self.steps], self.steps, self._gone, pictures)
+        layers = list(self.layers)    # looking a layer up in a list is quicker than in a ModuleList
+        return self.run([layers[number] for number, _ in self.steps], self.steps, self._done_with, pictures)
 
-    def through(self, calls: Sequence[Callable[..., Tensor]], steps: Sequence[Step], gone: Sequence[tuple[int, ...]],
-                pictures: Tensor) -> list[Tensor]:
-        """What the network gives where each of the `steps` is computed by its call, and what is `gone` after it is let
-        go (`no_longer_needed`)."""
-        kept = {PICTURE: self._covered(pictures)}
-        for call, (number, sources), last in zip(calls, steps, gone, strict=True):
-            kept[number] = call(*[kept[source] for source in sources])
-            for source in last:
-                del kept[source]
-        maps = [kept[tap] for tap in self.taps]
-        return [one.flatten(1) for one in maps] if self.scores else maps
+    def run(self, calls: Sequence[Callable[..., Tensor]], steps: Sequence[Step],
+            done_with: Sequence[tuple[int, ...]], pictures: Tensor) -> list[Tensor]:
+        """What the network gives where each of the `steps` is computed by its call. The maps that are `done_with` after
+        a step (`no_longer_needed`) are freed there."""
+        maps = {PICTURE: self._padded_to_cells(pictures)}
+        for call, (number, sources), freed in zip(calls, steps, done_with, strict=True):
+            maps[number] = call(*[maps[source] for source in sources])
+            for source in freed:
+                del maps[source]
+        tapped = [maps[tap] for tap in self.taps]
+        return [scores.flatten(1) for scores in tapped] if self.scores else tapped
 
-    def _covered(self, pictures: Tensor) -> Tensor:
-        """The pictures of a detector filled up to what its coarsest cells cover, as those are not from which the ground
-        was cut away: maps of half the cells could not be joined."""
+    def _padded_to_cells(self, pictures: Tensor) -> Tensor:
+        """The pictures of a detector padded to whole cells of its coarsest map. Those whose padding was cut off for
+        measuring are not; else an upsampled map would not have the extent of the one that it is joined with."""
         coarsest = max((output.stride for output in self.outputs), default=1)
         return padded(pictures, [-(-edge // coarsest) * coarsest for edge in pictures.shape[2:]])
 
     def classifier(self, outputs: int) -> nn.Module:
-        """What hands a classifier's scores on; of a backbone the mean of its last map and a dense layer.
+        """The head: of a classifier one that hands its scores on, of a backbone the mean of its last map and a dense
+        layer.
 
         Raises ModelError where a classifier has another number of scores than `outputs`.
         """
@@ -135,10 +136,10 @@ class Darknet(Backbone):
 
 
 def no_longer_needed(steps: Sequence[Step], taps: Sequence[int]) -> list[tuple[int, ...]]:
-    """For each step the layers whose maps no later one takes, and which are no taps."""
-    last = {source: at for at, (_, sources) in enumerate(steps) for source in sources}
-    return [tuple(source for source in set(sources) if last[source] == at and source not in taps)
-            for at, (_, sources) in enumerate(steps)]
+    """For each step the layers whose maps no later step takes, and which are no taps."""
+    last_use = {source: position for position, (_, sources) in enumerate(steps) for source in sources}
+    return [tuple(source for source in set(sources) if last_use[source] == position and source not in taps)
+            for position, (_, sources) in enumerate(steps)]
 
 
 def _size(config: Config) -> tuple[int, int]:

@@ -40,58 +40,58 @@ class WeightsHeader:
         return struct.pack("<iiiQ" if self.long else "<iiiI", self.major, self.minor, self.revision, self.seen)
 
 
-def read_weights(path: Path, network: Darknet, *, layers: int | None = None) -> WeightsHeader:
+def read_darknet_weights(path: Path, network: Darknet, *, layers: int | None = None) -> WeightsHeader:
     """Fill `network` with the floats of a weights file; -> the file's header, which `network.header` keeps too.
 
-    The file must hold exactly the floats that the cfg asks for; with `layers`, those of its first layers alone, as
-    darknet53.conv.74 has them, and the rest stays fresh. Nothing in the network is changed before the sizes agree.
-    Raises ModelError, saying in which layer the file ends or how many floats are left over.
+    The file must hold exactly the floats that the cfg asks for. With `layers` it holds those of its first layers alone,
+    as darknet53.conv.74 does, and the others stay fresh. Nothing in the network is changed before the sizes agree.
+    Raises ModelError, which says in which layer the file ends or how many floats are left over.
     """
     try:
         with open(path, "rb") as file:
             size = file.seek(0, 2)
             file.seek(0)
             header = _read_header(path, file)
-            wanted = _wanted(network, layers)
-            _check_size(path, size - file.tell(), wanted, network.config.file)
+            weighted = _with_weights(network, layers)
+            _check_size(path, size - file.tell(), weighted, network.config.file)
             floats = torch.from_numpy(np.fromfile(file, dtype="<f4").astype(np.float32, copy=False))
     except OSError as error:
         beside = [near.name for near in path.parent.glob("*.weights")] if path.parent.is_dir() else []
         raise ModelError(f"cannot read the weights {path} ({error.strerror}).{nearest(path.name, beside)} Give the "
                          "path of a Darknet .weights file") from error
-    _check_values(path, floats, wanted)
-    at = 0
+    _check_values(path, floats, weighted)
+    position = 0
     with torch.no_grad():
-        for layer in wanted:
-            taken = floats[at:at + layer.weights]
-            at += layer.weights
+        for layer in weighted:
+            values = floats[position:position + layer.weights]
+            position += layer.weights
             if layer.number < len(network.layers):    # a backbone has no tail
-                _fill(network.layers[layer.number], taken, transposed=header.transposed)
+                _fill(network.layers[layer.number], values, transposed=header.transposed)
         network.header.copy_(torch.tensor([header.major, header.minor, header.revision, _signed(header.seen)]))
     return header
 
 
-def write_weights(path: Path, network: Darknet, *, header: WeightsHeader | None = None) -> None:
+def write_darknet_weights(path: Path, network: Darknet, *, header: WeightsHeader | None = None) -> None:
     """Write the floats of a whole network; the header is `network.header` where none is given.
 
-    What `read_weights` has read comes out as the same bytes. Raises ModelError for a backbone without its tail.
+    What `read_darknet_weights` has read comes out as the same bytes. Raises ModelError for a backbone without its tail.
     """
     if header is None:
         major, minor, revision, seen = network.header.tolist()
         header = WeightsHeader(major, minor, revision, seen % 2**64)
-    made = {number for number, layer in enumerate(network.layers) if [*_tensors(layer)]}
-    absent = [layer for layer in network.plan if layer.weights and layer.number not in made]
+    present = {number for number, layer in enumerate(network.layers) if [*_tensors(layer)]}
+    absent = [layer for layer in network.plan if layer.weights and layer.number not in present]
     if absent:
         raise ModelError(f"this network is only a part of {network.config.file}: it lacks {_named(absent[0])}. A "
                          "weights file is written of a whole network")
-    whole = header
+    start = header
 
     def write(aside: Path) -> None:
         with open(aside, "wb") as file:
-            file.write(whole.pack())
+            file.write(start.pack())
             for layer in network.layers:
                 for tensor in _tensors(layer):
-                    flip = whole.transposed and isinstance(layer, Connected) and tensor is layer.dense.weight
+                    flip = start.transposed and isinstance(layer, Connected) and tensor is layer.dense.weight
                     values = (tensor.detach().t() if flip else tensor.detach()).cpu().contiguous()
                     file.write(values.numpy().astype("<f4", copy=False).tobytes())
 
@@ -101,18 +101,19 @@ def write_weights(path: Path, network: Darknet, *, header: WeightsHeader | None 
 def _read_header(path: Path, file: BinaryIO) -> WeightsHeader:
     start = file.read(12)
     header = WeightsHeader(*struct.unpack("<iii", start)) if len(start) == 12 else WeightsHeader()
-    rest = file.read(8 if header.long else 4)
-    if len(start) < 12 or len(rest) < (8 if header.long else 4):
+    seen = file.read(8 if header.long else 4)
+    if len(start) < 12 or len(seen) < (8 if header.long else 4):
         raise ModelError(f"{path} is too short for a Darknet weights file: its header alone has 16 or 20 bytes, and "
-                         f"the file has {len(start) + len(rest)}")
-    return WeightsHeader(header.major, header.minor, header.revision, int.from_bytes(rest, "little"))
+                         f"the file has {len(start) + len(seen)}")
+    return WeightsHeader(header.major, header.minor, header.revision, int.from_bytes(seen, "little"))
 
 
 def _signed(seen: int) -> int:
+    """A number of 64 bits as the int64 of the same bits, which a buffer can hold."""
     return seen - 2**64 if seen >= 2**63 else seen
 
 
-def _wanted(network: Darknet, layers: int | None) -> list[Layer]:
+def _with_weights(network: Darknet, layers: int | None) -> list[Layer]:
     """The layers whose floats the file must hold."""
     plan = network.plan
     if layers is not None and not 1 <= layers <= len(plan):
@@ -120,37 +121,38 @@ def _wanted(network: Darknet, layers: int | None) -> list[Layer]:
     return [layer for layer in plan[:layers] if layer.weights]
 
 
-def _check_size(path: Path, size: int, wanted: list[Layer], cfg: str) -> None:
-    """Raise ModelError unless `size`, the bytes behind the header, are the floats of the `wanted` layers."""
-    total = sum(layer.weights for layer in wanted)
+def _check_size(path: Path, size: int, weighted: list[Layer], cfg: str) -> None:
+    """Raise ModelError unless the bytes behind the header, `size`, are the floats of these layers."""
+    total = sum(layer.weights for layer in weighted)
     if size == 4 * total:
         return
     if size > 4 * total:
-        left, odd = divmod(size - 4 * total, 4)
-        more = f" and {count(odd, 'byte')}" if odd else ""
-        last = f": behind {_named(wanted[-1])}, its last layer with weights" if wanted else ""
-        raise ModelError(f"{path} holds more than {cfg} asks for{last}, {left:,} floats{more} are "
+        extra, odd = divmod(size - 4 * total, 4)
+        odd_bytes = f" and {count(odd, 'byte')}" if odd else ""
+        last = f": behind {_named(weighted[-1])}, its last layer with weights" if weighted else ""
+        raise ModelError(f"{path} holds more than {cfg} asks for{last}, {extra:,} floats{odd_bytes} are "
                          f"left over of {size // 4:,}. Take the cfg that belongs to these weights")
-    have = size // 4
-    for layer in wanted:
-        if have < layer.weights or size < 4:
+    remaining = size // 4
+    for layer in weighted:
+        if remaining < layer.weights or size < 4:
             break
-        have -= layer.weights
-    raise ModelError(f"{path} ends in {_named(layer)}, with {have:,} of that layer's {layer.weights:,} floats: it "
+        remaining -= layer.weights
+    raise ModelError(f"{path} ends in {_named(layer)}, with {remaining:,} of that layer's {layer.weights:,} floats: it "
                      f"holds {size // 4:,} floats, and {cfg} asks for {total:,}. Take the cfg that belongs to them, "
-                     + (f"or, where the file is of the first layers alone, layers={layer.number}" if have == 0
+                     + (f"or, where the file is of the first layers alone, layers={layer.number}" if remaining == 0
                         else "or the whole file"))
 
 
-def _check_values(path: Path, floats: Tensor, wanted: list[Layer]) -> None:
+def _check_values(path: Path, floats: Tensor, weighted: list[Layer]) -> None:
     """Raise ModelError for floats that are no numbers: such a file is damaged, or none of Darknet's."""
+    # A sum that is finite shows that all are, without a mask of all of them; large values may overflow it.
     if bool(floats.sum().isfinite()) or bool(floats.isfinite().all()):
         return
-    at = int((~floats.isfinite()).nonzero()[0])
-    for layer in wanted:
-        if at < layer.weights:
-            raise ModelError(f"{path} is damaged: float {at:,} of {_named(layer)} is no finite number")
-        at -= layer.weights
+    position = int((~floats.isfinite()).nonzero()[0])
+    for layer in weighted:
+        if position < layer.weights:
+            raise ModelError(f"{path} is damaged: float {position:,} of {_named(layer)} is no finite number")
+        position -= layer.weights
 
 
 def _named(layer: Layer) -> str:
@@ -158,10 +160,10 @@ def _named(layer: Layer) -> str:
 
 
 def _fill(module: nn.Module, floats: Tensor, *, transposed: bool) -> None:
-    at = 0
+    position = 0
     for tensor in _tensors(module):
-        values = floats[at:at + tensor.numel()]
-        at += tensor.numel()
+        values = floats[position:position + tensor.numel()]
+        position += tensor.numel()
         if transposed and isinstance(module, Connected) and tensor is module.dense.weight:
             tensor.copy_(values.view(tensor.shape[1], tensor.shape[0]).t())
         else:

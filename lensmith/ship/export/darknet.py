@@ -15,7 +15,7 @@ from lensmith.engine.plan.plan import Plan, make_plan
 from lensmith.engine.run_folder import Run
 from lensmith.models.darknet.cfg_file import read_cfg, with_pictures, write_cfg
 from lensmith.models.darknet.network import Darknet
-from lensmith.models.darknet.weights_file import read_weights, write_weights
+from lensmith.models.darknet.weights_file import read_darknet_weights, write_darknet_weights
 from lensmith.models.network import Network
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.assemble import build_network
@@ -56,7 +56,7 @@ class Imported:
                                               mean=[0.0] * network.inputs, deviation=[255.0] * network.inputs)
         trunk = self.network.backbone
         assert isinstance(trunk, Darknet)
-        read_weights(weights, trunk)
+        read_darknet_weights(weights, trunk)
         self.plan: Plan = make_plan(device="cpu", layout="channels_last", rewrites=("fold_batch_norm",))
         self.files = {"cfg": str(cfg), "weights": str(weights)}
 
@@ -101,7 +101,7 @@ def write_darknet(network: Network, cfg: Path, weights: Path) -> None:
         if path.exists():
             raise UserError(f"{path} exists: choose another name")
     write_cfg(cfg, with_pictures(trunk.config, inputs=trunk.inputs, size=trunk.size))
-    write_weights(weights, trunk)
+    write_darknet_weights(weights, trunk)
 
 
 def _refuse_other_preprocessing(network: Network) -> None:

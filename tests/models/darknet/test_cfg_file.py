@@ -11,7 +11,7 @@ from lensmith.base.errors import ModelError
 from lensmith.models.darknet.cfg_file import MOST_BYTES, parse_cfg, read_cfg, with_classes, with_pictures, write_cfg
 from lensmith.models.darknet.cfg_options import ALIASES, OPTIONS, UNSUPPORTED
 from lensmith.models.darknet.network import Darknet
-from lensmith.models.darknet.weights_file import read_weights, write_weights
+from lensmith.models.darknet.weights_file import read_darknet_weights, write_darknet_weights
 
 NET = "[net]\nwidth=8\nheight=8\nchannels=3\n"
 DETECTOR = ("# a comment\r\n[net]\r\nwidth = 16\r\nheight=16  # half\r\n\r\n; another\r\n[convolutional]\r\n"
@@ -194,8 +194,8 @@ def test_any_valid_pair_of_files_comes_back_byte_for_byte(tmp_path: Path, conten
         bits = np.frombuffer(random.randbytes(4 * floats), dtype="<u4")
         numbers = (bits % 0x7F800000 + (bits & 0x80000000)).tobytes()
         (tmp_path / "a.weights").write_bytes(header + numbers)
-        read_weights(tmp_path / "a.weights", network)
-        write_weights(tmp_path / "b.weights", network)
+        read_darknet_weights(tmp_path / "a.weights", network)
+        write_darknet_weights(tmp_path / "b.weights", network)
         assert (tmp_path / "b.weights").read_bytes() == header + numbers
 
 

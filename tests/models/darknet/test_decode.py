@@ -10,7 +10,7 @@ from lensmith.base.errors import ModelError
 from lensmith.models.darknet.cfg_file import parse_cfg, write_cfg
 from lensmith.models.darknet.decode import RegionLayer, YoloLayer, decode_yolo
 from lensmith.models.darknet.network import Darknet
-from lensmith.models.darknet.weights_file import write_weights
+from lensmith.models.darknet.weights_file import write_darknet_weights
 
 YOLO = YoloLayer(2, 8, 2, ((10.0, 11.0), (5.0, 7.0)), (0, 2), ((10.0, 11.0), (3.0, 4.0), (5.0, 7.0)))
 REGION = RegionLayer(2, 8, 2, ((9.0, 10.0), (20.0, 4.0)), softmax=True)
@@ -75,7 +75,7 @@ def test_opencv_finds_the_same_boxes(tmp_path: Path, head: str):
     network = Darknet(config(head)).eval()
     pictures = torch.rand(1, 3, 32, 24)
     write_cfg(tmp_path / "a.cfg", network.config)
-    write_weights(tmp_path / "a.weights", network)
+    write_darknet_weights(tmp_path / "a.weights", network)
     theirs = cv2.dnn.readNetFromDarknet(str(tmp_path / "a.cfg"), str(tmp_path / "a.weights"))
     theirs.setInput(pictures.numpy())
     rows = theirs.forward()    # a row per cell and anchor: centre, width and height of 0..1, objectness, scores

@@ -16,7 +16,7 @@ from lensmith.models.darknet.cfg_file import Config, parse_cfg, read_cfg, with_c
 from lensmith.models.darknet.decode import decode_yolo
 from lensmith.models.darknet.network import Darknet, darknet53, darknet53_text, darknet_backbone
 from lensmith.models.darknet.plain_calls import Straight
-from lensmith.models.darknet.weights_file import read_weights, write_weights
+from lensmith.models.darknet.weights_file import read_darknet_weights, write_darknet_weights
 from lensmith.models.rewrites.exact import fold_batch_norm
 from lensmith.models.weights import fit_into
 from lensmith.values.box_arithmetic import batched_nms, pairwise_iou
@@ -60,7 +60,7 @@ def drawn(network: Darknet) -> Darknet:
 def in_opencv(network: Darknet, folder: Path):
     cv2 = pytest.importorskip("cv2")
     write_cfg(folder / "a.cfg", network.config)
-    write_weights(folder / "a.weights", network)
+    write_darknet_weights(folder / "a.weights", network)
     return cv2.dnn.readNetFromDarknet(str(folder / "a.cfg"), str(folder / "a.weights"))
 
 
@@ -193,7 +193,7 @@ def test_yolo_fastest_finds_the_boxes_that_opencv_finds(given):
     cv2 = pytest.importorskip("cv2")
     cfg, weights = given("yolo-fastest-1.1.cfg"), given("yolo-fastest-1.1.weights")
     network = Darknet(read_cfg(cfg)).eval()
-    read_weights(weights, network)
+    read_darknet_weights(weights, network)
     assert sum(layer.weights for layer in network.plan) == 346_062
     theirs = cv2.dnn.readNetFromDarknet(str(cfg), str(weights))
     found = 0
@@ -236,7 +236,7 @@ def test_dog_bicycle_and_car_are_where_they_are(given):
     """Against what a person sees in the picture, not against another reader of the same file."""
     cv2 = pytest.importorskip("cv2")
     network = Darknet(read_cfg(given("yolo-fastest-1.1.cfg"))).eval()
-    read_weights(given("yolo-fastest-1.1.weights"), network)
+    read_darknet_weights(given("yolo-fastest-1.1.weights"), network)
     names = given("coco.names").read_text().split("\n")
     picture = cv2.imread(str(given("dog.jpg")))
     blob = cv2.dnn.blobFromImage(picture, 1 / 255, (320, 320), swapRB=True)

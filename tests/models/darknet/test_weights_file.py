@@ -12,7 +12,7 @@ from torch import Tensor
 from lensmith.base.errors import ModelError
 from lensmith.models.darknet.cfg_file import parse_cfg, read_cfg
 from lensmith.models.darknet.network import Darknet, darknet53_text, trunk
-from lensmith.models.darknet.weights_file import WeightsHeader, read_weights, write_weights
+from lensmith.models.darknet.weights_file import WeightsHeader, read_darknet_weights, write_darknet_weights
 
 # 2 x 3 x 1 x 1 = 6 weights and 2 biases; 3 x 2 x 1 x 1 = 6 weights and four times 3 of the norm; 3 x 4 + 4.
 TEXT = ("[net]\nwidth=1\nheight=1\nchannels=3\n[convolutional]\nfilters=2\nactivation=linear\n[route]\nlayers=-1\n"
@@ -33,7 +33,7 @@ def refusal(path: Path, *, layers: int | None = None, text: str = TEXT) -> str:
     fresh = network(text)
     before = {name: tensor.clone() for name, tensor in fresh.state_dict().items()}
     with pytest.raises(ModelError) as caught:
-        read_weights(path, fresh, layers=layers)
+        read_darknet_weights(path, fresh, layers=layers)
     assert all(torch.equal(tensor, before[name]) for name, tensor in fresh.state_dict().items())
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -41,7 +41,7 @@ def refusal(path: Path, *, layers: int | None = None, text: str = TEXT) -> str:
 
 def test_the_floats_go_where_darknet_has_them(tmp_path: Path):
     filled = network()
-    header = read_weights(numbered(tmp_path / "a.weights"), filled)
+    header = read_darknet_weights(numbered(tmp_path / "a.weights"), filled)
     assert header == WeightsHeader(0, 2, 5, 32013312) and filled.header.tolist() == [0, 2, 5, 32013312]
     first, second, dense = filled.layers[0], filled.layers[2], filled.layers[3].dense
 
@@ -58,7 +58,7 @@ def test_the_floats_go_where_darknet_has_them(tmp_path: Path):
 
 def test_a_connected_layer_has_its_norm_last(tmp_path: Path):
     filled = network(TEXT.replace("output=4\n", "output=4\nbatch_normalize=1\n"))
-    read_weights(numbered(tmp_path / "a.weights", FLOATS + 12), filled)
+    read_darknet_weights(numbered(tmp_path / "a.weights", FLOATS + 12), filled)
     layer = filled.layers[3]
     assert layer.dense.bias is None and layer.norm.bias.tolist() == [26, 27, 28, 29]
     assert layer.dense.weight.flatten().tolist() == list(range(30, 42))
@@ -75,20 +75,20 @@ def test_a_connected_layer_has_its_norm_last(tmp_path: Path):
 def test_both_forms_of_the_header_come_back_byte_for_byte(tmp_path: Path, header: bytes, seen: int):
     path = numbered(tmp_path / "a.weights", header=header)
     filled = network()
-    assert read_weights(path, filled).seen == seen
-    write_weights(tmp_path / "b.weights", filled)
+    assert read_darknet_weights(path, filled).seen == seen
+    write_darknet_weights(tmp_path / "b.weights", filled)
     assert (tmp_path / "b.weights").read_bytes() == path.read_bytes()
     other = network()
     other.load_state_dict(filled.state_dict())    # the header travels with a checkpoint
-    write_weights(tmp_path / "c.weights", other)
+    write_darknet_weights(tmp_path / "c.weights", other)
     assert (tmp_path / "c.weights").read_bytes() == path.read_bytes()
-    write_weights(tmp_path / "d.weights", other, header=WeightsHeader(seen=5))
+    write_darknet_weights(tmp_path / "d.weights", other, header=WeightsHeader(seen=5))
     assert (tmp_path / "d.weights").read_bytes()[:20] == struct.pack("<iiiQ", 0, 2, 5, 5)
 
 
 def test_the_first_versions_have_connected_layers_transposed(tmp_path: Path):
     filled = network()
-    read_weights(numbered(tmp_path / "a.weights", header=struct.pack("<iiiQ", 0, 1001, 0, 0)), filled)
+    read_darknet_weights(numbered(tmp_path / "a.weights", header=struct.pack("<iiiQ", 0, 1001, 0, 0)), filled)
     assert filled.layers[3].dense.weight.tolist() == [[30, 34, 38], [31, 35, 39], [32, 36, 40], [33, 37, 41]]
 
 
@@ -133,8 +133,8 @@ def test_a_sum_that_overflows_is_no_damage(tmp_path: Path):
     path = tmp_path / "a.weights"
     path.write_bytes(struct.pack("<iiiQ", 0, 2, 5, 0) + np.full(FLOATS, 3e38, "<f4").tobytes())
     filled = network()
-    read_weights(path, filled)
-    write_weights(tmp_path / "b.weights", filled)
+    read_darknet_weights(path, filled)
+    write_darknet_weights(tmp_path / "b.weights", filled)
     assert (tmp_path / "b.weights").read_bytes() == path.read_bytes()
 
 
@@ -142,7 +142,7 @@ def test_the_first_layers_alone(tmp_path: Path):
     path = numbered(tmp_path / "a.weights", 26)
     filled = network()
     fresh = filled.layers[3].dense.weight.clone()
-    read_weights(path, filled, layers=3)
+    read_darknet_weights(path, filled, layers=3)
     assert filled.layers[2].norm.bias.tolist() == [8, 9, 10] and torch.equal(filled.layers[3].dense.weight, fresh)
     assert "ends in layer 3 [connected]" in refusal(path)
     assert "layers = 5 must be from 1 to 4, the layers of small.cfg" in refusal(path, layers=5)
@@ -151,21 +151,21 @@ def test_the_first_layers_alone(tmp_path: Path):
 def test_a_backbone_takes_the_weights_of_the_whole_network(tmp_path: Path):
     config = parse_cfg(darknet53_text().replace("filters=1000", "filters=10"), file="small53")
     whole = Darknet(config, size=(64, 64))
-    write_weights(tmp_path / "a.weights", whole)
+    write_darknet_weights(tmp_path / "a.weights", whole)
     backbone = trunk(config, layers=0, inputs=3, size=(64, 64))
-    read_weights(tmp_path / "a.weights", backbone)
+    read_darknet_weights(tmp_path / "a.weights", backbone)
     for name, tensor in backbone.state_dict().items():
         assert torch.equal(tensor, whole.state_dict()[name])
     with pytest.raises(ModelError, match="only a part of small53: it lacks layer 76 .convolutional."):
-        write_weights(tmp_path / "b.weights", backbone)
+        write_darknet_weights(tmp_path / "b.weights", backbone)
 
 
 def test_layers_that_nothing_takes_keep_their_floats(tmp_path: Path):
     text = TEXT.replace("layers=-1\n", "layers=-2\n").replace("[route]", "[convolutional]\nfilters=5\n[route]")
     filled = network(text)
     path = numbered(tmp_path / "a.weights", FLOATS + 15)
-    read_weights(path, filled)
-    write_weights(tmp_path / "b.weights", filled)
+    read_darknet_weights(path, filled)
+    write_darknet_weights(tmp_path / "b.weights", filled)
     assert (tmp_path / "b.weights").read_bytes() == path.read_bytes()
 
 
@@ -174,11 +174,11 @@ def test_yolo_fastest_comes_back_byte_for_byte(tmp_path: Path):
     if not (folder / "yolo-fastest-1.1.weights").is_file():
         pytest.skip("darknet/yolo-fastest-1.1.weights is not in LENSMITH_DATA")
     filled = Darknet(read_cfg(folder / "yolo-fastest-1.1.cfg"))
-    assert read_weights(folder / "yolo-fastest-1.1.weights", filled) == WeightsHeader(0, 2, 5, 14231680)
-    write_weights(tmp_path / "again.weights", filled)
+    assert read_darknet_weights(folder / "yolo-fastest-1.1.weights", filled) == WeightsHeader(0, 2, 5, 14231680)
+    write_darknet_weights(tmp_path / "again.weights", filled)
     assert (tmp_path / "again.weights").read_bytes() == (folder / "yolo-fastest-1.1.weights").read_bytes()
     with pytest.raises(ModelError, match=r"ends in layer \d+ \[convolutional\] .* asks for 8,858,734\. Take the cfg"):
-        read_weights(folder / "yolo-fastest-1.1.weights", Darknet(read_cfg(folder / "yolov3-tiny.cfg")))
+        read_darknet_weights(folder / "yolo-fastest-1.1.weights", Darknet(read_cfg(folder / "yolov3-tiny.cfg")))
 
 
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))
@@ -190,7 +190,7 @@ def test_damaged_weights_give_one_line(tmp_path: Path, length: int, changes: lis
     (tmp_path / "a.weights").write_bytes(data[:length])
     said = "nothing"
     try:
-        read_weights(tmp_path / "a.weights", network())
+        read_darknet_weights(tmp_path / "a.weights", network())
     except ModelError as error:
         said = str(error)
     assert said and "\n" not in said
