@@ -1,4 +1,4 @@
-"""One class per picture: its loss, its decision, and how often it is right."""
+"""One class per picture: its loss, its decision and its metrics."""
 
 from collections.abc import Mapping
 from copy import copy
@@ -23,8 +23,9 @@ from lensmith.values.value import Value
 
 
 class Classification:
-    """Which of `classes` a picture shows. The output is [batch, classes], before the softmax; of a fully convolutional
-    network [batch, classes, rows, columns], over whose places the scores are averaged (Simonyan and Zisserman 2015)."""
+    """Which of `classes` a picture shows. The output is [batch, classes], before the softmax. Of a fully convolutional
+    network it is [batch, classes, rows, columns], and the scores are averaged over rows and columns (Simonyan and
+    Zisserman 2015)."""
 
     needs: tuple[str, ...] = ("label",)
     score: str = "accuracy_top1"
@@ -38,9 +39,16 @@ class Classification:
                  class_weights: Literal["balanced"] | list[float] | None = None, focal: float = 0.0,
                  window: Annotated[list[int], Field(min_length=2, max_length=2)] | None = None,
                  metrics: list[str] | None = None):
-        """`targets`, the stacked training labels, are needed by the loss where `class_weights` is "balanced". With
-        `window`, (height, width) in cells of the last map, the head is fully convolutional and scores each such
-        window: `lensmith convert --convolutional` sets it. `metrics` are of one's own (`tasks/metrics/own.py`)."""
+        """
+        classes: the names of the classes.
+        targets: the stacked training labels, which class_weights="balanced" counts.
+        smoothing: the part of the target that is spread evenly over all classes, from 0 to below 1.
+        class_weights: a weight for each class in the loss, or "balanced": inversely to how often it occurs.
+        focal: gamma of the focal loss; 0 is cross entropy.
+        window: (height, width) in cells of the last map; the head is then fully convolutional and scores each such
+            window. `lensmith convert --convolutional` sets it.
+        metrics: metrics of one's own that are measured too (`tasks/metrics/own.py`).
+        """
         if not 0 <= smoothing < 1:
             raise UserError(f"task.smoothing must lie in 0 <= smoothing < 1; got {smoothing}. Usual is 0.1")
         check_focal(focal)
@@ -61,7 +69,7 @@ class Classification:
             return head
         return convolutional(head, backbone.channels[-1], (self.window[0], self.window[1]))
 
-    def _whole(self, output: Tensor) -> Tensor:    # -> [batch, classes]
+    def _of_picture(self, output: Tensor) -> Tensor:    # -> [batch, classes]
         return output if self.window is None else output.mean((2, 3))
 
     def loss(self, output: Tensor, targets: dict[str, Value]) -> dict[str, Tensor]:
@@ -69,15 +77,15 @@ class Classification:
         assert isinstance(truth, Label)
         if self.balanced and self.weights is None:
             raise unweighted("labels")
-        return {"label": class_entropy(self._whole(output), truth, weights=self.weights, smoothing=self.smoothing,
+        return {"label": class_entropy(self._of_picture(output), truth, weights=self.weights, smoothing=self.smoothing,
                                        focal=self.focal)}
 
     def decode(self, output: Tensor) -> dict[str, Value]:
-        scores = self._whole(output).float().softmax(1)
+        scores = self._of_picture(output).float().softmax(1)
         return {"label": Label(scores.argmax(1), scores)}
 
     def evidence(self, output: Tensor, index: int) -> Tensor:
-        return self._whole(output)[:, index]
+        return self._of_picture(output)[:, index]
 
     def metrics(self) -> Metrics:
         return self.own_metrics.beside(LabelMetrics(self.classes), "label", self.classes)

@@ -1,4 +1,4 @@
-"""Objects as boxes with a class each, found at points: the detector that is the default."""
+"""Objects as boxes with a class each, found at points: the default detector, without anchors."""
 
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -25,11 +25,11 @@ from lensmith.values.value import Value
 
 
 class AssignedLoss(NamedTuple):
-    """What points are taught."""
+    """The loss terms of a batch, and what they were computed from."""
 
-    parts: dict[str, Tensor]
-    found: Assignment
-    total: Tensor        # float []: the sum of what the points are to score, at least 1
+    terms: dict[str, Tensor]
+    assignment: Assignment
+    total: Tensor    # float []: the sum of the qualities of all points, at least 1
 
 
 class Detection:
@@ -48,10 +48,20 @@ class Detection:
                  threshold: float = 0.001, overlap: float = 0.6, most: int = 300,
                  suppression: Nms = "batched", box_weight: float = 7.5, class_weight: float = 0.5,
                  side_weight: float = 1.5, metrics: list[str] | None = None):
-        """`width` and `depth` are channels and convolutions of the neck and the branches. Of the boxes found those
-        below `threshold` are left out, of two of a class that overlap by more than `overlap` IoU the worse, and beyond
-        the best `most` of a picture all; other ways of `suppression` are told at `stacked_nms`. The three weights are
-        those of the parts of the loss. `metrics` are of one's own (`tasks/metrics/own.py`)."""
+        """
+        classes: the names of the classes.
+        targets: the stacked training boxes; this task does not look at them.
+        width: channels of the neck and the branches.
+        depth: convolutions of the branches and of each step of the neck.
+        threshold: objects with a lower score are left out.
+        overlap: the IoU above which the worse of two objects is left out.
+        most: objects of a picture that are kept at most, the best ones.
+        suppression: which objects are compared by `overlap` (`tasks.nms.stacked_nms`).
+        box_weight: the factor on the loss term "box".
+        class_weight: the factor on the loss term "class".
+        side_weight: the factor on the loss term "side".
+        metrics: metrics of one's own that are measured too (`tasks/metrics/own.py`).
+        """
         check_settings(width=(width, width >= 1, "1 or more"), depth=(depth, depth >= 1, "1 or more"),
                        box_weight=(box_weight, box_weight >= 0, "0 or more"),
                        class_weight=(class_weight, class_weight >= 0, "0 or more"),
@@ -71,55 +81,63 @@ class Detection:
         return PointsHead(backbone.channels, backbone.strides, len(self.classes), width=self.width, depth=self.depth)
 
     def whole_head(self, make: Callable[..., nn.Module]) -> nn.Module:
-        """The head that a network of torchvision makes of itself, deciding by these settings."""
-        own = self.overlap if self.suppression == "batched" else 1.0    # else it leaves all to `decode`
-        return make(len(self.classes), threshold=self.threshold, overlap=own, most=self.most)
+        """The head that a network of torchvision makes of itself, with these thresholds."""
+        # Its own NMS is that of one class; of the other kinds it keeps all boxes, and `decode` does the rest.
+        overlap = self.overlap if self.suppression == "batched" else 1.0
+        return make(len(self.classes), threshold=self.threshold, overlap=overlap, most=self.most)
 
     def loss(self, output: Points | Boxes | dict[str, Tensor], targets: dict[str, Value]) -> dict[str, Tensor]:
-        """`class`: cross entropy against how well each point places its object; `box`: 1 - CIoU; `side`: the
-        distribution of each distance against the two bins beside the true one (Li et al. 2020, "Generalized focal
-        loss"). Each is a sum over the points divided by the sum of what they are to score."""
+        """Three terms, each a sum over points divided by Q = sum_i q_i, the sum of the qualities of the assignment:
+
+            class = class_weight / Q * sum_i sum_k BCE(score_ik, q_i if k is the class of the object of i else 0)
+            box   = box_weight / Q * sum_i q_i (1 - CIoU(box_i, object_i))
+            side  = side_weight / Q * sum_i q_i * mean over the four sides of `side_costs`
+        """
         truth = targets["boxes"]
         assert isinstance(truth, Boxes)
-        if isinstance(output, dict):    # a whole detector works its loss out by itself where it learns
+        if isinstance(output, dict):    # a detector of torchvision computes its loss by itself while it trains
             return output
         if isinstance(output, Boxes):
             return {}
-        return self.assigned_loss(output, truth).parts
+        return self.assigned_loss(output, truth).terms
 
-    def assigned_loss(self, output: Points, truth: Boxes) -> "AssignedLoss":
-        """The parts of the loss, and which point answers for which object."""
+    def assigned_loss(self, output: Points, truth: Boxes) -> AssignedLoss:
+        """The loss terms, and the assignment of points to objects that they come of."""
         logits, sides = (part if part.dtype == torch.float64 else part.float() for part in output[:2])
         centres, strides = output.centres, output.strides
         objects = pad(truth, len(logits))
-        found = task_aligned(logits.detach().sigmoid(), corners_of(sides.detach(), centres, strides), centres, strides,
-                             objects)
-        total = found.quality.sum().clamp(min=1)
+        assignment = task_aligned(logits.detach().sigmoid(), corners_of(sides.detach(), centres, strides), centres,
+                                  strides, objects)
+        total = assignment.quality.sum().clamp(min=1)
 
-        image, point = (found.quality > 0).nonzero(as_tuple=True)
-        row, quality = found.row[image, point], found.quality[image, point]
-        goal = torch.zeros_like(logits)
-        goal[image, point, objects.classes[image, row]] = quality.to(goal.dtype)
-        costs = F.binary_cross_entropy_with_logits(logits, goal, reduction="none").sum(2)
-        free = in_crowds(truth, centres, len(logits)) & (found.quality == 0)
+        image, point = (assignment.quality > 0).nonzero(as_tuple=True)
+        row, quality = assignment.row[image, point], assignment.quality[image, point]
+        scores = torch.zeros_like(logits)    # the targets of the class branch
+        scores[image, point, objects.classes[image, row]] = quality.to(scores.dtype)
+        class_costs = F.binary_cross_entropy_with_logits(logits, scores, reduction="none").sum(2)
+        # What lies in a crowd region may be an object or not, so a point there costs nothing unless it has one.
+        ignored = in_crowds(truth, centres, len(logits)) & (assignment.quality == 0)
 
-        own, wanted = sides[image, point], objects.corners[image, row]
-        placed = corners_of(own, centres[point], strides[point])
-        distances = torch.cat((centres[point] - wanted[:, :2], wanted[:, 2:] - centres[point]), 1)
-        parts = {"class": self.class_weight * costs.masked_fill(free, 0.0).sum(),
-                 "box": self.box_weight * ((1 - iou(placed, wanted, "ciou")) * quality).sum(),
-                 "side": self.side_weight * (side_costs(own, distances / strides[point, None]).mean(1) * quality).sum()}
-        return AssignedLoss({name: part / total for name, part in parts.items()}, found, total)
+        sides, corners = sides[image, point], objects.corners[image, row]
+        predicted = corners_of(sides, centres[point], strides[point])
+        distances = torch.cat((centres[point] - corners[:, :2], corners[:, 2:] - centres[point]), 1)
+        of_sides = side_costs(sides, distances / strides[point, None]).mean(1)
+        terms = {"class": self.class_weight * class_costs.masked_fill(ignored, 0.0).sum(),
+                 "box": self.box_weight * ((1 - iou(predicted, corners, "ciou")) * quality).sum(),
+                 "side": self.side_weight * (of_sides * quality).sum()}
+        return AssignedLoss({name: term / total for name, term in terms.items()}, assignment, total)
 
     def decode(self, output: Points | Boxes) -> dict[str, Value]:
-        if isinstance(output, Boxes):    # decided by what held when the network was made, not by what holds now
+        # A detector of torchvision has left out boxes by the thresholds that held when it was made. Those may have
+        # changed since, so both are applied again.
+        if isinstance(output, Boxes):
             assert output.scores is not None and output.image is not None
-            sure = output.chosen(output.scores >= self.threshold)
-            return {"boxes": stacked_nms(sure, len(self.classes), self.suppression, overlap=self.overlap,
-                                        most=self.most, least=self.threshold)}
+            boxes = output.chosen(output.scores >= self.threshold)
+            return {"boxes": stacked_nms(boxes, len(self.classes), self.suppression, overlap=self.overlap,
+                                         most=self.most, least=self.threshold)}
         scores = output.logits.float().sigmoid()
         return {"boxes": nms_of_scores(output.corners(), scores, self.suppression, threshold=self.threshold,
-                                    overlap=self.overlap, most=self.most)}
+                                       overlap=self.overlap, most=self.most)}
 
     def evidence(self, output: Points, index: int) -> Tensor:
         return output.logits[:, :, index].amax(1)
@@ -149,11 +167,16 @@ class Detection:
 
 
 def side_costs(sides: Tensor, distances: Tensor) -> Tensor:
-    """[n, 4]: the cross entropy of distributions [n, 4, bins] against distances [n, 4], each shared by the two bins
-    beside it; what is beyond the last bin counts as that."""
+    """[n, 4]: the cross entropy of distributions [n, 4, bins] against distances d [n, 4] in strides, each between the
+    two bins beside it (Li et al. 2020, "Generalized focal loss"):
+
+        - (1 - f) log p_b - f log p_(b+1),    b = floor(d), f = d - b
+
+    A distance beyond the last bin counts as just below it.
+    """
     distances = distances.clamp(0, sides.shape[-1] - 1.01)
     below = distances.floor()
-    share, lower = distances - below, below.long()
-    log_chance = sides.log_softmax(-1)
-    near, far = (log_chance.gather(2, bins[..., None])[..., 0] for bins in (lower, lower + 1))
-    return -((1 - share) * near + share * far)
+    fraction, lower = distances - below, below.long()
+    log_probabilities = sides.log_softmax(-1)
+    at_lower, at_upper = (log_probabilities.gather(2, bins[..., None])[..., 0] for bins in (lower, lower + 1))
+    return -((1 - fraction) * at_lower + fraction * at_upper)

@@ -1,4 +1,4 @@
-"""Objects with a class, a box and their own pixels each."""
+"""Objects with a class, a box and a mask each."""
 
 from collections.abc import Mapping
 from copy import copy
@@ -26,14 +26,14 @@ from lensmith.values.instance_masks import Masks, in_boxes
 from lensmith.values.value import Value
 
 _MARGINS = 32          # numbers per pixel: of a hundred objects, each with a sixteenth of its cells, and their bits
-_MOST_LEARNED = 100    # points of a picture whose masks are learned, those that are to score most
+_MOST_LEARNED = 100    # points of a picture whose masks are learned, those with the best quality
 
 
 @dataclass(frozen=True)
-class _Sketched(Boxes):
-    """Boxes, each with the shares of the prototypes in its mask."""
+class _WithCoefficients(Boxes):
+    """Boxes, each with the coefficients of the prototypes in its mask."""
 
-    shares: Tensor = field(kw_only=True)    # float [n, prototypes]
+    coefficients: Tensor = field(kw_only=True)    # float [n, prototypes]
 
 
 class Instances:
@@ -51,14 +51,18 @@ class Instances:
                  prototypes: int = 32, threshold: float = 0.001, overlap: float = 0.6, most: int = 100,
                  suppression: Nms = "batched", mask_weight: float = 0.5, box_weight: float = 7.5,
                  class_weight: float = 0.5, side_weight: float = 1.5, metrics: list[str] | None = None):
-        """`prototypes` are the maps that masks are sums of, `mask_weight` is that of their part of the loss; the other
-        settings are those of `Detection`."""
+        """
+        prototypes: the number of maps that masks are weighted sums of.
+        mask_weight: the factor on the loss term "mask".
+
+        The other settings are those of `Detection`.
+        """
         self.own_metrics = OwnMetrics(metrics)
         check_settings(prototypes=(prototypes, prototypes >= 1, "1 or more"),
                        mask_weight=(mask_weight, mask_weight >= 0, "0 or more"))
         self.detection = Detection(classes, width=width, depth=depth, threshold=threshold, overlap=overlap, most=most,
-                                 suppression=suppression, box_weight=box_weight, class_weight=class_weight,
-                                 side_weight=side_weight)
+                                   suppression=suppression, box_weight=box_weight, class_weight=class_weight,
+                                   side_weight=side_weight)
         self.classes, self.prototypes, self.mask_weight = classes, prototypes, mask_weight
         self.threshold, self.overlap, self.most, self.suppression = threshold, overlap, most, suppression
         self.keeps_margins = False    # whether `decode` keeps how far each pixel is inside of its object
@@ -71,25 +75,26 @@ class Instances:
         if backbone.detector is not None or backbone.segmenter is not None or backbone.outputs:
             raise UserError("the network comes whole and gives no masks of objects: take a backbone for task "
                             "'instances', as in backbone.name=csp, or maskrcnn_resnet50_fpn")
-        settings = self.detection
-        return PrototypesHead(backbone.channels, backbone.strides, len(self.classes), width=settings.width,
-                              depth=settings.depth, prototypes=self.prototypes)
+        return PrototypesHead(backbone.channels, backbone.strides, len(self.classes), width=self.detection.width,
+                              depth=self.detection.depth, prototypes=self.prototypes)
 
     def loss(self, output: MaskedPoints | Masks | dict[str, Tensor], targets: dict[str, Value]) -> dict[str, Tensor]:
-        """The parts of `Detection`, and `mask`: the mean cross entropy of the pixels in the true box, for the points
-        that answer for an object, by what they are to score."""
+        """The terms of `Detection`, and a fourth, with q_i the quality of point i and Q the sum of all qualities:
+
+            mask = mask_weight / Q * sum_i q_i * mean over the cells in the true box of BCE(margin, true)
+        """
         truth = targets["masks"]
         assert isinstance(truth, Masks)
-        if isinstance(output, dict):    # a whole network works its loss out by itself where it learns
+        if isinstance(output, dict):    # a network of torchvision computes its loss by itself while it trains
             return output
         if isinstance(output, Masks):
             return {}
-        learned = self.detection.assigned_loss(output.points(), truth)
-        costs = self._mask_costs(output, truth, learned.found)
-        return {**learned.parts, "mask": self.mask_weight * costs / learned.total}
+        boxes = self.detection.assigned_loss(output.points(), truth)
+        costs = self._mask_costs(output, truth, boxes.assignment)
+        return {**boxes.terms, "mask": self.mask_weight * costs / boxes.total}
 
-    def _mask_costs(self, output: MaskedPoints, truth: Masks, found: Assignment) -> Tensor:
-        """The costs of all masks, each by the quality of its point."""
+    def _mask_costs(self, output: MaskedPoints, truth: Masks, assignment: Assignment) -> Tensor:
+        """The sum of the costs of all masks, each times the quality of its point."""
         if truth.crowd is not None:
             truth = truth.chosen(~truth.crowd)
         assert truth.image is not None
@@ -99,49 +104,48 @@ class Instances:
         middles = [(torch.arange(cells, device=first.device) + 0.5) * (edge / cells)
                    for cells, edge in ((rows, output.size[0]), (columns, output.size[1]))]
         height, width = output.size.tolist()
-        total = output.prototypes.sum() * 0 + output.coefficients.sum() * 0    # the graph, where there is no object
-        best = found.quality.topk(min(_MOST_LEARNED, found.quality.shape[1]), 1)
+        # Where there is no object the cost is 0 and still has a graph, which DDP waits for.
+        total = output.prototypes.sum() * 0 + output.coefficients.sum() * 0
+        best = assignment.quality.topk(min(_MOST_LEARNED, assignment.quality.shape[1]), 1)
         for image, (qualities, points) in enumerate(zip(best.values, best.indices, strict=True)):
             points = points[qualities > 0]
             if not len(points):
                 continue
-            own, which = (found.row[image, points] + first[image]).unique(return_inverse=True)
-            # float64 where the network is, as in tests of gradients; else sums over many pixels take float32.
-            kind = torch.float64 if output.prototypes.dtype == torch.float64 else torch.float32
-            true = F.interpolate(truth.pixels(own)[:, None, :height, :width].to(kind), (rows, columns), mode="area")
-            x0, y0, x1, y1 = truth.corners[own].unbind(1)
+            objects, object_of = (assignment.row[image, points] + first[image]).unique(return_inverse=True)
+            # float64 where the network is, as in tests of gradients; otherwise sums over many pixels need float32.
+            dtype = torch.float64 if output.prototypes.dtype == torch.float64 else torch.float32
+            true = F.interpolate(truth.pixels(objects)[:, None, :height, :width].to(dtype), (rows, columns),
+                                 mode="area")
+            x0, y0, x1, y1 = truth.corners[objects].unbind(1)
             inside = ((middles[1] > x0[:, None]) & (middles[1] < x1[:, None]))[:, None] & \
                 ((middles[0] > y0[:, None]) & (middles[0] < y1[:, None]))[:, :, None]
-            inside = (inside | (true[:, 0] > 0.5)).to(kind)
-            margins = torch.einsum("np,phw->nhw", output.coefficients[image, points].to(kind),
-                                   output.prototypes[image].to(kind))
-            costs = F.binary_cross_entropy_with_logits(margins, true[which, 0], reduction="none")
-            share = inside / inside.sum((1, 2), keepdim=True).clamp(min=1)
-            total = total + ((costs * share[which]).sum((1, 2)) * qualities[qualities > 0]).sum()
+            inside = (inside | (true[:, 0] > 0.5)).to(dtype)
+            margins = torch.einsum("np,phw->nhw", output.coefficients[image, points].to(dtype),
+                                   output.prototypes[image].to(dtype))
+            costs = F.binary_cross_entropy_with_logits(margins, true[object_of, 0], reduction="none")
+            weights = inside / inside.sum((1, 2), keepdim=True).clamp(min=1)
+            total = total + ((costs * weights[object_of]).sum((1, 2)) * qualities[qualities > 0]).sum()
         return total
 
     def decode(self, output: MaskedPoints | Masks) -> dict[str, Value]:
-        if isinstance(output, Masks):    # decided by what held when the network was made, not by what holds now
+        if isinstance(output, Masks):    # thresholds may have changed since the network was made, as in `Detection`
             assert output.scores is not None
-            sure = stacked_nms(output.chosen(output.scores >= self.threshold), len(self.classes), self.suppression,
-                              overlap=self.overlap, most=self.most, least=self.threshold)
-            return {"masks": sure if self.keeps_margins else replace(sure, margins=None)}
-        scores = output.logits.float().sigmoid()
-        image, point, kind, score = best_points(scores, self.threshold)
-        found = stacked_nms(_Sketched(output.corners()[image, point], kind, score, image,
-                                     shares=output.coefficients[image, point].float()),
-                           len(self.classes), self.suppression, overlap=self.overlap, most=self.most,
-                           least=self.threshold)
-        assert found.image is not None
+            masks = stacked_nms(output.chosen(output.scores >= self.threshold), len(self.classes), self.suppression,
+                                overlap=self.overlap, most=self.most, least=self.threshold)
+            return {"masks": masks if self.keeps_margins else replace(masks, margins=None)}
+        image, point, number, score = best_points(output.logits.float().sigmoid(), self.threshold)
+        boxes = stacked_nms(_WithCoefficients(output.corners()[image, point], number, score, image,
+                                              coefficients=output.coefficients[image, point].float()),
+                            len(self.classes), self.suppression, overlap=self.overlap, most=self.most,
+                            least=self.threshold)
+        assert boxes.image is not None
         height, width = output.size.tolist()
-        prototypes = output.prototypes.float()
-        parts, margins = [], []
-        for number in range(len(prototypes)):
-            one = found.chosen(found.image == number)
-            heights = torch.einsum("np,phw->nhw", one.shares, prototypes[number])
-            parts.append(in_boxes(heights, one.corners, (height, width)))
-            margins.append(heights)
-        masks = Masks(found.corners, found.classes, found.scores, found.image, bits=torch.cat(parts),
+        bits, margins = [], []
+        for picture, prototypes in enumerate(output.prototypes.float()):
+            of_picture = boxes.chosen(boxes.image == picture)
+            margins.append(torch.einsum("np,phw->nhw", of_picture.coefficients, prototypes))
+            bits.append(in_boxes(margins[-1], of_picture.corners, (height, width)))
+        masks = Masks(boxes.corners, boxes.classes, boxes.scores, boxes.image, bits=torch.cat(bits),
                       margins=torch.cat(margins) if self.keeps_margins else None)
         return {"masks": masks}
 

@@ -1,4 +1,4 @@
-"""Several tasks on one backbone: each part keeps its own head, loss and metrics, and they are learned together."""
+"""Several tasks on one backbone, learned together: each part has its own head, loss and metrics."""
 
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -30,18 +30,21 @@ from lensmith.values.value import Value
 Balance = Literal["fixed", "uncertainty", "gradients"]
 # The task of a part, by the kind of its value.
 OF_KIND: dict[str, type[Task]] = {"label": Classification, "tags": Tagging, "numbers": Regression,
-                                           "boxes": Detection, "mask": Segmentation, "masks": Instances}
+                                 "boxes": Detection, "mask": Segmentation, "masks": Instances}
 
 
 class Multitask:
-    """Every part of the data its own task, all on one backbone. The output is `Answers`; values, losses and metrics are
-    under the names of the parts.
+    """Every part of the data its own task, all on one backbone. The output is `Answers`. Values, loss terms and metrics
+    have the names of the parts.
 
-    The parts of the loss are added up, each weighed by `balance`: "fixed" by `weights`, 1 where not named.
-    "uncertainty" by exp(-s) with s / 2 added, where s, the log-variance of the part, is learned (Kendall, Gal and
-    Cipolla 2018, "Multi-task learning using uncertainty to weigh losses"). "gradients" by `weights` too, but what
-    comes of the parts at the shared maps is brought to one length, or to those proportions, in each step (`Evened`; of
-    several processes, by each for its own pictures): no part then outshouts the others in the backbone.
+    The losses L_i of the parts are added up, weighed as `balance` says:
+
+    - "fixed": sum_i w_i L_i, with w the `weights`, 1 where none is given.
+    - "uncertainty": sum_i exp(-s_i) L_i + s_i / 2, with the log-variances s learned (Kendall, Gal and Cipolla 2018,
+      "Multi-task learning using uncertainty to weigh losses").
+    - "gradients": as "fixed"; moreover the gradients of the parts at the shared maps are scaled in each step to lengths
+      in the proportions of the weights (`models.heads.several_heads.Evened`), so that no part drowns the others in the
+      backbone. Each of several processes does so for its own pictures.
     """
 
     score: str = "joined"
@@ -55,10 +58,19 @@ class Multitask:
                  parts: list[str] | None = None, kinds: dict[str, str] | None = None,
                  weights: dict[str, float] | None = None, balance: Balance = "fixed",
                  settings: dict[str, dict[str, Any]] | None = None):
-        """`classes` and `targets`, the stacked training targets, are by target; `parts` those of them that are learned,
-        by itself all. `kinds` say what each is (`kinds_of`); by itself what its target is, or its name where that is
-        such a word. `settings` are those of the parts' own tasks, by part; those of a part that is not learned, as its
-        weight, wait for when it is."""
+        """
+        classes: the names of the classes of each target.
+        targets: the stacked training targets, by name.
+        parts: the targets that are learned; by itself all.
+        kinds: the kind of each target (`values.kinds_of`); by itself that of its value, or its name where that is a
+            kind.
+        weights: the weight of the loss of each part, above 0; by itself 1.
+        balance: how the losses are weighed against each other.
+        settings: the settings of the task of each part.
+
+        Weights and settings of targets that are not learned are accepted and have no effect, so that `parts` alone can
+        be changed.
+        """
         self.needs = tuple(parts) if parts is not None else tuple(classes)
         check_parts(self.needs, classes)
         weights, settings = weights or {}, settings or {}
@@ -75,9 +87,9 @@ class Multitask:
                             "learns the weights: leave one of the two out")
         self.balance, self.weights = balance, {name: weights.get(name, 1.0) for name in self.needs}
         self.tasks: dict[str, Task] = {}
-        own = kinds or kinds_of(targets or {})
+        kind_of = kinds or kinds_of(targets or {})
         for name in self.needs:
-            kind = own.get(name, name)
+            kind = kind_of.get(name, name)
             if kind not in OF_KIND:
                 raise UserError(f"task.kinds does not say what {name!r} is: give one of {', '.join(OF_KIND)}"
                                 + (f"; got {kind!r}" if kind != name else ""))
@@ -100,29 +112,29 @@ class Multitask:
                             lengths=self.weights if self.balance == "gradients" else None)
 
     def loss(self, output: Answers, targets: dict[str, Value]) -> dict[str, Tensor]:
-        """The parts of each part's own loss, weighed, as "part", or as "part/box" where it has several; where nothing
-        of a part is known they are 0, with their graph kept."""
-        own = {name: task.loss(output.parts[name], {task.needs[0]: targets[name]})
-               for name, task in self.tasks.items()}
+        """The loss terms of each part, weighed, as "part", or as "part/term" where it has several. Where no target of a
+        part is known they are 0, with their graph kept."""
+        losses = {name: task.loss(output.parts[name], {task.needs[0]: targets[name]})
+                  for name, task in self.tasks.items()}
         factors: dict[str, Tensor | float] = dict(self.weights)
-        found: dict[str, Tensor] = {}
+        weighed: dict[str, Tensor] = {}
         if output.log_variances is not None:
             factors = dict(zip(self.needs, torch.exp(-output.log_variances), strict=True))
-        for number, (name, parts) in enumerate(own.items()):
-            for key, part in parts.items():
-                found[name if len(parts) == 1 else f"{name}/{key}"] = factors[name] * part
+        for number, (name, terms) in enumerate(losses.items()):
+            for key, term in terms.items():
+                weighed[name if len(terms) == 1 else f"{name}/{key}"] = factors[name] * term
             if output.log_variances is not None:
-                # A batch that knows nothing of a part costs exactly 0, and must not move its log-variance either.
-                total = torch.stack([part.detach().float() for part in parts.values()]).sum()
-                seen = (total != 0).to(output.log_variances.dtype)
-                found[f"{name}/log_variance"] = seen * output.log_variances[number] / 2
-        return found
+                # A batch without a known target of a part costs exactly 0 and must not move its log-variance either.
+                total = torch.stack([term.detach().float() for term in terms.values()]).sum()
+                known = (total != 0).to(output.log_variances.dtype)
+                weighed[f"{name}/log_variance"] = known * output.log_variances[number] / 2
+        return weighed
 
     def decode(self, output: Answers) -> dict[str, Value]:
         return {name: task.decode(output.parts[name])[task.needs[0]] for name, task in self.tasks.items()}
 
     def evidence(self, output: Answers, index: int) -> Tensor:
-        """That of the first part that is a label, else of the first part."""
+        """The evidence of the first part that is a label, else of the first part."""
         name = next((name for name, task in self.tasks.items() if task.needs == ("label",)), self.needs[0])
         return self.tasks[name].evidence(output.parts[name], index)
 
@@ -164,8 +176,8 @@ class Multitask:
 
 
 def _usual_augment(kinds: Sequence[str], form: Form) -> dict[str, Any]:
-    """The usual augmentations of several parts: those of labels alone, else a flip where something has a place that
-    shows that the pictures are photographs, and no numbers which would have to be flipped along."""
+    """The usual augmentations of several parts. Labels alone have those of classification. Otherwise colour pictures
+    are flipped where a target has a place in them, and no numbers, which cannot be flipped along."""
     if set(kinds) == {"label"}:
         return dict(Classification.usual({}, form, epochs=None).augment)
     placed = any(KINDS[kind].spatial for kind in kinds) and "numbers" not in kinds
@@ -173,7 +185,7 @@ def _usual_augment(kinds: Sequence[str], form: Form) -> dict[str, Any]:
 
 
 class SeveralMetrics:
-    """Each part's own metrics."""
+    """The metrics of each part, by its name."""
 
     def __init__(self, tasks: Mapping[str, Task]):
         self.tasks = tasks
@@ -181,23 +193,24 @@ class SeveralMetrics:
 
     def update(self, predictions: dict[str, Value], targets: dict[str, Value], *, count: int) -> None:
         for name, task in self.tasks.items():
-            own = task.needs[0]
-            self.parts[name].update({own: predictions[name]}, {own: targets[name]}, count=count)
+            target = task.needs[0]
+            self.parts[name].update({target: predictions[name]}, {target: targets[name]}, count=count)
 
     def state(self) -> dict[str, Tensor]:
         """What every part counted, to be sent to another process."""
         return {f"{name}/{key}": value for name, part in self.parts.items() for key, value in part.state().items()}
 
     def merge(self, state: dict[str, Tensor]) -> None:
-        """Add what another counted."""
+        """Add what another process counted."""
         for name, part in self.parts.items():
             part.merge({key.rpartition("/")[2]: value for key, value in state.items()
                         if key.rpartition("/")[0] == name})
 
     def result(self) -> dict[str, Any]:
-        """`joined`, the mean of the parts' own scores, and the headlines of each part as "part/metric"; intervals
-        under the same names; the details of each part under `parts`, with its `kind`, and the parts of which nothing is
-        known here, which are left out of it all, as `unknown`. Raises DataError where that is every part."""
+        """`joined`, the mean of the scores of the parts, the headlines of each part as "part/metric", and their
+        intervals under the same names. The details are those of each part under `parts`, with its `kind`, and the names
+        of the parts without any known target under `unknown`, which are left out of all else. Raises DataError where
+        every part is one of them."""
         scores: list[float] = []
         headlines: dict[str, float] = {}
         intervals: dict[str, list[float]] = {}
@@ -205,14 +218,14 @@ class SeveralMetrics:
         unknown: list[str] = []
         for name, task in self.tasks.items():
             try:
-                found = self.parts[name].result()
+                result = self.parts[name].result()
             except NothingToMeasure:
                 unknown.append(name)
                 continue
-            scores.append(found[task.score])
-            headlines |= {f"{name}/{key}": value for key, value in found.items() if isinstance(value, float)}
-            intervals |= {f"{name}/{key}": ends for key, ends in found.get("intervals", {}).items()}
-            details[name] = {"kind": task.needs[0], "score": task.score, **found["details"]}
+            scores.append(result[task.score])
+            headlines |= {f"{name}/{key}": value for key, value in result.items() if isinstance(value, float)}
+            intervals |= {f"{name}/{key}": ends for key, ends in result.get("intervals", {}).items()}
+            details[name] = {"kind": task.needs[0], "score": task.score, **result["details"]}
         if not scores:
             raise nothing_to_measure(f"known target of {', '.join(self.tasks)}")
         return {Multitask.score: METRICS[Multitask.score].function(scores), **headlines, "intervals": intervals,

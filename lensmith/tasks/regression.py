@@ -1,4 +1,4 @@
-"""One or several numbers per picture, a box's four corners among them."""
+"""One or several numbers per picture, such as a count, an age or the corners of a box."""
 
 from collections.abc import Mapping
 from copy import copy
@@ -19,19 +19,20 @@ from lensmith.tasks.usual import Usual, by_size
 from lensmith.values.labels import Numbers
 from lensmith.values.value import Value
 
-_MOVING = ("crop_padding", "resized_crop", "flip", "rotate")    # augmentations after which places are others
+_MOVING = ("crop_padding", "resized_crop", "flip", "rotate")    # augmentations that move what the pictures show
 
 
 class Standard(NamedTuple):
-    """What a regression head gives: standard units, and what brings them back to the file's."""
+    """The output of a regression head: value = values * deviation + mean, in the units of the file."""
 
-    values: Tensor       # [batch, quantities], mean 0 and deviation 1 over the training set
-    mean: Tensor         # float32 [quantities], the file's units
-    deviation: Tensor    # float32 [quantities], the file's units
+    values: Tensor       # [batch, quantities]: mean 0 and standard deviation 1 over the training set
+    mean: Tensor         # float32 [quantities], in the units of the file
+    deviation: Tensor    # float32 [quantities], in the units of the file: the standard deviation
 
 
 class Standardised(nn.Module):
-    """A head whose output is in standard units; mean and deviation are buffers, so they travel with the weights."""
+    """A head whose outputs are standardised. Mean and standard deviation are buffers, so they travel with the
+    weights."""
 
     mean: Tensor
     deviation: Tensor
@@ -60,9 +61,14 @@ class Regression:
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, loss: Distance = "squared",
                  delta: float = 1.0, metrics: list[str] | None = None):
-        """`targets`, the stacked training numbers, give the head its mean and deviation; without them it has 0 and 1
-        until trained weights are loaded. `delta`, of the Huber loss, is in standard deviations. `metrics` are of one's
-        own (`tasks/metrics/own.py`)."""
+        """
+        classes: the names of the quantities.
+        targets: the stacked training numbers, whose mean and standard deviation the head has; without them it has 0
+            and 1 until trained weights are loaded.
+        loss: the distance of outputs and targets, both standardised.
+        delta: of the Huber loss, in standard deviations: the error from which the cost grows linearly.
+        metrics: metrics of one's own that are measured too (`tasks/metrics/own.py`).
+        """
         if loss not in ("squared", "absolute", "huber"):
             raise UserError(f"unknown task.loss {loss!r}. Known: squared, absolute, huber.")
         if not 0 < delta < float("inf"):
@@ -84,8 +90,8 @@ class Regression:
     def loss(self, output: Standard, targets: dict[str, Value]) -> dict[str, Tensor]:
         truth = targets["numbers"]
         assert isinstance(truth, Numbers)
-        goal = (truth.values - output.mean) / output.deviation
-        return {"numbers": distance(output.values, goal, kind=self.kind, delta=self.delta)}
+        standardised = (truth.values - output.mean) / output.deviation
+        return {"numbers": distance(output.values, standardised, kind=self.kind, delta=self.delta)}
 
     def decode(self, output: Standard) -> dict[str, Value]:
         return {"numbers": Numbers(output.values.float() * output.deviation + output.mean)}

@@ -1,4 +1,4 @@
-"""One class per pixel: U-Net and fully convolutional networks on any backbone, their losses and decision."""
+"""One class per pixel: U-Net and fully convolutional networks on any backbone, their losses and their decision."""
 
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -22,11 +22,11 @@ from lensmith.tasks.usual import Usual, by_size
 from lensmith.values.semantic_mask import IGNORED, Mask
 from lensmith.values.value import Value
 
-Part = Literal["cross_entropy", "focal", "dice", "lovasz"]
-_USUAL: list[Part] = ["cross_entropy", "dice"]    # pixels alone learn small classes late
-_WIDTH = 16
-_FINEST = {"fcn32": 32, "fcn16": 16, "fcn8": 8}
-_WEIGHED = ("cross_entropy", "focal")
+Term = Literal["cross_entropy", "focal", "dice", "lovasz"]
+_USUAL: list[Term] = ["cross_entropy", "dice"]    # with cross entropy alone, small classes are learned late
+_WIDTH = 16                                       # of U-Net where the recipe does not say
+_FINEST = {"fcn32": 32, "fcn16": 16, "fcn8": 8}   # the finest stride whose map is scored
+_WEIGHED = ("cross_entropy", "focal")             # the terms that class_weights are for
 
 
 class Segmentation:
@@ -43,15 +43,22 @@ class Segmentation:
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None,
                  network: Literal["unet", "fcn32", "fcn16", "fcn8"] = "unet", width: int = _WIDTH,
-                 loss: Part | list[Part] = _USUAL,
+                 loss: Term | list[Term] = _USUAL,
                  class_weights: Literal["balanced"] | list[float] | None = None, gamma: float = 2.0,
                  metrics: list[str] | None = None):
-        """`width` is of U-Net: the channels of its last step. The parts named by `loss` are added up; `class_weights`
-        are of cross entropy and focal loss, `gamma` of the latter. `targets`, the stacked training masks, are needed
-        by the loss where `class_weights` is "balanced". `metrics` are of one's own (`tasks/metrics/own.py`)."""
-        parts = [loss] if isinstance(loss, str) else list(loss)
-        _check(classes, parts, network, width=width, gamma=gamma, weighed=class_weights is not None)
-        self.classes, self.network, self.width, self.parts, self.gamma = classes, network, width, parts, gamma
+        """
+        classes: the names of the classes.
+        targets: the stacked training masks, which class_weights="balanced" counts.
+        network: the decoder: U-Net, or the fully convolutional head whose finest map has stride 32, 16 or 8.
+        width: channels of the last step of U-Net.
+        loss: the loss terms, which are added up.
+        class_weights: a weight for each class in cross entropy and focal loss, or "balanced": inversely to its pixels.
+        gamma: of the focal loss.
+        metrics: metrics of one's own that are measured too (`tasks/metrics/own.py`).
+        """
+        terms = [loss] if isinstance(loss, str) else list(loss)
+        _check(classes, terms, network, width=width, gamma=gamma, weighed=class_weights is not None)
+        self.classes, self.network, self.width, self.terms, self.gamma = classes, network, width, terms, gamma
         self.own_metrics = OwnMetrics(metrics)
         self.balanced = class_weights == "balanced"
         self.weights = given_weights(class_weights, classes, "class")
@@ -74,28 +81,28 @@ class Segmentation:
                             "backbone for task 'segmentation', as in backbone.name=resnet18")
         if self.network == "unet":
             return UNetHead(backbone.channels, backbone.strides, len(self.classes), width=self.width)
-        # The paper's own network: VGG's pools are where it takes them from.
+        # The network of the paper: it scores what the pools of VGG give.
         pooled = backbone.name.startswith("vgg") and backbone.strides[-4:] == (4, 8, 16, 32)
         return FcnHead(backbone.channels, backbone.strides, len(self.classes), finest=_FINEST[self.network],
                        pooled=pooled)
 
     def loss(self, output: Tensor, targets: dict[str, Value]) -> dict[str, Tensor]:
-        """Each part of the loss by its name, over the pixels that are not void; 0 where all are."""
+        """The loss terms by name, over the pixels that are not void; 0 where all are."""
         truth = targets["mask"]
         assert isinstance(truth, Mask)
         if self.balanced and self.weights is None:
             raise unweighted("masks")
         logits = output if output.dtype == torch.float64 else output.float()
-        found: dict[str, Tensor] = {}
-        for part in self.parts:
-            if part == "dice":
-                found[part] = dice_loss(logits, truth.classes)
-            elif part == "lovasz":
-                found[part] = lovasz_loss(logits, truth.classes)
+        terms: dict[str, Tensor] = {}
+        for name in self.terms:
+            if name == "dice":
+                terms[name] = dice_loss(logits, truth.classes)
+            elif name == "lovasz":
+                terms[name] = lovasz_loss(logits, truth.classes)
             else:
-                found[part] = pixel_entropy(logits, truth.classes, weights=self.weights,
-                                            focal=self.gamma if part == "focal" else 0.0)
-        return found
+                terms[name] = pixel_entropy(logits, truth.classes, weights=self.weights,
+                                            focal=self.gamma if name == "focal" else 0.0)
+        return terms
 
     def decode(self, output: Tensor) -> dict[str, Value]:
         scores = output.float().softmax(1) if self.keeps_scores else None
@@ -132,38 +139,39 @@ class Segmentation:
         check_augment(augment, ("mask",), task=section["name"])
 
 
-def _check(classes: Sequence[str], parts: Sequence[str], network: str, *, width: int, gamma: float,
+def _check(classes: Sequence[str], terms: Sequence[str], network: str, *, width: int, gamma: float,
            weighed: bool) -> None:
+    """Raises UserError for settings that are out of their range or do not go together."""
     if not 2 <= len(classes) <= IGNORED:
         raise UserError(f"masks have 2 to {IGNORED} classes; these have {len(classes)}. Of one kind of object, the "
-                        "ground around it is the other class")
+                        "background is the other class")
     if network != "unet" and width != _WIDTH:
         raise UserError(f"task.width belongs to U-Net, and task.network is {network!r}: leave width out")
     if width < 1:
         raise UserError(f"task.width={width} cannot be: accepted is 1 or more")
-    if not parts or len(set(parts)) < len(parts):
+    if not terms or len(set(terms)) < len(terms):
         raise UserError(f"task.loss names one or several losses, each once: cross_entropy, focal, dice, lovasz; got "
-                        f"{list(parts)}")
+                        f"{list(terms)}")
     if not 0 < gamma < float("inf"):
         raise UserError(f"task.gamma must be above 0; got {gamma}. It is of the focal loss; usual is 2.0")
-    if gamma != 2.0 and "focal" not in parts:
-        raise UserError(f"task.gamma belongs to the focal loss, and task.loss is {', '.join(parts)}: add \"focal\", or "
+    if gamma != 2.0 and "focal" not in terms:
+        raise UserError(f"task.gamma belongs to the focal loss, and task.loss is {', '.join(terms)}: add \"focal\", or "
                         "leave gamma out")
-    if weighed and not set(parts) & set(_WEIGHED):
-        raise UserError(f"task.class_weights belong to {' and '.join(_WEIGHED)}, and task.loss is {', '.join(parts)}: "
+    if weighed and not set(terms) & set(_WEIGHED):
+        raise UserError(f"task.class_weights belong to {' and '.join(_WEIGHED)}, and task.loss is {', '.join(terms)}: "
                         "add one of them, or leave class_weights out")
 
 
 def count_pixels(masks: Mask, classes: int) -> Tensor:
     """int64 [classes]: the pixels of each class in stacked masks, without void. Raises DataError for another class."""
     counts = torch.zeros(IGNORED + 1, dtype=torch.int64)
-    for number, mask in enumerate(masks.classes):    # one by one: bincount makes int64 of what it counts
-        found = torch.bincount(mask.flatten(), minlength=IGNORED + 1)
-        beyond = found[classes:].nonzero()[:, 0] + classes
+    for number, mask in enumerate(masks.classes):    # one by one: bincount copies to int64, eight bytes a pixel
+        of_mask = torch.bincount(mask.flatten(), minlength=IGNORED + 1)
+        beyond = of_mask[classes:].nonzero()[:, 0] + classes
         wrong = beyond[beyond != IGNORED]
         if len(wrong):
             raise DataError(f"the mask of training picture {number} holds the class {int(wrong[0])}, and there are "
                             f"{classes}, numbered 0 to {classes - 1}: mend the mask or the list of classes; "
                             f"{IGNORED} is void")
-        counts += found[: IGNORED + 1]
+        counts += of_mask[: IGNORED + 1]
     return counts[:classes]

@@ -1,4 +1,4 @@
-"""Any number of tags per picture: each is a question of its own, answered yes or no."""
+"""Any number of tags per picture, each predicted by itself as present or absent."""
 
 from collections.abc import Mapping
 from copy import copy
@@ -20,11 +20,7 @@ from lensmith.values.value import Value
 
 
 class Tagging:
-    """Which of `classes` a picture has. The output is [batch, tags], before the sigmoid.
-
-    `class_weights` multiply the cost of a present tag; "balanced" takes absent / present of the training set, so that
-    both sides of every tag cost the same in all.
-    """
+    """Which of `classes` a picture has. The output is [batch, tags], before the sigmoid."""
 
     needs: tuple[str, ...] = ("tags",)
     score: str = "macro_f1"
@@ -38,8 +34,15 @@ class Tagging:
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, threshold: float = 0.5,
                  class_weights: Literal["balanced"] | list[float] | None = None, focal: float = 0.0,
                  metrics: list[str] | None = None):
-        """`targets`, the stacked training tags, are needed by the loss where `class_weights` is "balanced". `metrics`
-        are of one's own (`tasks/metrics/own.py`)."""
+        """
+        classes: the names of the tags.
+        targets: the stacked training tags, which class_weights="balanced" counts.
+        threshold: the probability from which a tag is predicted as present.
+        class_weights: factors on the cost of a present tag, one for each tag, or "balanced": absent / present in the
+            training set, so that present and absent pictures of a tag have the same cost in all.
+        focal: gamma of the focal loss; 0 is cross entropy.
+        metrics: metrics of one's own that are measured too (`tasks/metrics/own.py`).
+        """
         if not 0 < threshold < 1:
             raise UserError(f"task.threshold must lie between 0 and 1, both excluded; got {threshold}. Usual is 0.5")
         check_focal(focal)

@@ -24,8 +24,8 @@ from lensmith.values.box_arithmetic import iou
 from lensmith.values.boxes import Boxes
 from lensmith.values.value import Value
 
-_AT_ONCE = 1 << 22    # overlaps of boxes with objects that are held in memory at a time
-_LEAST = 1e-4         # of a stretch or a share: keeps its logarithm finite
+_AT_ONCE = 1 << 22    # IoUs of boxes with objects that are held in memory at a time, 16 MB
+_LEAST = 1e-4         # of the ratio of an object's size to its anchor's: keeps the logarithm finite
 
 
 class Yolo:
@@ -44,12 +44,20 @@ class Yolo:
                  box: Literal["giou", "paper"] = "giou", ignore: float = 0.5, threshold: float = 0.001,
                  overlap: float = 0.45, most: int = 300, suppression: Nms = "batched",
                  box_weight: float = 2.0, metrics: list[str] | None = None):
-        """The extents of the `anchors` are clustered from `targets`, the stacked training boxes; without them those of
-        COCO stand in. `box` is the loss on a box: 1 - GIoU, or the squared error of the paper. An anchor that finds an
-        object by more than `ignore` IoU, and does not answer for it, is not taught that there is none. `threshold`,
-        `overlap` and `most` are of decoding: the least score, the IoU from which the worse of two of a class is left
-        out, and the boxes of a picture; `suppression` is told at `tasks.nms.stacked_nms`. `metrics` are
-        of one's own (`tasks/metrics/own.py`)."""
+        """
+        classes: the names of the classes.
+        targets: the stacked training boxes, whose sizes are clustered into anchors; without them those of COCO are
+            taken.
+        anchors: their number, as many for each of the three scales.
+        box: the loss on a box: "giou" is 1 - GIoU, "paper" the squared error of the paper.
+        ignore: an anchor whose box has a larger IoU with an object that is not its own costs no objectness.
+        threshold: objects with a lower score are left out.
+        overlap: the IoU above which the worse of two objects is left out.
+        most: objects of a picture that are kept at most, the best ones.
+        suppression: which objects are compared by `overlap` (`tasks.nms.stacked_nms`).
+        box_weight: the factor on the loss term "box".
+        metrics: metrics of one's own that are measured too (`tasks/metrics/own.py`).
+        """
         check_settings(
             anchors=(anchors, anchors >= 3 and anchors % 3 == 0, "3, 6, 9, ...: as many for each of three scales"),
             ignore=(ignore, 0 < ignore <= 1, "0 < ignore <= 1"),
@@ -59,11 +67,12 @@ class Yolo:
         self.suppression: Nms = suppression
         self.own_metrics = OwnMetrics(metrics)
         assert targets is None or isinstance(targets, Boxes)
-        known = torch.empty(0, 2) if targets is None else _extents(targets)
-        self.extents = cluster(known, anchors)
+        extents = torch.empty(0, 2) if targets is None else _extents(targets)
+        self.extents = cluster(extents, anchors)
 
     def head(self, backbone: Backbone) -> nn.Module:
-        """The three scales; or, for a network that comes whole with its yolo or region layers, what reads these."""
+        """`YoloHead`, or for a network that comes whole, with its yolo or region layers, `DarknetHead`. Raises
+        UserError where these are for another number of classes."""
         layers = backbone.outputs
         if not layers:
             return YoloHead(backbone.channels, backbone.strides, len(self.classes), self.extents)
@@ -76,41 +85,41 @@ class Yolo:
         return DarknetHead(layers)
 
     def loss(self, output: Anchored, targets: dict[str, Value]) -> dict[str, Tensor]:
-        """`object`: cross entropy of the objectness over all anchors but the ignored; `class` and `box`: over those
-        that answer for an object. Sums, divided by the number of objects."""
+        """Three terms, each a sum divided by the number of objects: `object`, the binary cross entropy of the
+        objectness over all anchors that are not ignored; `class` and `box` over the anchors that have an object."""
         truth = targets["boxes"]
         assert isinstance(truth, Boxes)
         raw = output.raw if output.raw.dtype == torch.float64 else output.raw.float()
         output = output._replace(raw=raw)
         objects = pad(truth, len(raw))
         with torch.no_grad():
-            found = output.corners().detach()
-            ignored = nearest_overlap(found, objects) > self.ignore
+            ignored = largest_overlap(output.corners(), objects) > self.ignore
             ignored |= in_crowds(truth, output.cells + output.strides / 2, len(raw))
             owner = best_anchors(objects, output.cells, output.strides, output.extents)
         image, anchor = (owner >= 0).nonzero(as_tuple=True)
         row = owner[image, anchor]
         total = max(1, len(row))
 
-        answers = torch.zeros_like(raw[..., 4])
-        answers[image, anchor] = 1.0
-        costs = F.binary_cross_entropy_with_logits(raw[..., 4], answers, reduction="none")
-        object_loss = costs.masked_fill(ignored & (answers == 0), 0.0).sum() / total
+        is_owner = torch.zeros_like(raw[..., 4])    # the targets of the objectness
+        is_owner[image, anchor] = 1.0
+        object_costs = F.binary_cross_entropy_with_logits(raw[..., 4], is_owner, reduction="none")
+        object_term = object_costs.masked_fill(ignored & (is_owner == 0), 0.0).sum() / total
 
-        index, wanted = objects.classes[image, row], objects.corners[image, row]
+        index, corners = objects.classes[image, row], objects.corners[image, row]
         logits, forms = raw[image, anchor, 5:], output.forms[anchor]
-        yes_no = F.binary_cross_entropy_with_logits(logits, F.one_hot(index, len(self.classes)).to(logits.dtype),
-                                                    reduction="none").sum(1)
-        one_of = F.cross_entropy(logits, index, reduction="none")
-        class_loss = torch.where(forms == EXCLUSIVE, one_of, yes_no).sum() / total
-        own = Anchored(raw[image, anchor], *(part[anchor] for part in output[1:]))
-        costs = _squared(own, wanted, output) if self.box == "paper" else 1 - iou(own.corners(), wanted, "giou")
-        return {"object": object_loss, "class": class_loss, "box": self.box_weight * costs.sum() / total}
+        by_sigmoid = F.binary_cross_entropy_with_logits(logits, F.one_hot(index, len(self.classes)).to(logits.dtype),
+                                                        reduction="none").sum(1)
+        by_softmax = F.cross_entropy(logits, index, reduction="none")
+        class_term = torch.where(forms == EXCLUSIVE, by_softmax, by_sigmoid).sum() / total
+        owners = Anchored(raw[image, anchor], *(column[anchor] for column in output[1:]))
+        box_costs = _squared(owners, corners, output) if self.box == "paper" else \
+            1 - iou(owners.corners(), corners, "giou")
+        return {"object": object_term, "class": class_term, "box": self.box_weight * box_costs.sum() / total}
 
     def decode(self, output: Anchored) -> dict[str, Value]:
-        sure = output.above(self.threshold)
-        return {"boxes": nms_of_scores(sure.corners(), sure.scores(), self.suppression, threshold=self.threshold,
-                                    overlap=self.overlap, most=self.most)}
+        candidates = output.above(self.threshold)
+        return {"boxes": nms_of_scores(candidates.corners(), candidates.scores(), self.suppression,
+                                       threshold=self.threshold, overlap=self.overlap, most=self.most)}
 
     def evidence(self, output: Anchored, index: int) -> Tensor:
         return (output.raw[..., 4] + output.raw[..., 5 + index]).amax(1)
@@ -140,31 +149,33 @@ class Yolo:
 
 
 def _extents(truth: Boxes) -> Tensor:
-    """float [n, 2]: width and height of the objects that count."""
+    """float [n, 2]: width and height of the objects, without crowd regions."""
     corners = truth.corners if truth.crowd is None else truth.corners[~truth.crowd]
     return corners[:, 2:] - corners[:, :2]
 
 
-def nearest_overlap(corners: Tensor, truth: Padded) -> Tensor:
-    """float [batch, anchors]: the greatest IoU of each box with an object of its picture, 0 where there is none."""
-    best = corners.new_zeros(corners.shape[:2])
-    step = max(1, _AT_ONCE // max(1, best.numel()))
-    for own, there in zip(truth.corners.split(step, 1), truth.there.split(step, 1), strict=True):
-        if own.shape[1]:
-            overlap = iou(corners[:, :, None], own[:, None]) * there[:, None]
-            best = torch.maximum(best, overlap.amax(2))
-    return best
+def largest_overlap(corners: Tensor, truth: Padded) -> Tensor:
+    """float [batch, anchors]: the largest IoU of each box with an object of its picture, 0 where there is none."""
+    largest = corners.new_zeros(corners.shape[:2])
+    step = max(1, _AT_ONCE // max(1, largest.numel()))
+    for objects, there in zip(truth.corners.split(step, 1), truth.there.split(step, 1), strict=True):
+        if objects.shape[1]:
+            overlap = iou(corners[:, :, None], objects[:, None]) * there[:, None]
+            largest = torch.maximum(largest, overlap.amax(2))
+    return largest
 
 
-def _squared(own: Anchored, wanted: Tensor, output: Anchored) -> Tensor:
-    """[n]: the squared errors of the four numbers of boxes `own` [n, ...], half as much for large objects (YOLOv3's
-    authors weigh them by 2 - their share of the picture)."""
-    middle, extent = (wanted[:, :2] + wanted[:, 2:]) / 2, wanted[:, 2:] - wanted[:, :2]
-    inside = (own.raw[:, :2].sigmoid() - 0.5) * own.spread[:, None] + 0.5
-    places = (inside - (middle - own.cells) / own.strides).square().sum(1)
-    stretch = (extent / own.extents).clamp(min=_LEAST)
-    # Of new_coords the network gives the root of the stretch, halved, and not its logarithm.
-    sizes = torch.where(own.forms[:, None] == SQUARED, own.raw[:, 2:4].sigmoid() - stretch.sqrt() / 2,
-                        own.raw[:, 2:4] - stretch.log()).square().sum(1)
+def _squared(owners: Anchored, corners: Tensor, output: Anchored) -> Tensor:
+    """[n]: the squared errors of the four numbers of the boxes `owners` [n, ...] against objects with `corners` [n, 4].
+
+    As YOLOv3's authors do, each is weighed by 2 - a with a the fraction of the picture's area that the object covers.
+    """
+    middle, extent = (corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]
+    inside = (owners.raw[:, :2].sigmoid() - 0.5) * owners.spread[:, None] + 0.5
+    of_centres = (inside - (middle - owners.cells) / owners.strides).square().sum(1)
+    ratio = (extent / owners.extents).clamp(min=_LEAST)
+    # With new_coords the network predicts sqrt(ratio) / 2, otherwise log(ratio).
+    of_sizes = torch.where(owners.forms[:, None] == SQUARED, owners.raw[:, 2:4].sigmoid() - ratio.sqrt() / 2,
+                           owners.raw[:, 2:4] - ratio.log()).square().sum(1)
     picture = (output.cells + output.strides).amax(0)
-    return (2 - extent.prod(1) / picture.prod()) * (places + sizes)
+    return (2 - extent.prod(1) / picture.prod()) * (of_centres + of_sizes)

@@ -85,7 +85,7 @@ def test_the_loss_of_masks_is_the_mean_over_the_true_box():
     wanted = torch.zeros(4, 4)
     wanted[:, :2] = 1
     costs = F.binary_cross_entropy_with_logits(margin, wanted.expand_as(margin), reduction="none").mean((1, 2))
-    by_hand = (costs * found.found.quality[0]).sum() / found.total
+    by_hand = (costs * found.assignment.quality[0]).sum() / found.total
     assert task.loss(output, {"masks": truth})["mask"].item() == pytest.approx(by_hand.item(), rel=1e-5)
 
 

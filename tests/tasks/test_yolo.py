@@ -10,7 +10,7 @@ from lensmith.models.darknet.decode import RegionLayer, YoloLayer
 from lensmith.models.heads.yolo import EXCLUSIVE, SQUARED, Anchored, DarknetHead, YoloHead, concatenate, read_map
 from lensmith.tasks.losses.anchor_sizes import COCO, cluster
 from lensmith.tasks.losses.point_assignment import pad
-from lensmith.tasks.yolo import Yolo, nearest_overlap
+from lensmith.tasks.yolo import Yolo, largest_overlap
 from lensmith.values.boxes import Boxes
 
 THREE = ("square", "disc", "triangle")
@@ -126,16 +126,16 @@ def test_the_truth_said_perfectly_comes_back_and_costs_nothing(box: str, form: i
     assert task.loss(output, {"boxes": renamed})["class"] > 5
 
 
-def test_the_nearest_overlap_is_that_of_each_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_largest_overlap_is_that_of_each_pair(monkeypatch: pytest.MonkeyPatch) -> None:
     truth, corners = some(), raw().corners()
-    whole = nearest_overlap(corners, pad(truth, 3))
+    whole = largest_overlap(corners, pad(truth, 3))
     for image in range(3):
         for number, box in enumerate(corners[image].tolist()):
             near = max((overlap(box, one) for one, own in zip(truth.corners.tolist(), truth.image.tolist(), strict=True)
                         if own == image), default=0)
             assert whole[image, number].item() == pytest.approx(near, abs=1e-4)
     monkeypatch.setattr("lensmith.tasks.yolo._AT_ONCE", 1)
-    assert torch.equal(nearest_overlap(corners, pad(truth, 3)), whole)
+    assert torch.equal(largest_overlap(corners, pad(truth, 3)), whole)
 
 
 @pytest.mark.parametrize("box", ["giou", "paper"])
