@@ -72,7 +72,8 @@ class Features:
             yield Batch(maps.maps[rows], {name: value.take(rows) for name, value in targets.items()}, indices=rows)
 
     def _compute(self) -> _Maps:
-        pictures = Loader(self.loader.dataset, self.loader.batch, workers=self.loader.workers, device=self.plan.device)
+        pictures = Loader(self.loader.dataset, self.loader.batch, workers=self.loader.workers)
+        pictures.device = self.plan.device
         computed = torch.zeros(len(self.loader.dataset), dtype=torch.bool)
         maps, pooled = torch.empty(0), False
         with in_evaluation_mode(self.network):

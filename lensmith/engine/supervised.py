@@ -14,7 +14,7 @@ from torch import nn
 
 from lensmith.base.errors import Stopped, UserError, first_line, no_memory
 from lensmith.base.hashed_random import seed_of
-from lensmith.data.batches.prefetch import Ahead
+from lensmith.data.batches.prefetch import Prefetch
 from lensmith.data.sources.sample import Batch
 from lensmith.engine.distributed.process_group import Elsewhere, ProcessGroup
 from lensmith.engine.evaluate import evaluate
@@ -111,7 +111,7 @@ class Supervised:
         if self.settings.unfreezing is not None:
             self.settings.unfreezing.settle(self.network, self.epoch)
         group: list[Batch] = []    # the batches whose gradients make the coming step
-        with Ahead(_from(self.train, self.epoch, self.position)) as batches:
+        with Prefetch(_from(self.train, self.epoch, self.position)) as batches:
             for batch in batches:
                 group.append(batch)
                 # The last group of an epoch may be smaller. Its gradient is the mean over the batches that it has.

@@ -26,21 +26,21 @@ def make_loaders(recipe: recipes.Recipe, data: Data, task: Task,
     if rectangular is None:
         rectangular = data.form.fit == "pad" and task.needs == ("boxes",)
     loaders = {}
-    for part, source in data.splits.items():
+    for split, source in data.splits.items():
         narrow = narrowed(source, task.needs)
-        if part != "train":
+        if split != "train":
             # Small pictures are measured in larger batches: nothing is learned there, so it changes no result.
             pixels = data.form.channels * data.form.height * data.form.width
             batch = max(settings["batch"], min(512, (1 << 20) // pixels))
             if process_group.world_size > 1:    # in the order in which one process measures them: its batches then
                 order = by_shape(narrow) if rectangular else torch.arange(len(narrow))
-                narrow = narrow.subset([int(order[at]) for at in process_group.rows(len(narrow), batch)])
-            loaders[part] = Loader(narrow, batch, workers=workers, rectangular=rectangular)
+                narrow = narrow.subset([int(order[position]) for position in process_group.rows(len(narrow), batch)])
+            loaders[split] = Loader(narrow, batch, workers=workers, rectangular=rectangular)
             continue
         augment = Augment(**recipe["augment"], seed=seed, classes=source.classes, length=len(source),
                           epochs=recipe["learner"]["epochs"])
         weights = balancing_weights(source, task.needs) if settings["balance"] else None
-        loaders[part] = Loader(narrow, settings["batch"], seed=seed, shuffle=True, weights=weights,
-                               augment=augment if augment.is_on else None, workers=workers,
-                               part=(process_group.rank, process_group.world_size))
+        loader = Loader(narrow, settings["batch"], seed=seed, shuffle=True, weights=weights,
+                        augment=augment if augment.is_on else None, workers=workers)
+        loaders[split] = loader.for_process(process_group.rank, process_group.world_size)
     return loaders

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -36,39 +38,57 @@ class _Draw:
 class Loader:
     """An iterable of batches that can begin at any position of any epoch.
 
-    Invariant: `at(epoch, position)` gives what is left of `at(epoch, 0)` after `position` batches, to the bit, for any
-    number of workers, whether the pictures are kept in memory or not. The batches of all parts with the same number,
-    joined, are the batch of one process that takes `batch` times their count.
+    Invariant: `at(epoch, position)` gives what `at(epoch, 0)` gives after `position` batches, to the bit, for any
+    number of workers, whether the pictures are kept in memory or not. Of several processes (`for_process`) the batches
+    of the same number, joined, are the batch of one process whose batches are so many times as large.
     """
 
     def __init__(self, dataset: Dataset, batch: int, *, seed: int = 0, shuffle: bool = False,
                  weights: Tensor | None = None, augment: Augment | None = None, workers: int = 0,
-                 part: tuple[int, int] = (0, 1), device: torch.device | str = "cpu", rectangular: bool = False):
-        """`weights` float [n]: draw samples with replacement, in proportion (balanced sampling). `part`: (rank, count)
-        where several processes share the samples out. The batches come to `device`, and are augmented there.
-        `rectangular`, for what is not shuffled: pictures of like shape come together, without the ground that
-        surrounds all of a batch."""
+                 rectangular: bool = False):
+        """Raises UserError for a batch or workers that cannot be.
+
+        batch: the samples of a batch.
+        seed: of the run; the order follows from it and the epoch.
+        shuffle: a new order in each epoch, as training wants it.
+        weights: float [n]; where samples are shuffled they are drawn with replacement, in proportion to these.
+        augment: what is done to the batches.
+        workers: processes that decode pictures which are not kept in memory; 0: this one does.
+        rectangular: where samples are not shuffled, pictures of like shape come together, without the padding that
+            surrounds all of a batch.
+        """
         if batch < 1:
             raise UserError(f"loading.batch must be at least 1; got {batch}")
         if workers < 0:
             raise UserError(f"loading.workers must be 0 or more; got {workers}")
-        if shuffle and len(dataset) < part[1]:
-            raise UserError(f"{count(len(dataset), 'training picture')} cannot be shared out to {part[1]} processes: "
-                            "take fewer processes")
         self.dataset, self.batch, self.seed, self.shuffle = dataset, batch, seed, shuffle
-        self.weights, self.augment, self.workers = weights, augment, workers
-        self.part, self.device, self.rectangular = part, device, rectangular
+        self.weights, self.augment, self.workers, self.rectangular = weights, augment, workers, rectangular
+        self.rank, self.world_size = 0, 1
+        self.device: torch.device | str = "cpu"    # to which the batches come, and where they are augmented
         self.dropped: dict[str, str] = {}    # pictures that could be read before training and no more: file -> reason
         self.notes: list[str] = []           # what came up on the way and is worth a line
+        self._check_enough_samples()
+
+    def for_process(self, rank: int, world_size: int) -> Self:
+        """The loader of one of several processes, each of which takes its own samples of every batch. Raises UserError
+        where there are fewer samples to train on than processes."""
+        loader = copy(self)
+        loader.rank, loader.world_size = rank, world_size
+        loader._check_enough_samples()
+        return loader
+
+    def _check_enough_samples(self) -> None:
+        if self.shuffle and len(self.dataset) < self.world_size:
+            raise UserError(f"{count(len(self.dataset), 'training picture')} cannot be shared out to {self.world_size} "
+                            "processes: take fewer processes")
 
     def __len__(self) -> int:
-        """The batches of an epoch; in training the same for every part."""
-        rank, parts = self.part
-        whole, left = divmod(len(self.dataset), self.batch * parts)
+        """The batches of an epoch; in training as many for every process."""
+        whole, rest = divmod(len(self.dataset), self.batch * self.world_size)
         if not self.shuffle:
-            return whole + (left > rank)    # the first parts of a rest are never smaller than the others
+            return whole + (rest > self.rank)    # of a rest the first processes never have fewer than the others
         # A training batch of one picture breaks batch normalisation; shuffled, others are left out each epoch.
-        return whole + (left >= 2 * parts or (left > 0 and whole == 0))
+        return whole + (rest >= 2 * self.world_size or (rest > 0 and whole == 0))
 
     def __iter__(self) -> Iterator[Batch]:
         return self.at(0, 0)
@@ -91,10 +111,10 @@ class Loader:
         while True:
             decoding = isinstance(self.dataset, Filling) and not self.dataset.store.whole
             with one_thread() if decoding else nullcontext():
-                found = next(loaded, None)
-                if found is None:
+                pair = next(loaded, None)
+                if pair is None:
                     return
-                batch, partner = found
+                batch, partner = pair
                 if self.rectangular:
                     batch = trimmed(batch)
                 batch = batch.to(self.device)
@@ -103,21 +123,21 @@ class Loader:
             yield batch
 
     def _draws(self, epoch: int) -> list[_Draw]:
-        """Every batch of this part's epoch; counted from its beginning, wherever it is entered."""
+        """Every batch of this process's epoch; counted from its beginning, wherever it is entered."""
         order = self.order(epoch)
-        again = None if self.weights is None else self._shared(_occurrences(order))
+        earlier = None if self.weights is None else self._batches_of(_occurrences(order))
         draws = []
-        for number, rows in enumerate(self._shared(order)):
-            occurrences = None if again is None else again[number]
+        for number, rows in enumerate(self._batches_of(order)):
+            occurrences = None if earlier is None else earlier[number]
             company = self.augment.company(epoch) if self.augment is not None else 0
             partners = self.augment.partners(epoch, rows, occurrences) if company and self.augment else None
             draws.append(_Draw(rows, occurrences, partners))
         return draws
 
-    def _shared(self, whole: Tensor) -> list[Tensor]:
-        """This part's share, batch by batch, of something int64 [n] in the order of an epoch."""
-        rank, parts = self.part
-        return [one.tensor_split(parts)[rank] for one in whole.split(self.batch * parts)][: len(self)]
+    def _batches_of(self, values: Tensor) -> list[Tensor]:
+        """This process's batches of `values` int64 [n], which are in the order of an epoch."""
+        batches = values.split(self.batch * self.world_size)
+        return [batch.tensor_split(self.world_size)[self.rank] for batch in batches][: len(self)]
 
     def _loaded(self, draws: Sequence[_Draw]) -> Iterator[tuple[Batch, Batch | None]]:
         if isinstance(self.dataset, InMemory | Filling):
@@ -151,24 +171,24 @@ class _Rows(IndexedBatches[Loaded]):
 
     def __getitem__(self, draw: _Draw) -> Loaded:
         failed: dict[str, str] = {}
-        found: dict[int, Sample | None] = {}    # a row that is drawn twice is read once
+        samples: dict[int, Sample | None] = {}    # a row that is drawn twice is read once
 
         def sample(row: int) -> Sample | None:
-            if row not in found:
-                found[row] = self._sample(row, failed)
-            return found[row]
+            if row not in samples:
+                samples[row] = self._sample(row, failed)
+            return samples[row]
 
         rows = draw.rows.tolist()
-        kept = [at for at, row in enumerate(rows) if sample(row) is not None]
+        kept = [index for index, row in enumerate(rows) if sample(row) is not None]
         occurrences = None if draw.occurrences is None else draw.occurrences[kept]
-        batch = _together([found[rows[at]] for at in kept], [rows[at] for at in kept], occurrences)
+        batch = _together([samples[rows[index]] for index in kept], [rows[index] for index in kept], occurrences)
         if draw.partners is None:
             return batch, None, failed
         partners = draw.partners.tolist()
         # A partner that cannot be read is replaced by the sample itself, which blends to no change.
-        chosen = [one if sample(one) is not None else rows[at] for at in kept for one in partners[at]]
-        again = None if occurrences is None else occurrences.repeat_interleave(draw.partners.shape[1])
-        return batch, _together([found[row] for row in chosen], chosen, again), failed
+        chosen = [row if sample(row) is not None else rows[index] for index in kept for row in partners[index]]
+        repeated = None if occurrences is None else occurrences.repeat_interleave(draw.partners.shape[1])
+        return batch, _together([samples[row] for row in chosen], chosen, repeated), failed
 
     def _sample(self, row: int, failed: dict[str, str]) -> Sample | None:
         try:
@@ -191,12 +211,13 @@ def _gathered(dataset: InMemory | Filling, draw: _Draw) -> tuple[Batch, Batch | 
     if draw.partners is None:
         return batch, None
     company = draw.partners.shape[1]
-    wanted, own = draw.partners.flatten(), draw.rows.repeat_interleave(company)
+    wanted = draw.partners.flatten()
     partner = dataset.gather(wanted)
     if len(partner) < len(wanted):    # bad ones are replaced by the sample itself, which blends to no change
-        partner = dataset.gather(torch.where(torch.isin(wanted, partner.indices), wanted, own))
-    again = None if draw.occurrences is None else draw.occurrences.repeat_interleave(company)
-    return batch, replace(partner, occurrences=again)
+        instead = draw.rows.repeat_interleave(company)
+        partner = dataset.gather(torch.where(torch.isin(wanted, partner.indices), wanted, instead))
+    repeated = None if draw.occurrences is None else draw.occurrences.repeat_interleave(company)
+    return batch, replace(partner, occurrences=repeated)
 
 
 def _nothing_left(name: str, reason: str) -> DataError:
@@ -205,17 +226,17 @@ def _nothing_left(name: str, reason: str) -> DataError:
 
 
 def _together(samples: Sequence[Sample | None], rows: list[int], occurrences: Tensor | None) -> Batch:
-    given = [sample for sample in samples if sample is not None]
-    if not given:
+    readable = [sample for sample in samples if sample is not None]
+    if not readable:
         return Batch(torch.empty(0), {})
-    return replace(collate(given, torch.tensor(rows)), occurrences=occurrences)
+    return replace(collate(readable, torch.tensor(rows)), occurrences=occurrences)
 
 
 def _occurrences(order: Tensor) -> Tensor:
-    """int64 [n]: how often each sample stands further ahead in `order` (int64 [n])."""
-    ascending, places = order.sort(stable=True)
-    counted = torch.empty_like(order)
-    counted[places] = torch.arange(len(order)) - torch.searchsorted(ascending, ascending)
-    return counted
+    """int64 [n]: how often each sample has come before in `order` (int64 [n])."""
+    ascending, positions = order.sort(stable=True)
+    occurrences = torch.empty_like(order)
+    occurrences[positions] = torch.arange(len(order)) - torch.searchsorted(ascending, ascending)
+    return occurrences
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from lensmith.base.packed_pixels import scaled
 
 _CACHED = 1 << 18    # floats, one megabyte: what a core's own cache holds beside the result
-_WORTH_A_CALL = 2_500    # pixels: from 50 x 50 on a call of its own for each picture is cheaper than a grid for all
+_WORTH_A_CALL = 2_500    # pixels: from 50 x 50 on one call for each picture is cheaper than a grid for all of them
 _LUMA = (0.299, 0.587, 0.114)    # ITU-R BT.601, as torchvision and Pillow weigh colours into gray
 _YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
@@ -17,13 +17,13 @@ _YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.
 def in_chunks(images: Tensor, change: Callable[[Tensor, slice], Tensor]) -> Tensor:
     """`images` uint8 or uint16 [batch, channels, height, width] after `change(floats, rows)`, rounded to their type.
 
-    `change` gets the pictures `rows` of the batch as floats, which it may overwrite, and gives as many of that size.
-    On a CPU it gets a few at a time: a batch of photographs would leave the cache at each operation.
+    `change` gets the pictures `rows` of the batch as floats, which it may overwrite, and returns as many of that size.
+    On a CPU it gets a few pictures at a time: a batch of photographs would leave the cache at each operation.
     """
-    some = len(images) if images.device.type != "cpu" else max(1, _CACHED // max(1, images[:1].numel()))
+    chunk = len(images) if images.device.type != "cpu" else max(1, _CACHED // max(1, images[:1].numel()))
     changed = torch.empty_like(images)
-    for start in range(0, len(images), max(1, some)):
-        rows = slice(start, start + some)
+    for start in range(0, len(images), max(1, chunk)):
+        rows = slice(start, start + chunk)
         changed[rows] = rounded(change(images[rows].float(), rows), images.dtype)
     return changed
 
@@ -35,12 +35,12 @@ def rounded(values: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def mean_of(values: Tensor) -> Tensor:
-    """[batch, channels, 1, 1]: the mean of each plane, by lines: so it never depends on the number of threads."""
+    """[batch, channels, 1, 1]: the mean of each plane, by lines, so that no bit depends on the number of threads."""
     return values.mean(3, keepdim=True).mean(2, keepdim=True)
 
 
-# No fused operation (addcmul, add with a factor) below: they round differently at the end of a tensor than within it,
-# and a picture's bits would depend on its neighbours in the batch.
+# No fused operation (addcmul, add with a factor) is used below. They round differently at the end of a tensor than
+# within it, so that a picture's bits would depend on its neighbours in the batch.
 
 def gray(colour: Tensor) -> Tensor:
     """[batch, 1, height, width]"""
@@ -51,13 +51,15 @@ def gray(colour: Tensor) -> Tensor:
 
 
 def contrasted(colour: Tensor, factor: Tensor) -> Tensor:
-    """The distance to the picture's mean gray times `factor` [batch, 1, 1, 1]; overwrites `colour`."""
+    """mean + factor * (colour - mean), with the mean gray of each picture; `factor` is [batch, 1, 1, 1]. Overwrites
+    `colour`."""
     mean = mean_of(gray(colour)) * (1 - factor)
     return colour.mul_(factor).add_(mean)
 
 
 def saturated(colour: Tensor, factor: Tensor) -> Tensor:
-    """The distance to each pixel's gray times `factor` [batch, 1, 1, 1]; overwrites `colour`."""
+    """gray + factor * (colour - gray), with the gray of each pixel; `factor` is [batch, 1, 1, 1]. Overwrites
+    `colour`."""
     shade = gray(colour) * (1 - factor)
     return colour.mul_(factor).add_(shade)
 
@@ -75,8 +77,8 @@ def turn_hue(colour: Tensor, angle: Tensor) -> Tensor:
 
 
 def rectangle(wide: Tensor, high: Tensor, x: Tensor, y: Tensor, size: tuple[int, int]) -> Tensor:
-    """int64 [batch, 4], left, top, width and height in whole pixels: a rectangle of `wide` x `high` pixels placed at
-    the share x, y of the room that is left; all float [batch]."""
+    """int64 [batch, 4]: left, top, width and height in whole pixels of a rectangle in a picture of `size` (height,
+    width). It has `wide` x `high` pixels and lies at the fractions x, y of the room that remains; all float [batch]."""
     height, width = size
     wide, high = wide.round().clamp(0, width), high.round().clamp(0, height)
     return torch.stack((((width - wide + 1) * x).floor(), ((height - high + 1) * y).floor(), wide, high), 1).long()
@@ -92,16 +94,16 @@ def inside(rectangles: Tensor, size: tuple[int, int], device: torch.device) -> T
 
 
 def enlarged(images: Tensor, rectangles: Tensor, mirrored: Tensor) -> Tensor:
-    """The part of each picture within its rectangle (int64 [batch, 4], from `rectangle`), bilinearly at the size of
-    the whole, mirrored where `mirrored` (bool [batch]); both on the CPU. Pixels beyond the part's edge have no say."""
+    """What each picture shows within its rectangle (int64 [batch, 4], from `rectangle`), bilinearly at the size of the
+    whole, mirrored where `mirrored` (bool [batch]); both on the CPU. Pixels outside of the rectangle do not count."""
     height, width = images.shape[-2:]
     if images.device.type == "cpu" and images.dtype == torch.uint8 and height * width >= _WORTH_A_CALL:
-        # By integers of 16 bits: three times as fast as by a grid, and at most 1 apart from it.
+        # In integers of 16 bits, which is three times as fast as by a grid, and at most 1 apart from it.
         shown = torch.empty_like(images)
-        copied = shown.numpy()    # copies that small take PyTorch's threads longer to hand out than to make
+        copied = shown.numpy()    # PyTorch takes longer to hand such small copies out to threads than to make them
         for row, ((x, y, wide, high), flip) in enumerate(zip(rectangles.tolist(), mirrored.tolist(), strict=True)):
-            part = scaled(images[row, :, y : y + high, x : x + wide], (height, width))
-            copied[row] = (part.flip(2) if flip else part).numpy()    # NumPy mirrors bytes one at a time
+            crop = scaled(images[row, :, y : y + high, x : x + wide], (height, width))
+            copied[row] = (crop.flip(2) if flip else crop).numpy()    # NumPy would mirror the bytes one at a time
         return shown
     left, top, wide, high = (edge.float() for edge in rectangles[:, :, None].unbind(1))
     across = _within((torch.arange(width) + 0.5) / width, left, wide) * 2 / width - 1
@@ -118,7 +120,7 @@ def enlarged(images: Tensor, rectangles: Tensor, mirrored: Tensor) -> Tensor:
     return in_chunks(images, sampled)
 
 
-def _within(share: Tensor, first: Tensor, length: Tensor) -> Tensor:
-    """float [batch, n]: where, in pixels, the `share` of a part lies that begins at `first`, half a pixel from its
-    edges or more."""
-    return (share * length).clamp(min=0.5).minimum(length - 0.5) + first
+def _within(fraction: Tensor, first: Tensor, length: Tensor) -> Tensor:
+    """float [batch, n]: where, in pixels, the `fraction` of a stretch lies that begins at `first`, half a pixel from
+    its ends or more."""
+    return (fraction * length).clamp(min=0.5).minimum(length - 0.5) + first

@@ -1,4 +1,4 @@
-"""Items made a few ahead on a thread of their own where that pays, and how long their reader had to wait for them."""
+"""Prefetch: items made before they are asked for, on a thread of its own where that pays."""
 
 import threading
 import time
@@ -11,25 +11,27 @@ import torch
 from lensmith.base.threads import start_thread
 
 T = TypeVar("T")
-_LEAST = 0.001    # seconds: handing an item from thread to thread costs a tenth of it
-_SHARE = 0.05     # of the reader's time: making less than that ahead cannot win more than that
-_LOOKED_AT = 3    # items in a row that must be worth it, so that one interruption starts no thread
+_LEAST = 0.001    # seconds: a thread pays for items that take longer; to hand one over costs a tenth of this
+_FRACTION = 0.05  # of the reader's time: a thread pays where making the items takes more of it, for it can win no more
+_LOOKED_AT = 3    # items in a row must take that long, so that one interruption starts no thread
 
 
-class Ahead(Generic[T]):
+class Prefetch(Generic[T]):
     """The items of an iterator, unchanged and in its order.
 
-    As long as they are made quickly, the reader's own thread makes them. Once making them takes a noticeable part of
-    the time, a thread does, at most `depth` items ahead. That is a matter of speed alone: the items are the same.
-    What the iterator raises is raised in the reader, with its own traceback, after the items before it.
+    As long as they are made quickly the reader's own thread makes them. Once making them takes a noticeable fraction of
+    the reader's time another thread does, and has at most `depth` items ready. The items are the same either way. What
+    the iterator raises is raised in the reader, with its own traceback, after the items before it.
     """
 
     def __init__(self, items: Iterator[T], depth: int = 2):
-        """`items` belongs to this object from now on, which closes it in the end. Made on a thread, they must neither
-        draw from PyTorch's generators nor depend on the reader's inference mode."""
+        """items: belong to this object from now on, which closes them in the end. As a thread may make them they must
+            neither draw from PyTorch's generators nor depend on the reader's inference mode.
+        depth: the items that may be ready at a time.
+        """
         self.waited = 0.0    # seconds that the reader has waited for items so far
         self._items, self._depth = items, depth
-        self._looked_at: deque[tuple[float, float]] = deque(maxlen=_LOOKED_AT)    # when asked for, how long it took
+        self._looked_at: deque[tuple[float, float]] = deque(maxlen=_LOOKED_AT)    # (asked for at, took)
         self._thread: threading.Thread | None = None
         self._made: deque[T] = deque()
         self._error: BaseException | None = None    # what ended the thread; StopIteration at the end
@@ -45,7 +47,7 @@ class Ahead(Generic[T]):
         began = time.perf_counter()
         try:
             if self._thread is None and self._worth_it():
-                self._thread = start_thread(self._make, name="batches ahead")
+                self._thread = start_thread(self._make, name="prefetch")
             return self._fetch() if self._thread is not None else next(self._items)
         except BaseException:
             self.close()
@@ -58,13 +60,13 @@ class Ahead(Generic[T]):
     def _worth_it(self) -> bool:
         if len(self._looked_at) < _LOOKED_AT:
             return False
-        took = [each for _, each in self._looked_at]
-        return min(took) >= _LEAST and sum(took) >= _SHARE * (time.perf_counter() - self._looked_at[0][0])
+        took = [seconds for _, seconds in self._looked_at]
+        return min(took) >= _LEAST and sum(took) >= _FRACTION * (time.perf_counter() - self._looked_at[0][0])
 
     def _make(self) -> None:
         try:
             with torch.no_grad():
-                while self._room():
+                while self._wait_for_room():
                     item = next(self._items)
                     with self._change:
                         self._made.append(item)
@@ -74,7 +76,7 @@ class Ahead(Generic[T]):
                 self._error = error
                 self._change.notify_all()
 
-    def _room(self) -> bool:
+    def _wait_for_room(self) -> bool:
         """Wait until another item is wanted; False where none ever will be."""
         with self._change:
             self._change.wait_for(lambda: self._closed or len(self._made) < self._depth)
@@ -91,7 +93,7 @@ class Ahead(Generic[T]):
             raise self._error
 
     def close(self) -> None:
-        """End the thread, once the item in its hands is made, and the iterator beneath it; may be called again."""
+        """End the thread, once the item that it is making is made, and the iterator beneath it; may be called again."""
         with self._change:
             self._closed = True
             self._made.clear()

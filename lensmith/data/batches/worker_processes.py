@@ -13,40 +13,40 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as Indexed
 
-_MISSED = 2.0    # seconds in which the system tells that a process has died
-Asked = TypeVar("Asked")
-Made = TypeVar("Made")
+_MISSED = 2.0    # seconds within which the system says that a process has died
+Key = TypeVar("Key")
+Item = TypeVar("Item")
 
 
-def made_by_workers(source: Indexed[Made], asked: Sequence[Asked], *, workers: int,
-                    died: Callable[[str], object]) -> Iterator[Made]:
-    """`source[one]` for each of `asked`, in order.
+def made_by_workers(source: Indexed[Item], keys: Sequence[Key], *, workers: int,
+                    died: Callable[[str], object]) -> Iterator[Item]:
+    """`source[key]` for each of the `keys`, in order.
 
-    The workers are begun here, by the thread that calls and not by the one that reads later: a process that is forked
-    while another thread computes inherits its locks for ever. Where a worker dies `died` is told so in a line, once,
-    and what is left is made in this process.
+    The processes start when this is called, on the thread that calls and not on the one that reads later: a process
+    that is forked while another thread computes inherits its locks for ever. Where one of them dies `died` is called,
+    once, with a line that says so, and this process makes the items that remain.
     """
     before = multiprocessing.active_children()
     with warnings.catch_warnings(), _same_signals():
         # As many workers as were asked for: more than cores can pay where files are waited for.
         warnings.filterwarnings("ignore", "This DataLoader will create")
         # A generator of its own, or the workers' seeds, which nobody uses, would be drawn from that of the training.
-        reading = iter(DataLoader(source, batch_size=None, sampler=asked, num_workers=workers, collate_fn=_same,
-                                  worker_init_fn=_left_in_peace, generator=torch.Generator()))
+        reading = iter(DataLoader(source, batch_size=None, sampler=keys, num_workers=workers, collate_fn=_unchanged,
+                                  worker_init_fn=_ignore_ctrl_c, generator=torch.Generator()))
     begun = [process for process in multiprocessing.active_children() if process not in before]
-    return _read(source, asked, reading, begun, died)
+    return _read(source, keys, reading, begun, died)
 
 
-def _read(source: Indexed[Made], asked: Sequence[Asked], reading: Iterator[Made] | None, begun: list[BaseProcess],
-          died: Callable[[str], object]) -> Iterator[Made]:
+def _read(source: Indexed[Item], keys: Sequence[Key], reading: Iterator[Item] | None, begun: list[BaseProcess],
+          died: Callable[[str], object]) -> Iterator[Item]:
     done = 0
     try:
-        for made in reading or ():
+        for item in reading or ():
             done += 1
-            yield made
+            yield item
         return
     except Exception as error:
-        # A worker that dies while what it sent is being fetched is missed by its socket first, by the system later.
+        # Where a worker dies while its item is fetched its socket fails first; the system notices the death later.
         cut_off = isinstance(error, ConnectionError | EOFError | FileNotFoundError)
         if cut_off:
             wait([process.sentinel for process in begun], timeout=_MISSED)
@@ -57,14 +57,15 @@ def _read(source: Indexed[Made], asked: Sequence[Asked], reading: Iterator[Made]
             raise
     finally:
         reading = None    # which ends its workers
-    died(f"loading worker {dead[0].pid} {_how(dead[0].exitcode or 0)}: this process loads by itself from here on, the "
-         "same batches. Fewer workers take less memory: see loading.workers")
-    for one in asked[done:]:
-        yield source[one]
+    ending = _how_it_ended(dead[0].exitcode or 0)
+    died(f"loading worker {dead[0].pid} {ending}: this process loads by itself from here on, the same batches. Fewer "
+         "workers take less memory: see loading.workers")
+    for key in keys[done:]:
+        yield source[key]
 
 
-def _how(code: int) -> str:
-    """What the exit code of a process tells."""
+def _how_it_ended(code: int) -> str:
+    """An exit code in words, as `was killed by SIGKILL, as the system does where memory runs out`."""
     if code >= 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name
@@ -74,8 +75,8 @@ def _how(code: int) -> str:
 
 @contextmanager
 def _same_signals() -> Iterator[None]:
-    """PyTorch's handler of SIGCHLD would raise the death of a worker wherever the main thread is at that moment, in
-    the middle of a step; the reader of the batches notices it as well, within seconds."""
+    """Keep PyTorch from handling SIGCHLD: its handler raises the death of a worker in the main thread, wherever that is
+    at the moment, even in the middle of a step. Who reads the batches notices the death too, within seconds."""
     number = getattr(signal, "SIGCHLD", None)    # not on Windows
     before = signal.getsignal(number) if number is not None else None
     yield
@@ -83,10 +84,10 @@ def _same_signals() -> Iterator[None]:
         signal.signal(number, before)
 
 
-def _left_in_peace(worker: int) -> None:
-    """Ctrl-C goes to every process of a terminal; the one that reads decides what it means."""
+def _ignore_ctrl_c(worker: int) -> None:
+    """Ctrl-C goes to every process of a terminal, and the process that reads decides what it means."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _same(item: Any) -> Any:
+def _unchanged(item: Any) -> Any:
     return item

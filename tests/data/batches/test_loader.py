@@ -14,10 +14,10 @@ from torch import Tensor
 
 from lensmith.base.errors import DataError, UserError
 from lensmith.base.pictures import Form, read_header
-from lensmith.data.batches import prefetch as ahead
+from lensmith.data.batches import prefetch
 from lensmith.data.batches.augment import Augment
 from lensmith.data.batches.loader import Loader
-from lensmith.data.batches.prefetch import Ahead
+from lensmith.data.batches.prefetch import Prefetch
 from lensmith.data.formats.class_folders import class_folders
 from lensmith.data.sources.fitting import fit_source
 from lensmith.data.sources.in_memory import InMemory, Numbered
@@ -301,34 +301,35 @@ def test_parts_joined_are_the_batches_of_one_process(settings, balance: bool, le
     kind = {"seed": 5, "shuffle": True, "weights": balancing_weights(data) if balance else None,
             "augment": augment(length, **settings)}
     one = Loader(data, batch * parts, **kind)
-    shares = [Loader(data, batch, part=(rank, parts), **kind) for rank in range(parts)]
+    loaders = [Loader(data, batch, **kind).for_process(rank, parts) for rank in range(parts)]
     for epoch in (0, 3):
-        found = [list(share.at(epoch, 0)) for share in shares]
+        found = [list(loader.at(epoch, 0)) for loader in loaders]
         together = [joined(list(batches)) for batches in zip(*found, strict=True)]
         whole = list(one.at(epoch, 0))[: len(together)]
         assert same(together, whole)
         assert all(torch.equal(a.targets["label"].scores, b.targets["label"].scores)
                    for a, b in zip(together, whole, strict=True) if settings)
-        assert {len(share) for share in shares} == {len(together)} and length - sum(map(len, together)) < 2 * parts
+        assert {len(loader) for loader in loaders} == {len(together)} and length - sum(map(len, together)) < 2 * parts
         assert all(len(batch) >= 2 for batches in found for batch in batches)
-        assert same(found[-1][1:], list(shares[-1].at(epoch, 1)))
+        assert same(found[-1][1:], list(loaders[-1].at(epoch, 1)))
 
 
 @pytest.mark.parametrize(("length", "batch", "lengths"), [
     (20, 5, [[5, 5], [5, 5]]), (21, 5, [[5, 5, 1], [5, 5]]), (1, 5, [[1], []]), (13, 5, [[5, 2], [5, 1]])])
 def test_what_is_measured_is_shared_out_without_loss(length: int, batch: int, lengths: list[list[int]]):
     data = labelled([0] * length)
-    shares = [Loader(data, batch, part=(rank, 2)) for rank in range(2)]
-    found = [list(share) for share in shares]
+    loaders = [Loader(data, batch).for_process(rank, 2) for rank in range(2)]
+    found = [list(loader) for loader in loaders]
     assert [[len(one) for one in batches] for batches in found] == lengths
-    assert [len(share) for share in shares] == [len(one) for one in lengths]
+    assert [len(loader) for loader in loaders] == [len(one) for one in lengths]
     assert sorted(torch.cat([one.indices for batches in found for one in batches]).tolist()) == list(range(length))
 
 
 def test_fewer_pictures_than_processes_cannot_be_learned_from():
     with pytest.raises(UserError, match="3 training pictures cannot be shared out to 4 processes: take fewer"):
-        Loader(labelled([0, 1, 2]), 8, shuffle=True, part=(0, 4))
-    assert [len(list(Loader(labelled([0, 1, 2]), 8, part=(rank, 4)))) for rank in range(4)] == [1, 1, 1, 0]
+        Loader(labelled([0, 1, 2]), 8, shuffle=True).for_process(0, 4)
+    loaders = [Loader(labelled([0, 1, 2]), 8).for_process(rank, 4) for rank in range(4)]
+    assert [len(list(loader)) for loader in loaders] == [1, 1, 1, 0]
 
 
 class KilledOnce:
@@ -351,7 +352,7 @@ def test_a_killed_worker_costs_no_bit_and_is_named(photos: Path):
     make = {"seed": 5, "shuffle": True, "augment": augment(len(files), mixup=0.4)}
     loader = Loader(KilledOnce(files), 8, workers=2, **make)
     whole = Loader(files, 8, **make)
-    with Ahead(loader.at(0, 0)) as batches:
+    with Prefetch(loader.at(0, 0)) as batches:
         assert same(list(batches), list(whole.at(0, 0)))
     assert len(loader.notes) == 1 and "was killed by SIGKILL" in loader.notes[0]
     assert same(list(loader.at(1, 0)), list(whole.at(1, 0)))
@@ -361,21 +362,23 @@ def test_a_killed_worker_costs_no_bit_and_is_named(photos: Path):
 def test_batches_come_to_the_device_and_are_augmented_there():
     data = labelled([0, 1] * 10)
     kind = {"shuffle": True, "augment": augment(20, mixup=0.4)}
-    for away, here in zip(Loader(data, 8, device="meta", **kind), Loader(data, 8, **kind), strict=True):
+    elsewhere = Loader(data, 8, **kind)
+    elsewhere.device = "meta"
+    for away, here in zip(elsewhere, Loader(data, 8, **kind), strict=True):
         label: Any = away.targets["label"]
         assert away.images.device.type == label.scores.device.type == label.index.device.type == "meta"
         assert away.images.shape == here.images.shape and torch.equal(away.indices, here.indices)
 
 
-def test_batches_ahead_are_the_batches(photos: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(ahead, "_LEAST", 0.0)    # a thread from the fourth batch on, however quick they are made
-    monkeypatch.setattr(ahead, "_SHARE", 0.0)
+def test_prefetched_batches_are_the_batches(photos: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(prefetch, "_LEAST", 0.0)    # a thread from the fourth batch on, however quick they are made
+    monkeypatch.setattr(prefetch, "_FRACTION", 0.0)
     files = class_folders(str(photos)).splits["all"].shaped(FORM)
     for workers in (0, 2):
         loader = Loader(files, 4, seed=5, shuffle=True, workers=workers, augment=augment(len(files), mixup=0.4))
-        with Ahead(loader.at(0, 0)) as batches:
+        with Prefetch(loader.at(0, 0)) as batches:
             found = [next(batches) for _ in range(6)]
-            assert any(thread.name == "batches ahead" for thread in threading.enumerate())
+            assert any(thread.name == "prefetch" for thread in threading.enumerate())
             found += list(batches)
         assert same(found, list(loader.at(0, 0)))
 

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import Dataset
 
 from lensmith.data.batches import worker_processes as workers
-from lensmith.data.batches.prefetch import Ahead
+from lensmith.data.batches.prefetch import Prefetch
 from lensmith.data.batches.worker_processes import made_by_workers
 
 
@@ -44,12 +44,12 @@ def nobody_left() -> bool:
     return not multiprocessing.active_children()
 
 
-@pytest.mark.parametrize("ahead", [False, True])
-def test_workers_make_everything_in_order_and_end(ahead: bool):
+@pytest.mark.parametrize("prefetched", [False, True])
+def test_workers_make_everything_in_order_and_end(prefetched: bool):
     died: list[str] = []
     state, handler = torch.get_rng_state(), signal.getsignal(signal.SIGCHLD)
     made = made_by_workers(Squares(), list(range(40)), workers=3, died=died.append)
-    found = list(Ahead(made)) if ahead else list(made)
+    found = list(Prefetch(made)) if prefetched else list(made)
     assert [square for square, _ in found] == [number * number for number in range(40)] and not died
     assert len({process for _, process in found}) == 3 and os.getpid() not in {process for _, process in found}
     assert torch.equal(torch.get_rng_state(), state) and signal.getsignal(signal.SIGCHLD) is handler
@@ -68,11 +68,11 @@ def test_ctrl_c_is_for_the_reader_to_decide():
     assert made == [True] * 4 and not Deaf()[0]
 
 
-@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("prefetched", [False, True])
 @pytest.mark.parametrize("read", [0, 5])
-def test_a_reader_that_stops_early_ends_the_workers(ahead: bool, read: int):
+def test_a_reader_that_stops_early_ends_the_workers(prefetched: bool, read: int):
     made = made_by_workers(Squares(), list(range(100)), workers=2, died=lambda why: None)
-    reader = Ahead(made) if ahead else made
+    reader = Prefetch(made) if prefetched else made
     for _ in range(read):
         next(reader)
     assert len(multiprocessing.active_children()) == 2
@@ -87,7 +87,7 @@ def test_a_reader_that_stops_early_ends_the_workers(ahead: bool, read: int):
 def test_a_worker_that_dies_is_named_and_this_process_goes_on(how: signal.Signals | int, text: str):
     died: list[str] = []
     made = made_by_workers(Squares(25, how), list(range(40)), workers=2, died=died.append)
-    with Ahead(made) as reader:
+    with Prefetch(made) as reader:
         found = list(reader)
     assert [square for square, _ in found] == [number * number for number in range(40)]
     assert found[0][1] != os.getpid() == found[-1][1] and nobody_left()
@@ -106,7 +106,7 @@ def test_an_error_in_a_worker_is_no_death():
 
 PROGRAM = """
 import multiprocessing, os, signal, sys, time
-from lensmith.data.batches.prefetch import Ahead
+from lensmith.data.batches.prefetch import Prefetch
 from lensmith.data.batches import worker_processes as workers
 from lensmith.data.batches.worker_processes import made_by_workers
 
@@ -114,7 +114,7 @@ class Slow:
     def __len__(self): return 1000
     def __getitem__(self, number): time.sleep(0.01); return number
 
-with Ahead(made_by_workers(Slow(), list(range(1000)), workers=2, died=print)) as reader:
+with Prefetch(made_by_workers(Slow(), list(range(1000)), workers=2, died=print)) as reader:
     for number in reader:
         if number == 8:
             print(*[child.pid for child in multiprocessing.active_children()], flush=True)

@@ -1,4 +1,4 @@
-"""Pictures put together anew: at another scale and place, or four to a picture (mosaic), their boxes with them."""
+"""Pictures composed anew: at another scale and position, or four to a picture (mosaic), their boxes with them."""
 
 from dataclasses import dataclass, replace
 
@@ -16,20 +16,21 @@ from lensmith.values.boxes import Boxes
 from lensmith.values.value import Value
 
 TILES = 4         # of a mosaic
-_LEAST = 0.1      # of a box's area that has to be left where it is cut
-_EDGE = 1.0       # pixels that have to be left of it, each way
+_LEAST = 0.1      # a box that is cut stays where this fraction of its area is still seen
+_EDGE = 1.0       # and where it is at least so many pixels wide and high
 
 
 @dataclass(frozen=True)
 class TileLayout:
-    """Where each tile of a batch goes; every array is of whole pixels, int64 [batch, tiles]."""
+    """Where each tile of a batch goes, in whole pixels, int64 [batch, tiles]; both rectangles of a tile that is not
+    shown are empty."""
 
-    source: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]    # x0 y0 x1 y1 of the part that is shown
+    source: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]    # x0 y0 x1 y1 of what is shown of it
     target: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]    # x0 y0 x1 y1 of where it is shown
     mirrored: np.ndarray                                             # bool
 
     def matrix(self) -> Tensor:
-        """float [batch * tiles, 2, 3]: the tile's pixels to those of the picture that it goes into."""
+        """float [batch * tiles, 2, 3]: takes the pixels of a tile to those of the picture that it goes into."""
         matrix = np.zeros((*self.mirrored.shape, 2, 3), dtype=np.float64)
         for axis in range(2):
             first, last = (self.source[axis + step] for step in (0, 2))
@@ -57,16 +58,16 @@ def lay_out(contents: np.ndarray, size: tuple[int, int], *, zoom: np.ndarray, mi
     right, below = np.arange(tiles) % 2 == 1, np.arange(tiles) // 2 == 1
     source: list[tuple[np.ndarray, np.ndarray]] = []
     target: list[tuple[np.ndarray, np.ndarray]] = []
-    for axis, (edge, later) in enumerate(((size[1], right), (size[0], below))):
+    for axis, (extent, later) in enumerate(((size[1], right), (size[0], below))):
         first, last = contents[:, :, axis], contents[:, :, axis + 2]
         length = np.maximum(1, np.rint((last - first) * zoom)).astype(np.int64)
-        middle = np.rint(edge * (0.25 + 0.5 * at[:, axis])).astype(np.int64)[:, None]
-        alone = np.rint((edge - length) * at[:, axis, None]).astype(np.int64)
+        middle = np.rint(extent * (0.25 + 0.5 * at[:, axis])).astype(np.int64)[:, None]
+        alone = np.rint((extent - length) * at[:, axis, None]).astype(np.int64)
         start = np.where(mosaic[:, None], np.where(later, middle, middle - length), alone)
         low = np.where(mosaic[:, None] & later, middle, 0)
-        high = np.where(mosaic[:, None] & ~later, middle, edge)
+        high = np.where(mosaic[:, None] & ~later, middle, extent)
         begin, end = np.maximum(start, low), np.minimum(start + length, high)
-        shown = [np.clip(np.rint((one - start) / zoom), 0, last - first).astype(np.int64) for one in (begin, end)]
+        shown = [np.clip(np.rint((edge - start) / zoom), 0, last - first).astype(np.int64) for edge in (begin, end)]
         if axis == 0:
             shown = [np.where(mirrored, (last - first) - shown[1], shown[0]),
                      np.where(mirrored, (last - first) - shown[0], shown[1])]
@@ -84,37 +85,37 @@ def lay_out(contents: np.ndarray, size: tuple[int, int], *, zoom: np.ndarray, mi
 def compose(batch: Batch, others: Batch | None, layout: TileLayout) -> Batch:
     """The pictures of `batch` as `layout` has them; `others` holds the second to fourth tile of each, in a row."""
     images = batch.images
-    made = torch.full_like(images, PADDING * (257 if images.dtype == torch.uint16 else 1))
-    source, target = (np.stack(one, 2).tolist() for one in (layout.source, layout.target))
+    composed = torch.full_like(images, PADDING * (257 if images.dtype == torch.uint16 else 1))
+    source, target = (np.stack(edges, 2).tolist() for edges in (layout.source, layout.target))
     for row, tiles in enumerate(target):
         for tile, (x0, y0, x1, y1) in enumerate(tiles):
             left, top, right, bottom = source[row][tile]
             if right <= left or bottom <= top:
                 continue
             whole = images[row] if tile == 0 or others is None else others.images[row * (TILES - 1) + tile - 1]
-            part = _resized(whole[:, top:bottom, left:right], (y1 - y0, x1 - x0))
-            made[row, :, y0:y1, x0:x1] = part.flip(-1) if layout.mirrored[row, tile] else part
+            shown = _resized(whole[:, top:bottom, left:right], (y1 - y0, x1 - x0))
+            composed[row, :, y0:y1, x0:x1] = shown.flip(-1) if layout.mirrored[row, tile] else shown
     tiles = layout.mirrored.shape[1]
     matrix = layout.matrix().to(images.device)
     windows = torch.from_numpy(np.stack(layout.target, 2).reshape(-1, 4)).float().to(images.device)
     targets = {name: _placed(name, value, others.targets[name] if others is not None else None, matrix, windows,
                              tiles=tiles, size=(images.shape[2], images.shape[3]))
                for name, value in batch.targets.items()}
-    return replace(batch, images=made, targets=targets)
+    return replace(batch, images=composed, targets=targets)
 
 
-def _resized(part: Tensor, size: tuple[int, int]) -> Tensor:
-    """A part [channels, height, width] brought to `size`, bilinearly."""
-    if part.shape[1:] == size:
-        return part
-    if part.device.type == "cpu" and part.dtype == torch.uint8:
-        return scaled(part, size)
-    return rounded(F.interpolate(part[None].float(), size, mode="bilinear", align_corners=False)[0], part.dtype)
+def _resized(crop: Tensor, size: tuple[int, int]) -> Tensor:
+    """A crop [channels, height, width] brought to `size`, bilinearly."""
+    if crop.shape[1:] == size:
+        return crop
+    if crop.device.type == "cpu" and crop.dtype == torch.uint8:
+        return scaled(crop, size)
+    return rounded(F.interpolate(crop[None].float(), size, mode="bilinear", align_corners=False)[0], crop.dtype)
 
 
 def _placed(name: str, value: Value, others: Value | None, matrix: Tensor, windows: Tensor, *, tiles: int,
             size: tuple[int, int]) -> Value:
-    """A target of the pictures that are made of the tiles."""
+    """A target of the pictures that are composed of the tiles: of boxes those of all tiles, cut to what is shown."""
     if isinstance(value, Boxes):
         assert value.image is not None
         every = replace(value, image=value.image * tiles)
