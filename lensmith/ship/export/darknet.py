@@ -63,9 +63,10 @@ class Imported:
     def write(self, folder: Path, *, command: str) -> Run:
         """A run folder like that of a training, except that the data are not known."""
         run = Run.create(folder.parent, name=folder.name, fallback="")
-        account: dict[str, Any] = {"name": NO_DATA, "source": self.files,
-                   "classes": {target: list(names) for target, names in self.classes.items()},
-                   "form": asdict(self.form), "splits": {}, "dropped": [], "notes": [], "fingerprint": None}
+        account: dict[str, Any] = {
+            "name": NO_DATA, "source": self.files,
+            "classes": {target: list(names) for target, names in self.classes.items()},
+            "form": asdict(self.form), "splits": {}, "dropped": [], "notes": [], "fingerprint": None}
         write_converted(run, recipe=keep_files(self.recipe, run), plan=self.plan, network=self.network, task=self.task,
                         command=command, reason=f"from {self.files['weights']}", account=account)
         return run
