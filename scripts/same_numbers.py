@@ -2,9 +2,9 @@
 
     python scripts/same_numbers.py OLD [--new COMMIT] [--only NAME ...] [--keep FOLDER] [--sentences]
 
-OLD is a commit; beside it runs the present working tree, or another commit. Both train with `--plan exact` side by
-one core each. Tensors, history, metrics, predictions and the texts of --dry-run have to be equal; with --sentences
-so has all that a person reads. What is compared stands in same_numbers_compare.py, the cases in same_numbers_cases.py.
+OLD is a commit; beside it runs the present working tree, or another commit. Both train with `--plan exact`, each on
+a core of its own. Tensors, history, metrics, predictions and the texts of --dry-run must be equal; with --sentences so
+must all that a person reads. What is compared stands in same_numbers_compare.py, the cases in same_numbers_cases.py.
 """
 # ruff: noqa: T201 - a script that says what it found
 
