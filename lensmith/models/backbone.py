@@ -1,4 +1,4 @@
-"""What a backbone and a head are, and the heads that every backbone can give."""
+"""What a backbone and a head are, and the heads for whole pictures."""
 
 import inspect
 from collections.abc import Callable
@@ -35,18 +35,18 @@ class Backbone(nn.Module):
     scores: bool = False             # whether its only map is [batch, outputs], the scores of whole pictures
 
     def classifier(self, outputs: int) -> nn.Module:
-        """A head from the maps to [batch, outputs]; networks with dense layers of their own give those."""
+        """A head from the maps to [batch, outputs], freshly drawn: the network's own dense layers where it has some."""
         return PooledLinear(self.channels[-1], outputs)
 
     def numbers(self, outputs: int) -> nn.Module:
-        """A head from the maps to [batch, outputs] of either sign, for tags and measured numbers: the classifier, but
-        where that cuts off what lies below zero, which only leaves the order of classes alone."""
+        """A head from the maps to [batch, outputs] of either sign, for tags and numbers. It is the classifier, unless
+        that one ends with a ReLU: the order of classes can do without negative scores, numbers cannot."""
         return self.classifier(outputs)
 
 
 class LossHead(nn.Module):
-    """A head that works its loss out by itself, since it looks at the targets in its forward pass, as two-stage
-    detectors choose regions by them."""
+    """A head that computes its loss by itself, because it looks at the targets in its forward pass, as two-stage
+    detectors sample regions by them."""
 
     def loss(self, maps: list[Tensor], targets: dict[str, Value]) -> dict[str, Tensor]:
         """The loss terms by name, each a scalar."""
@@ -54,13 +54,13 @@ class LossHead(nn.Module):
 
 
 def takes_size(head: nn.Module) -> bool:
-    """Whether `head.forward` takes the `size` of the pictures beside the maps, as all heads of this package do; that of
-    a user's own backbone may take the maps alone."""
+    """Whether `head.forward` takes the `size` of the pictures beside the maps. All heads of this package do; the head
+    of a user's own backbone may take the maps alone."""
     return "size" in inspect.signature(head.forward).parameters
 
 
 class PooledLinear(nn.Module):
-    """The mean of the last map, then a dense layer."""
+    """The mean over the last map, then a dense layer."""
 
     def __init__(self, channels: int, outputs: int):
         super().__init__()
@@ -82,9 +82,10 @@ class LastMap(nn.Module):
 
 
 def reduced(size: tuple[int, int], steps: list[tuple[str, int, int, int]], *, what: str) -> tuple[int, int]:
-    """The (height, width) left after `steps`, each (name, kernel, stride, padding); dilation counts into the kernel.
+    """The (height, width) of a map after `steps`, each (name, kernel, stride, padding), of pictures with this size.
 
-    Raises ModelError where nothing is left, with the arithmetic up to the layer that fails.
+    A dilated kernel counts with all the pixels that it spans. Raises ModelError where nothing is left, with the
+    arithmetic up to the layer that fails. `what` is the network, as the error calls it.
     """
     trail = [f"{size[0]}x{size[1]}"]
     for name, kernel, stride, padding in steps:

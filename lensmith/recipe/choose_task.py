@@ -14,8 +14,11 @@ from lensmith.values.value import Value
 
 def choose_task(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], *,
                 targets: dict[str, Value] | None = None, kinds: dict[str, str] | None = None) -> Task:
-    """The recipe's task, or the first one that the data can feed, put into the recipe; raises UserError where they do
-    not fit. `kinds` of the targets are asked for where several are learned and the recipe has none yet."""
+    """The task that the recipe names, or else the first one that the data can feed, which is written into the recipe.
+
+    `classes`, the stacked training `targets` and `kinds` are by name of target. Kinds are needed where several targets
+    are learned and the recipe does not say yet what each is. Raises UserError where data and task do not fit.
+    """
     section = recipe.get("task")
     if section is None:
         needed = learned(recipe, classes)
@@ -51,8 +54,8 @@ def settle_parts(section: recipes.Section, classes: Mapping[str, tuple[str, ...]
                  kinds: Mapping[str, str] | None = None) -> None:
     """Write into a section [task] on several parts every part with its kind and all settings of its task.
 
-    `kinds` are what the data say; without them the section's own are taken. Raises UserError where the two differ, and
-    for settings that a part's task does not have.
+    `kinds` are those of the data; without them those of the section are taken. Raises UserError where the two differ,
+    and for settings that the task of a part does not have.
     """
     tasks = task_class(section).of_kinds
     assert tasks is not None
@@ -76,7 +79,7 @@ def settle_parts(section: recipes.Section, classes: Mapping[str, tuple[str, ...]
 
 
 def kinds_learned(recipe: recipes.Recipe, classes: Mapping[str, Any]) -> tuple[str, ...]:
-    """The kind of each target that the task of a recipe learns: of one task its targets, which are called so."""
+    """The kind of each target that the task of a recipe learns. A target of a single task has its kind for a name."""
     section = recipe["task"]
     kinds = section.get("kinds") or {} if task_class(section).of_kinds else {}
     return tuple(kinds.get(name, name) for name in learned(recipe, classes))

@@ -1,4 +1,4 @@
-"""What a recipe has where nothing is said, once the data are known, and which settings do not go together."""
+"""The defaults of a recipe that depend on the data and the task, and which settings do not go together."""
 
 from lensmith.base.errors import UserError
 from lensmith.base.pictures import Form
@@ -7,15 +7,18 @@ from lensmith.recipe import schema as recipes
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.sections import OPTIMIZER, SECTIONS, named_entry, task_class
 
-_PROBE_EPOCHS = 20    # a dense layer on maps that are there already: its steps cost next to nothing
+# A linear probe trains one dense layer on maps that are kept: its epochs cost next to nothing.
+_PROBE_EPOCHS = 20
 _PROBE_RATE = 3e-3
 
 
 def complete(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], form: Form, *,
              kinds: dict[str, str] | None = None) -> recipes.Recipe:
-    """The recipe with what only the data can tell: the task by the targets, whose `kinds` are given where they may have
-    names of their own, and what is usual for that task and pictures of this form, each where none is named. Raises
-    UserError for settings that cannot go together."""
+    """The recipe with every default that depends on the data written out.
+
+    The task follows from the targets, whose `classes` and `kinds` are by name; all else from what is usual for that
+    task and pictures of this form. What the recipe names stays. Raises UserError for settings that cannot go together.
+    """
     full = {name: dict(section) for name, section in recipe.items()}
     choose_task(full, classes, kinds=kinds)
     section, learner = full["task"], full["learner"]

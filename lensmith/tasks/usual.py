@@ -1,4 +1,4 @@
-"""What a task is learned with where a recipe does not say: its defaults, which follow from what it looks for."""
+"""The defaults of a task: what it is learned with where a recipe does not say."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from typing import Any
 
 from lensmith.base.pictures import Form
 
-_SMALL = 64    # pixels: up to this edge a plain stack of three convolutions is enough, above it MobileNetV3 is taken
+_SMALL = 64    # pixels: up to this edge three plain convolutions are enough, above it MobileNetV3 is the default
 
 
 @dataclass(frozen=True)

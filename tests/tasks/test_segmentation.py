@@ -109,7 +109,7 @@ def test_a_setting_that_cannot_be_is_refused(settings: dict, message: str) -> No
 
 
 def test_classes_and_masks_that_cannot_be_are_refused() -> None:
-    with pytest.raises(UserError, match="masks have 2 to 255 classes; these have 1. Of one kind of object, the background"):
+    with pytest.raises(UserError, match="masks have 2 to 255 classes; these have 1. Of one kind of object, the back"):
         Segmentation(("cat",))
     mask = torch.zeros(3, 4, 5, dtype=torch.int64)
     mask[2, 1, 1] = 3

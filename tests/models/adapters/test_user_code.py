@@ -135,6 +135,8 @@ def test_a_last_convolution_is_replaced_too():
 def test_a_backbone_of_the_users_own_is_used_as_it_is(file):
     backbone = build(f"{file}:Trunk")
     assert type(backbone).__name__ == "Trunk" and not hasattr(backbone, "note")
+    # What it does not say is as a Backbone declares it.
+    assert backbone.detector is None and backbone.outputs == () and backbone.standard is None
     assert backbone.classifier(4)(backbone(torch.randn(2, 3, 8, 8))).shape == (2, 4)
 
 
