@@ -1,4 +1,4 @@
-"""Between a file's pixels and those of the network: targets brought to the form, values back, and ground cut away."""
+"""Between a file's pixels and those of the network: targets brought there, values brought back, padding cut away."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,8 +23,8 @@ _STRIDE = 32    # pixels: networks take pictures whose edges are multiples of it
 
 
 def fit_source(source: Fitted, headers: Sequence[Header], form: Form) -> Fitted:
-    """The source with its targets in the pixels of `form`; it comes with those of its files, by `headers`. Masks that
-    lie in files are read: raises DataError and UserError as `read_masks` does."""
+    """The source with its targets in the pixels of `form`; they come in those of its files, of which `headers` say the
+    sizes. Masks that lie in files are read: raises DataError and UserError as `read_masks` does."""
     sizes = np.array([(header.height, header.width) for header in headers], dtype=np.int64).reshape(-1, 2)
     if isinstance(source, Files):
         source = source.subset(range(len(source)))
@@ -59,35 +59,34 @@ def boxes_of_files(source: Source, form: Form, target: str = "boxes") -> tuple[B
         step = fit_of((source.images.shape[2], source.images.shape[3]), form)
         fits = [fit_after(place.fit, step) for place in places]
     else:
-        known = {size: fit_of(size, form) for size in {place.size for place in places}}
-        fits = [known[place.size] for place in places]
+        fit_by_size = {size: fit_of(size, form) for size in {place.size for place in places}}
+        fits = [fit_by_size[place.size] for place in places]
     return boxes.in_files(torch.tensor(fits).view(-1, 4), sizes.float()), sizes
 
 
 def shown_areas(places: Sequence[Place], number: int, size: tuple[int, int]) -> np.ndarray:
-    """int64 [number, 4]: x0 y0 x1 y1 of what each picture of `size` (height, width) shows, without the ground around
-    it; all of it where the places are not known."""
+    """int64 [number, 4]: x0 y0 x1 y1 of what each picture of `size` (height, width) shows, without the padding around
+    it; the whole picture where its place is not known."""
     height, width = size
     whole = np.tile(np.array([0, 0, width, height], dtype=np.int64), (number, 1))
     if not len(places):
         return whole
     fit = np.array([place.fit for place in places])
-    own = np.array([place.size[::-1] for place in places])
+    file_size = np.array([place.size[::-1] for place in places])
     first = np.rint(fit[:, 2:]).astype(np.int64)
-    last = np.rint(fit[:, 2:] + own * fit[:, :2]).astype(np.int64)
-    found = np.concatenate((np.maximum(first, 0), np.minimum(last, (width, height))), 1)
-    # A size that is not known, or pictures that were made smaller since, tell nothing.
-    known = np.concatenate((own > 0, found[:, 2:] > found[:, :2]), 1).all(1, keepdims=True)
-    return np.where(known, found, whole)
+    last = np.rint(fit[:, 2:] + file_size * fit[:, :2]).astype(np.int64)
+    area = np.concatenate((np.maximum(first, 0), np.minimum(last, (width, height))), 1)
+    # Where a file's size is not known, or its picture was made smaller since, nothing follows from its place.
+    is_known = np.concatenate((file_size > 0, area[:, 2:] > area[:, :2]), 1).all(1, keepdims=True)
+    return np.where(is_known, area, whole)
 
 
 def trimmed(batch: Batch) -> Batch:
-    """The batch without the ground that surrounds all of its pictures, in edges of multiples of 32."""
+    """The batch without the padding that surrounds all of its pictures; its edges stay multiples of 32 pixels."""
     size = batch.images.shape[2], batch.images.shape[3]
-    contents = shown_areas(batch.places, len(batch), size)
-    low, high = contents[:, :2].min(0), contents[:, 2:].max(0)
-    cut = [_span(int(low[axis]), int(high[axis]), size[1 - axis]) for axis in range(2)]
-    (left, right), (top, bottom) = cut
+    areas = shown_areas(batch.places, len(batch), size)
+    low, high = areas[:, :2].min(0), areas[:, 2:].max(0)
+    (left, right), (top, bottom) = (_span(int(low[axis]), int(high[axis]), size[1 - axis]) for axis in range(2))
     if (right - left, bottom - top) == size[::-1]:
         return batch
     matrix = torch.zeros(len(batch), 2, 3)

@@ -16,21 +16,27 @@ from lensmith.data.sources.sample import Source
 from lensmith.values import of_kind
 from lensmith.values.labels import Label
 
-Part = TypeVar("Part", Files, InMemory, Source)
+Divided = TypeVar("Divided", Files, InMemory, Source)
+_NAMES = ("train", "valid", "test")    # of the splits, by their numbers
 
 
-def divide(splits: Mapping[str, Part], *, valid: float = 0.1, test: float = 0.1, seed: int = 0,
-           by_group: bool | None = None, folds: int | None = None, fold: int | None = None) -> dict[str, Part]:
-    """The parts "train" and, where there are any, "valid" and "test"; their rows keep the order of the set.
+def divide(splits: Mapping[str, Divided], *, valid: float = 0.1, test: float = 0.1, seed: int = 0,
+           by_group: bool | None = None, folds: int | None = None, fold: int | None = None) -> dict[str, Divided]:
+    """The splits "train" and, where there are any, "valid" and "test"; their rows keep the order of the set.
 
-    Given parts stay as they are. `valid` is the share of "train" (or of a set without a split, "all") for choosing
-    the best step, `test` the share of "all" for the final score; a share of 0 makes no such part. Each class keeps
-    its share to within one sample, and one sample of each stays in train, of several labels those of `stratifying`;
-    numbers are stratified by the quantiles of the first quantity, pictures with boxes by the rarest class among their
-    objects. `by_group` keeps the samples of a group together: None, where the set has groups; False divides it as if it
-    had none. With `folds`, the part number `fold` (from 0) of that many equal ones is "valid", whatever the share; what
-    "all" gives to "test" is taken off before. Raises UserError for shares and folds that cannot be, DataError where the
-    set is too small for them.
+    Splits that the set brings stay as they are. Each class keeps its fraction to within one sample, and one sample of
+    each class stays in train; of several labels this holds for that of `stratifying`. Numbers are stratified by the
+    quantiles of the first quantity, pictures with boxes by the rarest class among their objects.
+
+    splits: "train" and what else the set brings, or "all" where it brings none.
+    valid: the fraction of "train" or "all" that the best step is chosen by; 0: no such split.
+    test: the fraction of "all" that the final score is measured on; 0: no such split.
+    seed: what is drawn follows from it and the numbers of the rows.
+    by_group: keep the samples of a group together; None: where the set has groups.
+    folds: so many folds of equal size, of which one is "valid", whatever the fraction; "test" is taken off before.
+    fold: the number of that fold, from 0.
+
+    Raises UserError for fractions and folds that cannot be, DataError where the set is too small for them.
     """
     _check(splits, valid, test, folds=folds, fold=fold)
     whole = splits["train"] if "train" in splits else splits["all"]
@@ -38,41 +44,43 @@ def divide(splits: Mapping[str, Part], *, valid: float = 0.1, test: float = 0.1,
         raise UserError("the set has no groups to split by: give data.group for class folders (a regular expression "
                         "for the file names) or a column 'group' in a table")
     by_group = whole.groups is not None if by_group is None else by_group
-    parts: dict[str, Part] = {}
+    divided: dict[str, Divided] = {}
     test = test if "all" in splits else 0.0
     if "valid" in splits:
-        parts["train"], parts["valid"] = whole, splits["valid"]
+        divided["train"], divided["valid"] = whole, splits["valid"]
     else:
-        shares = (0.0 if folds is not None else valid, test)
-        rows = _grouped_shares(whole, shares, seed) if by_group else _stratified_shares(whole, shares, seed)
+        fractions = (0.0 if folds is not None else valid, test)
+        numbers = _by_group(whole, fractions, seed) if by_group else _by_sample(whole, fractions, seed)
         if folds is not None and fold is not None:
-            rest = np.flatnonzero(rows == 0)
-            rows[rest[_folds(whole, rest, seed, folds=folds, by_group=by_group) == fold]] = 1
-        for number, name in enumerate(("train", "valid", "test")):
-            chosen = np.flatnonzero(rows == number)
+            rest = np.flatnonzero(numbers == 0)
+            numbers[rest[_folds(whole, rest, seed, folds=folds, by_group=by_group) == fold]] = 1
+        for number, name in enumerate(_NAMES):
+            chosen = np.flatnonzero(numbers == number)
             if len(chosen):
-                parts[name] = whole if len(chosen) == len(whole) else whole.subset(chosen.tolist())
+                divided[name] = whole if len(chosen) == len(whole) else whole.subset(chosen.tolist())
     if "test" in splits:
-        parts["test"] = splits["test"]
-    return parts
+        divided["test"] = splits["test"]
+    return divided
 
 
-def _check(splits: Mapping[str, Part], valid: float, test: float, *, folds: int | None, fold: int | None) -> None:
-    assert set(splits) in ({"all"}, {"train"}) or ("train" in splits and set(splits) <= {"train", "valid", "test"})
-    for name, share in (("valid", valid), ("test", test)):
-        if not 0 <= share < 1:
-            raise UserError(f"split.{name}={share} is not a share: accepted are numbers from 0 up to, not including, 1")
+def _check(splits: Mapping[str, Divided], valid: float, test: float, *, folds: int | None, fold: int | None) -> None:
+    assert set(splits) in ({"all"}, {"train"}) or ("train" in splits and set(splits) <= set(_NAMES))
+    for name, fraction in (("valid", valid), ("test", test)):
+        if not 0 <= fraction < 1:
+            raise UserError(f"split.{name}={fraction} is not a fraction: accepted are numbers from 0 up to, not "
+                            "including, 1")
     if "all" in splits and valid + test >= 1:
         raise UserError(f"split.valid={valid} and split.test={test} leave nothing to train on: together they must stay "
                         "below 1")
     if (folds is None) != (fold is None):
-        raise UserError("split.folds and split.fold go together: give how many parts, and which one is valid (from 0)")
+        raise UserError("split.folds and split.fold go together: give how many folds, and which of them is valid (from "
+                        "0)")
     if folds is not None and fold is not None:
         if folds < 2 or not 0 <= fold < folds:
             raise UserError(f"split.fold={fold} of split.folds={folds} is not possible: accepted are 2 or more folds, "
                             f"and fold 0 to {max(folds, 2) - 1}")
         if "valid" in splits:
-            raise UserError("the set brings its own valid part, so there are no folds to make: leave split.folds out")
+            raise UserError("the set brings its own valid split, so there are no folds to make: leave split.folds out")
 
 
 def _label(source: Source) -> np.ndarray | None:
@@ -99,44 +107,45 @@ def _shuffled(seed: int, rows: np.ndarray) -> np.ndarray:
     return np.argsort(hashed(seed, rows), kind="stable")
 
 
-def apportion(counts: np.ndarray, share: float) -> np.ndarray:
-    """int64 [strata]: `share` of each count by the method of largest remainders, so that the total is right too."""
-    quota = counts * share
-    given = np.floor(quota + 1e-9).astype(np.int64)
-    missing = max(0, round(float(counts.sum()) * share) - int(given.sum()))
-    given[np.argsort(-(quota - given), kind="stable")[:missing]] += 1
-    return given
+def apportion(counts: np.ndarray, fraction: float) -> np.ndarray:
+    """int64 [strata]: `fraction` of each count by the method of largest remainders, so that the total is right too."""
+    quota = counts * fraction
+    chosen = np.floor(quota + 1e-9).astype(np.int64)
+    missing = max(0, round(float(counts.sum()) * fraction) - int(chosen.sum()))
+    chosen[np.argsort(-(quota - chosen), kind="stable")[:missing]] += 1
+    return chosen
 
 
-def _stratified_shares(source: Source, shares: tuple[float, float], seed: int) -> np.ndarray:
+def _by_sample(source: Source, fractions: tuple[float, float], seed: int) -> np.ndarray:
     """int64 [n]: 0 train, 1 valid, 2 test."""
     strata = _strata(source)
     counts = np.bincount(strata)
-    test = np.minimum(apportion(counts, shares[1]), counts - 1)
-    valid = np.minimum(apportion(counts, shares[0]), counts - 1 - test)
-    part = np.zeros(len(source), dtype=np.int64)
+    test = np.minimum(apportion(counts, fractions[1]), counts - 1)
+    valid = np.minimum(apportion(counts, fractions[0]), counts - 1 - test)
+    numbers = np.zeros(len(source), dtype=np.int64)
     order = _shuffled(seed, np.arange(len(source)))
     for stratum in range(len(counts)):
-        own = order[strata[order] == stratum]
-        part[own[: test[stratum]]] = 2
-        part[own[test[stratum] : test[stratum] + valid[stratum]]] = 1
-    for number, name in ((1, "valid"), (2, "test")):
-        if shares[number - 1] > 0 and not (part == number).any():
-            _give_one(part, strata, order, number=number, name=name)
-    return part
+        rows = order[strata[order] == stratum]
+        numbers[rows[: test[stratum]]] = 2
+        numbers[rows[test[stratum] : test[stratum] + valid[stratum]]] = 1
+    for number in (1, 2):
+        if fractions[number - 1] > 0 and not (numbers == number).any():
+            _fill(numbers, strata, order, number=number)
+    return numbers
 
 
-def _give_one(part: np.ndarray, strata: np.ndarray, order: np.ndarray, *, number: int, name: str) -> None:
-    """Move one sample of the largest stratum in train to a part that the rounding left empty."""
-    train = np.bincount(strata[part == 0])
+def _fill(numbers: np.ndarray, strata: np.ndarray, order: np.ndarray, *, number: int) -> None:
+    """Move one sample of the largest stratum in train to a split that the rounding left empty."""
+    train = np.bincount(strata[numbers == 0])
     if train.max() < 2:
-        raise DataError(f"the set's {count(len(part), 'sample')} are too few to take a {name} part from: add samples, "
-                        f"or set split.{name}=0")
-    part[next(row for row in order if part[row] == 0 and strata[row] == train.argmax())] = number
+        name = _NAMES[number]
+        raise DataError(f"the set's {count(len(numbers), 'sample')} are too few to take a {name} split from: add "
+                        f"samples, or set split.{name}=0")
+    numbers[next(row for row in order if numbers[row] == 0 and strata[row] == train.argmax())] = number
 
 
 def _folds(source: Source, rows: np.ndarray, seed: int, *, folds: int, by_group: bool) -> np.ndarray:
-    """int64 [rows]: the fold of each. Dealt out in turn, stratum by stratum, so sizes differ by one at most."""
+    """int64 [rows]: the fold of each. They are dealt out in turn, stratum by stratum, so that sizes differ by one at most."""
     if by_group:
         groups, member = np.unique(_group_names(source)[rows], return_inverse=True)
         if len(groups) < folds:
@@ -146,9 +155,9 @@ def _folds(source: Source, rows: np.ndarray, seed: int, *, folds: int, by_group:
     strata = _strata(source)[rows]
     fewest = np.bincount(strata)[strata].min() if _label(source) is not None else len(rows)
     if fewest < folds:
-        of = f"samples of class {_rarest(source, rows)!r} ({fewest})" if _label(source) is not None else \
+        samples = f"samples of class {_rarest(source, rows)!r} ({fewest})" if _label(source) is not None else \
             f"samples ({fewest})"
-        raise DataError(f"split.folds={folds} is more than the {of}: take fewer folds")
+        raise DataError(f"split.folds={folds} is more than the {samples}: take fewer folds")
     order = _shuffled(seed, rows)
     order = order[np.argsort(strata[order], kind="stable")]
     fold = np.empty(len(rows), dtype=np.int64)
@@ -159,8 +168,8 @@ def _folds(source: Source, rows: np.ndarray, seed: int, *, folds: int, by_group:
 def _rarest(source: Source, rows: np.ndarray) -> str:
     label = _label(source)
     assert label is not None
-    kinds, counts = np.unique(label[rows], return_counts=True)
-    rarest = int(kinds[counts.argmin()])
+    classes, counts = np.unique(label[rows], return_counts=True)
+    rarest = int(classes[counts.argmin()])
     name = stratifying(source)
     assert name is not None
     return source.classes[name][rarest] if rarest >= 0 else "(unlabelled)"
@@ -178,67 +187,67 @@ def _table(member: np.ndarray, strata: np.ndarray) -> np.ndarray:
     return table
 
 
-def _grouped_shares(source: Source, shares: tuple[float, float], seed: int) -> np.ndarray:
-    """int64 [n]: 0 train, 1 valid, 2 test; a group is in one part."""
+def _by_group(source: Source, fractions: tuple[float, float], seed: int) -> np.ndarray:
+    """int64 [n]: 0 train, 1 valid, 2 test; all samples of a group are in one split."""
     groups, member = np.unique(_group_names(source), return_inverse=True)
-    wanted = [number for number in (1, 2) if shares[number - 1] > 0]
+    wanted = [number for number in (1, 2) if fractions[number - 1] > 0]
     if len(groups) <= len(wanted):
         raise DataError(f"the set has {count(len(groups), 'group')}: to be divided by group it needs one more than the "
-                        f"{count(len(wanted), 'part')} to take off; split.by_group=false divides it without them")
+                        f"{count(len(wanted), 'split')} to take off; split.by_group=false divides it without them")
     table = _table(member, _strata(source))
-    share = np.array([1 - sum(shares), *shares])
     if _label(source) is None:
         table = table.sum(1, keepdims=True)    # nothing to keep in train but some samples
     holds, sizes = table > 0, table.sum(1)
-    part = _balance(table, share, seed, pinned=(holds & (holds.sum(0) == 1)).any(1))
-    for stratum in np.flatnonzero(~holds[part == 0].any(0)):
+    numbers = _balance(table, np.array([1 - sum(fractions), *fractions]), seed,
+                       pinned=(holds & (holds.sum(0) == 1)).any(1))
+    for stratum in np.flatnonzero(~holds[numbers == 0].any(0)):
         holders = np.flatnonzero(holds[:, stratum])
-        part[holders[sizes[holders].argmin()]] = 0
+        numbers[holders[sizes[holders].argmin()]] = 0
     for number in wanted:
-        if not (part == number).any():
+        if not (numbers == number).any():
             # A group may leave train where each of its classes stays there with another.
-            spare = np.flatnonzero((part == 0) & ~(holds & (holds[part == 0].sum(0) == 1)).any(1))
+            spare = np.flatnonzero((numbers == 0) & ~(holds & (holds[numbers == 0].sum(0) == 1)).any(1))
             if not len(spare):
-                name = ("train", "valid", "test")[number]
-                raise DataError(f"the set's groups cannot give a {name} part without taking a whole class from "
+                name = _NAMES[number]
+                raise DataError(f"the set's groups cannot give a {name} split without taking a whole class from "
                                 f"train: set split.{name}=0, or split.by_group=false to divide it without them")
-            part[spare[sizes[spare].argmin()]] = number
-    return part[member]
+            numbers[spare[sizes[spare].argmin()]] = number
+    return numbers[member]
 
 
-def _balance(table: np.ndarray, share: np.ndarray, seed: int, *, pinned: np.ndarray | None = None) -> np.ndarray:
-    """int64 [groups]: a part for each group, the largest first, each where it best meets the strata's shares.
+def _balance(table: np.ndarray, fractions: np.ndarray, seed: int, *, pinned: np.ndarray | None = None) -> np.ndarray:
+    """int64 [groups]: the number of a split for each group, by the fractions of the splits.
 
-    `pinned` groups, such as the only one of a class, go to part 0.
-
-    What a group costs in a part is what it adds to the chi-square distance between the part's counts and those wanted.
+    The largest group comes first, and each goes where it best meets the fractions of the strata: where it adds the
+    least to the chi-square distance, sum((counts - wanted)^2 / wanted), between the counts of the split and those
+    wanted. `pinned` groups, such as the only one of a class, go to split 0.
     """
     table = table[:, table.any(0)]
-    wanted = share[:, None] * table.sum(0)[None, :]
-    have = np.zeros_like(wanted)
-    part = np.zeros(len(table), dtype=np.int64)
+    wanted = fractions[:, None] * table.sum(0)[None, :]
+    counts = np.zeros_like(wanted)
+    numbers = np.zeros(len(table), dtype=np.int64)
     order = _shuffled(seed, np.arange(len(table)))
     order = order[np.argsort(-table.sum(1)[order], kind="stable")]
-    open_parts = np.flatnonzero(share > 0)
+    open_splits = np.flatnonzero(fractions > 0)
     for group in order:
         row = table[group]
         if pinned is None or not pinned[group]:
-            missing = (have - wanted)[open_parts]
-            cost = (row * (row + 2 * missing) / wanted[open_parts]).sum(1)
-            part[group] = open_parts[int(cost.argmin())]
-        have[part[group]] += row
-    return part
+            missing = (counts - wanted)[open_splits]
+            cost = (row * (row + 2 * missing) / wanted[open_splits]).sum(1)
+            numbers[group] = open_splits[int(cost.argmin())]
+        counts[numbers[group]] += row
+    return numbers
 
 
 def listing(splits: Mapping[str, Source]) -> dict[str, list[str] | dict[str, str]]:
-    """What each part holds, for data.json: the names of its files, or a file and the row numbers in it."""
+    """What each split holds, for data.json: the names of its files, or a file and the row numbers in it."""
     return {split: _listed(source) for split, source in splits.items()}
 
 
 def _listed(source: Source) -> list[str] | dict[str, str]:
-    lying = source.source if isinstance(source, Reshaped) else source
-    if isinstance(lying, InMemory) and isinstance(lying.places, Numbered):
-        return {"file": lying.places.file, "rows": _ranges(lying.places.rows)}
+    stored = source.source if isinstance(source, Reshaped) else source
+    if isinstance(stored, InMemory) and isinstance(stored.places, Numbered):
+        return {"file": stored.places.file, "rows": _ranges(stored.places.rows)}
     return [source.place(i).file for i in range(len(source))]
 
 
@@ -250,15 +259,15 @@ def _ranges(rows: np.ndarray) -> str:
 
 
 def fingerprint(splits: Mapping[str, Source], digests: Mapping[str, str]) -> str:
-    """A hash (BLAKE2b, 32 hex digits) of the parts: what they are called, their samples' names and targets, the names
-    of the classes, and `digests`, that of each part's contents, which decoding it gives."""
+    """A hash (BLAKE2b, 32 hex digits) of the splits: what they are called, their samples' names and targets, the names
+    of the classes, and `digests`, that of each split's contents, which decoding it gives."""
     whole = hashlib.blake2b(digest_size=16)
     for split in sorted(splits):
         source = splits[split]
-        names = _listed(source)
+        files = _listed(source)
         whole.update(f"{split}\0{len(source)}\0{digests[split]}\0".encode())
-        shown = names if isinstance(names, list) else names.values()
-        whole.update("\0".join(shown).encode("utf-8", "surrogateescape"))
+        names = files if isinstance(files, list) else files.values()
+        whole.update("\0".join(names).encode("utf-8", "surrogateescape"))
         for name in sorted(source.targets):
             whole.update(f"\0{name}\0{source.classes[name]}".encode("utf-8", "surrogateescape"))
             for field, tensor in vars(source.targets[name]).items():

@@ -246,8 +246,8 @@ def test_as_many_folds_as_groups_hold_one_group_each():
 
 TWO = labelled([0, 1] * 10)
 WRONG = {
-    "a negative share": ({"all": TWO}, {"valid": -0.1}, r"split\.valid=-0\.1 is not a share: accepted are numbers"),
-    "a share of one": ({"all": TWO}, {"test": 1.0}, r"split\.test=1\.0 is not a share"),
+    "a negative share": ({"all": TWO}, {"valid": -0.1}, r"split\.valid=-0\.1 is not a fraction: accepted are numbers"),
+    "a share of one": ({"all": TWO}, {"test": 1.0}, r"split\.test=1\.0 is not a fraction"),
     "shares above one": ({"all": TWO}, {"valid": 0.5, "test": 0.5}, r"split\.valid=0\.5 and split\.test=0\.5 leave"),
     "folds without fold": ({"all": TWO}, {"folds": 5}, r"split\.folds and split\.fold go together"),
     "fold without folds": ({"all": TWO}, {"fold": 0}, r"split\.folds and split\.fold go together"),
@@ -264,10 +264,10 @@ WRONG = {
     "no groups": ({"all": TWO}, {"by_group": True}, r"the set has no groups to split by: give data\.group .* or a "
                   "column 'group' in a table"),
     "too few groups": ({"all": labelled([0, 1] * 3, list("aaabbb"))}, {"by_group": True}, "the set has 2 groups: to be "
-                       "divided by group it needs one more than the 2 parts to take off; split.by_group=false divides"),
+                       "divided by group it needs one more than the 2 splits to take off; split.by_group=false divides"),
     "classes bound to groups": ({"all": labelled([0, 0, 1, 1, 2, 2], list("aabbcc"))}, {"by_group": True},
-                                r"cannot give a valid part without taking a whole class from train: set split"),
-    "too few samples": ({"all": labelled([0, 1])}, {}, "the set's 2 samples are too few to take a valid part from: "
+                                r"cannot give a valid split without taking a whole class from train: set split"),
+    "too few samples": ({"all": labelled([0, 1])}, {}, "the set's 2 samples are too few to take a valid split from: "
                         r"add samples, or set split\.valid=0"),
 }
 
