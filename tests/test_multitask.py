@@ -14,7 +14,7 @@ from lensmith.base.errors import UserError
 from lensmith.data.formats import FORMATS
 from lensmith.data.formats.drawn_shapes import shapes
 from lensmith.data.formats.format import Format
-from lensmith.data.sources.sample import Parts
+from lensmith.data.sources.sample import Splits
 from lensmith.engine.distributed.launch import launch
 from lensmith.values.boxes import Boxes
 from lensmith.values.labels import UNKNOWN, Label
@@ -27,7 +27,7 @@ LAYERS = 'backbone.layers=[{conv = 8, kernel = 3, stride = 2, padding = 1}, {bat
 SMALL = ["--backbone", "stack", LAYERS, "--device", "cpu", "--plan", "exact", "plan.threads=1", "--batch", "10"]
 
 
-def pets(count: int = 120, size: int = 32, seed: int = 0) -> Parts:
+def pets(count: int = 120, size: int = 32, seed: int = 0) -> Splits:
     """The drawn set with parts under names of their own; of a third of its pictures no head is known."""
     splits = {}
     for part, drawn in shapes(count=count, size=size, seed=seed).splits.items():
@@ -42,7 +42,7 @@ def pets(count: int = 120, size: int = 32, seed: int = 0) -> Parts:
         drawn.classes = {"species": ("cat", "dog", "fox"), "bright": ("no", "yes"), "head": ("head",),
                          "outline": ("ground", "cat", "dog", "fox")}
         splits[part] = drawn
-    return Parts(splits, {})
+    return Splits(splits, {})
 
 
 @pytest.fixture(scope="module")

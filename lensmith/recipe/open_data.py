@@ -16,7 +16,7 @@ from lensmith.data.sources.fitting import boxes_of_files, fit_source
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.picture_form import Bad, Survey, drop, refuse, settle_form, survey
-from lensmith.data.sources.sample import Collection, Parts, Source
+from lensmith.data.sources.sample import Collection, Splits, Source
 from lensmith.data.sources.split import divide, fingerprint, listing
 from lensmith.data.sources.subsets import limited, without_background
 from lensmith.data.sources.unknown_targets import counts_of, known_in
@@ -92,18 +92,18 @@ class Look:
         return kinds_of(next(iter(self.sources.values())).targets)
 
 
-def open_parts(recipe: recipes.Recipe) -> Parts:
+def open_parts(recipe: recipes.Recipe) -> Splits:
     """The data set that a resolved recipe names, as its format opens it."""
     return open_set(recipe["data"], outlines="masks" in learned(recipe, {}))
 
 
-def open_set(section: recipes.Section, *, outlines: bool = False) -> Parts:
+def open_set(section: recipes.Section, *, outlines: bool = False) -> Splits:
     """The data set that a resolved section [data] names; with `outlines` its objects with their pixels, which only some
     formats give."""
     entry, given = entry_of("data", section["name"], trusted=False), arguments_of(section)
     if outlines and "outlines" in signature(entry).parameters:
         given = {"outlines": True} | given
-    opened: Parts = recipes.call(given, entry, open_set=open_set)
+    opened: Splits = recipes.call(given, entry, open_set=open_set)
     return opened
 
 
@@ -112,7 +112,7 @@ def open_data(recipe: recipes.Recipe, *, tell: Tell = silent, whole: bool = Fals
     return prepare(open_parts(recipe), recipe, name=recipe["data"]["name"], tell=tell, whole=whole)
 
 
-def look(opened: Parts, recipe: recipes.Recipe) -> Look:
+def look(opened: Splits, recipe: recipes.Recipe) -> Look:
     """Read the headers, leave out or refuse what cannot be read, settle the form."""
     wanted = recipe["pictures"]
     dropped: list[Bad] = []
@@ -132,7 +132,7 @@ def look(opened: Parts, recipe: recipes.Recipe) -> Look:
     return Look(sources, form, surveys, dropped)
 
 
-def prepare(opened: Parts, recipe: recipes.Recipe, *, name: str, tell: Tell = silent, whole: bool = False) -> Data:
+def prepare(opened: Splits, recipe: recipes.Recipe, *, name: str, tell: Tell = silent, whole: bool = False) -> Data:
     """The parts of a data set -> its splits, in one form, without what cannot be read.
 
     A set that takes long to decode is decoded while it is used already; what then turns out to be bad stays a row of

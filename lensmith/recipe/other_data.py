@@ -12,7 +12,7 @@ from lensmith.base.pictures import Form
 from lensmith.data.formats.boxes.annotations import Tally
 from lensmith.data.formats.python_objects import read_dataset
 from lensmith.data.sources.picture_form import given_size
-from lensmith.data.sources.sample import Parts
+from lensmith.data.sources.sample import Splits
 from lensmith.engine.distributed.process_group import ProcessGroup
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.from_source import recipe_for
@@ -50,7 +50,7 @@ def read_data(recipe: recipes.Recipe, brought: Any, *, tell: Tell = silent,
         _same_classes(part, one.classes, classes)
         opened[part] = copy(one)
         opened[part].classes = classes
-    return prepare(Parts(dict(opened), tally.repairs() if objects else {}), recipe, name=recipe["data"]["name"],
+    return prepare(Splits(dict(opened), tally.repairs() if objects else {}), recipe, name=recipe["data"]["name"],
                    tell=tell)
 
 

@@ -10,7 +10,7 @@ from lensmith.base.errors import DataError
 from lensmith.data.formats.format import Format, Public
 from lensmith.data.formats.named_sets import find_folder, search_roots
 from lensmith.data.sources.in_memory import InMemory, Numbered
-from lensmith.data.sources.sample import Parts
+from lensmith.data.sources.sample import Splits
 from lensmith.values.labels import Label
 
 _EDGE = 32                        # pixels
@@ -19,7 +19,7 @@ _UNPACKED = {"cifar10": ("cifar-10-batches-bin", "data_batch_1.bin"), "cifar100"
 _VALUES = 3 * _EDGE * _EDGE       # bytes of a picture: its red plane, then green, then blue
 
 
-def cifar10(path: str | None = None) -> Parts:
+def cifar10(path: str | None = None) -> Splits:
     """CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 colour pictures of 32 x 32, ten classes.
 
     The five training files are read as one, and a picture's number runs on through them. `path`: a folder that holds
@@ -31,7 +31,7 @@ def cifar10(path: str | None = None) -> Parts:
                  names="batches.meta.txt", labels=1)
 
 
-def cifar100(path: str | None = None) -> Parts:
+def cifar100(path: str | None = None) -> Splits:
     """CIFAR-100 (Krizhevsky 2009): 50,000 + 10,000 colour pictures of 32 x 32, one hundred (fine) classes.
 
     `path`: as of CIFAR-10. Raises DataError where the files are not found, with the folders searched, lie there as
@@ -49,7 +49,7 @@ def find_cifar(name: str, path: str | None = None, *, hint: str = "") -> Path:
 
 
 def _open(name: str, path: str | None, *, pickled: str, train: Sequence[str], test: Sequence[str], names: str,
-          labels: int) -> Parts:
+          labels: int) -> Splits:
     hint = f"get it, in the binary form, with: lensmith data get {name}"
     for folder in (root / inner for root in search_roots(path) for inner in ("", pickled, f"{name}/{pickled}")):
         if any((folder / file).is_file() for file in ("data_batch_1", "batches.meta", "meta")):
@@ -61,7 +61,7 @@ def _open(name: str, path: str | None, *, pickled: str, train: Sequence[str], te
     splits = {split: _split(folder, files, f"{name}-{split}", labels=labels, classes=classes)
               for split, files in (("train", train), ("test", test))}
     account = {"folder": str(folder), "pictures": {split: len(source) for split, source in splits.items()}}
-    return Parts(dict(splits), account)
+    return Splits(dict(splits), account)
 
 
 def _names(file: Path) -> tuple[str, ...]:

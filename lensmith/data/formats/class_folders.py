@@ -15,7 +15,7 @@ from lensmith.data.formats.format import BESIDE, NOTHING, Evidence, Format
 from lensmith.data.formats.given_splits import SPLITS
 from lensmith.data.formats.listing import Listing
 from lensmith.data.sources.picture_files import Files, name_below, readable
-from lensmith.data.sources.sample import Parts
+from lensmith.data.sources.sample import Splits
 from lensmith.values.labels import Label
 
 _LISTED = 100    # the account names at most so many ignored files
@@ -23,7 +23,7 @@ _LAYOUTS = "accepted are <split>/<class>/<pictures> with the splits train, valid
            "<class>/<pictures>"
 
 
-def class_folders(path: str, *, group: str | None = None) -> Parts:
+def class_folders(path: str, *, group: str | None = None) -> Splits:
     """The pictures under a folder, labelled by the class folder that they lie in or below.
 
     Hidden files are passed over. Files without a picture's suffix are counted and listed in the account, whatever
@@ -57,7 +57,7 @@ def class_folders(path: str, *, group: str | None = None) -> Parts:
                "ignored": {readable(suffix): number for suffix, number in sorted(suffixes.items())},
                "ignored_files": _first_names(ignored, root),
                "ignored_folders": [] if "all" in splits else [readable(name) for name in folders if name not in used]}
-    return Parts(dict(splits), account)
+    return Splits(dict(splits), account)
 
 
 def recognise_class_folders(listing: Listing) -> Evidence:

@@ -7,7 +7,7 @@ from lensmith.base.errors import UserError
 from lensmith.base.hashed_random import hashed, uniform
 from lensmith.data.formats.format import Format
 from lensmith.data.sources.in_memory import InMemory, Numbered
-from lensmith.data.sources.sample import Parts
+from lensmith.data.sources.sample import Splits
 from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import Masks
 from lensmith.values.labels import Label
@@ -18,7 +18,7 @@ KINDS = ("square", "disc", "triangle")
 _NOISE = 24    # the noise changes a value by up to so many of 255 levels
 
 
-def shapes(count: int = 1200, size: int = 32, seed: int = 0, channels: int = 3, outlines: bool | None = None) -> Parts:
+def shapes(count: int = 1200, size: int = 32, seed: int = 0, channels: int = 3, outlines: bool | None = None) -> Splits:
     """Drawn pictures of one shape each, the last sixth of them for testing; the same for the same arguments.
 
     Position, size and colours vary; a bright shape lies on a dark background or a dark one on a bright background.
@@ -55,7 +55,7 @@ def shapes(count: int = 1200, size: int = 32, seed: int = 0, channels: int = 3, 
         torch.from_numpy(images), targets, classes,
         places=Numbered("shapes", (size, size), np.arange(count)))
     kept = count - count // 6
-    return Parts({"train": whole.subset(range(kept)), "test": whole.subset(range(kept, count))},
+    return Splits({"train": whole.subset(range(kept)), "test": whole.subset(range(kept, count))},
                  {"drawn": {"count": count, "size": size, "seed": seed, "channels": channels}})
 
 

@@ -6,7 +6,7 @@ from inspect import signature
 from pathlib import Path
 
 from lensmith.data.formats.listing import Listing
-from lensmith.data.sources.sample import Parts
+from lensmith.data.sources.sample import Splits
 
 # How strongly a folder speaks for or against a format.
 NOTHING = 0
@@ -72,7 +72,7 @@ class Format:
     - `public`: where the set is downloaded from by `lensmith data get`.
     """
 
-    open: Callable[..., Parts]
+    open: Callable[..., Splits]
     recognise: Callable[[Listing], Evidence] | None = None
     write: Writer | None = None
     find: Callable[[str], Path] | None = None

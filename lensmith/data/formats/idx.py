@@ -12,7 +12,7 @@ from lensmith.base.errors import DataError
 from lensmith.data.formats.format import Format, Public
 from lensmith.data.formats.named_sets import find_folder
 from lensmith.data.sources.in_memory import InMemory, Numbered
-from lensmith.data.sources.sample import Parts
+from lensmith.data.sources.sample import Splits
 from lensmith.values.labels import Label
 
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -23,7 +23,7 @@ _TORCHVISION_FOLDERS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}    # 
 _UNSIGNED_BYTES = 8
 
 
-def fashion_mnist(path: str | None = None) -> Parts:
+def fashion_mnist(path: str | None = None) -> Splits:
     """Fashion-MNIST (Xiao, Rasul, Vollgraf 2017): 60,000 + 10,000 pictures of clothes, 28 x 28 gray, ten classes.
 
     `path`: a folder that holds the four IDX files, or a folder above it; by default they are looked for in
@@ -34,7 +34,7 @@ def fashion_mnist(path: str | None = None) -> Parts:
     return _open("fashion-mnist", path, classes=FASHION, hint=hint)
 
 
-def mnist(path: str | None = None) -> Parts:
+def mnist(path: str | None = None) -> Splits:
     """MNIST (LeCun, Cortes, Burges 1998): 60,000 + 10,000 handwritten digits, 28 x 28 gray.
 
     `path`: as of Fashion-MNIST. Raises DataError where the files are not found, with the folders searched, or are
@@ -90,7 +90,7 @@ def read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(body, np.uint8).reshape(shape).copy()    # a copy, since torch warns of read-only memory
 
 
-def _open(name: str, path: str | None, *, classes: tuple[str, ...], hint: str) -> Parts:
+def _open(name: str, path: str | None, *, classes: tuple[str, ...], hint: str) -> Splits:
     folder = find_idx(name, path, hint=hint)
     splits = {split: _split(folder, stem, classes=classes) for split, stem in (("train", "train"), ("test", "t10k"))}
     labels = splits["train"].targets["label"]
@@ -101,7 +101,7 @@ def _open(name: str, path: str | None, *, classes: tuple[str, ...], hint: str) -
         raise DataError(f"{folder} holds {other}, not {name}: use data.name={other}, or give another folder "
                         "with data.path")
     account = {"folder": str(folder), "pictures": {split: len(source) for split, source in splits.items()}}
-    return Parts(dict(splits), account)
+    return Splits(dict(splits), account)
 
 
 def _file(folder: Path, stem: str, dimensions: int) -> Path | None:

@@ -15,13 +15,13 @@ from lensmith.data.formats.given_splits import LISTED, common_root
 from lensmith.data.sources.mask_files import MaskFiles
 from lensmith.data.sources.picture_files import Files, readable
 from lensmith.data.sources.picture_form import survey
-from lensmith.data.sources.sample import Parts
+from lensmith.data.sources.sample import Splits
 from lensmith.data.sources.unknown_targets import check_part_name, spread_over, told_of
 from lensmith.values import OBJECTS, of_kind
 from lensmith.values.instance_masks import Masks
 from lensmith.values.value import Value
 
-OpenSet = Callable[[dict[str, Any]], Parts]
+OpenSet = Callable[[dict[str, Any]], Splits]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class _Set:
         return bool((self.splits != "all").any())
 
 
-def join_sets(sets: dict[str, dict[str, Any]], *, open_set: OpenSet) -> Parts:
+def join_sets(sets: dict[str, dict[str, Any]], *, open_set: OpenSet) -> Splits:
     """The pictures of all sets, those of one file as one picture, with the target of each set under its name.
 
     A target is unknown of a picture that its set does not have. Sets that bring splits have to agree on them, and a
@@ -67,7 +67,7 @@ def join_sets(sets: dict[str, dict[str, Any]], *, open_set: OpenSet) -> Parts:
         **({"taken_for_train": {"count": len(taken), "pictures": taken[:LISTED]}} if taken else {}),
         **({"twice": twice} if twice else {}),
         "sets": {name: one_set.account for name, one_set in opened.items()}}
-    return Parts(dict(sources), account)
+    return Splits(dict(sources), account)
 
 
 def _join(opened: Mapping[str, _Set]) -> tuple[Files, list[str]]:
@@ -90,7 +90,7 @@ def _join(opened: Mapping[str, _Set]) -> tuple[Files, list[str]]:
     return whole, files
 
 
-def _all_splits(name: str, parts: Parts) -> _Set:
+def _all_splits(name: str, parts: Splits) -> _Set:
     """The splits of a set together; raises DataError where it cannot be joined with others."""
     splits: dict[str, Any] = parts.splits
     for source in splits.values():

@@ -29,23 +29,23 @@ class Batch:
     targets: dict[str, Value]
     places: Sequence[Place] = ()          # one a picture; where it came from
     indices: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))    # int64 [batch], in the set
-    occurrences: Tensor | None = None     # int64 [batch]: earlier draws of the sample in this epoch; None: of none
+    occurrences: Tensor | None = None     # int64 [batch]: earlier draws of the sample in this epoch; None: no draws
 
     def __len__(self) -> int:
         return len(self.images)
 
     def to(self, device: torch.device | str) -> Self:
-        """Pictures and targets there. `indices` and `occurrences` stay on the CPU, where what follows from them is
-        drawn."""
+        """The batch with pictures and targets on `device`. `indices` and `occurrences` stay on the CPU, where the random
+        numbers are drawn that follow from them."""
         targets = {name: value.to(device) for name, value in self.targets.items()}
         return replace(self, images=to_device(self.images, device), targets=targets)
 
     def take(self, rows: Tensor) -> Self:
         """The samples `rows` (int64 [k], on the CPU) of this batch, in that order."""
-        there = rows.to(self.images.device)
-        return replace(self, images=self.images[there] if self.images.dtype != torch.uint16 else
-                       self.images.view(torch.int16)[there].view(torch.uint16),
-                       targets={name: value.take(there) for name, value in self.targets.items()},
+        on_device = rows.to(self.images.device)
+        return replace(self, images=self.images[on_device] if self.images.dtype != torch.uint16 else
+                       self.images.view(torch.int16)[on_device].view(torch.uint16),
+                       targets={name: value.take(on_device) for name, value in self.targets.items()},
                        places=[self.places[row] for row in rows.tolist()] if len(self.places) else (),
                        indices=self.indices[rows],
                        occurrences=None if self.occurrences is None else self.occurrences[rows])
@@ -81,10 +81,10 @@ class Source(Collection, Protocol):
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What opening a data set gives: its parts by their given split, and an account of what was found."""
+class Splits:
+    """What opening a data set gives: the splits that it brings, and an account of what was found."""
 
-    splits: dict[str, Any]                          # "train", "valid", "test" -> Source; "all" where there is no split
+    splits: dict[str, Any]                          # "train", "valid", "test" -> Source; "all" where it brings none
     account: dict[str, Any] = field(default_factory=dict)    # for data.json: where it lies, what was dropped and why
 
 

@@ -19,7 +19,7 @@ from lensmith.data.formats.format import BESIDE, LAYOUT, NOTHING, Evidence, Form
 from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.write_sets import write_boxes, writers
 from lensmith.data.sources.picture_files import Files
-from lensmith.data.sources.sample import Parts, Source
+from lensmith.data.sources.sample import Splits, Source
 from lensmith.values.boxes import Boxes
 
 NAMES = ("cat", "dog")
@@ -30,7 +30,7 @@ UNLABELLED = {"voc": {"unlabelled": "empty"}, "labelme": {"unlabelled": "empty"}
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_setting_has_a_type_that_a_recipe_can_be_checked_against(name):
     hints = typing.get_type_hints(FORMATS[name].open)
-    assert hints.pop("return") is Parts
+    assert hints.pop("return") is Splits
     for setting, parameter in inspect.signature(FORMATS[name].open).parameters.items():
         assert parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         adapter = TypeAdapter(hints[setting])
@@ -112,7 +112,7 @@ def test_evidence_against_is_told_but_decides_nothing(tmp_path: Path) -> None:
 
 
 # A format as somebody adds it: a file with the three functions and the record, and one line in the table.
-def toy(path: str, *, classes: list[str] | None = None) -> Parts:
+def toy(path: str, *, classes: list[str] | None = None) -> Splits:
     """The pictures that lines of `boxes.toy` name, as `train/a.png 1 2 30 40 cat`, with a box each."""
     root = Path(path)
     drawn: dict[str, AnnotatedSplit] = {}

@@ -9,7 +9,7 @@ from PIL import Image
 
 from lensmith.base.errors import DataError, UserError
 from lensmith.data.batches.loader import Loader
-from lensmith.data.sources.sample import Parts
+from lensmith.data.sources.sample import Splits
 from lensmith.recipe.from_source import anchored
 from lensmith.recipe.open_data import open_data, open_parts
 from lensmith.recipe.sections import resolve
@@ -49,7 +49,7 @@ def species(folder: Path, *, splits: str = "", file: str = "species.csv", to: st
     (folder / file).write_text("\n".join(["path,label" + ",split" * bool(splits), *lines]))
 
 
-def opened(sets: dict = SETS, **sections) -> Parts:
+def opened(sets: dict = SETS, **sections) -> Splits:
     return open_parts(resolve({"data": {"name": "several", "sets": sets}, **sections}, trusted=False))
 
 

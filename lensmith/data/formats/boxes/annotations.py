@@ -16,7 +16,7 @@ from lensmith.data.sources.outlined_objects import with_outlines
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.picture_form import survey
 from lensmith.data.sources.rasterise import Outline, in_pixels
-from lensmith.data.sources.sample import Parts
+from lensmith.data.sources.sample import Splits
 from lensmith.values.boxes import Boxes
 
 # A picture without annotation shows no object, is left out, or is an error.
@@ -68,7 +68,7 @@ class AnnotatedSplit:
 
 
 def sources_of_boxes(annotated: Mapping[str, AnnotatedSplit], *, names: Sequence[str] | None, folder: Path,
-                     account: dict[str, Any]) -> Parts:
+                     account: dict[str, Any]) -> Splits:
     """The sources of the annotated splits, with their boxes in the pixels of the files, and `account` extended by what
     became of them. Where the objects have outlines the target is `masks` in place of `boxes`.
 
@@ -97,7 +97,7 @@ def sources_of_boxes(annotated: Mapping[str, AnnotatedSplit], *, names: Sequence
               "size_differs": tally.account("size_differs").get("size_differs", {"count": 0, "pictures": []}),
               "in_two_splits": sum(map(len, paths)) - len(set().union(*paths)),
               **({"without_outline": without_outline} if without_outline else {})}
-    return Parts(dict(splits), {**account, **counts})
+    return Splits(dict(splits), {**account, **counts})
 
 
 def _check_content(annotated: Mapping[str, AnnotatedSplit], folder: Path) -> int:

@@ -20,7 +20,7 @@ from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.reading import begins_with_key, existing, invalid_content, read_json
 from lensmith.data.sources.picture_files import readable
 from lensmith.data.sources.rasterise import PackedRuns, shapes_from
-from lensmith.data.sources.sample import Parts
+from lensmith.data.sources.sample import Splits
 
 ROBOFLOW = "_annotations.coco.json"    # beside the pictures of a split
 _TRIED = 20          # pictures whose file is looked for to find the folder of all
@@ -78,7 +78,7 @@ Content = TypeVar("Content", bound=CocoFile)
 
 
 def coco(path: str, *, images: str | None = None, classes: list[str] | None = None,
-         outlines: bool | None = None) -> Parts:
+         outlines: bool | None = None) -> Splits:
     """The pictures of a COCO file, or of the files in a folder.
 
     In a folder the files are annotations/instances_<split>.json, or <split>/_annotations.coco.json as Roboflow exports

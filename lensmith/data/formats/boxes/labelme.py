@@ -20,7 +20,7 @@ from lensmith.data.formats.given_splits import listed_below, refuse_unlabelled, 
 from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.reading import begins_with_key, existing, invalid_content, read_json
 from lensmith.data.sources.picture_files import readable
-from lensmith.data.sources.sample import Parts
+from lensmith.data.sources.sample import Splits
 
 # The least number of points of which a shape has a box around it; other shapes, points and lines, have none.
 _POINTS = {"rectangle": 2, "polygon": 3, "circle": 2, "mask": 2}
@@ -44,7 +44,7 @@ class LabelMeFile(BaseModel):
     imageHeight: float | None = None    # noqa: N815
 
 
-def labelme(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled = "leave") -> Parts:
+def labelme(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled = "leave") -> Splits:
     """The pictures of a folder that have a JSON file of LabelMe's beside them, also below train, valid and test.
 
     The picture of a JSON file is the one that its `imagePath` names, else the one with its own name. Every rectangle,

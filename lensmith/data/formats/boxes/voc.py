@@ -17,7 +17,7 @@ from lensmith.data.formats.given_splits import listed_below, refuse_unlabelled, 
 from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.reading import existing, read_text
 from lensmith.data.sources.picture_files import readable
-from lensmith.data.sources.sample import Parts
+from lensmith.data.sources.sample import Splits
 
 _ANNOTATIONS = ("Annotations", "annotations", "xmls", "labels")
 _PICTURES = ("JPEGImages", "images", "Images", "imgs")
@@ -25,7 +25,7 @@ _WRITTEN_FOLDER = "JPEGImages"    # of all pictures of a set that is written
 _ILLEGAL = re.compile("[^\t -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")    # what XML 1.0 cannot hold
 
 
-def voc(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled = "leave") -> Parts:
+def voc(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled = "leave") -> Splits:
     """The pictures of a folder with Annotations/*.xml and JPEGImages/*, or with each XML file beside its picture.
 
     The splits are those of ImageSets/Main/train.txt, val.txt and test.txt, else the folders called train, valid and

@@ -17,14 +17,14 @@ from lensmith.data.formats.given_splits import listed_below, refuse_unlabelled
 from lensmith.data.formats.reading import existing, read_text
 from lensmith.data.sources.picture_files import readable
 from lensmith.data.sources.rasterise import polygon_from
-from lensmith.data.sources.sample import Parts
+from lensmith.data.sources.sample import Splits
 
 _MOST_CLASSES = 10_000
 _PIXELS = 2.0    # a number beyond it is taken for pixels, one up to it for a box that leaves its picture
 
 
 def yolo(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled = "empty",
-         outlines: bool | None = None) -> Parts:
+         outlines: bool | None = None) -> Splits:
     """The pictures of a YOLO set, with their boxes; a polygon counts by the box around it.
 
     The keys `path`, `train`, `val` and `test` of a data.yaml are read as Ultralytics reads them: each names a folder, a

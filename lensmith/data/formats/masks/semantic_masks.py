@@ -18,13 +18,13 @@ from lensmith.data.formats.masks.pair_files import LAYOUTS, MaskLayout, describe
 from lensmith.data.formats.reading import existing
 from lensmith.data.sources.mask_files import IDS, MaskFiles, PixelMask
 from lensmith.data.sources.picture_files import Files, readable
-from lensmith.data.sources.sample import Parts
+from lensmith.data.sources.sample import Splits
 from lensmith.values.semantic_mask import IGNORED
 
 
 def labelled_pixels(path: str, *, images: str | None = None, masks: str | None = None,
                     classes: list[str] | str | None = None, ids: dict[str, str] | None = None,
-                    void: int | list[int] | None = None, unlabelled: Unlabelled = "leave") -> Parts:
+                    void: int | list[int] | None = None, unlabelled: Unlabelled = "leave") -> Splits:
     """Pictures with masks, which are files of pixels or made of objects.
 
     Masks of pixels are gray or palette files, whose values are ids, or files in colours that a list explains. Of
@@ -86,7 +86,7 @@ def _open_objects(root: Path, images: str | None, classes: tuple[str, ...] | Non
 
 
 def _masks_of_pixels(root: Path, folder: Path, layout: MaskLayout, *, classes: list[str] | str | None,
-                     ids: dict[str, str] | None, void: list[int] | None, unlabelled: Unlabelled) -> Parts:
+                     ids: dict[str, str] | None, void: list[int] | None, unlabelled: Unlabelled) -> Splits:
     """The set of a layout; all its masks are read once for their ids."""
     pairs = list(layout.splits.values())
     without_mask = [path for split in pairs for path in split.without_mask]
@@ -128,7 +128,7 @@ def _fractions(pixels_by_id: Sequence[Mapping[int, int]], settled: MaskClasses) 
     return {**{name: fraction(ids) for name, ids in settled.ids.items()}, "(void)": fraction(settled.void)}
 
 
-def _masks_of_objects(folder: Path, objects: ObjectMasks) -> Parts:
+def _masks_of_objects(folder: Path, objects: ObjectMasks) -> Splits:
     check_names(objects.names, readable(folder))
     if not any(split.paths for split in objects.splits.values()) or not any(objects.account["objects"].values()):
         raise DataError(f"{readable(folder)} holds no object with an outline: there is nothing to learn")
@@ -136,13 +136,13 @@ def _masks_of_objects(folder: Path, objects: ObjectMasks) -> Parts:
 
 
 def _sources(splits: Mapping[str, MaskedPictures], names: tuple[str, ...], folder: Path,
-             account: dict[str, Any]) -> Parts:
+             account: dict[str, Any]) -> Splits:
     filled = splits_with_pictures(splits)
     root = common_root(folder, [path for split in filled.values() for path in split.paths])
     sources = {name: Files(split.paths, {"mask": MaskFiles(tuple(split.masks))}, {"mask": names}, root=root)
                for name, split in filled.items()}
     pictures = {"pictures": {name: len(source) for name, source in sources.items()}}
-    return Parts(dict(sources), {"folder": readable(folder), **pictures, **account})
+    return Splits(dict(sources), {"folder": readable(folder), **pictures, **account})
 
 
 MASKS = Format(labelled_pixels, recognise_masks, suffixes=(".yaml", ".yml"), order=2)

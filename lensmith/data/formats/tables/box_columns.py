@@ -16,7 +16,7 @@ from lensmith.data.formats.class_names import fixed_classes
 from lensmith.data.formats.format import LAYOUT, Evidence, Writer
 from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.tables.read_table import Rows, picture_column, read_rows, refuse_empty_cells, splits_in
-from lensmith.data.sources.sample import Parts
+from lensmith.data.sources.sample import Splits
 
 CORNERS = (("x0", "y0", "x1", "y1"), ("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"),
            ("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"))
@@ -30,7 +30,7 @@ def has_boxes(rows: Rows) -> bool:
     return _corner_columns(rows) is not None and any(rows.column_called(name) for name in _CLASS)
 
 
-def boxes_of_table(rows: Rows, classes: list[str] | None, split: str | None) -> Parts:
+def boxes_of_table(rows: Rows, classes: list[str] | None, split: str | None) -> Splits:
     """The pictures of a table, in the order in which it first names them, with their boxes in pixels.
 
     A line without corners and class names a picture without objects. Without a column for the class every object is of
@@ -119,7 +119,7 @@ def _is_crowd(cell: str, where: str) -> bool:
     raise DataError(f"{where}: {cell[:40]!r} says neither that the box is a crowd (1) nor that it is none (0)")
 
 
-def _with_groups(rows: Rows, picture: str, group: str, parts: Parts) -> Parts:
+def _with_groups(rows: Rows, picture: str, group: str, parts: Splits) -> Splits:
     """The opened splits with the group of each picture; raises DataError where a picture is in two."""
     groups: dict[Path, str] = {}
     for path, name, line in zip(rows.column(picture), rows.column(group), rows.lines, strict=True):

@@ -29,7 +29,7 @@ from lensmith.data.formats.tables.read_table import (
 )
 from lensmith.data.formats.tables.targets_by_column import TableTargets, read_targets, target_columns
 from lensmith.data.sources.picture_files import Files
-from lensmith.data.sources.sample import Parts
+from lensmith.data.sources.sample import Splits
 from lensmith.values import of_kind
 from lensmith.values.labels import Label
 
@@ -37,7 +37,7 @@ from lensmith.values.labels import Label
 def open_table(path: str, *, target: str | list[str] | None = None, kind: Kind = "auto", separator: str | None = None,
                classes: list[str] | dict[str, list[str]] | None = None, split: str | bool = "split",
                pictures: str | None = None, boxes: dict[str, str] | None = None,
-               masks: str | dict[str, str] | None = None, ids: dict[str, str] | None = None) -> Parts:
+               masks: str | dict[str, str] | None = None, ids: dict[str, str] | None = None) -> Splits:
     """The pictures that a table names, relative to its folder, with what it says of them.
 
     A picture that is not there is found when the headers are read. Raises DataError with the line for a cell that
@@ -123,7 +123,7 @@ def _columns_to_learn(rows: Rows, target: str | list[str] | None, free: list[str
 
 
 def _sources(targets: TableTargets, *, used: set[str], split: str | None, group: str | None,
-             fixed: Collection[str]) -> Parts:
+             fixed: Collection[str]) -> Splits:
     """The sources of a table by split. `used` are the columns of the pictures, `split` and `group` those of these, and
     `fixed` the targets whose classes the settings fix."""
     rows, root = targets.rows, targets.rows.file.parent
@@ -137,7 +137,7 @@ def _sources(targets: TableTargets, *, used: set[str], split: str | None, group:
         "table": str(rows.file), **targets.account,
         "unused": [name for name in rows.header if name not in {*used, split, group, *targets.columns}],
         "pictures": {name: len(source) for name, source in splits.items()}, "duplicates": len(paths) - len(set(paths))}
-    return Parts(dict(splits), account)
+    return Splits(dict(splits), account)
 
 
 def _divided(rows: Rows, split: str, whole: Files) -> dict[str, Files]:
