@@ -44,7 +44,7 @@ class Network(nn.Module):
         return self
 
     def forward(self, images: Tensor, targets: Any = None) -> Any:
-        """The output of the head. With `targets`, which are passed only where the network `sees_targets`, the loss terms
+        """The output of the head. With `targets`, which come only where the network `sees_targets`, it is the loss terms
         by name."""
         maps = [images] if self.from_maps else self.backbone(self.standardise(images))
         if targets is not None:
