@@ -12,7 +12,7 @@ from lensmith.recipe.from_source import is_run, recipe_for
 from lensmith.recipe.schema import BROUGHT
 from lensmith.recipe.sections import switch
 from lensmith.recipe.user_metrics import names_metrics
-from lensmith.training.begin_or_resume import begin_session, resume_session
+from lensmith.training.begin_or_resume import Allowed, begin_session, resume_session
 from lensmith.training.session import Session
 from lensmith.training.trained import Trained, load
 
@@ -52,10 +52,10 @@ def train(data: Any, *, valid: Any = None, test: Any = None, backbone: str | nn.
     splits = {"train": data, "valid": valid, "test": test} if from_python else None
     changed = {place: value for place, value in by_place.items() if value is not None} | (settings or {})
     source = type(data).__name__ if from_python else repr(data)
+    allowed = Allowed(network=trust or (isinstance(backbone, str) and not is_run(backbone)),
+                      metrics=trust or names_metrics(settings or {}), downloads="learner.weights" in (settings or {}))
     session = begin_session(recipe, runs=runs, command=f"lensmith.train({source}, settings={changed!r})", data=splits,
-                            module=module, trusted=trust or (isinstance(backbone, str) and not is_run(backbone)),
-                            trusted_metrics=trust or names_metrics(settings or {}),
-                            downloads="learner.weights" in (settings or {}))
+                            module=module, allowed=allowed)
     return _run_to_end(session, module, show)
 
 

@@ -72,10 +72,10 @@ def train(
             return
         if alone:
             _launch_several(wanted_processes(recipe.get("plan", {})))
-        from lensmith.training.begin_or_resume import begin_session
+        from lensmith.training.begin_or_resume import Allowed, begin_session
 
         session = begin_session(recipe, runs=runs or Path("runs"), command=shlex.join(["lensmith", *sys.argv[1:]]),
-                                trusted=trusted, trusted_metrics=trusted_metrics, downloads=weights is not None,
+                                allowed=Allowed(trusted, trusted_metrics, downloads=weights is not None),
                                 tell=teller(quiet))
     show_training(session, quiet=quiet)
     if session.run.writes:

@@ -1,6 +1,7 @@
 """A training begun from a recipe, or gone on with from its run folder."""
 
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,15 @@ from lensmith.training.session import Session, now
 _BITS_DEPEND_ON = ("python", "platform", "processor", "packages")
 
 
+@dataclass(frozen=True)
+class Allowed:
+    """What a caller allows a recipe beyond computing; by itself nothing of it."""
+
+    network: bool = False      # the code that it names as its backbone, as `my_net.py:Net`, may run
+    metrics: bool = False      # the code of `task.metrics` may run
+    downloads: bool = False    # published weights that it names may be fetched
+
+
 def resolve_recipe(recipe: recipes.Recipe, *, trusted: bool, trusted_metrics: bool = False) -> recipes.Recipe:
     """The recipe with every setting written out, those that the pictures' headers decide too. No picture is decoded and
     nothing is written."""
@@ -41,23 +51,22 @@ def resolve_recipe(recipe: recipes.Recipe, *, trusted: bool, trusted_metrics: bo
 
 
 def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "", data: Any = None,
-                  module: nn.Module | None = None, trusted: bool = False, trusted_metrics: bool = False,
-                  downloads: bool = False, tell: Tell = silent) -> Session:
+                  module: nn.Module | None = None, allowed: Allowed | None = None,
+                  tell: Tell = silent) -> Session:
     """The session of a recipe, with its run folder made and its data ready. What has a default may be left out.
 
     runs: the folder in which the run folder is made.
     command: what began the training, kept in run.json.
     data: the data of a Python caller by split, in the place of those that the recipe names.
     module: the backbone of a Python caller, in the place of the one that the recipe names.
-    trusted: whether code that the recipe names, as in `my_net.py:Net`, may run.
-    trusted_metrics: whether the code of `task.metrics` may.
-    downloads: whether published weights that the recipe names may be fetched.
+    allowed: what the recipe may do beyond computing.
     tell: called with each line that is worth showing while the data are read.
     """
+    allowed = allowed or Allowed()
     objects = [section for section, value in (("data", data), ("backbone", module)) if value is not None]
     not_brought(recipe, objects)
-    settled = resolve(as_its_weights(recipe), trusted=trusted, brought=objects)
-    check_metrics(settled, trusted=trusted_metrics)
+    settled = resolve(as_its_weights(recipe), trusted=allowed.network, brought=objects)
+    check_metrics(settled, trusted=allowed.metrics)
     process_group = connect_processes(settled["plan"])
     check(settled["plan"] | {"mode": str(Path(settled["plan"]["mode"]).expanduser())})
     settled = anchored(settled)
@@ -67,10 +76,10 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
     run = _create_run(process_group, runs, name=name, fallback="") if name is not None else None
     try:
         with process_group.barrier():
-            if downloads and is_download(weights := settled["learner"].get("weights")):
+            if allowed.downloads and is_download(weights := settled["learner"].get("weights")):
                 process_group.broadcast_json(lambda: str(fetch(weights, settled["backbone"]["name"])))
             opened = read_data(settled, data, tell=tell, process_group=process_group)
-            job = assemble(settled, opened, module=module, trusted=trusted, process_group=process_group)
+            job = assemble(settled, opened, module=module, trusted=allowed.network, process_group=process_group)
             if run is not None and any(run.folder.iterdir()):
                 raise UserError(f"{run} was begun by another command meanwhile: choose another run.name")
         if run is None:
