@@ -16,7 +16,7 @@ from lensmith.data.sources.fitting import boxes_of_files, fit_source
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.picture_form import Bad, Survey, drop, refuse, settle_form, survey
-from lensmith.data.sources.sample import Collection, Splits, Source
+from lensmith.data.sources.sample import Collection, Source, Splits
 from lensmith.data.sources.split import divide, fingerprint, listing
 from lensmith.data.sources.subsets import limited, without_background
 from lensmith.data.sources.unknown_targets import counts_of, known_in

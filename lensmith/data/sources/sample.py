@@ -35,8 +35,8 @@ class Batch:
         return len(self.images)
 
     def to(self, device: torch.device | str) -> Self:
-        """The batch with pictures and targets on `device`. `indices` and `occurrences` stay on the CPU, where the random
-        numbers are drawn that follow from them."""
+        """The batch with pictures and targets on `device`. `indices` and `occurrences` stay on the CPU, where random
+        numbers are drawn from them."""
         targets = {name: value.to(device) for name, value in self.targets.items()}
         return replace(self, images=to_device(self.images, device), targets=targets)
 

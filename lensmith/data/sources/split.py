@@ -145,7 +145,7 @@ def _fill(numbers: np.ndarray, strata: np.ndarray, order: np.ndarray, *, number:
 
 
 def _folds(source: Source, rows: np.ndarray, seed: int, *, folds: int, by_group: bool) -> np.ndarray:
-    """int64 [rows]: the fold of each. They are dealt out in turn, stratum by stratum, so that sizes differ by one at most."""
+    """int64 [rows]: the fold of each, dealt out in turn, stratum by stratum, so that sizes differ by one at most."""
     if by_group:
         groups, member = np.unique(_group_names(source)[rows], return_inverse=True)
         if len(groups) < folds:

@@ -40,7 +40,7 @@ def known_in(source: Collection, target: str) -> np.ndarray:
 
 
 def told_of(source: Collection) -> dict[str, dict[str, Any]]:
-    """For each target of a set its `kind`, and of how many pictures it is `known` and `unknown`: plain data for JSON."""
+    """For each target of a set its `kind`, and of how many pictures it is `known` and `unknown`, as plain data."""
     counts = {}
     for name, value in source.targets.items():
         known = int(known_in(source, name).sum())

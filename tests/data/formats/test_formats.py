@@ -19,7 +19,7 @@ from lensmith.data.formats.format import BESIDE, LAYOUT, NOTHING, Evidence, Form
 from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.write_sets import write_boxes, writers
 from lensmith.data.sources.picture_files import Files
-from lensmith.data.sources.sample import Splits, Source
+from lensmith.data.sources.sample import Source, Splits
 from lensmith.values.boxes import Boxes
 
 NAMES = ("cat", "dog")

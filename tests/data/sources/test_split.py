@@ -264,7 +264,7 @@ WRONG = {
     "no groups": ({"all": TWO}, {"by_group": True}, r"the set has no groups to split by: give data\.group .* or a "
                   "column 'group' in a table"),
     "too few groups": ({"all": labelled([0, 1] * 3, list("aaabbb"))}, {"by_group": True}, "the set has 2 groups: to be "
-                       "divided by group it needs one more than the 2 splits to take off; split.by_group=false divides"),
+                       "divided by group it needs one more than the 2 splits to take off; split.by_group=false"),
     "classes bound to groups": ({"all": labelled([0, 0, 1, 1, 2, 2], list("aabbcc"))}, {"by_group": True},
                                 r"cannot give a valid split without taking a whole class from train: set split"),
     "too few samples": ({"all": labelled([0, 1])}, {}, "the set's 2 samples are too few to take a valid split from: "
