@@ -15,19 +15,19 @@ from lensmith.models.adapters.torchvision_detectors import WHOLE
 from lensmith.models.adapters.torchvision_instances import WHOLE_INSTANCES
 from lensmith.models.adapters.torchvision_segmenters import SEGMENTERS
 
-DOWNLOAD = "download:"    # in front of a name, in the place of a file of weights
+DOWNLOAD = "download:"    # stands before a name, in the place of a file of weights
 _DEFAULTS = ("", "default", "DEFAULT")
 
 
 @dataclass(frozen=True)
 class Published:
-    """Weights of a network, where they come from, and the ways to them."""
+    """Weights that are published for a network: where they come from, and how to get their file."""
 
     backbone: str
     name: str                      # among those of the network
     source: str                    # an address, for people
-    fetch: Callable[[], Path]      # download them where they are not in the cache; what comes is checked by its hash
-    cached: Callable[[], Path]     # raises OSError where they are not
+    fetch: Callable[[], Path]      # downloads them where the cache lacks them, and checks the hash
+    cached: Callable[[], Path]     # raises OSError where the cache lacks them
 
 
 def is_download(weights: Any) -> TypeGuard[str]:
@@ -36,14 +36,14 @@ def is_download(weights: Any) -> TypeGuard[str]:
 
 
 def backbone_named(weights: str) -> str | None:
-    """The network that `download:NAME` names where NAME is that of a network and not of weights."""
+    """The network that `download:NAME` names, where NAME is the name of a network and not of weights."""
     name = weights.removeprefix(DOWNLOAD)
     return name if _is_torchvision(name) or name.startswith("timm:") else None
 
 
 def published(weights: str, backbone: str) -> Published:
-    """The weights of `backbone` that `download:NAME` names; without a NAME, or with that of the network, its authors'
-    default ones. Raises ModelError for names that are not known; nothing is fetched."""
+    """The weights of `backbone` that `download:NAME` names; without a NAME, or with that of the network, those that its
+    authors take by default. Nothing is fetched. Raises ModelError for names that are not known."""
     name = weights.removeprefix(DOWNLOAD)
     if backbone_named(weights) not in (None, backbone):
         raise ModelError(f"learner.weights={weights!r} names another network than backbone.name={backbone!r}: leave "
@@ -60,23 +60,23 @@ def published(weights: str, backbone: str) -> Published:
 
 def fetch(weights: str, backbone: str) -> Path:
     """The file of published weights, downloaded where it is not there yet. Raises ModelError where that fails."""
-    found = published(weights, backbone)
+    entry = published(weights, backbone)
     try:
-        return found.fetch()
-    except Exception as error:    # offline, refused, of another hash: each program raises its own
-        raise ModelError(f"the weights {found.name} of {backbone} could not be downloaded from {found.source} "
+        return entry.fetch()
+    except Exception as error:    # offline, refused, of another hash: each package raises errors of its own
+        raise ModelError(f"the weights {entry.name} of {backbone} could not be downloaded from {entry.source} "
                          f"({type(error).__name__}: {first_line(error)}): try again, or give a file of them with "
                          "learner.weights=FILE") from error
 
 
 def cached(weights: str, backbone: str) -> Path:
     """The file of published weights that was downloaded before. Raises ModelError where it is not there."""
-    found = published(weights, backbone)
+    entry = published(weights, backbone)
     try:
-        return found.cached()
+        return entry.cached()
     except OSError as error:
-        raise ModelError(f"the weights {found.name} of {backbone} are not on this machine, and only a command that "
-                         f"says so downloads, as `lensmith train DATA --weights {DOWNLOAD}{found.name}`") from error
+        raise ModelError(f"the weights {entry.name} of {backbone} are not on this machine, and only a command that "
+                         f"says so downloads, as `lensmith train DATA --weights {DOWNLOAD}{entry.name}`") from error
 
 
 def file_of(weights: str, backbone: str) -> Path:
@@ -92,16 +92,16 @@ def interpolation_of(backbone: str) -> Literal["bilinear", "bicubic"] | None:
         from torchvision.models import get_model_weights
 
         transforms = cast(Any, get_model_weights(backbone)).DEFAULT.transforms()
-        found = getattr(getattr(transforms, "interpolation", None), "value", None)
+        interpolation = getattr(getattr(transforms, "interpolation", None), "value", None)
     elif name != backbone:
         try:
             import timm
-        except ImportError:    # which will be said where the network is built
+        except ImportError:    # the error is raised where the network is built
             return None
-        found = getattr(timm.get_pretrained_cfg(name), "interpolation", None)
+        interpolation = getattr(timm.get_pretrained_cfg(name), "interpolation", None)
     else:
         return None
-    return found if found in ("bilinear", "bicubic") else None
+    return interpolation if interpolation in ("bilinear", "bicubic") else None
 
 
 def _is_torchvision(name: str) -> bool:
@@ -114,55 +114,55 @@ def _of_torchvision(backbone: str, name: str) -> Published:
     known: Any = get_model_weights(backbone)
     names = list(known.__members__)
     if name and name not in names:
-        raise _unknown(backbone, name, [one for one in names if one != "DEFAULT"])
+        raise _unknown(backbone, name, [known_name for known_name in names if known_name != "DEFAULT"])
     entry = known[name] if name else known.DEFAULT
     file = Path(urlparse(entry.url).path).name
 
-    def place() -> Path:
+    def path_in_cache() -> Path:
         return Path(torch.hub.get_dir()) / "checkpoints" / file
 
     def download() -> Path:
         entry.get_state_dict(progress=False, check_hash=True, weights_only=True)
-        return place()
+        return path_in_cache()
 
-    return Published(backbone, entry.name, entry.url, download, lambda: _there(place()))
+    return Published(backbone, entry.name, entry.url, download, lambda: _existing(path_in_cache()))
 
 
 def _of_timm(backbone: str, name: str) -> Published:
-    architecture, _, own = backbone.removeprefix("timm:").partition(".")
-    find_timm(architecture)    # which says where timm is not installed or does not know it
+    architecture, _, tag = backbone.removeprefix("timm:").partition(".")
+    find_timm(architecture)    # raises where timm is not installed or does not know the network
     import timm
 
-    tags = [one.partition(".")[2] for one in timm.list_pretrained(f"{architecture}*")
-            if one.partition(".")[0] == architecture]
+    tags = [model.partition(".")[2] for model in timm.list_pretrained(f"{architecture}*")
+            if model.partition(".")[0] == architecture]
     if name and name not in tags:
         raise _unknown(backbone, name, tags)
-    found: Any = timm.get_pretrained_cfg(".".join(filter(None, (architecture, name or own))), allow_unregistered=False)
-    if found is None or not (found.hf_hub_id or found.url):
+    entry: Any = timm.get_pretrained_cfg(".".join(filter(None, (architecture, name or tag))), allow_unregistered=False)
+    if entry is None or not (entry.hf_hub_id or entry.url):
         raise ModelError(f"timm publishes no weights of {architecture!r}; it has them for others, which "
                          "`timm.list_pretrained()` lists")
-    if not found.hf_hub_id:
-        file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(found.url).path).name
+    if not entry.hf_hub_id:
+        file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(entry.url).path).name
 
         def download() -> Path:
-            torch.hub.load_state_dict_from_url(found.url, progress=False, check_hash=True, weights_only=True)
+            torch.hub.load_state_dict_from_url(entry.url, progress=False, check_hash=True, weights_only=True)
             return file
 
-        return Published(backbone, found.tag, found.url, download, lambda: _there(file))
+        return Published(backbone, entry.tag, entry.url, download, lambda: _existing(file))
 
     def from_hub(*, local: bool) -> Path:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.utils import logging
 
-        logging.set_verbosity_error()    # of each of its tries it would tell; what ends them is said in one line
-        return Path(hf_hub_download(found.hf_hub_id, found.hf_hub_filename or "model.safetensors",
+        logging.set_verbosity_error()    # it would print each of its tries; a failure is one line of ours
+        return Path(hf_hub_download(entry.hf_hub_id, entry.hf_hub_filename or "model.safetensors",
                                     local_files_only=local))
 
-    return Published(backbone, found.tag, f"https://huggingface.co/{found.hf_hub_id}", lambda: from_hub(local=False),
+    return Published(backbone, entry.tag, f"https://huggingface.co/{entry.hf_hub_id}", lambda: from_hub(local=False),
                      lambda: from_hub(local=True))
 
 
-def _there(path: Path) -> Path:
+def _existing(path: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(path)
     return path

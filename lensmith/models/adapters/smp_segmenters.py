@@ -1,4 +1,4 @@
-"""The networks of segmentation_models_pytorch, each whole: its encoder and decoder, used as every other network."""
+"""The networks of segmentation_models_pytorch, each whole, with its encoder and decoder."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,13 +20,13 @@ from lensmith.models.trial_forward import REFUSALS, in_evaluation_mode
 
 PREFIX = "smp:"
 _STRIDE = 32             # pixels: these networks take pictures whose edges are multiples of it
-_OTHER_TERMS = "mit_"    # encoders whose code in that package may be used for research alone
-_LEFT_OUT = ("DPT",)     # of transformers alone
+_OTHER_TERMS = "mit_"    # begins the names of encoders whose code in that package may be used for research alone
+_LEFT_OUT = ("DPT",)     # a decoder for transformers alone
 
 
 class SmpSegmenter(Backbone):
-    """Stands where the backbone of such a network would: the pictures go on as they are, and `segmenter` gives the head
-    that is the whole network."""
+    """Stands in the place of a backbone: it hands the pictures on as they are, and `segmenter` gives the head, which is
+    the whole network."""
 
     def __init__(self, name: str, *, inputs: int, size: tuple[int, int]):
         """`name` is ARCHITECTURE/ENCODER, such as Unet/resnet18 or Unet/tu-tf_efficientnet_lite0. Raises ModelError for
@@ -52,9 +52,9 @@ class SmpSegmenter(Backbone):
         try:
             model = getattr(_smp(), self.architecture)(self.encoder, encoder_weights=None, in_channels=self.inputs,
                                                        classes=classes)
-        except Exception as error:    # an encoder that does not go with this decoder: each raises its own
+        except Exception as error:    # an encoder that does not go with this decoder: each raises errors of its own
             raise ModelError(f"{PREFIX}{self.name} cannot be built: {described(error)}") from error
-        head = WholeHead(model)
+        head = SmpHead(model)
         empty = {name: torch.empty_like(tensor, device="meta")
                  for name, tensor in chain(head.named_parameters(), head.named_buffers())}
         pictures = torch.empty(2, self.inputs, *self.size, device="meta")
@@ -70,12 +70,15 @@ class SmpSegmenter(Backbone):
         return ModelError(f"{PREFIX}{self.name} makes masks and has no {asked}: train it with task.name=segmentation")
 
 
-class WholeHead(nn.Module):
-    """Such a network as a head: from the pictures, filled up to multiples of 32 pixels, to every pixel's scores."""
+class SmpHead(nn.Module):
+    """Such a network as a head: from the pictures, padded to multiples of 32 pixels, to every pixel's scores."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
+
+    def _get_name(self) -> str:
+        return "WholeHead"    # in the text of a network, by which plans are kept in the user's cache
 
     def forward(self, maps: list[Tensor], size: tuple[int, int]) -> Tensor:    # -> [batch, classes, *size]
         pictures = padded(maps[0], [-(-edge // _STRIDE) * _STRIDE for edge in size])
@@ -96,7 +99,7 @@ def find_smp(name: str) -> Callable[..., Backbone]:
 def _named(name: str) -> tuple[str, str]:
     smp = _smp()
     architecture, _, encoder = name.partition("/")
-    known = [key for key, one in vars(smp).items() if isclass(one) and issubclass(one, nn.Module)
+    known = [key for key, value in vars(smp).items() if isclass(value) and issubclass(value, nn.Module)
              and key not in _LEFT_OUT]
     if architecture not in known:
         raise ModelError(f"segmentation_models_pytorch has no network {architecture!r}.{nearest(architecture, known)} "
@@ -108,9 +111,9 @@ def _named(name: str) -> tuple[str, str]:
         raise ModelError(f"{PREFIX}{name}: its encoder is a transformer whose code is licensed for research alone: "
                          "take a convolutional one, such as resnet18")
     if encoder.startswith("tu-"):
-        find_timm(encoder.removeprefix("tu-"))    # which knows names that timm would have to fetch from none
+        find_timm(encoder.removeprefix("tu-"))    # raises for a name that timm does not know
         return architecture, encoder
-    names = [one for one in smp.encoders.get_encoder_names() if not one.startswith(_OTHER_TERMS)]
+    names = [name for name in smp.encoders.get_encoder_names() if not name.startswith(_OTHER_TERMS)]
     if encoder not in names:
         raise ModelError(f"segmentation_models_pytorch has no encoder {encoder!r}.{nearest(encoder, names)} "
                          "`segmentation_models_pytorch.encoders.get_encoder_names()` lists all; tu-NAME is a network "
@@ -119,13 +122,13 @@ def _named(name: str) -> tuple[str, str]:
 
 
 def _standard(encoder: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The mean and deviation that the encoder's published weights are used to."""
+    """The mean and standard deviation that the encoder's published weights are used to."""
     if encoder.startswith("tu-"):
         import timm
 
-        found = timm.get_pretrained_cfg(encoder.removeprefix("tu-"))
-        if found is not None:
-            return tuple(found.mean), tuple(found.std)
+        entry = timm.get_pretrained_cfg(encoder.removeprefix("tu-"))
+        if entry is not None:
+            return tuple(entry.mean), tuple(entry.std)
     return IMAGENET
 
 

@@ -16,19 +16,20 @@ from lensmith.models.trial_forward import LARGE, REFUSALS, in_evaluation_mode, l
 
 
 class TimmBackbone(Backbone):
-    """The part of a timm network that works on maps; its maps are those that timm itself gives as features.
+    """The part of a timm network that works on maps. It gives those that timm itself gives as features, the last of
+    which is the one that the network's own head takes.
 
-    The last map is the one that the network's own head takes. Raises ModelError for a network that gives no maps
-    (transformers and their like) and for pictures too small, with the smallest size that works.
+    Raises ModelError for a network that gives no maps, as a transformer, and for pictures that are too small, with the
+    smallest size that works.
     """
 
     def __init__(self, name: str, *, inputs: int, size: tuple[int, int]):
         super().__init__()
         self.name = name
         self.network = _timm().create_model(name, pretrained=False, in_chans=inputs, num_classes=1)
-        used_to = self.network.pretrained_cfg or {}
-        if inputs == 3 and "mean" in used_to and "std" in used_to:
-            self.standard = tuple(used_to["mean"]), tuple(used_to["std"])
+        published = self.network.pretrained_cfg or {}
+        if inputs == 3 and "mean" in published and "std" in published:
+            self.standard = tuple(published["mean"]), tuple(published["std"])
         self.taps: tuple[int, ...] | None = None    # all, until the strides are known
         unfit = ModelError(f"timm:{name} is not a convolutional network that gives maps for pictures of any size, and "
                            "no other kind is accepted. `timm.list_models()` lists all; resnet18, efficientnet_b0 and "
@@ -99,7 +100,7 @@ def _timm() -> ModuleType:
 
 
 def _strip(network: nn.Module, whole: nn.Module, argument: Any) -> None:
-    """Take the children out of `network` that `whole(argument)` does not use, so that no weight is there twice."""
+    """Take those children out of `network` that `whole(argument)` does not call, so that no weight exists twice."""
     used: set[nn.Module] = set()
     hooks = [module.register_forward_pre_hook(lambda module, _: used.add(module)) for module in network.modules()]
     empty = {name: torch.empty_like(tensor, device="meta")

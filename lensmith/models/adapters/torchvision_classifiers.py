@@ -24,9 +24,9 @@ TORCHVISION = (
     "shufflenet_v2_x2_0", "squeezenet1_0", "squeezenet1_1", "vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16",
     "vgg16_bn", "vgg19", "vgg19_bn", "wide_resnet101_2", "wide_resnet50_2",
 )
-# The mean and deviation that all of torchvision's weights of these networks were trained with.
+# The mean and standard deviation that all of torchvision's weights of these networks were trained with.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-# What a network has beside its trunk; every other child works on maps, in the order in which it stands.
+# The children of a network that are not its trunk. Every other child works on maps, in the order in which it stands.
 TAIL = ("avgpool", "dropout", "fc", "classifier")
 
 

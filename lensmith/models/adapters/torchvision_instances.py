@@ -1,4 +1,4 @@
-"""Mask R-CNN of torchvision, whole: its own regions, anchors and losses, used as every other network."""
+"""Mask R-CNN of torchvision, whole, with its own regions, anchors and losses."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,19 +7,25 @@ import torch
 from torch import Tensor, nn
 
 from lensmith.base.errors import ModelError
-from lensmith.models.adapters.torchvision_detectors import LEAST, check_pictures, counted, taught, whole_model
+from lensmith.models.adapters.torchvision_detectors import (
+    LEAST,
+    check_pictures,
+    learnable,
+    torchvision_targets,
+    whole_model,
+)
 from lensmith.models.backbone import Backbone, LossHead, Size
 from lensmith.models.neck import padded
 from lensmith.values.instance_masks import Masks, pack_bits
 from lensmith.values.value import Value
 
 INSTANCE_DETECTORS = ("maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2")
-_INSIDE = 0.5    # the chance from which on a pixel is the object's
+_INSIDE = 0.5    # the probability above which a pixel is the object's
 
 
 class WholeInstanceDetector(Backbone):
-    """Stands where the backbone of Mask R-CNN would: the pictures go on as they are, and `instance_detector` gives the
-    head that is the whole network."""
+    """Stands in the place of a backbone: it hands the pictures on as they are, and `instance_detector` gives the head,
+    which is the whole network."""
 
     def __init__(self, name: str, *, inputs: int, size: tuple[int, int]):
         super().__init__()
@@ -46,7 +52,8 @@ class WholeInstanceHead(LossHead):
         self.model = model
 
     def forward(self, maps: list[Tensor], size: Size | None = None) -> Masks:
-        """The objects of each picture, best first; while the network is in training mode there are none to be had."""
+        """The objects of each picture, best first. In training mode there are none: torchvision's networks give losses
+        then."""
         from torchvision.models.detection.roi_heads import paste_masks_in_image
 
         images = maps[0]
@@ -55,27 +62,27 @@ class WholeInstanceHead(LossHead):
             nothing = torch.zeros(0, device=images.device)
             return Masks(nothing.view(0, 4), nothing.long(), nothing, nothing.long(),
                          bits=nothing.view(0, height, 0).to(torch.uint8), margins=nothing.view(0, height, width))
-        found = []
-        for one in self.model(list(images)):
-            corners = one["boxes"].float()
-            margins = paste_masks_in_image(one["masks"].float(), corners, (height, width))[:, 0] - _INSIDE
-            found.append(Masks(corners, one["labels"] - 1, one["scores"].float(), bits=pack_bits(margins > 0),
-                               margins=margins))
-        return Masks.stack(found)
+        pictures = []
+        for objects in self.model(list(images)):
+            corners = objects["boxes"].float()
+            margins = paste_masks_in_image(objects["masks"].float(), corners, (height, width))[:, 0] - _INSIDE
+            pictures.append(Masks(corners, objects["labels"] - 1, objects["scores"].float(),
+                                  bits=pack_bits(margins > 0), margins=margins))
+        return Masks.stack(pictures)
 
     def loss(self, maps: list[Tensor], targets: dict[str, Value]) -> dict[str, Tensor]:
-        """The parts of the network's own loss."""
+        """The terms of the network's own loss."""
         truth, (height, width) = targets["masks"], maps[0].shape[2:]
         assert isinstance(truth, Masks)
-        left = truth.chosen(counted(truth))
-        assert left.image is not None
-        rows = taught(left, len(maps[0]))
-        for number, row in enumerate(rows):
-            own = (left.image == number).nonzero()[:, 0]
-            pixels = left.pixels(own)[:, :height, :width]
-            missing = (0, width - pixels.shape[2], 0, height - pixels.shape[1])    # of pictures that were filled up
-            row["masks"] = nn.functional.pad(pixels.to(torch.uint8), missing)
-        return {name.removeprefix("loss_"): part for name, part in self.model(list(maps[0]), rows).items()}
+        truth = truth.chosen(learnable(truth))
+        assert truth.image is not None
+        pictures = torchvision_targets(truth, len(maps[0]))
+        for number, objects in enumerate(pictures):
+            rows = (truth.image == number).nonzero()[:, 0]
+            pixels = truth.pixels(rows)[:, :height, :width]
+            missing = (0, width - pixels.shape[2], 0, height - pixels.shape[1])    # where the picture was padded
+            objects["masks"] = nn.functional.pad(pixels.to(torch.uint8), missing)
+        return {name.removeprefix("loss_"): term for name, term in self.model(list(maps[0]), pictures).items()}
 
 
 def whole_instance_detector(name: str, *, inputs: int, size: tuple[int, int]) -> WholeInstanceDetector:

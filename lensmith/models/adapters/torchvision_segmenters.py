@@ -1,4 +1,4 @@
-"""The networks of torchvision that come whole for masks: DeepLabV3 and LR-ASPP, used as every other network."""
+"""The networks of torchvision that come whole for masks: DeepLabV3 and LR-ASPP."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,8 +15,8 @@ NAMES = ("deeplabv3_mobilenet_v3_large", "deeplabv3_resnet101", "deeplabv3_resne
 
 
 class WholeSegmenter(Backbone):
-    """Stands where the backbone of such a network would: the pictures go on as they are, and `segmenter` gives the head
-    that is the whole network."""
+    """Stands in the place of a backbone: it hands the pictures on as they are, and `segmenter` gives the head, which is
+    the whole network."""
 
     standard = IMAGENET
 
@@ -39,18 +39,21 @@ class WholeSegmenter(Backbone):
         # Here, because the import takes 1.7 s, which nobody else should wait for.
         from torchvision.models import get_model
 
-        return WholeHead(get_model(self.name, weights=None, weights_backbone=None, num_classes=classes))
+        return SegmenterHead(get_model(self.name, weights=None, weights_backbone=None, num_classes=classes))
 
     def _for_masks(self, asked: str) -> ModelError:
         return ModelError(f"{self.name} makes masks and has no {asked}: train it with task.name=segmentation")
 
 
-class WholeHead(nn.Module):
+class SegmenterHead(nn.Module):
     """Such a network as a head: from the pictures to the scores of every pixel."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
+
+    def _get_name(self) -> str:
+        return "WholeHead"    # in the text of a network, by which plans are kept in the user's cache
 
     def forward(self, maps: list[Tensor], size: Size | None = None) -> Tensor:    # -> [batch, classes, height, width]
         return cast(Tensor, self.model(maps[0])["out"])

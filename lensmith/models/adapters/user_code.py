@@ -12,7 +12,8 @@ from lensmith.base.user_code import find_attribute
 from lensmith.models.adapters.whole_network import adopt
 from lensmith.models.backbone import Backbone
 
-GIVEN = ("inputs", "size", "outputs")    # what the program tells a network that asks for it in its signature
+# The arguments that the program passes to a network whose signature has them.
+GIVEN = ("inputs", "size", "outputs")
 
 
 def find_outside(name: str, *, trusted: bool) -> Callable[..., Backbone]:
@@ -32,7 +33,7 @@ def find_outside(name: str, *, trusted: bool) -> Callable[..., Backbone]:
 
 
 def find_module(name: str, *, trusted: bool) -> Callable[..., nn.Module]:
-    """As find_outside, but the module is given as it is, so that one which does not fit can still be inspected."""
+    """As find_outside, but of a module as it is, so that one that is no backbone can still be inspected."""
     return constructor(find_attribute(name, trusted=trusted)[1], name)
 
 
@@ -42,16 +43,16 @@ def constructor(factory: Any, name: str) -> Callable[..., nn.Module]:
         raise ModelError(f"{name} is {type(factory).__name__}, where a class or function that gives a torch.nn.Module "
                          "is expected")
     try:
-        own = inspect.signature(factory)
+        signature = inspect.signature(factory)
     except ValueError as error:    # some builtins have none
         raise ModelError(f"{name} has no signature: name a class or function written in Python") from error
 
     @wraps(factory)
     def build(*, inputs: int, size: tuple[int, int], outputs: int, **settings: Any) -> nn.Module:
-        given = {"inputs": inputs, "size": size, "outputs": outputs}
-        asked = {key: value for key, value in given.items() if key in own.parameters}
+        passed = {key: value for key, value in (("inputs", inputs), ("size", size), ("outputs", outputs))
+                  if key in signature.parameters}
         try:
-            network = factory(**settings, **asked)
+            network = factory(**settings, **passed)
         except ModelError:
             raise
         except Exception as error:    # whatever a stranger's constructor may raise
@@ -60,7 +61,8 @@ def constructor(factory: Any, name: str) -> Callable[..., nn.Module]:
             raise ModelError(f"{name} gives {type(network).__name__}, where a torch.nn.Module is expected")
         return network
 
-    settings = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for key, parameter in own.parameters.items()
+    settings = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+                for key, parameter in signature.parameters.items()
                 if key not in GIVEN and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)]
     program = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY) for key in GIVEN]
     build.__signature__ = inspect.Signature([*settings, *program])    # type: ignore[attr-defined]

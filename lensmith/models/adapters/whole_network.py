@@ -31,8 +31,7 @@ class Whole(Backbone):
 
     def classifier(self, outputs: int) -> nn.Module:
         """A head that hands the output on; the network itself is changed where its last layer does not fit."""
-        given = self.channels[0]
-        if given != outputs:
+        if self.channels != (outputs,):
             self._replace_last(outputs)
             self.channels = (self._outputs(),)
             if self.channels != (outputs,):
@@ -89,7 +88,7 @@ def adopt(network: nn.Module, *, inputs: int, size: tuple[int, int], what: str =
 
 
 def _trial(network: nn.Module, inputs: int, size: tuple[int, int], *, what: str) -> tuple[tuple[int, ...], list]:
-    """The shape of the output for two gray pictures, and the modules that gave it, in order."""
+    """The shape of the output for two gray pictures, and the modules that were called for it, in order."""
     used: list[nn.Module] = []
     hooks = [module.register_forward_hook(lambda module, *_: used.append(module)) for module in network.modules()]
     tensor = next(iter(network.parameters()), torch.empty(0))

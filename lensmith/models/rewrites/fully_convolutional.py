@@ -14,14 +14,14 @@ from lensmith.models.backbone import LastMap, PooledLinear
 from lensmith.models.backbones.stack_layers import ACTIVATIONS, GlobalPool, Scale
 from lensmith.models.trial_forward import in_evaluation_mode
 
-# These work on each number by itself, wherever it lies.
+# Layers that work on each number by itself, wherever it lies.
 _BY_NUMBER = (*ACTIVATIONS.values(), nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.Dropout, Scale)
 _ON_MAPS = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.BatchNorm2d)
-_BY_VECTOR = (nn.BatchNorm1d, nn.GroupNorm, nn.LayerNorm)    # on all values of one cell
+_BY_VECTOR = (nn.BatchNorm1d, nn.GroupNorm, nn.LayerNorm)    # work on all values of one cell
 
 
 class EachCell(nn.Module):
-    """A head applied to every cell of a map as though it were a picture's whole map: what a 1x1 convolution does for a
+    """A head applied to every cell of a map as if that were the whole map of a picture, as a 1x1 convolution applies a
     dense layer. -> [batch, outputs, height, width]"""
 
     def __init__(self, head: nn.Module):
@@ -30,19 +30,19 @@ class EachCell(nn.Module):
 
     def forward(self, cells: Tensor) -> Tensor:
         batch, channels, height, width = cells.shape
-        found = self.head([cells.permute(0, 2, 3, 1).reshape(-1, channels, 1, 1)])
-        return cast(Tensor, found).view(batch, height, width, -1).permute(0, 3, 1, 2)
+        scores = self.head([cells.permute(0, 2, 3, 1).reshape(-1, channels, 1, 1)])
+        return cast(Tensor, scores).view(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
 def convolutional(head: nn.Module, channels: int, window: tuple[int, int]) -> nn.Module:
-    """The head with its weights as one from maps of any size to [batch, outputs, rows, columns] (Sermanet et al. 2014,
-    "OverFeat"; Long et al. 2015): a score for every place of a window of `window` (height, width) cells, the extent of
-    the last map, of `channels`, at the size that was trained at, where there is one place.
+    """The head with its weights, as one from maps of any size to [batch, outputs, rows, columns]: the scores of each
+    position of a window on the map (Sermanet et al. 2014, "OverFeat"; Long et al. 2015).
 
-    A dense layer behind a flattened map becomes a convolution with a kernel of that map's extent, those behind it 1x1
-    convolutions, and a pool over the whole map an average pool of that extent. A head of timm, whose layers have
-    no order that could be seen, is applied to the mean of each window. Raises ModelError for a head, or a
-    layer of one, that has no such form.
+    The window has `window` (height, width) cells, which is the extent of the last map, of `channels`, at the size that
+    was trained at; there it has one position. A dense layer behind a flattened map becomes a convolution with a kernel
+    of that map's extent, the layers behind it 1x1 convolutions, and a pool over the whole map an average pool of that
+    extent. A head of timm, whose layers have no order that can be seen, is applied to the mean of each window. Raises
+    ModelError for a head, or a layer of one, that has no such form.
     """
     if isinstance(head, PooledLinear):
         return LastMap(nn.Sequential(OrderedDict(pool=_pool("mean", window), dense=_dense(head.dense))))
@@ -55,27 +55,28 @@ def convolutional(head: nn.Module, channels: int, window: tuple[int, int]) -> nn
 
 
 class _Rewriting:
-    """Goes through the layers of a head and keeps the extent that the map has there, as at the training size."""
+    """Goes through the layers of a head and remembers the extent that the map has at each, for the training size."""
 
     def __init__(self, channels: int, window: tuple[int, int]):
         self.channels, self.extent = channels, window
-        self.flat = False                      # whether the original has flattened the map by now
-        self.pooled: Tensor | None = None      # float [cells after, cells before]: a pool that goes into the next layer
-        self.before = window                   # the extent before that pool
+        self.flat = False    # whether the original head has flattened the map before this layer
+        # float [cells after, cells before]: a pool to several cells, which goes into the next dense layer's weights.
+        self.pooled: Tensor | None = None
+        self.before = window    # the extent before that pool
 
     def of(self, layers: nn.Sequential) -> nn.Sequential:
-        made = OrderedDict()
+        rewritten = OrderedDict()
         for path, layer in _flat(layers, ""):
-            new = self._one(path, layer)
+            new = self._rewritten(path, layer)
             if new is not None:
-                made[path.replace(".", "_")] = new
+                rewritten[path.replace(".", "_")] = new
         if self.extent != (1, 1) or self.pooled is not None:
             raise ModelError(f"the head ends with {self.extent[0]} x {self.extent[1]} cells of a map and not with one "
                              "score a class: it has no fully convolutional form")
-        return nn.Sequential(made)
+        return nn.Sequential(rewritten)
 
-    def _one(self, path: str, layer: nn.Module) -> nn.Module | None:
-        """What stands in the place of a layer; None for nothing."""
+    def _rewritten(self, path: str, layer: nn.Module) -> nn.Module | None:
+        """What stands in the place of a layer; None where it is left out."""
         if isinstance(layer, nn.Flatten):
             self.flat = True
             return None
@@ -97,7 +98,7 @@ class _Rewriting:
                 shape = layer(torch.zeros(1, self.channels, *self.extent, device=_device(layer))).shape
             self.channels, self.extent = shape[1], (shape[2], shape[3])
             return layer
-        # torchvision's ConvNeXt: a norm over the channels of each cell, which turns the axes itself.
+        # torchvision's ConvNeXt has a norm over the channels of each cell, which permutes the axes itself.
         if isinstance(layer, nn.LayerNorm) and type(layer) is not nn.LayerNorm and not self.flat:
             return layer
         raise _unfit(path, layer, "looks at the whole map" if self.extent != (1, 1) else "is of no kind that is known")
@@ -118,24 +119,24 @@ class _Rewriting:
 
     def _dense(self, layer: nn.Linear) -> nn.Conv2d:
         weight = layer.weight.detach()
-        if self.pooled is not None:    # a pool is linear: the dense layer takes it into its weights
+        if self.pooled is not None:    # both are linear, so that the pool goes into the weights: W' = W P
             weight = weight.view(len(weight), self.channels, -1) @ self.pooled.to(weight)
             self.extent, self.pooled = self.before, None
-        made = _dense(layer, weight.reshape(len(weight), self.channels, *self.extent))
+        convolution = _dense(layer, weight.reshape(len(weight), self.channels, *self.extent))
         self.channels, self.extent = layer.out_features, (1, 1)
-        return made
+        return convolution
 
 
 def _dense(layer: nn.Linear, weight: Tensor | None = None) -> nn.Conv2d:
     """A dense layer as a convolution; its weight as [outputs, channels, height, width], or 1x1."""
     weight = layer.weight.detach()[:, :, None, None] if weight is None else weight
     kernel = (weight.shape[2], weight.shape[3])
-    made = nn.Conv2d(weight.shape[1], len(weight), kernel, bias=layer.bias is not None).to(weight)
+    convolution = nn.Conv2d(weight.shape[1], len(weight), kernel, bias=layer.bias is not None).to(weight)
     with torch.no_grad():
-        made.weight.copy_(weight)
-        if made.bias is not None:
-            made.bias.copy_(layer.bias)
-    return made
+        convolution.weight.copy_(weight)
+        if convolution.bias is not None:
+            convolution.bias.copy_(layer.bias)
+    return convolution
 
 
 def _pool(kind: str, window: tuple[int, int]) -> nn.Module:
@@ -143,7 +144,7 @@ def _pool(kind: str, window: tuple[int, int]) -> nn.Module:
 
 
 def _flat(layers: nn.Sequential, front: str) -> Iterator[tuple[str, nn.Module]]:
-    """Each layer with its path, those of inner Sequentials in their place."""
+    """Each layer with its path; an inner Sequential is replaced by its layers."""
     for name, layer in layers.named_children():
         if isinstance(layer, nn.Sequential):
             yield from _flat(layer, f"{front}{name}.")
@@ -152,7 +153,7 @@ def _flat(layers: nn.Sequential, front: str) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _device(layer: nn.Module) -> torch.device:
-    return next((one.device for one in layer.parameters()), torch.device("cpu"))
+    return next((parameter.device for parameter in layer.parameters()), torch.device("cpu"))
 
 
 def _unfit(path: str, layer: nn.Module, why: str) -> ModelError:
@@ -161,12 +162,11 @@ def _unfit(path: str, layer: nn.Module, why: str) -> ModelError:
 
 @torch.no_grad()
 def disagreement(head: nn.Module, form: nn.Module, channels: int, window: tuple[int, int]) -> float:
-    """By how much the scores of a head and of its convolutional form differ at most on a map of the training size,
-    drawn, as a share of the largest score."""
+    """max |difference| / max |score| between a head and its convolutional form, on a map drawn at the training size."""
     drawn = torch.Generator().manual_seed(0)
     maps = [torch.randn(2, channels, *window, generator=drawn).to(_device(head))]
     with in_evaluation_mode(head), in_evaluation_mode(form):
-        expected, found = head(maps), form(maps)
-    if found.shape != (*expected.shape, 1, 1):
+        expected, scores = head(maps), form(maps)
+    if scores.shape != (*expected.shape, 1, 1):
         return float("inf")
-    return float((found[:, :, 0, 0] - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
+    return float((scores[:, :, 0, 0] - expected).abs().max() / expected.abs().max().clamp(min=1e-12))

@@ -1,5 +1,5 @@
-"""Convolutions of small maps, over which oneDNN takes several times as long as need be: kernels without what only ever
-meets the padding, and products of matrices."""
+"""Convolutions of small maps, for which oneDNN takes several times as long as need be: kernels without the weights that
+meet padding alone, and products of matrices."""
 
 from copy import deepcopy
 from typing import Any
@@ -9,19 +9,19 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
-# The widest map, in pixels, whose gradient of the weights comes sooner as products of matrices: oneDNN fills rows of 16
-# pixels with what is there. Measured by benchmarks/kernels.py; in bfloat16 it is later at 14 pixels, in float32 at 7.
-_WIDEST = {2: 8, 4: 4}    # by the bytes of a number
+# By the bytes of a number, the widest map in pixels for which the gradient of the weights is faster as products of
+# matrices: oneDNN works on rows of 16 pixels, whatever part of them the map has. Measured by benchmarks/kernels.py: in
+# bfloat16 the products are slower at 14 pixels, in float32 at 7.
+_WIDEST = {2: 8, 4: 4}
 
 
 class Small(nn.Conv2d):
-    """A convolution that saves itself work where its map is small; the numbers stay.
+    """A convolution that does less work where its map is small. The numbers are the same.
 
-    It multiplies only by those weights of its kernel that meet a pixel: a 3x3 kernel on a map of one pixel is a 1x1
-    kernel with a border of zeros around the map, and an eighth of the weights of a ResNet that was made for 224 pixels
-    is all that its last stage uses at 32. The others get the gradient 0, as they do in the whole convolution. To a
-    single pixel it is one product of two matrices; the gradient of its weights is some products wherever its map is
-    small.
+    It multiplies only by those weights of its kernel that meet a pixel. A 3x3 kernel on a map of one pixel acts as a
+    1x1 kernel, since the padding is zeros: at 32 pixels the last stage of a ResNet that was made for 224 uses an eighth
+    of its weights. The others get the gradient 0, as they do in the whole convolution. An output of a single pixel is
+    one product of two matrices, and the gradient of the weights is a few products wherever the map is small.
     """
 
     def forward(self, images: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ class Small(nn.Conv2d):
         if spans is None:
             return self._whole(images)
         (top, bottom, *rows), (left, right, *columns) = spans
-        # Cut out of its own layout, so that the gradient comes in it too and is not copied.
+        # Cut out in the layout that the weights have, so that the gradient comes in it too and is not copied.
         if self.weight.is_contiguous():
             part = self.weight[:, :, top:bottom, left:right]
         else:
@@ -39,24 +39,24 @@ class Small(nn.Conv2d):
         if any((*rows, *columns)):
             images = F.pad(images, (*columns, *rows))
         if self.groups == 1 and images.shape[-2:] == part.shape[-2:]:
-            if not self.weight.is_contiguous():    # pixel by pixel, as they lie in memory
+            if not self.weight.is_contiguous():    # channels last: flattened pixel by pixel, as they lie in memory
                 images, part = images.movedim(-3, -1), part.movedim(1, -1)
             return F.linear(images.flatten(-3), part.flatten(1), self.bias)[..., None, None]
         return F.conv2d(images, part, self.bias, self.stride, 0, self.dilation, self.groups)
 
     def _whole(self, images: Tensor) -> Tensor:
-        kind = images.device.type
+        device = images.device.type
         learning = self.training and self.weight.requires_grad and torch.is_grad_enabled()
-        if learning and kind == "cpu" and images.dim() == 4:
-            number = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.weight.dtype
-            if _narrow(self, images, number.itemsize):
-                bias = None if self.bias is None else self.bias.to(number)
-                return _Products.apply(images.to(number), self.weight.to(number), bias, self.padding)
+        if learning and device == "cpu" and images.dim() == 4:
+            dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.weight.dtype
+            if _narrow(self, images, dtype.itemsize):
+                bias = None if self.bias is None else self.bias.to(dtype)
+                return _Products.apply(images.to(dtype), self.weight.to(dtype), bias, self.padding)
         return super().forward(images)
 
 
 class _Products(torch.autograd.Function):
-    """A convolution in steps of one pixel whose gradient of the weights is products of matrices."""
+    """A convolution of stride 1 whose gradient of the weights is products of matrices."""
 
     @staticmethod
     def forward(images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
@@ -71,57 +71,57 @@ class _Products(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None]:
         images, weight = ctx.saved_tensors
-        own = bias = None
+        input_gradient = bias_gradient = None
         if ctx.needs_input_grad[0]:
-            own = torch.ops.aten.convolution_backward(gradient, images, weight, None, (1, 1), ctx.padding, (1, 1),
-                                                      False, (0, 0), 1, (True, False, False))[0]
+            input_gradient = torch.ops.aten.convolution_backward(
+                gradient, images, weight, None, (1, 1), ctx.padding, (1, 1), False, (0, 0), 1, (True, False, False))[0]
         if ctx.needs_input_grad[2]:
-            bias = gradient.sum((0, 2, 3))
-        return own, _weight_gradient(images, gradient, weight.shape, ctx.padding), bias, None
+            bias_gradient = gradient.sum((0, 2, 3))
+        return input_gradient, _weight_gradient(images, gradient, weight.shape, ctx.padding), bias_gradient, None
 
 
 def _weight_gradient(images: Tensor, gradient: Tensor, shape: torch.Size, padding: tuple[int, int]) -> Tensor:
-    """That of a convolution's weights, (O, C, height, width): one product for each row of the kernel, of the gradient
-    (O, B x pixels) and of what the row saw of the pixels (B x pixels, width x C)."""
+    """The gradient of a convolution's weights, [O, C, height, width]: for each row of the kernel the product of the
+    output's gradient [O, B x pixels] and of the pixels under that row [B x pixels, width x C]."""
     outputs, inputs, height, width = shape
     above, left = padding
-    seen = F.pad(images.permute(0, 2, 3, 1), (0, 0, left, left, above, above)).contiguous()    # (B, H, W, C)
+    padded = F.pad(images.permute(0, 2, 3, 1), (0, 0, left, left, above, above)).contiguous()    # [B, H, W, C]
     rows, columns = gradient.shape[2:]
-    batch, line, pixel, _ = seen.stride()
-    tall = gradient.permute(0, 2, 3, 1).reshape(-1, outputs).t()
-    found = images.new_empty(outputs, height, width * inputs)
+    batch, line, pixel, _ = padded.stride()
+    output_gradient = gradient.permute(0, 2, 3, 1).reshape(-1, outputs).t()
+    weight_gradient = images.new_empty(outputs, height, width * inputs)
     for row in range(height):
-        # Pixels that are neighbours in a line are neighbours in memory: `width` of them are one row of the matrix.
-        looked = seen.as_strided((len(seen), rows, columns, width * inputs), (batch, line, pixel, 1), row * line)
-        found[:, row] = tall @ looked.reshape(-1, width * inputs)
-    return found.view(outputs, height, width, inputs).permute(0, 3, 1, 2)
+        # Neighbouring pixels of a line are neighbours in memory, so that `width` of them are one row of the matrix.
+        under = padded.as_strided((len(padded), rows, columns, width * inputs), (batch, line, pixel, 1), row * line)
+        weight_gradient[:, row] = output_gradient @ under.reshape(-1, width * inputs)
+    return weight_gradient.view(outputs, height, width, inputs).permute(0, 3, 1, 2)
 
 
 def small_maps(network: nn.Module) -> int:
     """Make every convolution a Small one, in place; -> how many. The numbers and the names of all weights stay."""
-    found = [layer for layer in network.modules() if _may_be(layer)]
-    for layer in found:
+    layers = [layer for layer in network.modules() if _may_be(layer)]
+    for layer in layers:
         layer.__class__ = Small
-    return len(found)
+    return len(layers)
 
 
 @torch.no_grad()
 def has_small_maps(network: nn.Module, images: Tensor) -> bool:
-    """Whether `small_maps` would save anything to speak of at the size of `images` (as the network takes them)."""
-    found = []
+    """Whether `small_maps` would save a noticeable time at the size of `images` (as the network takes them)."""
+    saving = []
 
     def look(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
         size = max(layer.kernel_size)    # type: ignore[arg-type]
-        # Those of squeeze and excitation, from one pixel to one, are no slower than a product of matrices.
-        found.append(size > 1 and (_spans(layer, inputs[0]) is not None    # type: ignore[arg-type]
-                                   or _narrow(layer, inputs[0], min(_WIDEST))))    # type: ignore[arg-type]
+        # A 1x1 convolution of one pixel, as in squeeze and excitation, is as fast as a product of matrices already.
+        saving.append(size > 1 and (_spans(layer, inputs[0]) is not None    # type: ignore[arg-type]
+                                    or _narrow(layer, inputs[0], min(_WIDEST))))    # type: ignore[arg-type]
 
     copied = deepcopy(network).eval()
     for layer in copied.modules():
         if _may_be(layer):
             layer.register_forward_pre_hook(look)
     copied(images)
-    return any(found)
+    return any(saving)
 
 
 def _may_be(layer: nn.Module) -> bool:
@@ -129,19 +129,20 @@ def _may_be(layer: nn.Module) -> bool:
 
 
 def _axes(layer: nn.Conv2d, images: Tensor) -> list[tuple[int, int, int, int, int]]:
-    """Of rows and columns: the pixels, then the layer's kernel size, stride, padding and dilation."""
-    assert not isinstance(layer.padding, str)    # `_may_be` leaves these alone
+    """For rows and for columns: the pixels, then the layer's kernel size, stride, padding and dilation."""
+    assert not isinstance(layer.padding, str)    # `_may_be` leaves such layers alone
     return list(zip(images.shape[-2:], layer.kernel_size, layer.stride, layer.padding, layer.dilation, strict=True))
 
 
 def _narrow(layer: nn.Conv2d, images: Tensor, size: int) -> bool:
-    """Whether the gradient of the weights comes sooner as products, in numbers of `size` bytes."""
+    """Whether the gradient of the weights is faster as products of matrices, in numbers of `size` bytes."""
     return (max(layer.kernel_size) > 1 and layer.groups == 1 and max(*layer.stride, *layer.dilation) == 1
             and max(_outputs(*axis) for axis in _axes(layer, images)) <= _WIDEST.get(size, 0))
 
 
 def _spans(layer: nn.Conv2d, images: Tensor) -> list[tuple[int, int, int, int]] | None:
-    """Of rows and columns (_span); None where all weights are needed, and for more than a product of matrices."""
+    """For rows and for columns what `_span` gives; None where every weight meets a pixel and the output is more than
+    one pixel."""
     axes = _axes(layer, images)
     single = layer.groups == 1 and all(_outputs(*axis) == 1 for axis in axes)
     if not single and all(length > dilation * (size - 1) for length, size, _, _, dilation in axes):
@@ -157,12 +158,13 @@ def _outputs(length: int, size: int, stride: int, padding: int, dilation: int) -
 
 
 def _span(length: int, size: int, stride: int, padding: int, dilation: int) -> tuple[int, int, int, int]:
-    """(first, last + 1) of a kernel's weights that meet a pixel along one axis, and the padding that is left before
-    and after the pixels, negative where some of them are not looked at."""
+    """(first, last + 1) of a kernel's weights that meet a pixel along one axis, and the padding that remains before and
+    after the pixels, negative where the first or last pixels meet no weight."""
     outputs = _outputs(length, size, stride, padding, dilation)
-    met = [place for place in range(size)
-           if any(0 <= at * stride - padding + place * dilation < length for at in range(outputs))]
-    if not met:    # no output, or none that sees a pixel: left to PyTorch
+    # Weight k of the output number i lies on the pixel i * stride - padding + k * dilation.
+    met = [weight for weight in range(size)
+           if any(0 <= output * stride - padding + weight * dilation < length for output in range(outputs))]
+    if not met:    # there is no output, or none that meets a pixel: left to PyTorch
         return 0, size, padding, padding
     first, last = met[0], met[-1] + 1
     before = padding - first * dilation
