@@ -13,7 +13,7 @@ from lensmith.models.initialise import initialise
 
 # The values of a patch that is whitened: its directions are the eigenvectors of a matrix of so many rows and columns.
 MOST_VALUES = 1024
-# Channels, values or pixels. A larger number is a slip of the pen, and PyTorch's own sizes overflow at some point.
+# Channels, values or pixels. A larger number is a slip, and PyTorch's own sizes overflow at some point.
 MOST = 65_536
 # The last argument of each is how an error names the type.
 Count = Annotated[int, Field(ge=1, le=MOST), f"int from 1 to {MOST}"]
