@@ -15,8 +15,7 @@ SETTINGS = {"api.py train", "cli/train.py train", "cli/predict.py predict", "dat
 # Each file of these folders is an entry of one table, and has the functions of its record under the same names.
 ENTRIES = ("data/sources/kinds/", "ship/answers/", "study/report/errors/")
 # One name for one thing in two places.
-SAME = {"train": "the verb, and what it is from Python",
-        "WholeHead": "a network of another library as a head; plans are remembered by the names of layers"}
+SAME = {"train": "the verb, and what it is from Python"}
 
 
 def functions(path: Path) -> Iterator[tuple[str, ast.FunctionDef]]:

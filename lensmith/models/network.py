@@ -44,8 +44,8 @@ class Network(nn.Module):
         return self
 
     def forward(self, images: Tensor, targets: Any = None) -> Any:
-        """The output of the head. With `targets`, which come only where the network `sees_targets`, it is the loss terms
-        by name."""
+        """The output of the head. With `targets`, which come only where the network `sees_targets`, it is the loss
+        terms by name."""
         maps = [images] if self.from_maps else self.backbone(self.standardise(images))
         if targets is not None:
             return cast(LossHead, self.head).loss(maps, targets)
