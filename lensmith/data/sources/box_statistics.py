@@ -11,7 +11,7 @@ from lensmith.values.boxes import Boxes
 
 GRID = 16              # fields of the picture each way, in which centres are counted
 _BINS = 20             # of a histogram
-_DECADES = 5           # the histogram of areas begins at a hundred-thousandth of the picture
+_DECADES = 5           # the histogram of areas begins at 10^-5 of the picture
 _MOST_IN_PICTURE = 20    # boxes; pictures with more are counted together
 _SMALL, _LARGE = 32**2, 96**2    # square pixels, as COCO divides them
 
@@ -21,34 +21,35 @@ def box_statistics(boxes: Boxes, sizes: Tensor, names: Sequence[str]) -> dict[st
 
     - `pictures`, `boxes`, `crowd`, `background` (pictures without a box) and `per_class` {name: boxes};
     - `sizes`: how many are small, medium and large, as COCO divides them, by the annotation's own area where given;
-    - `width`, `height`, `area`: histograms {low, high, counts} of shares of the picture, that of the area over the
-      logarithm to base 10;
+    - `width`, `height`, `area`: histograms {low, high, counts} of fractions of the picture, that of the area over
+      log10;
     - `centres`: [16][16] counts, rows from the top, and `per_picture`: how many pictures have 0, 1, ... 20 or more.
 
     What is a crowd is counted as such and in nothing else.
     """
     assert boxes.image is not None
-    ground = sizes.double().numpy()
+    extents = sizes.double().numpy()
     crowd = np.zeros(len(boxes.classes), bool) if boxes.crowd is None else boxes.crowd.numpy()
-    corners, image, classes = (one.numpy()[~crowd] for one in (boxes.corners.double(), boxes.image, boxes.classes))
-    height, width = ground[image].T
+    tensors = boxes.corners.double(), boxes.image, boxes.classes
+    corners, image, classes = (tensor.numpy()[~crowd] for tensor in tensors)
+    height, width = extents[image].T
     wide, high = (corners[:, 2] - corners[:, 0]) / width, (corners[:, 3] - corners[:, 1]) / height
-    own = area(boxes.corners).double().numpy()
+    areas = area(boxes.corners).double().numpy()
     if boxes.area is not None:
-        given = boxes.area.double().numpy()
-        own = np.where(np.isnan(given), own, given)
-    own = own[~crowd]
+        annotated = boxes.area.double().numpy()
+        areas = np.where(np.isnan(annotated), areas, annotated)
+    areas = areas[~crowd]
     across, down = ((corners[:, side] + corners[:, side + 2]) / 2 / edge for side, edge in ((0, width), (1, height)))
-    column, row = (np.clip(place * GRID, 0, GRID - 1).astype(np.int64) for place in (across, down))
+    column, row = (np.clip(centre * GRID, 0, GRID - 1).astype(np.int64) for centre in (across, down))
     centres = np.bincount(row * GRID + column, minlength=GRID * GRID).reshape(GRID, GRID)
-    in_picture = np.bincount(image, minlength=len(ground))
+    in_picture = np.bincount(image, minlength=len(extents))
     covered = np.log10(np.maximum(wide * high, 10.0**-_DECADES))
     return {
-        "pictures": len(ground), "boxes": len(classes), "crowd": int(crowd.sum()),
+        "pictures": len(extents), "boxes": len(classes), "crowd": int(crowd.sum()),
         "background": int((in_picture == 0).sum()),
         "per_class": dict(zip(names, np.bincount(classes, minlength=len(names)).tolist(), strict=True)),
-        "sizes": {"small": int((own < _SMALL).sum()), "medium": int(((own >= _SMALL) & (own < _LARGE)).sum()),
-                  "large": int((own >= _LARGE).sum())},
+        "sizes": {"small": int((areas < _SMALL).sum()), "medium": int(((areas >= _SMALL) & (areas < _LARGE)).sum()),
+                  "large": int((areas >= _LARGE).sum())},
         "width": _histogram(wide, 0, 1), "height": _histogram(high, 0, 1), "area": _histogram(covered, -_DECADES, 0),
         "centres": centres.tolist(),
         "per_picture": np.bincount(np.minimum(in_picture, _MOST_IN_PICTURE)).tolist(),

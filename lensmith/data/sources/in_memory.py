@@ -17,7 +17,7 @@ from lensmith.values.value import Value
 
 
 class Numbered(Sequence[Place]):
-    """The places of pictures that lie in one file, by their number in it; all of one size and fitted alike."""
+    """The places of pictures in one file, by their number in it; all have one size and are fitted alike."""
 
     def __init__(self, file: str, size: tuple[int, int], rows: np.ndarray,
                  fit: tuple[float, float, float, float] = (1.0, 1.0, 0.0, 0.0)):
@@ -88,7 +88,8 @@ class InMemory:
 
 
 class Reshaped:
-    """A Source that brings pictures in memory to another form each time it is asked: for those that only fit small."""
+    """A Source that brings pictures in memory to another form each time they are asked for: there is no room for them
+    all in that form."""
 
     def __init__(self, source: InMemory, form: Form):
         self.source, self.form, self.places = source, form, _fitted(source, form)
@@ -105,9 +106,9 @@ class Reshaped:
         return self.places[i]
 
     def subset(self, rows: Sequence[int]) -> Self:
-        part = type(self)(self.source.subset(rows), self.form)
-        part.targets = {name: part.targets[name] for name in self.targets}
-        return part
+        subset = type(self)(self.source.subset(rows), self.form)
+        subset.targets = {name: subset.targets[name] for name in self.targets}
+        return subset
 
     def shaped(self, form: Form) -> Self:
         return type(self)(self.source, form)

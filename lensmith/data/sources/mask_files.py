@@ -1,4 +1,4 @@
-"""Masks that lie in files: what each file says, pixel by pixel, and all of them brought to the form of the pictures."""
+"""Masks that lie in files: the class of each pixel, and all masks brought to the form of the pictures."""
 
 import os
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from lensmith.values.value import Value
 
 IDS = 1 << 16         # the numbers that a pixel of a mask may hold
 UNLISTED = 256        # in a table of ids: no class, and not void either
-_SHARE = 0.5          # of the free memory that masks may take; the pictures, which can be streamed, share the rest
+_FRACTION = 0.5       # of the free memory that masks may take; pictures, which can be streamed, have the rest
 
 Colours = dict[tuple[int, int, int], int]    # red, green, blue -> id
 
@@ -67,7 +67,7 @@ class PixelMask:
         return classes
 
     def classes(self) -> np.ndarray:
-        """The same at the file's own size."""
+        """The classes at the size of the file, uint8 [height, width]."""
         ids = ids_of(self.path, self.coding.colours)
         classes = self.coding.table[ids]
         if (classes == UNLISTED).any():
@@ -98,24 +98,24 @@ class MaskFiles(Value):
 
 def read_masks(files: MaskFiles, headers: Sequence[Header], form: Form) -> Mask:
     """The masks, stacked, uint8 [n, height, width], each brought to `form` as its picture is, by the class at each
-    pixel's centre; the ground of a letterbox is void. `headers` are those of the pictures.
+    pixel's centre; the padding of a letterbox is void. `headers` are those of the pictures.
 
     Raises DataError for a mask that does not fit its picture, UserError where they are too large for the memory.
     """
     number = len(files.masks) * form.height * form.width
-    if number > _SHARE * free_memory():
+    if number > _FRACTION * free_memory():
         raise UserError(f"{len(files.masks):,} masks of {form.height} x {form.width} pixels take {number / 1e6:,.0f} "
-                        f"MB, more than {_SHARE:.0%} of the free memory, and are kept there: take a smaller "
+                        f"MB, more than {_FRACTION:.0%} of the free memory, and are kept there: take a smaller "
                         "pictures.size")
     classes = np.empty((len(files.masks), *form.size), dtype=np.uint8)
 
-    def one(row: int) -> None:
+    def read(row: int) -> None:
         header = headers[row]
-        own = files.masks[row].read((header.height, header.width))
-        classes[row] = bring_classes(own, form, padding=IGNORED)
+        mask = files.masks[row].read((header.height, header.width))
+        classes[row] = bring_classes(mask, form, padding=IGNORED)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(one, range(len(files.masks))):
+        for _ in pool.map(read, range(len(files.masks))):
             pass
     return Mask(torch.from_numpy(classes))
 
@@ -167,9 +167,9 @@ def _ids_of_colours(pixels: np.ndarray, colours: Colours | None, path: Path) -> 
 
 def ids_in(paths: Sequence[Path], colours: Colours | None) -> list[dict[int, int]]:
     """Of each file the ids that occur in it, with the number of their pixels; read on all cores. Raises DataError."""
-    def one(path: Path) -> dict[int, int]:
-        numbers = np.bincount(ids_of(path, colours).ravel())
-        return {int(found): int(numbers[found]) for found in numbers.nonzero()[0]}
+    def count_ids(path: Path) -> dict[int, int]:
+        counts = np.bincount(ids_of(path, colours).ravel())
+        return {int(index): int(counts[index]) for index in counts.nonzero()[0]}
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(one, paths))
+        return list(pool.map(count_ids, paths))

@@ -1,4 +1,4 @@
-"""What the files say of themselves before any is decoded, the form that suits them, and what becomes of bad ones."""
+"""What the headers of files say before any is decoded, the form for all of them, and what becomes of bad files."""
 
 import statistics
 import time
@@ -20,12 +20,12 @@ from lensmith.values.labels import Label
 
 OnBad = Literal["skip", "refuse"]
 Kept = TypeVar("Kept", Files, InMemory, Source)
-_SMALL = 256          # pixels: sets of one size up to this keep it
+_SMALL = 256          # pixels: pictures of one size up to this keep it
 _PHOTO = 224          # pixels: the edge for photos, that of ImageNet's networks
 _SCENE = 320          # pixels: the longer edge of letterboxed photos, in which objects are looked for
 _STRIDE = 32          # pixels: networks halve their pictures five times
-_THREADS = 4          # that read headers where they are waited for
-_TRIED = 64           # headers, by which it is seen whether they are
+_THREADS = 4          # that read headers, where the disk is waited for
+_TRIED = 64           # headers by whose times it is seen whether it is
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def survey(source: Source) -> Survey:
     """Read the header of every picture; nothing is decoded, so a truncated body is found only later."""
     if isinstance(source, Files):
         read = _headers(source.paths)
-        bad = [Bad(source.name(row), one) for row, one in enumerate(read) if isinstance(one, str)]
-        return Survey([None if isinstance(one, str) else one for one in read], bad)
+        bad = [Bad(source.name(row), reason) for row, reason in enumerate(read) if isinstance(reason, str)]
+        return Survey([None if isinstance(header, str) else header for header in read], bad)
     if isinstance(source, InMemory):
         channels, height, width = source.images.shape[1:]
         return Survey([Header(height, width, channels == 1, source.images.dtype == torch.uint16)] * len(source), [])
@@ -60,8 +60,8 @@ def survey(source: Source) -> Survey:
 def _headers(paths: Sequence[Path]) -> list[Header | str]:
     """The header of each file, or the reason why it has none.
 
-    A header is Python's work, so that threads only take the interpreter's lock from each other (three times slower
-    here), but for a disk that is waited for, which they do side by side.
+    Headers are read in Python, so that threads take the interpreter's lock from each other: four of them were three
+    times slower than one. They pay where the disk is waited for, which they do side by side.
     """
     read: list[Header | str] = []
     for start in range(0, len(paths), _TRIED):
@@ -83,14 +83,18 @@ def _header(path: Path) -> Header | str:
 
 def settle_form(surveys: Iterable[Survey], *, size: int | Sequence[int] | None = None, channels: int | None = None,
            bits: int | None = None, fit: Fit = "crop", interpolation: Interpolation = "bilinear") -> Form:
-    """The one form for all pictures of a run; what is not given follows from their headers.
+    """The one form for all pictures of a run; what is None follows from their headers.
 
-    channels: 1 where every picture is gray, else 3. bits: 16 where every picture is deep, else 8. size: the size of
-    the pictures where all have one, up to 256; else 224, or, where that is smaller, the median of their shorter edges
-    rounded to a multiple of 32; of letterboxed pictures 320, or the median of the longer edges. Raises UserError for a
-    size, channels, bits or fit that cannot be.
+    size: by itself that of the pictures where all have one, up to 256; else the median of their shorter edges, rounded
+        to a multiple of 32, and at most 224; of letterboxed pictures that of the longer edges, and at most 320.
+    channels: by itself 1 where every picture is gray, else 3.
+    bits: by itself 16 where every picture is deep, else 8.
+    fit: how another aspect ratio is met.
+    interpolation: how another size is met.
+
+    Raises UserError for a size, channels, bits or fit that cannot be.
     """
-    headers = [header for one in surveys for header in one.headers if header is not None]
+    headers = [header for survey in surveys for header in survey.headers if header is not None]
     if not headers:
         raise DataError("no picture can be read: there is nothing to choose the pictures' form by")
     if channels is None:
@@ -102,7 +106,7 @@ def settle_form(surveys: Iterable[Survey], *, size: int | Sequence[int] | None =
     if bits not in (8, 16):
         raise UserError(f"pictures.bits={bits} is not possible: accepted are 8 and 16")
     choose({"crop": 0, "pad": 0, "squash": 0}, fit, "pictures.fit")
-    height, width = _own_size(headers, fit) if size is None else given_size(size)
+    height, width = _usual_size(headers, fit) if size is None else given_size(size)
     return Form(channels, height, width, fit, bits, interpolation)
 
 
@@ -115,7 +119,7 @@ def given_size(size: int | Sequence[int]) -> tuple[int, int]:
     return edges[0], edges[1]
 
 
-def _own_size(headers: list[Header], fit: Fit) -> tuple[int, int]:
+def _usual_size(headers: list[Header], fit: Fit) -> tuple[int, int]:
     sizes = {(header.height, header.width) for header in headers}
     if len(sizes) == 1 and max(next(iter(sizes))) <= _SMALL:
         return sizes.pop()
@@ -128,22 +132,22 @@ def _own_size(headers: list[Header], fit: Fit) -> tuple[int, int]:
 def refuse(bad: Sequence[Bad]) -> None:
     """Raise a DataError that names the first three bad pictures, where there are any."""
     if bad:
-        first = "; ".join(f"{one.file} {one.reason}" for one in bad[:3])
+        first = "; ".join(f"{picture.file} {picture.reason}" for picture in bad[:3])
         raise DataError(f"{count(len(bad), 'picture')} cannot be used: {first}{' ...' if len(bad) > 3 else ''}. "
                         "Mend or remove them, or leave them out with pictures.on_bad=skip")
 
 
 def drop(source: Kept, bad: Sequence[Bad], *, on_bad: OnBad) -> Kept:
-    """The source without its bad pictures, which are known by their file; with "refuse", an error that names them.
+    """The source without its bad pictures, which are known by their file.
 
-    Raises DataError too where nothing, or nothing of a class, would be left.
+    Raises DataError where there are any and `on_bad` is "refuse", and where nothing, or nothing of a class, would stay.
     """
     choose({"skip": 0, "refuse": 0}, on_bad, "pictures.on_bad")
     if on_bad == "refuse":
         refuse(bad)
     if not bad:
         return source
-    reasons = {one.file: one.reason for one in bad}
+    reasons = {picture.file: picture.reason for picture in bad}
     files = [source.place(row).file for row in range(len(source))]
     good = [row for row, file in enumerate(files) if file not in reasons]
     if not good:

@@ -1,4 +1,4 @@
-"""Objects as outlines or run lengths, painted into the mask of their picture."""
+"""Objects as polygons or run-length encoding (RLE), rasterised into the mask of their picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ _FARTHEST = 1e6    # pixels: no picture is so large
 
 
 @dataclass(frozen=True, eq=False)
-class Runs:
-    """A mask as COCO's run lengths: column by column, the first run outside the object."""
+class RLE:
+    """A mask as COCO's RLE: the lengths of runs, column by column, of which the first lies outside of the object."""
 
     size: tuple[int, int]    # height, width
     counts: np.ndarray       # int64 [runs]
@@ -26,40 +26,40 @@ class Runs:
         return np.repeat(values, self.counts).reshape(width, height).T
 
 
-class PackedRuns(BaseModel):
-    """COCO's run lengths, as a list or as packed text."""
+class PackedRLE(BaseModel):
+    """COCO's RLE in a file: a list of lengths, or packed text."""
 
     size: tuple[int, int]
     counts: list[int] | str
 
 
-Shape = np.ndarray | Runs    # a polygon, float64 [corners, 2], x and y in pixels or in shares of the picture; or runs
+Shape = np.ndarray | RLE    # a polygon, float64 [corners, 2], x and y in pixels or in fractions; or RLE
 Outline = Sequence[Shape]    # the parts of one object
 
 
 def in_pixels(outline: Outline, edges: np.ndarray | None) -> Outline:
-    """The parts with polygons in float32, which takes half the memory: times `edges` (width and height), where these
-    are given since they are shares of them."""
+    """The parts with polygons in float32, which takes half the memory. Polygons in fractions of a picture become pixels
+    by its `edges` (width and height); None where they are in pixels already."""
     scale = 1.0 if edges is None else edges
-    return [shape if isinstance(shape, Runs) else (shape * scale).astype(np.float32) for shape in outline]
+    return [shape if isinstance(shape, RLE) else (shape * scale).astype(np.float32) for shape in outline]
 
 
 @dataclass(frozen=True, eq=False)
 class Outlines:
-    """The objects of one picture, painted in their order, a later one over an earlier, on a ground of one class."""
+    """The objects of one picture, rasterised in their order, a later one over an earlier one, on a background."""
 
     objects: Sequence[tuple[int, Shape]]    # class and shape
-    ground: int
-    relative: bool                          # polygons in shares of the picture's width and height
+    background: int                         # class of the pixels in no object
+    relative: bool                          # polygons are in fractions of the picture's width and height
 
     def read(self, size: tuple[int, int]) -> np.ndarray:
-        """uint8 [height, width]: the class of each pixel; raises DataError for run lengths of another size."""
+        """uint8 [height, width]: the class of each pixel. Raises DataError for RLE of another size."""
         height, width = size
-        mask = np.full(size, self.ground, dtype=np.uint8)
+        mask = np.full(size, self.background, dtype=np.uint8)
         for number, shape in self.objects:
-            if isinstance(shape, Runs):
+            if isinstance(shape, RLE):
                 if shape.size != size:
-                    raise DataError(f"{shape.where}: the run lengths are of {shape.size[1]} x {shape.size[0]} pixels "
+                    raise DataError(f"{shape.where}: the RLE is of {shape.size[1]} x {shape.size[0]} pixels "
                                     f"(width x height), and the picture has {width} x {height}")
                 mask[shape.inside()] = number
                 continue
@@ -106,33 +106,34 @@ def polygon_from(numbers: Sequence[float], where: str) -> np.ndarray:
     return corners
 
 
-def shapes_from(segmentation: list[list[float]] | PackedRuns | None, where: str) -> list[Shape]:
-    """The parts of an object of COCO's, none where it gives no shape; raises DataError."""
-    if isinstance(segmentation, PackedRuns):
-        return [runs_from(segmentation.counts, segmentation.size, where)]
+def shapes_from(segmentation: list[list[float]] | PackedRLE | None, where: str) -> list[Shape]:
+    """The parts of an object of a COCO file, none where it gives no shape. Raises DataError."""
+    if isinstance(segmentation, PackedRLE):
+        return [rle_from(segmentation.counts, segmentation.size, where)]
     return [polygon_from(corners, where) for corners in segmentation or ()]
 
 
-def runs_from(counts: list[int] | str, size: Sequence[int], where: str) -> Runs:
-    """Run lengths as a list, or as the text that COCO packs them into; raises DataError where they do not fill `size`,
-    (height, width)."""
+def rle_from(counts: list[int] | str, size: Sequence[int], where: str) -> RLE:
+    """RLE out of a list of lengths, or of the text that COCO packs them into. Raises DataError where they do not fill
+    `size`, (height, width)."""
     height, width = size
-    found = _unpacked(counts, where) if isinstance(counts, str) else counts
-    if min(found, default=0) < 0 or sum(found) != height * width:
-        raise DataError(f"{where}: the run lengths cover {sum(found):,} pixels, and {width} x {height} are "
+    lengths = _unpacked(counts, where) if isinstance(counts, str) else counts
+    if min(lengths, default=0) < 0 or sum(lengths) != height * width:
+        raise DataError(f"{where}: the RLE covers {sum(lengths):,} pixels, and {width} x {height} are "
                         f"{height * width:,}")
-    return Runs((height, width), np.array(found, dtype=np.int64), where)
+    return RLE((height, width), np.array(lengths, dtype=np.int64), where)
 
 
 def _unpacked(text: str, where: str) -> list[int]:
-    """COCO's packed run lengths: five bits a sign from 48 on, the lowest first, the sixth bit for one more to follow;
-    from the fourth run on each is the difference to the last but one (cocodataset/cocoapi, maskApi.c)."""
+    """The lengths in COCO's packed RLE (cocodataset/cocoapi, maskApi.c). A character is 48 plus five bits, the lowest
+    bits of a number first; a sixth bit says that one more follows. From the fourth run on the number is the difference
+    to the length of the last run but one."""
     counts: list[int] = []
     number = shift = 0
-    for sign in text:
-        bits = ord(sign) - 48
+    for character in text:
+        bits = ord(character) - 48
         if not 0 <= bits < 64 or shift > 50:
-            raise DataError(f"{where}: the run lengths cannot be unpacked at {sign!a}")
+            raise DataError(f"{where}: the RLE cannot be unpacked at {character!a}")
         number |= (bits & 31) << shift
         shift += 5
         if not bits & 32:
@@ -141,5 +142,5 @@ def _unpacked(text: str, where: str) -> list[int]:
             counts.append(number + counts[-2] if len(counts) > 2 else number)
             number = shift = 0
     if shift:
-        raise DataError(f"{where}: the run lengths end in the middle of a number")
+        raise DataError(f"{where}: the RLE ends in the middle of a number")
     return counts

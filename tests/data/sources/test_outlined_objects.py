@@ -142,7 +142,7 @@ def test_lines_of_yolo_that_are_no_polygon_are_named(tmp_path, picture, text, sa
 @pytest.mark.parametrize(("segmentation", "said"), [
     ([[1, 1, 5, 5]], "4 numbers for a polygon: x and y of at least three points are expected"),
     ([[1, 1, 5, 5, 1e9, 2]], "the polygon holds 1e+09, which is no place in a picture"),
-    ({"size": [10, 20], "counts": [20, 30]}, "the run lengths cover 50 pixels, and 20 x 10 are 200"),
+    ({"size": [10, 20], "counts": [20, 30]}, "the RLE covers 50 pixels, and 20 x 10 are 200"),
 ])
 def test_shapes_of_coco_that_cannot_be_are_named(tmp_path, picture, segmentation, said):
     file = coco_file(tmp_path, picture, [{"image_id": 1, "category_id": 3, "bbox": [0, 0, 5, 5],
@@ -155,7 +155,7 @@ def test_shapes_of_coco_that_cannot_be_are_named(tmp_path, picture, segmentation
 def test_run_lengths_of_another_size_than_the_picture_are_named(tmp_path, picture):
     file = coco_file(tmp_path, picture, [{"image_id": 1, "category_id": 3, "bbox": [0, 0, 5, 5],
                                           "segmentation": {"size": [20, 10], "counts": [100, 100]}}])
-    with pytest.raises(DataError, match=r"annotations\[0\]: the run lengths are of 10 x 20 pixels \(width x height\), "
+    with pytest.raises(DataError, match=r"annotations\[0\]: the RLE is of 10 x 20 pixels \(width x height\), "
                                         "and the picture has 20 x 10"):
         masks_of(coco(str(file), outlines=True), Form(3, 10, 20, "squash"))
 

@@ -5,14 +5,14 @@ import pytest
 from pycocotools import mask as coco_masks
 
 from lensmith.base.errors import DataError
-from lensmith.data.sources.rasterise import Outlines, polygon_pixels, runs_from
+from lensmith.data.sources.rasterise import Outlines, polygon_pixels, rle_from
 
 # Of pycocotools' own code.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
 
 def painted(corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return Outlines([(1, corners)], ground=0, relative=False).read(size)
+    return Outlines([(1, corners)], background=0, relative=False).read(size)
 
 
 def stars(number: int, size: tuple[int, int], corners: int) -> list[np.ndarray]:
@@ -71,7 +71,7 @@ def test_a_polygon_outside_or_of_no_area_covers_nothing():
 def test_a_later_object_lies_over_an_earlier_and_shares_are_of_the_picture():
     left = np.array([[0, 0], [0.75, 0], [0.75, 1], [0, 1]])
     right = np.array([[0.5, 0], [1, 0], [1, 0.5], [0.5, 0.5]])
-    found = Outlines([(1, left), (2, right)], ground=7, relative=True).read((4, 8))
+    found = Outlines([(1, left), (2, right)], background=7, relative=True).read((4, 8))
     assert found.dtype == np.uint8
     assert found.tolist() == [[1, 1, 1, 1, 2, 2, 2, 2]] * 2 + [[1, 1, 1, 1, 1, 1, 7, 7]] * 2
 
@@ -83,20 +83,21 @@ def test_run_lengths_are_those_of_coco(size: tuple[int, int]):
         mask = (random.random(size) < share).astype(np.uint8)
         mask[:, : size[1] // 2] = share > 0.3    # a long run
         packed = coco_masks.encode(np.asfortranarray(mask))
-        assert np.array_equal(runs_from(packed["counts"].decode(), packed["size"], "here").inside(), mask)
+        assert np.array_equal(rle_from(packed["counts"].decode(), packed["size"], "here").inside(), mask)
         values = mask.T.ravel()    # column by column, the first run of nothing
         edges = np.flatnonzero(np.diff(values, prepend=0))
         plain = np.diff([0, *edges, values.size]).tolist()
-        assert np.array_equal(runs_from(plain, size, "here").inside(), mask)
+        assert np.array_equal(rle_from(plain, size, "here").inside(), mask)
 
 
-def test_run_lengths_that_cannot_be_are_named():
-    for counts, said in (([3, 4], "cover 7 pixels, and 4 x 3 are 12"), ([14, -2], "cover 12 pixels, and 4 x 3 are 12"),
-                         ("0\x01", r"cannot be unpacked at '\\x01'"), ("0P", "end in the middle of a number"),
-                         ("0" + "o" * 12, "cannot be unpacked at 'o'"),
-                         ([10 ** 30], "cover 1,000,000,000,000,000,000,000,000,000,000 pixels, and")):
-        with pytest.raises(DataError, match=f"^one.json, annotations.0.: the run lengths {said}"):
-            runs_from(counts, (3, 4), "one.json, annotations[0]")
-    runs = runs_from([5, 7], (3, 4), "one.json, annotations[0]")
+def test_rle_that_cannot_be_is_named():
+    for counts, problem in (([3, 4], "covers 7 pixels, and 4 x 3 are 12"),
+                            ([14, -2], "covers 12 pixels, and 4 x 3 are 12"),
+                            ("0\x01", r"cannot be unpacked at '\\x01'"), ("0P", "ends in the middle of a number"),
+                            ("0" + "o" * 12, "cannot be unpacked at 'o'"),
+                            ([10 ** 30], "covers 1,000,000,000,000,000,000,000,000,000,000 pixels, and")):
+        with pytest.raises(DataError, match=f"^one.json, annotations.0.: the RLE {problem}"):
+            rle_from(counts, (3, 4), "one.json, annotations[0]")
+    runs = rle_from([5, 7], (3, 4), "one.json, annotations[0]")
     with pytest.raises(DataError, match=r"of 4 x 3 pixels \(width x height\), and the picture has 8 x 6"):
-        Outlines([(1, runs)], ground=0, relative=False).read((6, 8))
+        Outlines([(1, runs)], background=0, relative=False).read((6, 8))

@@ -19,7 +19,7 @@ from lensmith.data.formats.given_splits import SPLITS, split_folders
 from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.reading import begins_with_key, existing, invalid_content, read_json
 from lensmith.data.sources.picture_files import readable
-from lensmith.data.sources.rasterise import PackedRuns, shapes_from
+from lensmith.data.sources.rasterise import PackedRLE, shapes_from
 from lensmith.data.sources.sample import Splits
 
 ROBOFLOW = "_annotations.coco.json"    # beside the pictures of a split
@@ -65,7 +65,7 @@ class Outlined(Annotation):
     """An object with its outline."""
 
     bbox: list[float] = Field(default_factory=list)    # not needed where there is the outline alone
-    segmentation: list[list[float]] | PackedRuns | None = None
+    segmentation: list[list[float]] | PackedRLE | None = None
 
 
 class OutlinedCocoFile(CocoFile):

@@ -7,14 +7,14 @@ from torch import Tensor
 
 from lensmith.base.pictures import Form, Header
 from lensmith.data.sources.kinds.target_kind import fit_matrices, warp_to_form
-from lensmith.data.sources.outlined_objects import OutlinedObjects, painted
+from lensmith.data.sources.outlined_objects import OutlinedObjects, rasterised
 from lensmith.values.boxes import Boxes
 from lensmith.values.value import Value
 
 
 def to_form(value: Boxes, headers: Sequence[Header], fits: Tensor, form: Form) -> Value:
-    """Outlines become pixels: raises DataError and UserError as `painted` does."""
+    """Outlines become pixels: raises DataError and UserError as `rasterised` does."""
     if not isinstance(value, OutlinedObjects):
         return warp_to_form(value, headers, fits, form)
     sizes = np.array([(header.height, header.width) for header in headers], dtype=np.int64).reshape(-1, 2)
-    return painted(value.warp(fit_matrices(fits), form.size), fits, sizes, form)
+    return rasterised(value.warp(fit_matrices(fits), form.size), fits, sizes, form)

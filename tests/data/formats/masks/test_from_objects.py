@@ -110,7 +110,7 @@ def test_shapes_of_coco_in_every_way(tmp_path, picture):
     ({"category_id": 4}, r"annotations\[1\]: category_id 4 is not in categories. Accepted: 3, 17.$"),
     ({"segmentation": [[0, 0, 5, 5]]}, r"annotations\[1\]: 4 numbers for a polygon: x and y of at least three points "
                                        "are expected$"),
-    ({"segmentation": {"size": [10, 20], "counts": [3, 4]}}, r"annotations\[1\]: the run lengths cover 7 pixels, and "
+    ({"segmentation": {"size": [10, 20], "counts": [3, 4]}}, r"annotations\[1\]: the RLE covers 7 pixels, and "
                                                              "20 x 10 are 200$"),
     ({"segmentation": [[0, 0, 5, 5, 1e200, 7]]}, r"annotations\[1\]: the polygon holds 1e\+200, which is no place in a "
                                                  "picture$"),
