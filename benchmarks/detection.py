@@ -27,7 +27,7 @@ from results import Row, newest, this_command, whole_run, write
 
 import lensmith
 from lensmith.recipe.from_source import recipe_for
-from lensmith.recipe.open_data import open_parts
+from lensmith.recipe.open_data import open_splits
 from lensmith.recipe.sections import resolve
 from lensmith.tasks.metrics.boxes import BoxMetrics
 from lensmith.values.boxes import Boxes
@@ -42,7 +42,7 @@ class Set:
 
     def __init__(self, source: Path):
         self.source = source
-        parts = open_parts(resolve({"data": recipe_for(source)["data"]}, trusted=False)).splits
+        parts = open_splits(resolve({"data": recipe_for(source)["data"]}, trusted=False)).splits
         self.parts = parts
         self.part = next(name for name in ("test", "valid") if name in parts)
         self.names = parts["train"].classes["boxes"]

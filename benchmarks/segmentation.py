@@ -27,7 +27,7 @@ from results import Row, newest, this_command, whole_run, write
 import lensmith
 from lensmith.data.sources.mask_files import MaskFiles, PixelMask
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.open_data import open_data, open_parts
+from lensmith.recipe.open_data import open_data, open_splits
 from lensmith.recipe.sections import SECTIONS, resolve
 from lensmith.tasks.metrics.pixel_metrics import MaskMetrics
 from lensmith.values.semantic_mask import Mask
@@ -45,7 +45,7 @@ class Set:
         settings = [f"data.path={folder}", f"pictures.size={SIZE}"]
         given = recipes.override(recipes.read_recipe(RECIPE), settings, SECTIONS)
         recipe = resolve(given, trusted=False)
-        (source,) = open_parts(recipe).splits.values()
+        (source,) = open_splits(recipe).splits.values()
         files = source.targets["mask"]
         assert isinstance(files, MaskFiles)
         masks = {str(path): mask for path, mask in zip(source.paths, files.masks, strict=True)

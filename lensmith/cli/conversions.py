@@ -7,7 +7,7 @@ from lensmith.base.errors import UserError
 from lensmith.data.formats.write_sets import with_known_boxes, write_boxes, writers
 from lensmith.engine.plan.plan import plan_from_json
 from lensmith.recipe.from_source import recipe_for
-from lensmith.recipe.open_data import open_parts
+from lensmith.recipe.open_data import open_splits
 from lensmith.recipe.sections import resolve
 from lensmith.ship.export.darknet import Imported, write_darknet
 from lensmith.ship.export.to_fully_convolutional import write_convolutional
@@ -55,9 +55,9 @@ def _convolutional(source: Path, folder: Path, *, trust: bool, command: str) -> 
 
 
 def _data(source: str, folder: Path, to: str, images: str) -> dict[str, Any]:
-    parts = open_parts(resolve({"data": recipe_for(source)["data"]}, trusted=False))
-    ids = parts.account.get("category_ids")
-    splits = with_known_boxes(parts.splits)
+    opened = open_splits(resolve({"data": recipe_for(source)["data"]}, trusted=False))
+    ids = opened.account.get("category_ids")
+    splits = with_known_boxes(opened.splits)
     files = write_boxes(to, splits, folder, images=images, category_ids=ids)    # type: ignore[arg-type]
     return {"folder": str(folder), "format": to, "files": files,
             "pictures": sum(len(split) for split in splits.values())}

@@ -1,4 +1,4 @@
-"""From the sections of a recipe that speak of pictures to the pictures: opened, surveyed, divided, decoded."""
+"""Opens, surveys, divides and decodes the pictures that the sections of a recipe describe."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -33,136 +33,138 @@ Tell = Callable[[str], object]
 
 
 def silent(text: str) -> None:
-    """Nobody is told."""
+    """Drop the line: nobody reads it."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """The pictures of a run, decoded or ready to be, and what was found on the way."""
+    """The pictures of a run, decoded or ready to be decoded, and the account of how they were prepared."""
 
-    splits: dict[str, Any]              # "train", maybe "valid" and "test" -> InMemory, Files, Filling or Reshaped
+    splits: dict[str, Any]              # by name ("train", maybe "valid", "test"): InMemory, Files, Filling or Reshaped
     form: Form
-    account: dict[str, Any] = field(default_factory=dict)    # what data.json keeps
-    store: Store | None = None          # where the pictures are decoded in the background
+    account: dict[str, Any] = field(default_factory=dict)    # the content of data.json
+    store: Store | None = None          # decodes the pictures in the background, if anything does
 
     @property
     def classes(self) -> dict[str, tuple[str, ...]]:
-        found: dict[str, tuple[str, ...]] = self.splits["train"].classes
-        return found
+        classes: dict[str, tuple[str, ...]] = self.splits["train"].classes
+        return classes
 
     @property
     def kinds(self) -> dict[str, str]:
-        """What each target is: label, tags, numbers, boxes or mask."""
+        """The kind of each target: label, tags, numbers, boxes, mask or masks."""
         return kinds_of(self.splits["train"].targets)
 
     def paused(self) -> AbstractContextManager[None]:
-        """Within it no picture is decoded that nobody waits for: for when something else is timed."""
+        """A context that stops decoding in the background, so that it does not disturb what is timed in it."""
         return self.store.fill.paused() if self.store is not None else nullcontext()
 
 
 @dataclass(frozen=True)
 class _Ready:
-    """The splits of a run, ready to be trained on, and what came of their pictures."""
+    """The splits of a run, ready to be trained on, with the digests and the bad pictures of each."""
 
     splits: dict[str, Any]
-    digests: dict[str, str]      # of what the files hold, by split
-    bad: dict[str, list[Bad]]    # found so far, by split
-    kept: str                    # in "memory", in a "file" of the cache, or "not" at all
+    digests: dict[str, str]      # of the contents of the files, by split
+    bad: dict[str, list[Bad]]    # the pictures known to be bad so far, by split
+    kept: str                    # where decoded pictures are: in "memory", in a "file" of the cache, or "not" kept
     note: str = ""
     store: Store | None = None
 
 
 @dataclass(frozen=True)
-class Look:
-    """What the headers of a data set's pictures say, before any is decoded."""
+class SurveyedSplits:
+    """The splits of a data set as the headers of its pictures describe them, before any picture is decoded."""
 
-    sources: dict[str, Any]    # by given split, without what cannot be read
+    sources: dict[str, Any]    # by split of the data set, without the pictures that cannot be read
     form: Form
     surveys: list[Survey]
     dropped: list[Bad]
 
     @property
     def classes(self) -> dict[str, tuple[str, ...]]:
-        found: dict[str, tuple[str, ...]] = next(iter(self.sources.values())).classes
-        return found
+        classes: dict[str, tuple[str, ...]] = next(iter(self.sources.values())).classes
+        return classes
 
     @property
     def kinds(self) -> dict[str, str]:
-        """What each target is: label, tags, numbers, boxes or mask."""
+        """The kind of each target: label, tags, numbers, boxes, mask or masks."""
         return kinds_of(next(iter(self.sources.values())).targets)
 
 
-def open_parts(recipe: recipes.Recipe) -> Splits:
+def open_splits(recipe: recipes.Recipe) -> Splits:
     """The data set that a resolved recipe names, as its format opens it."""
     return open_set(recipe["data"], outlines="masks" in learned(recipe, {}))
 
 
 def open_set(section: recipes.Section, *, outlines: bool = False) -> Splits:
-    """The data set that a resolved section [data] names; with `outlines` its objects with their pixels, which only some
-    formats give."""
-    entry, given = entry_of("data", section["name"], trusted=False), arguments_of(section)
+    """The data set that a resolved section [data] names.
+
+    `outlines` asks for the pixels of the objects too. Formats that have none ignore it.
+    """
+    entry, arguments = entry_of("data", section["name"], trusted=False), arguments_of(section)
     if outlines and "outlines" in signature(entry).parameters:
-        given = {"outlines": True} | given
-    opened: Splits = recipes.call(given, entry, open_set=open_set)
+        arguments = {"outlines": True} | arguments
+    opened: Splits = recipes.call(arguments, entry, open_set=open_set)
     return opened
 
 
 def open_data(recipe: recipes.Recipe, *, tell: Tell = silent, whole: bool = False) -> Data:
-    """Open, survey, divide and decode the data set of a resolved recipe; `whole` as of prepare()."""
-    return prepare(open_parts(recipe), recipe, name=recipe["data"]["name"], tell=tell, whole=whole)
+    """Open, survey, divide and decode the data set of a resolved recipe. `whole` means what it means in `prepare`."""
+    return prepare(open_splits(recipe), recipe, name=recipe["data"]["name"], tell=tell, whole=whole)
 
 
-def look(opened: Splits, recipe: recipes.Recipe) -> Look:
-    """Read the headers, leave out or refuse what cannot be read, settle the form."""
-    wanted = recipe["pictures"]
+def survey_splits(opened: Splits, recipe: recipes.Recipe) -> SurveyedSplits:
+    """Read the headers of all pictures, drop or refuse those that cannot be read, and settle the form."""
+    settings = recipe["pictures"]
     dropped: list[Bad] = []
     surveys, sources = [], {}
-    for part, source in opened.splits.items():
-        found = survey(source)
-        surveys.append(found)
-        dropped += found.bad
-        sources[part] = drop(source, found.bad, on_bad=wanted["on_bad"])
+    for split, source in opened.splits.items():
+        surveyed = survey(source)
+        surveys.append(surveyed)
+        dropped += surveyed.bad
+        sources[split] = drop(source, surveyed.bad, on_bad=settings["on_bad"])
     first = next(iter(sources.values()))
-    seen = _learned(recipe, first)    # masks may still lie in their files
-    fit: Fit = wanted.get("fit") or ("pad" if any(value.spatial for value in seen.values()) else "crop")
-    form = settle_form(surveys, size=wanted.get("size"), channels=wanted.get("channels"), bits=wanted.get("bits"),
-                       fit=fit, interpolation=wanted.get("interpolation", "bilinear"))
-    for (part, source), found in zip(sources.items(), surveys, strict=True):
-        sources[part] = fit_source(source, [header for header in found.headers if header is not None], form)
-    return Look(sources, form, surveys, dropped)
+    targets = _learned(recipe, first)    # masks may still lie in their files
+    fit: Fit = settings.get("fit") or ("pad" if any(value.spatial for value in targets.values()) else "crop")
+    form = settle_form(surveys, size=settings.get("size"), channels=settings.get("channels"),
+                       bits=settings.get("bits"), fit=fit, interpolation=settings.get("interpolation", "bilinear"))
+    for (split, source), surveyed in zip(sources.items(), surveys, strict=True):
+        sources[split] = fit_source(source, [header for header in surveyed.headers if header is not None], form)
+    return SurveyedSplits(sources, form, surveys, dropped)
 
 
 def prepare(opened: Splits, recipe: recipes.Recipe, *, name: str, tell: Tell = silent, whole: bool = False) -> Data:
-    """The parts of a data set -> its splits, in one form, without what cannot be read.
+    """The splits that a data set has -> the splits of the run, in one form, without pictures that cannot be read.
 
-    A set that takes long to decode is decoded while it is used already; what then turns out to be bad stays a row of
-    its split, is in no batch, and is in `store.bad()`. With `whole` every picture is decoded before, and then as many
-    as can be are named in the account.
+    A set that takes long to decode is decoded while training already uses it. A picture that turns out to be bad then
+    stays a row of its split, is in no batch, and is listed by `store.bad()`. With `whole` every picture is decoded
+    first, so that the account lists all bad ones.
     """
-    seen, wanted = look(opened, recipe), recipe["loading"]
-    check_shares(wanted["memory"], wanted["disk"])
-    splits = divide(seen.sources, **recipe["split"])
-    splits["train"] = limited(splits["train"], wanted["fraction"], recipe["run"]["seed"])
-    boxes = of_kind(_learned(recipe, splits["train"]), *OBJECTS)
-    if boxes:
-        splits["train"] = without_background(splits["train"], wanted["background"], recipe["run"]["seed"])
+    surveyed, loading = survey_splits(opened, recipe), recipe["loading"]
+    check_shares(loading["memory"], loading["disk"])
+    splits = divide(surveyed.sources, **recipe["split"])
+    splits["train"] = limited(splits["train"], loading["fraction"], recipe["run"]["seed"])
+    object_targets = of_kind(_learned(recipe, splits["train"]), *OBJECTS)
+    if object_targets:
+        splits["train"] = without_background(splits["train"], loading["background"], recipe["run"]["seed"])
     on_disk = all(isinstance(source, Files) for source in splits.values())
-    way = _while_used if on_disk and not whole and takes_long(splits) else _before_use
-    ready = way(splits, seen.form, recipe, tell)
-    dropped = [*seen.dropped, *(one for bad in ready.bad.values() for one in bad)]
-    named = {part: drop(source, ready.bad.get(part, []), on_bad="skip") for part, source in splits.items()}
-    form = seen.form
+    decode = _while_used if on_disk and not whole and takes_long(splits) else _before_use
+    form = surveyed.form
+    ready = decode(splits, form, recipe, tell)
+    dropped = [*surveyed.dropped, *(picture for bad in ready.bad.values() for picture in bad)]
+    listed = {split: drop(source, ready.bad.get(split, []), on_bad="skip") for split, source in splits.items()}
     account = {
         "name": name, "source": opened.account,
-        "classes": {key: list(v) for key, v in ready.splits["train"].classes.items()},
+        "classes": {target: list(names) for target, names in ready.splits["train"].classes.items()},
         "form": {"channels": form.channels, "height": form.height, "width": form.width, "fit": form.fit,
                  "bits": form.bits, "interpolation": form.interpolation},
-        "kept": ready.kept, "splits": {part: _counts(source) for part, source in ready.splits.items()},
+        "kept": ready.kept, "splits": {split: _counts(source) for split, source in ready.splits.items()},
         "fingerprint": fingerprint(splits, ready.digests), "dropped": dropped_as_json(dropped),
-        "notes": _notes(seen.surveys, form) + [ready.note] * bool(ready.note), "files": listing(named),
+        "notes": _notes(surveyed.surveys, form) + [ready.note] * bool(ready.note), "files": listing(listed),
     }
-    if boxes:
-        account["boxes"] = _box_statistics(splits["train"], boxes[0], form)
+    if object_targets:
+        account["boxes"] = _box_statistics(splits["train"], object_targets[0], form)
     return Data(ready.splits, form, account, ready.store)
 
 
@@ -172,7 +174,7 @@ def _learned(recipe: recipes.Recipe, source: Collection) -> dict[str, Value]:
 
 
 def _box_statistics(source: Source, target: str, form: Form) -> dict[str, Any]:
-    """What the boxes of a target are like, of the pictures of which they are known."""
+    """Statistics of the boxes of a target, over the pictures whose boxes are known."""
     names = source.classes[target]
     boxes, sizes = boxes_of_files(source, form, target)
     rows = torch.from_numpy(known_in(source, target).nonzero()[0])
@@ -181,33 +183,35 @@ def _box_statistics(source: Source, target: str, form: Form) -> dict[str, Any]:
 
 def dropped_as_json(bad: Sequence[Bad]) -> list[dict[str, str]]:
     """Pictures that cannot be used, as data.json lists them."""
-    return [{"file": one.file, "reason": one.reason} for one in bad]
+    return [{"file": picture.file, "reason": picture.reason} for picture in bad]
 
 
 def _before_use(splits: Mapping[str, Any], form: Form, recipe: recipes.Recipe, tell: Tell) -> _Ready:
-    """Decode every picture now, and keep them where they fit into memory."""
+    """Decode every picture now, and keep the decoded pictures if they fit into memory."""
     memory, on_bad = recipe["loading"]["memory"], recipe["pictures"]["on_bad"]
     total = sum(len(source) for source in splits.values())
     keep = fits(total, form, share=memory)
     digests, ready, bad = {}, {}, {}
-    for part, source in splits.items():
+    for split, source in splits.items():
         if not isinstance(source, InMemory):
-            tell(f"decoding {count(len(source), 'picture')} ({part})")
+            tell(f"decoding {count(len(source), 'picture')} ({split})")
         decoded = decode_all(source, form, keep=keep, progress=tell)
-        digests[part], bad[part] = decoded.digest, decoded.bad
-        ready[part] = drop(decoded.source, decoded.bad, on_bad=on_bad)
+        digests[split], bad[split] = decoded.digest, decoded.bad
+        ready[split] = drop(decoded.source, decoded.bad, on_bad=on_bad)
     kept = all(isinstance(source, InMemory) for source in ready.values())
     note = "" if kept else f"{_too_large(total, form, memory)}: they are decoded anew each epoch"
     return _Ready(ready, digests, bad, "memory" if kept else "not", note)
 
 
 def _while_used(splits: Mapping[str, Files], form: Form, recipe: recipes.Recipe, tell: Tell) -> _Ready:
-    """Begin to decode the pictures; where they fit neither into memory nor into the cache they are decoded when they
-    are asked for."""
+    """Begin to decode the pictures in the background.
+
+    Pictures that fit neither into memory nor into the cache are decoded each time they are asked for.
+    """
     memory, disk = recipe["loading"]["memory"], recipe["loading"]["disk"]
     total = sum(len(source) for source in splits.values())
-    contents = {part: contents_of(source.paths, root=source.root, tell=tell) for part, source in splits.items()}
-    digests = {part: digest_of(found.hashes) for part, found in contents.items()}
+    contents = {split: contents_of(source.paths, root=source.root, tell=tell) for split, source in splits.items()}
+    digests = {split: digest_of(content.hashes) for split, content in contents.items()}
     kept = keep_filling(splits, contents, form, memory=memory, disk=disk, tell=tell)
     refusing = recipe["pictures"]["on_bad"] == "refuse"
     if kept is None:
@@ -216,7 +220,7 @@ def _while_used(splits: Mapping[str, Files], form: Form, recipe: recipes.Recipe,
                 refuse(decode_all(source, form, keep=False, progress=tell).bad)
         room = (f" and, as a file of the cache, more than loading.disk={disk:g} of cache and free disk together"
                 if disk else "")
-        return _Ready({part: source.shaped(form) for part, source in splits.items()}, digests, {}, "not",
+        return _Ready({split: source.shaped(form) for split, source in splits.items()}, digests, {}, "not",
                       f"{_too_large(total, form, memory)}{room}: they are decoded anew each epoch")
     if refusing:
         tell(f"decoding {count(total, 'picture')}")
@@ -234,27 +238,28 @@ def _too_large(total: int, form: Form, memory: float) -> str:
 
 
 def _notes(surveys: Sequence[Survey], form: Form) -> list[str]:
-    """What was decided about the form of the pictures, where they do not have it already."""
-    headers = [header for one in surveys for header in one.headers if header is not None]
+    """A line about how pictures are brought to the form, unless all have it already."""
+    headers = [header for surveyed in surveys for header in surveyed.headers if header is not None]
     sizes = {(header.height, header.width) for header in headers}
     if sizes == {form.size}:
         return []
-    way = {"crop": "their middle cut out", "pad": "letterboxed", "squash": "stretched"}[form.fit]
-    had = "1 size" if len(sizes) == 1 else f"{len(sizes):,} sizes"
-    return [f"pictures of {had} are brought to {form.height} x {form.width}, {way} (pictures.size, pictures.fit)"]
+    method = {"crop": "their middle cut out", "pad": "letterboxed", "squash": "stretched"}[form.fit]
+    size_count = "1 size" if len(sizes) == 1 else f"{len(sizes):,} sizes"
+    return [f"pictures of {size_count} are brought to {form.height} x {form.width}, {method} "
+            "(pictures.size, pictures.fit)"]
 
 
 def _counts(source: Collection) -> dict[str, Any]:
-    """The pictures of a split, and, where it has labels or several targets, how many of each class."""
+    """The number of pictures of a split, and of each class if the split has labels or several targets."""
     if len(source.targets) < 2 and not of_kind(source.targets, "label"):
         return {"count": len(source)}
-    parts = counts_of(source)
-    if "label" in parts:
-        return {"count": len(source), "per_class": parts["label"]["per_class"]}
+    counts = counts_of(source)
+    if "label" in counts:
+        return {"count": len(source), "per_class": counts["label"]["per_class"]}
     per_class = {}
-    for part, found in parts.items():
-        for name, number in found.get("per_class", {"known": found["known"]}).items():
-            per_class[f"{part}: {name}"] = number
-        if found["unknown"]:
-            per_class[f"{part} not known"] = found["unknown"]
-    return {"count": len(source), "per_class": per_class, "parts": parts}
+    for target, counted in counts.items():
+        for name, number in counted.get("per_class", {"known": counted["known"]}).items():
+            per_class[f"{target}: {name}"] = number
+        if counted["unknown"]:
+            per_class[f"{target} not known"] = counted["unknown"]
+    return {"count": len(source), "per_class": per_class, "parts": counts}

@@ -19,7 +19,7 @@ from lensmith.recipe.assemble import Job, assemble
 from lensmith.recipe.choose_plan import check, connect_processes
 from lensmith.recipe.defaults import complete
 from lensmith.recipe.from_source import anchored, as_its_weights, not_brought
-from lensmith.recipe.open_data import Tell, look, open_parts, silent
+from lensmith.recipe.open_data import Tell, open_splits, silent, survey_splits
 from lensmith.recipe.other_data import read_data
 from lensmith.recipe.run_recipe import keep_files, own_recipe
 from lensmith.recipe.schema import BROUGHT
@@ -46,7 +46,7 @@ def resolve_recipe(recipe: recipes.Recipe, *, trusted: bool, trusted_metrics: bo
     not_brought(recipe, [])
     settled = resolve(as_its_weights(recipe), trusted=trusted)
     check_metrics(settled, trusted=trusted_metrics)
-    pictures = look(open_parts(settled), settled)
+    pictures = survey_splits(open_splits(settled), settled)
     return complete(settled, pictures.classes, pictures.form, kinds=pictures.kinds)
 
 

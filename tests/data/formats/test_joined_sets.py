@@ -11,7 +11,7 @@ from lensmith.base.errors import DataError, UserError
 from lensmith.data.batches.loader import Loader
 from lensmith.data.sources.sample import Splits
 from lensmith.recipe.from_source import anchored
-from lensmith.recipe.open_data import open_data, open_parts
+from lensmith.recipe.open_data import open_data, open_splits
 from lensmith.recipe.sections import resolve
 from lensmith.values.boxes import Boxes
 from lensmith.values.labels import UNKNOWN
@@ -50,7 +50,7 @@ def species(folder: Path, *, splits: str = "", file: str = "species.csv", to: st
 
 
 def opened(sets: dict = SETS, **sections) -> Splits:
-    return open_parts(resolve({"data": {"name": "several", "sets": sets}, **sections}, trusted=False))
+    return open_splits(resolve({"data": {"name": "several", "sets": sets}, **sections}, trusted=False))
 
 
 def files(source) -> str:
