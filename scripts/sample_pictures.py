@@ -6,10 +6,10 @@ from pathlib import Path
 from lensmith.base.pictures import to_pil
 from lensmith.engine.run_folder import Run
 from lensmith.recipe.open_data import open_data
-from lensmith.recipe.run_recipe import own_recipe
+from lensmith.recipe.run_recipe import recipe_of_run
 
 run, folder, number = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-test = open_data(own_recipe(Run.open(run), module=None, data=None, trusted=False)).splits["test"]
+test = open_data(recipe_of_run(Run.open(run), module=None, data=None, trusted=False)).splits["test"]
 folder.mkdir(parents=True)
 for i in range(number):
     sample = test[i]

@@ -237,11 +237,11 @@ def test_what_a_python_caller_gets_wrong(tmp_path: Path):
         lensmith.train({"train": Bars(4), "test": Bars(4)}, runs=tmp_path)
     with pytest.raises(UserError, match="a setting is named section.key, for example learner.epochs; got 'epochs'"):
         lensmith.train("shapes", runs=tmp_path, settings={"epochs": 3})
-    with pytest.raises(DataError, match="the valid part gives numbers, the training part label"):
+    with pytest.raises(DataError, match="the valid split gives numbers, the training split label"):
         lensmith.train(Bars(20), valid=[(Bars(1)[0][0], 0.5)], backbone="simple", runs=tmp_path)
     with pytest.raises(UserError, match="valid= and test= go with a data set object; 'shapes' brings its own splits"):
         lensmith.train("shapes", valid=Bars(3), runs=tmp_path)
-    with pytest.raises(DataError, match="the valid part has the classes"):
+    with pytest.raises(DataError, match="the valid split has the classes"):
         lensmith.train([(Bars(1)[0][0], 0), (Bars(1)[0][0], 1)], valid=Bars(9), backbone="simple", runs=tmp_path)
     with pytest.raises(ModelError, match="the network gives"):
         lensmith.train(Bars(20), backbone=nn.Conv2d(1, 2, 3), runs=tmp_path)
@@ -250,7 +250,7 @@ def test_what_a_python_caller_gets_wrong(tmp_path: Path):
 
 def test_data_brought_by_split_have_a_training_part(tmp_path: Path):
     trained = lensmith.train(Bars(20), backbone="simple", epochs=1, runs=tmp_path)
-    with pytest.raises(UserError, match=r"the data were brought by split \(test\) without .train., by which the"):
+    with pytest.raises(UserError, match=r"the data were passed by split \(test\) without .train., which sets the"):
         trained.validate(data={"test": Bars(4)})
 
 

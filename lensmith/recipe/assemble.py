@@ -1,4 +1,4 @@
-"""The only place that knows all tables: a recipe and its data become network, task and learner."""
+"""Builds network, task and learner from a recipe and its data. No other module uses all tables."""
 
 import math
 from copy import deepcopy
@@ -36,23 +36,30 @@ from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.make_optimizers import make_stepper
 from lensmith.recipe.open_data import Data
 from lensmith.recipe.sections import arguments_of
-from lensmith.recipe.starting_weights import Begun, Build, Classes, begin_with, check_probe, standardise_as_published
+from lensmith.recipe.starting_weights import (
+    Build,
+    Classes,
+    StartingWeights,
+    begin_with,
+    check_probe,
+    standardise_as_published,
+)
 from lensmith.tasks.task import Task
 
-_WEIGHTS = 3    # the stream of the first weights, apart from those of the order and the augmentation
+_WEIGHTS = 3    # the random stream of the first weights, another one than those of the order and the augmentation
 
 
 @dataclass(frozen=True)
 class Job:
-    """All that a training needs, ready to start."""
+    """Everything that a training needs, ready to start."""
 
     recipe: recipes.Recipe
     data: Data
     task: Task
     choice: Choice
     learner: Supervised
-    notes: tuple[str, ...] = ()    # what was decided for the user and is worth a line
-    begun: Begun | None = None     # with which weights from elsewhere
+    notes: tuple[str, ...] = ()    # what was decided for the user, a line each
+    starting_weights: StartingWeights | None = None    # None if the network begins with fresh weights
 
     @property
     def plan(self) -> Plan:
@@ -61,8 +68,10 @@ class Job:
 
 def build_network(recipe: recipes.Recipe, task: Task, form: Form, *, outputs: int, mean: list[float],
                   deviation: list[float], module: nn.Module | None = None, trusted: bool = True) -> Network:
-    """The network of a resolved recipe with fresh weights; a function of the run's seed alone. `module` is a backbone
-    that a Python user brings."""
+    """The network of a resolved recipe with fresh weights, which depend on the run's seed alone.
+
+    `module` is a backbone that a Python caller passes.
+    """
     section = recipe["backbone"]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(recipe["run"]["seed"], _WEIGHTS))
@@ -73,13 +82,13 @@ def build_network(recipe: recipes.Recipe, task: Task, form: Form, *, outputs: in
 
 
 def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = None, trusted: bool = True,
-             known: Plan | None = None, process_group: ProcessGroup | None = None) -> Job:
-    """A resolved recipe and its data -> a learner, ready to start; its recipe is complete.
+             resumed_plan: Plan | None = None, process_group: ProcessGroup | None = None) -> Job:
+    """The job of a resolved recipe and its data, with the recipe completed.
 
-    module: a backbone that a Python user brings.
+    module: a backbone that a Python caller passes.
     trusted: whether code that the recipe names may run.
-    known: the plan of a run that goes on; without it the first process of the group chooses one.
-    process_group: the processes that train together; without it this one trains alone.
+    resumed_plan: the plan of a run that is resumed. Without it the first process of the group chooses one.
+    process_group: the processes that train together. Without it this process trains alone.
     """
     process_group = process_group or ProcessGroup()
     recipe = {name: dict(section) for name, section in recipe.items()}
@@ -97,20 +106,21 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
     network = build(data.classes, task, module)
     _fit_whitenings(network, data)
     _check_shrunk(network, recipe, data.form)
-    begun = _begin_with_weights(network, recipe, data, task, build=lambda classes: build(
+    starting_weights = _begin_with_weights(network, recipe, data, task, build=lambda classes: build(
         classes, choose_task(recipe, dict(classes)), deepcopy(module)))
     if settings["probe"]:
-        check_probe(recipe, task.needs, begun=begun is not None or module is not None,
+        check_probe(recipe, task.needs, pretrained=starting_weights is not None or module is not None,
                     processes=process_group.world_size)
     notes = [module.note for module in network.modules() if isinstance(module, Whole) and module.note]
-    notes += [*task.notes(recipe["augment"]), *(begun.notes if begun is not None else ())]
+    notes += [*task.notes(recipe["augment"]), *(starting_weights.notes if starting_weights is not None else ())]
     unfreezing = _freeze(network, settings, notes)
     loaders = make_loaders(recipe, data, task, process_group)
     keep_freed_memory()
     with data.paused():    # nothing else is computed while the candidates are timed
-        choice = _choose_plan(recipe, network, task, loaders["train"], known=known, process_group=process_group)
+        choice = _choose_plan(recipe, network, task, loaders["train"], resumed_plan=resumed_plan,
+                              process_group=process_group)
     _place(network, recipe, choice.plan, process_group)
-    loaders["train"].device = choice.plan.device    # what it augments there is learned from there
+    loaders["train"].device = choice.plan.device    # batches are augmented on the device that learns from them
     batches: dict[str, Any] = dict(loaders)
     if settings["probe"]:
         batches = {split: Features(network, loader, plan=choice.plan) for split, loader in loaders.items()}
@@ -120,18 +130,18 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
                          settings=LearningSettings(settings["epochs"], settings["accumulate"], recipe["run"]["seed"],
                                                    unfreezing),
                          process_group=process_group)
-    return Job(recipe, data, task, choice, learner, tuple(notes), begun)
+    return Job(recipe, data, task, choice, learner, tuple(notes), starting_weights)
 
 
 def _check_patience(patience: int, data: Data) -> None:
     if patience and "valid" not in data.splits:
-        raise UserError(f"learner.patience={patience} waits for a better score on a valid part, and there is none: set "
-                        "split.valid above 0, or leave patience out")
+        raise UserError(f"learner.patience={patience} waits for a better score on a valid split, and there is none: "
+                        "set split.valid above 0, or leave patience out")
 
 
 def _begin_with_weights(network: Network, recipe: recipes.Recipe, data: Data, task: Task, *,
-                        build: Build) -> Begun | None:
-    """Put the weights that the recipe names, where it does, into the network. `build` makes it for other classes."""
+                        build: Build) -> StartingWeights | None:
+    """Load the weights that the recipe names, if any, into the network. `build` makes it for other classes."""
     weights, name = recipe["learner"].get("weights"), recipe["backbone"]["name"]
     if weights is not None:
         return begin_with(network, file_of(weights, name), data.form, name=name, build=build,
@@ -144,7 +154,7 @@ def _begin_with_weights(network: Network, recipe: recipes.Recipe, data: Data, ta
 
 
 def _freeze(network: Network, settings: recipes.Section, notes: list[str]) -> Unfreezing | None:
-    """Freeze what the settings of [learner] name; -> what is unfrozen later. What is done is added to `notes`."""
+    """Freeze what the settings of [learner] name, and return what is unfrozen later. `notes` gets a line on each."""
     if "freeze" in settings or settings["probe"]:
         notes.append(freeze(network, settings.get("freeze", "backbone")))
     if "unfreeze" not in settings:
@@ -154,27 +164,27 @@ def _freeze(network: Network, settings: recipes.Section, notes: list[str]) -> Un
     return unfreezing
 
 
-def _choose_plan(recipe: recipes.Recipe, network: Network, task: Task, loader: Loader, *, known: Plan | None,
+def _choose_plan(recipe: recipes.Recipe, network: Network, task: Task, loader: Loader, *, resumed_plan: Plan | None,
                  process_group: ProcessGroup) -> Choice:
-    """The plan of all processes: the one that is known, or what the first process chooses."""
+    """The plan of all processes: that of the resumed run, or the one that the first process chooses."""
     settings, section = recipe["learner"], recipe["plan"]
-    epochs = 1 if settings["probe"] else settings["epochs"]    # of the whole network; a probe computes its maps once
+    epochs = 1 if settings["probe"] else settings["epochs"]    # of the whole network: a probe computes its maps once
     steps = epochs * math.ceil(len(loader) / settings["accumulate"])
-    # What tells optimizers apart, by which a choice is remembered: any change of this text forgets them all.
+    # This text is part of the key of the plan cache: if its form changes, all remembered plans are lost.
     means = repr([recipe[name] for name in ("task", "optimizer", "schedule")]
                  + [settings.get(name) for name in ("average", "clip", "groups", "depth_decay")])
     stages = section.get("stages")
     device = stages[0] if stages else process_group.device(section["device"])
-    own = section | {"device": device, "threads": process_group.threads(section["threads"])}
-    # The processes wait for each other here: what they do together from now on must keep to plan.timeout.
-    choice = process_group.broadcast(lambda: Choice(known, "the run") if known is not None else choose_plan(
-        own, network, task, loader, steps=steps, means=means,
-        stepper=lambda copy, plan: make_stepper(recipe, copy, plan)))
+    process_section = section | {"device": device, "threads": process_group.threads(section["threads"])}
+    # The processes wait for each other here. From now on whatever they do together must keep to plan.timeout.
+    choice = process_group.broadcast(lambda: Choice(resumed_plan, "the run") if resumed_plan is not None else
+                                     choose_plan(process_section, network, task, loader, steps=steps, means=means,
+                                                 stepper=lambda copy, plan: make_stepper(recipe, copy, plan)))
     return replace(choice, plan=replace(choice.plan, device=device)) if process_group.world_size > 1 else choice
 
 
 def _place(network: Network, recipe: recipes.Recipe, plan: Plan, process_group: ProcessGroup) -> None:
-    """Bring the network, and what the plan settles for the whole process, to where it will run."""
+    """Apply the plan's settings to this process and move the network to its device or devices."""
     if recipe["plan"]["synchronise"]:
         process_group.synchronise_batch_norm(network, device=plan.device)
     plan.settle()
@@ -185,22 +195,21 @@ def _place(network: Network, recipe: recipes.Recipe, plan: Plan, process_group: 
 
 
 def _fit_whitenings(network: Network, data: Data) -> None:
-    """Set the layers that look at the training pictures instead of learning; a few million pixels tell enough."""
+    """Fit the whitening layers, which are computed from training pictures and not learned. A sample is enough."""
     layers = whitenings(network)
     if layers:
-        most = max(1, min(4_000, 8_000_000 // (data.form.height * data.form.width)))
-        pictures = network.standardise(some_pictures(data.splits["train"], most))
+        limit = max(1, min(4_000, 8_000_000 // (data.form.height * data.form.width)))
+        pictures = network.standardise(some_pictures(data.splits["train"], limit))
         for layer in layers:
             layer.fit(pictures)
 
 
 def _check_shrunk(network: Network, recipe: recipes.Recipe, form: Form) -> None:
     """Raises UserError where augment.shrink asks for pictures that the network cannot take."""
-    shares = recipe["augment"].get("shrink")
-    if not shares:
+    fractions = recipe["augment"].get("shrink")
+    if not fractions:
         return
-    share = min(shares)
-    height, width = (max(1, round(edge * share)) for edge in form.size)
+    height, width = (max(1, round(edge * min(fractions))) for edge in form.size)
     try:
         with in_evaluation_mode(network):
             network(torch.zeros(1, form.channels, height, width))

@@ -1,4 +1,4 @@
-"""What a training begins from: the recipe that a name stands for, the files that it is made of, and its data."""
+"""The recipe that a source named by the user stands for, completed by the runs and weights that it names."""
 
 from pathlib import Path
 from typing import Any
@@ -14,43 +14,48 @@ from lensmith.models.adapters.published_weights import (
     published,
 )
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.run_recipe import with_own_files
+from lensmith.recipe.run_recipe import with_network_file
 from lensmith.recipe.schema import BROUGHT, NO_DATA
 from lensmith.recipe.user_metrics import anchor_metrics
 
 
 def recipe_for(source: str | Path) -> recipes.Recipe:
-    """What was named on the command line -> the beginnings of a recipe: a recipe file, the name of a data set, a run
-    folder (its recipe again), or a file or folder of any format that is known."""
+    """The incomplete recipe that a source of the command line stands for.
+
+    A source is a recipe file, the name of a data set, a run folder, whose recipe is taken, or a file or folder in a
+    known format. Raises DataError for anything else.
+    """
     path = Path(source)
     if path.suffix == ".toml":
         return recipes.read_recipe(path)
-    record = FORMATS.get(str(source))    # ./mnist is a folder of that name
-    if record is not None and "path" not in record.needs:
+    known_set = FORMATS.get(str(source))    # a folder of such a name is given as ./mnist
+    if known_set is not None and "path" not in known_set.needs:
         return {"data": {"name": str(source)}}
     if path.is_dir() and (path / "recipe.toml").is_file():
-        found = with_own_files(recipes.read_recipe(path / "recipe.toml"), path)
-        found.get("run", {}).pop("name", None)
-        return found
-    # A table that does not exist is refused by its reader, which names the nearest file.
+        recipe = with_network_file(recipes.read_recipe(path / "recipe.toml"), path)
+        recipe.get("run", {}).pop("name", None)
+        return recipe
+    # The reader of tables refuses a table that does not exist, and its message names the nearest file.
     name = "table" if path.suffix.lower() in FORMATS["table"].suffixes else recognise(path)
     if name is not None:
         return {"data": {"name": name, "path": str(source)}}
-    near = nearest(path.name, [*FORMATS, *(one.name for one in path.parent.iterdir())]
+    near = nearest(path.name, [*FORMATS, *(neighbour.name for neighbour in path.parent.iterdir())]
                    if path.parent.is_dir() else FORMATS)
-    files = "; ".join(f"{key}: {', '.join(each.suffixes)}" for key, each in FORMATS.items() if each.suffixes)
+    files = "; ".join(f"{key}: {', '.join(record.suffixes)}" for key, record in FORMATS.items() if record.suffixes)
     raise DataError(f"{str(source)!r} is no recipe (.toml), folder of pictures, file of a format ({files}) or known "
                     f"data set.{near} Known data sets: {', '.join(FORMATS)}.")
 
 
 def is_run(name: Any) -> bool:
-    """Whether a name, as of a backbone, is that of a run folder."""
+    """Whether a name is the path of a run folder."""
     return isinstance(name, str) and (Path(name).expanduser() / "recipe.toml").is_file()
 
 
 def on_backbone_of_run(recipe: recipes.Recipe) -> recipes.Recipe:
-    """The recipe with the backbone of the run folder that it names as its backbone: its settings, where the recipe has
-    no others, and its weights."""
+    """The recipe whose backbone is a run folder, with the backbone settings and the weights of that run.
+
+    Settings of the recipe itself win. Recipes with another backbone come back as they are.
+    """
     section = recipe.get("backbone", {})
     if not is_run(section.get("name")):
         return recipe
@@ -58,26 +63,32 @@ def on_backbone_of_run(recipe: recipes.Recipe) -> recipes.Recipe:
     if weights is not None:
         raise UserError(f"backbone.name={str(folder)!r} brings the weights of that run; got learner.weights="
                         f"{str(weights)!r} beside it: leave one of the two out")
-    own = with_own_files(recipes.read_recipe(folder / "recipe.toml"), folder).get("backbone", {})
-    if "name" not in own or str(own["name"]).startswith(BROUGHT):
+    backbone = with_network_file(recipes.read_recipe(folder / "recipe.toml"), folder).get("backbone", {})
+    if "name" not in backbone or str(backbone["name"]).startswith(BROUGHT):
         raise ModelError(f"{folder} was trained on a Python object as its backbone, which its files do not hold: from "
                          "Python, pass it again as backbone=... with settings={'learner.weights': ...}")
-    return recipe | {"backbone": own | section | {"name": own["name"]},
+    return recipe | {"backbone": backbone | section | {"name": backbone["name"]},
                      "learner": recipe.get("learner", {}) | {"weights": str(folder)}}
 
 
-def as_its_weights(recipe: recipes.Recipe) -> recipes.Recipe:
-    """The recipe with the network and the task of the run folder whose weights it begins with, where it names none;
-    with the network alone of a run folder that it names as its backbone; with the network of published weights; and
-    with the interpolation that any weights are used to."""
-    named = _with_network(recipe)
-    weights, pictures = named.get("learner", {}).get("weights"), named.get("pictures", {})
+def fit_to_weights(recipe: recipes.Recipe) -> recipes.Recipe:
+    """The recipe with the settings that follow from its starting weights.
+
+    - A run folder as `learner.weights` gives its network and its task, where the recipe names none.
+    - A run folder as `backbone.name` gives its network alone.
+    - Published weights give their network.
+    - All weights give the interpolation of the pictures that they were trained on.
+    """
+    recipe = _with_network(recipe)
+    weights, pictures = recipe.get("learner", {}).get("weights"), recipe.get("pictures", {})
     if not weights or "interpolation" in pictures:
-        return named
+        return recipe
     folder = Path(weights).expanduser()
-    used_to = recipes.read_recipe(folder / "recipe.toml").get("pictures", {}).get("interpolation") \
-        if (folder / "recipe.toml").is_file() else interpolation_of(str(named.get("backbone", {}).get("name", "")))
-    return named if used_to is None else named | {"pictures": {**pictures, "interpolation": used_to}}
+    if (folder / "recipe.toml").is_file():
+        interpolation = recipes.read_recipe(folder / "recipe.toml").get("pictures", {}).get("interpolation")
+    else:
+        interpolation = interpolation_of(str(recipe.get("backbone", {}).get("name", "")))
+    return recipe if interpolation is None else recipe | {"pictures": {**pictures, "interpolation": interpolation}}
 
 
 def _with_network(recipe: recipes.Recipe) -> recipes.Recipe:
@@ -85,20 +96,20 @@ def _with_network(recipe: recipes.Recipe) -> recipes.Recipe:
     folder = Path(recipe.get("learner", {}).get("weights") or "").expanduser()
     if "backbone" in recipe or not (folder / "recipe.toml").is_file():
         return recipe
-    own = with_own_files(recipes.read_recipe(folder / "recipe.toml"), folder)
-    if str(own.get("backbone", {}).get("name", "")).startswith(BROUGHT):
+    former = with_network_file(recipes.read_recipe(folder / "recipe.toml"), folder)
+    if str(former.get("backbone", {}).get("name", "")).startswith(BROUGHT):
         return recipe
-    return {name: own[name] for name in ("backbone", "task") if name in own} | recipe
+    return {name: former[name] for name in ("backbone", "task") if name in former} | recipe
 
 
 def _as_published(recipe: recipes.Recipe) -> recipes.Recipe:
-    """The recipe with the network of the published weights that it names, and these by their own name."""
+    """The recipe with the network of the published weights that it names, and with the full name of these weights."""
     weights = recipe.get("learner", {}).get("weights")
     if not is_download(weights):
         return recipe
     backbone = recipe.get("backbone", {}).get("name") or backbone_named(weights)
     if backbone is None:
-        raise UserError(f"learner.weights={weights!r} says of no network which weights to take: name it too, as "
+        raise UserError(f"learner.weights={weights!r} does not say of which network the weights are: name it too, as "
                         f"backbone.name=resnet18, or as learner.weights={DOWNLOAD}resnet18")
     name = published(weights, backbone).name
     return recipe | {"backbone": {"name": backbone} | recipe.get("backbone", {}),
@@ -106,23 +117,24 @@ def _as_published(recipe: recipes.Recipe) -> recipes.Recipe:
 
 
 def anchored(recipe: recipes.Recipe) -> recipes.Recipe:
-    """The recipe with its paths absolute, so that the run folder's later commands work from anywhere."""
+    """The recipe with absolute paths, so that later commands on the run folder work in any directory."""
     paths = [("data", "path"), ("learner", "weights"), ("backbone", "cfg")]
     for section, key in paths + [("plan", "mode")] * (recipe["plan"]["mode"] not in ("auto", "exact")):
         if key in recipe.get(section, {}) and not is_download(recipe[section][key]):
             recipe[section][key] = str(Path(recipe[section][key]).expanduser().absolute())
-    for one in recipe.get("data", {}).get("sets", {}).values():
-        if "path" in one:
-            one["path"] = str(Path(one["path"]).expanduser().absolute())
+    for data in recipe.get("data", {}).get("sets", {}).values():
+        if "path" in data:
+            data["path"] = str(Path(data["path"]).expanduser().absolute())
     backbone = recipe.get("backbone", {})
-    place, _, attribute = str(backbone.get("name", "")).rpartition(":")
-    if place.endswith(".py"):
-        backbone["name"] = f"{Path(place).absolute()}:{attribute}"
+    path, _, attribute = str(backbone.get("name", "")).rpartition(":")
+    if path.endswith(".py"):
+        backbone["name"] = f"{Path(path).absolute()}:{attribute}"
     anchor_metrics(recipe)
     return recipe
 
 
-def not_brought(recipe: recipes.Recipe, brought: list[str]) -> None:
+def check_brought(recipe: recipes.Recipe, brought: list[str]) -> None:
+    """Raises ModelError if the recipe needs data or a backbone from Python that are not in `brought`."""
     if "data" not in brought and recipe.get("data", {}).get("name") == NO_DATA:
         raise ModelError("this run was converted from files of another program and has no data of its own: train other "
                          "data from its weights, as in `lensmith train DATA --weights RUN`")

@@ -1,4 +1,4 @@
-"""A recipe and a network -> what moves the weights."""
+"""Makes the optimizers and the stepper of a network from a recipe."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from lensmith.recipe.sections import arguments_of
 
 
 def make_stepper(recipe: recipes.Recipe, network: nn.Module, plan: Plan) -> Stepper:
-    """What moves the weights of a network that is placed where it will stay: the optimizers hold its memory."""
+    """The stepper of a network that is already on its final device: the optimizers refer to its tensors."""
     settings = recipe["learner"]
     rates = depth_rates(network, settings["depth_decay"])
     parameters = leaves(network, settings.get("groups") or (), rates=rates)
@@ -26,12 +26,12 @@ def make_stepper(recipe: recipes.Recipe, network: nn.Module, plan: Plan) -> Step
 
 
 def make_optimizers(recipe: recipes.Recipe, parameters: Sequence[Leaf]) -> list[torch.optim.Optimizer]:
-    """The recipe's optimizers on these parameters; raises UserError for a value that PyTorch refuses."""
+    """The recipe's optimizers on these parameters. Raises UserError for a value that PyTorch refuses."""
     section = recipe["optimizer"]
     try:
-        made: list[torch.optim.Optimizer] = recipes.call(arguments_of(section), OPTIMIZERS[section["name"]],
-                                                         chosen=parameters)
-        return made
+        optimizers: list[torch.optim.Optimizer] = recipes.call(arguments_of(section), OPTIMIZERS[section["name"]],
+                                                               chosen=parameters)
+        return optimizers
     except UserError:
         raise
     except ValueError as error:

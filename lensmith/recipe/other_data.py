@@ -1,4 +1,4 @@
-"""Data read for a recipe: its own, a Python caller's, or other data that a trained network is measured on."""
+"""Reads the data of a recipe, the data of a Python caller, or other data that a trained network is measured on."""
 
 from copy import copy
 from dataclasses import replace
@@ -24,88 +24,101 @@ from lensmith.values import OBJECTS, of_kind
 
 def read_data(recipe: recipes.Recipe, brought: Any, *, tell: Tell = silent,
               process_group: ProcessGroup | None = None) -> Data:
-    """The data of a resolved recipe: opened by its name, or what a Python caller `brought`, an object or a dict of
-    them by split. The processes of a `process_group` on one machine share out its memory."""
+    """The data of a resolved recipe, opened by name or `brought` by a Python caller as one object or a dict by split.
+
+    Each process of a `process_group` on one machine takes an equal fraction of its memory and disk.
+    """
     if process_group is not None and process_group.local_world_size > 1:
-        shares = {name: recipe["loading"][name] / process_group.local_world_size for name in ("memory", "disk")}
-        recipe = recipe | {"loading": recipe["loading"] | shares}
+        fractions = {name: recipe["loading"][name] / process_group.local_world_size for name in ("memory", "disk")}
+        recipe = recipe | {"loading": recipe["loading"] | fractions}
     if not recipe["data"]["name"].startswith(BROUGHT):
         return open_data(recipe, tell=tell)
     if not isinstance(brought, dict):
         brought = {"train": brought}
     if brought.get("train") is None:
-        raise UserError(f"the data were brought by split ({', '.join(brought) or 'none'}) without 'train', by which "
-                        "the pictures are brought to size and the classes numbered: pass the same parts that the run "
+        raise UserError(f"the data were passed by split ({', '.join(brought) or 'none'}) without 'train', which sets "
+                        "the size of the pictures and the numbers of the classes: pass the same splits that the run "
                         "was trained on")
-    wanted, tally = recipe["pictures"], Tally()
-    size = given_size(wanted["size"]) if "size" in wanted else None
-    train = read_dataset(brought["train"], size=size, fit=wanted.get("fit"), tally=tally)
-    objects, classes = of_kind(train.targets, *OBJECTS), train.classes
-    if objects:    # the other parts have the form that follows from the training part
-        size, recipe = (train.images.shape[2], train.images.shape[3]), recipe | {"pictures": {"fit": "pad"} | wanted}
-    opened = {part: train if part == "train" else
-              read_dataset(one, size=size, fit=wanted.get("fit"), held_out=True, tally=tally)
-              for part, one in brought.items() if one is not None}
-    for part, one in opened.items():
-        _same_classes(part, one.classes, classes)
-        opened[part] = copy(one)
-        opened[part].classes = classes
-    return prepare(Splits(dict(opened), tally.repairs() if objects else {}), recipe, name=recipe["data"]["name"],
+    settings, tally = recipe["pictures"], Tally()
+    size = given_size(settings["size"]) if "size" in settings else None
+    train = read_dataset(brought["train"], size=size, fit=settings.get("fit"), tally=tally)
+    has_objects, classes = bool(of_kind(train.targets, *OBJECTS)), train.classes
+    if has_objects:    # the other splits take the form that follows from the training split
+        size = (train.images.shape[2], train.images.shape[3])
+        recipe = recipe | {"pictures": {"fit": "pad"} | settings}
+    opened = {split: train if split == "train" else
+              read_dataset(dataset, size=size, fit=settings.get("fit"), held_out=True, tally=tally)
+              for split, dataset in brought.items() if dataset is not None}
+    for split, source in opened.items():
+        _check_classes(split, source.classes, classes)
+        opened[split] = copy(source)
+        opened[split].classes = classes
+    return prepare(Splits(dict(opened), tally.repairs() if has_objects else {}), recipe, name=recipe["data"]["name"],
                    tell=tell)
 
 
-def _same_classes(part: str, own: dict[str, tuple[str, ...]], train: dict[str, tuple[str, ...]]) -> None:
-    """A held-out part may lack classes of the training part, as numbers that it never shows; it may not have others."""
-    if set(own) != set(train):
-        raise DataError(f"the {part} part gives {', '.join(own)}, the training part {', '.join(train)}")
-    for target, names in own.items():
+def _check_classes(split: str, classes: dict[str, tuple[str, ...]], train: dict[str, tuple[str, ...]]) -> None:
+    """Raises DataError unless the classes of each target are the first ones of the training split.
+
+    A held-out split may lack the last classes of the training split. It may not have other ones.
+    """
+    if set(classes) != set(train):
+        raise DataError(f"the {split} split gives {', '.join(classes)}, the training split {', '.join(train)}")
+    for target, names in classes.items():
         if names != train[target][: len(names)]:
             other = [name for name in names if name not in train[target]] or list(names)
-            raise DataError(f"the {part} part has the classes {', '.join(names)}, the training part "
+            raise DataError(f"the {split} split has the classes {', '.join(names)}, the training split "
                             f"{', '.join(train[target])}: they must be the same ones in the same order "
                             f"({other[0]!r} is not)")
 
 
 def other_data(source: str | Path, recipe: recipes.Recipe, form: Form, classes: dict[str, tuple[str, ...]], *,
                tell: Tell = silent) -> Data:
-    """Data that a trained network is measured on, in its form and with its classes by name; undivided where it has no
-    splits. Raises DataError for targets or classes that the network does not know."""
-    named = recipe_for(source)
+    """Data that a trained network is measured on, in its form and with its classes matched by name.
+
+    A data set without splits stays undivided. Raises DataError for targets or classes that the network does not know.
+    """
     pictures = {**recipe["pictures"], "size": list(form.size), "channels": form.channels, "bits": form.bits,
                 "fit": form.fit, "interpolation": form.interpolation}
-    loading = recipe["loading"] | {"fraction": 1.0, "background": 1.0}    # what is left out of learning is measured
-    wanted = {"data": named["data"], "pictures": pictures, "split": {"valid": 0.0, "test": 0.0}, "loading": loading,
-              **{name: recipe[name] for name in ("task", "run")}}
-    found = open_data(resolve(wanted, trusted=False), tell=tell)
-    said = dict.fromkeys(_renamed(found.classes, classes))
-    if said:
-        tell(f"the classes of {source} are taken in their order: {', '.join(said)}")
-    return replace(found, splits={part: _in_classes(one, classes, str(source)) for part, one in found.splits.items()})
+    # The fraction and the background of training do not apply: all pictures are measured.
+    loading = recipe["loading"] | {"fraction": 1.0, "background": 1.0}
+    measured = {"data": recipe_for(source)["data"], "pictures": pictures, "split": {"valid": 0.0, "test": 0.0},
+                "loading": loading, **{name: recipe[name] for name in ("task", "run")}}
+    data = open_data(resolve(measured, trusted=False), tell=tell)
+    renamed = dict.fromkeys(_renamed(data.classes, classes))
+    if renamed:
+        tell(f"the classes of {source} are taken in their order: {', '.join(renamed)}")
+    return replace(data, splits={split: _in_classes(collection, classes, str(source))
+                                 for split, collection in data.splits.items()})
 
 
-def _renamed(own: dict[str, tuple[str, ...]], classes: dict[str, tuple[str, ...]]) -> list[str]:
-    """`couch is sofa` for each class that is another's in all but its name: where most names and their number agree, as
-    of COCO's classes, some of which have two."""
-    pairs = [(one, two) for target, names in classes.items() if len(own.get(target, ())) == len(names)
-             for one, two in zip(own[target], names, strict=True)]
-    other = [f"{one} is {two}" for one, two in pairs if one != two]
-    return other if len(other) <= len(pairs) // 4 else []
+def _renamed(other: dict[str, tuple[str, ...]], classes: dict[str, tuple[str, ...]]) -> list[str]:
+    """`couch is sofa` for each class that has another name in `other`, in the order of `classes`.
+
+    Empty if the numbers of classes differ, or more than a quarter of the names: then they are other classes, and not
+    other names of the same ones, as some classes of COCO have.
+    """
+    pairs = [(other_name, name) for target, names in classes.items() if len(other.get(target, ())) == len(names)
+             for other_name, name in zip(other[target], names, strict=True)]
+    renamed = [f"{other_name} is {name}" for other_name, name in pairs if other_name != name]
+    return renamed if len(renamed) <= len(pairs) // 4 else []
 
 
 def _in_classes(source: Any, classes: dict[str, tuple[str, ...]], what: str) -> Any:
-    """The collection with its targets numbered as `classes` are, by their names, or by their order where `_renamed`."""
+    """The collection with its classes numbered as in `classes`, by name, or by order if they are only `_renamed`."""
     changed = copy(source)
     changed.targets, changed.classes = dict(source.targets), {**source.classes, **classes}
     for target, names in classes.items():
         if target not in source.classes:
             raise DataError(f"{what} gives {', '.join(source.classes)}, and the network was trained on {target}")
-        own, value = source.classes[target], source.targets[target]
-        if own == names or _renamed({target: own}, {target: names}):
+        source_names, value = source.classes[target], source.targets[target]
+        if source_names == names or _renamed({target: source_names}, {target: names}):
             continue
-        unknown = [name for name in own if name not in names]
+        unknown = [name for name in source_names if name not in names]
         if unknown:
             raise DataError(f"{what} has the class {unknown[0]!r}, which the network does not know."
                             f"{nearest(unknown[0], names)} It knows: {', '.join(names[:20])}"
                             f"{' ...' if len(names) > 20 else ''}")
-        changed.targets[target] = value.renumbered(torch.tensor([names.index(name) for name in own]), len(names))
+        numbers = torch.tensor([names.index(name) for name in source_names])
+        changed.targets[target] = value.renumbered(numbers, len(names))
     return changed

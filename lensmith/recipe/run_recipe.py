@@ -1,4 +1,4 @@
-"""The recipe in a run folder, and the files that its network is made of."""
+"""The recipe in a run folder, and the file that its network is built from."""
 
 import shutil
 from functools import partial
@@ -14,16 +14,16 @@ from lensmith.recipe import schema as recipes
 from lensmith.recipe.schema import BROUGHT
 from lensmith.recipe.sections import resolve
 
-NETWORK_FILE = "network.cfg"   # in a run folder: the file that its network is made of
+NETWORK_FILE = "network.cfg"   # the file in a run folder that the network is built from
 
 
-def own_recipe(run: Run, *, module: nn.Module | None, data: Any, trusted: bool) -> recipes.Recipe:
-    """The resolved recipe of a run folder; raises ModelError where it needs an object of a Python caller."""
-    recipe = with_own_files(recipes.read_recipe(run.folder / "recipe.toml"), run.folder)
+def recipe_of_run(run: Run, *, module: nn.Module | None, data: Any, trusted: bool) -> recipes.Recipe:
+    """The resolved recipe of a run folder. Raises ModelError if the Python caller has to pass an object again."""
+    recipe = with_network_file(recipes.read_recipe(run.folder / "recipe.toml"), run.folder)
     brought = [section for section in ("data", "backbone")
                if str(recipe.get(section, {}).get("name", "")).startswith(BROUGHT)]
-    for section, thing in (("data", data), ("backbone", module)):
-        if section in brought and thing is None:
+    for section, argument in (("data", data), ("backbone", module)):
+        if section in brought and argument is None:
             raise ModelError(f"{run} was trained on a Python object as its {section}: from Python, pass it again as "
                              f"{section}=...")
     try:
@@ -34,15 +34,15 @@ def own_recipe(run: Run, *, module: nn.Module | None, data: Any, trusted: bool) 
         raise ModelError(f"{run.folder / 'recipe.toml'} does not fit this version: {error}") from error
 
 
-def with_own_files(recipe: recipes.Recipe, folder: Path) -> recipes.Recipe:
-    """A run folder's recipe with the network's file found in it, wherever the folder lies now."""
+def with_network_file(recipe: recipes.Recipe, folder: Path) -> recipes.Recipe:
+    """The recipe of a run folder with the path of the network's file in that folder, wherever the folder is now."""
     if recipe.get("backbone", {}).get("cfg") == NETWORK_FILE:
         recipe["backbone"]["cfg"] = str((folder / NETWORK_FILE).absolute())
     return recipe
 
 
 def keep_files(recipe: recipes.Recipe, run: Run) -> recipes.Recipe:
-    """The recipe with the files that its network is made of copied into the run folder, and named as they are there."""
+    """Copy the file that the network is built from into the run folder, and return the recipe that names the copy."""
     backbone = recipe["backbone"]
     if "cfg" not in backbone or not run.writes:
         return recipe

@@ -18,10 +18,10 @@ from lensmith.recipe import schema as recipes
 from lensmith.recipe.assemble import Job, assemble
 from lensmith.recipe.choose_plan import check, connect_processes
 from lensmith.recipe.defaults import complete
-from lensmith.recipe.from_source import anchored, as_its_weights, not_brought
+from lensmith.recipe.from_source import anchored, check_brought, fit_to_weights
 from lensmith.recipe.open_data import Tell, open_splits, silent, survey_splits
 from lensmith.recipe.other_data import read_data
-from lensmith.recipe.run_recipe import keep_files, own_recipe
+from lensmith.recipe.run_recipe import keep_files, recipe_of_run
 from lensmith.recipe.schema import BROUGHT
 from lensmith.recipe.sections import resolve
 from lensmith.recipe.user_metrics import check_metrics
@@ -43,8 +43,8 @@ class Allowed:
 def resolve_recipe(recipe: recipes.Recipe, *, trusted: bool, trusted_metrics: bool = False) -> recipes.Recipe:
     """The recipe with every setting written out, those that the pictures' headers decide too. No picture is decoded and
     nothing is written."""
-    not_brought(recipe, [])
-    settled = resolve(as_its_weights(recipe), trusted=trusted)
+    check_brought(recipe, [])
+    settled = resolve(fit_to_weights(recipe), trusted=trusted)
     check_metrics(settled, trusted=trusted_metrics)
     pictures = survey_splits(open_splits(settled), settled)
     return complete(settled, pictures.classes, pictures.form, kinds=pictures.kinds)
@@ -64,8 +64,8 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
     """
     allowed = allowed or Allowed()
     objects = [section for section, value in (("data", data), ("backbone", module)) if value is not None]
-    not_brought(recipe, objects)
-    settled = resolve(as_its_weights(recipe), trusted=allowed.network, brought=objects)
+    check_brought(recipe, objects)
+    settled = resolve(fit_to_weights(recipe), trusted=allowed.network, brought=objects)
     check_metrics(settled, trusted=allowed.metrics)
     process_group = connect_processes(settled["plan"])
     check(settled["plan"] | {"mode": str(Path(settled["plan"]["mode"]).expanduser())})
@@ -113,8 +113,8 @@ def _write_beginning(run: Run, job: Job, account: dict[str, Any]) -> None:
     run.write_json("plan.json", job.choice.as_json())
     run.write_json("environment.json", environment())
     run.write_json("data.json", account)
-    if job.begun is not None:
-        run.write_json("weights.json", job.begun.as_json())
+    if job.starting_weights is not None:
+        run.write_json("weights.json", job.starting_weights.as_json())
 
 
 def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | None = None, trusted: bool = False,
@@ -126,7 +126,7 @@ def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | 
     says so and the run goes on. The parameters are as of `begin_session`.
     """
     run = Run.open(folder)
-    recipe = own_recipe(run, module=module, data=data, trusted=trusted)
+    recipe = recipe_of_run(run, module=module, data=data, trusted=trusted)
     check_metrics(recipe, trusted=trusted)
     process_group = connect_processes(recipe["plan"], goes_on=True)
     run.writes = process_group.is_rank_zero
@@ -142,7 +142,8 @@ def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | 
         if opened.account["fingerprint"] != run.read_json("data.json").get("fingerprint"):
             raise DataError(f"the data of {run} have changed since it began, so it cannot go on with the same bits: "
                             f"put the files back, or begin a new run with its recipe: lensmith train {run}")
-        job = assemble(recipe, opened, module=module, trusted=trusted, known=plan_from_json(run.read_json("plan.json")),
+        plan = plan_from_json(run.read_json("plan.json"))
+        job = assemble(recipe, opened, module=module, trusted=trusted, resumed_plan=plan,
                        process_group=process_group)
     session = Session(run, job, facts.get("command", ""), started=facts.get("started") or now(),
                       notes=list(facts.get("notes", [])))

@@ -26,7 +26,7 @@ from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.open_data import Data
 from lensmith.recipe.other_data import other_data, read_data
-from lensmith.recipe.run_recipe import own_recipe
+from lensmith.recipe.run_recipe import recipe_of_run
 from lensmith.recipe.schema import BROUGHT, NO_DATA
 from lensmith.recipe.user_metrics import check_metrics
 from lensmith.ship.export.darknet import Imported
@@ -179,7 +179,7 @@ def load(folder: str | Path, *, device: str | None = None, backbone: nn.Module |
     Raises ModelError for a folder that is no run, is incomplete or damaged.
     """
     run = Run.open(folder)
-    recipe = own_recipe(run, module=backbone, data=True, trusted=trust)
+    recipe = recipe_of_run(run, module=backbone, data=True, trusted=trust)
     facts = run.read_json("data.json")
     try:
         classes = {name: tuple(names) for name, names in facts["classes"].items()}

@@ -62,7 +62,7 @@ def test_a_folder_of_pictures_trains_without_any_setting_but_the_epochs(photos: 
 
 
 @pytest.mark.parametrize(("settings", "text"), [
-    (["learner.patience=2", "split.valid=0"], "learner.patience=2 waits for a better score on a valid part"),
+    (["learner.patience=2", "split.valid=0"], "learner.patience=2 waits for a better score on a valid split"),
     (["augment.hue=0.1", "pictures.channels=1"], "augment.hue=0.1 does nothing to gray pictures"),
     (["augment.crop_padding=40"], "augment.crop_padding=40 must be smaller than the pictures, 32 x 32"),
     (["schedule.name=cosine", "schedule.final=-1.0"], "schedule.final is a fraction of the peak, 0 .. 1; got -1.0"),

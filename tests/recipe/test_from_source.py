@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import lensmith
-from lensmith.recipe.from_source import as_its_weights
+from lensmith.recipe.from_source import fit_to_weights
 
 
 def masks(folder: Path, names: tuple[str, ...]) -> Path:
@@ -47,10 +47,10 @@ def test_the_interpolation_goes_with_the_weights(backbone, used_to):
     if ":" in backbone:
         pytest.importorskip("timm")
     given = {"backbone": {"name": backbone}, "learner": {"weights": "w.pth"}}
-    assert as_its_weights(given).get("pictures", {}).get("interpolation") == used_to
-    assert "pictures" not in as_its_weights({"backbone": {"name": backbone}})    # without weights none is used to any
+    assert fit_to_weights(given).get("pictures", {}).get("interpolation") == used_to
+    assert "pictures" not in fit_to_weights({"backbone": {"name": backbone}})    # without weights none is used to any
     own = given | {"pictures": {"interpolation": "bilinear"}}
-    assert as_its_weights(own) == own
+    assert fit_to_weights(own) == own
 
 
 def test_a_run_keeps_the_interpolation_and_hands_it_on(tmp_path: Path, photos: Path):
@@ -59,5 +59,5 @@ def test_a_run_keeps_the_interpolation_and_hands_it_on(tmp_path: Path, photos: P
                          settings=settings)
     assert run.form.interpolation == "bicubic"
     assert json.loads((tmp_path / "run" / "data.json").read_text())["form"]["interpolation"] == "bicubic"
-    again = as_its_weights({"learner": {"weights": str(tmp_path / "run")}})
+    again = fit_to_weights({"learner": {"weights": str(tmp_path / "run")}})
     assert again["pictures"] == {"interpolation": "bicubic"} and again["backbone"]["name"] == "simple"

@@ -325,6 +325,6 @@ def test_settings_that_no_probe_can_have_are_told(trained: Path, tmp_path, comma
 
 def test_a_probe_of_several_processes_is_told():
     recipe = {"learner": {"probe": True}, "task": {"name": "classification"}, "augment": {"mixed": 1.0}}
-    check_probe(recipe, ("label",), begun=True, processes=1)
+    check_probe(recipe, ("label",), pretrained=True, processes=1)
     with pytest.raises(UserError, match="learner.probe is trained by one process, and 2 were asked for: leave"):
-        check_probe(recipe, ("label",), begun=True, processes=2)
+        check_probe(recipe, ("label",), pretrained=True, processes=2)

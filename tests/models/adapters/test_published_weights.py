@@ -139,4 +139,5 @@ def test_without_the_flag_nothing_is_fetched(server, tmp_path, command):
     assert ended.code == 0, ended.err
     ended = command(*SHAPES, "--weights", "download:", "--runs", tmp_path)
     assert ended.code == 2
-    assert "says of no network which weights to take: name it too, as backbone.name=resnet18 (--backbone)" in ended.err
+    assert "does not say of which network the weights are: name it too, as backbone.name=resnet18 (--backbone)" \
+        in ended.err
