@@ -14,6 +14,7 @@ from lensmith.data.batches.augment.random_streams import TILE, TOGETHER
 from lensmith.data.batches.augment.tiles import TILES
 from lensmith.data.sources.sample import Batch
 
+_TOGETHER = np.array(TOGETHER)
 # (values, rows) -> values: the pictures `rows` of the batch as floats [some, channels, height, width], which it may
 # overwrite, in the units of their dtype; what leaves the dtype's range is cut off once all are done.
 PixelChange = Callable[[Tensor, slice], Tensor]
@@ -59,12 +60,12 @@ class Changes:
     def uniform(self, stream: int) -> Tensor:
         """float32 [batch] in [0, 1), on the CPU: a number for each sample, from its key and the stream alone."""
         if stream not in self._drawn:
-            # A call takes as long as a thousand numbers: those that most batches need come by one call.
-            streams = TOGETHER if stream in TOGETHER else (stream,)
-            count = len(self.keys)
-            drawn = uniform(np.tile(self.keys, len(streams)), np.repeat(streams, count)) if len(streams) > 1 else \
-                uniform(self.keys, stream)
-            self._drawn.update(zip(streams, drawn.view(-1, count), strict=True))
+            if stream in TOGETHER:    # a call takes as long as a thousand numbers: these three come by one
+                keys = np.concatenate((self.keys,) * len(TOGETHER))
+                drawn = uniform(keys, _TOGETHER.repeat(len(self.keys))).view(len(TOGETHER), -1)
+                self._drawn.update(zip(TOGETHER, drawn, strict=True))
+            else:
+                self._drawn[stream] = uniform(self.keys, stream)
         return self._drawn[stream]
 
     def uniform_of_others(self, stream: int) -> Tensor:
