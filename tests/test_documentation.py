@@ -47,3 +47,15 @@ def test_links_and_files_named_in_the_documentation_exist():
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
         for target in re.findall(r"\b(?:recipes|benchmarks|docs|scripts)/[\w.-]+\.\w+", page.read_text()):
             assert (ROOT / target).exists(), f"{page.name} names {target}"
+
+
+ROOMS = "base|kernels|values|data|models|tasks|engine|recipe|study|ship|training|cli"
+
+
+def test_places_named_in_the_plan_and_in_decisions_exist():
+    """A move that forgets the plan fails here. `NAME` stands for the file that one would add."""
+    decisions = (ROOT / "docs" / "decisions").glob("*.md")
+    for page in [ROOT / "docs" / "architecture.md", ROOT / "CONTRIBUTING.md", *decisions]:
+        for place in re.findall(rf"`((?:{ROOMS}|tests)/[\w/]*(?:\.py)?)", page.read_text()):
+            if "NAME" not in place:
+                assert (ROOT / place).exists() or (ROOT / "lensmith" / place).exists(), f"{page.name} names {place}"
