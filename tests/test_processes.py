@@ -296,7 +296,7 @@ def test_a_split_network_learns_what_the_whole_one_does(tmp_path, command):
 SECTION = {"mode": "auto", "device": "auto", "threads": 0, "processes": 1, "timeout": 60.0, "synchronise": False}
 
 
-@pytest.mark.parametrize(("started", "settings", "goes_on", "text"), [
+@pytest.mark.parametrize(("started", "settings", "resumes", "text"), [
     (1, {"processes": 2}, False, "2 processes are asked for, and this is one: the command lensmith train"),
     (1, {"device": "cuda:0,1"}, False, "2 processes are asked for, and this is one"),
     (2, {"processes": 3}, False, "plan.processes=3 and 2 processes were started: leave plan.processes out"),
@@ -305,7 +305,7 @@ SECTION = {"mode": "auto", "device": "auto", "threads": 0, "processes": 1, "time
     (2, {"stages": ["cpu", "cpu"]}, False, "plan.stages splits one network over devices"),
     (2, {"device": "mps"}, False, "device 'mps' is neither"),
     (1, {"synchronise": True}, False, "plan.synchronise is for several processes, and this is one")])
-def test_what_cannot_go_together_is_refused(monkeypatch, started, settings, goes_on, text):
+def test_what_cannot_go_together_is_refused(monkeypatch, started, settings, resumes, text):
     monkeypatch.setattr(planning, "join", lambda: ProcessGroup(0, started, local_world_size=started))
     with pytest.raises(UserError, match=text):
-        planning.connect_processes(SECTION | settings, goes_on=goes_on)
+        planning.connect_processes(SECTION | settings, resumes=resumes)

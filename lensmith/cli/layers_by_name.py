@@ -61,7 +61,7 @@ def inspected(name: str, settings: Sequence[str] = (), *, size: int | None = Non
         entry = find_backbone(name, trusted=True)
     items = [f"backbone.{item.removeprefix('backbone.')}" for item in settings]
     arguments = recipes.override({}, items, ("backbone",)).get("backbone", {})
-    section = recipes.settle(arguments, entry, f"backbone {name!r}", given=("inputs", "size", "outputs"))
+    section = recipes.settle(arguments, entry, f"backbone {name!r}", passed=("inputs", "size", "outputs"))
     edge, depth = size or _SIDE, channels or 3
     backbone = recipes.call(section, entry, inputs=depth, size=(edge, edge), outputs=classes)
     network = backbone if outside else \

@@ -1,4 +1,4 @@
-"""From the section [plan] to a plan: asked for by name, exact, of a file, remembered or picked by timing."""
+"""Chooses the plan that a section [plan] asks for: exact, from a file, from the plan cache, or by timing candidates."""
 
 import json
 from copy import copy
@@ -22,16 +22,18 @@ from lensmith.engine.plan.time_candidates import pick
 from lensmith.engine.plan.trial import Steppers
 from lensmith.tasks.task import Task
 
-FIXED = ("precision", "layout", "compiled")    # what a mode other than auto decides itself
+FIXED = ("precision", "layout", "compiled")    # settings that every mode but auto decides itself
 
 
 def check(section: dict[str, Any]) -> None:
-    """Raises UserError for settings of [plan] that contradict each other or that this machine does not have, and for a
-    file that is no plan."""
-    mode, named = section["mode"], [name for name in FIXED if section.get(name) is not None]
-    if mode != "auto" and named:
-        raise UserError(f"plan.mode={mode!r} decides {', '.join(FIXED)} itself; got plan.{named[0]}="
-                        f"{section[named[0]]!r} beside it: leave one of the two out")
+    """Raises UserError for settings of [plan] that contradict each other or that this machine does not have.
+
+    Also for a `plan.mode` that is a file but no plan.
+    """
+    mode, fixed = section["mode"], [name for name in FIXED if section.get(name) is not None]
+    if mode != "auto" and fixed:
+        raise UserError(f"plan.mode={mode!r} decides {', '.join(FIXED)} itself; got plan.{fixed[0]}="
+                        f"{section[fixed[0]]!r} beside it: leave one of the two out")
     if mode not in ("auto", "exact"):
         _read(mode)
     if "," not in section["device"]:    # of several devices each process has its own
@@ -43,21 +45,22 @@ def _wanted(section: dict[str, Any]) -> Wanted:
                   section.get("compiled"))
 
 
-def connect_processes(section: dict[str, Any], *, goes_on: bool = False) -> ProcessGroup:
-    """The processes that train by this section, connected; one that `goes_on` takes as many as it began with.
+def connect_processes(section: dict[str, Any], *, resumes: bool = False) -> ProcessGroup:
+    """The connected processes of this section. A run that `resumes` needs as many as it began with.
 
-    Raises UserError where others were started than are asked for, or where they cannot have what is asked for.
+    Raises UserError if another number of processes was started than the section asks for, or if they cannot have the
+    devices or the settings that it asks for.
     """
-    process_group, asked, stages = join(), section["processes"], section.get("stages")
+    process_group, processes, stages = join(), section["processes"], section.get("stages")
     if process_group.world_size == 1 and (wanted := wanted_processes(section)) > 1:
         raise UserError(f"{wanted} processes are asked for, and this is one: the command lensmith train --processes "
                         f"{wanted} starts them, and torchrun --nproc-per-node {wanted} those of a script")
-    if asked != process_group.world_size and goes_on:
-        raise UserError(f"the run began with plan.processes={asked} and goes on, to the same bits, with as many; "
+    if processes != process_group.world_size and resumes:
+        raise UserError(f"the run began with plan.processes={processes} and goes on, to the same bits, with as many; "
                         f"{process_group.world_size} were started: lensmith train --resume starts the right number by "
-                        f"itself, and so does torchrun with {asked} in all")
-    if asked not in (1, process_group.world_size):
-        raise UserError(f"plan.processes={asked} and {process_group.world_size} processes were started: leave "
+                        f"itself, and so does torchrun with {processes} in all")
+    if processes not in (1, process_group.world_size):
+        raise UserError(f"plan.processes={processes} and {process_group.world_size} processes were started: leave "
                         "plan.processes out where torchrun starts them")
     if stages:
         check_stages(stages, device=section["device"], processes=process_group.world_size)
@@ -70,44 +73,47 @@ def connect_processes(section: dict[str, Any], *, goes_on: bool = False) -> Proc
 
 def choose_plan(section: dict[str, Any], network: nn.Module, task: Task, loader: Loader, *, steps: int,
                 stepper: Steppers, means: str) -> Choice:
-    """The plan of a run of so many optimizer `steps`; `means` tells the optimizer and its settings apart, by which a
-    choice is remembered. `check` comes before."""
+    """The plan of a run of so many optimizer `steps`, for a section that passed `check`.
+
+    `means` is a text that differs for every optimizer and its settings, as a part of the key of the plan cache.
+    """
     mode, device, threads = section["mode"], section["device"], section["threads"]
     if mode == "exact":
         return Choice(exact(device=device, threads=threads), "exact")
     if mode != "auto":
-        return Choice(_on(_read(mode), device, threads), mode)
+        return Choice(_with_settings(_read(mode), device, threads), mode)
     wanted = _wanted(section)
     plain = wanted.plain()
-    if not wanted.open or section.get("stages"):    # copies of a network that is too large for a device do not fit
+    if not wanted.open or section.get("stages"):    # a network in stages is too large to be copied for timing
         return Choice(plain)
-    once = copy(loader)
-    once.workers = 0
-    shrunk = loader.augment.shrunk_epochs if loader.augment is not None else 0
-    batch = next(once.at(shrunk, 0))    # of the first epoch with pictures of their full size
+    loader_without_workers = copy(loader)
+    loader_without_workers.workers = 0
+    first_full_epoch = loader.augment.shrunk_epochs if loader.augment is not None else 0    # with pictures of full size
+    batch = next(loader_without_workers.at(first_full_epoch, 0))
     key = cache_key(wanted, network, batch, means=means)
-    known = recall(key)
-    if known is not None and not known.hurried(steps):
-        return known
+    remembered = recall(key)
+    if remembered is not None and not remembered.hurried(steps):
+        return remembered
     try:
-        found = pick(wanted, network, task, batch, steps=steps, stepper=stepper)
+        choice = pick(wanted, network, task, batch, steps=steps, stepper=stepper)
     except UserError:
         raise
     except (ValueError, RuntimeError, MemoryError):
-        return Choice(plain, "not timed")    # a plain step fails: the training will, and says why in words
-    remember(key, found)
-    return found
+        return Choice(plain, "not timed")    # a plain step fails, so the training will fail too, with a plain message
+    remember(key, choice)
+    return choice
 
 
-def _on(found: Plan, device: str, threads: int) -> Plan:
-    """The plan of a file with what is asked for by name."""
+def _with_settings(plan: Plan, device: str, threads: int) -> Plan:
+    """The plan of a file with the device and the threads that the section sets."""
     if device != "auto":
-        found = replace(found, device=str(choose_device(device)))
-    make_plan(device=found.device, precision=found.precision)    # raises where this machine does not have it
-    return replace(found, threads=threads) if threads else found
+        plan = replace(plan, device=str(choose_device(device)))
+    make_plan(device=plan.device, precision=plan.precision)    # raises if this machine does not have them
+    return replace(plan, threads=threads) if threads else plan
 
 
 def _read(path: str) -> Plan:
+    """The plan in a file. Raises UserError if it cannot be read or is none."""
     try:
         content = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
     except OSError as error:

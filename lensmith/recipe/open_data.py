@@ -25,7 +25,7 @@ from lensmith.data.store.file_hashes import contents_of, digest_of
 from lensmith.data.store.in_background import Store
 from lensmith.data.store.keep import keep_filling
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.sections import arguments_of, entry_of, learned
+from lensmith.recipe.sections import arguments_of, entry_of, learned_targets
 from lensmith.values import OBJECTS, kinds_of, of_kind
 from lensmith.values.value import Value
 
@@ -94,7 +94,7 @@ class SurveyedSplits:
 
 def open_splits(recipe: recipes.Recipe) -> Splits:
     """The data set that a resolved recipe names, as its format opens it."""
-    return open_set(recipe["data"], outlines="masks" in learned(recipe, {}))
+    return open_set(recipe["data"], outlines="masks" in learned_targets(recipe, {}))
 
 
 def open_set(section: recipes.Section, *, outlines: bool = False) -> Splits:
@@ -170,7 +170,7 @@ def prepare(opened: Splits, recipe: recipes.Recipe, *, name: str, tell: Tell = s
 
 def _learned(recipe: recipes.Recipe, source: Collection) -> dict[str, Value]:
     """The targets of a source that the recipe's task reads."""
-    return {name: source.targets[name] for name in learned(recipe, source.classes) if name in source.targets}
+    return {name: source.targets[name] for name in learned_targets(recipe, source.classes) if name in source.targets}
 
 
 def _box_statistics(source: Source, target: str, form: Form) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A recipe names, in each section, an entry of a table and its arguments; the signature of that entry is the schema."""
+"""Reads recipes and checks each section against its schema, the signature of the entry that the section names."""
 
 import inspect
 import json
@@ -12,22 +12,22 @@ from pydantic import TypeAdapter, ValidationError
 
 from lensmith.base.errors import UserError, choose, nearest
 
-# What pydantic found wrong -> what a setting must be, in words.
+# What a setting must be, in words, by the type of error that pydantic reports.
 _WORDS = {"int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number",
           "bool_type": "true or false", "string_type": "text", "list_type": "a list", "dict_type": "a table"}
 Section = dict[str, Any]
 Recipe = dict[str, Section]
-# What says which settings there are, with their types and defaults: the signature of a function or class, the fields of
-# a dataclass, or those of all the dataclasses of a table, in its order.
+# The source of the settings with their types and defaults: the signature of a function or class, the fields of a
+# dataclass, or the fields of all dataclasses of a table, in its order.
 Schema = Callable[..., Any] | Mapping[str, Callable[..., Any]]
 
 
 def read_recipe(path: Path) -> Recipe:
-    """A recipe file -> its sections. Raises UserError for a file that is absent or not TOML."""
+    """The sections of a recipe file. Raises UserError for a file that is absent or not TOML."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        near = nearest(path.name, [one.name for one in path.parent.glob("*.toml")] if path.parent.is_dir() else [])
+        near = nearest(path.name, [file.name for file in path.parent.glob("*.toml")] if path.parent.is_dir() else [])
         raise UserError(f"there is no recipe {path}.{near}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"the recipe {path} cannot be read: {error}") from error
@@ -43,7 +43,7 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def override(recipe: Recipe, items: Sequence[str], sections: Sequence[str]) -> Recipe:
-    """The recipe with `section.key=value` put in; the value is TOML, and a bare word is a string."""
+    """The recipe with each `section.key=value` put in. The value is TOML, and a bare word is a string."""
     changed = {name: dict(section) for name, section in recipe.items()}
     for item in items:
         path, sign, text = item.partition("=")
@@ -60,7 +60,7 @@ def override(recipe: Recipe, items: Sequence[str], sections: Sequence[str]) -> R
 
 
 def put(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
-    """The recipe with {"section.key": value} put in; None leaves things as they are."""
+    """The recipe with each {"section.key": value} put in. A value of None changes nothing."""
     changed = {name: dict(section) for name, section in recipe.items()}
     for path, value in settings.items():
         section, dot, key = path.partition(".")
@@ -72,29 +72,29 @@ def put(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
 
 
 def parameters_of(schema: Schema) -> dict[str, inspect.Parameter]:
-    """The settings that a schema knows, by name, in order, each with its annotation and its default."""
+    """The settings of a schema by name, in order, each with its annotation and its default."""
     entries = list(schema.values()) if isinstance(schema, Mapping) else [schema]
-    found: dict[str, inspect.Parameter] = {}
+    parameters: dict[str, inspect.Parameter] = {}
     for entry in entries:
         hints = _hints(entry)
         for name, parameter in inspect.signature(entry).parameters.items():
             if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                found[name] = parameter.replace(annotation=hints.get(name, Any))
-    return found
+                parameters[name] = parameter.replace(annotation=hints.get(name, Any))
+    return parameters
 
 
-def settle(section: Section, schema: Schema, what: str, *, given: Sequence[str] = ()) -> Section:
+def settle(section: Section, schema: Schema, what: str, *, passed: Sequence[str] = ()) -> Section:
     """The section checked against its schema, with every default filled in.
 
-    `given` are the arguments that the program passes itself; a recipe may not set them. Raises UserError that names
-    the setting, what came, what is accepted, and the nearest name.
+    `passed` names the arguments that the program passes itself, which a recipe may not set. Raises UserError that
+    names the setting, what came, what is accepted, and the nearest name.
     """
-    parameters = {name: parameter for name, parameter in parameters_of(schema).items() if name not in given}
+    parameters = {name: parameter for name, parameter in parameters_of(schema).items() if name not in passed}
     settled: Section = {}
     for key, value in section.items():
         if key not in parameters:
-            known = ", ".join(sorted(parameters)) or "none"
-            raise UserError(f"{what} has no setting {key!r}.{nearest(key, parameters)} It has: {known}.")
+            names = ", ".join(sorted(parameters)) or "none"
+            raise UserError(f"{what} has no setting {key!r}.{nearest(key, parameters)} It has: {names}.")
         settled[key] = _checked(value, parameters[key].annotation, f"{what}: {key}")
     for name, parameter in parameters.items():
         if name in settled:
@@ -116,26 +116,26 @@ def _hints(entry: Callable[..., Any]) -> Mapping[str, Any]:
     return get_type_hints(function, include_extras=True)
 
 
-def _checked(value: Any, wanted: Any, what: str) -> Any:
-    """The value as the annotation wants it; JSON's strict rules: no text for numbers, whole numbers for floats."""
+def _checked(value: Any, annotation: Any, what: str) -> Any:
+    """The value in the type of the annotation, by JSON's strict rules: a float may be a whole number, but not text."""
     try:
-        return TypeAdapter(wanted).validate_json(json.dumps(value, default=str), strict=True)
+        return TypeAdapter(annotation).validate_json(json.dumps(value, default=str), strict=True)
     except ValidationError as error:
-        wanted_words = dict.fromkeys(_WORDS.get(one["type"]) or one["msg"].removeprefix("Input should be ")
-                                     for one in error.errors())
-        raise UserError(f"{what} must be {' or '.join(wanted_words)}; got {value!r}") from error
+        accepted = dict.fromkeys(_WORDS.get(problem["type"]) or problem["msg"].removeprefix("Input should be ")
+                                 for problem in error.errors())
+        raise UserError(f"{what} must be {' or '.join(accepted)}; got {value!r}") from error
 
 
-def call(section: Section, entry: Callable[..., Any], **given: Any) -> Any:
-    """Call `entry` with a settled section and those of `given` that it takes."""
+def call(section: Section, entry: Callable[..., Any], **arguments: Any) -> Any:
+    """Call `entry` with a settled section and those of the `arguments` that it takes."""
     accepted = inspect.signature(entry).parameters
-    return entry(**section, **{name: value for name, value in given.items() if name in accepted})
+    return entry(**section, **{name: value for name, value in arguments.items() if name in accepted})
 
 
 def as_toml(recipe: Recipe) -> str:
-    """The TOML text of a recipe: what a run folder keeps, and what can be trained again."""
+    """The TOML text of a recipe, as a run folder keeps it. `read_recipe` reads it back."""
     return tomli_w.dumps({name: section for name, section in recipe.items() if section})
 
 
-BROUGHT = "python:"            # marks, in a recipe, what a Python caller brought as an object
-NO_DATA = f"{BROUGHT}nothing"  # of a run that was converted from files of another program
+BROUGHT = "python:"            # begins the name of a section whose object a Python caller passed
+NO_DATA = f"{BROUGHT}nothing"  # the data of a run that was converted from files of another program

@@ -1,4 +1,4 @@
-"""The sections of a recipe: what checks each of them, and the recipe with every default written out."""
+"""The sections of a recipe: the schema of each, and the recipe with every default written out."""
 
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
@@ -17,7 +17,7 @@ from lensmith.recipe.settings import LearnerSettings, LoadingSettings, PictureSe
 from lensmith.tasks import TASKS
 from lensmith.tasks.task import Task
 
-# Sections without a name: what checks them. The others name an entry of a table.
+# The schemas of the sections without a name. The other sections name an entry of a table, which is their schema.
 PLAIN: dict[str, recipes.Schema] = {
     "run": RunSettings,
     "split": divide,
@@ -29,16 +29,19 @@ PLAIN: dict[str, recipes.Schema] = {
 }
 SECTIONS = ("run", "data", "split", "pictures", "augment", "loading", "backbone", "task", "optimizer", "schedule",
             "learner", "plan")
-# Arguments that the program passes itself; a recipe may not set them.
-_GIVEN = {"data": ("open_set",), "split": ("splits",), "task": ("classes", "targets"),
-          "backbone": ("inputs", "size", "outputs"), "optimizer": ("chosen",)}
+# Arguments that the program passes itself, by section. A recipe may not set them.
+_PASSED = {"data": ("open_set",), "split": ("splits",), "task": ("classes", "targets"),
+           "backbone": ("inputs", "size", "outputs"), "optimizer": ("chosen",)}
 OPTIMIZER = "adamw"
 DEFAULTS: recipes.Recipe = {"optimizer": {"name": OPTIMIZER}, "schedule": {"name": "cosine", "warmup": 0.05}}
 
 
 def switch(recipe: recipes.Recipe, flags: Mapping[str, Any]) -> recipes.Recipe:
-    """The recipe with {"section.key": value} put in, None left out. Where a flag names another entry than the recipe
-    does, the settings of the recipe's own entry are left behind: they were not meant for this one."""
+    """The recipe with each {"section.key": value} put in. A value of None changes nothing.
+
+    If a flag names another entry than the recipe does, the section loses the settings that the recipe has for its own
+    entry: they were not meant for the other one.
+    """
     kept = dict(recipe)
     for path, value in flags.items():
         section, _, key = path.partition(".")
@@ -49,30 +52,30 @@ def switch(recipe: recipes.Recipe, flags: Mapping[str, Any]) -> recipes.Recipe:
     return recipes.put(kept, flags)
 
 
-def resolve(given: recipes.Recipe, *, trusted: bool, brought: Sequence[str] = ()) -> recipes.Recipe:
-    """The recipe with every section checked and every default written out, but for what only the data can tell.
+def resolve(recipe: recipes.Recipe, *, trusted: bool, brought: Sequence[str] = ()) -> recipes.Recipe:
+    """The recipe with every section checked and every default written out, except those that depend on the data.
 
-    Sections in `brought` stand for objects that a Python caller passes; they are left as they are.
+    The sections in `brought` stand for objects that a Python caller passes. They are left as they are.
     """
-    for section in given:
+    for section in recipe:
         choose(dict.fromkeys(SECTIONS), section, "section")
     settled: recipes.Recipe = {}
     for section in SECTIONS:
-        if section in ("augment", "optimizer") and section not in given:
-            continue    # chosen by what the pictures and the task are
+        if section in ("augment", "optimizer") and section not in recipe:
+            continue    # chosen later, by the kind of pictures and the task
         if section in brought:
-            settled[section] = dict(given[section])
+            settled[section] = dict(recipe[section])
             continue
-        values = {**DEFAULTS.get(section, {}), **given.get(section, {})}
-        own = given.get(section, {})
-        if section in DEFAULTS and own.get("name", DEFAULTS[section]["name"]) != DEFAULTS[section]["name"]:
-            values = dict(own)    # another entry does not take the default entry's arguments
+        settings = recipe.get(section, {})
+        values = {**DEFAULTS.get(section, {}), **settings}
+        if section in DEFAULTS and values["name"] != DEFAULTS[section]["name"]:
+            values = dict(settings)    # another entry does not take the default entry's arguments
         if section in PLAIN:
             settled[section] = recipes.settle(values, PLAIN[section], f"section [{section}]",
-                                              given=_GIVEN.get(section, ()))
+                                              passed=_PASSED.get(section, ()))
         elif values:
             if section == "task" and set(values) & set(signature(TASKS[of_any_targets()]).parameters):
-                values = {"name": of_any_targets(), **values}    # as task.parts, which no other task has
+                values = {"name": of_any_targets(), **values}    # a setting such as task.parts, which no other task has
             settled[section] = named_entry(section, values, trusted=trusted)
     if "data" not in settled:
         raise UserError("the recipe names no data: give [data] name = \"fashion-mnist\", or a folder or table as the "
@@ -80,9 +83,12 @@ def resolve(given: recipes.Recipe, *, trusted: bool, brought: Sequence[str] = ()
     return settled
 
 
-def learned(recipe: recipes.Recipe, classes: Mapping[str, Any]) -> tuple[str, ...]:
-    """The targets that the task reads: the recipe's, else those of the first one that the targets in `classes` can
-    feed; of several tasks at once, which targets under names of their own stand for, the parts named or all."""
+def learned_targets(recipe: recipes.Recipe, classes: Mapping[str, Any]) -> tuple[str, ...]:
+    """The targets that the task reads.
+
+    The task is the recipe's, or else the first one whose targets are all in `classes`. Several tasks at once, which
+    targets with names of their own ask for, read the targets in `task.parts`, or else all.
+    """
     section = recipe.get("task", {})
     if "name" in section:
         entry = task_class(section)
@@ -94,12 +100,12 @@ def learned(recipe: recipes.Recipe, classes: Mapping[str, Any]) -> tuple[str, ..
 
 
 def of_any_targets() -> str:
-    """The name of the task that learns any targets together, under names of their own."""
+    """The name of the task that learns any targets together, each under a name of its own."""
     return next(name for name, entry in TASKS.items() if entry.of_kinds)
 
 
 def task_class(section: recipes.Section) -> type[Task]:
-    """The task that a section [task] names; UserError where there is none of that name."""
+    """The class of the task that a section [task] names. Raises UserError if there is none of that name."""
     entry: type[Task] = entry_of("task", section["name"], trusted=True)    # type: ignore[assignment]
     return entry
 
@@ -116,14 +122,14 @@ def named_entry(section: str, values: recipes.Section, *, trusted: bool) -> reci
     entry = entry_of(section, name, trusted=trusted)
     arguments = {key: value for key, value in values.items() if key != "name"}
     settled = {"name": name, **recipes.settle(arguments, entry, f"{section} {name!r}",
-                                              given=_GIVEN.get(section, ()))}
+                                              passed=_PASSED.get(section, ()))}
     if section == "data" and "sets" in settled:
-        settled["sets"] = {part: _settled_set(part, one) for part, one in settled["sets"].items()}
+        settled["sets"] = {part: _settled_set(part, values) for part, values in settled["sets"].items()}
     return settled
 
 
 def _settled_set(part: str, values: recipes.Section) -> recipes.Section:
-    """One of the sections [data] of which data.sets is made."""
+    """One of the sections [data] in data.sets, checked."""
     try:
         return named_entry("data", values, trusted=False)
     except UserError as error:
@@ -138,7 +144,7 @@ def _table(section: str) -> dict[str, Any]:
 
 
 def entry_of(section: str, name: Any, *, trusted: bool) -> Callable[..., Any]:
-    """The function or class that a section's name stands for; outside code only where it is `trusted`."""
+    """The function or class that a section names. A backbone may be outside code only if that is `trusted`."""
     if not isinstance(name, str):
         raise UserError(f"section [{section}]: name must be text; got {name!r}")
     if section == "backbone":

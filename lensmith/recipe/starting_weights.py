@@ -20,7 +20,7 @@ from lensmith.models.darknet.network import Darknet
 from lensmith.models.network import Network
 from lensmith.models.weights import Fitted, fit_into, matches, read_weights
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.sections import learned, task_class
+from lensmith.recipe.sections import learned_targets, task_class
 from lensmith.tasks import TASKS
 
 # A file that fits badly is compared with these networks, for which weights are published most often.
@@ -180,7 +180,8 @@ def _classes_of(folder: Path) -> dict[str, tuple[str, ...]]:
     """The classes of a run folder's network, by target, or {} if its files do not tell them."""
     try:
         classes = Run(folder).read_json("data.json")["classes"]
-        return {name: tuple(classes[name]) for name in learned(recipes.read_recipe(folder / "recipe.toml"), classes)}
+        recipe = recipes.read_recipe(folder / "recipe.toml")
+        return {target: tuple(classes[target]) for target in learned_targets(recipe, classes)}
     except (ModelError, KeyError, TypeError):
         return {}
 

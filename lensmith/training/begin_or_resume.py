@@ -128,7 +128,7 @@ def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | 
     run = Run.open(folder)
     recipe = recipe_of_run(run, module=module, data=data, trusted=trusted)
     check_metrics(recipe, trusted=trusted)
-    process_group = connect_processes(recipe["plan"], goes_on=True)
+    process_group = connect_processes(recipe["plan"], resumes=True)
     run.writes = process_group.is_rank_zero
     process_group.tell_launcher(str(run))
     before, now_here = run.read_json("environment.json"), environment()

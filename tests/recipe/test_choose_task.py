@@ -7,7 +7,7 @@ import pytest
 
 from lensmith.base.errors import UserError
 from lensmith.recipe.choose_task import choose_task, kinds_learned
-from lensmith.recipe.sections import learned, resolve
+from lensmith.recipe.sections import learned_targets, resolve
 from lensmith.tasks import TASKS
 
 CLASSES = {"species": ("cat", "dog"), "head": ("head",), "outline": ("ground", "pet")}
@@ -27,10 +27,10 @@ def test_a_section_is_completed_by_what_the_data_say():
 
 
 def test_targets_under_names_of_their_own_are_learned_together_and_the_usual_ones_are_not():
-    assert learned({}, CLASSES) == ("species", "head", "outline")
-    assert learned({"task": {"parts": ["head"]}}, CLASSES) == ("head",)
-    assert learned({}, {"label": ("a",), "boxes": ("a",), "mask": ("a",)}) == ("label",)
-    assert learned({"task": {"name": "multitask"}}, {"label": ("a",), "mask": ("a",)}) == ("label", "mask")
+    assert learned_targets({}, CLASSES) == ("species", "head", "outline")
+    assert learned_targets({"task": {"parts": ["head"]}}, CLASSES) == ("head",)
+    assert learned_targets({}, {"label": ("a",), "boxes": ("a",), "mask": ("a",)}) == ("label",)
+    assert learned_targets({"task": {"name": "multitask"}}, {"label": ("a",), "mask": ("a",)}) == ("label", "mask")
 
 
 def test_settings_that_only_several_tasks_have_name_the_task():

@@ -19,7 +19,7 @@ def entry(*, width: int, rate: float = 0.1, kind: Literal["max", "average"] = "m
 
 
 def test_defaults_are_written_out_and_none_is_left_out():
-    assert recipes.settle({"width": 2, "rate": 1}, entry, "net 'x'", given=("inputs",)) == \
+    assert recipes.settle({"width": 2, "rate": 1}, entry, "net 'x'", passed=("inputs",)) == \
         {"width": 2, "rate": 1.0, "kind": "max", "flip": False}
 
 
@@ -37,7 +37,7 @@ def test_defaults_are_written_out_and_none_is_left_out():
 def test_what_does_not_fit_is_named(section, text):
     for function in (entry, partial(entry)):
         with pytest.raises(UserError) as raised:
-            recipes.settle(section, function, "net 'x'", given=("inputs",))
+            recipes.settle(section, function, "net 'x'", passed=("inputs",))
         assert text in str(raised.value)
 
 
@@ -118,4 +118,4 @@ def test_wrong_recipes_are_refused_in_words(given_recipe, text):
 
 def test_every_plain_section_has_only_settings_with_types_and_defaults():
     for section in PLAIN:
-        assert isinstance(recipes.settle({}, PLAIN[section], section, given=("splits",)), dict)
+        assert isinstance(recipes.settle({}, PLAIN[section], section, passed=("splits",)), dict)

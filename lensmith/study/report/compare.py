@@ -1,4 +1,4 @@
-"""Runs side by side: their scores and times, and what several tasks gained or lost by sharing one network."""
+"""Compares runs: their scores and times, and what several tasks gained or lost by sharing one network."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -9,31 +9,31 @@ from typing import Any
 from lensmith.base.atomic_files import write_text
 from lensmith.base.errors import DataError, UserError, count
 from lensmith.engine.run_folder import Run
-from lensmith.recipe.sections import learned
+from lensmith.recipe.sections import learned_targets
 from lensmith.study.report.metric_words import metric_text, own_metrics
 from lensmith.tasks.metrics import METRICS
 from lensmith.tasks.metrics.metric import Metric
 
-_SPLITS = ("test", "valid")    # the first of them that a run measured is compared
-_OTHER = ("loss", "joined")    # numbers of a whole run, of no part
+_SPLITS = ("test", "valid")    # the first of these splits that a run was measured on is compared
+_OTHER = ("loss", "joined")    # numbers of a whole run, which belong to no part
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A run as its folder tells of it."""
+    """What a run folder tells about its run."""
 
     run: str                      # its folder
     data: str                     # the name of its data set
     backbone: str
     epochs: int
     seconds: float                # of training
-    split: str                    # that was measured
-    scores: dict[str, str]        # of each part the metric that ranks it
-    kinds: dict[str, str]         # of each part what it is: label, tags, numbers, boxes, mask or masks
+    split: str                    # the split that the run was measured on
+    scores: dict[str, str]        # the metric that ranks each part
+    kinds: dict[str, str]         # the kind of each part: label, tags, numbers, boxes, mask or masks
     metrics: dict[str, float]     # "part/metric" -> value
     measured: frozenset[str]      # the pictures of that split
-    pictures: frozenset[str]      # of all splits
-    own: dict[str, Metric]        # how metrics of the user's own are shown, by their names alone
+    pictures: frozenset[str]      # the pictures of all splits
+    user_metrics: dict[str, Metric]    # how the user's own metrics are shown, by name without the part
 
 
 @dataclass(frozen=True)
@@ -51,29 +51,30 @@ class Comparison:
 
     runs: tuple[Entry, ...]
     tables: tuple[Table, ...]
-    shared: tuple[dict[str, Any], ...]    # for each part of a joint run and each run of it alone what sharing gained
+    shared: tuple[dict[str, Any], ...]    # what sharing gained, for each part of a joint run and each run of it alone
     notes: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data: the runs with their metrics, what sharing gained, the notes."""
-        runs = [{name: value for name, value in asdict(run).items() if name not in ("measured", "pictures", "own")}
-                for run in self.runs]
+        """The runs with their metrics, what sharing gained, and the notes, as plain data."""
+        left_out = ("measured", "pictures", "user_metrics")
+        runs = [{name: value for name, value in asdict(run).items() if name not in left_out} for run in self.runs]
         return {"runs": runs, "shared": list(self.shared), "notes": list(self.notes)}
 
 
 def compared(folders: Sequence[Path]) -> Comparison:
-    """Two or more runs side by side; a run of several parts against those that learn one of its parts alone.
+    """Two or more runs side by side. A run of several parts is also compared with runs that learn one of them alone.
 
-    For each metric of each part, what sharing gained is the joint run's value minus that of the run alone. Raises
-    UserError for fewer than two runs, for a run that is named twice and for runs on other data, DataError for a run
-    that measured nothing.
+    gain = metric of the joint run - metric of the run alone
+
+    Raises UserError for fewer than two runs, for a run that is named twice and for runs on other data, and DataError
+    for a run that was not measured.
     """
     if len(folders) < 2:
         raise UserError("a comparison takes two runs or more: lensmith compare RUN RUN ...")
-    twice = [folder for number, folder in enumerate(folders) if folder.resolve() in
-             [earlier.resolve() for earlier in folders[:number]]]
-    if twice:
-        raise UserError(f"{twice[0]} is named twice: name each run once")
+    repeated = [folder for number, folder in enumerate(folders) if folder.resolve() in
+                [earlier.resolve() for earlier in folders[:number]]]
+    if repeated:
+        raise UserError(f"{repeated[0]} is named twice: name each run once")
     runs = tuple(_entry(folder) for folder in folders)
     first = runs[0]
     for run in runs[1:]:
@@ -81,11 +82,12 @@ def compared(folders: Sequence[Path]) -> Comparison:
             raise UserError(f"{run.run} is on other pictures ({run.data}) than {first.run} ({first.data}): compare "
                             "runs on the same data")
     shared = _shared(runs)
-    own = _own_metrics(runs)
+    user_metrics = _user_metrics(runs)
     gained = [Table("What sharing one network gained (joint minus alone)",
                     ("part", "metric", "joint", "alone", "joint - alone", "run alone"),
-                    tuple((row["part"], row["metric"], metric_text(row["metric"], row["joint"], own),
-                           metric_text(row["metric"], row["alone"], own), f"{row['gained']:+.4f}", row["run_alone"])
+                    tuple((row["part"], row["metric"], metric_text(row["metric"], row["joint"], user_metrics),
+                           metric_text(row["metric"], row["alone"], user_metrics), f"{row['gained']:+.4f}",
+                           row["run_alone"])
                           for row in shared))] if shared else []
     tables = [_overview(runs), *gained, *_numbers(runs)]
     return Comparison(runs, tuple(tables), tuple(shared), tuple(_notes(runs)))
@@ -96,7 +98,7 @@ def _entry(folder: Path) -> Entry:
     metrics = run.read_json("metrics.json") if (folder / "metrics.json").is_file() else {}
     split = next((name for name in _SPLITS if metrics.get(name)), None)
     if split is None:
-        raise DataError(f"{folder} has no metrics.json with a test or valid part: train it to its end with lensmith "
+        raise DataError(f"{folder} has no metrics.json with a test or valid split: train it to its end with lensmith "
                         f"train --resume {folder}, or leave it out")
     recipe = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
     facts, data, measured = run.read_json("run.json"), run.read_json("data.json"), metrics[split]
@@ -106,28 +108,28 @@ def _entry(folder: Path) -> Entry:
         name = _target(recipe, data)
         parts, numbers = {name: {"kind": name, "score": facts["score_name"]}}, \
             {f"{name}/{key}": value for key, value in numbers.items()}
-    files = {name: _pictures(listed) for name, listed in data.get("files", {}).items()}
+    pictures = {name: _pictures(files) for name, files in data.get("files", {}).items()}
     return Entry(str(folder), str(data.get("name", "")), str(recipe.get("backbone", {}).get("name", "")),
                  int(facts.get("epochs", 0)), float(facts.get("seconds", 0.0)), split,
                  {part: details["score"] for part, details in parts.items()},
-                 {part: details["kind"] for part, details in parts.items()}, numbers, files.get(split, frozenset()),
-                 frozenset().union(*files.values()),
+                 {part: details["kind"] for part, details in parts.items()}, numbers, pictures.get(split, frozenset()),
+                 frozenset().union(*pictures.values()),
                  {name.rpartition("/")[2]: metric for name, metric in own_metrics(measured.get("details", {})).items()})
 
 
 def _target(recipe: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     """The target that a run of one task learned."""
-    return next(iter(learned(dict(recipe), data.get("classes", {}))), "")
+    return next(iter(learned_targets(dict(recipe), data.get("classes", {}))), "")
 
 
-def _pictures(listed: Any) -> frozenset[str]:
-    """The names of a split's pictures, from data.json: its files, or the rows of one file."""
-    if not isinstance(listed, Mapping):
-        return frozenset(map(str, listed))
+def _pictures(files: Any) -> frozenset[str]:
+    """The names of a split's pictures, from its entry in data.json: a list of files, or the rows of one file."""
+    if not isinstance(files, Mapping):
+        return frozenset(map(str, files))
     pictures = set()
-    for stretch in str(listed["rows"]).split():
-        first, _, last = stretch.partition("-")
-        pictures |= {f"{listed['file']} {row}" for row in range(int(first), int(last or first) + 1)}
+    for interval in str(files["rows"]).split():    # "5-12 15" are the rows 5 to 12 and 15
+        first, _, last = interval.partition("-")
+        pictures |= {f"{files['file']} {row}" for row in range(int(first), int(last or first) + 1)}
     return frozenset(pictures)
 
 
@@ -138,27 +140,28 @@ def _overview(runs: Sequence[Entry]) -> Table:
 
 
 def _numbers(runs: Sequence[Entry]) -> list[Table]:
-    """A table for each part: a row for each metric, the one that ranks it first, and a column for each run with it."""
-    tables, own = [], _own_metrics(runs)
+    """A table for each part, with a row for each metric and a column for each run that has the part."""
+    tables, user_metrics = [], _user_metrics(runs)
     for part in dict.fromkeys(part for run in runs for part in run.scores):
-        having = [run for run in runs if part in run.scores]
-        names = dict.fromkeys(name for run in having for name in run.metrics if name.rpartition("/")[0] == part)
+        runs_of_part = [run for run in runs if part in run.scores]
+        names = dict.fromkeys(name for run in runs_of_part for name in run.metrics if name.rpartition("/")[0] == part)
         rows = tuple((metric := name.rpartition("/")[2],
-                      *(metric_text(metric, run.metrics[name], own) if name in run.metrics else "-" for run in having))
+                      *(metric_text(metric, run.metrics[name], user_metrics) if name in run.metrics else "-"
+                        for run in runs_of_part))
                      for name in names)
-        tables.append(Table(part, ("metric", *(run.run for run in having)), rows))
+        tables.append(Table(part, ("metric", *(run.run for run in runs_of_part)), rows))
     return tables
 
 
-def _own_metrics(runs: Sequence[Entry]) -> dict[str, Metric]:
-    """How the metrics of a user's own are shown that any of the runs was measured by."""
-    return {name: metric for run in runs for name, metric in run.own.items()}
+def _user_metrics(runs: Sequence[Entry]) -> dict[str, Metric]:
+    """How the user's own metrics of all runs are shown, by name."""
+    return {name: metric for run in runs for name, metric in run.user_metrics.items()}
 
 
 def _alone(joint: Entry, run: Entry) -> str:
-    """The part of a joint run that another run learned by itself; empty where there is none.
+    """The part of a joint run that another run learned alone, or "" if there is none.
 
-    It is the part of the same name and kind, else the only one of that kind.
+    It is the part of the same name and kind, or else the only part of that kind.
     """
     if len(joint.scores) < 2 or len(run.scores) != 1:
         return ""
@@ -170,7 +173,7 @@ def _alone(joint: Entry, run: Entry) -> str:
 
 
 def _shared(runs: Sequence[Entry]) -> list[dict[str, Any]]:
-    """A row for each metric of each part of a joint run and each run of that part alone: both values and the gain."""
+    """Both values and the gain, for each metric of each part of a joint run and each run of that part alone."""
     rows = []
     for joint in runs:
         for run in runs:
@@ -186,8 +189,7 @@ def _shared(runs: Sequence[Entry]) -> list[dict[str, Any]]:
 
 
 def _notes(runs: Sequence[Entry]) -> list[str]:
-    """What a reader has to know: the time of a joint run beside those of its parts, and differences between the runs.
-    """
+    """The time of a joint run beside the times of its parts alone, and what makes the runs differ otherwise."""
     notes = []
     for joint in runs:
         alone = {part: run for run in runs if (part := _alone(joint, run))}
@@ -198,8 +200,8 @@ def _notes(runs: Sequence[Entry]) -> list[str]:
                          f"runs of {', '.join(alone)} alone took {total:.1f} s together, {total / joint.seconds:.2f} "
                          "times as long" + (f" (of {', '.join(missing)} there is no run alone)" if missing else ""))
     measured = {name.rpartition("/")[2] for run in runs for name in run.metrics}
-    known = METRICS | _own_metrics(runs)
-    lower = [name for name, metric in known.items() if metric.better == "less" and name in measured]
+    metrics = METRICS | _user_metrics(runs)
+    lower = [name for name, metric in metrics.items() if metric.better == "less" and name in measured]
     notes += [f"Of {' and '.join(lower)} less is better, of all others more"] if lower else []
     first = runs[0]
     for run in runs[1:]:
@@ -213,8 +215,8 @@ def _notes(runs: Sequence[Entry]) -> list[str]:
 
 
 def write_page(comparison: Comparison, path: Path) -> None:
-    """Write the comparison as a page that opens offline. Raises UserError where it cannot be written."""
-    # Not at the top: only a page needs it.
+    """Write the comparison as a page that opens offline. Raises UserError if it cannot be written."""
+    # Imported here because only a page needs it.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     pages = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,

@@ -99,8 +99,8 @@ def test_what_cannot_be_compared_is_told(joint: Path, tmp_path: Path):
         with pytest.raises(UserError, match=text):
             compared(folders)
     (far / "metrics.json").unlink()
-    with pytest.raises(DataError, match=r"far has no metrics\.json with a test or valid part: train it to its end with "
-                                        r"lensmith train --resume"):
+    with pytest.raises(DataError, match=r"far has no metrics\.json with a test or valid split: train it to its end "
+                                        r"with lensmith train --resume"):
         compared([joint, far])
     with pytest.raises(ModelError, match=r"there is no run folder"):
         compared([joint, tmp_path / "nowhere"])
