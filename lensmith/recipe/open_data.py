@@ -20,7 +20,7 @@ from lensmith.data.sources.sample import Collection, Source, Splits
 from lensmith.data.sources.split import divide, fingerprint, listing
 from lensmith.data.sources.subsets import limited, without_background
 from lensmith.data.sources.unknown_targets import counts_of, known_in
-from lensmith.data.store.at_once import check_shares, decode_all, fits, picture_bytes, takes_long
+from lensmith.data.store.at_once import check_fractions, decode_all, fits, picture_bytes, takes_long
 from lensmith.data.store.file_hashes import contents_of, digest_of
 from lensmith.data.store.in_background import Store
 from lensmith.data.store.keep import keep_filling
@@ -142,7 +142,7 @@ def prepare(opened: Splits, recipe: recipes.Recipe, *, name: str, tell: Tell = s
     first, so that the account lists all bad ones.
     """
     surveyed, loading = survey_splits(opened, recipe), recipe["loading"]
-    check_shares(loading["memory"], loading["disk"])
+    check_fractions(loading["memory"], loading["disk"])
     splits = divide(surveyed.sources, **recipe["split"])
     splits["train"] = limited(splits["train"], loading["fraction"], recipe["run"]["seed"])
     object_targets = of_kind(_learned(recipe, splits["train"]), *OBJECTS)
@@ -190,7 +190,7 @@ def _before_use(splits: Mapping[str, Any], form: Form, recipe: recipes.Recipe, t
     """Decode every picture now, and keep the decoded pictures if they fit into memory."""
     memory, on_bad = recipe["loading"]["memory"], recipe["pictures"]["on_bad"]
     total = sum(len(source) for source in splits.values())
-    keep = fits(total, form, share=memory)
+    keep = fits(total, form, fraction=memory)
     digests, ready, bad = {}, {}, {}
     for split, source in splits.items():
         if not isinstance(source, InMemory):

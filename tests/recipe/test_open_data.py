@@ -86,11 +86,11 @@ def test_refusing_bad_pictures_decodes_all_before(photos: Path, way: str):
         opened(photos, loading=loading, pictures={"on_bad": "refuse"})
 
 
-@pytest.mark.parametrize(("name", "share"), [("memory", 1.5), ("memory", -0.1), ("disk", 2.0), ("disk", -1.0)])
-def test_a_share_is_a_share(photos: Path, name: str, share: float):
-    said = rf"^loading\.{name} must be a share of the free {name}, 0 \.\. 1; got {share}$"
-    with pytest.raises(UserError, match=said):
-        opened(photos, loading={name: share})
+@pytest.mark.parametrize(("name", "fraction"), [("memory", 1.5), ("memory", -0.1), ("disk", 2.0), ("disk", -1.0)])
+def test_a_fraction_is_a_fraction(photos: Path, name: str, fraction: float):
+    text = rf"^loading\.{name} must be a fraction of the free {name}, 0 \.\. 1; got {fraction}$"
+    with pytest.raises(UserError, match=text):
+        opened(photos, loading={name: fraction})
 
 
 def test_a_look_at_the_data_decodes_all(photos: Path, command):

@@ -1,4 +1,4 @@
-"""Decoding a set at once: pictures on the disk become one tensor in memory where they fit, else are only checked."""
+"""Decoding a set at once: its pictures become one tensor in memory where they fit, else they are only checked."""
 
 import hashlib
 import os
@@ -18,27 +18,27 @@ from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.picture_form import Bad
 from lensmith.data.store.file_hashes import content_hash
 
-_MOMENT = 50_000_000     # bytes of picture files that are decoded in a moment: a second or two on one core
-_OPENED = 10_000         # bytes that are decoded in the time that it takes to open a file
+_MOMENT = 50_000_000     # bytes of picture files: so many take a second or two on one core
+_OPENED = 10_000         # bytes: so many are decoded in the time that opening a file takes
 
 
-def check_shares(memory: float, disk: float) -> None:
-    """Raises UserError where a share is none."""
-    for name, share in (("memory", memory), ("disk", disk)):
-        if not 0 <= share <= 1:
-            raise UserError(f"loading.{name} must be a share of the free {name}, 0 .. 1; got {share}")
+def check_fractions(memory: float, disk: float) -> None:
+    """Raises UserError where one of them is no fraction."""
+    for name, fraction in (("memory", memory), ("disk", disk)):
+        if not 0 <= fraction <= 1:
+            raise UserError(f"loading.{name} must be a fraction of the free {name}, 0 .. 1; got {fraction}")
 
 
-def fits(number: int, form: Form, *, share: float) -> bool:
-    """Whether so many decoded pictures take at most `share` of the memory that is free now."""
-    return picture_bytes(form) * number <= share * free_memory()
+def fits(number: int, form: Form, *, fraction: float) -> bool:
+    """Whether so many decoded pictures take at most `fraction` of the memory that is free now."""
+    return picture_bytes(form) * number <= fraction * free_memory()
 
 
 def takes_long(sources: Mapping[str, Files]) -> bool:
     """Whether decoding these files takes so long that one would not wait for it.
 
-    A function of what the files hold alone, and not of the clock: pictures found bad while training stay in the order
-    of the samples, those found before do not, and a run that is resumed must have the same order.
+    It follows from the sizes of the files and not from the clock. Pictures that are found bad while training stay in
+    the order of the samples, those found before do not, and a run that is resumed must have the same order.
     """
     return sum(_OPENED + _length(path) for source in sources.values() for path in source.paths) > _MOMENT
 
@@ -80,7 +80,7 @@ def decode_all(source: Files | InMemory, form: Form, *, keep: bool,
     images = room_for(len(source) if keep else 0, form)
     places, bad = [source.place(i) for i in range(len(source))], list[Bad]()
 
-    def one(i: int) -> tuple[str | None, bytes]:
+    def decode_one(i: int) -> tuple[str | None, bytes]:
         content = b""
         try:
             content = read_file(source.paths[i])
@@ -93,7 +93,7 @@ def decode_all(source: Files | InMemory, form: Form, *, keep: bool,
 
     whole, decoded = hashlib.blake2b(digest_size=16), ProgressLine("decoded", len(source), progress)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for i, (reason, content) in enumerate(pool.map(one, range(len(source)))):
+        for i, (reason, content) in enumerate(pool.map(decode_one, range(len(source)))):
             whole.update(content)
             if reason is not None:
                 bad.append(Bad(places[i].file, reason))
@@ -106,6 +106,6 @@ def decode_all(source: Files | InMemory, form: Form, *, keep: bool,
 
 def _digest_of(source: InMemory) -> str:
     whole = hashlib.blake2b(f"{tuple(source.images.shape)} {source.images.dtype}".encode(), digest_size=16)
-    for images in source.images.split(1_024):    # in parts: they may have to be copied into order
+    for images in source.images.split(1_024):    # a few at a time: they may have to be copied into order
         whole.update(np.ascontiguousarray(images.numpy()).data)
     return whole.hexdigest()

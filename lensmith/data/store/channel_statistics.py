@@ -1,4 +1,4 @@
-"""Mean and deviation of the pictures, per channel, in their own units: what the network standardises by."""
+"""Mean and standard deviation of the pictures, per channel, in their own units: what the network standardises by."""
 
 import math
 import os
@@ -17,8 +17,9 @@ from lensmith.data.sources.in_memory import InMemory, take_pictures
 from lensmith.data.sources.sample import Dataset
 from lensmith.data.store.in_background import Filling
 
-# Pictures looked at to estimate the two numbers. A photo's mean lies about half a deviation from that of all, so the
-# error is 1 % of the deviation with 4,000 and 2 % with 1,000, which photos are content with: they are waited for.
+# Pictures by which mean and standard deviation are estimated. The mean of a photo lies about half a standard deviation
+# from that of all photos, so that the error is 1 % of the standard deviation with 4,000 and 2 % with 1,000. Of photos
+# 1,000 are enough, since their decoding is waited for.
 _ENOUGH, _ENOUGH_PHOTOS = 4_000, 1_000
 _PHOTO = 96 * 96    # pixels: larger pictures are photos here
 _AT_ONCE = 16       # pictures that are summed together
@@ -27,26 +28,28 @@ _EXACT = 256        # squares of bytes whose sum float32 holds without rounding,
 
 
 def statistics(dataset: Dataset) -> tuple[list[float], list[float]]:
-    """(mean, deviation), one number a channel, of all pictures or of 4,000 evenly chosen ones; 1,000 of photos.
+    """(mean, standard deviation), one number a channel, of all pictures or of 4,000 evenly chosen ones (photos: 1,000).
 
-    The sums are whole numbers without rounding, so that it is the same to the bit whether the pictures are kept in
-    memory or streamed. A channel that never changes gets deviation 1, so that standardising it gives 0 and not a
+    The sums are whole numbers without rounding, so that the result is the same to the bit whether the pictures are kept
+    in memory or streamed. A channel that never changes gets the standard deviation 1: standardising it gives 0 and no
     division by zero. Raises DataError where no picture can be decoded.
     """
     total: list[int] = []
     square: list[int] = []
     pixels = 0
-    for part in _parts(dataset):
-        found, squared = _sums(part)
-        total = [one + more for one, more in zip(total or [0] * len(found), found, strict=True)]
-        square = [one + more for one, more in zip(square or [0] * len(found), squared, strict=True)]
-        pixels += part[:, 0].numel()
+    for images in _chunks(dataset):
+        sums, squares = _sums(images)
+        total = [before + more for before, more in zip(total or [0] * len(sums), sums, strict=True)]
+        square = [before + more for before, more in zip(square or [0] * len(sums), squares, strict=True)]
+        pixels += images[:, 0].numel()
     if not pixels:
         raise DataError("none of the pictures can be decoded: look at a few of them, or name them all with "
                         "pictures.on_bad=refuse")
-    mean = [one / pixels for one in total]
-    deviation = [math.sqrt((two * pixels - one * one) / pixels**2) for one, two in zip(total, square, strict=True)]
-    return mean, [one if one > 1e-3 else 1.0 for one in deviation]
+    mean = [value / pixels for value in total]
+    # std^2 = E[x^2] - E[x]^2, by whole numbers as long as possible.
+    std = [math.sqrt((squares * pixels - value * value) / pixels**2) for value, squares in
+           zip(total, square, strict=True)]
+    return mean, [value if value > 1e-3 else 1.0 for value in std]
 
 
 def _sums(images: Tensor) -> tuple[list[int], list[int]]:
@@ -56,7 +59,7 @@ def _sums(images: Tensor) -> tuple[list[int], list[int]]:
         return deep.sum(1).tolist(), (deep * deep).sum(1).tolist()
     total = np.zeros(images.shape[1], dtype=np.int64)
     square = np.zeros_like(total)
-    # NumPy's sums run on this thread alone: a team of threads would wait for those that decode meanwhile.
+    # NumPy's sums run on this thread alone: several threads of PyTorch would wait for those that decode meanwhile.
     for some in images.flatten(2).split(max(1, _CACHED // max(1, images[:1].numel()))):
         planes = some.numpy()    # [some, channels, pixels]
         whole = planes.shape[2] // _EXACT * _EXACT
@@ -69,11 +72,11 @@ def _sums(images: Tensor) -> tuple[list[int], list[int]]:
 
 def some_pictures(dataset: Dataset, most: int) -> Tensor:
     """Evenly chosen pictures, at most so many: uint8 or uint16 [number, channels, height, width]."""
-    return torch.cat(list(_parts(dataset, most)))
+    return torch.cat(list(_chunks(dataset, most)))
 
 
-def _parts(dataset: Dataset, most: int | None = None) -> Iterator[Tensor]:
-    """The chosen pictures without the bad ones, [some, channels, height, width]; by itself as many as are enough."""
+def _chunks(dataset: Dataset, most: int | None = None) -> Iterator[Tensor]:
+    """Evenly chosen pictures without the bad ones, [some, channels, height, width]; None: as many as are enough."""
     if most is None:
         most = _ENOUGH_PHOTOS if _pixels(dataset) > _PHOTO else _ENOUGH
     number = min(len(dataset), most)
@@ -89,13 +92,13 @@ def _parts(dataset: Dataset, most: int | None = None) -> Iterator[Tensor]:
                     images = dataset.gather(some).images
                 yield images
             else:
-                found = [image for image in pool.map(partial(_image, dataset), some.tolist()) if image is not None]
-                if found:
-                    yield torch.stack(found)
+                decoded = [image for image in pool.map(partial(_image, dataset), some.tolist()) if image is not None]
+                if decoded:
+                    yield torch.stack(decoded)
 
 
 def _pixels(dataset: Dataset) -> int:
-    """Pixels of one picture, where the set says so before it gives one; else 0."""
+    """Pixels of one picture, where they are known before one is decoded; else 0."""
     images = dataset.images if isinstance(dataset, InMemory) else dataset.store.images \
         if isinstance(dataset, Filling) else None
     if images is not None:
@@ -105,7 +108,7 @@ def _pixels(dataset: Dataset) -> int:
 
 
 def _image(dataset: Dataset, row: int) -> Tensor | None:
-    """The picture of a row; None where it is bad, which is said where it is trained on."""
+    """The picture of a row; None where it is bad, which is reported when it is trained on."""
     try:
         return dataset[row].image
     except BadPicture:

@@ -1,4 +1,4 @@
-"""Decoded pictures in the user's cache: a folder a set, mapped into memory, every picture with its check sum."""
+"""Decoded pictures in the user's cache: a folder for each set, mapped into memory, each picture with its checksum."""
 
 import json
 import os
@@ -23,10 +23,10 @@ try:
 except ImportError:    # Windows, which by itself refuses to remove a file that is in use
     fcntl = None       # type: ignore[assignment]
 
-VERSION = 2    # to be raised with any change of base/pictures.py: decode that changes a pixel
+VERSION = 2    # to be raised with any change in base/pictures.py: decode that changes a pixel
 _ROW = np.dtype([("contents", "u1", LENGTH), ("check", "<u4"), ("size", "<i4", 2), ("fit", "<f8", 4)])
-_NEW, _OLD = ".new-", ".old-"    # how folders begin that are being filled, and being removed
-_YOUNG = 60.0    # seconds
+_NEW, _OLD = ".new-", ".old-"    # prefixes of folders that are being filled, and removed
+_YOUNG = 60.0    # seconds: a folder without a lock that is younger may be about to be locked
 _ABOUT, _ROWS, _PICTURES = "about.json", "rows.npy", "pictures.npy"
 
 
@@ -40,24 +40,25 @@ def pictures_folder() -> Path:
 
 
 def folder_for(contents: np.ndarray, form: Form) -> Path:
-    """The folder of a set: known by what its files hold (hashes, uint8 [n, 16], in order) and by their form."""
-    return pictures_folder() / f"{_kind(form)}-{digest_of(contents)}"
+    """The folder of a set. Its name is made of the form and of what the files hold: `contents` are their hashes, uint8
+    [n, 16], in order."""
+    return pictures_folder() / f"{_form_name(form)}-{digest_of(contents)}"
 
 
-def _kind(form: Form) -> str:
-    way = "" if form.interpolation == "bilinear" else f"-{form.interpolation}"
-    return f"{form.channels}x{form.height}x{form.width}-{form.fit}-{form.bits}{way}"
+def _form_name(form: Form) -> str:
+    interpolation = "" if form.interpolation == "bilinear" else f"-{form.interpolation}"
+    return f"{form.channels}x{form.height}x{form.width}-{form.fit}-{form.bits}{interpolation}"
 
 
 @dataclass
 class Cached:
-    """The pictures of one folder. As long as it is referred to, no process removes the folder."""
+    """The pictures of one folder, which no process removes as long as this object exists or until it is closed."""
 
     folder: Path
-    images: np.ndarray    # uint8 or uint16 [n, channels, height, width], mapped; written to it stays in this process
-    rows: np.ndarray      # _ROW [n]; `contents` is 0 where the picture was bad or is unknown
+    images: np.ndarray    # uint8 or uint16 [n, channels, height, width], mapped, and written for this process alone
+    rows: np.ndarray      # _ROW [n]; `contents` is 0 where the picture was bad
     lock: int | None
-    used: bool = False    # by this process, as `use` notes it
+    used: bool = False    # `use` has been called: it notes the time once
 
     @classmethod
     def open(cls, folder: Path, form: Form) -> Self:
@@ -74,7 +75,7 @@ class Cached:
             rows = np.load(folder / _ROWS, allow_pickle=False)
             images = np.load(folder / _PICTURES, mmap_mode="c", allow_pickle=False)
             wanted = (len(rows), form.channels, *form.size)
-            if rows.dtype != _ROW or images.shape != wanted or images.dtype != _kind_of_number(form):
+            if rows.dtype != _ROW or images.shape != wanted or images.dtype != _dtype(form):
                 raise Damaged("is damaged")
         except (Damaged, BlockingIOError, PermissionError):
             _unlock(lock)
@@ -85,7 +86,7 @@ class Cached:
         return cls(folder, images, rows, lock)
 
     def use(self) -> None:
-        """Note that the set is used now: those least recently used are the first to make room."""
+        """Note that the set is used now: where room is needed those least recently used are removed first."""
         if not self.used:
             self.used = True
             with suppress(OSError):    # the file of another user
@@ -129,7 +130,7 @@ class Building:
             (self.aside / _ABOUT).write_text(json.dumps({"version": VERSION, "pictures": count}), encoding="utf-8")
             self.lock = _locked(self.aside / _ABOUT)
             self.images: np.memmap[Any, Any] = np.lib.format.open_memmap(
-                self.aside / _PICTURES, mode="w+", dtype=_kind_of_number(form),
+                self.aside / _PICTURES, mode="w+", dtype=_dtype(form),
                 shape=(count, form.channels, *form.size))
             _allocate(self.aside / _PICTURES, self.images.offset, self.images.nbytes)
             self.rows = np.zeros(count, dtype=_ROW)
@@ -162,32 +163,34 @@ class Building:
             shutil.rmtree(self.aside, ignore_errors=True)
 
 
-def make_room(needed: int, *, share: float) -> bool:
-    """Whether `needed` bytes more may be kept: with them the cache may take `share` of what it and the free part of its
-    disk are together. The sets least recently used are removed for that, but none that a process uses."""
+def make_room(needed: int, *, fraction: float) -> bool:
+    """Whether `needed` bytes more may be kept: cache + needed <= fraction * (cache + free disk).
+
+    The sets least recently used are removed for that, but none that a process uses.
+    """
     folder = pictures_folder()
-    if share <= 0:
+    if fraction <= 0:
         return False
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        sets = sorted((_used(one), one) for one in folder.iterdir() if one.is_dir())
-        sizes = {one: sum(file.stat().st_size for file in one.iterdir()) for _, one in sets}
+        sets = sorted((_last_used(path), path) for path in folder.iterdir() if path.is_dir())
+        sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for _, path in sets}
         total = sum(sizes.values())
-        bound = share * (shutil.disk_usage(folder).free + total)
+        bound = fraction * (shutil.disk_usage(folder).free + total)
     except OSError:
         return False    # no folder to write to, or another process is removing the same
     if needed > bound:
         return False
-    for _, one in sets:
+    for _, path in sets:
         # What a killed process was filling is of no use to anyone.
-        if (total + needed > bound or one.name.startswith((_NEW, _OLD))) and remove(one):
-            total -= sizes[one]
+        if (total + needed > bound or path.name.startswith((_NEW, _OLD))) and remove(path):
+            total -= sizes[path]
     return total + needed <= bound
 
 
 def related(form: Form) -> Iterator[Cached]:
     """The sets in this form that the cache has, whatever they are of."""
-    for folder in sorted(pictures_folder().glob(f"{_kind(form)}-*")):
+    for folder in sorted(pictures_folder().glob(f"{_form_name(form)}-*")):
         try:
             yield Cached.open(folder, form)
         except (Damaged, OSError):
@@ -195,7 +198,7 @@ def related(form: Form) -> Iterator[Cached]:
 
 
 def remove(folder: Path) -> bool:
-    """Remove a set's folder, in one step for those who look for it; -> False where a process uses it."""
+    """Remove a set's folder; -> False where a process uses it. It is renamed first, so that nobody finds half of it."""
     lock = None
     try:
         if (folder / _ABOUT).exists():
@@ -212,13 +215,13 @@ def remove(folder: Path) -> bool:
     return True
 
 
-def _used(folder: Path) -> float:
+def _last_used(folder: Path) -> float:
     """When a set was last used, in seconds since 1970."""
     about = folder / _ABOUT
     return about.stat().st_mtime if about.exists() else 0.0
 
 
-def _kind_of_number(form: Form) -> np.dtype[Any]:
+def _dtype(form: Form) -> np.dtype[Any]:
     return np.dtype(np.uint8 if form.bits == 8 else np.uint16)
 
 
@@ -230,17 +233,17 @@ def _record(image: np.ndarray, place: Place, contents: np.ndarray) -> np.ndarray
 
 
 def _check(image: np.ndarray, row: np.ndarray) -> int:
-    own = row["contents"].tobytes() + row["size"].tobytes() + row["fit"].tobytes()
-    return zlib.crc32(np.ascontiguousarray(image).data, zlib.crc32(own))
+    record = row["contents"].tobytes() + row["size"].tobytes() + row["fit"].tobytes()
+    return zlib.crc32(np.ascontiguousarray(image).data, zlib.crc32(record))
 
 
 def _allocate(path: Path, first: int, count: int) -> None:
-    """Take the room of `count` zeros from byte `first` on; OSError where there is none."""
+    """Take the room of `count` bytes from byte `first` on. Raises OSError where the disk has none."""
     with open(path, "rb+") as file:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), first, count)
             return
-        file.seek(first)    # macOS: what has been written has its room
+        file.seek(first)    # macOS has no such call; there zeros are written
         zeros = bytes(1 << 20)
         for done in range(0, count, len(zeros)):
             file.write(zeros[: count - done])

@@ -1,4 +1,4 @@
-"""What files hold, as hashes, remembered in the user's cache so that a second run need not read every byte."""
+"""Hashes of what files hold, remembered in the user's cache so that a second run need not read every byte."""
 
 import hashlib
 import json
@@ -21,10 +21,10 @@ from lensmith.base.pictures import BadPicture, read_file
 from lensmith.base.progress import ProgressLine
 
 LENGTH = 16       # bytes of a hash, BLAKE2b
-_BOOKS = 100      # of roots, kept: those that were used last
-_LARGE = 1_000    # files that are new, from which on it is said beforehand that they are read
-_TOGETHER = 32    # files that a thread is given at a time: to hand over each costs as much as hashing a small one
-_SETTLED = 2.0    # seconds: a file as young as the steps of the file system's clock may change without showing it
+_BOOKS = 100      # of roots are kept: those that were used last
+_LARGE = 1_000    # new files: where there are so many it is said beforehand that they are read
+_TOGETHER = 32    # files that a thread gets at a time: handing one over costs as much as hashing a small one
+_SETTLED = 2.0    # seconds: a younger file may change within one step of the file system's clock, which shows nothing
 
 
 def content_hash(content: bytes) -> bytes:
@@ -42,25 +42,30 @@ class Contents:
     """What some files hold."""
 
     hashes: np.ndarray                # uint8 [n, 16]
-    marks: list[list[int] | None]     # as _mark tells them; None where a change might not show in them
+    marks: list[list[int] | None]     # from _mark; None where a change might not show in them
 
     @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
+    def joined(cls, several: Sequence[Self]) -> Self:
         """Those of several lists of files, one after the other."""
-        return cls(np.concatenate([one.hashes for one in parts]), [mark for one in parts for mark in one.marks])
+        hashes = np.concatenate([contents.hashes for contents in several])
+        return cls(hashes, [mark for contents in several for mark in contents.marks])
 
     def has(self, row: int, path: Path, content: bytes) -> bool:
-        """Whether the file at `path`, from which `content` has just been read, is what it was when it was hashed: by
-        the times of its change, which takes a hundredth of hashing it again, else by its hash."""
+        """Whether the file at `path`, of which `content` has just been read, is what it was when it was hashed.
+
+        The times of its change say so, which takes a hundredth of the time of hashing it again, else its hash.
+        """
         mark = self.marks[row]
         return (mark is not None and mark == _mark(path)) or content_hash(content) == self.hashes[row].tobytes()
 
 
 def contents_of(paths: Sequence[Path], *, root: Path, tell: Callable[[str], object] = lambda line: None) -> Contents:
-    """The hash of each file's bytes; of a file that cannot be read that of no bytes.
+    """The hash of each file's bytes; of a file that cannot be read it is the hash of no bytes.
 
-    Files below `root` whose size, inode and times of change are as when they were last hashed are not read again.
-    `tell` is told how many are read where these are many, and how far that is every few seconds.
+    Files whose size, inode and times of change are as when they were last hashed are not read again.
+
+    root: the folder of the set, for which the hashes are remembered.
+    tell: called with a line that says how many files are read, where they are many, and how far it is.
     """
     book = cache_folder() / "contents" / f"{content_hash(os.fsencode(root.absolute())).hex()}.json"
     known = _read(book)
@@ -120,8 +125,8 @@ def _remember(book: Path, known: Mapping[str, Any], new: Mapping[str, Any]) -> N
 
 
 def _mark(path: Path) -> list[int] | None:
-    """What changes with a file: its size, the times of its last change (which can be set) and of that of its inode
-    (which cannot), and the inode."""
+    """What changes with a file: its size, the time of its last change, which can be set, that of the last change of its
+    inode, which cannot, and the number of the inode."""
     try:
         status = os.stat(path)
     except OSError:
@@ -130,21 +135,21 @@ def _mark(path: Path) -> list[int] | None:
 
 
 def _read(book: Path) -> dict[str, Any]:
-    """The remembered {path: [mark, hash]}; none where the file is absent or damaged."""
+    """The remembered {path: [mark, hash]}; empty where the file is absent or damaged."""
     try:
-        found = json.loads(book.read_text(encoding="utf-8"))
-        whole = all(len(mark) == 4 and len(bytes.fromhex(content)) == LENGTH for mark, content in found.values())
+        entries = json.loads(book.read_text(encoding="utf-8"))
+        whole = all(len(mark) == 4 and len(bytes.fromhex(content)) == LENGTH for mark, content in entries.values())
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
-    return found if whole else {}
+    return entries if whole else {}
 
 
 def _write(book: Path, known: dict[str, Any]) -> None:
-    """Write a book, and remove those beyond _BOOKS that were not used for longest."""
+    """Write a book, and remove those least recently used where there are more than _BOOKS."""
     try:
         book.parent.mkdir(parents=True, exist_ok=True)
         write_text(book, json.dumps(known, separators=(",", ":")))
-        books = sorted(book.parent.glob("*.json"), key=lambda one: one.stat().st_mtime_ns)
+        books = sorted(book.parent.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
         for old in books[:-_BOOKS]:
             old.unlink()
     except (OSError, UserError):

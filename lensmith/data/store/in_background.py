@@ -1,4 +1,4 @@
-"""Pictures that are decoded on threads of their own while the first of them are learned from already."""
+"""Pictures that threads decode in the background while a training learns from the first of them already."""
 
 import os
 import sys
@@ -25,15 +25,18 @@ _TOGETHER = 64    # pictures that are waited for at a time where all are
 
 
 class Fill:
-    """Makes rows ready on threads of its own, in their order, but those first that someone waits for.
+    """Makes rows on threads of its own, in their order, but those first that someone waits for.
 
-    Invariant: a row goes from waiting to in work to ready or bad, once. What is ready is read without a lock.
+    Invariant: a row goes once from waiting to in work to ready or bad. What is ready is read without a lock.
     """
 
     def __init__(self, count: int, make: Callable[[int], None], *, finish: Callable[[], object] = lambda: None,
                  threads: int | None = None):
-        """`make(row)` raises BadPicture where the row cannot be made. `finish` is called when all rows were."""
-        # One more than there are cores, since each now and then waits for the interpreter's lock.
+        """count: the rows.
+        make: makes one row; raises BadPicture where that cannot be.
+        finish: called once all rows are made.
+        threads: None: one more than there are cores, since each now and then waits for the interpreter's lock.
+        """
         self.make, self.finish, self.threads = make, finish, threads or (os.cpu_count() or 1) + 1
         self.state = np.full(count, _WAITING, dtype=np.uint8)
         self.reasons: dict[int, str] = {}         # of the bad rows
@@ -51,7 +54,7 @@ class Fill:
         if not self._left:
             self._end()
             return
-        # Daemons, or an interpreter that wants to end would wait for the last picture; close() ends them at exit.
+        # Daemons: else the interpreter would wait for the last picture when it ends; close() ends them at exit.
         for number in range(min(self.threads, self._left)):
             self._running.append(start_thread(self._work, name=f"decode-{number}"))
 
@@ -74,11 +77,11 @@ class Fill:
                         waiter.done.wait()
                 finally:
                     self._waiters.remove(waiter)
-        found: np.ndarray = self.state[rows] == _READY
-        return found
+        is_ready: np.ndarray = self.state[rows] == _READY
+        return is_ready
 
     def ask(self, rows: np.ndarray) -> None:
-        """Have `rows` (int64 [n]) made next, after what was asked for before; they are not waited for."""
+        """Have `rows` (int64 [n]) made next, after those asked for before, without waiting for them."""
         with self._lock:
             self._asked.extend(row for row in rows.tolist() if self.state[row] == _WAITING)
             self._changed.notify_all()
@@ -175,7 +178,8 @@ class Fill:
 
 
 class _Waiter:
-    """A thread that waits for rows: woken when all of them are made, for each would take the time of who makes them."""
+    """A thread that waits for rows. It is woken when all of them are made: to wake it for each would take the time of
+    the threads that make them."""
 
     def __init__(self, lacks: set[int], lock: Any):    # threading.RLock is no type
         self.lacks, self.done = lacks, threading.Condition(lock)
@@ -187,10 +191,13 @@ class Store:
 
     def __init__(self, images: Tensor, places: list[Place], fill: Fill, *, notes: list[str] | None = None,
                  close: Callable[[], object] | None = None):
-        """`notes` is where those who fill it write what turned out; `close` is called instead of fill.close."""
-        self.images = images    # uint8 or uint16 [n, channels, height, width]
-        self.places = places    # of rows that are not ready the file is known, and its size where its header was read
-        self.fill = fill
+        """images: uint8 or uint16 [n, channels, height, width], filled by `fill`.
+        places: of rows that are not ready the file is known, and its size where its header was read.
+        fill: makes the rows.
+        notes: where those who fill it write what came up.
+        close: called in the end, instead of fill.close.
+        """
+        self.images, self.places, self.fill = images, places, fill
         self.notes = notes if notes is not None else []
         weakref.finalize(self, close or fill.close)
 
@@ -204,8 +211,8 @@ class Store:
         return [Bad(self.places[row].file, reason) for row, reason in sorted(self.fill.reasons.items())]
 
     def wait(self, progress: Callable[[int], object] = lambda done: None) -> None:
-        """Wait until all is decoded; `progress` is told the number of pictures now and then. Raises the error that
-        ended a thread, where one did."""
+        """Wait until all is decoded; `progress` is called with the number of pictures now and then. Raises the error
+        that ended a thread, where one did."""
         count = len(self.places)
         for first in range(0, count, _TOGETHER):
             self.fill.wait(np.arange(first, min(first + _TOGETHER, count)))
@@ -266,8 +273,8 @@ class Filling:
 
 
 def _give_way() -> None:
-    """Let this thread work in what the others leave of the machine: two of PyTorch's threads that wait for each other
-    are many times slower where a third takes a core from one of them. Linux alone has a priority for each thread."""
+    """Give this thread the lowest priority: two of PyTorch's threads that wait for each other are many times slower
+    where a third one takes a core from them. Linux alone has a priority for each thread."""
     if sys.platform == "linux":
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)

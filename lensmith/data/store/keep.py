@@ -1,4 +1,4 @@
-"""The decode-once store of larger sets: decoded while training, kept in memory or in a file of the user's cache."""
+"""The store of larger sets: each picture is decoded once, while training, and kept in memory or in the user's cache."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from lensmith.base.errors import DataError, count
 from lensmith.base.pictures import BadPicture, Form, Place, decode, read_file
 from lensmith.data.sources.in_memory import room_for
 from lensmith.data.sources.picture_files import Files
-from lensmith.data.store import disk_cache as cached
+from lensmith.data.store import disk_cache
 from lensmith.data.store.at_once import fits, picture_bytes
 from lensmith.data.store.disk_cache import Building, Cached, Damaged
 from lensmith.data.store.file_hashes import Contents
@@ -34,50 +34,62 @@ def keep_filling(sources: Mapping[str, Files], contents: Mapping[str, Contents],
                  disk: float, tell: Tell = lambda line: None) -> Kept | None:
     """Begin to decode the pictures of all splits on all cores, in order, but those first that are asked for.
 
-    `contents` are those of the files by split. The pictures are kept in memory where they take at
-    most the share `memory` of what is free, else in the user's cache where that may take them (cached.make_room); None
-    where neither can be. What the cache has of such files, whatever set they belong to, is not decoded again.
+    What the cache has of files with the same contents, whatever set they belong to, is not decoded again.
+
+    sources: the files, by split.
+    contents: what they hold, by split.
+    form: of the decoded pictures.
+    memory: the fraction of the free memory that they may take.
+    disk: the fraction of cache and free disk together that the cache may take, where they do not fit into memory.
+    tell: called with a line where the cache cannot be used.
+
+    -> None where neither the memory nor the cache has room. Raises DataError where the memory has none after all.
     """
-    joined = Contents.joined([contents[part] for part in sources])
-    number, folder = len(joined.hashes), cached.folder_for(joined.hashes, form)
-    in_memory = fits(number, form, share=memory)
-    own = None if in_memory or not disk else _own(folder, form, tell)
-    known = _known(form) if disk and own is None else {}
+    everything = Contents.joined([contents[split] for split in sources])
+    number, folder = len(everything.hashes), disk_cache.folder_for(everything.hashes, form)
+    in_memory = fits(number, form, fraction=memory)
+    same_set = None if in_memory or not disk else _open_same_set(folder, form, tell)
+    related = _related(form) if disk and same_set is None else {}
     building = None
-    if not in_memory and own is None:
+    if not in_memory and same_set is None:
         needed = number * picture_bytes(form)
-        if not cached.make_room(needed, share=disk):
-            known = _without(known)    # those that were only to be copied from may have to make room
-            if not cached.make_room(needed, share=disk):
+        if not disk_cache.make_room(needed, fraction=disk):
+            related = _closed(related)    # those that were only to be copied from may have to make room
+            if not disk_cache.make_room(needed, fraction=disk):
                 return None
         try:
             building = Building(folder, form, number)
         except OSError as error:
-            _without(known)
+            _closed(related)
             tell(f"the cache of decoded pictures cannot be written ({error})")
             return None
     try:
-        images = building.images if building else own.images if own else room_for(number, form).numpy()
+        images = building.images if building else same_set.images if same_set else room_for(number, form).numpy()
     except DataError:
-        _without(known)
+        _closed(related)
         raise
     files = [(path, source.place(row)) for source in sources.values() for row, path in enumerate(source.paths)]
-    making = _Making(files, joined, form, images, known=known, own=own, building=building)
+    making = _Making(files, everything, form, images, related=related, same_set=same_set, building=building)
     fill = Fill(number, making.make, finish=making.finish)
     store = Store(torch.from_numpy(images), making.places, fill, notes=making.notes,
                   close=partial(_close, fill, making))
     fill.start()
-    first, views = 0, {}
-    for part, source in sources.items():
+    return Kept(store, _by_split(store, sources), None if in_memory else folder)
+
+
+def _by_split(store: Store, sources: Mapping[str, Files]) -> dict[str, Filling]:
+    """The rows of the store that are the pictures of each split."""
+    first, splits = 0, {}
+    for split, source in sources.items():
         rows = torch.arange(first, first := first + len(source))
-        views[part] = Filling(store, rows, source.targets, source.classes, groups=source.groups)
-    return Kept(store, views, None if in_memory else folder)
+        splits[split] = Filling(store, rows, source.targets, source.classes, groups=source.groups)
+    return splits
 
 
-def _own(folder: Path, form: Form, tell: Tell) -> Cached | None:
+def _open_same_set(folder: Path, form: Form, tell: Tell) -> Cached | None:
     """The pictures of just these files, where the cache has them."""
     try:
-        own = Cached.open(folder, form)
+        same_set = Cached.open(folder, form)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -85,21 +97,22 @@ def _own(folder: Path, form: Form, tell: Tell) -> Cached | None:
         return None
     except Damaged as error:
         tell(f"the cache of these pictures {error}: it is made anew")
-        cached.remove(folder)
+        disk_cache.remove(folder)
         return None
-    own.use()
-    return own
+    same_set.use()
+    return same_set
 
 
-def _known(form: Form) -> dict[bytes, tuple[Cached, int]]:
-    """What a file holds -> where the cache has its picture in this form."""
-    return {contents.tobytes(): (one, row) for one in cached.related(form)
-            for row, contents in enumerate(one.rows["contents"]) if contents.any()}
+def _related(form: Form) -> dict[bytes, tuple[Cached, int]]:
+    """The hash of what a file holds -> where the cache has its picture in this form."""
+    return {contents.tobytes(): (cached, row) for cached in disk_cache.related(form)
+            for row, contents in enumerate(cached.rows["contents"]) if contents.any()}
 
 
-def _without(known: Mapping[bytes, tuple[Cached, int]]) -> dict[bytes, tuple[Cached, int]]:
-    for one in {id(one): one for one, _ in known.values()}.values():
-        one.close()
+def _closed(related: Mapping[bytes, tuple[Cached, int]]) -> dict[bytes, tuple[Cached, int]]:
+    """Nothing, after closing the sets that `related` refers to."""
+    for cached in {id(cached): cached for cached, _ in related.values()}.values():
+        cached.close()
     return {}
 
 
@@ -109,38 +122,49 @@ def _close(fill: Fill, making: "_Making") -> None:
 
 
 class _Making:
-    """How one picture after the other gets into the store: out of the cache, or out of its file."""
+    """How a picture gets into the store: out of the cache, or out of its file."""
 
     def __init__(self, files: list[tuple[Path, Place]], contents: Contents, form: Form, images: np.ndarray, *,
-                 known: Mapping[bytes, tuple[Cached, int]], own: Cached | None, building: Building | None):
+                 related: Mapping[bytes, tuple[Cached, int]], same_set: Cached | None, building: Building | None):
+        """files: of each row the path, and the place with its size.
+        contents: what the files hold.
+        form: of the pictures.
+        images: where they go.
+        related: where the cache has pictures of files with the same contents, to be copied.
+        same_set: the cache of these files, whose pictures are `images`.
+        building: the cache of these files that is being made, whose pictures are `images`.
+        """
         self.files, self.contents, self.form, self.images = files, contents, form, images
         self.hashes = contents.hashes
-        self.known, self.own, self.building = known, own, building
+        self.related, self.same_set, self.building = related, same_set, building
         self.places = [place for _, place in files]    # of what is not ready the size alone, not the fit
         self.copied, self.decoded, self.mended = list[int](), list[int](), list[int]()    # rows; append() needs no lock
         self.notes: list[str] = []
 
     def make(self, row: int) -> None:
         """Raises BadPicture where the file cannot be decoded, or is no longer what was hashed."""
-        if not self._take(row):
+        if not self._take_from_cache(row):
             self._decode(row)
 
-    def _take(self, row: int) -> bool:
+    def _take_from_cache(self, row: int) -> bool:
         """Whether the cache had the picture of a row."""
-        if self.own is not None:
-            has, there, one = bool((self.own.rows["contents"][row] == self.hashes[row]).all()), row, self.own
-        else:
-            one, there = self.known.get(self.hashes[row].tobytes(), (None, 0))    # type: ignore[assignment]
-            has = one is not None
-        if not has or not one.is_sound(there):
+        cached, cached_row = self._cached(row)
+        if cached is None or not cached.is_sound(cached_row):
             return False
-        place = one.place(there, self.files[row][1].file)
-        if one is not self.own:
-            self.images[row] = one.images[there]
-            one.use()
+        place = cached.place(cached_row, self.files[row][1].file)
+        if cached is not self.same_set:
+            self.images[row] = cached.images[cached_row]
+            cached.use()
             self.copied.append(row)
-        self._place(row, place)
+        self._note(row, place)
         return True
+
+    def _cached(self, row: int) -> tuple[Cached | None, int]:
+        """The set in the cache that has the picture of a row, and the row there."""
+        if self.same_set is None:
+            return self.related.get(self.hashes[row].tobytes(), (None, 0))
+        is_same = bool((self.same_set.rows["contents"][row] == self.hashes[row]).all())
+        return (self.same_set if is_same else None), row
 
     def _decode(self, row: int) -> None:
         path, place = self.files[row]
@@ -148,21 +172,21 @@ class _Making:
         if not self.contents.has(row, path, content):
             raise BadPicture("has changed since the run began")
         image, place = decode(content, self.form, name=place.file)
-        if self.own is not None:
-            self.own.mend(row, image.numpy(), place, self.hashes[row])
+        if self.same_set is not None:
+            self.same_set.mend(row, image.numpy(), place, self.hashes[row])
             self.mended.append(row)
         else:
             self.images[row] = image.numpy()
             self.decoded.append(row)
-        self._place(row, place)
+        self._note(row, place)
 
-    def _place(self, row: int, place: Place) -> None:
+    def _note(self, row: int, place: Place) -> None:
         self.places[row] = place
         if self.building is not None:
             self.building.note(row, place, self.hashes[row])
 
     def finish(self) -> None:
-        """All rows are made: a new set is put in place, and what turned out is noted."""
+        """Called when all rows are made: gives a new set its name, and notes what came up."""
         if self.building is not None:
             self.building.finish()
         if self.copied and self.decoded:
@@ -170,13 +194,13 @@ class _Making:
             self.notes.append(f"{count(len(self.decoded), 'picture')} of {len(self.files):,} {is_new} changed since "
                               "the others were cached, and decoded; the others were not again")
         if self.mended:
-            self.notes.append(f"{count(len(self.mended), 'picture')} in the cache {cached.pictures_folder()} "
+            self.notes.append(f"{count(len(self.mended), 'picture')} in the cache {disk_cache.pictures_folder()} "
                               f"{'was' if len(self.mended) == 1 else 'were'} damaged, and decoded again")
-        self.known = _without(self.known)
+        self.related = _closed(self.related)
 
     def close(self) -> None:
         if self.building is not None:
             self.building.close()
-        if self.own is not None:
-            self.own.close()
-        self.known = _without(self.known)
+        if self.same_set is not None:
+            self.same_set.close()
+        self.related = _closed(self.related)

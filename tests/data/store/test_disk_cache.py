@@ -168,11 +168,11 @@ def test_the_least_recently_used_make_room(monkeypatch):
         os.utime(folder / "about.json", (time.time() - age * 100,) * 2)
     each = weight(folders[0])
     sized(monkeypatch, 6 * each)    # 10 with what is there
-    assert make_room(each, share=0.5) and all(folder.is_dir() for folder in folders)
-    assert make_room(2 * each, share=0.5)
+    assert make_room(each, fraction=0.5) and all(folder.is_dir() for folder in folders)
+    assert make_room(2 * each, fraction=0.5)
     assert [folder.is_dir() for folder in folders] == [True, True, False, True]
-    assert not make_room(7 * each, share=0.5) and sum(folder.is_dir() for folder in folders) == 3
-    assert not make_room(1, share=0)
+    assert not make_room(7 * each, fraction=0.5) and sum(folder.is_dir() for folder in folders) == 3
+    assert not make_room(1, fraction=0)
 
 
 def test_use_is_noted_and_what_is_in_use_stays(monkeypatch):
@@ -187,13 +187,13 @@ def test_use_is_noted_and_what_is_in_use_stays(monkeypatch):
     each = weight(folders[0])
     sized(monkeypatch, each)
     used = Cached.open(folders[1], FORM)
-    assert make_room(each, share=0.75)    # room for three
+    assert make_room(each, fraction=0.75)    # room for three
     assert [folder.is_dir() for folder in folders] == [True, True, False]
-    assert not remove(folders[1]) and make_room(each, share=0.75) and not make_room(2 * each, share=0.75)
+    assert not remove(folders[1]) and make_room(each, fraction=0.75) and not make_room(2 * each, fraction=0.75)
     assert [folder.is_dir() for folder in folders] == [False, True, False]
     used.close()
     sized(monkeypatch, 3 * each)
-    assert make_room(3 * each, share=0.75) and not folders[1].is_dir()
+    assert make_room(3 * each, fraction=0.75) and not folders[1].is_dir()
 
 
 def test_what_a_killed_process_left_is_removed_and_what_another_builds_is_not(cache, monkeypatch):
@@ -203,14 +203,14 @@ def test_what_a_killed_process_left_is_removed_and_what_another_builds_is_not(ca
     with subprocess.Popen([sys.executable, "-c", program, str(cache / "one")], stdout=subprocess.PIPE,
                           text=True) as other:
         assert other.stdout is not None and other.stdout.readline() == "built\n"
-        assert make_room(10, share=0.5) and len(list(cache.iterdir())) == 1
+        assert make_room(10, fraction=0.5) and len(list(cache.iterdir())) == 1
         other.kill()
-    assert make_room(10, share=0.5) and not list(cache.iterdir())
+    assert make_room(10, fraction=0.5) and not list(cache.iterdir())
     bare = cache / ".new-bare"    # a folder that was made this moment and is not locked yet
     bare.mkdir()
-    assert make_room(10, share=0.5) and bare.is_dir()
+    assert make_room(10, fraction=0.5) and bare.is_dir()
     os.utime(bare, (time.time() - 100,) * 2)
-    assert make_room(10, share=0.5) and not bare.is_dir()
+    assert make_room(10, fraction=0.5) and not bare.is_dir()
 
 
 def test_a_disk_without_room_is_known_before_anything_is_written(cache, monkeypatch):
@@ -234,4 +234,4 @@ def test_room_is_taken_on_systems_without_posix_fallocate_too(cache, monkeypatch
 
 def test_a_cache_that_cannot_be_made_has_no_room(tmp_path):
     (tmp_path / "cache").write_text("a file where the folder should be")
-    assert not make_room(1, share=1.0)
+    assert not make_room(1, fraction=1.0)

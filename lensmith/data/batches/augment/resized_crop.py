@@ -19,8 +19,8 @@ class ResizedCrop:
     def check(self) -> None:
         area = self.resized_crop
         if area is not None and not (len(area) == 2 and 0 < area[0] <= area[1] <= 1):
-            raise UserError(f"augment.resized_crop must be [least, most] share of the area, for example [0.35, 1.0]; "
-                            f"got {area}")
+            raise UserError("augment.resized_crop must be the [least, most] fraction of the area, for example [0.35, "
+                            f"1.0]; got {area}")
 
     def apply(self, changes: Changes) -> None:
         least, most = self.resized_crop or (1.0, 1.0)

@@ -21,8 +21,8 @@ class Shrink:
 
     def check(self) -> None:
         if any(not 0 < fraction <= 1 for fraction in self.shrink or ()):
-            raise UserError("augment.shrink must hold shares of the edges, above 0 and at most 1, one for each of the "
-                            f"first epochs, for example [0.5, 0.75]; got {self.shrink}")
+            raise UserError("augment.shrink must hold fractions of the edges, above 0 and at most 1, one for each of "
+                            f"the first epochs, for example [0.5, 0.75]; got {self.shrink}")
 
     @property
     def epochs(self) -> int:

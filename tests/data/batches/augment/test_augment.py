@@ -186,7 +186,8 @@ def test_sixteen_bits_stay_sixteen_bits():
 
 @pytest.mark.parametrize(("settings", "text"), [
     ({"flip": True, "crop_padding": -1}, "augment.crop_padding must lie between 0 and 10000; got -1"),
-    ({"resized_crop": [0.9, 0.2]}, "augment.resized_crop must be [least, most] share"),
+    ({"resized_crop": [0.9, 0.2]}, "augment.resized_crop must be the [least, most] fraction of the area, for example "
+     "[0.35, 1.0]; got [0.9, 0.2]"),
     ({"hue": 0.7}, "augment.hue must lie between 0 and 0.5; got 0.7"),
     ({"erase": 2.0}, "augment.erase must lie between 0 and 1; got 2.0")])
 def test_wrong_settings_are_refused(settings, text):
@@ -247,7 +248,7 @@ def test_boxes_and_masks_shrink_with_the_picture():
 def test_wrong_shares_of_the_edges_are_refused(shares):
     with pytest.raises(UserError) as raised:
         Augment(shrink=shares)
-    assert "augment.shrink must hold shares of the edges, above 0 and at most 1" in str(raised.value)
+    assert "augment.shrink must hold fractions of the edges, above 0 and at most 1" in str(raised.value)
     assert str(shares) in str(raised.value)
 
 
