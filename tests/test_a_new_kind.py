@@ -29,7 +29,7 @@ from lensmith.study.report.errors.error_kind import ErrorKind
 from lensmith.tasks import TASKS
 from lensmith.tasks.multitask import OF_KIND
 from lensmith.tasks.task import Task
-from lensmith.tasks.usual import Usual, by_size
+from lensmith.tasks.usual_settings import Usual, by_size
 from lensmith.values import KINDS
 from lensmith.values.labels import Label
 from lensmith.values.value import Value

@@ -17,7 +17,7 @@ from lensmith.tasks.metrics.confusion import count_confusion
 from lensmith.tasks.metrics.labels import LabelMetrics
 from lensmith.tasks.metrics.own import OwnMetrics
 from lensmith.tasks.task import Metrics, Task
-from lensmith.tasks.usual import Usual, by_size
+from lensmith.tasks.usual_settings import Usual, by_size
 from lensmith.values.labels import UNKNOWN, Label
 from lensmith.values.value import Value
 

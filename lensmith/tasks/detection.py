@@ -18,7 +18,7 @@ from lensmith.tasks.metrics.boxes import BoxMetrics
 from lensmith.tasks.metrics.own import OwnMetrics
 from lensmith.tasks.nms import SHOWN, Nms, nms_of_scores, stacked_nms
 from lensmith.tasks.task import Metrics, Task
-from lensmith.tasks.usual import Usual, usual_of_objects
+from lensmith.tasks.usual_settings import Usual, usual_of_objects
 from lensmith.values.box_arithmetic import iou
 from lensmith.values.boxes import Boxes
 from lensmith.values.value import Value

@@ -20,7 +20,7 @@ from lensmith.tasks.metrics.instances import InstanceMetrics
 from lensmith.tasks.metrics.own import OwnMetrics
 from lensmith.tasks.nms import SHOWN, Nms, best_points, stacked_nms
 from lensmith.tasks.task import Metrics, Task
-from lensmith.tasks.usual import Usual, usual_of_objects
+from lensmith.tasks.usual_settings import Usual, usual_of_objects
 from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import Masks, in_boxes
 from lensmith.values.value import Value

@@ -23,7 +23,7 @@ from lensmith.tasks.regression import Regression
 from lensmith.tasks.segmentation import Segmentation
 from lensmith.tasks.tagging import Tagging
 from lensmith.tasks.task import Metrics, Task
-from lensmith.tasks.usual import Usual
+from lensmith.tasks.usual_settings import Usual
 from lensmith.values import KINDS, kinds_of
 from lensmith.values.value import Value
 

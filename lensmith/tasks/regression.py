@@ -15,7 +15,7 @@ from lensmith.tasks.losses.picture_losses import Distance, distance
 from lensmith.tasks.metrics.numbers import NumberMetrics, moments
 from lensmith.tasks.metrics.own import OwnMetrics
 from lensmith.tasks.task import Metrics, Task
-from lensmith.tasks.usual import Usual, by_size
+from lensmith.tasks.usual_settings import Usual, by_size
 from lensmith.values.labels import Numbers
 from lensmith.values.value import Value
 

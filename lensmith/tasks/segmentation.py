@@ -18,7 +18,7 @@ from lensmith.tasks.losses.pixel_losses import dice_loss, lovasz_loss, pixel_ent
 from lensmith.tasks.metrics.own import OwnMetrics
 from lensmith.tasks.metrics.pixel_metrics import MaskMetrics
 from lensmith.tasks.task import Metrics, Task
-from lensmith.tasks.usual import Usual, by_size
+from lensmith.tasks.usual_settings import Usual, by_size
 from lensmith.values.semantic_mask import IGNORED, Mask
 from lensmith.values.value import Value
 

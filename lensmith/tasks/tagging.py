@@ -14,7 +14,7 @@ from lensmith.tasks.losses.picture_losses import check_focal, given_weights, tag
 from lensmith.tasks.metrics.own import OwnMetrics
 from lensmith.tasks.metrics.tags import TagMetrics, absent_by_present
 from lensmith.tasks.task import Metrics, Task
-from lensmith.tasks.usual import Usual, by_size
+from lensmith.tasks.usual_settings import Usual, by_size
 from lensmith.values.labels import Tags
 from lensmith.values.value import Value
 

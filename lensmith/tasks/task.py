@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lensmith.base.pictures import Form
 from lensmith.models.backbone import Backbone
-from lensmith.tasks.usual import Usual
+from lensmith.tasks.usual_settings import Usual
 from lensmith.values.value import Value
 
 

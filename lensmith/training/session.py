@@ -17,8 +17,8 @@ from lensmith.recipe.assemble import Job
 from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.open_data import dropped_as_json
 from lensmith.study.report.page import report as write_report
-from lensmith.study.report.run_advice import advice
 from lensmith.study.report.worst_errors import WorstErrors
+from lensmith.training.waiting_advice import advice
 
 
 @dataclass

@@ -24,7 +24,7 @@ from lensmith.models.backbone import Backbone
 from lensmith.tasks import TASKS
 from lensmith.tasks.metrics.labels import LabelMetrics
 from lensmith.tasks.task import Task
-from lensmith.tasks.usual import Usual
+from lensmith.tasks.usual_settings import Usual
 from lensmith.values.labels import Label
 from lensmith.values.value import Value
 

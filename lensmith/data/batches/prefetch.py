@@ -8,7 +8,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import torch
 
-from lensmith.base.threads import start_thread
+from lensmith.base.threads_without_openmp import start_thread
 
 T = TypeVar("T")
 _LEAST = 0.001    # seconds: a thread pays for items that take longer; to hand one over costs a tenth of this

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lensmith.base.errors import DataError
 from lensmith.base.pictures import BadPicture, Form
-from lensmith.base.threads import one_thread
+from lensmith.base.threads_without_openmp import one_thread
 from lensmith.data.sources.in_memory import InMemory, take_pictures
 from lensmith.data.sources.sample import Dataset
 from lensmith.data.store.in_background import Filling

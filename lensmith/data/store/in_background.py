@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lensmith.base.pictures import BadPicture, Place
-from lensmith.base.threads import start_thread
+from lensmith.base.threads_without_openmp import start_thread
 from lensmith.data.sources.in_memory import take_pictures
 from lensmith.data.sources.picture_form import Bad
 from lensmith.data.sources.sample import Batch, Sample

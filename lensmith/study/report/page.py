@@ -15,7 +15,7 @@ from lensmith.study.report import charts
 from lensmith.study.report.box_charts import box_charts, detection_curves
 from lensmith.study.report.errors import ERRORS
 from lensmith.study.report.metric_words import metric_text, own_metrics, pictures_counted, sentence
-from lensmith.study.report.run_advice import candidates, fitting
+from lensmith.study.report.run_tables import candidates, fitting
 from lensmith.tasks.metrics.metric import figure, percent
 
 _FIRST = {"test": 0, "valid": 1}    # the order of the splits; the first of them gives the headline

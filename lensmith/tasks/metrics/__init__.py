@@ -6,7 +6,7 @@ which they are shown. Of instances the same numbers as of boxes are measured twi
 
 from functools import partial
 
-from lensmith.tasks.metrics import sentences
+from lensmith.tasks.metrics import headline_sentences as sentences
 from lensmith.tasks.metrics.box_precision import mean_precision, mean_recall_of
 from lensmith.tasks.metrics.error_sums import (
     coefficient_of_determination,

@@ -22,7 +22,7 @@ from lensmith.data.batches.augment.random_streams import PARTNER, TILE
 from lensmith.data.batches.augment.resized_crop import ResizedCrop
 from lensmith.data.batches.augment.rotate import Rotate
 from lensmith.data.batches.augment.shrink import Shrink
-from lensmith.data.batches.augment.tiles import TILES
+from lensmith.data.batches.augment.tile_layout import TILES
 from lensmith.data.batches.augment.zoom import Zoom
 from lensmith.data.sources.sample import Batch
 

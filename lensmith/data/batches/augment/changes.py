@@ -11,7 +11,7 @@ from lensmith.base.hashed_random import hashed, uniform
 from lensmith.data.batches import pixels
 from lensmith.data.batches.augment.placement import Placement, place
 from lensmith.data.batches.augment.random_streams import TILE, TOGETHER
-from lensmith.data.batches.augment.tiles import TILES
+from lensmith.data.batches.augment.tile_layout import TILES
 from lensmith.data.sources.sample import Batch
 
 _TOGETHER = np.array(TOGETHER)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from lensmith.base.errors import UserError
 from lensmith.data.batches import pixels
 from lensmith.data.batches.augment.random_streams import CUT_X, CUT_Y, X, Y
-from lensmith.data.batches.augment.tiles import TILES, compose, lay_out
+from lensmith.data.batches.augment.tile_layout import TILES, compose, lay_out
 from lensmith.data.sources.fitting import shown_areas
 from lensmith.data.sources.sample import Batch
 from lensmith.kernels.gather import gather_crop_flip, gather_lines, plain_gather_crop_flip

@@ -13,7 +13,7 @@ from lensmith.data.formats.class_folders import pictures_below
 from lensmith.data.formats.format import BESIDE, LAYOUT, NOTHING, Evidence
 from lensmith.data.formats.given_splits import split_folders, split_named
 from lensmith.data.formats.listing import Listing
-from lensmith.data.formats.masks.ids_to_classes import ClassList
+from lensmith.data.formats.masks.names_of_ids import ClassList
 from lensmith.data.formats.reading import read_text
 from lensmith.data.sources.picture_files import readable
 

@@ -13,7 +13,7 @@ from lensmith.data.formats.format import Format
 from lensmith.data.formats.given_splits import common_root, listed_below, refuse_unlabelled, splits_with_pictures
 from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.masks.from_objects import MaskedPictures, ObjectMasks, coco_outlines, yolo_outlines
-from lensmith.data.formats.masks.ids_to_classes import MaskClasses, class_list, classes_of_masks
+from lensmith.data.formats.masks.names_of_ids import MaskClasses, class_list, classes_of_masks
 from lensmith.data.formats.masks.pair_files import LAYOUTS, MaskLayout, describes_masks, find_masks, recognise_masks
 from lensmith.data.formats.reading import existing
 from lensmith.data.sources.mask_files import IDS, MaskFiles, PixelMask

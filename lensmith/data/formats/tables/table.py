@@ -17,7 +17,7 @@ from lensmith.data.formats.tables.box_columns import (
     recognise_table,
     table_of_boxes,
 )
-from lensmith.data.formats.tables.cell_values import LABEL, TAGS, Kind, decide_kind, value_of
+from lensmith.data.formats.tables.column_kinds import LABEL, TAGS, Kind, decide_kind, value_of
 from lensmith.data.formats.tables.read_table import (
     Rows,
     picture_column,
@@ -27,7 +27,7 @@ from lensmith.data.formats.tables.read_table import (
     splits_in,
     with_picture_column,
 )
-from lensmith.data.formats.tables.targets_by_column import TableTargets, read_targets, target_columns
+from lensmith.data.formats.tables.several_targets import TableTargets, read_targets, target_columns
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.sample import Splits
 from lensmith.values import of_kind

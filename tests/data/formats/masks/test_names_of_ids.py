@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.data.formats.masks.ids_to_classes import ClassList, class_list, read_class_list, settle_classes
+from lensmith.data.formats.masks.names_of_ids import ClassList, class_list, read_class_list, settle_classes
 
 LISTED = ClassList({0: "sky", 1: "road", 4: "car"}, "a list")
 COLOURED = {(0, 0, 0): 0, (128, 64, 0): 1, (0, 0, 192): 2}

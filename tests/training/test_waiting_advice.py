@@ -1,7 +1,9 @@
+"""What is said of an epoch that waited for its pictures."""
+
 import pytest
 
 from lensmith.engine.learner import Report
-from lensmith.study.report.run_advice import advice, candidates
+from lensmith.training.waiting_advice import advice
 
 
 def after(epoch: int, waited: float | None) -> Report:
@@ -26,14 +28,3 @@ def test_what_to_change_where_it_waited(epoch: int, kept: str, augment: dict, to
 @pytest.mark.parametrize("waited", [None, 0.0, 0.1])
 def test_a_run_that_hardly_waited_is_told_nothing(waited: float | None):
     assert advice(after(2, waited), "memory", {}) == ""
-
-
-def test_the_candidates_of_a_plan():
-    rows = candidates({"timings": [
-        {"precision": "bfloat16", "layout": "channels_last", "threads": 2, "compiled": False,
-         "rewrites": ["pool_first"], "milliseconds": 3.141, "verdict": "chosen"},
-        {"precision": "float32", "layout": "contiguous", "threads": 2, "compiled": True, "rewrites": [],
-         "milliseconds": None, "verdict": "refused: too far"}, "damaged"]})
-    assert rows == [("bfloat16, channels_last, threads 2, pool first", "3.14", "chosen"),
-                    ("float32, contiguous, threads 2, compiled", "–", "refused: too far")]
-    assert candidates({}) == []

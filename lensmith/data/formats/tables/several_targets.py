@@ -11,9 +11,9 @@ from lensmith.base.errors import DataError, UserError, nearest
 from lensmith.base.pictures import SUFFIXES, Header
 from lensmith.data.formats.boxes.annotations import AnnotatedSplit, sources_of_boxes
 from lensmith.data.formats.given_splits import LISTED
-from lensmith.data.formats.masks.ids_to_classes import class_list, classes_of_masks
+from lensmith.data.formats.masks.names_of_ids import class_list, classes_of_masks
 from lensmith.data.formats.tables.box_columns import CORNERS
-from lensmith.data.formats.tables.cell_values import LABEL, TAGS, decide_kind, holds_numbers, value_of
+from lensmith.data.formats.tables.column_kinds import LABEL, TAGS, decide_kind, holds_numbers, value_of
 from lensmith.data.formats.tables.read_table import Rows, fill_pattern, picture_column
 from lensmith.data.sources.mask_files import MaskFiles, PixelMask
 from lensmith.data.sources.picture_files import Files, readable
