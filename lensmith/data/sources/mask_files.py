@@ -154,15 +154,15 @@ def _ids_of_colours(pixels: np.ndarray, colours: Colours | None, path: Path) -> 
                         "a class_dict.csv with the columns name,r,g,b into the set's folder, or name such a file with "
                         "data.classes")
     weights = np.array([65_536, 256, 1], dtype=np.int32)
-    known = np.array(sorted(colours), dtype=np.int32).reshape(-1, 3)
-    codes, wanted = known @ weights, pixels.astype(np.int32) @ weights
-    at = np.searchsorted(codes, wanted).clip(max=len(codes) - 1)
-    if (codes[at] != wanted).any():
-        y, x = np.argwhere(codes[at] != wanted)[0]
+    listed = np.array(sorted(colours), dtype=np.int32).reshape(-1, 3)
+    listed_codes, codes = listed @ weights, pixels.astype(np.int32) @ weights
+    rows = np.searchsorted(listed_codes, codes).clip(max=len(listed_codes) - 1)
+    if (listed_codes[rows] != codes).any():
+        y, x = np.argwhere(listed_codes[rows] != codes)[0]
         raise DataError(f"mask {readable(path)} holds the colour {','.join(map(str, pixels[y, x]))} at x={x}, y={y}, "
                         "which is none of the list of classes: add it there, or mend the mask (was it resized, or a "
                         "JPEG?)")
-    return np.array([colours[red, green, blue] for red, green, blue in known.tolist()], dtype=np.uint16)[at]
+    return np.array([colours[red, green, blue] for red, green, blue in listed.tolist()], dtype=np.uint16)[rows]
 
 
 def ids_in(paths: Sequence[Path], colours: Colours | None) -> list[dict[int, int]]:

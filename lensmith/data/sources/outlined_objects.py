@@ -85,8 +85,8 @@ def _inside(outline: Outline, fit: Sequence[float], size: tuple[int, ...], form:
                                 f"(width x height), and the picture has {size[1]} x {size[0]}")
             inside |= bring_classes(shape.inside(), form, padding=0)
             continue
-        (first, start), part = polygon_pixels(shape * (scale_x, scale_y) + (left, top), form.size)
-        inside[first : first + part.shape[0], start : start + part.shape[1]] |= part
+        (first, start), pixels = polygon_pixels(shape * (scale_x, scale_y) + (left, top), form.size)
+        inside[first : first + pixels.shape[0], start : start + pixels.shape[1]] |= pixels
     # An outline may leave its picture; the padding around it belongs to no object.
     last = (min(form.height, round(top + size[0] * scale_y)), min(form.width, round(left + size[1] * scale_x)))
     inside[: max(0, round(top))] = inside[last[0]:] = False

@@ -117,8 +117,8 @@ def _hash_of(path: Path) -> bytes | None:
 def _remember(book: Path, known: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Bring a book up to date, or note that it was used where nothing in it has changed."""
     if any(known.get(path) != entry for path, entry in new.items()):
-        there = {path: entry for path, entry in known.items() if path in new or os.path.exists(path)}
-        _write(book, there | dict(new))
+        existing = {path: entry for path, entry in known.items() if path in new or os.path.exists(path)}
+        _write(book, existing | dict(new))
     elif new:
         with suppress(OSError):
             os.utime(book)

@@ -153,12 +153,13 @@ class Augment:
 
 def _augmentations(settings: Mapping[str, Any]) -> list[Augmentation]:
     """Every augmentation of the table with its settings."""
-    names = {kind: [field.name for field in fields(kind)] for kind in AUGMENTATIONS.values()}    # type: ignore[arg-type]
-    known = [name for its in names.values() for name in its]
+    names = {entry: [field.name for field in fields(entry)] for entry in AUGMENTATIONS.values()}    # type: ignore[arg-type]
+    accepted = [name for names_of_entry in names.values() for name in names_of_entry]
     for name in settings:
-        if name not in known:
-            raise UserError(f"there is no augment.{name}.{nearest(name, known)} Known: {', '.join(known)}.")
-    return [kind(**{name: settings[name] for name in its if name in settings}) for kind, its in names.items()]
+        if name not in accepted:
+            raise UserError(f"there is no augment.{name}.{nearest(name, accepted)} Known: {', '.join(accepted)}.")
+    return [entry(**{name: settings[name] for name in names_of_entry if name in settings})
+            for entry, names_of_entry in names.items()]
 
 
 def _check_together(settings: Mapping[str, Any]) -> None:

@@ -65,13 +65,13 @@ def _blend_pictures(images: Tensor, partner: Tensor, *, cut: Tensor, pasted: Ten
     cutting, mixing = bool(cut.any()), not bool(cut.all())
     cut = cut.view(-1, 1, 1, 1).to(device)
 
-    def blended(own: Tensor, rows: slice) -> Tensor:
-        other = partner[rows].float()
+    def blended(values: Tensor, rows: slice) -> Tensor:
+        others = partner[rows].float()
         kept = fraction[rows].view(-1, 1, 1, 1)
         if not cutting:
-            return own.sub_(other).mul_(kept).add_(other)
-        patched = torch.where(pixels.inside(pasted[rows], size, device), other, own)
-        return torch.where(cut[rows], patched, own.sub_(other).mul_(kept).add_(other)) if mixing else patched
+            return values.sub_(others).mul_(kept).add_(others)
+        patched = torch.where(pixels.inside(pasted[rows], size, device), others, values)
+        return torch.where(cut[rows], patched, values.sub_(others).mul_(kept).add_(others)) if mixing else patched
 
     return pixels.in_chunks(images, blended)
 

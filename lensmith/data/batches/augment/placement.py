@@ -111,10 +111,10 @@ def _sample(batch: Batch, placement: Placement, uniform: Uniform) -> Batch:
     matrix[:, 1, 0], matrix[:, 1, 1] = scale_y * angle.sin(), scale_y * angle.cos()
     middle = torch.stack((left + wide / 2, top + high / 2), 1)[:, :, None]
     matrix[:, :, 2] = torch.tensor([width / 2, height / 2]) - (matrix[:, :, :2] @ middle)[:, :, 0]
-    there = matrix.to(batch.images.device)
+    on_device = matrix.to(batch.images.device)
 
     def sampled(values: Tensor, rows: slice) -> Tensor:
-        grid = sampling_grid(there[rows], (height, width), (height, width))
+        grid = sampling_grid(on_device[rows], (height, width), (height, width))
         return F.grid_sample(values, grid, padding_mode="reflection", align_corners=False)
 
     return warp(batch, pixels.in_chunks(batch.images, sampled), lambda: matrix)
@@ -126,8 +126,8 @@ def warp(batch: Batch, images: Tensor, matrix: Callable[[], Tensor]) -> Batch:
     moving = [name for name, value in batch.targets.items() if value.spatial]
     if not moving:
         return replace(batch, images=images)
-    there, size = matrix().to(images.device), (images.shape[2], images.shape[3])
-    warped = {name: batch.targets[name].warp(there, size) for name in moving}
+    on_device, size = matrix().to(images.device), (images.shape[2], images.shape[3])
+    warped = {name: batch.targets[name].warp(on_device, size) for name in moving}
     return replace(batch, images=images, targets={**batch.targets, **warped})
 
 
