@@ -23,7 +23,7 @@ def advice(report: Report, kept: str, augment: Mapping[str, Any]) -> str:
     if report.epoch == 1:
         return f"{wait}, which were decoded meanwhile; they are kept, and the next epochs take them as they are"
     if kept == "file":
-        return f"{wait}, which come from the disk: a larger share of the memory (loading.memory) may hold them"
+        return f"{wait}, which come from the disk: a larger fraction of the memory (loading.memory) may hold them"
     costly = [name for name in ("mosaic", "zoom", "resized_crop", "rotate", "hue", "saturation", "contrast",
                                 "brightness", "erase", "mixup", "cutmix", "crop_padding") if augment.get(name)]
     if costly:

@@ -22,7 +22,7 @@ ERRORS: dict[str, ErrorKind] = {
         score="errors {:.1f}", draw_both=boxes.draw_both),
     "mask": ErrorKind(
         semantic_mask.how_wrong, semantic_mask.both_in_words,
-        "Where the largest share of the pixels was wrong: the picture, the truth and what was found. What was not "
+        "Where the largest fraction of the pixels was wrong: the picture, the truth and what was found. What was not "
         "known to be of a class is left as it is.",
         score="{:.1%} of the pixels wrong", draw_both=semantic_mask.draw_both),
     "masks": ErrorKind(
