@@ -1,7 +1,6 @@
 """Objects as boxes with a class each, found at points: the default detector, without anchors."""
 
 from collections.abc import Callable, Mapping
-from copy import copy
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -16,7 +15,7 @@ from lensmith.tasks.check_settings import check_augment, check_settings, decodin
 from lensmith.tasks.losses.point_assignment import Assignment, in_crowds, pad, task_aligned
 from lensmith.tasks.metrics.boxes import BoxMetrics
 from lensmith.tasks.metrics.own import OwnMetrics
-from lensmith.tasks.nms import SHOWN, Nms, nms_of_scores, stacked_nms
+from lensmith.tasks.nms import Nms, decided_by, nms_of_scores, stacked_nms
 from lensmith.tasks.task import Metrics, Task
 from lensmith.tasks.usual_settings import Usual, usual_of_objects
 from lensmith.values.box_arithmetic import iou
@@ -146,10 +145,7 @@ class Detection:
         return self.own_metrics.beside(BoxMetrics(self.classes), "boxes", self.classes)
 
     def with_thresholds(self, threshold: float | None, overlap: float | None) -> Self:
-        decided = copy(self)
-        decided.threshold = SHOWN if threshold is None else threshold
-        decided.overlap = self.overlap if overlap is None else overlap
-        return decided
+        return decided_by(self, threshold, overlap)
 
     def scoring_layers(self, network: nn.Module) -> list[tuple[nn.Module, int]]:
         return []

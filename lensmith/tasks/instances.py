@@ -1,7 +1,6 @@
 """Objects with a class, a box and a mask each."""
 
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -18,7 +17,7 @@ from lensmith.tasks.detection import Detection
 from lensmith.tasks.losses.point_assignment import Assignment
 from lensmith.tasks.metrics.instances import InstanceMetrics
 from lensmith.tasks.metrics.own import OwnMetrics
-from lensmith.tasks.nms import SHOWN, Nms, best_points, stacked_nms
+from lensmith.tasks.nms import Nms, best_points, decided_by, stacked_nms
 from lensmith.tasks.task import Metrics, Task
 from lensmith.tasks.usual_settings import Usual, usual_of_objects
 from lensmith.values.boxes import Boxes
@@ -160,9 +159,7 @@ class Instances:
         return _MARGINS if self.keeps_margins else 0
 
     def with_thresholds(self, threshold: float | None, overlap: float | None) -> Self:
-        decided = copy(self)
-        decided.threshold = SHOWN if threshold is None else threshold
-        decided.overlap = self.overlap if overlap is None else overlap
+        decided = decided_by(self, threshold, overlap)
         decided.keeps_margins = True    # outlines at the size of the files come from the margins
         return decided
 

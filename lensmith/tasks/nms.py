@@ -1,9 +1,10 @@
 """Non-maximum suppression (NMS): which of the boxes that were found are kept."""
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +16,25 @@ SHOWN = 0.25          # the lowest score of an object in a prediction, where no 
 _CANDIDATES = 1000    # boxes of a picture, those with the best scores, that NMS looks at
 SomeBoxes = TypeVar("SomeBoxes", bound=Boxes)
 Nms = Literal["batched", "agnostic", "soft", "diou"]
+
+
+class FindsObjects(Protocol):
+    """A task that decides by a threshold and an overlap which objects it finds."""
+
+    threshold: float
+    overlap: float
+
+
+ObjectTask = TypeVar("ObjectTask", bound=FindsObjects)
+
+
+def decided_by(task: ObjectTask, threshold: float | None, overlap: float | None) -> ObjectTask:
+    """A copy of a task that decides as predictions are shown: from SHOWN on, with the task's own overlap, where no
+    other `threshold` and `overlap` are asked for."""
+    decided = copy(task)
+    decided.threshold = SHOWN if threshold is None else threshold
+    decided.overlap = task.overlap if overlap is None else overlap
+    return decided
 
 
 def nms_of_scores(corners: Tensor, scores: Tensor, kind: Nms = "batched", *, threshold: float, overlap: float,

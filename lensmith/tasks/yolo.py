@@ -1,7 +1,6 @@
 """Objects as boxes with a class each, found at anchors: YOLOv3, for any backbone and for networks of Darknet files."""
 
 from collections.abc import Mapping
-from copy import copy
 from typing import Any, Literal, Self
 
 import torch
@@ -17,7 +16,7 @@ from lensmith.tasks.losses.anchor_sizes import cluster
 from lensmith.tasks.losses.point_assignment import Padded, best_anchors, in_crowds, pad
 from lensmith.tasks.metrics.boxes import BoxMetrics
 from lensmith.tasks.metrics.own import OwnMetrics
-from lensmith.tasks.nms import SHOWN, Nms, nms_of_scores
+from lensmith.tasks.nms import Nms, decided_by, nms_of_scores
 from lensmith.tasks.task import Metrics, Task
 from lensmith.tasks.usual_settings import Usual, usual_of_objects
 from lensmith.values.box_arithmetic import iou
@@ -128,10 +127,7 @@ class Yolo:
         return self.own_metrics.beside(BoxMetrics(self.classes), "boxes", self.classes)
 
     def with_thresholds(self, threshold: float | None, overlap: float | None) -> Self:
-        decided = copy(self)
-        decided.threshold = SHOWN if threshold is None else threshold
-        decided.overlap = self.overlap if overlap is None else overlap
-        return decided
+        return decided_by(self, threshold, overlap)
 
     def scoring_layers(self, network: nn.Module) -> list[tuple[nn.Module, int]]:
         return []
