@@ -53,6 +53,9 @@ def show_training(session: "Session", *, quiet: bool) -> None:
     finally:
         if bar is not None:
             bar.stop()
+    if session.stopped_early and not quiet:
+        print(f"stopped early after epoch {len(session.progress.scores)} of {session.job.learner.settings.epochs}: "
+              f"{session.stopped_early}", file=sys.stderr, flush=True)
 
 
 def _picked(session: "Session") -> str:
@@ -77,6 +80,13 @@ def _epoch_line(report: "Report", epochs: int, seconds: float) -> str:
     shown = [f"{name} {row[name]:.4f}" for name in named if name in row]
     waited = [] if report.waited is None else [f"waited {report.waited:.0%}"]
     return "  ".join([f"epoch {report.epoch}/{epochs}", *shown, *waited, f"{seconds:.1f} s"])
+
+
+def baseline_line(scores: dict[str, Any]) -> str:
+    """`always naming 'cat' would score 0.3333`, of several tasks each one's; empty where nothing natural is known."""
+    found = scores.get("baselines", {})
+    return ", ".join(f"{baseline['answer']} would score {baseline['score']:.4f}" + (f" in {name}" * (len(found) > 1))
+                     for name, baseline in found.items())
 
 
 def headline_numbers(scores: dict[str, Any]) -> dict[str, Any]:

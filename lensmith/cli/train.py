@@ -11,7 +11,7 @@ import typer
 
 from lensmith.base.errors import UserError
 from lensmith.cli.options import Device, Json, Quiet, Trust, settings_of
-from lensmith.cli.terminal import headline_numbers, in_one_line, show_training, teller
+from lensmith.cli.terminal import baseline_line, headline_numbers, in_one_line, show_training, teller
 from lensmith.engine.distributed.launch import is_distributed, launch, processes_of, wanted_processes
 
 if TYPE_CHECKING:
@@ -151,5 +151,7 @@ def _show_end(session: "Session", *, as_json: bool) -> None:
         return
     for split, scores in session.metrics.items():
         print(f"{split:<5} {in_one_line(scores)}")
+        if (line := baseline_line(scores)) and split == list(session.metrics)[-1]:
+            print(f"      {line}")
     print(f"run    {session.run}")
     print(f"report {report}")

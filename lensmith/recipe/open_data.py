@@ -192,9 +192,10 @@ def _before_use(splits: Mapping[str, Any], form: Form, recipe: recipes.Recipe, t
     total = sum(len(source) for source in splits.values())
     keep = fits(total, form, fraction=memory)
     digests, ready, bad = {}, {}, {}
+    in_files = sum(len(source) for source in splits.values() if not isinstance(source, InMemory))
+    if in_files:
+        tell(f"decoding {count(in_files, 'picture')}")
     for split, source in splits.items():
-        if not isinstance(source, InMemory):
-            tell(f"decoding {count(len(source), 'picture')} ({split})")
         decoded = decode_all(source, form, keep=keep, progress=tell)
         digests[split], bad[split] = decoded.digest, decoded.bad
         ready[split] = drop(decoded.source, decoded.bad, on_bad=on_bad)

@@ -26,6 +26,7 @@ from lensmith.recipe.schema import BROUGHT
 from lensmith.recipe.sections import resolve
 from lensmith.recipe.user_metrics import check_metrics
 from lensmith.training.session import Session, now
+from lensmith.training.understood import data_name, goes_on, understood
 
 # The entries of environment.json on which the last bits of a training depend.
 _BITS_DEPEND_ON = ("python", "platform", "processor", "packages")
@@ -83,9 +84,8 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
             if run is not None and any(run.folder.iterdir()):
                 raise UserError(f"{run} was begun by another command meanwhile: choose another run.name")
         if run is None:
-            source = Path(settled["data"].get("path") or settled["data"]["name"]).stem
-            label = f"{source}-{job.recipe['backbone']['name'].rpartition('/')[2]}"
-            run = _create_run(process_group, runs, name=None, fallback=label.replace(BROUGHT, ""))
+            label = f"{data_name(settled)}-{job.recipe['backbone']['name'].rpartition('/')[2].removeprefix(BROUGHT)}"
+            run = _create_run(process_group, runs, name=None, fallback=label)
     except BaseException:
         if run is not None and run.writes:
             with suppress(OSError):    # another command may have begun a run of this name
@@ -95,10 +95,11 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
         raise
     process_group.tell_launcher(str(run))
     opened.account["notes"] += job.notes
-    for note in opened.account["notes"]:
+    line = understood(job)
+    for note in (line, *opened.account["notes"]):
         tell(note)
     _write_beginning(run, job, opened.account)
-    return Session(run, job, command, started=now())
+    return Session(run, job, command, started=now(), understood=line)
 
 
 def _create_run(process_group: ProcessGroup, runs: Path, *, name: str | None, fallback: str) -> Run:
@@ -146,8 +147,10 @@ def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | 
         job = assemble(recipe, opened, module=module, trusted=trusted, resumed_plan=plan,
                        process_group=process_group)
     session = Session(run, job, facts.get("command", ""), started=facts.get("started") or now(),
-                      notes=list(facts.get("notes", [])))
+                      notes=list(facts.get("notes", [])), understood=facts.get("understood") or understood(job))
     # A run that was killed before its first checkpoint begins anew.
-    if process_group.broadcast_json((run.folder / "last.safetensors").exists):
+    saved = process_group.broadcast_json((run.folder / "last.safetensors").exists)
+    if saved:
         session.progress = restore(session.job.learner, run)
+    tell(f"{session.understood}; {goes_on(job.learner, saved=saved)}")
     return session

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+from lensmith.base.errors import count
 from lensmith.data.batches.loader import Loader
 from lensmith.data.sources.picture_form import Bad
 from lensmith.engine.evaluate import evaluate
@@ -18,6 +19,7 @@ from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.open_data import dropped_as_json
 from lensmith.study.report.page import report as write_report
 from lensmith.study.report.worst_errors import WorstErrors
+from lensmith.tasks.baseline import baselines
 from lensmith.training.waiting_advice import advice
 
 
@@ -30,8 +32,10 @@ class Session:
     command: str
     progress: Progress = field(default_factory=Progress)
     started: str = ""
+    understood: str = ""    # the line on data, task and network
     metrics: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)    # what was changed on the way, or should be
+    stopped_early: str = ""                           # once it has ended: why before its last epoch
     _advised: bool = False
     _in_data_json: int = 0    # pictures found bad, and notes, that data.json has got since training began
 
@@ -57,13 +61,21 @@ class Session:
             self._write_run("interrupted" if isinstance(error, Interrupted) else "stopped", str(error))
             self._write_report()
             raise
-        early = len(self.progress.scores) < settings["epochs"]
+        self.stopped_early = self._why_early()
         with process_group.barrier():
             self._note_dropped(self.job.learner.train, self.job.learner.valid)    # every rank has posted its own by now
-            self._write_run("stopped early" if early else "finished",
-                            f"{settings['patience']} epochs brought nothing better" if early else "")
+            self._write_run("stopped early" if self.stopped_early else "finished", self.stopped_early)
             self._write_report()
         process_group.disconnect()
+
+    def _why_early(self) -> str:
+        """Why training ended before its last epoch; empty where it did not."""
+        progress, settings = self.progress, self.job.recipe["learner"]
+        if len(progress.scores) == settings["epochs"]:
+            return ""
+        best = progress.best
+        return f"{count(settings['patience'], 'epoch')} brought nothing better than epoch {best + 1} " \
+            f"({self.job.task.score} {progress.scores[best]:.4f})"
 
     def _with_notes(self, report: Report) -> Report:
         """The report with the notes that are new since the last one, each shown once and kept for run.json."""
@@ -96,9 +108,15 @@ class Session:
                 pictures.mkdir(exist_ok=True)
                 rows = [row | {"picture": f"pictures/{row['picture']}"}
                         for row in worst.save(pictures, name=f"{split}-worst")]
-                self.metrics[split] = scores | {"worst": rows}
+                self.metrics[split] = scores | {"baselines": self._baselines(split), "worst": rows}
         self.run.write_json("metrics.json", self.metrics)
         self._note_dropped(self.job.learner.train, *loaders.values())
+
+    def _baselines(self, split: str) -> dict[str, dict[str, Any]]:
+        """What one answer for all pictures of a split would score: {score: {answer, score}}."""
+        task, data = self.job.task, self.job.data
+        found = baselines(task, data.splits["train"].targets, data.splits[split].targets, data.classes)
+        return {name: {"answer": baseline.answer, "score": baseline.score} for name, baseline in found.items()}
 
     def _note_dropped(self, *loaders: Any) -> None:
         """Bring data.json up to date with the pictures that turned out to be bad while they were used, on any rank."""
@@ -124,7 +142,8 @@ class Session:
         progress, best = self.progress, self.progress.best
         held_out = "valid" in self.job.data.splits
         self.run.write_json("run.json", {
-            "name": self.run.folder.name, "command": self.command, "started": self.started,
+            "name": self.run.folder.name, "understood": self.understood, "command": self.command,
+            "started": self.started,
             "finished": now() if status != "running" else None, "seconds": round(progress.seconds, 3),
             "status": status, "reason": reason, "notes": self.notes, "epochs": len(progress.scores),
             "planned_epochs": self.job.recipe["learner"]["epochs"], "best_epoch": best + 1 if best >= 0 else None,

@@ -17,6 +17,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
                           capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert lines[0].startswith("valid accuracy_top1 ") and lines[1].startswith("test  accuracy_top1 ")
-    assert lines[2] == f"run    {runs / 'one'}" and lines[3] == f"report {runs / 'one' / 'report.html'}"
+    assert lines[2].startswith("      always naming '") and lines[3] == f"run    {runs / 'one'}"
+    assert lines[4] == f"report {runs / 'one' / 'report.html'}"
     assert "epoch 6/6" in done.stderr and "epoch" not in done.stdout
     return runs / "one"

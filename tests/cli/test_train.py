@@ -8,6 +8,7 @@ import torch
 
 from lensmith.base.pictures import to_pil
 from lensmith.cli.options import with_flags
+from lensmith.cli.terminal import baseline_line
 from lensmith.engine.plan.time_candidates import pick
 
 
@@ -130,9 +131,42 @@ def test_training_begins_with_weights_from_a_file(command, trained: Path, tmp_pa
 
 def test_stopping_early_says_so(command, tmp_path):
     ended = command("train", "shapes", "data.count=60", "--backbone", "simple", "--epochs", 30, "--rate", "1e-12",
-                    "learner.patience=1", "--name", "one", "--runs", tmp_path, "-q")
+                    "learner.patience=1", "--name", "one", "--runs", tmp_path)
     run = json.loads((tmp_path / "one" / "run.json").read_text())
     assert ended.code == 0 and run["status"] == "stopped early" and run["planned_epochs"] == 30 > run["epochs"]
+    best = run["best_epoch"]
+    why = f"1 epoch brought nothing better than epoch {best} (accuracy_top1 {run['score']:.4f})"
+    assert run["reason"] == why and f"stopped early after epoch {run['epochs']} of 30: {why}\n" in ended.err
+    report = (tmp_path / "one" / "report.html").read_text()
+    assert f"This run stopped early, after {run['epochs']} epochs of 30: {why}." in report
+
+
+def test_what_one_answer_for_all_pictures_would_score_stands_beside_the_test_score(command, tmp_path):
+    ended = command("train", "shapes", "data.count=60", "--backbone", "simple", "--epochs", 1, "--name", "one",
+                    "--runs", tmp_path, "-q")
+    metrics = json.loads((tmp_path / "one" / "metrics.json").read_text())
+    data = json.loads((tmp_path / "one" / "data.json").read_text())
+    trained, tested = (data["splits"][split]["per_class"] for split in ("train", "test"))
+    commonest = max(trained, key=trained.get)    # the first of equals
+    fraction = tested[commonest] / sum(tested.values())
+    assert metrics["test"]["baselines"] == {"accuracy_top1": {"answer": f"always naming '{commonest}'",
+                                                              "score": pytest.approx(fraction)}}
+    lines = ended.out.splitlines()
+    assert lines[1].startswith("test  accuracy_top1 ")
+    assert lines[2] == f"      always naming '{commonest}' would score {fraction:.4f}"
+    assert f"Always naming &#39;{commonest}&#39; would score {100 * fraction:.2f} %." in \
+        (tmp_path / "one" / "report.html").read_text()
+
+
+def test_of_several_tasks_each_has_its_own_comparison_and_boxes_have_none(command, tmp_path):
+    ended = command("train", "shapes", "data.count=60", "data.size=16", "--task", "multitask", "--backbone", "simple",
+                    "--epochs", 1, "--runs", tmp_path, "-q", "--json", 'task.parts=["label", "boxes", "mask"]')
+    test = json.loads(ended.out)["test"]
+    assert set(test["baselines"]) == {"label/accuracy_top1", "mask/mIoU"}
+    assert test["baselines"]["mask/mIoU"]["answer"] == "always naming 'ground'"
+    assert baseline_line(test) == ", ".join(f"{one['answer']} would score {one['score']:.4f} in {name}"
+                                            for name, one in test["baselines"].items())
+    assert baseline_line({}) == ""
 
 
 def test_a_taken_name_is_refused(trained: Path, command):

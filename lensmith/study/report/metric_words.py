@@ -33,7 +33,11 @@ def sentence(split: str, measured: Mapping[str, Any], score: str, values: Mappin
     on = count(pictures, f"{'validation' if split == 'valid' else split} picture")
     own = own_metrics(details)
     texts = {name: metric_text(name, value, own) for name, value in values.items()}
-    headline = Headline(score, on, pictures, values, texts, details)
+    baseline = measured.get("baselines", {}).get(score)
+    compared = "" if baseline is None else \
+        f"{baseline['answer'][:1].upper()}{baseline['answer'][1:]} would score " \
+        f"{metric_text(score, baseline['score'], own)}."
+    headline = Headline(score, on, pictures, values, texts, details, compared)
     text = metric_named(score).sentence(headline)
     if split == "valid":
         text += " These pictures also chose the best epoch, so the number flatters a little; a test split does not."

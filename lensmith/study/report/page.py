@@ -60,6 +60,7 @@ def _contents(folder: Path) -> dict[str, Any]:
     last, plan = history[-1]["epoch"] if history else 0, _read_json(folder / "plan.json")
     return {
         "title": run.get("name") or folder.resolve().name,
+        "understood": run.get("understood") or "",
         "subtitle": _subtitle(run, recipe),
         "notice": _notice(run, _resuming(recipe, folder), epochs_done=int(last)),
         "headline": _headline(splits[0], metrics[splits[0]], score) if splits and score else None,
@@ -136,8 +137,9 @@ def _interval(name: str, measured: Mapping[str, Any]) -> str:
 
 
 def _subtitle(run: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
-    names = [recipe.get(section, {}).get("name") for section in ("task", "data", "backbone")]
-    parts = [str(name) for name in names if name]
+    # What was understood names them already.
+    sections = () if run.get("understood") else ("task", "data", "backbone")
+    parts = [str(name) for section in sections if (name := recipe.get(section, {}).get("name"))]
     if run.get("started"):
         parts.append(f"started {str(run['started']).replace('T', ' ').replace('+00:00', ' UTC')}")
     if run.get("seconds") is not None:

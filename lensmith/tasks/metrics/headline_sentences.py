@@ -9,7 +9,9 @@ from lensmith.tasks.metrics.metric import Headline, figure, percent, plain_sente
 def on_labels(headline: Headline) -> str:
     rows = headline.details.get("per_class", [])
     text = f"The network names the right class for {round(headline.value * headline.pictures):,} of {headline.on}."
-    if rows:
+    if headline.baseline:
+        text += f" {headline.baseline}"
+    elif rows:
         largest = max(row["support"] for row in rows)
         text += f" Always naming the most frequent class would be right for {percent(largest / headline.pictures)}."
     if headline.details.get("most_confused"):
@@ -54,6 +56,8 @@ def on_pixels(headline: Headline) -> str:
     text = f"On {headline.on}, found and true areas overlap by {headline.text} of their union in the mean over the " \
            f"classes (mIoU); {percent(headline.values['pixel_accuracy'])} of the pixels are of the right class. " \
            f"Always naming the most frequent class would be right for {percent(most)} of them."
+    if headline.baseline:
+        text += f" {headline.baseline}"
     return text + (_weakest("The weakest class", rows, "IoU") if len(rows) > 1 else "")
 
 

@@ -31,6 +31,7 @@ class Headline:
     values: Mapping[str, float]    # every metric of the split
     texts: Mapping[str, str]       # the same values, each as its metric is shown
     details: Mapping[str, Any]     # as in metrics.json
+    baseline: str = ""             # what one answer for all pictures would score, as a sentence
 
     @property
     def value(self) -> float:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lensmith.base.errors import count
 from lensmith.base.pictures import Header
 from lensmith.data.sources.sample import Collection
 from lensmith.values.boxes import Boxes
@@ -53,6 +54,12 @@ def per_class(boxes: Boxes, classes: int) -> Tensor:
     """How many objects are of each class, without the crowds."""
     counting = boxes.classes if boxes.crowd is None else boxes.classes[~boxes.crowd]
     return torch.bincount(counting, minlength=classes)
+
+
+def known_in_words(values: Sequence[Boxes], names: Sequence[str]) -> str:
+    """`252 boxes of 3 classes`"""
+    number = sum(int(per_class(boxes, len(names)).sum()) for boxes in values)
+    return f"{count(number, 'box')} of {count(len(names), 'class')}"
 
 
 def strata(source: Collection, targets: Sequence[str]) -> np.ndarray:

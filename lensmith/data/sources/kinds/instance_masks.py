@@ -5,11 +5,19 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
+from lensmith.base.errors import count
 from lensmith.base.pictures import Form, Header
+from lensmith.data.sources.kinds.boxes import per_class
 from lensmith.data.sources.kinds.target_kind import fit_matrices, warp_to_form
 from lensmith.data.sources.outlined_objects import OutlinedObjects, rasterised
 from lensmith.values.boxes import Boxes
 from lensmith.values.value import Value
+
+
+def known_in_words(values: Sequence[Boxes], names: Sequence[str]) -> str:
+    """`252 objects of 3 classes`"""
+    number = sum(int(per_class(objects, len(names)).sum()) for objects in values)
+    return f"{count(number, 'object')} of {count(len(names), 'class')}"
 
 
 def to_form(value: Boxes, headers: Sequence[Header], fits: Tensor, form: Form) -> Value:

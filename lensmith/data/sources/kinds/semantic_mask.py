@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from lensmith.base.errors import count
 from lensmith.base.pictures import Form, Header
 from lensmith.data.sources.kinds.target_kind import spread_rows, warp_to_form
 from lensmith.data.sources.mask_files import MaskFiles, MaskSource, read_masks
@@ -37,6 +38,11 @@ def known(source: Collection, target: str) -> np.ndarray:
         return np.array([not isinstance(mask, NoMask) for mask in value.masks], dtype=bool)
     assert isinstance(value, Mask)
     return np.array([bool((mask != IGNORED).any()) for mask in value.classes], dtype=bool)
+
+
+def known_in_words(values: Sequence[Mask], names: Sequence[str]) -> str:
+    """`masks of 3 classes`"""
+    return f"masks of {count(len(names), 'class')}"
 
 
 def to_form(value: Mask | MaskFiles, headers: Sequence[Header], fits: Tensor, form: Form) -> Value:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lensmith.base.errors import count
 from lensmith.base.pictures import Header
 from lensmith.data.sources.kinds.target_kind import spread_rows
 from lensmith.data.sources.sample import Collection
@@ -24,3 +25,8 @@ def known(source: Collection, target: str) -> np.ndarray:
 
 def per_class(tags: Tags, classes: int) -> Tensor:
     return (tags.present >= 0.5).sum(0)
+
+
+def known_in_words(values: Sequence[Tags], names: Sequence[str]) -> str:
+    """`5 tags`"""
+    return count(len(names), "tag")

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lensmith.base.errors import count
 from lensmith.base.pictures import Form, Header
 from lensmith.data.sources.sample import Collection
 from lensmith.values.value import Value
@@ -19,6 +20,11 @@ def warp_to_form(value: Any, headers: Sequence[Header], fits: Tensor, form: Form
         return value
     warped: Value = value.warp(fit_matrices(fits), form.size)
     return warped
+
+
+def classes_in_words(values: Sequence[Value], names: Sequence[str]) -> str:
+    """`3 classes`"""
+    return count(len(names), "class")
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,8 @@ class TargetKind:
     strata: Callable[[Any, Sequence[str]], np.ndarray] | None = None
     # (value, headers, fits, form): the value in the pixels of `form`; `fits` float [n, 4] as of Place.fit
     to_form: Callable[[Any, Sequence[Header], Tensor, Form], Value] = warp_to_form
+    # (values, names): what is known of the pictures of several splits, in words; the values are stacked, one a split
+    known_in_words: Callable[[Sequence[Any], Sequence[str]], str] = classes_in_words
 
 
 def spread_rows(values: Tensor, rows: np.ndarray, pictures: int, unknown: float) -> Tensor:
