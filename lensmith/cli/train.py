@@ -80,6 +80,8 @@ def train(
     show_training(session, quiet=quiet)
     if session.run.writes:
         _show_end(session, as_json=as_json)
+        if session.warning:
+            teller(quiet)(session.warning)
 
 
 def _launch_several(count: int) -> None:

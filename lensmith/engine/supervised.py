@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import reduce
 from itertools import islice
@@ -20,6 +21,7 @@ from lensmith.engine.distributed.process_group import Elsewhere, ProcessGroup
 from lensmith.engine.evaluate import evaluate
 from lensmith.engine.learner import Report
 from lensmith.engine.plan.plan import Plan
+from lensmith.engine.running_statistics import RunningStatistics, moving_norms, retake
 from lensmith.engine.stepper import Stepper
 from lensmith.models.freeze import Unfreezing
 from lensmith.models.network import sees_targets
@@ -27,6 +29,7 @@ from lensmith.models.weights import load_into
 from lensmith.tasks.task import Task
 
 _NOISE = 2    # the random stream of what the network itself draws: dropout, stochastic depth
+_RETAKEN = 512    # pictures from which the EMA's batch norm statistics are taken after each epoch
 
 
 class Batches(Sized, Iterable[Batch], Protocol):
@@ -48,6 +51,7 @@ class LearningSettings:
     accumulate: int = 1                     # batches whose gradients make one optimizer step
     seed: int = 0                           # of what the network itself draws
     unfreezing: Unfreezing | None = None    # which parameters learn in which epoch; None where all do in all
+    norm_floor: float = 0.0                 # the least momentum of batch norm; 0 leaves it as the network has it
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -83,6 +87,7 @@ class Supervised:
         self.wrapped = self.process_group.wrap(network)
         self.epoch = self.position = self.seen = 0    # position: batches of this epoch that were learned from
         stepper.steps = self.steps
+        self.statistics = RunningStatistics(network, settings.norm_floor, compiled=plan.compiled)
         self.sums: dict[str, float] = {}              # of each loss term over the samples of this epoch
         self.micro_batches = 1                        # that a batch is cut into, more where the memory is too small
         self.notes: list[str] = []
@@ -183,14 +188,15 @@ class Supervised:
         _seed(seed_of(self.settings.seed, self.stepper.done, position, _NOISE, *self.process_group.noise))
         placed = batch.to(self.plan.device)
         losses: dict[str, float] = {}
-        count = 0
+        count, begun = 0, 0.0
         number = max(1, min(self.micro_batches, len(batch) // self._fewest)) if self.micro_batches > 1 else 1
         for micro_batch in _micro_batches(placed, number):
             fraction = len(micro_batch) / len(batch)
             with self.process_group.gradient_sync(self.wrapped, last=last):
                 with self.plan.precise():
                     seen = (micro_batch.targets,) if sees_targets(self.network) else ()
-                    output = self.wrapped(self.plan.arrange(micro_batch.images), *seen)
+                    with self._moving_statistics(position, begun, fraction):
+                        output = self.wrapped(self.plan.arrange(micro_batch.images), *seen)
                     terms = self.task.loss(output, micro_batch.targets)
                 values = {name: term.item() for name, term in terms.items()}
                 whole, means = self.process_group.reduce_loss(len(micro_batch), values)
@@ -200,10 +206,37 @@ class Supervised:
                     raise Elsewhere("the loss of another process is not finite")
                 share = self.process_group.loss_weight(len(micro_batch), whole)
                 self.stepper.add(reduce(add, terms.values()), weight=weight * fraction * share)
-            count += whole
+            count, begun = count + whole, begun + fraction
             for name, value in means.items():
                 losses[name] = losses.get(name, 0.0) + value * fraction
         return losses, count
+
+    def _moving_statistics(self, position: int, begun: float, fraction: float) -> AbstractContextManager[None]:
+        """Around the forward pass on a `fraction` of the batch at this position of the epoch, after the fraction
+        `begun`. What batch norm keeps follows the batches, and k batches were learned from before this one."""
+        if not self.settings.norm_floor:
+            return nullcontext()
+        return self.statistics.moved(self.epoch * len(self.train) + position, begun=begun, fraction=fraction)
+
+    def _retake_statistics(self) -> None:
+        """Take the EMA's batch norm statistics anew. As means of what the network had they would lag twice: behind the
+        batches, and behind the weights.
+
+        The pictures are the first ones of the epoch, whose order is hashed anew each time, as they were learned from.
+        Every process looks at its own, since batch norm that synchronises waits for all; those of rank 0 are kept.
+        """
+        if not self.settings.norm_floor or self.stepper.ema is None:
+            return
+        if not self.network.training:    # as where nothing of this epoch was left to learn after a restart
+            self.network.train()
+        names = {name for name, norm in moving_norms(self.network).items() if norm.training}
+        # The same number in all processes, though their batches may differ by a picture.
+        of_batch = self.seen / len(self.train) / self.process_group.world_size
+        most = max(1, math.floor(_RETAKEN / of_batch))
+        if names:
+            with Prefetch(_from(self.train, self.epoch, 0)) as batches:
+                retake(self.stepper.ema, names, (batch.to(self.plan.device).images for batch in islice(batches, most)),
+                       self.plan)
 
     def _finish_epoch(self) -> Report:
         """Measure, move on to the next epoch and report."""
@@ -213,6 +246,7 @@ class Supervised:
         if len(losses) > 1:
             row |= {f"train/{name}": loss for name, loss in losses.items()}
         score = None
+        self._retake_statistics()
         if self.valid is not None:
             self.process_group.broadcast_buffers(self.judged)
             metrics = evaluate(self.judged, self.task, self.valid, plan=self.plan, process_group=self.process_group)

@@ -19,6 +19,7 @@ from lensmith.engine.distributed.process_group import ProcessGroup
 from lensmith.engine.frozen_features import Features
 from lensmith.engine.plan.candidates import Choice
 from lensmith.engine.plan.plan import Plan
+from lensmith.engine.running_statistics import moving_norms, usual_norm_floor
 from lensmith.engine.supervised import LearningSettings, Supervised
 from lensmith.models.adapters.published_weights import file_of
 from lensmith.models.adapters.whole_network import Whole, adopt
@@ -115,6 +116,7 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
     notes += [*task.notes(recipe["augment"]), *(starting_weights.notes if starting_weights is not None else ())]
     unfreezing = _freeze(network, settings, notes)
     loaders = make_loaders(recipe, data, task, process_group)
+    _settle_norm_floor(settings, network, len(loaders["train"]), resumed=resumed_plan is not None)
     keep_freed_memory()
     with data.paused():    # nothing else is computed while the candidates are timed
         choice = _choose_plan(recipe, network, task, loaders["train"], resumed_plan=resumed_plan,
@@ -127,8 +129,7 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
         network.from_maps = True
     learner = Supervised(network, task, batches["train"], valid=batches.get("valid"),
                          stepper=make_stepper(recipe, network, choice.plan), plan=choice.plan,
-                         settings=LearningSettings(settings["epochs"], settings["accumulate"], recipe["run"]["seed"],
-                                                   unfreezing),
+                         settings=_learning_settings(recipe, unfreezing),
                          process_group=process_group)
     return Job(recipe, data, task, choice, learner, tuple(notes), starting_weights)
 
@@ -162,6 +163,19 @@ def _freeze(network: Network, settings: recipes.Section, notes: list[str]) -> Un
     unfreezing = gradual_unfreezing(network, settings["unfreeze"], planned=settings["epochs"])
     notes.append(unfreezing.in_words())
     return unfreezing
+
+
+def _learning_settings(recipe: recipes.Recipe, unfreezing: Unfreezing | None) -> LearningSettings:
+    settings = recipe["learner"]
+    return LearningSettings(settings["epochs"], settings["accumulate"], recipe["run"]["seed"], unfreezing,
+                            settings.get("norm_floor", 0.0))
+
+
+def _settle_norm_floor(settings: recipes.Section, network: Network, batches: int, *, resumed: bool) -> None:
+    """Write out how fast batch norm follows, of a network that has some, in a run of so many `batches` an epoch. A run
+    that is `resumed` and does not say began without it, and goes on so."""
+    if not resumed and moving_norms(network):
+        settings.setdefault("norm_floor", usual_norm_floor(batches))
 
 
 def _choose_plan(recipe: recipes.Recipe, network: Network, task: Task, loader: Loader, *, resumed_plan: Plan | None,

@@ -60,6 +60,8 @@ class LearnerSettings:
     accumulate: int = 1             # batches whose gradients make one step
     clip: float = 0.0               # the largest norm of the gradient; 0: any
     average: float | None = None    # decay of the EMA that is measured and kept; 0: none; None: 0.98 for boxes, else 0
+    norm_floor: Annotated[float, Field(ge=0, le=1)] | None = None    # the least momentum of batch norm; 0: its own;
+                                    # None: by the batches of an epoch, in a run begun before there was this 0
     patience: int = 0               # epochs without a better score after which the run stops; 0: never
     weights: str | None = None      # file or run folder of the weights to begin with; None: drawn ones
     groups: list[dict[str, str | float]] | None = None    # factors on rate and decay by the parameters' names

@@ -14,12 +14,14 @@ from lensmith.engine.frozen_features import Features
 from lensmith.engine.learner import Report
 from lensmith.engine.run_folder import Run
 from lensmith.engine.run_loop import Interrupted, Progress, follow
+from lensmith.engine.running_statistics import moving_norms
 from lensmith.recipe.assemble import Job
 from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.open_data import dropped_as_json
 from lensmith.study.report.page import report as write_report
 from lensmith.study.report.worst_errors import WorstErrors
-from lensmith.tasks.baseline import baselines
+from lensmith.tasks.baseline import Baseline, baselines
+from lensmith.training.baseline_advice import learns_by_heart, stays_at_baseline
 from lensmith.training.waiting_advice import advice
 
 
@@ -36,7 +38,10 @@ class Session:
     metrics: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)    # what was changed on the way, or should be
     stopped_early: str = ""                           # once it has ended: why before its last epoch
+    warning: str = ""     # once it has ended: that it stayed at what one answer for all pictures scores
     _advised: bool = False
+    _warned: bool = False
+    _known_baselines: dict[str, dict[str, Baseline]] = field(default_factory=dict)    # by split
     _in_data_json: int = 0    # pictures found bad, and notes, that data.json has got since training began
 
     def __iter__(self) -> Iterator[Report]:
@@ -62,6 +67,7 @@ class Session:
             self._write_report()
             raise
         self.stopped_early = self._why_early()
+        self.warning = self._at_baseline()
         with process_group.barrier():
             self._note_dropped(self.job.learner.train, self.job.learner.valid)    # every rank has posted its own by now
             self._write_run("stopped early" if self.stopped_early else "finished", self.stopped_early)
@@ -88,7 +94,20 @@ class Session:
             self._advised = bool(text) and report.epoch > 1
             notes += [text] if text else []
         self.notes += notes
+        if report.row is not None and report.step < report.steps and not self._warned:    # the end says it by itself
+            text = self._at_baseline()
+            self._warned = bool(text)
+            notes += [text] if text else []
         return replace(report, note="; ".join(notes)) if notes else report
+
+    def _at_baseline(self) -> str:
+        """That the run learns nothing that holds for the valid split, and what to try; empty where it does."""
+        splits, history = self.job.data.splits, self.progress.history
+        if "valid" not in splits or not learns_by_heart(history):
+            return ""
+        learner = self.job.learner
+        return stays_at_baseline(history, self._baselines("valid"), self.job.recipe,
+                                 slow_norms=not learner.settings.norm_floor and bool(moving_norms(learner.network)))
 
     def _write_report(self) -> None:
         if self.run.writes:
@@ -108,15 +127,19 @@ class Session:
                 pictures.mkdir(exist_ok=True)
                 rows = [row | {"picture": f"pictures/{row['picture']}"}
                         for row in worst.save(pictures, name=f"{split}-worst")]
-                self.metrics[split] = scores | {"baselines": self._baselines(split), "worst": rows}
+                said = {name: {"answer": baseline.answer, "score": baseline.score}
+                        for name, baseline in self._baselines(split).items()}
+                self.metrics[split] = scores | {"baselines": said, "worst": rows}
         self.run.write_json("metrics.json", self.metrics)
         self._note_dropped(self.job.learner.train, *loaders.values())
 
-    def _baselines(self, split: str) -> dict[str, dict[str, Any]]:
-        """What one answer for all pictures of a split would score: {score: {answer, score}}."""
-        task, data = self.job.task, self.job.data
-        found = baselines(task, data.splits["train"].targets, data.splits[split].targets, data.classes)
-        return {name: {"answer": baseline.answer, "score": baseline.score} for name, baseline in found.items()}
+    def _baselines(self, split: str) -> dict[str, Baseline]:
+        """What one answer for all pictures of a split would score, by the name of the score."""
+        if split not in self._known_baselines:
+            data = self.job.data
+            self._known_baselines[split] = baselines(self.job.task, data.splits["train"].targets,
+                                                     data.splits[split].targets, data.classes)
+        return self._known_baselines[split]
 
     def _note_dropped(self, *loaders: Any) -> None:
         """Bring data.json up to date with the pictures that turned out to be bad while they were used, on any rank."""
@@ -145,8 +168,9 @@ class Session:
             "name": self.run.folder.name, "understood": self.understood, "command": self.command,
             "started": self.started,
             "finished": now() if status != "running" else None, "seconds": round(progress.seconds, 3),
-            "status": status, "reason": reason, "notes": self.notes, "epochs": len(progress.scores),
-            "planned_epochs": self.job.recipe["learner"]["epochs"], "best_epoch": best + 1 if best >= 0 else None,
+            "status": status, "reason": reason, "warning": self.warning, "notes": self.notes,
+            "epochs": len(progress.scores), "planned_epochs": self.job.recipe["learner"]["epochs"],
+            "best_epoch": best + 1 if best >= 0 else None,
             "score_name": self.job.task.score, "score": progress.scores[best] if best >= 0 and held_out else None,
             "version": version("lensmith"),
             "parameters": sum(parameter.numel() for parameter in self.job.learner.network.parameters()),

@@ -63,6 +63,7 @@ def _contents(folder: Path) -> dict[str, Any]:
         "understood": run.get("understood") or "",
         "subtitle": _subtitle(run, recipe),
         "notice": _notice(run, _resuming(recipe, folder), epochs_done=int(last)),
+        "warning": str(run.get("warning") or ""),
         "headline": _headline(splits[0], metrics[splits[0]], score) if splits and score else None,
         "curves": curves,
         "curves_note": f"{count(int(last), 'epoch')}" + (f"; the weights of epoch {best} were kept as the best."
