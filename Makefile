@@ -52,6 +52,7 @@ benchmark: .venv-benchmark/installed .venv/installed-test
 	.venv-benchmark/bin/python benchmarks/segmentation.py
 	.venv-benchmark/bin/python benchmarks/transfer.py
 	.venv-benchmark/bin/python benchmarks/tasks.py
+	.venv-benchmark/bin/python benchmarks/defaults.py
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/average_precision.py
 	.venv-benchmark/bin/python benchmarks/report.py

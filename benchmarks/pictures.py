@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lensmith.base.errors import DataError
 from lensmith.data.formats.idx import fashion_mnist
 
 CLASSES = 10
@@ -50,6 +51,14 @@ def shared(name: str) -> Path | None:
     """A file or folder of LENSMITH_DATA; None where it is not there."""
     path = Path(os.environ.get("LENSMITH_DATA", "absent")).absolute() / name
     return path if path.exists() else None
+
+
+def needed(name: str) -> Path:
+    """A file or folder of LENSMITH_DATA; raises DataError where it is not there."""
+    path = shared(name)
+    if path is None:
+        raise DataError(f"{name} is not there; set LENSMITH_DATA to the folder that holds it")
+    return path
 
 
 def _from_archive(archive: Path, count: int) -> list[tuple[str, bytes]]:

@@ -27,6 +27,12 @@ JOBS = {
                      "from the same ImageNet weights; both measured by the same code."),
     "segmentation-scratch": ("The same from scratch", "Without weights from elsewhere."),
     "transfer": ("Breeds of pets from ImageNet weights", "Fine-tuned, as a linear probe, and by fastai's fine_tune."),
+    "defaults": ("A folder by all defaults", "Test accuracy after three minutes a whole process, from the same "
+                 "ImageNet weights."),
+    "defaults-scratch": ("A folder from scratch", "Test accuracy after three minutes a whole process, without weights "
+                         "from elsewhere."),
+    "defaults-candidates": ("What the defaults were chosen by", "Accuracy on what was held out of the pictures to "
+                            "train, of candidates of ours."),
     "tasks": ("Four tasks on one network", "Species, breed, head and outline of pets learned at once, and each alone."),
     "inference": ("One picture after another", "YOLO-Fastest 1.1: from the file to the boxes, beside OpenCV's dnn."),
     "average_precision": ("Average precision", "The same boxes measured by Lensmith and by the two usual packages."),

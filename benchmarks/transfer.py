@@ -52,8 +52,10 @@ class Set:
 def fastai(data: Set, epochs: int, seed: int, folder: Path, weights: Path) -> dict[str, Any]:
     """What fastai takes and finds."""
     job = {"network": NETWORK, "weights": str(weights), **data.pairs, "size": SIZE, "batch": BATCH, "epochs": epochs,
-           "seed": seed, "workers": WORKERS, "answer": str(folder / f"fastai-{seed}.json")}
-    done = subprocess.run([sys.executable, "-m", "peers.fastai_tuner", json.dumps(job)], cwd=HERE,
+           "augment": False, "seed": seed, "workers": WORKERS, "answer": str(folder / f"fastai-{seed}.json")}
+    told = folder / "job.json"
+    told.write_text(json.dumps(job))
+    done = subprocess.run([sys.executable, "-m", "peers.fastai_tuner", str(told)], cwd=HERE,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ))
     if done.returncode:
         sys.exit(f"fastai failed:\n{done.stdout[-3000:]}")
