@@ -54,7 +54,7 @@ def show_training(session: "Session", *, quiet: bool) -> None:
         if bar is not None:
             bar.stop()
     if session.stopped_early and not quiet:
-        print(f"stopped early after epoch {len(session.progress.scores)} of {session.job.learner.settings.epochs}: "
+        print(f"stopped early after epoch {session.progress.epochs} of {session.job.learner.settings.epochs}: "
               f"{session.stopped_early}", file=sys.stderr, flush=True)
 
 

@@ -35,6 +35,11 @@ class Progress:
         """The index of the best epoch, the first of equals; -1 before the first."""
         return self.scores.index(max(self.scores)) if self.scores else -1
 
+    @property
+    def epochs(self) -> int:
+        """The epochs that have been learned; epoch 0, in which a head that learned first is measured, is none."""
+        return int(self.history[-1]["epoch"]) if self.history else 0
+
     def patient(self, patience: int) -> bool:
         """Whether the best epoch lies less than `patience` epochs back; always with a patience of 0."""
         return not patience or len(self.scores) - 1 - self.best < patience

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import islice
 from operator import add
@@ -52,6 +52,8 @@ class LearningSettings:
     seed: int = 0                           # of what the network itself draws
     unfreezing: Unfreezing | None = None    # which parameters learn in which epoch; None where all do in all
     norm_floor: float = 0.0                 # the least momentum of batch norm; 0 leaves it as the network has it
+    head_loss: float | None = None          # the training loss of a head that has learned already: the network is then
+                                            # measured before its first step, as epoch 0; None where it has not
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -90,10 +92,13 @@ class Supervised:
         self.statistics = RunningStatistics(network, settings.norm_floor, compiled=plan.compiled)
         self.sums: dict[str, float] = {}              # of each loss term over the samples of this epoch
         self.micro_batches = 1                        # that a batch is cut into, more where the memory is too small
+        self.measured = False    # whether this run has been measured before, be it as epoch 0
         self.notes: list[str] = []
         self.waited = self.spent = 0.0                # seconds of this epoch, since it was begun or gone on with
 
     def __iter__(self) -> Iterator[Report]:
+        if self.settings.head_loss is not None and not self.measured and self.valid is not None:
+            yield self._measured({"epoch": 0, "step": 0, "rate": 0.0, "train/loss": self.settings.head_loss})
         while self.epoch < self.settings.epochs:
             for loss in self._fit():
                 yield Report(self.stepper.done, self.steps, self.epoch, loss, note=self._taken_notes())
@@ -245,17 +250,22 @@ class Supervised:
                "train/loss": sum(losses.values())}
         if len(losses) > 1:
             row |= {f"train/{name}": loss for name, loss in losses.items()}
-        score = None
         self._retake_statistics()
+        report = self._measured(row)
+        self.epoch, self.position, self.seen, self.sums = self.epoch + 1, 0, 0, {}
+        return replace(report, epoch=self.epoch, waited=self.waited / self.spent if self.spent else None)
+
+    def _measured(self, row: dict[str, float]) -> Report:
+        """The report of the network as it is now on the validation split, whose numbers are added to the `row`."""
+        self.measured = True
+        score = None
         if self.valid is not None:
             self.process_group.broadcast_buffers(self.judged)
             metrics = evaluate(self.judged, self.task, self.valid, plan=self.plan, process_group=self.process_group)
             row |= {f"valid/{name}": value for name, value in metrics.items() if isinstance(value, float)}
             score = metrics[self.task.score]
-        self.epoch, self.position, self.seen, self.sums = self.epoch + 1, 0, 0, {}
-        waited = self.waited / self.spent if self.spent else None
-        return Report(self.stepper.done, self.steps, self.epoch, row["train/loss"], row, score, waited,
-                      self._taken_notes())
+        return Report(self.stepper.done, self.steps, self.epoch, row["train/loss"], row, score,
+                      note=self._taken_notes())
 
     def _taken_notes(self) -> str:
         """The notes since the last report, which are then forgotten."""
@@ -280,6 +290,7 @@ class Supervised:
         self.stepper.load_state_dict(state["stepper"])
         self.epoch, self.position = state["epoch"], state["position"]
         self.seen, self.sums, self.micro_batches = state["seen"], dict(state["sums"]), state.get("pieces", 1)
+        self.measured = True    # a head that learns first is measured, and saved, before the first step
 
 
 def _from(batches: Batches, epoch: int, position: int) -> Iterator[Batch]:

@@ -9,6 +9,7 @@ from torch import nn
 from lensmith.base.errors import UserError, count, nearest
 from lensmith.models.network import Network
 
+NORMS = "norms"    # what `learner.freeze` calls all norms of the backbone
 _NORM = ("Norm", "Scale")    # in the names of layers that belong to the one before them
 
 
@@ -48,7 +49,7 @@ def _layers(module: nn.Module, front: str) -> Iterator[tuple[bool, list[str]]]:
 def freeze(network: Network, what: str | int) -> str:
     """Freeze a part of the network: no gradient is computed for it, and its batch norm is fixed.
 
-    `what` is "backbone", a number of blocks of the backbone, from the picture on, or a pattern of names such as
+    `what` is "backbone", "norms", a number of blocks of the backbone, from the picture on, or a pattern of names as
     `backbone.*1*`. -> what is frozen, in words. Raises UserError for a number or a pattern that fits nothing, and where
     nothing is left that learns.
     """
@@ -63,6 +64,8 @@ def freeze(network: Network, what: str | int) -> str:
         parameters[name].requires_grad_(False)
     keep_in_evaluation(network, chosen)
     weights, whole = (sum(parameters[name].numel() for name in names) for names in (chosen, parameters))
+    if not chosen:
+        return f"nothing is frozen ({what}): the backbone has none"
     return (f"frozen ({what}): {len(chosen):,} of {count(len(parameters), 'tensor')} with {weights:,} of {whole:,} "
             f"weights; in evaluation mode, batch norm included: {_first(network.frozen)}")
 
@@ -77,12 +80,20 @@ def _chosen(network: Network, what: str | int, known: Sequence[str]) -> set[str]
                             f"give 1 .. {len(depth)}, backbone, or a pattern of names")
         return {name for block in depth[:number] for name in block}
     pattern = str(what)
+    if pattern == NORMS:
+        return _norms(network)
     matching = {name for name in known if fnmatch.fnmatchcase(name, pattern) or name.startswith(f"{pattern}.")}
     if not matching:
         raise UserError(f"learner.freeze={what!r}: no parameter has that name.{nearest(pattern, known)} Accepted are "
-                        "backbone, the number of blocks to freeze, and patterns of names such as 'backbone.*1*'; "
-                        "`lensmith inspect` shows the names")
+                        "backbone, norms, the number of blocks to freeze, and patterns of names such as "
+                        "'backbone.*1*'; `lensmith inspect` shows the names")
     return matching
+
+
+def _norms(network: Network) -> set[str]:
+    """The names of the parameters of all norms of the backbone; none where it has no norm."""
+    return {f"backbone.{name}.{key}" for name, module in network.backbone.named_modules()
+            if _NORM[0] in type(module).__name__ for key, _ in module.named_parameters(recurse=False)}
 
 
 def _owner(names: Sequence[str]) -> str:

@@ -33,6 +33,7 @@ from lensmith.recipe import schema as recipes
 from lensmith.recipe.choose_plan import choose_plan
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.defaults import complete
+from lensmith.recipe.fit_head import fit_head
 from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.make_optimizers import make_stepper
 from lensmith.recipe.open_data import Data
@@ -83,18 +84,20 @@ def build_network(recipe: recipes.Recipe, task: Task, form: Form, *, outputs: in
 
 
 def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = None, trusted: bool = True,
-             resumed_plan: Plan | None = None, process_group: ProcessGroup | None = None) -> Job:
+             resumed_plan: Plan | None = None, begun: bool = False, process_group: ProcessGroup | None = None) -> Job:
     """The job of a resolved recipe and its data, with the recipe completed.
 
     module: a backbone that a Python caller passes.
     trusted: whether code that the recipe names may run.
     resumed_plan: the plan of a run that is resumed. Without it the first process of the group chooses one.
+    begun: whether the state of a checkpoint is going to be loaded, so that no head has to be fitted.
     process_group: the processes that train together. Without it this process trains alone.
     """
     process_group = process_group or ProcessGroup()
     recipe = {name: dict(section) for name, section in recipe.items()}
     recipe["plan"]["processes"] = process_group.world_size
-    recipe = complete(recipe, data.classes, data.form, kinds=data.kinds)
+    recipe = complete(recipe, data.classes, data.form, kinds=data.kinds, natural=data.natural,
+                      pictures=data.pictures)
     settings = recipe["learner"]
     task = choose_task(recipe, data.classes, targets=data.splits["train"].targets)
     _check_patience(settings["patience"], data)
@@ -123,15 +126,23 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
                               process_group=process_group)
     _place(network, recipe, choice.plan, process_group)
     loaders["train"].device = choice.plan.device    # batches are augmented on the device that learns from them
-    batches: dict[str, Any] = dict(loaders)
-    if settings["probe"]:
-        batches = {split: Features(network, loader, plan=choice.plan) for split, loader in loaders.items()}
-        network.from_maps = True
-    learner = Supervised(network, task, batches["train"], valid=batches.get("valid"),
-                         stepper=make_stepper(recipe, network, choice.plan), plan=choice.plan,
-                         settings=_learning_settings(recipe, unfreezing),
-                         process_group=process_group)
+    head_loss = None if begun or not settings["head_first"] else \
+        _fit_head(network, recipe, data, task, choice.plan, process_group, notes)
+    learning = replace(_learning_settings(recipe, unfreezing), head_loss=head_loss)
+    learner = _make_learner(network, recipe, task, loaders, choice.plan, learning, process_group)
     return Job(recipe, data, task, choice, learner, tuple(notes), starting_weights)
+
+
+def _make_learner(network: Network, recipe: recipes.Recipe, task: Task, loaders: dict[str, Loader], plan: Plan,
+                  learning: LearningSettings, process_group: ProcessGroup) -> Supervised:
+    """The learner of a network that is placed where the plan says. A linear probe gets its maps for pictures."""
+    batches: dict[str, Any] = dict(loaders)
+    if recipe["learner"]["probe"]:
+        batches = {split: Features(network, loader, plan=plan) for split, loader in loaders.items()}
+        network.from_maps = True
+    return Supervised(network, task, batches["train"], valid=batches.get("valid"),
+                      stepper=make_stepper(recipe, network, plan), plan=plan, settings=learning,
+                      process_group=process_group)
 
 
 def _check_patience(patience: int, data: Data) -> None:
@@ -206,6 +217,16 @@ def _place(network: Network, recipe: recipes.Recipe, plan: Plan, process_group: 
     stages = recipe["plan"].get("stages")
     if stages:
         split_on_devices(network, stages)
+
+
+def _fit_head(network: Network, recipe: recipes.Recipe, data: Data, task: Task, plan: Plan,
+              process_group: ProcessGroup, notes: list[str]) -> float:
+    """Fit the head on rank 0 and give it to all; -> its training loss. `notes` gets a line."""
+    fitted = process_group.broadcast(lambda: fit_head(
+        network, recipe, make_loaders(recipe, data, task)["train"], task, plan))
+    network.head.load_state_dict(fitted.state)
+    notes.append(fitted.note)
+    return fitted.loss
 
 
 def _fit_whitenings(network: Network, data: Data) -> None:

@@ -6,18 +6,21 @@ from lensmith.data.batches.augment import AUGMENTATIONS
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.sections import OPTIMIZER, SECTIONS, named_entry, task_class
+from lensmith.tasks.task import Task
+from lensmith.tasks.usual_settings import Known, Usual
 
 # A linear probe trains one dense layer on maps that are kept: its epochs cost next to nothing.
 _PROBE_EPOCHS = 20
-_PROBE_RATE = 3e-3
+HEAD_RATE = 3e-3
 
 
 def complete(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], form: Form, *,
-             kinds: dict[str, str] | None = None) -> recipes.Recipe:
+             kinds: dict[str, str] | None = None, natural: Form | None = None, pictures: int = 0) -> recipes.Recipe:
     """The recipe with every default that depends on the data written out.
 
     The task follows from the targets, whose `classes` and `kinds` are by name; all else from what is usual for that
-    task and pictures of this form. What the recipe names stays. Raises UserError for settings that cannot go together.
+    task and so many `pictures`, which have the form `natural` by themselves and are brought to `form`. What the recipe
+    names stays. Raises UserError for settings that cannot go together.
     """
     full = {name: dict(section) for name, section in recipe.items()}
     choose_task(full, classes, kinds=kinds)
@@ -25,15 +28,17 @@ def complete(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], form: 
     entry, probe = task_class(section), learner["probe"]
     if probe:
         learner.setdefault("epochs", _PROBE_EPOCHS)
-    usual = entry.usual(section, form, epochs=learner.get("epochs"))
+    usual = entry.usual(section, Known(natural or form, pictures, learner.get("epochs"),
+                                       pretrained=learner.get("weights") is not None))
     if "backbone" not in full:
         full["backbone"] = named_entry("backbone", {"name": usual.backbone}, trusted=True)
     full["pictures"]["fit"] = form.fit
     learner.setdefault("epochs", usual.epochs)
     learner.setdefault("average", usual.average)
+    _settle_head_first(full, entry, usual)
     full["loading"].setdefault("batch", usual.batch)
     if "optimizer" not in full:
-        rate = _PROBE_RATE if probe and usual.rate is None else usual.rate
+        rate = HEAD_RATE if probe and usual.rate is None else usual.rate
         full["optimizer"] = named_entry("optimizer", {"name": OPTIMIZER} | ({} if rate is None else {"rate": rate}),
                                         trusted=True)
     if "augment" not in full:
@@ -41,6 +46,25 @@ def complete(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], form: 
     entry.forbids(section, full["augment"])
     _check(full["augment"], form)
     return {name: full[name] for name in SECTIONS if name in full}
+
+
+def _settle_head_first(recipe: recipes.Recipe, entry: type[Task], usual: Usual) -> None:
+    """Write out whether the head learns first, and how the backbone is spared then. Raises UserError where the recipe
+    asks for what cannot be."""
+    learner = recipe["learner"]
+    reasons = {"learner.probe trains the head alone": learner["probe"],
+               "learner.unfreeze begins with the head alone too": "unfreeze" in learner,
+               "learner.freeze=backbone trains the head alone": learner.get("freeze") == "backbone",
+               f"task {recipe['task']['name']!r} has no head on the last map alone": not entry.on_last_map,
+               "the network begins without weights that have learned": learner.get("weights") is None}
+    reason = next((text for text, holds in reasons.items() if holds), "")
+    wanted = learner.get("head_first")
+    if wanted and reason:
+        raise UserError(f"learner.head_first={wanted} lets the head learn first, and {reason}: leave it out")
+    learner["head_first"] = wanted if wanted is not None else (0 if reason else usual.head_first)
+    if learner["head_first"] and wanted is None and "freeze" not in learner and usual.freeze is not None:
+        learner["freeze"] = usual.freeze
+    learner.setdefault("depth_decay", usual.depth_decay if learner["head_first"] else 1.0)
 
 
 def _check(augment: recipes.Section, form: Form) -> None:

@@ -44,6 +44,8 @@ class Data:
     form: Form
     account: dict[str, Any] = field(default_factory=dict)    # the content of data.json
     store: Store | None = None          # decodes the pictures in the background, if anything does
+    natural: Form | None = None         # the form that the pictures have by themselves; None: not known
+    pictures: int = 0                   # that the training split is taken from
 
     @property
     def classes(self) -> dict[str, tuple[str, ...]]:
@@ -78,6 +80,7 @@ class SurveyedSplits:
 
     sources: dict[str, Any]    # by split of the data set, without the pictures that cannot be read
     form: Form
+    natural: Form    # that the pictures have by themselves, where the recipe names no size
     surveys: list[Survey]
     dropped: list[Bad]
 
@@ -90,6 +93,11 @@ class SurveyedSplits:
     def kinds(self) -> dict[str, str]:
         """The kind of each target: label, tags, numbers, boxes, mask or masks."""
         return kinds_of(next(iter(self.sources.values())).targets)
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures the training split is taken from."""
+        return len(next(iter(self.sources.values())))
 
 
 def open_splits(recipe: recipes.Recipe) -> Splits:
@@ -131,7 +139,7 @@ def survey_splits(opened: Splits, recipe: recipes.Recipe) -> SurveyedSplits:
                        bits=settings.get("bits"), fit=fit, interpolation=settings.get("interpolation", "bilinear"))
     for (split, source), surveyed in zip(sources.items(), surveys, strict=True):
         sources[split] = fit_source(source, [header for header in surveyed.headers if header is not None], form)
-    return SurveyedSplits(sources, form, surveys, dropped)
+    return SurveyedSplits(sources, form, form, surveys, dropped)
 
 
 def prepare(opened: Splits, recipe: recipes.Recipe, *, name: str, tell: Tell = silent, whole: bool = False) -> Data:
@@ -165,7 +173,7 @@ def prepare(opened: Splits, recipe: recipes.Recipe, *, name: str, tell: Tell = s
     }
     if object_targets:
         account["boxes"] = _box_statistics(splits["train"], object_targets[0], form)
-    return Data(ready.splits, form, account, ready.store)
+    return Data(ready.splits, form, account, ready.store, surveyed.natural, surveyed.pictures)
 
 
 def _learned(recipe: recipes.Recipe, source: Collection) -> dict[str, Value]:

@@ -14,6 +14,8 @@ from lensmith.recipe import schema as recipes
 from lensmith.recipe.schema import BROUGHT
 from lensmith.recipe.sections import resolve
 
+# What a run does whose recipe was written before the setting was there, and would now get another default.
+_BEFORE = (("learner", "head_first", 0),)
 NETWORK_FILE = "network.cfg"   # the file in a run folder that the network is built from
 
 
@@ -26,6 +28,8 @@ def recipe_of_run(run: Run, *, module: nn.Module | None, data: Any, trusted: boo
         if section in brought and argument is None:
             raise ModelError(f"{run} was trained on a Python object as its {section}: from Python, pass it again as "
                              f"{section}=...")
+    for section, key, value in _BEFORE:
+        recipe.setdefault(section, {}).setdefault(key, value)
     try:
         return resolve(recipe, trusted=trusted, brought=brought)
     except ModelError:

@@ -67,7 +67,12 @@ class LearnerSettings:
     groups: list[dict[str, str | float]] | None = None    # factors on rate and decay by the parameters' names
     freeze: str | int | None = None          # `backbone`, the number of its first blocks, or a pattern of names
     unfreeze: list[int] | None = None        # epochs after which a part of the backbone is unfrozen, its end first
-    depth_decay: Annotated[float, Field(gt=0, le=1)] = 1.0    # factor on the rate from block to block, from the head on
+    depth_decay: Annotated[float, Field(gt=0, le=1)] | None = None    # factor on the rate from block to block, from the
+                                                                      # head on; None: as is usual where the head learns
+                                                                      # first, else 1
+    head_first: Annotated[int, Field(ge=0)] | None = None    # epochs in which the head alone learns, from maps that the
+                                                             # backbone computes once, before all do; None: as is
+                                                             # usual with weights that have learned, else 0
     probe: bool = False             # the head alone learns, from maps that the backbone computes once
 
 

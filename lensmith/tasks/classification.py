@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from copy import copy
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from lensmith.base.errors import UserError
-from lensmith.base.pictures import Form
 from lensmith.models.backbone import Backbone
 from lensmith.models.rewrites.fully_convolutional import convolutional
 from lensmith.tasks.check_settings import check_augment
@@ -17,7 +17,7 @@ from lensmith.tasks.metrics.confusion import count_confusion
 from lensmith.tasks.metrics.labels import LabelMetrics
 from lensmith.tasks.metrics.own import OwnMetrics
 from lensmith.tasks.task import Metrics, Task
-from lensmith.tasks.usual_settings import Usual, by_size
+from lensmith.tasks.usual_settings import Known, Usual, usual_of_pictures
 from lensmith.values.labels import UNKNOWN, Label
 from lensmith.values.value import Value
 
@@ -100,10 +100,14 @@ class Classification:
         return []
 
     @staticmethod
-    def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
+    def usual(section: Mapping[str, Any], known: Known) -> Usual:
+        usual = usual_of_pictures(known)
         # Colour pictures are photographs nearly always; gray ones are often digits or letters, which do not mirror.
-        photographs = {"flip": True, "crop_padding": max(1, min(form.size) // 8)}
-        return Usual(by_size(form), augment=photographs if form.channels == 3 else {})
+        if known.form.channels != 3:
+            return usual
+        moved = {"resized_crop": [0.6, 1.0]} if known.pretrained else \
+            {"crop_padding": max(1, min(known.form.size) // 8)}
+        return replace(usual, augment={"flip": True, **moved})
 
     @staticmethod
     def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:

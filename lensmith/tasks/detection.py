@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
-from lensmith.base.pictures import Form
 from lensmith.models.backbone import Backbone
 from lensmith.models.heads.points import Points, PointsHead, corners_of
 from lensmith.tasks.check_settings import check_augment, check_settings, decoding
@@ -17,7 +16,7 @@ from lensmith.tasks.metrics.boxes import BoxMetrics
 from lensmith.tasks.metrics.own import OwnMetrics
 from lensmith.tasks.nms import Nms, decided_by, nms_of_scores, stacked_nms
 from lensmith.tasks.task import Metrics, Task
-from lensmith.tasks.usual_settings import Usual, usual_of_objects
+from lensmith.tasks.usual_settings import Known, Usual, usual_of_objects
 from lensmith.values.box_arithmetic import iou
 from lensmith.values.boxes import Boxes
 from lensmith.values.value import Value
@@ -154,8 +153,8 @@ class Detection:
         return []
 
     @staticmethod
-    def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
-        return usual_of_objects(form, epochs=epochs)
+    def usual(section: Mapping[str, Any], known: Known) -> Usual:
+        return usual_of_objects(known)
 
     @staticmethod
     def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
-from lensmith.base.pictures import Form
 from lensmith.models.backbone import Backbone
 from lensmith.models.heads.prototypes import MaskedPoints, PrototypesHead
 from lensmith.tasks.check_settings import check_augment, check_settings
@@ -19,7 +18,7 @@ from lensmith.tasks.metrics.instances import InstanceMetrics
 from lensmith.tasks.metrics.own import OwnMetrics
 from lensmith.tasks.nms import Nms, best_points, decided_by, stacked_nms
 from lensmith.tasks.task import Metrics, Task
-from lensmith.tasks.usual_settings import Usual, usual_of_objects
+from lensmith.tasks.usual_settings import Known, Usual, usual_of_objects
 from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import Masks, in_boxes
 from lensmith.values.value import Value
@@ -170,8 +169,8 @@ class Instances:
         return []
 
     @staticmethod
-    def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
-        return usual_of_objects(form, epochs=epochs)
+    def usual(section: Mapping[str, Any], known: Known) -> Usual:
+        return usual_of_objects(known)
 
     @staticmethod
     def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:

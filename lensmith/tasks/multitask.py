@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from lensmith.base.errors import UserError
-from lensmith.base.pictures import Form
 from lensmith.models.backbone import Backbone
 from lensmith.models.heads.several_heads import Answers, SeveralHeads
 from lensmith.tasks.check_settings import check_augment
@@ -23,7 +22,7 @@ from lensmith.tasks.regression import Regression
 from lensmith.tasks.segmentation import Segmentation
 from lensmith.tasks.tagging import Tagging
 from lensmith.tasks.task import Metrics, Task
-from lensmith.tasks.usual_settings import Usual
+from lensmith.tasks.usual_settings import Known, Usual
 from lensmith.values import KINDS, kinds_of
 from lensmith.values.value import Value
 
@@ -162,26 +161,26 @@ class Multitask:
         return list(dict.fromkeys(note for task in self.tasks.values() for note in task.notes(augment)))
 
     @staticmethod
-    def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
+    def usual(section: Mapping[str, Any], known: Known) -> Usual:
         """The defaults of the part that takes most epochs, the smallest batch of any part, and the augmentations that
         all parts can follow."""
         kinds = kinds_of_parts(section)
-        parts = [OF_KIND[kind].usual(section, form, epochs=epochs) for kind in kinds]
+        parts = [OF_KIND[kind].usual(section, known) for kind in kinds]
         longest = max(parts, key=lambda part: part.epochs)
-        return replace(longest, batch=min(part.batch for part in parts), augment=_usual_augment(kinds, form))
+        return replace(longest, batch=min(part.batch for part in parts), augment=_usual_augment(kinds, known))
 
     @staticmethod
     def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:
         check_augment(augment, kinds_of_parts(section), task=section["name"])
 
 
-def _usual_augment(kinds: Sequence[str], form: Form) -> dict[str, Any]:
+def _usual_augment(kinds: Sequence[str], known: Known) -> dict[str, Any]:
     """The usual augmentations of several parts. Labels alone have those of classification. Otherwise colour pictures
     are flipped where a target has a place in them, and no numbers, which cannot be flipped along."""
     if set(kinds) == {"label"}:
-        return dict(Classification.usual({}, form, epochs=None).augment)
+        return dict(Classification.usual({}, known).augment)
     placed = any(KINDS[kind].spatial for kind in kinds) and "numbers" not in kinds
-    return {"flip": True} if form.channels == 3 and placed else {}
+    return {"flip": True} if known.form.channels == 3 and placed else {}
 
 
 class SeveralMetrics:

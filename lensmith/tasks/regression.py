@@ -8,14 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from lensmith.base.errors import UserError
-from lensmith.base.pictures import Form
 from lensmith.models.backbone import Backbone, Size
 from lensmith.tasks.check_settings import check_augment
 from lensmith.tasks.losses.picture_losses import Distance, distance
 from lensmith.tasks.metrics.numbers import NumberMetrics, moments
 from lensmith.tasks.metrics.own import OwnMetrics
 from lensmith.tasks.task import Metrics, Task
-from lensmith.tasks.usual_settings import Usual, by_size
+from lensmith.tasks.usual_settings import Known, Usual, usual_of_pictures
 from lensmith.values.labels import Numbers
 from lensmith.values.value import Value
 
@@ -114,8 +113,8 @@ class Regression:
                 "for a place in the picture"] if moving else []
 
     @staticmethod
-    def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
-        return Usual(by_size(form))
+    def usual(section: Mapping[str, Any], known: Known) -> Usual:
+        return usual_of_pictures(known)
 
     @staticmethod
     def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.pictures import Form
 from lensmith.models.backbone import Backbone
 from lensmith.models.heads.fcn import FcnHead
 from lensmith.models.heads.unet import UNetHead
@@ -18,7 +17,7 @@ from lensmith.tasks.losses.pixel_losses import dice_loss, lovasz_loss, pixel_ent
 from lensmith.tasks.metrics.own import OwnMetrics
 from lensmith.tasks.metrics.pixel_metrics import MaskMetrics
 from lensmith.tasks.task import Metrics, Task
-from lensmith.tasks.usual_settings import Usual, by_size
+from lensmith.tasks.usual_settings import Known, Usual, by_size
 from lensmith.values.semantic_mask import IGNORED, Mask
 from lensmith.values.value import Value
 
@@ -131,8 +130,8 @@ class Segmentation:
         return []
 
     @staticmethod
-    def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
-        return Usual(by_size(form), batch=16, augment={"flip": True} if form.channels == 3 else {})
+    def usual(section: Mapping[str, Any], known: Known) -> Usual:
+        return Usual(by_size(known.form), batch=16, augment={"flip": True} if known.form.channels == 3 else {})
 
     @staticmethod
     def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:

@@ -7,14 +7,13 @@ from typing import Any, Literal, Self
 from torch import Tensor, nn
 
 from lensmith.base.errors import UserError
-from lensmith.base.pictures import Form
 from lensmith.models.backbone import Backbone
 from lensmith.tasks.check_settings import check_augment
 from lensmith.tasks.losses.picture_losses import check_focal, given_weights, tag_entropy, unweighted
 from lensmith.tasks.metrics.own import OwnMetrics
 from lensmith.tasks.metrics.tags import TagMetrics, absent_by_present
 from lensmith.tasks.task import Metrics, Task
-from lensmith.tasks.usual_settings import Usual, by_size
+from lensmith.tasks.usual_settings import Known, Usual, usual_of_pictures
 from lensmith.values.labels import Tags
 from lensmith.values.value import Value
 
@@ -84,8 +83,8 @@ class Tagging:
         return []
 
     @staticmethod
-    def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
-        return Usual(by_size(form))
+    def usual(section: Mapping[str, Any], known: Known) -> Usual:
+        return usual_of_pictures(known)
 
     @staticmethod
     def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:

@@ -5,9 +5,8 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from lensmith.base.pictures import Form
 from lensmith.models.backbone import Backbone
-from lensmith.tasks.usual_settings import Usual
+from lensmith.tasks.usual_settings import Known, Usual
 from lensmith.values.value import Value
 
 
@@ -48,9 +47,8 @@ class Task(Protocol):
         training `targets` come likewise. The settings are those of a recipe: this signature is the schema of [task]."""
 
     @staticmethod
-    def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
-        """The defaults of a recipe whose section [task] this is, for pictures of this form. `epochs` are those of the
-        recipe, None where it does not say."""
+    def usual(section: Mapping[str, Any], known: Known) -> Usual:
+        """The defaults of a recipe whose section [task] this is, by what is known of the pictures and the recipe."""
 
     @staticmethod
     def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:

@@ -10,6 +10,16 @@ _SMALL = 64    # pixels: up to this edge three plain convolutions are enough, ab
 
 
 @dataclass(frozen=True)
+class Known:
+    """What the defaults of a recipe depend on."""
+
+    form: Form                  # that the pictures have by themselves, before a size is chosen for the network
+    pictures: int               # that are learned from
+    epochs: int | None          # that the recipe names; None where it names none
+    pretrained: bool = False    # whether the recipe names weights that have learned already
+
+
+@dataclass(frozen=True)
 class Usual:
     """The defaults of a task, each for a setting that a recipe leaves out."""
 
@@ -18,6 +28,9 @@ class Usual:
     batch: int = 64                   # loading.batch: pictures a step
     rate: float | None = None         # optimizer.rate; None leaves the optimizer its own
     average: float = 0.0              # learner.average: the decay of the EMA of the weights; 0 is without
+    head_first: int = 0               # learner.head_first: epochs of the head alone, where its last map suffices
+    freeze: str | None = None         # learner.freeze
+    depth_decay: float = 1.0          # learner.depth_decay
     augment: Mapping[str, Any] = field(default_factory=dict)    # the section [augment]
 
 
@@ -26,11 +39,20 @@ def by_size(form: Form) -> str:
     return "cnn3" if max(form.size) <= _SMALL else "mobilenet_v3_small"
 
 
-def usual_of_objects(form: Form, *, epochs: int | None) -> Usual:
+def usual_of_pictures(known: Known) -> Usual:
+    """The defaults of a task whose head takes the last map: labels, tags, numbers."""
+    if not known.pretrained:
+        return Usual(by_size(known.form))
+    # Few steps at a low rate, lower from layer to layer away from the head, keep what the backbone has learned; its
+    # norms keep their statistics, which some hundred pictures would make worse.
+    return Usual(by_size(known.form), epochs=3, batch=32, rate=5e-4, head_first=20, freeze="norms", depth_decay=0.9)
+
+
+def usual_of_objects(known: Known) -> Usual:
     """The defaults of a task that looks for objects. In the last quarter of the `epochs`, of the recipe or else the
     usual ones, pictures come without mosaics, as in use (Ge et al. 2021, "YOLOX", arXiv 2107.08430)."""
     usual = 50    # objects take more steps to learn than classes, at twice the rate, and the EMA of some fifty steps
-    colour = {"saturation": 0.5, "hue": 0.015} if form.channels == 3 else {}
+    colour = {"saturation": 0.5, "hue": 0.015} if known.form.channels == 3 else {}
     return Usual("csp", epochs=usual, batch=16, rate=2e-3, average=0.98,
                  augment={"flip": True, "mosaic": 1.0, "zoom": [0.5, 1.5], "brightness": 0.3, **colour,
-                          "close_mosaic": max(1, (epochs or usual) // 4)})
+                          "close_mosaic": max(1, (known.epochs or usual) // 4)})

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
-from lensmith.base.pictures import Form
 from lensmith.models.backbone import Backbone
 from lensmith.models.heads.yolo import EXCLUSIVE, SQUARED, Anchored, DarknetHead, YoloHead
 from lensmith.tasks.check_settings import check_augment, check_settings, decoding
@@ -18,7 +17,7 @@ from lensmith.tasks.metrics.boxes import BoxMetrics
 from lensmith.tasks.metrics.own import OwnMetrics
 from lensmith.tasks.nms import Nms, decided_by, nms_of_scores
 from lensmith.tasks.task import Metrics, Task
-from lensmith.tasks.usual_settings import Usual, usual_of_objects
+from lensmith.tasks.usual_settings import Known, Usual, usual_of_objects
 from lensmith.values.box_arithmetic import iou
 from lensmith.values.boxes import Boxes
 from lensmith.values.value import Value
@@ -136,8 +135,8 @@ class Yolo:
         return []
 
     @staticmethod
-    def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
-        return usual_of_objects(form, epochs=epochs)
+    def usual(section: Mapping[str, Any], known: Known) -> Usual:
+        return usual_of_objects(known)
 
     @staticmethod
     def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:

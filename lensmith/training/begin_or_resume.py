@@ -48,7 +48,8 @@ def resolve_recipe(recipe: recipes.Recipe, *, trusted: bool, trusted_metrics: bo
     settled = resolve(fit_to_weights(recipe), trusted=trusted)
     check_metrics(settled, trusted=trusted_metrics)
     pictures = survey_splits(open_splits(settled), settled)
-    return complete(settled, pictures.classes, pictures.form, kinds=pictures.kinds)
+    return complete(settled, pictures.classes, pictures.form, kinds=pictures.kinds, natural=pictures.natural,
+                    pictures=pictures.pictures)
 
 
 def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "", data: Any = None,
@@ -144,13 +145,13 @@ def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | 
             raise DataError(f"the data of {run} have changed since it began, so it cannot go on with the same bits: "
                             f"put the files back, or begin a new run with its recipe: lensmith train {run}")
         plan = plan_from_json(run.read_json("plan.json"))
-        job = assemble(recipe, opened, module=module, trusted=trusted, resumed_plan=plan,
+        # A run that was killed before its first checkpoint begins anew.
+        begun = process_group.broadcast_json((run.folder / "last.safetensors").exists)
+        job = assemble(recipe, opened, module=module, trusted=trusted, resumed_plan=plan, begun=begun,
                        process_group=process_group)
     session = Session(run, job, facts.get("command", ""), started=facts.get("started") or now(),
                       notes=list(facts.get("notes", [])), understood=facts.get("understood") or understood(job))
-    # A run that was killed before its first checkpoint begins anew.
-    saved = process_group.broadcast_json((run.folder / "last.safetensors").exists)
-    if saved:
+    if begun:
         session.progress = restore(session.job.learner, run)
-    tell(f"{session.understood}; {goes_on(job.learner, saved=saved)}")
+    tell(f"{session.understood}; {goes_on(job.learner, saved=begun)}")
     return session

@@ -77,11 +77,11 @@ class Session:
     def _why_early(self) -> str:
         """Why training ended before its last epoch; empty where it did not."""
         progress, settings = self.progress, self.job.recipe["learner"]
-        if len(progress.scores) == settings["epochs"]:
+        if progress.epochs == settings["epochs"]:
             return ""
         best = progress.best
-        return f"{count(settings['patience'], 'epoch')} brought nothing better than epoch {best + 1} " \
-            f"({self.job.task.score} {progress.scores[best]:.4f})"
+        return f"{count(settings['patience'], 'epoch')} brought nothing better than epoch " \
+            f"{progress.history[best]['epoch']:.0f} ({self.job.task.score} {progress.scores[best]:.4f})"
 
     def _with_notes(self, report: Report) -> Report:
         """The report with the notes that are new since the last one, each shown once and kept for run.json."""
@@ -169,8 +169,9 @@ class Session:
             "started": self.started,
             "finished": now() if status != "running" else None, "seconds": round(progress.seconds, 3),
             "status": status, "reason": reason, "warning": self.warning, "notes": self.notes,
-            "epochs": len(progress.scores), "planned_epochs": self.job.recipe["learner"]["epochs"],
-            "best_epoch": best + 1 if best >= 0 else None,
+            "epochs": progress.epochs,
+            "planned_epochs": self.job.recipe["learner"]["epochs"],
+            "best_epoch": int(progress.history[best]["epoch"]) if best >= 0 else None,
             "score_name": self.job.task.score, "score": progress.scores[best] if best >= 0 and held_out else None,
             "version": version("lensmith"),
             "parameters": sum(parameter.numel() for parameter in self.job.learner.network.parameters()),

@@ -146,3 +146,21 @@ def test_a_network_without_a_head_of_its_own_cannot_begin_with_it():
     with pytest.raises(UserError, match="this network has none apart from its backbone"):
         gradual_unfreezing(network, [1], planned=5)
     assert Unfreezing(()).groups == ()
+
+
+def test_the_norms_of_a_backbone_stand_still_and_all_else_learns():
+    network = small()
+    assert freeze(network, "norms").startswith("frozen (norms): 4 of ")
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    step(network)
+    norms = {name for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    assert len(norms) == 2
+    wanted = {name for name, _ in network.named_parameters() if name.rpartition(".")[0] not in norms}
+    assert changed(network, before) == wanted
+
+
+def test_a_backbone_without_norms_has_none_to_freeze():
+    backbone = stack([{"conv": 4, "kernel": 3}, "relu", {"globalpool": "mean"}], inputs=3, size=(16, 16))
+    network = Network(backbone, backbone.classifier(3), mean=[100.0] * 3, deviation=[50.0] * 3)
+    assert freeze(network, "norms") == "nothing is frozen (norms): the backbone has none"
+    assert all(parameter.requires_grad for parameter in network.parameters())

@@ -172,7 +172,7 @@ def table(tmp_path_factory: pytest.TempPathFactory, drawn) -> Path:
 
 def test_the_last_layer_keeps_the_classes_that_stay_by_their_names(trained: Path, table: Path, tmp_path: Path, command):
     ended = command("train", table, "--weights", trained, "--epochs", 1, "--rate", "1e-12", *COMMON[1:], "--size", 20,
-                    "--name", "one", "--runs", tmp_path)
+                    "--name", "one", "--runs", tmp_path, "learner.head_first=0")
     assert ended.code == 0, ended.err
     old, new = (json.loads((run / "data.json").read_text())["classes"]["label"] for run in (trained, tmp_path / "one"))
     assert new != old and set(new) == {*old, "aster"}
@@ -193,7 +193,7 @@ def test_a_last_layer_of_other_classes_begins_anew_though_it_fits(trained: Path,
     other = table.parent / "other.csv"
     other.write_text(lines)
     ended = command("train", other, "--weights", trained, "--epochs", 1, "--rate", "1e-12", *COMMON[1:], "--size", 20,
-                    "--name", "one", "--runs", tmp_path)
+                    "--name", "one", "--runs", tmp_path, "learner.head_first=0")
     assert ended.code == 0, ended.err
     assert f"the last layer keeps 0 of {len(old)} classes by name" in ended.err
     assert "2 tensors of other classes left fresh (head." in ended.err
@@ -328,3 +328,46 @@ def test_a_probe_of_several_processes_is_told():
     check_probe(recipe, ("label",), pretrained=True, processes=1)
     with pytest.raises(UserError, match="learner.probe is trained by one process, and 2 were asked for: leave"):
         check_probe(recipe, ("label",), pretrained=True, processes=2)
+
+
+def test_a_head_learns_first_and_what_follows_never_ends_below_it(trained: Path, table: Path, tmp_path: Path, command):
+    common = ["train", table, "--weights", trained, "--epochs", 2, *COMMON[1:], "--size", 20, "--runs", tmp_path,
+              "split.valid=0.3", "learner.head_first=15"]
+    ended = command(*common, "--name", "one", "--rate", 3.0)    # a rate that destroys what the head has learned
+    assert ended.code == 0, ended.err
+    assert "the head learned first, for 15 epochs: the backbone ran once over" in ended.err
+    run = tmp_path / "one"
+    rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"] and rows[0]["step"] == "0"
+    assert "epoch 0/2" in ended.err
+    best = json.loads((run / "best.json").read_text())
+    scores = [float(row["valid/accuracy_top1"]) for row in rows]
+    assert best["score"] == pytest.approx(max(scores)) and best["epoch"] == scores.index(max(scores)) == 0
+    facts = json.loads((run / "run.json").read_text())
+    assert (facts["best_epoch"], facts["epochs"], facts["status"]) == (0, 2, "finished")
+    after, before = weights_of(run), weights_of(trained)
+    assert all(torch.equal(after[name], before[name]) for name in before if name.startswith("backbone."))
+    head = next(name for name in reversed(before) if name.startswith("head.") and name.endswith("weight"))
+    assert not torch.equal(after[head], before[head])
+
+    assert command(*common, "--name", "two").code == 0
+    process = start(*common, "--name", "three", "run.save_every=0.01")
+    kill_within_epoch(process, tmp_path / "three", 1)
+    assert command("train", "--resume", tmp_path / "three", "-q").code == 0
+    wanted = weights_of(tmp_path / "two")
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in weights_of(tmp_path / "three").items())
+    one, other = (list(csv.DictReader((tmp_path / name / "history.csv").read_text().splitlines()))
+                  for name in ("two", "three"))
+    assert [row["valid/loss"] for row in one] == [row["valid/loss"] for row in other]
+
+
+@pytest.mark.parametrize(("settings", "told"), [
+    (["learner.head_first=3"], "the network begins without weights that have learned: leave it out"),
+    (["RUN", "learner.head_first=3", "--probe"], "and learner.probe (--probe) trains the head alone: leave it out"),
+    (["RUN", "learner.head_first=3", "learner.unfreeze=[1]"], "and learner.unfreeze begins with the head alone too"),
+    (["RUN", "learner.head_first=3", "--task", "detection"], "and task 'detection' has no head on the last map alone"),
+    (["RUN", "learner.head_first=-1"], "head_first must be greater than or equal to 0; got -1")])
+def test_heads_that_cannot_learn_first_are_told(trained: Path, tmp_path, command, settings, told):
+    given = ["--weights", trained] * ("RUN" in settings) + [one for one in settings if one != "RUN"]
+    ended = command(*SHAPES, *given, "--runs", tmp_path)
+    assert ended.code == 2 and told in ended.err, ended.err

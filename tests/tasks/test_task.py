@@ -12,6 +12,7 @@ from lensmith.models.backbones import BACKBONES
 from lensmith.models.network import Network
 from lensmith.tasks import TASKS
 from lensmith.tasks.task import Metrics, Task
+from lensmith.tasks.usual_settings import Known
 from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import Masks, pack_bits
 from lensmith.values.labels import Label, Numbers, Tags
@@ -100,8 +101,8 @@ def test_the_settings_of_a_recipe_are_plain_and_keyword_only(name: str) -> None:
 def test_a_task_says_of_itself_what_is_asked_before_it_is_made(name: str) -> None:
     entry = TASKS[name]
     section = {"name": name, "parts": ["label", "mask"]}
-    for size, channels in ((28, 1), (96, 3)):
-        usual = entry.usual(section, Form(channels, size, size), epochs=None)
+    for size, channels, pretrained in ((28, 1, False), (96, 3, False), (96, 3, True)):
+        usual = entry.usual(section, Known(Form(channels, size, size), 100, None, pretrained=pretrained))
         assert usual.backbone in BACKBONES and usual.epochs >= 1 and usual.batch >= 1
         assert Augment(**usual.augment, epochs=usual.epochs) is not None
         entry.forbids(section, {"mosaic": 0.0, "cutmix": 0.0, "mixup": 0.0} | dict(usual.augment))
