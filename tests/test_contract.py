@@ -30,7 +30,7 @@ CPU = make_plan(device="cpu")
 OWN = {"stack": {"layers": [{"conv": 8, "kernel": 3}, "relu", {"maxpool": 2}, {"residual": 12, "stride": 2},
                             {"globalpool": "mean"}]}}
 SMALL = ("lenet", "lenet3x3", "conv10_20", "simple", "simple2", "cnn3", "stack", "csp")
-FAMILIES = {"resnet18": 32, "mobilenet_v3_small": 32, "shufflenet_v2_x0_5": 32}
+FAMILIES = {"efficientnet_lite0": 32, "resnet18": 32, "mobilenet_v3_small": 32, "shufflenet_v2_x0_5": 32}
 LONG = {"alexnet": 64, "vgg11": 32, "densenet121": 32, "efficientnet_b0": 32, "mnasnet0_5": 32, "convnext_tiny": 32,
         "regnet_x_400mf": 32, "squeezenet1_1": 32, "googlenet": 32, "inception_v3": 75, "mobilenet_v2": 32, **FAMILIES}
 DETECTORS = ("detection", "yolov3")
@@ -188,7 +188,8 @@ def test_every_name_of_the_table_is_of_a_tested_kind():
     from lensmith.models.adapters.torchvision_segmenters import SEGMENTERS
 
     # The last five have files of tests of their own: not every task can use them.
-    assert set(BACKBONES) == {*SMALL, *TORCHVISION, *WHOLE, *WHOLE_INSTANCES, *SEGMENTERS, "darknet", "darknet53"}
+    assert set(BACKBONES) == {*SMALL, *TORCHVISION, *WHOLE, *WHOLE_INSTANCES, *SEGMENTERS, "darknet", "darknet53",
+                              "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"}
 
 
 def test_pictures_of_four_channels_and_sixteen_bits_are_taken(drawn: dict[str, InMemory]):

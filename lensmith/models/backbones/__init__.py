@@ -13,6 +13,7 @@ from lensmith.models.adapters.torchvision_segmenters import SEGMENTERS
 from lensmith.models.adapters.user_code import find_outside
 from lensmith.models.backbone import Backbone
 from lensmith.models.backbones.csp import csp
+from lensmith.models.backbones.efficientnet_lite import efficientnet_lite0, efficientnet_lite1, efficientnet_lite2
 from lensmith.models.backbones.lenet import conv10_20, lenet, lenet3x3
 from lensmith.models.backbones.simple import cnn3, simple, simple2
 from lensmith.models.backbones.stack import stack
@@ -28,6 +29,9 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "cnn3": cnn3,
     "stack": stack,
     "csp": csp,
+    "efficientnet_lite0": efficientnet_lite0,
+    "efficientnet_lite1": efficientnet_lite1,
+    "efficientnet_lite2": efficientnet_lite2,
     "darknet53": darknet53,
     "darknet": darknet_network,
     **{name: partial(torchvision_network, name) for name in TORCHVISION},

@@ -9,7 +9,8 @@ from lensmith.models.adapters.torchvision_segmenters import SEGMENTERS
 from lensmith.models.backbone import least_size, reduced
 from lensmith.models.backbones import BACKBONES, find_backbone
 
-OWN = {"lenet", "lenet3x3", "conv10_20", "simple", "simple2", "cnn3", "stack", "csp", "darknet53", "darknet"}
+OWN = {"lenet", "lenet3x3", "conv10_20", "simple", "simple2", "cnn3", "stack", "csp", "darknet53", "darknet",
+       "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"}
 
 
 def test_the_table_holds_the_own_networks_and_torchvisions():

@@ -11,7 +11,8 @@ from lensmith.models.network import Network
 LAYERS = [{"conv": 8, "kernel": 3, "padding": 1}, {"batchnorm": True}, "relu", {"maxpool": 2},
           {"residual": 12, "stride": 2}, {"separable": 10, "kernel": 3, "padding": 1}, "gelu", {"dense": 20}, "tanh"]
 OWN = {"lenet": {}, "lenet3x3": {}, "conv10_20": {}, "simple": {}, "simple2": {}, "cnn3": {},
-       "csp": {"width": 8}, "stack": {"layers": LAYERS}}
+       "csp": {"width": 8}, "stack": {"layers": LAYERS}, "efficientnet_lite0": {}}
+LARGER = {"efficientnet_lite1", "efficientnet_lite2"}    # as efficientnet_lite0, with more of the same
 # The smallest of each family, on the smallest pictures that batch norm can work on.
 SLOW = {"alexnet": 96, "convnext_tiny": 64, "densenet121": 64, "efficientnet_b0": 64, "googlenet": 64,
         "inception_v3": 112, "mnasnet0_5": 64, "mobilenet_v2": 64, "mobilenet_v3_small": 64, "regnet_x_400mf": 64,
@@ -41,7 +42,7 @@ def test_every_own_entry_is_tried_here():
 
     # Detectors, segmenters and the networks of Darknet's files have tests of their own.
     whole = {*WHOLE, *WHOLE_INSTANCES, *SEGMENTERS}
-    assert set(OWN) == set(BACKBONES) - set(TORCHVISION) - whole - {"darknet", "darknet53"}
+    assert set(OWN) | LARGER == set(BACKBONES) - set(TORCHVISION) - whole - {"darknet", "darknet53"}
     assert set(SLOW) <= set(TORCHVISION)
 
 

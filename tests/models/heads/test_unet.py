@@ -18,6 +18,7 @@ def made(backbone: str, size: tuple[int, int], **settings) -> Network:
 
 @pytest.mark.parametrize("size", [(64, 64), (33, 75)])
 @pytest.mark.parametrize(("backbone", "settings"), [("resnet18", {}), ("mobilenet_v3_small", {}), ("lenet", {}),
+                                                    ("efficientnet_lite0", {}),
                                                     ("stack", PLAIN), ("vgg11", {}), ("convnext_tiny", {})])
 def test_scores_have_the_size_of_the_picture(backbone: str, settings: dict, size: tuple[int, int]) -> None:
     network = made(backbone, size, **settings).eval()

@@ -49,7 +49,8 @@ def test_average_pooling_stays():
     assert pool_first(nn.Sequential(nn.ReLU(), nn.AvgPool2d(2))) == 0
 
 
-@pytest.mark.parametrize("name", ["cnn3", "resnet18", "mobilenet_v3_small", "densenet121", "shufflenet_v2_x0_5"])
+@pytest.mark.parametrize("name", ["cnn3", "resnet18", "mobilenet_v3_small", "densenet121", "shufflenet_v2_x0_5",
+                                  "efficientnet_lite0"])
 def test_folded_batch_norm_gives_the_same_answers(name: str):
     network = network_of(name, 64)
     for _ in range(3):
