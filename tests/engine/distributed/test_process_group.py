@@ -201,15 +201,16 @@ def test_each_process_has_its_device_and_threads(together):
     assert all(found["threads"] == 0 for found in together)    # OMP_NUM_THREADS says it
 
 
-@pytest.mark.parametrize(("end", "text"), [
-    ("os.kill(os.getpid(), signal.SIGKILL)", "process 1 of 2 was killed by SIGKILL"),
-    ("os.kill(os.getpid(), signal.SIGSTOP)", "process 1 of 2 gave no sign for 2 s (plan.timeout): it hangs")])
-def test_a_dead_and_a_hung_process_are_missed(tmp_path, monkeypatch, end, text):
+# A process that is waited for only briefly seems to hang where the machine is busy, before it is found to be dead.
+@pytest.mark.parametrize(("end", "timeout", "text"), [
+    ("os.kill(os.getpid(), signal.SIGKILL)", 60, "process 1 of 2 was killed by SIGKILL"),
+    ("os.kill(os.getpid(), signal.SIGSTOP)", 5, "process 1 of 2 gave no sign for 5 s (plan.timeout): it hangs")])
+def test_a_dead_and_a_hung_process_are_missed(tmp_path, monkeypatch, end, timeout, text):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("lensmith.engine.distributed.launch._SHORT", 0.5)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert run(tmp_path, f"""
-process_group.connect('cpu', timeout=2)
+process_group.connect('cpu', timeout={timeout})
 learning = process_group.wrap(nn.Linear(4, 4))
 try:
     for step in range(3):
