@@ -10,7 +10,7 @@ from lensmith.base.errors import UserError
 from lensmith.engine.learner import Report
 from lensmith.recipe.from_source import is_run, recipe_for
 from lensmith.recipe.schema import BROUGHT
-from lensmith.recipe.sections import switch
+from lensmith.recipe.sections import switch, without_other_length
 from lensmith.recipe.user_metrics import names_metrics
 from lensmith.training.begin_or_resume import Allowed, begin_session, resume_session
 from lensmith.training.session import Session
@@ -18,10 +18,10 @@ from lensmith.training.trained import Trained, load
 
 
 def train(data: Any, *, valid: Any = None, test: Any = None, backbone: str | nn.Module | None = None,
-          task: str | None = None, epochs: int | None = None, batch: int | None = None, rate: float | None = None,
-          size: int | None = None, device: str | None = None, seed: int | None = None, name: str | None = None,
-          runs: str | Path = "runs", settings: dict[str, Any] | None = None, trust: bool = False,
-          show: Callable[[Report], object] = lambda report: None) -> Trained:
+          task: str | None = None, epochs: int | None = None, minutes: float | None = None, batch: int | None = None,
+          rate: float | None = None, size: int | None = None, device: str | None = None, seed: int | None = None,
+          name: str | None = None, runs: str | Path = "runs", settings: dict[str, Any] | None = None,
+          trust: bool = False, show: Callable[[Report], object] = lambda report: None) -> Trained:
     """Train and test a network, and write its run folder; -> the trained network.
 
     data: the name of a data set, a folder of pictures, a table or a recipe; or any object with a length that gives
@@ -30,6 +30,7 @@ def train(data: Any, *, valid: Any = None, test: Any = None, backbone: str | nn.
     backbone: a network's name, a run folder, or a module that maps pictures to a vector.
     task: what is learned; by itself the first task that the data can feed.
     epochs, batch, rate: passes over the training pictures, pictures a step, and the optimizer's peak learning rate.
+    minutes: in the place of epochs: as many as end within so many minutes of this call.
     size: the edge of the network's pictures in pixels.
     device: "auto", "cpu", "cuda", "cuda:0" or "mps".
     seed: of the first weights, the order of the pictures and their augmentation.
@@ -44,13 +45,14 @@ def train(data: Any, *, valid: Any = None, test: Any = None, backbone: str | nn.
         raise UserError(f"valid= and test= go with a data set object; {str(data)!r} brings its own splits: set "
                         "split.valid and split.test")
     module = backbone if isinstance(backbone, nn.Module) else None
-    by_place = {"task.name": task, "learner.epochs": epochs, "loading.batch": batch, "optimizer.rate": rate,
-                "pictures.size": size, "plan.device": device, "run.seed": seed, "run.name": name,
+    by_place = {"task.name": task, "learner.epochs": epochs, "learner.minutes": minutes,
+                "loading.batch": batch, "optimizer.rate": rate, "pictures.size": size,
+                "plan.device": device, "run.seed": seed, "run.name": name,
                 "backbone.name": f"{BROUGHT}{type(backbone).__name__}" if module is not None else backbone}
     recipe = {"data": {"name": f"{BROUGHT}{type(data).__name__}"}} if from_python else recipe_for(data)
-    recipe = switch(recipe, {**by_place, **(settings or {})})
-    splits = {"train": data, "valid": valid, "test": test} if from_python else None
     changed = {place: value for place, value in by_place.items() if value is not None} | (settings or {})
+    recipe = switch(without_other_length(recipe, changed), {**by_place, **(settings or {})})
+    splits = {"train": data, "valid": valid, "test": test} if from_python else None
     source = type(data).__name__ if from_python else repr(data)
     allowed = Allowed(network=trust or (isinstance(backbone, str) and not is_run(backbone)),
                       metrics=trust or names_metrics(settings or {}), downloads="learner.weights" in (settings or {}))

@@ -1,4 +1,4 @@
-"""A line every few seconds on work that takes long."""
+"""A line every few seconds on work that takes long, and times in words."""
 
 import time
 from collections.abc import Callable
@@ -18,3 +18,15 @@ class ProgressLine:
         if time.monotonic() - self._last >= _PAUSE:
             self.tell(f"{self.doing} {done:,} of {self.total:,}")
             self._last = time.monotonic()
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `2 min 10 s`, `25 min`, `3 h 20 min`: as exactly as one wants to know it."""
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 595:
+        minutes, rest = divmod(round(whole / 5) * 5, 60)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(round(whole / 60), 60)
+    return (f"{hours} h" + (f" {minutes} min" if minutes else "")) if hours else f"{minutes} min"

@@ -16,6 +16,7 @@ FLAGS: dict[str, str] = {
     "backbone": "backbone.name",
     "task": "task.name",
     "epochs": "learner.epochs",
+    "minutes": "learner.minutes",
     "batch": "loading.batch",
     "rate": "optimizer.rate",
     "optimizer": "optimizer.name",

@@ -5,14 +5,17 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from lensmith.base.errors import count
+from lensmith.base.progress import duration
 from lensmith.cli.options import with_flags
 
 if TYPE_CHECKING:
+    from lensmith.engine.forecast import Forecast
     from lensmith.engine.learner import Report
     from lensmith.training.session import Session
 
 
-_SHOWN = 3    # metrics of the valid split in the line of an epoch
+_SHOWN = 3       # metrics of the valid split in the line of an epoch
+_SHORT = 10.0    # seconds: what takes less is not forecast
 
 
 def teller(quiet: bool) -> Callable[[str], None]:
@@ -21,41 +24,71 @@ def teller(quiet: bool) -> Callable[[str], None]:
 
 
 def show_training(session: "Session", *, quiet: bool) -> None:
-    """Train, showing a bar where stderr is a terminal, and a line an epoch."""
-    bar = None
+    """Train, showing a bar where stderr is a terminal, a line an epoch, and once how long it will take."""
+    tell = teller(quiet)
+    tell(f"training into {session.run} ({session.job.plan.device}, {session.job.plan.in_words()}; {_picked(session)})")
+    bar, told = None, False
     if sys.stderr.isatty() and not quiet:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                       TextColumn("{task.fields[loss]}"), TimeRemainingColumn(), console=Console(stderr=True),
-                       transient=True)
-    if not quiet:
-        how = f"{session.job.plan.device}, {session.job.plan.in_words()}; {_picked(session)}"
-        print(f"training into {session.run} ({how})", file=sys.stderr, flush=True)
+        bar = _Bar()
+        tell = bar.tell
     try:
-        number = None
-        if bar is not None:
-            bar.start()
         for report in session:
             if bar is not None:
-                if number is None:
-                    number = bar.add_task("", total=report.steps, loss="")
-                if report.step % 10 == 0 or report.row:
-                    bar.update(number, completed=report.step, description=f"epoch {report.epoch + (not report.row)}",
-                               loss=f"loss {report.loss:.4f}")
-            lines = [] if report.row is None else [_epoch_line(report, session.job.learner.settings.epochs,
-                                                               session.progress.seconds)]
-            lines += [with_flags(report.note)] if report.note else []
-            for line in [] if quiet else lines:
-                bar.console.print(line, markup=False, highlight=False) if bar is not None else \
-                    print(line, file=sys.stderr, flush=True)
+                bar.show(report, session.forecast)
+            if report.row is not None:
+                tell(_epoch_line(report, session.job.learner.settings.epochs, session.progress.seconds))
+            if report.note:
+                tell(report.note)
+            if not told and session.forecast is not None and session.forecast.is_sure:
+                told = True
+                if line := _how_long(session, session.forecast.left() or 0.0, epochs_done=report.epoch):
+                    tell(line)
     finally:
         if bar is not None:
             bar.stop()
-    if session.stopped_early and not quiet:
-        print(f"stopped early after epoch {session.progress.epochs} of {session.job.learner.settings.epochs}: "
-              f"{session.stopped_early}", file=sys.stderr, flush=True)
+    if session.stopped_early:
+        tell(f"stopped early after epoch {session.progress.epochs} of {session.job.learner.settings.epochs}: "
+             f"{session.stopped_early}")
+
+
+class _Bar:
+    """The bar of a training on a terminal, with lines above it."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self.bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                            TextColumn("{task.fields[loss]}"), TextColumn("{task.fields[left]}"),
+                            console=Console(stderr=True), transient=True)
+        self.bar.start()
+        self.number = self.bar.add_task("", total=None, loss="", left="")
+
+    def show(self, report: "Report", forecast: "Forecast | None") -> None:
+        if report.step % 10 and not report.row:
+            return
+        left = forecast.left() if forecast is not None else None
+        over = report.step == report.steps and report.row is not None
+        self.bar.update(self.number, completed=report.step, total=report.steps, loss=f"loss {report.loss:.4f}",
+                        description="testing" if over else f"epoch {report.epoch + (not report.row)}",
+                        left="" if left is None else f"{duration(left)} left")
+
+    def tell(self, text: str) -> None:
+        self.bar.console.print(with_flags(text), markup=False, highlight=False, soft_wrap=True)
+
+    def stop(self) -> None:
+        self.bar.stop()
+
+
+def _how_long(session: "Session", left: float, *, epochs_done: int) -> str:
+    """`about 2 min 10 s for 10 epochs; stop with Ctrl-C, go on with lensmith train --resume runs/pets-1`; empty where
+    it is hardly worth a line."""
+    if left < _SHORT:
+        return ""
+    settings = session.job.recipe["learner"]
+    epochs = count(settings["epochs"] - epochs_done, "more epoch" if epochs_done else "epoch")
+    return f"{'at most' if settings['patience'] else 'about'} {duration(left)} for {epochs}; stop with Ctrl-C, go on " \
+        f"with lensmith train --resume {session.run}"
 
 
 def _picked(session: "Session") -> str:

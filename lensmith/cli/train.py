@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lensmith.base.errors import UserError
+from lensmith.base.process_clock import process_age
 from lensmith.cli.options import Device, Json, Quiet, Trust, settings_of
 from lensmith.cli.terminal import baseline_line, headline_numbers, in_one_line, show_training, teller
 from lensmith.engine.distributed.launch import is_distributed, launch, processes_of, wanted_processes
@@ -29,6 +31,8 @@ def train(
                                                       "my_net.py:Net, or a run folder's.")] = None,
     task: Annotated[str | None, typer.Option(help="By itself the one that the data can feed.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="In the place of epochs: as many as end within so many minutes "
+                                                       "of the whole process.")] = None,
     batch: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
     rate: Annotated[float | None, typer.Option(help="The optimizer's peak rate.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw or muon.")] = None,
@@ -76,7 +80,7 @@ def train(
 
         session = begin_session(recipe, runs=runs or Path("runs"), command=shlex.join(["lensmith", *sys.argv[1:]]),
                                 allowed=Allowed(trusted, trusted_metrics, downloads=weights is not None),
-                                tell=teller(quiet))
+                                began=time.monotonic() - process_age(), tell=teller(quiet))
     show_training(session, quiet=quiet)
     if session.run.writes:
         _show_end(session, as_json=as_json)
@@ -115,14 +119,17 @@ def _recipe_of(source: str | None, settings: dict[str, Any], overrides: Sequence
     """The recipe that the arguments ask for, not yet complete, and whether code that it names may run."""
     from lensmith.recipe import schema as recipes
     from lensmith.recipe.from_source import is_run, recipe_for
-    from lensmith.recipe.sections import SECTIONS, switch
+    from lensmith.recipe.sections import SECTIONS, switch, without_other_length
 
     if source is None:
         raise UserError("nothing to train on: name a recipe, a data set, a folder or a table, as in "
                         "`lensmith train fashion-mnist`, or --resume RUN")
     if "=" in source and not Path(source).exists():
         raise UserError(f"the first argument names the data or the recipe; got the setting {source!r}")
-    recipe = recipes.override(switch(recipe_for(source), settings), overrides, SECTIONS)
+    places = {place for place, value in settings.items() if value is not None} | \
+        {text.partition("=")[0].strip() for text in overrides}
+    recipe = without_other_length(recipe_for(source), places)
+    recipe = recipes.override(switch(recipe, settings), overrides, SECTIONS)
     # Code that is named in this command is the user's own word; code that a file names needs --trust.
     named_here = settings["backbone.name"] is not None or any(text.startswith("backbone.name=") for text in overrides)
     return recipe, trust or (named_here and not is_run(recipe["backbone"]["name"]))

@@ -1,6 +1,7 @@
 """Builds network, task and learner from a recipe and its data. No other module uses all tables."""
 
 import math
+import sys
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,6 @@ from lensmith.data.batches.loader import Loader
 from lensmith.data.store.channel_statistics import some_pictures, statistics
 from lensmith.engine.distributed.device_stages import split as split_on_devices
 from lensmith.engine.distributed.process_group import ProcessGroup
-from lensmith.engine.frozen_features import Features
 from lensmith.engine.plan.candidates import Choice
 from lensmith.engine.plan.plan import Plan
 from lensmith.engine.running_statistics import moving_norms, usual_norm_floor
@@ -33,7 +33,9 @@ from lensmith.recipe import schema as recipes
 from lensmith.recipe.choose_plan import choose_plan
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.defaults import complete
+from lensmith.recipe.fit_epochs import Budget, settle_epochs
 from lensmith.recipe.fit_head import fit_head
+from lensmith.recipe.make_learner import copy_of, make_batches, make_learner
 from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.make_optimizers import make_stepper
 from lensmith.recipe.open_data import Data
@@ -84,7 +86,8 @@ def build_network(recipe: recipes.Recipe, task: Task, form: Form, *, outputs: in
 
 
 def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = None, trusted: bool = True,
-             resumed_plan: Plan | None = None, begun: bool = False, process_group: ProcessGroup | None = None) -> Job:
+             resumed_plan: Plan | None = None, begun: bool = False, process_group: ProcessGroup | None = None,
+             budget: Budget | None = None) -> Job:
     """The job of a resolved recipe and its data, with the recipe completed.
 
     module: a backbone that a Python caller passes.
@@ -92,12 +95,12 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
     resumed_plan: the plan of a run that is resumed. Without it the first process of the group chooses one.
     begun: whether the state of a checkpoint is going to be loaded, so that no head has to be fitted.
     process_group: the processes that train together. Without it this process trains alone.
+    budget: of a recipe with learner.minutes the time that the run has.
     """
     process_group = process_group or ProcessGroup()
-    recipe = {name: dict(section) for name, section in recipe.items()}
-    recipe["plan"]["processes"] = process_group.world_size
-    recipe = complete(recipe, data.classes, data.form, kinds=data.kinds, natural=data.natural,
-                      pictures=data.pictures)
+    asked = {name: dict(section) for name, section in recipe.items()}
+    asked["plan"]["processes"] = process_group.world_size
+    recipe = complete(asked, data.classes, data.form, kinds=data.kinds, natural=data.natural, pictures=data.pictures)
     settings = recipe["learner"]
     task = choose_task(recipe, data.classes, targets=data.splits["train"].targets)
     _check_patience(settings["patience"], data)
@@ -123,26 +126,21 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
     keep_freed_memory()
     with data.paused():    # nothing else is computed while the candidates are timed
         choice = _choose_plan(recipe, network, task, loaders["train"], resumed_plan=resumed_plan,
-                              process_group=process_group)
+                              process_group=process_group, budget=budget if "minutes" in settings else None)
     _place(network, recipe, choice.plan, process_group)
-    loaders["train"].device = choice.plan.device    # batches are augmented on the device that learns from them
     head_loss = None if begun or not settings["head_first"] else \
         _fit_head(network, recipe, data, task, choice.plan, process_group, notes)
     learning = replace(_learning_settings(recipe, unfreezing), head_loss=head_loss)
-    learner = _make_learner(network, recipe, task, loaders, choice.plan, learning, process_group)
+    batches = make_batches(loaders, network, choice.plan, probe=settings["probe"])
+    if "minutes" in settings:
+        recipe, note = settle_epochs(asked, recipe, data, budget, make_learner(
+            copy_of(network, choice.plan), recipe, task, batches, choice.plan, learning, process_group))
+        notes.append(note)
+        learning = replace(learning, epochs=recipe["learner"]["epochs"])
+        if not settings["probe"]:    # a probe's maps are computed, and do not depend on the epochs
+            batches = make_batches(make_loaders(recipe, data, task, process_group), network, choice.plan, probe=False)
+    learner = make_learner(network, recipe, task, batches, choice.plan, learning, process_group)
     return Job(recipe, data, task, choice, learner, tuple(notes), starting_weights)
-
-
-def _make_learner(network: Network, recipe: recipes.Recipe, task: Task, loaders: dict[str, Loader], plan: Plan,
-                  learning: LearningSettings, process_group: ProcessGroup) -> Supervised:
-    """The learner of a network that is placed where the plan says. A linear probe gets its maps for pictures."""
-    batches: dict[str, Any] = dict(loaders)
-    if recipe["learner"]["probe"]:
-        batches = {split: Features(network, loader, plan=plan) for split, loader in loaders.items()}
-        network.from_maps = True
-    return Supervised(network, task, batches["train"], valid=batches.get("valid"),
-                      stepper=make_stepper(recipe, network, plan), plan=plan, settings=learning,
-                      process_group=process_group)
 
 
 def _check_patience(patience: int, data: Data) -> None:
@@ -171,7 +169,8 @@ def _freeze(network: Network, settings: recipes.Section, notes: list[str]) -> Un
         notes.append(freeze(network, settings.get("freeze", "backbone")))
     if "unfreeze" not in settings:
         return None
-    unfreezing = gradual_unfreezing(network, settings["unfreeze"], planned=settings["epochs"])
+    planned = sys.maxsize if "minutes" in settings else settings["epochs"]    # of minutes they are not known yet
+    unfreezing = gradual_unfreezing(network, settings["unfreeze"], planned=planned)
     notes.append(unfreezing.in_words())
     return unfreezing
 
@@ -190,8 +189,9 @@ def _settle_norm_floor(settings: recipes.Section, network: Network, batches: int
 
 
 def _choose_plan(recipe: recipes.Recipe, network: Network, task: Task, loader: Loader, *, resumed_plan: Plan | None,
-                 process_group: ProcessGroup) -> Choice:
-    """The plan of all processes: that of the resumed run, or the one that the first process chooses."""
+                 process_group: ProcessGroup, budget: Budget | None) -> Choice:
+    """The plan of all processes: that of the resumed run, or the one that the first process chooses, with a `budget`
+    for a run that takes what is left of it."""
     settings, section = recipe["learner"], recipe["plan"]
     epochs = 1 if settings["probe"] else settings["epochs"]    # of the whole network: a probe computes its maps once
     steps = epochs * math.ceil(len(loader) / settings["accumulate"])
@@ -204,7 +204,8 @@ def _choose_plan(recipe: recipes.Recipe, network: Network, task: Task, loader: L
     # The processes wait for each other here. From now on whatever they do together must keep to plan.timeout.
     choice = process_group.broadcast(lambda: Choice(resumed_plan, "the run") if resumed_plan is not None else
                                      choose_plan(process_section, network, task, loader, steps=steps, means=means,
-                                                 stepper=lambda copy, plan: make_stepper(recipe, copy, plan)))
+                                                 stepper=lambda copy, plan: make_stepper(recipe, copy, plan),
+                                                 seconds=None if budget is None else budget.left))
     return replace(choice, plan=replace(choice.plan, device=device)) if process_group.world_size > 1 else choice
 
 

@@ -72,8 +72,8 @@ def connect_processes(section: dict[str, Any], *, resumes: bool = False) -> Proc
 
 
 def choose_plan(section: dict[str, Any], network: nn.Module, task: Task, loader: Loader, *, steps: int,
-                stepper: Steppers, means: str) -> Choice:
-    """The plan of a run of so many optimizer `steps`, for a section that passed `check`.
+                stepper: Steppers, means: str, seconds: float | None = None) -> Choice:
+    """The plan of a run of so many optimizer `steps`, or else of so many `seconds`, for a section that passed `check`.
 
     `means` is a text that differs for every optimizer and its settings, as a part of the key of the plan cache.
     """
@@ -92,10 +92,12 @@ def choose_plan(section: dict[str, Any], network: nn.Module, task: Task, loader:
     batch = next(loader_without_workers.at(first_full_epoch, 0))
     key = cache_key(wanted, network, batch, means=means)
     remembered = recall(key)
+    if remembered is not None and seconds is not None and remembered.step:
+        steps = int(seconds / remembered.step)
     if remembered is not None and not remembered.hurried(steps):
         return remembered
     try:
-        choice = pick(wanted, network, task, batch, steps=steps, stepper=stepper)
+        choice = pick(wanted, network, task, batch, steps=steps, stepper=stepper, seconds=seconds)
     except UserError:
         raise
     except (ValueError, RuntimeError, MemoryError):

@@ -1,6 +1,6 @@
 """The sections of a recipe: the schema of each, and the recipe with every default written out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from inspect import signature
 from typing import Any
 
@@ -52,6 +52,27 @@ def switch(recipe: recipes.Recipe, flags: Mapping[str, Any]) -> recipes.Recipe:
     return recipes.put(kept, flags)
 
 
+def without_other_length(recipe: recipes.Recipe, places: Collection[str]) -> recipes.Recipe:
+    """The recipe without its epochs where a command sets learner.minutes among `places`, and the other way round."""
+    others = {"learner.epochs": "minutes", "learner.minutes": "epochs"}
+    dropped = {other for place, other in others.items() if place in places}
+    learner = {key: value for key, value in recipe.get("learner", {}).items() if key not in dropped}
+    return recipe | {"learner": learner} if "learner" in recipe else recipe
+
+
+def check_length(learner: recipes.Section, plan: recipes.Section) -> None:
+    """Raises UserError where a recipe says twice how long to train, or asks for minutes that cannot be told."""
+    if "minutes" not in learner:
+        return
+    minutes = f"learner.minutes={learner['minutes']:g}"
+    if "epochs" in learner:
+        raise UserError(f"learner.epochs={learner['epochs']} and {minutes} both say how long to train: leave one of "
+                        "the two out")
+    if plan.get("stages"):
+        raise UserError(f"{minutes} is told from steps on a copy of the network, and a network that plan.stages splits "
+                        "over devices has no room for one: give learner.epochs")
+
+
 def resolve(recipe: recipes.Recipe, *, trusted: bool, brought: Sequence[str] = ()) -> recipes.Recipe:
     """The recipe with every section checked and every default written out, except those that depend on the data.
 
@@ -77,6 +98,7 @@ def resolve(recipe: recipes.Recipe, *, trusted: bool, brought: Sequence[str] = (
             if section == "task" and set(values) & set(signature(TASKS[of_any_targets()]).parameters):
                 values = {"name": of_any_targets(), **values}    # a setting such as task.parts, which no other task has
             settled[section] = named_entry(section, values, trusted=trusted)
+    check_length(settled["learner"], settled["plan"])
     if "data" not in settled:
         raise UserError("the recipe names no data: give [data] name = \"fashion-mnist\", or a folder or table as the "
                         f"first argument. Known: {', '.join(sorted(FORMATS))}.")

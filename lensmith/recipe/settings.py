@@ -57,6 +57,7 @@ class LearnerSettings:
     """[learner]: how the weights are learned."""
 
     epochs: int | None = None       # passes over the training pictures; None: 50 for boxes, 20 for a probe, else 10
+    minutes: Annotated[float, Field(gt=0)] | None = None    # of the whole process, in the place of epochs; None: none
     accumulate: int = 1             # batches whose gradients make one step
     clip: float = 0.0               # the largest norm of the gradient; 0: any
     average: float | None = None    # decay of the EMA that is measured and kept; 0: none; None: 0.98 for boxes, else 0

@@ -1,5 +1,6 @@
 """A training begun from a recipe, or gone on with from its run folder."""
 
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from lensmith.recipe import schema as recipes
 from lensmith.recipe.assemble import Job, assemble
 from lensmith.recipe.choose_plan import check, connect_processes
 from lensmith.recipe.defaults import complete
+from lensmith.recipe.fit_epochs import Budget
 from lensmith.recipe.from_source import anchored, check_brought, fit_to_weights
 from lensmith.recipe.open_data import Tell, open_splits, silent, survey_splits
 from lensmith.recipe.other_data import read_data
@@ -48,12 +50,15 @@ def resolve_recipe(recipe: recipes.Recipe, *, trusted: bool, trusted_metrics: bo
     settled = resolve(fit_to_weights(recipe), trusted=trusted)
     check_metrics(settled, trusted=trusted_metrics)
     pictures = survey_splits(open_splits(settled), settled)
-    return complete(settled, pictures.classes, pictures.form, kinds=pictures.kinds, natural=pictures.natural,
+    full = complete(settled, pictures.classes, pictures.form, kinds=pictures.kinds, natural=pictures.natural,
                     pictures=pictures.pictures)
+    if "minutes" in full["learner"]:
+        del full["learner"]["epochs"]    # which only a training tells
+    return full
 
 
 def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command: str = "", data: Any = None,
-                  module: nn.Module | None = None, allowed: Allowed | None = None,
+                  module: nn.Module | None = None, allowed: Allowed | None = None, began: float | None = None,
                   tell: Tell = silent) -> Session:
     """The session of a recipe, with its run folder made and its data ready. What has a default may be left out.
 
@@ -62,9 +67,10 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
     data: the data of a Python caller by split, in the place of those that the recipe names.
     module: the backbone of a Python caller, in the place of the one that the recipe names.
     allowed: what the recipe may do beyond computing.
+    began: when the time of learner.minutes began, by time.monotonic; None: now.
     tell: called with each line that is worth showing while the data are read.
     """
-    allowed = allowed or Allowed()
+    began, allowed = time.monotonic() if began is None else began, allowed or Allowed()
     objects = [section for section, value in (("data", data), ("backbone", module)) if value is not None]
     check_brought(recipe, objects)
     settled = resolve(fit_to_weights(recipe), trusted=allowed.network, brought=objects)
@@ -81,7 +87,9 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
             if allowed.downloads and is_download(weights := settled["learner"].get("weights")):
                 process_group.broadcast_json(lambda: str(fetch(weights, settled["backbone"]["name"])))
             opened = read_data(settled, data, tell=tell, process_group=process_group)
-            job = assemble(settled, opened, module=module, trusted=allowed.network, process_group=process_group)
+            budget = Budget(began + 60 * settled["learner"].get("minutes", 0.0), runs)
+            job = assemble(settled, opened, module=module, trusted=allowed.network, process_group=process_group,
+                           budget=budget)
             if run is not None and any(run.folder.iterdir()):
                 raise UserError(f"{run} was begun by another command meanwhile: choose another run.name")
         if run is None:

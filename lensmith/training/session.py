@@ -10,6 +10,7 @@ from lensmith.base.errors import count
 from lensmith.data.batches.loader import Loader
 from lensmith.data.sources.picture_form import Bad
 from lensmith.engine.evaluate import evaluate
+from lensmith.engine.forecast import Forecast
 from lensmith.engine.frozen_features import Features
 from lensmith.engine.learner import Report
 from lensmith.engine.run_folder import Run
@@ -38,7 +39,9 @@ class Session:
     metrics: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)    # what was changed on the way, or should be
     stopped_early: str = ""                           # once it has ended: why before its last epoch
-    warning: str = ""     # once it has ended: that it stayed at what one answer for all pictures scores
+    warning: str = ""                                 # once it has ended: that it stayed at what one answer for all
+                                                      # pictures scores
+    forecast: Forecast | None = None                  # how long it will still take, once it has begun
     _advised: bool = False
     _warned: bool = False
     _known_baselines: dict[str, dict[str, Baseline]] = field(default_factory=dict)    # by split
@@ -52,9 +55,11 @@ class Session:
         """
         settings, process_group = self.job.recipe["learner"], self.job.learner.process_group
         self._write_run("running")
+        self.forecast = forecast = self._begin_forecast()
         try:
             for report in follow(self.job.learner, self.run, self.progress, patience=settings["patience"],
                                  save_every=self.job.recipe["run"]["save_every"]):
+                forecast.note(report, self.job.learner.waited)
                 if report.row is not None:
                     self._note_dropped(self.job.learner.train, self.job.learner.valid)
                 yield self._with_notes(report)
@@ -73,6 +78,13 @@ class Session:
             self._write_run("stopped early" if self.stopped_early else "finished", self.stopped_early)
             self._write_report()
         process_group.disconnect()
+
+    def _begin_forecast(self) -> Forecast:
+        learner, store = self.job.learner, self.job.data.store
+        return Forecast(epochs=learner.settings.epochs, steps=learner.steps // learner.settings.epochs,
+                        pictures={split: len(source) for split, source in self.job.data.splits.items()},
+                        processes=learner.process_group.world_size,
+                        decoding=lambda: store is not None and not store.whole)
 
     def _why_early(self) -> str:
         """Why training ended before its last epoch; empty where it did not."""

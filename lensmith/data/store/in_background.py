@@ -206,6 +206,11 @@ class Store:
         """Whether every picture has been decoded, or found to be bad."""
         return self.fill.whole
 
+    @property
+    def undecoded(self) -> int:
+        """How many pictures are yet to be decoded."""
+        return int((self.fill.state < _READY).sum())
+
     def bad(self) -> list[Bad]:
         """The pictures found so far that cannot be used."""
         return [Bad(self.places[row].file, reason) for row, reason in sorted(self.fill.reasons.items())]

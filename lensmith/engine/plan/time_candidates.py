@@ -69,10 +69,12 @@ _OTHERS = 0.3
 _CUT = "cut off"    # how the verdict on a candidate begins that was far slower
 
 
-def pick(wanted: Wanted, network: nn.Module, task: Task, batch: Batch, *, steps: int, stepper: Steppers) -> Choice:
-    """The fastest of what `wanted` leaves open, for a run of so many optimizer `steps` on batches like `batch`."""
+def pick(wanted: Wanted, network: nn.Module, task: Task, batch: Batch, *, steps: int, stepper: Steppers,
+         seconds: float | None = None) -> Choice:
+    """The fastest of what `wanted` leaves open, for a run of so many optimizer `steps` on batches like `batch`, or else
+    for one that takes so many `seconds`."""
     threads, state = torch.get_num_threads(), torch.get_rng_state()
-    search = _Search(wanted, network, task, batch, steps, stepper)
+    search = _Search(wanted, network, task, batch, steps, stepper, seconds)
     try:
         best = search.run()
         gains = search.inference(best)
@@ -87,8 +89,10 @@ def pick(wanted: Wanted, network: nn.Module, task: Task, batch: Batch, *, steps:
 class _Search:
     """One picking: the candidates, stage by stage, and the time that is left for them."""
 
-    def __init__(self, wanted: Wanted, network: nn.Module, task: Task, batch: Batch, steps: int, stepper: Steppers):
+    def __init__(self, wanted: Wanted, network: nn.Module, task: Task, batch: Batch, steps: int, stepper: Steppers,
+                 seconds: float | None):
         self.wanted, self.network, self.task, self.steps, self.stepper = wanted, network, task, steps, stepper
+        self.seconds = seconds     # that the run takes, where they are given in the place of its steps
         self.began, self.limit, self.busy = time.perf_counter(), MOST, Busy()
         self.step_seconds = 0.0    # that a float32 step on a whole batch is expected to take
         self.bytes = sum(parameter.nbytes for parameter in network.parameters())
@@ -138,7 +142,7 @@ class _Search:
             best = self._fastest(rewritten, against=best, end=end, second_end=end if remaining > 1 else 1.0)
         for other in set(self.threads) - {threads}:
             best = self._fastest([replace(best.plan, threads=other)], against=best)
-        if self.wanted.compiled is None and pays_to_compile(self.step_seconds * self.steps, self.spent):
+        if self.wanted.compiled is None and pays_to_compile(self._expected, self.spent):
             best = self._fastest([replace(best.plan, compiled=True)], against=best)
         return best
 
@@ -179,7 +183,13 @@ class _Search:
             self._expect(self.reference.step(self.timed, timed=False) * whole / len(self.timed))
 
     def _expect(self, step_seconds: float) -> None:
-        self.step_seconds, self.limit = step_seconds, limit_of(step_seconds * self.steps)
+        self.step_seconds = step_seconds
+        self.limit = limit_of(self._expected)
+
+    @property
+    def _expected(self) -> float:
+        """Seconds that the run is expected to take."""
+        return self.step_seconds * self.steps if self.seconds is None else self.seconds
 
     def _trial(self, plan: Plan) -> Trial:
         return Trial(plan, self.network, self.task, self.stepper)
