@@ -114,7 +114,7 @@ def kill_when_saved(running: subprocess.Popen, checkpoint: Path) -> None:
     running.stderr.close()
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_killed_run_goes_on_with_the_epochs_that_it_chose(tmp_path, monkeypatch, processes):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     common = [*COMMON, "--runs", str(tmp_path), "--processes", str(processes)]

@@ -4,7 +4,6 @@ import math
 import sys
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import nn
@@ -104,17 +103,7 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
     settings = recipe["learner"]
     task = choose_task(recipe, data.classes, targets=data.splits["train"].targets)
     _check_patience(settings["patience"], data)
-    mean, deviation = statistics(data.splits["train"])
-
-    def build(classes: Classes, task: Task, module: nn.Module | None) -> Network:
-        return build_network(recipe, task, data.form, outputs=len(classes[task.needs[0]]), mean=mean,
-                             deviation=deviation, module=module, trusted=trusted)
-
-    network = build(data.classes, task, module)
-    _fit_whitenings(network, data)
-    _check_shrunk(network, recipe, data.form)
-    starting_weights = _begin_with_weights(network, recipe, data, task, build=lambda classes: build(
-        classes, choose_task(recipe, dict(classes)), deepcopy(module)))
+    network, starting_weights = _begin_network(recipe, data, task, module=module, trusted=trusted)
     if settings["probe"]:
         check_probe(recipe, task.needs, pretrained=starting_weights is not None or module is not None,
                     processes=process_group.world_size)
@@ -141,6 +130,22 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
             batches = make_batches(make_loaders(recipe, data, task, process_group), network, choice.plan, probe=False)
     learner = make_learner(network, recipe, task, batches, choice.plan, learning, process_group)
     return Job(recipe, data, task, choice, learner, tuple(notes), starting_weights)
+
+
+def _begin_network(recipe: recipes.Recipe, data: Data, task: Task, *, module: nn.Module | None,
+                   trusted: bool) -> tuple[Network, StartingWeights | None]:
+    """The network as it is before anything is learned, and the weights from elsewhere that it begins with, if any."""
+    mean, deviation = statistics(data.splits["train"])
+
+    def build(classes: Classes, task: Task, module: nn.Module | None) -> Network:
+        return build_network(recipe, task, data.form, outputs=len(classes[task.needs[0]]), mean=mean,
+                             deviation=deviation, module=module, trusted=trusted)
+
+    network = build(data.classes, task, module)
+    _fit_whitenings(network, data)
+    _check_shrunk(network, recipe, data.form)
+    return network, _begin_with_weights(network, recipe, data, task, build=lambda classes: build(
+        classes, choose_task(recipe, dict(classes)), deepcopy(module)))
 
 
 def _check_patience(patience: int, data: Data) -> None:

@@ -17,8 +17,8 @@ from lensmith.recipe.open_data import Data
 
 _TIMED = 0.03                # fraction of the time that the timed steps may take,
 _LEAST, _MOST = 0.5, 10.0    # and at least and at most so many seconds
-_BY_NETWORK = ("norm_floor",)    # settings of [learner] that follow from the network, when it has been built
 _STREAMED = 2.0              # the same, so many times as long, where pictures are decoded by processes meanwhile
+_BY_NETWORK = ("norm_floor",)    # settings of [learner] that follow from the network, once it is built
 
 
 @dataclass(frozen=True)

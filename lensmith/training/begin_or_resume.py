@@ -87,9 +87,8 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
             if allowed.downloads and is_download(weights := settled["learner"].get("weights")):
                 process_group.broadcast_json(lambda: str(fetch(weights, settled["backbone"]["name"])))
             opened = read_data(settled, data, tell=tell, process_group=process_group)
-            budget = Budget(began + 60 * settled["learner"].get("minutes", 0.0), runs)
             job = assemble(settled, opened, module=module, trusted=allowed.network, process_group=process_group,
-                           budget=budget)
+                           budget=Budget(began + 60 * settled["learner"].get("minutes", 0.0), runs))
             if run is not None and any(run.folder.iterdir()):
                 raise UserError(f"{run} was begun by another command meanwhile: choose another run.name")
         if run is None:
@@ -104,8 +103,7 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
         raise
     process_group.tell_launcher(str(run))
     opened.account["notes"] += job.notes
-    line = understood(job)
-    for note in (line, *opened.account["notes"]):
+    for note in (line := understood(job), *opened.account["notes"]):
         tell(note)
     _write_beginning(run, job, opened.account)
     return Session(run, job, command, started=now(), understood=line)

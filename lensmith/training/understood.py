@@ -80,7 +80,7 @@ def _learning_in_words(learner: recipes.Section) -> str:
     """What learns where that is not the whole network, with a comma before it: `, the head alone`."""
     if learner["probe"]:
         return ", the head alone"
-    if "unfreeze" in learner:
+    if learner.get("head_first") or "unfreeze" in learner:
         return ", head first"
     frozen = learner.get("freeze")
     return "" if frozen is None else f", with {frozen} frozen" if not str(frozen).isdigit() else \
