@@ -16,7 +16,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 import lensmith
-from lensmith.base.pictures import Form
 from lensmith.data.sources.kinds import TARGETS
 from lensmith.data.sources.kinds.target_kind import TargetKind, spread_rows
 from lensmith.data.sources.sample import Collection
@@ -29,7 +28,7 @@ from lensmith.study.report.errors.error_kind import ErrorKind
 from lensmith.tasks import TASKS
 from lensmith.tasks.multitask import OF_KIND
 from lensmith.tasks.task import Task
-from lensmith.tasks.usual_settings import Usual, by_size
+from lensmith.tasks.usual_settings import Known, Usual, usual_beginning
 from lensmith.values import KINDS
 from lensmith.values.labels import Label
 from lensmith.values.value import Value
@@ -106,8 +105,8 @@ class Angles:
         return []
 
     @staticmethod
-    def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
-        return Usual(by_size(form))
+    def usual(section: Mapping[str, Any], known: Known) -> Usual:
+        return usual_beginning(known)
 
     @staticmethod
     def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:

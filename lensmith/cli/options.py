@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from lensmith.base.errors import UserError
+
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Run the user's own code that the run folder names.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps; train: cuda:0,1 too.")]
@@ -31,6 +33,8 @@ FLAGS: dict[str, str] = {
     "probe": "learner.probe",
     "on_bad": "pictures.on_bad",
 }
+# The parameter of a switch -> the setting that it stands for, and the value that it gives it.
+SWITCHES: dict[str, tuple[str, str]] = {"scratch": ("learner.weights", "none")}
 # Arguments of the Python functions, as messages name them, that no recipe holds -> the option of the same meaning.
 ARGUMENTS: dict[str, str] = {
     "train.runs": "--runs",
@@ -48,9 +52,18 @@ ARGUMENTS: dict[str, str] = {
 
 
 def settings_of(parameters: Mapping[str, Any], flags: Mapping[str, str] = FLAGS) -> dict[str, Any]:
-    """{"section.key": value} of the flags among a verb's parameters; None where one was left out."""
+    """{"section.key": value} of the flags among a verb's parameters; None where one was left out. Raises UserError
+    where a switch and a flag give one setting two values."""
     # A switch that was left out is False, and sets nothing either.
-    return {place: None if parameters[name] is False else parameters[name] for name, place in flags.items()}
+    settings = {place: None if parameters[name] is False else parameters[name] for name, place in flags.items()}
+    for name, (place, value) in SWITCHES.items():
+        if not parameters.get(name):
+            continue
+        if settings.get(place) not in (None, value):
+            raise UserError(f"--{name} stands for {place}={value}; got {place}={settings[place]} beside it: leave one "
+                            "of the two out")
+        settings[place] = value
+    return settings
 
 
 def with_flags(text: str, flags: Mapping[str, str] = FLAGS) -> str:

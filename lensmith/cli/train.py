@@ -45,7 +45,10 @@ def train(
     seed: Annotated[int | None, typer.Option(help="The seed of weights, order and augmentation.")] = None,
     name: Annotated[str | None, typer.Option(help="The run folder's name; by itself the next free number.")] = None,
     weights: Annotated[str | None, typer.Option(help="A file of weights to begin with, .safetensors or .pth, a "
-                                                     "run folder, or download:NAME of published ones.")] = None,
+                                                     "run folder, imagenet for those that are installed, or "
+                                                     "download:NAME of published ones.")] = None,
+    scratch: Annotated[bool, typer.Option("--scratch", help="Begin from nothing, where ImageNet weights are the "
+                                                            "default.")] = False,
     freeze: Annotated[str | None, typer.Option(help="What is frozen: backbone, the number of its first blocks, or a "
                                                     "pattern of names.")] = None,
     probe: Annotated[bool, typer.Option("--probe", help="The head alone learns, from maps computed once.")] = False,

@@ -20,7 +20,6 @@ from lensmith.engine.plan.candidates import Choice
 from lensmith.engine.plan.plan import Plan
 from lensmith.engine.running_statistics import moving_norms, usual_norm_floor
 from lensmith.engine.supervised import LearningSettings, Supervised
-from lensmith.models.adapters.published_weights import file_of
 from lensmith.models.adapters.whole_network import Whole, adopt
 from lensmith.models.backbones import find_backbone
 from lensmith.models.backbones.whitening import whitenings
@@ -38,7 +37,7 @@ from lensmith.recipe.make_learner import copy_of, make_batches, make_learner
 from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.make_optimizers import make_stepper
 from lensmith.recipe.open_data import Data
-from lensmith.recipe.sections import arguments_of
+from lensmith.recipe.sections import arguments_of, weights_named
 from lensmith.recipe.starting_weights import (
     Build,
     Classes,
@@ -157,9 +156,9 @@ def _check_patience(patience: int, data: Data) -> None:
 def _begin_with_weights(network: Network, recipe: recipes.Recipe, data: Data, task: Task, *,
                         build: Build) -> StartingWeights | None:
     """Load the weights that the recipe names, if any, into the network. `build` makes it for other classes."""
-    weights, name = recipe["learner"].get("weights"), recipe["backbone"]["name"]
+    weights, name = weights_named(recipe), recipe["backbone"]["name"]
     if weights is not None:
-        return begin_with(network, file_of(weights, name), data.form, name=name, build=build,
+        return begin_with(network, weights, data.form, name=name, build=build,
                           classes={target: data.classes[target] for target in task.needs},
                           from_zero=task.scoring_layers(network))
     if isinstance(network.backbone, Darknet):

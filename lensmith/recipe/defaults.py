@@ -1,11 +1,14 @@
 """The defaults of a recipe that depend on the data and the task, and which settings do not go together."""
 
+from dataclasses import replace
+
 from lensmith.base.errors import UserError
-from lensmith.base.pictures import Form
+from lensmith.base.pictures import Form, Interpolation
 from lensmith.data.batches.augment import AUGMENTATIONS
+from lensmith.models.adapters.published_weights import interpolation_of
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.choose_task import choose_task
-from lensmith.recipe.sections import OPTIMIZER, SECTIONS, named_entry, task_class
+from lensmith.recipe.sections import OPTIMIZER, SECTIONS, named_entry, task_class, weights_named
 from lensmith.tasks.task import Task
 from lensmith.tasks.usual_settings import Known, Usual
 
@@ -28,11 +31,10 @@ def complete(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], form: 
     entry, probe = task_class(section), learner["probe"]
     if probe:
         learner.setdefault("epochs", _PROBE_EPOCHS)
-    usual = entry.usual(section, Known(natural or form, pictures, learner.get("epochs"),
-                                       pretrained=learner.get("weights") is not None))
-    if "backbone" not in full:
-        full["backbone"] = named_entry("backbone", {"name": usual.backbone}, trusted=True)
+    usual = _settle_beginning(full, entry, Known(natural or form, pictures, learner.get("epochs")))
     full["pictures"]["fit"] = form.fit
+    if form.interpolation != "bilinear":    # what a recipe without it has
+        full["pictures"]["interpolation"] = form.interpolation
     learner.setdefault("epochs", usual.epochs)
     learner.setdefault("average", usual.average)
     _settle_head_first(full, entry, usual)
@@ -48,6 +50,34 @@ def complete(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], form: 
     return {name: full[name] for name in SECTIONS if name in full}
 
 
+def _settle_beginning(recipe: recipes.Recipe, entry: type[Task], known: Known) -> Usual:
+    """Write out the backbone, and the weights that it begins with where the recipe says neither; -> what is usual then.
+
+    A recipe that names a backbone alone begins from nothing, as it did before there were weights by default.
+    """
+    section, learner = recipe["task"], recipe["learner"]
+    if "backbone" not in recipe and "weights" not in learner:
+        usual = entry.usual(section, replace(known, pretrained=True))
+        if usual.weights is not None:
+            learner["weights"] = usual.weights
+    usual = entry.usual(section, replace(known, pretrained=weights_named(recipe) is not None))
+    if "backbone" not in recipe:
+        recipe["backbone"] = named_entry("backbone", {"name": usual.backbone}, trusted=True)
+    return usual
+
+
+def usual_interpolation(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], form: Form, *,
+                        kinds: dict[str, str]) -> Interpolation:
+    """How pictures of another size are met where the recipe does not say: as the weights are used to that the network
+    begins with by default. The parameters are as of `complete`."""
+    if "backbone" in recipe:    # `fit_to_weights` has asked then
+        return "bilinear"
+    full = {name: dict(section) for name, section in recipe.items()}
+    choose_task(full, classes, kinds=kinds)
+    usual = _settle_beginning(full, task_class(full["task"]), Known(form, 0, full["learner"].get("epochs")))
+    return (interpolation_of(usual.backbone) if weights_named(full) is not None else None) or "bilinear"
+
+
 def _settle_head_first(recipe: recipes.Recipe, entry: type[Task], usual: Usual) -> None:
     """Write out whether the head learns first, and how the backbone is spared then. Raises UserError where the recipe
     asks for what cannot be."""
@@ -56,7 +86,7 @@ def _settle_head_first(recipe: recipes.Recipe, entry: type[Task], usual: Usual) 
                "learner.unfreeze begins with the head alone too": "unfreeze" in learner,
                "learner.freeze=backbone trains the head alone": learner.get("freeze") == "backbone",
                f"task {recipe['task']['name']!r} has no head on the last map alone": not entry.on_last_map,
-               "the network begins without weights that have learned": learner.get("weights") is None}
+               "the network begins without weights that have learned": weights_named(recipe) is None}
     reason = next((text for text, holds in reasons.items() if holds), "")
     wanted = learner.get("head_first")
     if wanted and reason:

@@ -6,16 +6,19 @@ from typing import Any
 from lensmith.base.errors import DataError, ModelError, UserError, nearest
 from lensmith.data.formats import FORMATS
 from lensmith.data.formats.detect import recognise
+from lensmith.models.adapters.embedded_weights import EMBEDDED, IMAGENET, embedded
 from lensmith.models.adapters.published_weights import (
     DOWNLOAD,
     backbone_named,
     interpolation_of,
     is_download,
+    is_word,
     published,
 )
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.run_recipe import with_network_file
 from lensmith.recipe.schema import BROUGHT, NO_DATA
+from lensmith.recipe.sections import weights_named
 from lensmith.recipe.user_metrics import anchor_metrics
 
 
@@ -80,11 +83,11 @@ def fit_to_weights(recipe: recipes.Recipe) -> recipes.Recipe:
     - All weights give the interpolation of the pictures that they were trained on.
     """
     recipe = _with_network(recipe)
-    weights, pictures = recipe.get("learner", {}).get("weights"), recipe.get("pictures", {})
+    weights, pictures = weights_named(recipe), recipe.get("pictures", {})
     if not weights or "interpolation" in pictures:
         return recipe
-    folder = Path(weights).expanduser()
-    if (folder / "recipe.toml").is_file():
+    folder = _run_of_weights(recipe)
+    if folder is not None:
         interpolation = recipes.read_recipe(folder / "recipe.toml").get("pictures", {}).get("interpolation")
     else:
         interpolation = interpolation_of(str(recipe.get("backbone", {}).get("name", "")))
@@ -93,8 +96,8 @@ def fit_to_weights(recipe: recipes.Recipe) -> recipes.Recipe:
 
 def _with_network(recipe: recipes.Recipe) -> recipes.Recipe:
     recipe = _as_published(on_backbone_of_run(recipe))
-    folder = Path(recipe.get("learner", {}).get("weights") or "").expanduser()
-    if "backbone" in recipe or not (folder / "recipe.toml").is_file():
+    folder = _run_of_weights(recipe)
+    if "backbone" in recipe or folder is None:
         return recipe
     former = with_network_file(recipes.read_recipe(folder / "recipe.toml"), folder)
     if str(former.get("backbone", {}).get("name", "")).startswith(BROUGHT):
@@ -102,9 +105,20 @@ def _with_network(recipe: recipes.Recipe) -> recipes.Recipe:
     return {name: former[name] for name in ("backbone", "task") if name in former} | recipe
 
 
+def _run_of_weights(recipe: recipes.Recipe) -> Path | None:
+    """The run folder that the recipe names as its weights; None where it names none or something else."""
+    weights = weights_named(recipe)
+    folder = None if not weights or is_word(weights) else Path(weights).expanduser()
+    return folder if folder is not None and (folder / "recipe.toml").is_file() else None
+
+
 def _as_published(recipe: recipes.Recipe) -> recipes.Recipe:
     """The recipe with the network of the published weights that it names, and with the full name of these weights."""
-    weights = recipe.get("learner", {}).get("weights")
+    weights = weights_named(recipe)
+    if weights == IMAGENET:
+        named = {"name": next(iter(EMBEDDED))} | recipe.get("backbone", {})
+        embedded(named["name"])    # raises where it has none
+        return recipe | {"backbone": named}
     if not is_download(weights):
         return recipe
     backbone = recipe.get("backbone", {}).get("name") or backbone_named(weights)
@@ -120,7 +134,7 @@ def anchored(recipe: recipes.Recipe) -> recipes.Recipe:
     """The recipe with absolute paths, so that later commands on the run folder work in any directory."""
     paths = [("data", "path"), ("learner", "weights"), ("backbone", "cfg")]
     for section, key in paths + [("plan", "mode")] * (recipe["plan"]["mode"] not in ("auto", "exact")):
-        if key in recipe.get(section, {}) and not is_download(recipe[section][key]):
+        if key in recipe.get(section, {}) and not is_word(recipe[section][key]):
             recipe[section][key] = str(Path(recipe[section][key]).expanduser().absolute())
     for data in recipe.get("data", {}).get("sets", {}).values():
         if "path" in data:

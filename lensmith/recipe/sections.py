@@ -10,6 +10,7 @@ from lensmith.data.formats import FORMATS
 from lensmith.data.sources.split import divide
 from lensmith.engine.optimize import OPTIMIZERS
 from lensmith.engine.schedule import SCHEDULES
+from lensmith.models.adapters.embedded_weights import IMAGENET, NONE
 from lensmith.models.backbones import find_backbone
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.choose_plan import FIXED
@@ -40,9 +41,14 @@ def switch(recipe: recipes.Recipe, flags: Mapping[str, Any]) -> recipes.Recipe:
     """The recipe with each {"section.key": value} put in. A value of None changes nothing.
 
     If a flag names another entry than the recipe does, the section loses the settings that the recipe has for its own
-    entry: they were not meant for the other one.
+    entry: they were not meant for the other one. So it is with the ImageNet weights of another backbone, which a recipe
+    has by itself, and with how they see pictures.
     """
     kept = dict(recipe)
+    if flags.get("backbone.name") not in (None, recipe.get("backbone", {}).get("name")) and \
+            weights_named(recipe) == IMAGENET:
+        kept["learner"] = {key: value for key, value in recipe["learner"].items() if key != "weights"}
+        kept["pictures"] = {key: value for key, value in recipe.get("pictures", {}).items() if key != "interpolation"}
     for path, value in flags.items():
         section, _, key = path.partition(".")
         if key == "name" and section != "run" and value is not None and recipe.get(section, {}).get("name") != value:
@@ -103,6 +109,12 @@ def resolve(recipe: recipes.Recipe, *, trusted: bool, brought: Sequence[str] = (
         raise UserError("the recipe names no data: give [data] name = \"fashion-mnist\", or a folder or table as the "
                         f"first argument. Known: {', '.join(sorted(FORMATS))}.")
     return settled
+
+
+def weights_named(recipe: recipes.Recipe) -> str | None:
+    """What the recipe says that the network begins with; None where it says that it begins from nothing, or nothing."""
+    weights: str | None = recipe.get("learner", {}).get("weights")
+    return None if weights == NONE else weights
 
 
 def learned_targets(recipe: recipes.Recipe, classes: Mapping[str, Any]) -> tuple[str, ...]:

@@ -64,7 +64,9 @@ class LearnerSettings:
     norm_floor: Annotated[float, Field(ge=0, le=1)] | None = None    # the least momentum of batch norm; 0: its own;
                                     # None: by the batches of an epoch, in a run begun before there was this 0
     patience: int = 0               # epochs without a better score after which the run stops; 0: never
-    weights: str | None = None      # file or run folder of the weights to begin with; None: drawn ones
+    weights: str | None = None      # file or run folder of the weights to begin with, download:NAME, `imagenet`, or
+                                    # `none` for drawn ones; None: drawn ones, but `imagenet` where it is usual and no
+                                    # backbone is named
     groups: list[dict[str, str | float]] | None = None    # factors on rate and decay by the parameters' names
     freeze: str | int | None = None          # `backbone`, the number of its first blocks, or a pattern of names
     unfreeze: list[int] | None = None        # epochs after which a part of the backbone is unfrozen, its end first

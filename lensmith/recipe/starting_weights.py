@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from lensmith.base.errors import ModelError, UserError, count
 from lensmith.base.pictures import Form
 from lensmith.engine.run_folder import Run
+from lensmith.models.adapters.embedded_weights import CLASSES, IMAGENET, embedded_weights, imagenet_classes
+from lensmith.models.adapters.published_weights import file_of
 from lensmith.models.backbone import Backbone
 from lensmith.models.backbones import find_backbone
 from lensmith.models.darknet.named import weights_for
@@ -26,7 +28,7 @@ from lensmith.tasks import TASKS
 # A file that fits badly is compared with these networks, for which weights are published most often.
 _KNOWN = ("resnet18", "resnet34", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large",
           "efficientnet_b0", "squeezenet1_0", "vgg16", "densenet121", "convnext_tiny", "darknet53", "csp", "cnn3",
-          "lenet", "timm:tf_efficientnet_lite0", "timm:efficientnet_b0", "timm:mobilenetv3_small_100", "timm:resnet50")
+          "lenet", "efficientnet_lite0", "timm:efficientnet_b0", "timm:mobilenetv3_small_100", "timm:resnet50")
 _SURE = 0.95    # with this fraction of common tensors only a last layer is missing, so no other network is compared
 _LEAST = 0.5    # a file must hold this fraction of the backbone's weights to be taken as weights of that backbone
 # The rows of this layer of Faster R-CNN are boxes by class, not scores, and they have an order of their own.
@@ -49,10 +51,11 @@ class StartingWeights:
         return {"file": self.fitted.what, "counts": counts, "notes": list(self.notes), "tensors": self.fitted.rows}
 
 
-def begin_with(network: Network, file: Path, form: Form, *, name: str, classes: Classes, build: Build,
+def begin_with(network: Network, source: str, form: Form, *, name: str, classes: Classes, build: Build,
                from_zero: Sequence[tuple[nn.Module, int]]) -> StartingWeights:
-    """Load the weights of a file or a run folder into the network, with the preprocessing they were trained with.
+    """Load the weights that a `source` names into the network, with the preprocessing that they were trained with.
 
+    source: a file, a run folder, published weights or "imagenet", as the setting learner.weights has them.
     name: the name of the network's backbone.
     classes: the classes of each target. The last layer keeps the rows of the classes that a run folder's network was
         trained on too, matched by name.
@@ -65,20 +68,16 @@ def begin_with(network: Network, file: Path, form: Form, *, name: str, classes: 
     """
     mean_before, deviation_before = network.mean.clone(), network.deviation.clone()
     standardise_as_published(network, form)
-    is_run = (file / "recipe.toml").is_file()
-    if file.suffix == ".weights" and isinstance(network.backbone, Darknet):
-        weights = {f"backbone.{key}": tensor for key, tensor in weights_for(network.backbone, file).items()}
-    elif is_run:
-        weights = {key.removeprefix("network."): tensor
-                   for key, tensor in read_weights(file / "best.safetensors").items()}
+    if source == IMAGENET:
+        file, (weights, former) = Path(source), _imagenet(network, name, classes)
     else:
-        weights = read_weights(file)
+        file = file_of(source, name)
+        weights, former = _read(network, file)
     _check_architecture(network, weights, file, name=name)
     for module, outputs in from_zero:
         _empty_last(module, outputs)
     other: list[str] = []
     notes: list[str] = []
-    former = _classes_of(file) if is_run else {}
     for target, names in classes.items():
         # Two runs of one task each are compared even if their targets have other names: tags may have been labels.
         former_names = next(iter(former.values()), ()) if len(former) == len(classes) == 1 else former.get(target, ())
@@ -99,6 +98,27 @@ def begin_with(network: Network, file: Path, form: Form, *, name: str, classes: 
                            for buffer in (network.mean, network.deviation))
         notes.append(f"pictures are standardised as the weights are used to: mean {mean}, deviation {deviation}")
     return StartingWeights(fitted, tuple(notes))
+
+
+def _read(network: Network, file: Path) -> tuple[dict[str, Tensor], Classes]:
+    """The tensors of a file or a run folder, and the classes of a run folder's network."""
+    if file.suffix == ".weights" and isinstance(network.backbone, Darknet):
+        return {f"backbone.{key}": tensor for key, tensor in weights_for(network.backbone, file).items()}, {}
+    if not (file / "recipe.toml").is_file():
+        return read_weights(file), {}
+    weights = read_weights(file / "best.safetensors")
+    return {key.removeprefix("network."): tensor for key, tensor in weights.items()}, _classes_of(file)
+
+
+def _imagenet(network: Network, name: str, classes: Classes) -> tuple[dict[str, Tensor], Classes]:
+    """The ImageNet weights of the backbone `name`, with the last layer where there are as many `classes`.
+
+    Of few classes some would be called as one of ImageNet's by chance: a crane is a bird and a machine.
+    """
+    weights = embedded_weights(name, network.backbone)
+    if any(len(names) == CLASSES for names in classes.values()):
+        return weights, {"label": imagenet_classes()}
+    return {key: tensor for key, tensor in weights.items() if key.startswith("backbone.")}, {}
 
 
 def standardise_as_published(network: Network, form: Form) -> None:

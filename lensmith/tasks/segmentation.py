@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import torch
@@ -17,7 +18,7 @@ from lensmith.tasks.losses.pixel_losses import dice_loss, lovasz_loss, pixel_ent
 from lensmith.tasks.metrics.own import OwnMetrics
 from lensmith.tasks.metrics.pixel_metrics import MaskMetrics
 from lensmith.tasks.task import Metrics, Task
-from lensmith.tasks.usual_settings import Known, Usual, by_size
+from lensmith.tasks.usual_settings import Known, Usual, usual_beginning
 from lensmith.values.semantic_mask import IGNORED, Mask
 from lensmith.values.value import Value
 
@@ -131,7 +132,7 @@ class Segmentation:
 
     @staticmethod
     def usual(section: Mapping[str, Any], known: Known) -> Usual:
-        return Usual(by_size(known.form), batch=16, augment={"flip": True} if known.form.channels == 3 else {})
+        return replace(usual_beginning(known), batch=16, augment={"flip": True} if known.form.channels == 3 else {})
 
     @staticmethod
     def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:

@@ -1,12 +1,13 @@
 """The defaults of a task: what it is learned with where a recipe does not say."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lensmith.base.pictures import Form
+from lensmith.models.adapters.embedded_weights import IMAGENET
 
-_SMALL = 64    # pixels: up to this edge three plain convolutions are enough, above it MobileNetV3 is the default
+_SMALL = 64    # pixels: up to this edge three plain convolutions are enough
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Known:
     form: Form                  # that the pictures have by themselves, before a size is chosen for the network
     pictures: int               # that are learned from
     epochs: int | None          # that the recipe names; None where it names none
-    pretrained: bool = False    # whether the recipe names weights that have learned already
+    pretrained: bool = False    # whether it begins with weights that have learned already, or may
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Usual:
     """The defaults of a task, each for a setting that a recipe leaves out."""
 
     backbone: str                     # backbone.name
+    weights: str | None = None        # learner.weights, where neither these nor the backbone are named; None: drawn
     epochs: int = 10                  # learner.epochs
     batch: int = 64                   # loading.batch: pictures a step
     rate: float | None = None         # optimizer.rate; None leaves the optimizer its own
@@ -34,18 +36,24 @@ class Usual:
     augment: Mapping[str, Any] = field(default_factory=dict)    # the section [augment]
 
 
-def by_size(form: Form) -> str:
-    """The backbone for classes, tags, numbers and pixels of pictures of this size."""
-    return "cnn3" if max(form.size) <= _SMALL else "mobilenet_v3_small"
+def usual_beginning(known: Known) -> Usual:
+    """The backbone for classes, tags, numbers and pixels, and its weights where pictures are like those of ImageNet."""
+    if max(known.form.size) <= _SMALL:
+        return Usual("cnn3")
+    if known.pretrained:
+        photographs = known.form.bits == 8 and known.form.channels in (1, 3)
+        return Usual("efficientnet_lite0", weights=IMAGENET if photographs else None)
+    return Usual("mobilenet_v3_small")
 
 
 def usual_of_pictures(known: Known) -> Usual:
     """The defaults of a task whose head takes the last map: labels, tags, numbers."""
     if not known.pretrained:
-        return Usual(by_size(known.form))
+        return usual_beginning(known)
     # Few steps at a low rate, lower from layer to layer away from the head, keep what the backbone has learned; its
     # norms keep their statistics, which some hundred pictures would make worse.
-    return Usual(by_size(known.form), epochs=3, batch=32, rate=5e-4, head_first=20, freeze="norms", depth_decay=0.9)
+    return replace(usual_beginning(known), epochs=3, batch=32, rate=5e-4, head_first=20, freeze="norms",
+                   depth_decay=0.9)
 
 
 def usual_of_objects(known: Known) -> Usual:

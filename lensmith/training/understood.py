@@ -9,10 +9,12 @@ from lensmith.base.pictures import Form
 from lensmith.data.sources.kinds import TARGETS
 from lensmith.data.sources.unknown_targets import known_in
 from lensmith.engine.supervised import Supervised
+from lensmith.models.adapters.embedded_weights import IMAGENET
 from lensmith.models.adapters.published_weights import is_download
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.assemble import Job
 from lensmith.recipe.schema import BROUGHT
+from lensmith.recipe.sections import weights_named
 from lensmith.values import KINDS
 
 _SPLITS = ("train", "valid", "test")    # in the order in which they are named
@@ -62,8 +64,10 @@ def _data_in_words(splits: Mapping[str, Any], needs: Sequence[str]) -> str:
 
 def _network_in_words(recipe: recipes.Recipe) -> str:
     """`lenet from scratch`, `resnet18 from weights of FILE`"""
-    name, weights = recipe["backbone"]["name"], recipe["learner"].get("weights")
-    if weights is not None:
+    name, weights = recipe["backbone"]["name"], weights_named(recipe)
+    if weights == IMAGENET:
+        beginning = "from ImageNet weights"
+    elif weights is not None:
         beginning = f"from published weights ({weights})" if is_download(weights) else f"from weights of {weights}"
     else:
         beginning = "as it was passed" if name.startswith(BROUGHT) else "from scratch"

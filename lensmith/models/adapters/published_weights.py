@@ -9,6 +9,7 @@ from urllib.parse import urlparse
 import torch
 
 from lensmith.base.errors import ModelError, first_line, nearest
+from lensmith.models.adapters.embedded_weights import EMBEDDED, IMAGENET, NONE
 from lensmith.models.adapters.timm_backbones import find_timm
 from lensmith.models.adapters.torchvision_classifiers import TORCHVISION
 from lensmith.models.adapters.torchvision_detectors import WHOLE
@@ -33,6 +34,11 @@ class Published:
 def is_download(weights: Any) -> TypeGuard[str]:
     """Whether it names published weights, as `download:IMAGENET1K_V1`."""
     return isinstance(weights, str) and weights.startswith(DOWNLOAD)
+
+
+def is_word(weights: Any) -> bool:
+    """Whether it says what to begin with by a word of its own, and names no file or folder."""
+    return weights in (IMAGENET, NONE) or is_download(weights)
 
 
 def backbone_named(weights: str) -> str | None:
@@ -88,6 +94,8 @@ def interpolation_of(backbone: str) -> Literal["bilinear", "bicubic"] | None:
     """How the pictures were resized that the published weights of a network learned from; None where that is not
     known."""
     name = backbone.rpartition("/tu-")[2] if backbone.startswith("smp:") else backbone.removeprefix("timm:")
+    if backbone in EMBEDDED:
+        return "bicubic"
     if _is_torchvision(backbone):
         from torchvision.models import get_model_weights
 
