@@ -23,7 +23,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(autouse=True)
 def nothing_timed(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What a test does must not hang on which plan is faster at that moment; the user's cache is left alone."""
+    """What a test does must not hang on which plan is faster at that moment; the user's cache is left alone. Small
+    pictures are learned by a small network, which takes a second, unless a test asks for the default."""
+    monkeypatch.setattr("lensmith.tasks.usual_settings._FEW", 0)
     monkeypatch.setattr("lensmith.recipe.choose_plan.pick", lambda wanted, *_, **__: Choice(wanted.plain()))
     monkeypatch.setenv("LENSMITH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 

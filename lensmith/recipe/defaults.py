@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from lensmith.base.errors import UserError
-from lensmith.base.pictures import Form, Interpolation
+from lensmith.base.pictures import Form
 from lensmith.data.batches.augment import AUGMENTATIONS
 from lensmith.models.adapters.published_weights import interpolation_of
 from lensmith.recipe import schema as recipes
@@ -31,7 +31,7 @@ def complete(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], form: 
     entry, probe = task_class(section), learner["probe"]
     if probe:
         learner.setdefault("epochs", _PROBE_EPOCHS)
-    usual = _settle_beginning(full, entry, Known(natural or form, pictures, learner.get("epochs")))
+    usual = _settle_beginning(full, entry, _known(full, natural or form, pictures))
     full["pictures"]["fit"] = form.fit
     if form.interpolation != "bilinear":    # what a recipe without it has
         full["pictures"]["interpolation"] = form.interpolation
@@ -62,20 +62,30 @@ def _settle_beginning(recipe: recipes.Recipe, entry: type[Task], known: Known) -
             learner["weights"] = usual.weights
     usual = entry.usual(section, replace(known, pretrained=weights_named(recipe) is not None))
     if "backbone" not in recipe:
+        if usual.size is not None:
+            recipe["pictures"].setdefault("size", usual.size)
         recipe["backbone"] = named_entry("backbone", {"name": usual.backbone}, trusted=True)
     return usual
 
 
-def usual_interpolation(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], form: Form, *,
-                        kinds: dict[str, str]) -> Interpolation:
-    """How pictures of another size are met where the recipe does not say: as the weights are used to that the network
-    begins with by default. The parameters are as of `complete`."""
-    if "backbone" in recipe:    # `fit_to_weights` has asked then
-        return "bilinear"
+def usual_form(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], natural: Form, *, kinds: dict[str, str],
+               pictures: int) -> Form:
+    """The form that pictures which are `natural` by themselves are brought to where the recipe names no network: of the
+    size, and resized in the way, that is usual for the one that it gets. The parameters are as of `complete`."""
+    settings = recipe["pictures"]
+    if "backbone" in recipe:    # `fit_to_weights` has asked for the way then
+        return natural
     full = {name: dict(section) for name, section in recipe.items()}
     choose_task(full, classes, kinds=kinds)
-    usual = _settle_beginning(full, task_class(full["task"]), Known(form, 0, full["learner"].get("epochs")))
-    return (interpolation_of(usual.backbone) if weights_named(full) is not None else None) or "bilinear"
+    usual = _settle_beginning(full, task_class(full["task"]), _known(full, natural, pictures))
+    height, width = natural.size if usual.size is None else (usual.size, usual.size)
+    interpolation = interpolation_of(usual.backbone) if weights_named(full) is not None else None
+    return replace(natural, height=height, width=width,
+                   interpolation=settings.get("interpolation") or interpolation or "bilinear")
+
+
+def _known(recipe: recipes.Recipe, natural: Form, pictures: int) -> Known:
+    return Known(natural, pictures, recipe["learner"].get("epochs"), sized="size" in recipe["pictures"])
 
 
 def _settle_head_first(recipe: recipes.Recipe, entry: type[Task], usual: Usual) -> None:

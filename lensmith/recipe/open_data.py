@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
 
@@ -25,7 +25,7 @@ from lensmith.data.store.file_hashes import contents_of, digest_of
 from lensmith.data.store.in_background import Store
 from lensmith.data.store.keep import keep_filling
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.defaults import usual_interpolation
+from lensmith.recipe.defaults import usual_form
 from lensmith.recipe.sections import arguments_of, entry_of, learned_targets
 from lensmith.values import OBJECTS, kinds_of, of_kind
 from lensmith.values.value import Value
@@ -136,13 +136,12 @@ def survey_splits(opened: Splits, recipe: recipes.Recipe) -> SurveyedSplits:
     first = next(iter(sources.values()))
     targets = _learned(recipe, first)    # masks may still lie in their files
     fit: Fit = settings.get("fit") or ("pad" if any(value.spatial for value in targets.values()) else "crop")
-    form = settle_form(surveys, size=settings.get("size"), channels=settings.get("channels"),
-                       bits=settings.get("bits"), fit=fit)
-    form = replace(form, interpolation=settings.get("interpolation") or
-                   usual_interpolation(recipe, first.classes, form, kinds=kinds_of(first.targets)))
+    natural = settle_form(surveys, size=settings.get("size"), channels=settings.get("channels"),
+                          bits=settings.get("bits"), fit=fit, interpolation=settings.get("interpolation") or "bilinear")
+    form = usual_form(recipe, first.classes, natural, kinds=kinds_of(first.targets), pictures=len(first))
     for (split, source), surveyed in zip(sources.items(), surveys, strict=True):
         sources[split] = fit_source(source, [header for header in surveyed.headers if header is not None], form)
-    return SurveyedSplits(sources, form, form, surveys, dropped)
+    return SurveyedSplits(sources, form, natural, surveys, dropped)
 
 
 def prepare(opened: Splits, recipe: recipes.Recipe, *, name: str, tell: Tell = silent, whole: bool = False) -> Data:

@@ -7,7 +7,11 @@ from typing import Any
 from lensmith.base.pictures import Form
 from lensmith.models.adapters.embedded_weights import IMAGENET
 
-_SMALL = 64    # pixels: up to this edge three plain convolutions are enough
+_SMALL = 64          # pixels: up to this edge three plain convolutions are enough
+_ENLARGED = 128      # pixels to which small pictures are brought for a network that has learned from photographs
+_FEW = 10_000        # small pictures
+_PASSES = 1_500      # pictures that a network with learned weights sees in all, where that makes 2 to 10 epochs
+_MOST_EPOCHS = 10
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,7 @@ class Known:
     form: Form                  # that the pictures have by themselves, before a size is chosen for the network
     pictures: int               # that are learned from
     epochs: int | None          # that the recipe names; None where it names none
+    sized: bool = False         # whether the recipe names their size
     pretrained: bool = False    # whether it begins with weights that have learned already, or may
 
 
@@ -26,6 +31,7 @@ class Usual:
 
     backbone: str                     # backbone.name
     weights: str | None = None        # learner.weights, where neither these nor the backbone are named; None: drawn
+    size: int | None = None           # pictures.size: the edge in pixels; None leaves it to the pictures
     epochs: int = 10                  # learner.epochs
     batch: int = 64                   # loading.batch: pictures a step
     rate: float | None = None         # optimizer.rate; None leaves the optimizer its own
@@ -38,22 +44,30 @@ class Usual:
 
 def usual_beginning(known: Known) -> Usual:
     """The backbone for classes, tags, numbers and pixels, and its weights where pictures are like those of ImageNet."""
-    if max(known.form.size) <= _SMALL:
-        return Usual("cnn3")
-    if known.pretrained:
-        photographs = known.form.bits == 8 and known.form.channels in (1, 3)
-        return Usual("efficientnet_lite0", weights=IMAGENET if photographs else None)
-    return Usual("mobilenet_v3_small")
+    small = max(known.form.size) <= _SMALL
+    if known.pretrained and not small:
+        return Usual("efficientnet_lite0", weights=IMAGENET if _like_photographs(known.form) else None)
+    return Usual("cnn3" if small else "mobilenet_v3_small")
 
 
 def usual_of_pictures(known: Known) -> Usual:
     """The defaults of a task whose head takes the last map: labels, tags, numbers."""
-    if not known.pretrained:
-        return usual_beginning(known)
+    usual = usual_beginning(known)
+    # Enlarged, small colour pictures gain from ImageNet too. So many of them that they teach enough by themselves are
+    # learned from nothing in the time that one epoch on enlarged ones takes.
+    if (known.pretrained and usual.backbone == "cnn3" and not known.sized and known.form.channels == 3
+            and known.pictures <= _FEW):
+        usual = Usual("efficientnet_lite0", weights=IMAGENET, size=_ENLARGED)
+    if not known.pretrained or usual.backbone == "cnn3":
+        return usual
     # Few steps at a low rate, lower from layer to layer away from the head, keep what the backbone has learned; its
     # norms keep their statistics, which some hundred pictures would make worse.
-    return replace(usual_beginning(known), epochs=3, batch=32, rate=5e-4, head_first=20, freeze="norms",
-                   depth_decay=0.9)
+    epochs = min(_MOST_EPOCHS, max(2, round(_PASSES / max(1, known.pictures))))
+    return replace(usual, epochs=epochs, batch=32, rate=2e-4, head_first=20, freeze="norms", depth_decay=0.9)
+
+
+def _like_photographs(form: Form) -> bool:
+    return form.bits == 8 and form.channels in (1, 3)
 
 
 def usual_of_objects(known: Known) -> Usual:
