@@ -19,12 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
-from lensmith.base.pictures import Form
 from lensmith.models.backbone import Backbone
 from lensmith.tasks import TASKS
 from lensmith.tasks.metrics.labels import LabelMetrics
 from lensmith.tasks.task import Task
-from lensmith.tasks.usual_settings import Usual
+from lensmith.tasks.usual_settings import Known, Usual
 from lensmith.values.labels import Label
 from lensmith.values.value import Value
 
@@ -74,7 +73,7 @@ class Brightness:
         return ["augment.contrast moves bright and dark towards each other"] if augment.get("contrast") else []
 
     @staticmethod
-    def usual(section: Mapping[str, Any], form: Form, *, epochs: int | None) -> Usual:
+    def usual(section: Mapping[str, Any], known: Known) -> Usual:
         return Usual("lenet3x3" if max(form.size) < 64 else "cnn3", epochs=4, batch=8, rate=5e-3, average=0.5,
                      augment={"flip": True})
 
