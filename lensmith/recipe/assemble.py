@@ -30,7 +30,7 @@ from lensmith.models.trial_forward import REFUSALS, in_evaluation_mode
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.choose_plan import choose_plan
 from lensmith.recipe.choose_task import choose_task
-from lensmith.recipe.defaults import complete
+from lensmith.recipe.defaults import complete_for
 from lensmith.recipe.fit_epochs import Budget, settle_epochs
 from lensmith.recipe.fit_head import fit_head
 from lensmith.recipe.make_learner import copy_of, make_batches, make_learner
@@ -98,7 +98,7 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
     process_group = process_group or ProcessGroup()
     asked = {name: dict(section) for name, section in recipe.items()}
     asked["plan"]["processes"] = process_group.world_size
-    recipe = complete(asked, data.classes, data.form, kinds=data.kinds, natural=data.natural, pictures=data.pictures)
+    recipe = complete_for(asked, data)
     settings = recipe["learner"]
     task = choose_task(recipe, data.classes, targets=data.splits["train"].targets)
     _check_patience(settings["patience"], data)

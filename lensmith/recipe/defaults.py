@@ -1,6 +1,7 @@
 """The defaults of a recipe that depend on the data and the task, and which settings do not go together."""
 
 from dataclasses import replace
+from typing import Protocol
 
 from lensmith.base.errors import UserError
 from lensmith.base.pictures import Form
@@ -15,6 +16,26 @@ from lensmith.tasks.usual_settings import Known, Usual
 # A linear probe trains one dense layer on maps that are kept: its epochs cost next to nothing.
 _PROBE_EPOCHS = 20
 HEAD_RATE = 3e-3
+
+
+class Described(Protocol):
+    """What the defaults need to know of data, decoded or not."""
+
+    @property
+    def classes(self) -> dict[str, tuple[str, ...]]: ...
+    @property
+    def kinds(self) -> dict[str, str]: ...
+    @property
+    def form(self) -> Form: ...
+    @property
+    def natural(self) -> Form | None: ...
+    @property
+    def pictures(self) -> int: ...
+
+
+def complete_for(recipe: recipes.Recipe, data: Described) -> recipes.Recipe:
+    """The recipe with every default that depends on these data written out, as of `complete`."""
+    return complete(recipe, data.classes, data.form, kinds=data.kinds, natural=data.natural, pictures=data.pictures)
 
 
 def complete(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], form: Form, *,

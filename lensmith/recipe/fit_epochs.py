@@ -12,7 +12,7 @@ from lensmith.engine.supervised import Supervised
 from lensmith.models.freeze import gradual_unfreezing
 from lensmith.models.network import Network
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.defaults import complete
+from lensmith.recipe.defaults import complete_for
 from lensmith.recipe.open_data import Data
 
 _TIMED = 0.03                # fraction of the time that the timed steps may take,
@@ -61,8 +61,7 @@ def settle_epochs(asked: recipes.Recipe, recipe: recipes.Recipe, data: Data, bud
     epochs = max(1, epochs)
     if "unfreeze" in settings:    # raises where they are too few
         gradual_unfreezing(cast(Network, learner.network), settings["unfreeze"], planned=epochs)
-    settled = complete(with_epochs(asked, epochs), data.classes, data.form, kinds=data.kinds, natural=data.natural,
-                       pictures=data.pictures)
+    settled = complete_for(with_epochs(asked, epochs), data)
     settled["learner"] |= {name: settings[name] for name in _BY_NETWORK if name in settings}
     return settled, note
 

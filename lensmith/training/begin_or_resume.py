@@ -18,7 +18,7 @@ from lensmith.models.adapters.published_weights import fetch, is_download
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.assemble import Job, assemble
 from lensmith.recipe.choose_plan import check, connect_processes
-from lensmith.recipe.defaults import complete
+from lensmith.recipe.defaults import complete_for
 from lensmith.recipe.fit_epochs import Budget
 from lensmith.recipe.from_source import anchored, check_brought, fit_to_weights
 from lensmith.recipe.open_data import Tell, open_splits, silent, survey_splits
@@ -50,8 +50,7 @@ def resolve_recipe(recipe: recipes.Recipe, *, trusted: bool, trusted_metrics: bo
     settled = resolve(fit_to_weights(recipe), trusted=trusted)
     check_metrics(settled, trusted=trusted_metrics)
     pictures = survey_splits(open_splits(settled), settled)
-    full = complete(settled, pictures.classes, pictures.form, kinds=pictures.kinds, natural=pictures.natural,
-                    pictures=pictures.pictures)
+    full = complete_for(settled, pictures)
     if "minutes" in full["learner"]:
         del full["learner"]["epochs"]    # which only a training tells
     return full
@@ -103,7 +102,7 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
         raise
     process_group.tell_launcher(str(run))
     opened.account["notes"] += job.notes
-    for note in (line := understood(job), *opened.account["notes"]):
+    for note in (line := understood(job.recipe, opened), *opened.account["notes"]):
         tell(note)
     _write_beginning(run, job, opened.account)
     return Session(run, job, command, started=now(), understood=line)
@@ -156,7 +155,8 @@ def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | 
         job = assemble(recipe, opened, module=module, trusted=trusted, resumed_plan=plan, begun=begun,
                        process_group=process_group)
     session = Session(run, job, facts.get("command", ""), started=facts.get("started") or now(),
-                      notes=list(facts.get("notes", [])), understood=facts.get("understood") or understood(job))
+                      notes=list(facts.get("notes", [])),
+                      understood=facts.get("understood") or understood(job.recipe, opened))
     if begun:
         session.progress = restore(session.job.learner, run)
     tell(f"{session.understood}; {goes_on(job.learner, saved=begun)}")

@@ -12,20 +12,20 @@ from lensmith.engine.supervised import Supervised
 from lensmith.models.adapters.embedded_weights import IMAGENET
 from lensmith.models.adapters.published_weights import is_download
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.assemble import Job
+from lensmith.recipe.open_data import Data
 from lensmith.recipe.schema import BROUGHT
-from lensmith.recipe.sections import weights_named
+from lensmith.recipe.sections import learned_targets, weights_named
 from lensmith.values import KINDS
 
 _SPLITS = ("train", "valid", "test")    # in the order in which they are named
 
 
-def understood(job: Job) -> str:
+def understood(recipe: recipes.Recipe, data: Data) -> str:
     """`pets: 3 classes of 600 pictures (480 train, 60 valid, 60 test); classification by lenet from scratch at 32
-    pixels`"""
-    recipe = job.recipe
-    return f"{data_name(recipe)}: {_data_in_words(job.data.splits, job.task.needs)}; {recipe['task']['name']} by " \
-        f"{_network_in_words(recipe)} at {_size_in_words(job.data.form)}{_learning_in_words(recipe['learner'])}"
+    pixels`, of a complete recipe."""
+    return f"{data_name(recipe)}: {_data_in_words(data.splits, learned_targets(recipe, data.classes))}; " \
+        f"{recipe['task']['name']} by {_network_in_words(recipe)} at {_size_in_words(data.form)}" \
+        f"{_learning_in_words(recipe['learner'])}"
 
 
 def data_name(recipe: recipes.Recipe) -> str:
@@ -68,7 +68,8 @@ def _network_in_words(recipe: recipes.Recipe) -> str:
     if weights == IMAGENET:
         beginning = "from ImageNet weights"
     elif weights is not None:
-        beginning = f"from published weights ({weights})" if is_download(weights) else f"from weights of {weights}"
+        file = weights if (Path(weights) / "recipe.toml").is_file() else Path(weights).name    # of a run its folder
+        beginning = f"from published weights ({weights})" if is_download(weights) else f"from weights of {file}"
     else:
         beginning = "as it was passed" if name.startswith(BROUGHT) else "from scratch"
     return f"{name.removeprefix(BROUGHT)} {beginning}"
