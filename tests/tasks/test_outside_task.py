@@ -74,7 +74,7 @@ class Brightness:
 
     @staticmethod
     def usual(section: Mapping[str, Any], known: Known) -> Usual:
-        return Usual("lenet3x3" if max(form.size) < 64 else "cnn3", epochs=4, batch=8, rate=5e-3, average=0.5,
+        return Usual("lenet3x3" if max(known.form.size) < 64 else "cnn3", epochs=4, batch=8, rate=5e-3, average=0.5,
                      augment={"flip": True})
 
     @staticmethod
