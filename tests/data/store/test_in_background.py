@@ -193,10 +193,11 @@ def test_an_error_at_the_end_is_raised_where_all_is_waited_for():
 
     fill = Fill(COUNT, lambda row: None, threads=2, finish=finish)
     store = Store(torch.zeros(COUNT, 1, 1, 1), [Place("", (0, 0))] * COUNT, fill)
+    assert store.undecoded == COUNT
     fill.start()
     with pytest.raises(ZeroDivisionError, match="a bug"):
         store.wait()
-    assert not store.whole and fill.wait(np.arange(COUNT)).all()
+    assert store.undecoded == 0 and not store.whole and fill.wait(np.arange(COUNT)).all()
 
 
 def test_it_ends_when_it_is_closed_and_says_so_to_who_asks_later():
