@@ -6,17 +6,20 @@ from typing import Any
 from lensmith.base.errors import UserError
 from lensmith.data.formats.write_sets import with_known_boxes, write_boxes, writers
 from lensmith.engine.plan.plan import plan_from_json
+from lensmith.models.adapters.embedded_weights import IMAGENET
 from lensmith.recipe.from_source import recipe_for
 from lensmith.recipe.open_data import open_splits
 from lensmith.recipe.sections import resolve
 from lensmith.ship.export.darknet import Imported, write_darknet
+from lensmith.ship.export.imagenet import ImagenetClassifier
 from lensmith.ship.export.to_fully_convolutional import write_convolutional
 from lensmith.training.trained import load
 
 
 def _usage() -> str:
     return ("lensmith convert takes CFG WEIGHTS RUN (Darknet's files to a run folder), RUN CFG WEIGHTS (a run that "
-            f"came from a cfg, back), RUN NEW --convolutional, or DATA FOLDER --to {'|'.join(writers())}")
+            f"came from a cfg, back), {IMAGENET} RUN, RUN NEW --convolutional, or DATA FOLDER --to "
+            f"{'|'.join(writers())}")
 
 
 def converted(sources: list[str], *, to: str | None, names: Path | None, images: str, trust: bool, command: str,
@@ -33,16 +36,21 @@ def converted(sources: list[str], *, to: str | None, names: Path | None, images:
             raise UserError(f"{_usage()}; got --to {to} with {', '.join(sources)}")
         return _data(sources[0], paths[1], to, images)
     if len(paths) == 3 and suffixes[:2] == [".cfg", ".weights"]:
-        imported = Imported(paths[0], paths[1], names)
-        run = imported.write(paths[2], command=command)
-        return {"run": str(run), "task": imported.recipe["task"]["name"],
-                "size": f"{imported.form.height} x {imported.form.width}",
-                "classes": len(next(iter(imported.classes.values()))),
-                "parameters": sum(parameter.numel() for parameter in imported.network.parameters())}
+        return _run(Imported(paths[0], paths[1], names), paths[2], command=command)
+    if len(paths) == 2 and sources[0] == IMAGENET and names is None:
+        return _run(ImagenetClassifier(), paths[1], command=command)
     if len(paths) == 3 and suffixes[1:] == [".cfg", ".weights"] and names is None:
         write_darknet(load(paths[0], trust=trust).network, paths[1], paths[2])
         return {"cfg": sources[1], "weights": sources[2]}
     raise UserError(f"{_usage()}; got {' '.join(sources)}")
+
+
+def _run(converted: Imported | ImagenetClassifier, folder: Path, *, command: str) -> dict[str, Any]:
+    run = converted.write(folder, command=command)
+    return {"run": str(run), "task": converted.recipe["task"]["name"],
+            "size": f"{converted.form.height} x {converted.form.width}",
+            "classes": len(next(iter(converted.classes.values()))),
+            "parameters": sum(parameter.numel() for parameter in converted.network.parameters())}
 
 
 def _convolutional(source: Path, folder: Path, *, trust: bool, command: str) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from lensmith.cli.options import Json, Trust
 def convert(
     sources: Annotated[list[str], typer.Argument(help="CFG WEIGHTS RUN: Darknet's files to a run folder. RUN CFG "
                                                       "WEIGHTS: back. DATA FOLDER: boxes of one format to another. "
-                                                      "RUN NEW with --convolutional.")],
+                                                      "RUN NEW with --convolutional. imagenet RUN: the classifier "
+                                                      "that is installed, to a run folder.")],
     to: Annotated[str | None, typer.Option(help="The format of FOLDER: yolo, coco, voc, csv or labelme.")] = None,
     names: Annotated[Path | None, typer.Option(help="The class names of a CFG, one a line.")] = None,
     images: Annotated[str, typer.Option(help="Pictures of FOLDER: link, copy or none.")] = "link",

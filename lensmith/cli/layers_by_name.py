@@ -7,6 +7,7 @@ from typing import Any
 
 from lensmith.base.errors import UserError
 from lensmith.base.user_code import find_attribute
+from lensmith.models.adapters.embedded_weights import IMAGENET
 from lensmith.models.adapters.user_code import constructor
 from lensmith.models.backbones import find_backbone
 from lensmith.models.network import Network
@@ -41,7 +42,7 @@ def layers(name: str, settings: Sequence[str] = (), *, size: int | None = None, 
 def inspected(name: str, settings: Sequence[str] = (), *, size: int | None = None, channels: int | None = None,
               classes: int = 10, trusted: bool = True) -> Layers | Operator:
     """As `layers`, and where `my_op.py:op` names an operator of torch.library, what its checks found."""
-    if (Path(name) / "recipe.toml").is_file():
+    if name == IMAGENET or (Path(name) / "recipe.toml").is_file():
         if settings:
             raise UserError(f"{name} is a run folder, whose network is as it was trained: leave {settings[0]!r} out, "
                             "or name a network instead")

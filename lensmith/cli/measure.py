@@ -11,7 +11,7 @@ from lensmith.cli.terminal import in_one_line, show_classes, show_comparison, te
 
 
 def val(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[str, typer.Argument(help="A run folder, or imagenet with --data.")],
     split: Annotated[str | None, typer.Option(help="train, valid or test; by itself test where there is one.")] = None,
     data: Annotated[str | None, typer.Option(help="Other data to measure on than the run's own.")] = None,
     device: Device = None, as_json: Json = False, quiet: Quiet = False, trust: Trust = False,

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="A run folder; left out with --cfg.")],
+    run: Annotated[str, typer.Argument(help="A run folder, or imagenet: a network that knows 1,000 classes and comes "
+                                            "with the installation. Left out with --cfg.")],
     sources: Annotated[list[str] | None, typer.Argument(help="Files, folders, patterns such as 'photos/*.jpg', films, "
                                                              "or camera:0.")] = None,
     top: Annotated[int, typer.Option(help="How many classes or objects to print.", min=1)] = 3,
@@ -43,7 +44,7 @@ def predict(
     if (cfg is None) != (weights is None):
         raise UserError("--cfg and --weights go together: give both files of the network")
     if cfg is not None and weights is not None:
-        trained, sources = darknet(cfg, weights, names), [str(run), *(sources or [])]
+        trained, sources = darknet(cfg, weights, names), [run, *(sources or [])]
     else:
         trained = load(run, device=device, trust=trust)
     if not sources:

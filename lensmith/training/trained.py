@@ -18,6 +18,7 @@ from lensmith.data.batches.loader import Loader
 from lensmith.engine.evaluate import evaluate, for_inference, quickest
 from lensmith.engine.plan.plan import Plan, make_plan, plan_from_json
 from lensmith.engine.run_folder import Run
+from lensmith.models.adapters.embedded_weights import IMAGENET
 from lensmith.models.network import Network
 from lensmith.models.weights import load_into
 from lensmith.recipe import schema as recipes
@@ -30,6 +31,7 @@ from lensmith.recipe.run_recipe import recipe_of_run
 from lensmith.recipe.schema import BROUGHT, NO_DATA
 from lensmith.recipe.user_metrics import check_metrics
 from lensmith.ship.export.darknet import Imported
+from lensmith.ship.export.imagenet import ImagenetClassifier
 from lensmith.ship.predict.find_files import find_pictures
 from lensmith.ship.predict.large_pictures import has_map, predict_tiles, predict_whole
 from lensmith.ship.predict.predict_files import predict_pictures
@@ -172,12 +174,16 @@ def load(folder: str | Path, *, device: str | None = None, backbone: nn.Module |
          trust: bool = False) -> Trained:
     """The trained network of a run folder, with its best weights.
 
+    folder: the run folder, or "imagenet": the classifier of ImageNet's classes that is installed with the package. A
+        run folder of that name is given as "./imagenet", or as a Path.
     device: where it runs, as "cpu" or "cuda:0"; by itself where it was trained.
     backbone: the module again with which a run from Python was begun.
     trust: whether code of the user's own that the run names as its backbone may run.
 
     Raises ModelError for a folder that is no run, is incomplete or damaged.
     """
+    if folder == IMAGENET:
+        return _imagenet(device)
     run = Run.open(folder)
     recipe = recipe_of_run(run, module=backbone, data=True, trusted=trust)
     facts = run.read_json("data.json")
@@ -199,6 +205,14 @@ def load(folder: str | Path, *, device: str | None = None, backbone: nn.Module |
     plan.place(network)
     network.eval()
     return Trained(run, recipe, network, task, classes, form, plan, _category_ids(facts), trusted=trust)
+
+
+def _imagenet(device: str | None) -> Trained:
+    classifier = ImagenetClassifier(device=device or "cpu")
+    classifier.plan.place(classifier.network)
+    classifier.network.eval()
+    return Trained(Run(Path(IMAGENET)), classifier.recipe, classifier.network, classifier.task, classifier.classes,
+                   classifier.form, classifier.plan)
 
 
 def _category_ids(facts: dict[str, Any]) -> tuple[int, ...] | None:

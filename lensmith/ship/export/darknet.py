@@ -1,16 +1,9 @@
 """Between Lensmith's run folders and Darknet's files."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from lensmith.base.device import environment
 from lensmith.base.errors import ModelError, UserError, count
 from lensmith.base.pictures import Form
-from lensmith.engine.plan.candidates import Choice
 from lensmith.engine.plan.plan import Plan, make_plan
 from lensmith.engine.run_folder import Run
 from lensmith.models.darknet.cfg_file import read_cfg, with_pictures, write_cfg
@@ -24,6 +17,7 @@ from lensmith.recipe.defaults import complete
 from lensmith.recipe.run_recipe import keep_files
 from lensmith.recipe.schema import NO_DATA
 from lensmith.recipe.sections import resolve
+from lensmith.ship.export.converted_run import account_without_data, write_converted
 from lensmith.tasks.task import Task
 
 
@@ -63,29 +57,10 @@ class Imported:
     def write(self, folder: Path, *, command: str) -> Run:
         """A run folder like that of a training, except that the data are not known."""
         run = Run.create(folder.parent, name=folder.name, fallback="")
-        account: dict[str, Any] = {
-            "name": NO_DATA, "source": self.files,
-            "classes": {target: list(names) for target, names in self.classes.items()},
-            "form": asdict(self.form), "splits": {}, "dropped": [], "notes": [], "fingerprint": None}
         write_converted(run, recipe=keep_files(self.recipe, run), plan=self.plan, network=self.network, task=self.task,
-                        command=command, reason=f"from {self.files['weights']}", account=account)
+                        command=command, reason=f"from {self.files['weights']}",
+                        account=account_without_data(self.files, self.classes, self.form))
         return run
-
-
-def write_converted(run: Run, *, recipe: recipes.Recipe, plan: Plan, account: Mapping[str, Any], network: Network,
-                    task: Task, command: str, reason: str) -> None:
-    """The files of a run whose network was not trained in it; `account` is what data.json keeps."""
-    run.write("recipe.toml", recipes.as_toml(recipe))
-    run.write_json("plan.json", Choice(plan, "conversion").as_json())
-    run.write_json("environment.json", environment())
-    run.write_json("data.json", dict(account))
-    run.write_json("metrics.json", {})
-    run.write_json("run.json", {
-        "name": run.folder.name, "command": command,
-        "started": datetime.now(UTC).astimezone().isoformat(timespec="seconds"), "status": "converted",
-        "reason": reason, "epochs": 0, "score_name": task.score, "score": None, "version": version("lensmith"),
-        "parameters": sum(parameter.numel() for parameter in network.parameters())})
-    run.save_best(network.state_dict(), {"epoch": 0}, 0.0)
 
 
 def write_darknet(network: Network, cfg: Path, weights: Path) -> None:

@@ -14,7 +14,7 @@ from lensmith.models.network import Network
 from lensmith.models.rewrites.fully_convolutional import convolutional, disagreement
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.run_recipe import keep_files
-from lensmith.ship.export.darknet import write_converted
+from lensmith.ship.export.converted_run import write_converted
 from lensmith.tasks.task import Task
 
 _ROUNDING = 1e-5    # fraction of the largest score by which the scores at the training size may differ

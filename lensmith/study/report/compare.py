@@ -97,6 +97,9 @@ def _entry(folder: Path) -> Entry:
     run = Run.open(folder)
     metrics = run.read_json("metrics.json") if (folder / "metrics.json").is_file() else {}
     split = next((name for name in _SPLITS if metrics.get(name)), None)
+    if split is None and run.read_json("run.json").get("status") == "converted":
+        raise DataError(f"{folder} was converted from elsewhere and has measured nothing: lensmith val {folder} --data "
+                        "DATA measures it; leave it out here")
     if split is None:
         raise DataError(f"{folder} has no metrics.json with a test or valid split: train it to its end with lensmith "
                         f"train --resume {folder}, or leave it out")
