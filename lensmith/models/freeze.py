@@ -66,6 +66,9 @@ def freeze(network: Network, what: str | int) -> str:
     weights, whole = (sum(parameters[name].numel() for name in names) for names in (chosen, parameters))
     if not chosen:
         return f"nothing is frozen ({what}): the backbone has none"
+    if what == NORMS:
+        return f"frozen ({what}): the norms of the backbone, with the statistics and the " \
+            f"{count(len(chosen), 'tensor')} that they have"
     return (f"frozen ({what}): {len(chosen):,} of {count(len(parameters), 'tensor')} with {weights:,} of {whole:,} "
             f"weights; in evaluation mode, batch norm included: {_first(network.frozen)}")
 

@@ -1,5 +1,6 @@
 """Fits the head of a network with starting weights before all of it learns, from maps that are computed once."""
 
+import time
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from lensmith.base.errors import count
 from lensmith.base.hashed_random import HEAD, hashed
+from lensmith.base.progress import duration
 from lensmith.data.batches.loader import Loader
 from lensmith.engine.frozen_features import Features
 from lensmith.engine.plan.plan import Plan
@@ -40,7 +42,7 @@ def fit_head(network: Network, recipe: recipes.Recipe, loader: Loader, task: Tas
     "Fine-tuning can distort pretrained features", arXiv 2202.10054). The backbone computes the maps of at most 5,000
     training pictures once, not augmented. `network`, which is placed where the `plan` says, is changed in place.
     """
-    settings = recipe["learner"]
+    settings, began = recipe["learner"], time.perf_counter()
     alone = {"learner": settings | {"average": 0.0, "clip": 0.0, "depth_decay": 1.0, "groups": None},
              "optimizer": named_entry("optimizer", {"name": OPTIMIZER, "rate": HEAD_RATE}, trusted=True),
              "schedule": named_entry("schedule", DEFAULTS["schedule"], trusted=True)}
@@ -59,8 +61,9 @@ def fit_head(network: Network, recipe: recipes.Recipe, loader: Loader, task: Tas
     network.train(network.training)
     loss = reports[-1].loss
     return FittedHead({name: tensor.cpu() for name, tensor in network.head.state_dict().items()}, loss,
-                      f"the head learned first, for {count(settings['head_first'], 'epoch')}: {features.notes[0]}; its "
-                      f"loss fell to {loss:.3g}")
+                      f"the head learned first: {count(settings['head_first'], 'epoch')} on the maps of "
+                      f"{count(len(features.loader.dataset), 'picture')}, computed once, in "
+                      f"{duration(time.perf_counter() - began)}; its loss fell to {loss:.3g}")
 
 
 def _some(loader: Loader) -> Loader:

@@ -92,6 +92,8 @@ def begin_with(network: Network, source: str, form: Form, *, name: str, classes:
                          f"{count(len(names), 'class')} by name{': ' * bool(kept)}{', '.join(kept[:10])}"
                          f"{' ...' if len(kept) > 10 else ''}")
     fitted = fit_into(network, weights, what=str(file), other=other)
+    if source == IMAGENET:    # the line on what was understood says it, and weights.json has every tensor
+        return StartingWeights(fitted, tuple(notes))
     notes.insert(0, fitted.in_words())
     if not (torch.equal(mean_before, network.mean) and torch.equal(deviation_before, network.deviation)):
         mean, deviation = (", ".join(f"{value:.4g}" for value in buffer.flatten().tolist())

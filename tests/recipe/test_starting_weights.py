@@ -335,7 +335,7 @@ def test_a_head_learns_first_and_what_follows_never_ends_below_it(trained: Path,
               "split.valid=0.3", "learner.head_first=15"]
     ended = command(*common, "--name", "one", "--rate", 3.0)    # a rate that destroys what the head has learned
     assert ended.code == 0, ended.err
-    assert "the head learned first, for 15 epochs: the backbone ran once over" in ended.err
+    assert "the head learned first: 15 epochs on the maps of 7" in ended.err
     run = tmp_path / "one"
     rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["0", "1", "2"] and rows[0]["step"] == "0"
