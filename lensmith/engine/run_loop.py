@@ -32,8 +32,12 @@ class Progress:
 
     @property
     def best(self) -> int:
-        """The index of the best epoch, the first of equals; -1 before the first."""
-        return self.scores.index(max(self.scores)) if self.scores else -1
+        """The index of the best epoch, the first of equals; -1 before the first. Of epoch 0, in which the head alone had
+        learned, and an equal one that of the later: small splits cannot tell them apart, and it has seen more."""
+        if not self.scores:
+            return -1
+        most = max(self.scores)
+        return self.scores.index(most, int(self.history[0]["epoch"] == 0 and most in self.scores[1:]))
 
     @property
     def epochs(self) -> int:
