@@ -32,8 +32,11 @@ class Progress:
 
     @property
     def best(self) -> int:
-        """The index of the best epoch, the first of equals; -1 before the first. Of epoch 0, in which the head alone had
-        learned, and an equal one that of the later: small splits cannot tell them apart, and it has seen more."""
+        """The index of the best epoch, the first of equals; -1 before the first.
+
+        An equal epoch goes before epoch 0, in which the head alone had learned: a small split cannot tell them apart,
+        and the later network has seen more.
+        """
         if not self.scores:
             return -1
         most = max(self.scores)

@@ -53,7 +53,8 @@ def test_the_best_weights_are_those_of_the_first_best_epoch(run: Run):
     assert [row["score"] for row in run.read_last()["history"]] == [0.1, 0.5, 0.5, 0.3]
 
 
-@pytest.mark.parametrize(("scores", "best"), [([0.5, 0.4, 0.3], 0), ([0.5, 0.4, 0.5, 0.5], 2), ([0.5, 0.6], 1), ([0.5], 0)])
+@pytest.mark.parametrize(("scores", "best"), [
+    ([0.5, 0.4, 0.3], 0), ([0.5, 0.4, 0.5, 0.5], 2), ([0.5, 0.6], 1), ([0.5], 0)])
 def test_a_head_alone_is_the_best_only_where_nothing_later_is_as_good(scores: list[float], best: int):
     rows = [{"epoch": float(epoch)} for epoch in range(len(scores))]
     assert Progress(rows, scores).best == best and Progress(rows, scores).epochs == len(scores) - 1
