@@ -4,7 +4,9 @@
 
 OLD is a commit; beside it runs the present working tree, or another commit. Both train with `--plan exact`, each on
 a core of its own. Tensors, history, metrics, predictions and the texts of --dry-run must be equal; with --sentences so
-must all that a person reads. What is compared stands in same_numbers_compare.py, the cases in same_numbers_cases.py.
+must all that a person reads. A commit before `learner.norm_floor` gives other numbers wherever a network has batch
+norm: compare those with learner.norm_floor=0 in the newer tree. What is compared stands in same_numbers_compare.py,
+the cases in same_numbers_cases.py.
 """
 # ruff: noqa: T201 - a script that says what it found
 
