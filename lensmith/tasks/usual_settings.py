@@ -56,7 +56,7 @@ def usual_of_pictures(known: Known) -> Usual:
     # Enlarged, small colour pictures gain from ImageNet too. So many of them that they teach enough by themselves are
     # learned from nothing in the time that one epoch on enlarged ones takes.
     if (known.pretrained and usual.backbone == "cnn3" and not known.sized and known.form.channels == 3
-            and known.pictures <= _FEW):
+            and _like_photographs(known.form) and known.pictures <= _FEW):
         usual = Usual("efficientnet_lite0", weights=IMAGENET, size=_ENLARGED)
     if not known.pretrained or usual.backbone == "cnn3":
         return usual

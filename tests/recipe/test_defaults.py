@@ -63,6 +63,23 @@ def test_objects_and_small_pictures_begin_from_nothing(command):
         assert resolved(command, "shapes", "data.size=96", "--task", task)["learner"]["weights"] == "imagenet"
 
 
+def test_small_colour_pictures_are_enlarged_for_imagenet_unless_there_are_many(command, monkeypatch):
+    monkeypatch.setattr("lensmith.tasks.usual_settings._FEW", 10_000)    # as it is: the tests learn from small ones
+    recipe = resolved(command, "shapes", "data.count=240")
+    assert (recipe["backbone"]["name"], recipe["learner"]["weights"]) == ("efficientnet_lite0", "imagenet")
+    assert recipe["pictures"]["size"] == 128 and recipe["pictures"]["interpolation"] == "bicubic"
+    assert resolved(command, "shapes", "data.count=240", "--size", 32)["backbone"]["name"] == "cnn3"
+    for other in (("data.channels=1",), ("data.count=15000",), ("--scratch",), ("--task", "segmentation"),
+                  ("pictures.bits=16",)):
+        recipe = resolved(command, "shapes", "data.count=240", *other)
+        assert recipe["backbone"]["name"] == "cnn3" and "size" not in recipe["pictures"], other
+    first = resolved(command, "shapes", "data.count=240")
+    assert {key: first["learner"][key] for key in ("head_first", "freeze", "depth_decay", "epochs")} == \
+        {"head_first": 20, "freeze": "norms", "depth_decay": 0.9, "epochs": 8}    # 200 pictures 7.5 times
+    assert resolved(command, "shapes", "data.count=6000")["learner"]["epochs"] == 2
+    assert resolved(command, "shapes", "data.count=60")["learner"]["epochs"] == 10
+
+
 def test_a_file_of_weights_alone_is_taken_for_one_of_the_usual_network(squares: Path, command, tmp_path: Path):
     """A file says nothing of its network: it is compared with the default one, and the error names the nearest."""
     recipe = resolved(command, squares, "--weights", tmp_path / "efficientnet.safetensors")
