@@ -29,6 +29,7 @@ class Turn:
         self.talk = socket.socket(fileno=int(os.environ[_HANDLE])).makefile("rw")
         self.told: dict[str, Any] = {}    # what the first answer says beside that the program is ready
         self.began, self.started = False, 0.0
+        self.first_step: float | None = None    # seconds from the beginning of the first epoch
 
     def begin(self) -> None:
         """Call right before an epoch: returns when it is this program's turn. Ends the program when there is none."""
@@ -39,9 +40,15 @@ class Turn:
             os._exit(0)    # at once, whatever framework is around
         self.started = time.perf_counter()
 
+    def stepped(self) -> None:
+        """Call right after each step; only the first is told of."""
+        if self.first_step is None:
+            self.first_step = time.perf_counter() - self.started
+
     def end(self, pictures: int) -> None:
         """Call right after an epoch."""
-        self._tell({"seconds": time.perf_counter() - self.started, "pictures": pictures})
+        self._tell({"seconds": time.perf_counter() - self.started, "pictures": pictures,
+                    "first_step": self.first_step})
 
     def _tell(self, content: Mapping[str, Any]) -> None:
         self.talk.write(json.dumps(content) + "\n")
@@ -51,8 +58,9 @@ class Turn:
 class Program:
     """One of the programs that take turns, as the one who asks sees it.
 
-    `start_seconds` go from its process's start to its first epoch; `memory` is the most that it and its workers held,
-    in MB, each shared page counted once; `told` is what it said when it was ready.
+    `start_seconds` go from its process's start to its first epoch, `first_step` to the end of its first step (None
+    where it does not say); `memory` is the most that it and its workers held, in MB, each shared page counted once;
+    `told` is what it said when it was ready.
     """
 
     def __init__(self, name: str, module: str, job: Mapping[str, Any], *, environment: Mapping[str, str], log: Path):
@@ -74,6 +82,7 @@ class Program:
             self.end()
             raise
         self.start_seconds = time.perf_counter() - started
+        self.first_step: float | None = None
         self._signal(signal.SIGSTOP)
 
     def turn(self, *, watch: bool = False) -> float:
@@ -83,6 +92,8 @@ class Program:
             self.talk.sendall(b"go\n")
         found = self._answer(watch=watch)
         self._signal(signal.SIGSTOP)
+        if self.first_step is None and found.get("first_step") is not None:
+            self.first_step = self.start_seconds + found["first_step"]
         return float(found["pictures"] / found["seconds"])
 
     def end(self) -> None:

@@ -19,7 +19,8 @@ from fastai.vision.data import ImageDataLoaders
 from turns import Turn
 
 from peers.networks import network
-from peers.plain_pytorch import MOMENTUM, RATE, pictures
+from peers.plain_pytorch import pictures
+from peers.sgd_settings import MOMENTUM, RATE
 
 
 class Turns(Callback):

@@ -2,15 +2,13 @@
 
 import json
 import sys
-import time
 from typing import Any
 
 from turns import Turn
 
-from lensmith.recipe.assemble import assemble
-from lensmith.recipe.open_data import open_data
-from lensmith.recipe.sections import resolve
-from peers.plain_pytorch import MOMENTUM, RATE
+import lensmith.cli.app  # noqa: F401  since the command's imports count
+from lensmith.training.begin_or_resume import begin_session
+from peers.sgd_settings import MOMENTUM, RATE
 
 
 def recipe(job: dict[str, Any]) -> dict[str, Any]:
@@ -31,17 +29,15 @@ def recipe(job: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     job, turn = json.loads(sys.argv[1]), Turn()
-    settled = resolve(recipe(job), trusted=False)
-    started = time.perf_counter()
-    data = open_data(settled)
-    opened = time.perf_counter()
-    made = assemble(settled, data)
-    turn.told = {"plan": made.choice.as_json(), "plan_in_words": made.plan.in_words(),
-                 "plan_seconds": round(made.choice.seconds, 2), "open_seconds": round(opened - started, 2)}
+    session = begin_session(recipe(job), runs=job["scratch"])
+    choice, learner = session.job.choice, session.job.learner
+    turn.told = {"plan": choice.as_json(), "plan_in_words": choice.plan.in_words(),
+                 "plan_seconds": round(choice.seconds, 2)}
     turn.begin()
-    for report in made.learner:
+    for report in learner:
+        turn.stepped()
         if report.row is not None:    # an epoch has ended
-            turn.end(len(data.splits["train"]))
+            turn.end(len(session.job.data.splits["train"]))
             turn.begin()
 
 

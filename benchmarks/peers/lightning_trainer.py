@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from turns import Turn
 
 from peers.networks import network
-from peers.plain_pytorch import MOMENTUM, RATE, loader
+from peers.plain_pytorch import loader
+from peers.sgd_settings import MOMENTUM, RATE
 
 
 class Classifier(lightning.LightningModule):

@@ -11,8 +11,7 @@ from torchvision import datasets, transforms
 from turns import Turn
 
 from peers.networks import network
-
-RATE, MOMENTUM = 0.01, 0.9
+from peers.sgd_settings import MOMENTUM, RATE
 
 
 def pictures(job: dict[str, Any]) -> Dataset:
@@ -48,6 +47,7 @@ def main() -> None:
             loss = criterion(model(images), labels)
             loss.backward()
             optimizer.step()
+            turn.stepped()
             seen += len(labels)
         turn.end(seen)
 

@@ -15,7 +15,7 @@ from ultralytics.models.yolo.classify import ClassificationTrainer
 from ultralytics.nn.tasks import ClassificationModel
 
 from peers.networks import network
-from peers.plain_pytorch import MOMENTUM, RATE
+from peers.sgd_settings import MOMENTUM, RATE
 
 
 class Trainer(ClassificationTrainer):

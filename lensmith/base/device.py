@@ -74,6 +74,15 @@ def keep_freed_memory() -> None:
         return
 
 
+def give_back_freed_memory() -> None:
+    """Let the C library give the system what is free of what it keeps, since blocks of other sizes than the next ones
+    lie between what is used. Does nothing where there is no glibc."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):
+        return
+
+
 class Busy:
     """How busy the machine is with other processes, from now on. Only Linux tells."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from lensmith.base.device import choose_device
+from lensmith.base.device import choose_device, give_back_freed_memory
 from lensmith.base.errors import UserError
 from lensmith.data.batches.loader import Loader
 from lensmith.engine.distributed.device_stages import check_stages
@@ -102,6 +102,8 @@ def choose_plan(section: dict[str, Any], network: nn.Module, task: Task, loader:
         raise
     except (ValueError, RuntimeError, MemoryError):
         return Choice(plain, "not timed")    # a plain step fails, so the training will fail too, with a plain message
+    finally:
+        give_back_freed_memory()    # the steps of the run are of other sizes
     remember(key, choice)
     return choice
 

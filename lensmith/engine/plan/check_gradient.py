@@ -1,8 +1,10 @@
 """Whether a candidate learns what plain float32 learns: its loss and gradient on one batch beside those of float32."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from lensmith.data.sources.sample import Batch
@@ -15,6 +17,7 @@ from lensmith.engine.plan.trial import Trial
 _COSINE: dict[Precision, float] = {"float32": 0.999, "bfloat16": 0.9, "float16": 0.9}
 # A candidate's loss may be off by this fraction of the float32 loss, and by this number on top of it.
 _RELATIVE, _ABSOLUTE = 0.02, 0.01
+_AT_ONCE = 1 << 20    # values that are multiplied and summed in float32; the sums are added in float64
 
 
 class GradientCheck:
@@ -27,14 +30,17 @@ class GradientCheck:
     c = 0.999 in float32 and 0.9 in 16 bits, all parameters taken together as one vector. The distance |g - h| / |g| is
     no measure: at the first weights it is 0.1 to 0.4 in 16 bits for ResNet-18, and training does not suffer from it.
 
-    A network may draw random numbers in a way that `Trial.gradient` cannot switch off. Then two float32 passes differ
-    too, and both bounds are widened by twice their difference.
+    A network may draw random numbers in a way that `Trial.gradient` cannot switch off, and one with many batch norms
+    may magnify the order in which numbers are added: with another number of threads the gradient of a U-Net had a
+    cosine of 0.99. Then two float32 passes differ too, and both bounds are widened by twice their difference.
     """
 
-    def __init__(self, reference: Trial, batch: Batch, *, again: Callable[[], Trial]):
-        """`reference` is the plain float32 trial, and `again` makes another one of the same plan."""
-        self.batch, self.again = batch, again
-        self.loss, self.gradient = reference.gradient(batch)
+    def __init__(self, reference: Trial, batch: Batch, loss: float, gradient: Sequence[Tensor]):
+        """`loss` and `gradient` are those that `reference`, the plain float32 trial, gives of `batch`."""
+        self.reference, self.batch, self.loss = reference, batch, loss
+        self.threads = reference.plan.threads
+        # In half the memory, which is kept while all candidates are tried; rounding changes a cosine by 1e-6.
+        self.gradient = [values.bfloat16() for values in gradient]
         self._noise: tuple[float, float] | None = None
 
     def fault(self, precision: Precision, loss: float, gradient: Sequence[Tensor]) -> str:
@@ -53,12 +59,15 @@ class GradientCheck:
         return f"the cosine between its gradient and that of float32 is {cosine:.3f}, less than {least}"
 
     def _measured_noise(self) -> tuple[float, float]:
-        """(difference of the losses, 1 - cosine of the gradients) of two float32 passes with other random numbers."""
+        """(difference of the losses, 1 - cosine of the gradients) of two float32 passes, with other random numbers and
+        another number of threads."""
         if self._noise is None:
-            trial = self.again()
-            (loss, gradient), (other_loss, other) = (trial.gradient(self.batch, seed=seed) for seed in (0, 1))
-            cosine = gradient_cosine(gradient, other)
-            self._noise = abs(loss - other_loss), 0.0 if math.isnan(cosine) else 1 - cosine
+            plan = self.reference.plan
+            self.reference.plan = replace(plan, threads=1 if self.threads > 1 else 2)
+            loss, gradient = self.reference.gradient(self.batch, seed=1)
+            self.reference.plan = plan
+            cosine = gradient_cosine(self.gradient, gradient)
+            self._noise = abs(self.loss - loss), 0.0 if math.isnan(cosine) else 1 - cosine
         return self._noise
 
 
@@ -66,8 +75,15 @@ def gradient_cosine(gradient: Sequence[Tensor], other: Sequence[Tensor]) -> floa
     """cos(g, h) = <g, h> / (|g| |h|), all parameters taken together as one vector. 1 where both are zero, NaN where
     only one of them is, or where either holds a NaN."""
     inner, square, other_square = (
-        sum(float((left * right).sum()) for left, right in zip(lefts, rights, strict=True))
+        sum(_inner_product(left, right) for left, right in zip(lefts, rights, strict=True))
         for lefts, rights in ((gradient, other), (gradient, gradient), (other, other)))
     if square > 0 and other_square > 0:
         return inner / (square * other_square) ** 0.5
     return 1.0 if square == other_square else math.nan
+
+
+def _inner_product(left: Tensor, right: Tensor) -> float:
+    """Without the products themselves in memory, which for a large layer are as many as its weights."""
+    left, right = (values.reshape(-1) for values in torch.broadcast_tensors(left, right))
+    return sum(float(some.float() @ others.float())
+               for some, others in zip(left.split(_AT_ONCE), right.split(_AT_ONCE), strict=True))

@@ -16,7 +16,7 @@ from lensmith.data.sources.sample import Batch
 from lensmith.engine.plan.candidates import Choice, Wanted, choice_of
 
 # Of the way to pick. A change of it makes the choices void that were made before.
-VERSION = 1
+VERSION = 2
 # A choice is kept only if other programs took at most this fraction of the machine while it was made: two threads on a
 # core that is taken are many times slower than one, and the next hour is another.
 _QUIET = 0.25

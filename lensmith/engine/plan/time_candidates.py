@@ -1,8 +1,9 @@
-"""Pick the plan: time each way to run for a moment on a copy of the network, check it, and take the fastest."""
+"""Pick the plan: compute in each way for a moment, check what comes out, and take the fastest."""
 
 import math
 import time
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from dataclasses import replace
 
 import torch
@@ -13,59 +14,51 @@ from lensmith.base.errors import UserError, first_line
 from lensmith.data.sources.sample import Batch
 from lensmith.engine.plan.candidates import MOST, UNTRIED, Choice, Timing, Wanted, limit_of, pays_to_compile
 from lensmith.engine.plan.check_gradient import GradientCheck
-from lensmith.engine.plan.compare_trials import NEEDED_FRACTION, best_in, is_faster
+from lensmith.engine.plan.compare_trials import NEEDED_FRACTION, faster
 from lensmith.engine.plan.plan import Plan, Precision, Rewrite
-from lensmith.engine.plan.trial import Steppers, Trial, product_seconds
+from lensmith.engine.plan.trial import Steppers, Trial, moving_seconds, on_the_same_weights, product_seconds
 from lensmith.models.rewrites.exact import fold_batch_norm, may_pay
 from lensmith.tasks.task import Task
 
-# The stages in their order. No turn of a stage begins once that fraction of the time limit is over.
+# The stages in their order. In each, one candidate after the other takes turns with the best so far. No turn but the
+# first of a candidate begins once that fraction of the time limit is over.
 #
 #   stage                   candidates                                                              fraction
 #   first look              plain float32 on all threads, and on half of them where cores are busy
-#   precision and layout    every precision that the device has, in every layout                    0.6
-#                           ... the same where the network has rewrites to try                      0.4
+#   precision and layout    every precision that the device has, in every layout                    0.8
+#                           ... the same where the network has rewrites to try                      0.6
 #   rewrites                all rewrites together, then each alone, in every near plan              0.9
 #   threads                 the best plan with the other number of threads                          1
 #   compilation             the best plan compiled, where the run is long enough to pay for it      1
 #   inference               the best network with batch norm folded, for what is not learned from   1
-_FORMATS_END = 0.6
-_FORMATS_END_BEFORE_REWRITES = 0.4
+_FORMATS_END = 0.8
+_FORMATS_END_BEFORE_REWRITES = 0.6
 _REWRITES_END = 0.9
 
-# In each comparison a candidate takes at most this many timed steps, one a turn.
-_TURNS = 6
-# A candidate takes at least this many passes: the check, a step that also prepares, and a timed step. It is begun only
-# where the time is enough for so many steps of the best.
-_PASSES = 3
-# The timed steps of all candidates together number about this many. How many pictures a timed step takes follows from
+# A candidate is begun only where the time is enough for so many passes of the best: the check, one that prepares, and
+# two turns of both; where passes are long, the check and a turn of both.
+_PASSES, _LONG_PASSES = 6, 3
+# The timed passes of all candidates together number about this many. How many pictures a timed pass takes follows from
 # it and from the time limit.
 _STEPS = 24
-# The check takes as many pictures as have 32,768 pixels together, but at least 4 and at most 32: with fewer, the
-# statistics of batch norm would be unlike those of a whole batch.
-_CHECKED_PIXELS = 1 << 15
-_CHECKED_PICTURES = (4, 32)
-# A candidate whose step takes more than this many times the best's takes no turns, and another layout in its precision
-# gets no look.
+# The check takes as many pictures as have 32,768 pixels together, but at most 32. At least it takes 4, and where 2 have
+# 200,000 pixels these: with fewer, the statistics of batch norm would be unlike those of a whole batch.
+_CHECKED_PIXELS, _LARGE_PIXELS = 1 << 15, 200_000
+_FEWEST_CHECKED, _MOST_CHECKED = 4, 32
+# Another layout in a precision whose pass takes more than this many times the best's gets no look.
 _SLOW = 2.0
-# A plan in another precision that takes more than this many times the best's time is not timed with rewrites. Where
-# steps are long, it takes no turns either.
+# A plan in another precision that takes more than this many times the best's time is not timed with rewrites.
 _BEHIND = 1.5
-# After the first turn only candidates within this many times the best's time go on, so that the others' time is theirs.
-# A plan in another layout is timed with rewrites only where it is so near.
+# The same for plans in another layout.
 _NEAR = 1.3
-# The same for plans in another layout where a copy of the network takes long to prepare.
-_CLOSE = 1.15
 # A precision in which a matrix product takes more than this many times as long as in float32 gets no look at all. On a
-# processor whose 16-bit instructions are hidden it took 180 times as long.
-_FAR = 10.0
-# With more bytes of weights than this (64 MiB), the first two steps of a copy also wait for the system to hand out the
-# memory of its gradients and moments; only the third is like all later ones.
-_HEAVY = 1 << 26
-# Those two steps together take about as much longer as this many steps take.
-_HANDED_OUT = 4
+# processor whose 16-bit instructions are hidden it took 180 times as long, on one whose instructions multiply no faster
+# than those of float32 1.9 times, as convolutions did.
+_FAR = 1.3
 # Where other programs take more than this fraction of the machine, half of the threads are tried in the first look.
 _OTHERS = 0.3
+# So many passes tell whether a network with its batch norm folded is faster.
+_INFERENCE_TURNS = 3
 _CUT = "cut off"    # how the verdict on a candidate begins that was far slower
 
 
@@ -91,22 +84,30 @@ class _Search:
 
     def __init__(self, wanted: Wanted, network: nn.Module, task: Task, batch: Batch, steps: int, stepper: Steppers,
                  seconds: float | None):
-        self.wanted, self.network, self.task, self.steps, self.stepper = wanted, network, task, steps, stepper
+        self.wanted, self.task, self.steps = wanted, task, steps
         self.seconds = seconds     # that the run takes, where they are given in the place of its steps
         self.began, self.limit, self.busy = time.perf_counter(), MOST, Busy()
         self.step_seconds = 0.0    # that a float32 step on a whole batch is expected to take
         self.bytes = sum(parameter.nbytes for parameter in network.parameters())
-        self.failed: list[Timing] = []    # all but the best
+        self.best: Trial | None = None    # so far
+        self.failed: list[Timing] = []    # all others
         plain = replace(wanted.plain(), precision="float32", layout="contiguous", compiled=False)
         half = () if wanted.threads or plain.device != "cpu" or plain.threads == 1 else (plain.threads // 2,)
         self.threads = (plain.threads, *half)
-        self.reference = self._trial(plain)
         self.batch = batch.to(plain.device)
-        height, width = batch.images.shape[-2:]
-        least, most = _CHECKED_PICTURES
-        self.checked = _first(self.batch, min(max(least, _CHECKED_PIXELS // (height * width)), most))
-        self.timed = self.checked    # the pictures of a timed step
-        self.check = GradientCheck(self.reference, self.checked, again=lambda: self._trial(self.reference.plan))
+        self.checked = _first(self.batch, _checked(*batch.images.shape[-2:]))
+        self.timed = self.checked    # the pictures of a timed pass
+        copied = plain.place(deepcopy(network))
+        # By layout, the network with whose weights all trials in it compute.
+        self.networks = {plain.layout: copied}
+        self.reference = self._trial(plain)
+        began = time.perf_counter()
+        loss, gradient = self.reference.gradient(self.checked)
+        self.first_pass = time.perf_counter() - began
+        self.check = GradientCheck(self.reference, self.checked, loss, gradient)
+        self.moving = moving_seconds(copied, gradient, plain, stepper)    # which may change the gradient
+        _put_back(copied, network)
+        del gradient
         self._size_up(self._look())
 
     @property
@@ -116,55 +117,60 @@ class _Search:
 
     @property
     def long(self) -> bool:
-        """Whether a step on the checked pictures takes more than its fraction of the time limit. What only the first
-        steps of a copy pay is then little beside it."""
+        """Whether a pass of the checked pictures takes more than its fraction of the time limit. What only the first
+        pass of a candidate prepares is then little beside it."""
         return self.reference.plan.device == "cpu" and self.look_seconds > self.limit / _STEPS
-
-    @property
-    def heavy(self) -> bool:
-        """Whether the memory of a copy takes longer to be handed out than its steps take."""
-        return self.bytes > _HEAVY
 
     def run(self) -> Trial:
         """-> the best candidate."""
         threads = self.reference.plan.threads
         plans = [replace(plan, threads=threads) for plan in self.wanted.candidates()]
         rewrites = may_pay(self.reference.network, self.reference.plan.arrange(self.checked.images[:1]))
-        # Plain float32 comes first. It is prepared already, and its step tells what the other precisions are worth.
-        best = self._fastest(sorted(plans, key=lambda plan: plan != self.reference.plan),
-                             end=_FORMATS_END_BEFORE_REWRITES if rewrites else _FORMATS_END)
+        # Plain float32 comes first. It is prepared already, and its pass tells what the other precisions are worth.
+        self._try(sorted(plans, key=lambda plan: plan != self.reference.plan), formats=True,
+                  end=_FORMATS_END_BEFORE_REWRITES if rewrites else _FORMATS_END)
         # All rewrites together come before each alone: where the time is over by then, most of the gain is there.
         ways = [tuple(rewrites)] * (len(rewrites) > 1) + [(name,) for name in rewrites]
         for number, names in enumerate(ways):
-            rewritten = [replace(plan, rewrites=names) for plan in self._near(best) if plan.rewrites != names]
             now, remaining = self.spent / self.limit, len(ways) - number
             end = now + max(0.0, _REWRITES_END - now) / remaining
-            best = self._fastest(rewritten, against=best, end=end, second_end=end if remaining > 1 else 1.0)
-        for other in set(self.threads) - {threads}:
-            best = self._fastest([replace(best.plan, threads=other)], against=best)
+            self._try([replace(plan, rewrites=names) for plan in self._near() if plan.rewrites != names], end=end,
+                      second_end=end if remaining > 1 else 1.0)
+        # Fewer threads save the time to start them, which is little of a long pass.
+        for other in set(self.threads) - {threads} if not self.long else ():
+            self._try([replace(self.winner.plan, threads=other)])
         if self.wanted.compiled is None and pays_to_compile(self._expected, self.spent):
-            best = self._fastest([replace(best.plan, compiled=True)], against=best)
-        return best
+            self._try([replace(self.winner.plan, compiled=True)])
+        return self.winner
 
-    def _near(self, best: Trial) -> list[Plan]:
+    @property
+    def winner(self) -> Trial:
+        """The best so far. Raises UserError where the network has run in none of the ways."""
+        if self.best is None:
+            raise UserError("the network runs in none of the ways that section [plan] leaves open: "
+                            f"{self.failed[-1].verdict.removeprefix('refused: ')}")
+        return self.best
+
+    def _near(self) -> list[Plan]:
         """The best plan, and those in another precision or layout that may overtake it with a rewrite, the fastest
         first: a rewrite changes which precision and layout is the fastest."""
+        best = self.winner
         nearest = {(best.plan.precision, best.plan.layout): (best.best, best.plan)}
         for timing in sorted(self.failed, key=lambda timing: timing.seconds or 0.0):
             if timing.seconds is not None and not timing.verdict.startswith(_CUT):
                 nearest.setdefault((timing.plan.precision, timing.plan.layout), (timing.seconds, timing.plan))
-        close = _CLOSE if self.heavy else _NEAR
         return [plan for seconds, plan in sorted(nearest.values(), key=lambda pair: pair[0])
-                if seconds <= (close if plan.precision == best.plan.precision else _BEHIND) * best.best]
+                if seconds <= (_NEAR if plan.precision == best.plan.precision else _BEHIND) * best.best]
 
     def _look(self) -> float:
         """Settle the threads of the next stage: where other work keeps a core busy, half of them can be many times
-        faster than all. -> seconds of a step on the checked pictures."""
-        seconds = {self.reference.plan.threads: self.reference.step(self.timed, timed=False)}
+        faster than all. -> seconds of a pass of the checked pictures."""
+        seconds = {self.reference.plan.threads: self.first_pass}
         for threads in self.threads:
-            if self.spent < self.limit / 10 or (self.busy.others() or 0.0) > _OTHERS:
+            quick = self.spent < self.limit / 10
+            if quick or (threads not in seconds and (self.busy.others() or 0.0) > _OTHERS):
                 self.reference.plan = replace(self.reference.plan, threads=threads)
-                seconds[threads] = min(self.reference.step(self.timed, timed=False) for _ in range(2))
+                seconds[threads] = min(self.reference.step(self.timed, timed=False) for _ in range(1 + quick))
         best = min(seconds, key=lambda threads: seconds[threads])
         self.reference.plan = replace(self.reference.plan, threads=best)
         self.look_seconds = seconds[best]
@@ -173,18 +179,19 @@ class _Search:
     def _size_up(self, seconds: float) -> None:
         """Set how many pictures a timed step takes, and how long timing may take, after a first look of `seconds`."""
         few, whole = len(self.timed), len(self.batch)
-        # A step is the gradient, in proportion to the pictures, and moving the weights, which is the same for all.
-        moving = min(self.reference.moved, seconds)
-        self._expect(moving + (seconds - moving) * whole / few)
+        # A step is the gradient, in proportion to the pictures, and moving the weights.
+        self._expect(seconds * whole / few)
         size = int(self.limit / _STEPS / seconds * few)
         if size > few:
             self.timed = _first(self.batch, size)
             self.reference.step(self.timed, timed=False)
             self._expect(self.reference.step(self.timed, timed=False) * whole / len(self.timed))
+        else:
+            self.reference.times.append(seconds)
 
-    def _expect(self, step_seconds: float) -> None:
-        self.step_seconds = step_seconds
-        self.limit = limit_of(self._expected)
+    def _expect(self, gradient_seconds: float) -> None:
+        self.step_seconds = gradient_seconds + self.moving
+        self.limit = limit_of(self._expected, look=self.look_seconds)
 
     @property
     def _expected(self) -> float:
@@ -192,81 +199,86 @@ class _Search:
         return self.step_seconds * self.steps if self.seconds is None else self.seconds
 
     def _trial(self, plan: Plan) -> Trial:
-        return Trial(plan, self.network, self.task, self.stepper)
+        if plan.layout not in self.networks:
+            plain = self.reference.plan
+            self.networks[plan.layout] = replace(plain, layout=plan.layout).place(
+                on_the_same_weights(self.networks[plain.layout]))
+        return Trial(plan, self.networks[plan.layout], self.task)
 
-    def _fastest(self, plans: Iterable[Plan], *, against: Trial | None = None, end: float = 1.0,
-                 second_end: float = 1.0) -> Trial:
-        """The best of the plans and of the trial `against`, timed in turn, so that a busy moment of the machine hits
-        all alike. The first turn is always taken, the others until the fraction `end` of the time limit is over.
-        Beside `against`, the second and later plans are begun only if they can end before the fraction `second_end`."""
-        trials = [] if against is None else [against]
-        for plan in self._in_order(list(plans), trials):
-            reason = self._left_out(plan, trials, against, second_end if len(trials) > 1 else 1.0)
+    def _try(self, plans: Iterable[Plan], *, formats: bool = False, end: float = 1.0, second_end: float = 1.0) -> None:
+        """Try plans one after the other. Each takes turns with the best so far until it is clear which of them is
+        faster, or the fraction `end` of the time limit is over; there are never more than these two. The second and
+        later ones are begun only if they can end before `second_end`. `formats`: whether these are the precisions and
+        layouts."""
+        begun = 0
+        for plan in self._in_order(list(plans)):
+            reason = self._left_out(plan, formats=formats, end=second_end if begun else 1.0)
             if reason:
                 self.failed.append(Timing(plan, None, reason))
-                continue
-            trial = self._qualified(plan, min((other.best for other in trials), default=math.inf))
-            if trial is not None:
-                trials.append(trial)
-        if not trials:
-            raise UserError("the network runs in none of the ways that section [plan] leaves open: "
-                            f"{self.failed[-1].verdict.removeprefix('refused: ')}")
-        before = [len(trial.times) for trial in trials]
-        self._take_turns(trials, end)
-        turns = [trial.times[start:] for trial, start in zip(trials, before, strict=True)]
-        best, best_turns = trials[0], turns[0]
-        for trial, trial_turns in zip(trials[1:], turns[1:], strict=True):
-            if is_faster(trial, trial_turns, best, best_turns):
-                best, best_turns = trial, trial_turns
-        self.failed += [Timing(trial.plan, trial.best, "slower") for trial in trials if trial is not best]
-        return best
+            else:
+                begun += self._compete(plan, end)
 
-    def _take_turns(self, trials: list[Trial], end: float) -> None:
-        """Let the trials that are not too slow take timed steps, one each a turn."""
-        for turn in range(_TURNS if len(trials) > 1 else 0):
-            if self.spent > (end if turn else 1.0) * self.limit:
-                break
-            fastest = min(trial.best for trial in trials)
-            for trial in trials:
-                if trial.best <= (_NEAR if turn else _BEHIND if self.long else _SLOW) * fastest:
-                    trial.step(self.timed)
+    def _compete(self, plan: Plan, end: float) -> bool:
+        """Let a plan take the place of the best if it is faster. Whether it runs, and is not far behind."""
+        trial, first_pass = self._qualified(plan)
+        if trial is None or self.best is None:
+            self.best = self.best or trial
+            return trial is not None
+        looks = [first_pass / self.first_pass] if self.best is self.reference and self.long else []
+        former, self.best = self.best, faster(self.best, trial, self.timed, looks=looks,
+                                              goes_on=lambda: self.spent <= end * self.limit)
+        slower = trial if self.best is former else former
+        self.failed.append(Timing(slower.plan, slower.best, "slower"))
+        return True
 
-    def _left_out(self, plan: Plan, trials: list[Trial], against: Trial | None, end: float) -> str:
-        """Why a plan gets no look beside these trials, until the fraction `end` of the time; empty where it gets one.
+    def _left_out(self, plan: Plan, *, formats: bool, end: float) -> str:
+        """Why a plan gets no look beside the best so far, until the fraction `end` of the time; empty where it gets
+        one.
 
-        Each precision gets its look. Its other layouts, and what is tried against the best, get one if there is time.
+        Each precision gets its look. Its other layouts, and what is tried in later stages, get one if there is time.
         """
-        needed = best_in(plan.precision, trials, none=0.0) if against is None else against.best
-        needed *= _PASSES + _HANDED_OUT * self.heavy
-        if trials and self.spent + needed > end * self.limit:
+        if self.best is None:
+            return ""
+        needed = self._best_in(plan.precision, none=0.0) if formats else self.best.best
+        needed *= _LONG_PASSES if self.long else _PASSES
+        if needed and self.spent + needed > end * self.limit:
             return f"{UNTRIED}: the time for timing was over"
-        if trials and 8 * self.bytes > free_memory():    # a copy with its gradients and two moments, twice over
+        if 3 * self.bytes > free_memory():    # its weights in another layout, their gradient, and what is cast
             return f"{UNTRIED}: the memory for timing was over"
-        if against is None and self._hopeless(plan.precision, trials):
+        if formats and self._hopeless(plan.precision, self.best):
             return f"left out: {plan.precision} was far behind"
-        times = self._product_ratio(plan) if any(trial.plan.precision == "float32" for trial in trials) else 1.0
+        times = self._product_ratio(plan) if self.best.plan.precision == "float32" else 1.0
         if times > _FAR:
-            return f"{_CUT}: products in {plan.precision} take {times:.0f} times as long as in float32"
+            return f"{_CUT}: products in {plan.precision} take {times:.3g} times as long as in float32"
         return ""
 
-    def _in_order(self, plans: list[Plan], trials: list[Trial]) -> Iterator[Plan]:
+    def _in_order(self, plans: list[Plan]) -> Iterator[Plan]:
         """First one plan of each precision, then the others, those of the precision that was fastest first."""
         first = {plan.precision: plan for plan in reversed(plans)}
         yield from (plan for plan in plans if plan is first[plan.precision])
         yield from sorted((plan for plan in plans if plan is not first[plan.precision]),
-                          key=lambda plan: best_in(plan.precision, trials, none=math.inf))
+                          key=lambda plan: self._best_in(plan.precision, none=math.inf))
 
-    def _hopeless(self, precision: Precision, trials: list[Trial]) -> bool:
+    def _best_in(self, precision: Precision, *, none: float) -> float:
+        """The least time of a pass in this precision so far, seconds; `none` where no trial had it."""
+        times = [timing.seconds for timing in self.failed if timing.plan.precision == precision
+                 and timing.seconds is not None and not timing.verdict.startswith(_CUT)]
+        if self.best is not None and self.best.plan.precision == precision:
+            times.append(self.best.best)
+        return min(times, default=none)
+
+    def _hopeless(self, precision: Precision, best: Trial) -> bool:
         """Whether a candidate of this precision was cut off or is far behind. No other layout makes up for it."""
         cut = any(timing.plan.precision == precision and timing.verdict.startswith(_CUT) for timing in self.failed)
-        fastest = min((trial.best for trial in trials), default=math.inf)
-        return cut or best_in(precision, trials, none=0.0) > _SLOW * fastest
+        return cut or self._best_in(precision, none=0.0) > _SLOW * best.best
 
-    def _qualified(self, plan: Plan, fastest: float) -> Trial | None:
-        """A trial of the plan that has been checked and timed once; None where it is refused or far behind."""
+    def _qualified(self, plan: Plan) -> tuple[Trial | None, float]:
+        """(a trial of the plan that has been checked and prepared, None where it is refused or far behind; the seconds
+        of its first pass of the checked pictures)."""
         if plan == self.reference.plan:
-            self.reference.step(self.timed)
-            return self.reference
+            if not self.reference.times:
+                self.reference.step(self.timed)
+            return self.reference, self.first_pass
         try:
             trial = self._trial(plan)
             if plan.compiled:
@@ -277,19 +289,19 @@ class _Search:
             fault = self.check.fault(plan.precision, loss, gradient)
             if fault:
                 self.failed.append(Timing(plan, None, f"refused: {fault}"))
-                return None
-            # The first pass also prepares, so that it is allowed three times as long.
-            if seconds > 3 * _SLOW * max(fastest, self.look_seconds):
+                return None, seconds
+            # The first pass also prepares, so that it is allowed three times as long where passes are short.
+            near = max(math.inf if self.best is None else self.best.best, self.look_seconds)
+            if seconds > (_SLOW if self.long else 3 * _SLOW) * near:
                 self.failed.append(Timing(plan, seconds, f"{_CUT}: several times slower than the best"))
-                return None
-            trial.step(self.timed, timed=plan.device == "cpu")
-            # Where steps are long, the next step is left to the turns, in which only near candidates take part.
-            for _ in range(2 if self.heavy else 0 if self.long else 1):
-                trial.step(self.timed)
+                return None, seconds
+            del gradient
+            if not self.long:
+                trial.step(self.timed, timed=False)
+            return trial, seconds
         except Exception as error:    # Whatever the network raises in this way of running: the plain way has run.
             self.failed.append(Timing(plan, None, f"refused: {type(error).__name__}: {first_line(error)[:200]}"))
-            return None
-        return trial
+            return None, 0.0
 
     def _product_ratio(self, plan: Plan) -> float:
         """How many times as long a matrix product takes as in float32. Without instructions for 16 bits PyTorch may
@@ -311,7 +323,7 @@ class _Search:
         times: dict[bool, list[float]] = {False: [], True: []}
         best.plan.settle()
         with best.plan.precise():
-            for turn in range(2 * _TURNS + 2):
+            for turn in range(4 if self.long else 2 * _INFERENCE_TURNS + 2):
                 network = folded if turn % 2 else plain
                 began = time.perf_counter()
                 network(images)
@@ -325,6 +337,20 @@ class _Search:
         """Every candidate with what became of it, the best first."""
         slower = sorted(self.failed, key=lambda timing: math.inf if timing.seconds is None else timing.seconds)
         return [Timing(chosen, best.best, "chosen"), *slower]
+
+
+def _checked(height: int, width: int) -> int:
+    """How many pictures of this size the check takes."""
+    least = min(_FEWEST_CHECKED, max(2, math.ceil(_LARGE_PIXELS / (height * width))))
+    return min(max(least, _CHECKED_PIXELS // (height * width)), _MOST_CHECKED)
+
+
+@torch.no_grad()
+def _put_back(copied: nn.Module, network: nn.Module) -> None:
+    """Give a copy the weights and buffers of the network again."""
+    for values, former in ((copied.parameters(), network.parameters()), (copied.buffers(), network.buffers())):
+        for value, before in zip(values, former, strict=True):
+            value.copy_(before)
 
 
 def _first(batch: Batch, size: int) -> Batch:

@@ -1,13 +1,14 @@
 """Convolutions of small maps, for which oneDNN takes several times as long as need be: kernels without the weights that
 meet padding alone, and products of matrices."""
 
-from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
+
+from lensmith.models.trial_forward import in_evaluation_mode
 
 # By the bytes of a number, the widest map in pixels for which the gradient of the weights is faster as products of
 # matrices: oneDNN works on rows of 16 pixels, whatever part of them the map has. Measured by benchmarks/kernels.py: in
@@ -116,11 +117,13 @@ def has_small_maps(network: nn.Module, images: Tensor) -> bool:
         saving.append(size > 1 and (_spans(layer, inputs[0]) is not None    # type: ignore[arg-type]
                                     or _narrow(layer, inputs[0], min(_WIDEST))))    # type: ignore[arg-type]
 
-    copied = deepcopy(network).eval()
-    for layer in copied.modules():
-        if _may_be(layer):
-            layer.register_forward_pre_hook(look)
-    copied(images)
+    hooks = [layer.register_forward_pre_hook(look) for layer in network.modules() if _may_be(layer)]
+    try:
+        with in_evaluation_mode(network):
+            network(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
     return any(saving)
 
 
