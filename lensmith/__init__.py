@@ -25,3 +25,8 @@ def __getattr__(name: str) -> Any:
     if name == "metrics":
         return import_module("lensmith.metrics")
     raise AttributeError(f"module 'lensmith' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Also the names that nothing has imported yet."""
+    return sorted({*globals(), *__all__})

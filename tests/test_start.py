@@ -19,3 +19,11 @@ def test_a_training_imports_no_compiler_and_no_other_package_that_it_does_not_us
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "imported:"
     assert len(list(tmp_path.glob("*/report.html"))) == 1
+
+
+def test_the_package_itself_imports_nothing_heavy_and_still_lists_its_names():
+    program = ("import sys\nimport lensmith\n"
+               "print(set(lensmith.__all__) <= set(dir(lensmith)))\n"
+               "print(*[name for name in ('torch', 'numpy', 'PIL', 'pydantic', 'typer') if name in sys.modules])\n")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["True", ""]

@@ -217,6 +217,8 @@ class Net(nn.Module):
 def test_a_network_of_ones_own_is_run_in_the_one_way_in_which_it_runs(tmp_path: Path, command, monkeypatch):
     """Through the real picker: `.view` behind a convolution does not run in channels_last."""
     monkeypatch.setattr("lensmith.recipe.choose_plan.pick", pick)
+    # Seconds: on a busy machine its time would be over before channels_last.
+    monkeypatch.setattr("lensmith.engine.plan.candidates._LEAST", 300.0)
     (tmp_path / "my.py").write_text(NET)
     ended = command("train", "shapes", "data.count=60", "data.size=20", "--backbone", f"{tmp_path / 'my.py'}:Net",
                     "--epochs", "1", "--name", "one", "--runs", tmp_path)
