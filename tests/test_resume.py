@@ -79,12 +79,12 @@ def check(tmp_path: Path, form: str, kills: list[int]) -> int:
     return inside
 
 
-@pytest.mark.parametrize("form", ["float32", "bfloat16"])
+@pytest.mark.parametrize("form", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path, form: str):
     assert check(tmp_path, form, [2, 5]) > 0
 
 
-@pytest.mark.parametrize("task", ["detection", "yolov3"])
+@pytest.mark.parametrize("task", ["detection", pytest.param("yolov3", marks=pytest.mark.slow)])
 def test_a_killed_run_with_mosaic_ends_with_the_same_bits(tmp_path: Path, task: str):
     common = ["train", "shapes", "data.count=180", "data.size=32", "--task", task, "--backbone", "csp",
               "backbone.width=8", "--batch", "6", "--epochs", "3", "--device", "cpu", "run.save_every=0.05", "--plan",

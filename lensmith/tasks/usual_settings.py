@@ -63,7 +63,7 @@ def usual_of_pictures(known: Known) -> Usual:
     # Few steps at a low rate, lower from layer to layer away from the head, keep what the backbone has learned; its
     # norms keep their statistics, which some hundred pictures would make worse.
     epochs = min(_MOST_EPOCHS, max(2, round(_PASSES / max(1, known.pictures))))
-    return replace(usual, epochs=epochs, batch=32, rate=2e-4, head_first=20, freeze="norms", depth_decay=0.9)
+    return replace(usual, epochs=epochs, batch=32, rate=5e-4, head_first=20, freeze="norms", depth_decay=0.9)
 
 
 def _like_photographs(form: Form) -> bool:
