@@ -34,13 +34,18 @@ class Progress:
     def best(self) -> int:
         """The index of the best epoch, the first of equals; -1 before the first.
 
-        An equal epoch goes before epoch 0, in which the head alone had learned: a small split cannot tell them apart,
-        and the later network has seen more.
+        Where a head learned first, in epoch 0, the equal one with the least validation loss goes before: a small split
+        soon has a perfect score, and cannot tell the head alone and half-learned epochs from those that learned to the
+        end. That of epoch 0 itself does not count: the others learn from harder, augmented pictures.
         """
         if not self.scores:
             return -1
         most = max(self.scores)
-        return self.scores.index(most, int(self.history[0]["epoch"] == 0 and most in self.scores[1:]))
+        first = self.scores.index(most)
+        if self.history[0]["epoch"] != 0:
+            return first
+        equal = [index for index, score in enumerate(self.scores) if score == most and index > 0]
+        return min(equal, key=lambda index: self.history[index].get("valid/loss", 0.0)) if equal else first
 
     @property
     def epochs(self) -> int:

@@ -53,11 +53,14 @@ def test_the_best_weights_are_those_of_the_first_best_epoch(run: Run):
     assert [row["score"] for row in run.read_last()["history"]] == [0.1, 0.5, 0.5, 0.3]
 
 
-@pytest.mark.parametrize(("scores", "best"), [
-    ([0.5, 0.4, 0.3], 0), ([0.5, 0.4, 0.5, 0.5], 2), ([0.5, 0.6], 1), ([0.5], 0)])
-def test_a_head_alone_is_the_best_only_where_nothing_later_is_as_good(scores: list[float], best: int):
-    rows = [{"epoch": float(epoch)} for epoch in range(len(scores))]
+@pytest.mark.parametrize(("scores", "losses", "best"), [
+    ([0.5, 0.4, 0.3], [0.1, 0.2, 0.3], 0), ([0.5, 0.4, 0.5, 0.5], [0.1, 0.2, 0.9, 0.8], 3), ([0.5, 0.6], [0.1, 0.2], 1),
+    ([1.0, 1.0, 1.0, 1.0], [0.1, 0.5, 0.2, 0.3], 2), ([0.5], [0.1], 0)])
+def test_of_epochs_as_good_as_a_head_alone_the_least_loss_is_kept(scores: list[float], losses: list[float], best: int):
+    rows = [{"epoch": float(epoch), "valid/loss": loss} for epoch, loss in enumerate(losses)]
     assert Progress(rows, scores).best == best and Progress(rows, scores).epochs == len(scores) - 1
+    usual = [row | {"epoch": row["epoch"] + 1} for row in rows]    # without an epoch 0 the first of equals, as before
+    assert Progress(usual, scores).best == scores.index(max(scores))
 
 
 def test_patience_counts_epochs_since_the_best(run: Run):
