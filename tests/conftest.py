@@ -1,10 +1,12 @@
 """What many tests need: the command in this process, small sets, and a folder of pictures."""
 
+import importlib
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import settings
@@ -15,6 +17,7 @@ from lensmith.data.formats.drawn_shapes import shapes
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.engine.plan.candidates import Choice
 
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 settings.register_profile("any machine", deadline=None)    # a busy one takes its time
 settings.load_profile("any machine")
 # A shell that starts the tests in the background has them ignore Ctrl-C, and their processes with them.
@@ -74,3 +77,14 @@ def photos(tmp_path: Path, drawn: dict[str, InMemory]) -> Path:
         place.mkdir(parents=True, exist_ok=True)
         to_pil(sample.image).save(place / f"{i:03d}.png")
     return folder
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A benchmark's module by its name."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+
+    def found(name: str) -> ModuleType:
+        return importlib.import_module(name)
+
+    return found

@@ -1,7 +1,6 @@
 """The benchmark of the defaults: its sets, how long its peers train, and how its runs are compared."""
 
 import gzip
-import importlib
 import io
 import itertools
 import struct
@@ -10,7 +9,6 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,20 +17,8 @@ from PIL import Image
 
 from lensmith.data.formats.idx import FASHION
 
-FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
 ABOUT = {"processor": "a processor", "cores": 2, "threads": 2, "memory_gb": 16.0, "instructions": "AVX2", "cuda": [],
          "python": "3.11.7", "packages": {}, "load": 0.5, "gflops_float32": 200.0, "gflops_bfloat16": 1500.0}
-
-
-@pytest.fixture
-def module(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A benchmark's module by its name."""
-    monkeypatch.syspath_prepend(FOLDER)
-
-    def found(name: str) -> ModuleType:
-        return importlib.import_module(name)
-
-    return found
 
 
 def pixels_of(file: str) -> np.ndarray:

@@ -1,13 +1,11 @@
 """The benchmarks: all compile, and the tiny form of what needs no other environment than ours."""
 
-import importlib
 import json
 import os
 import py_compile
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -33,17 +31,6 @@ for pictures in (5, 10, 20):
 ABOUT = {"processor": "a processor", "cores": 2, "threads": 2, "memory_gb": 16.0, "instructions": "AVX2", "cuda": [],
          "python": "3.11.7", "packages": {"torch": "2.15.0"}, "load": 0.5, "gflops_float32": 200.0,
          "gflops_bfloat16": 1500.0}
-
-
-@pytest.fixture
-def module(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A benchmark's module by its name."""
-    monkeypatch.syspath_prepend(FOLDER)
-
-    def found(name: str) -> ModuleType:
-        return importlib.import_module(name)
-
-    return found
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda path: path.stem)

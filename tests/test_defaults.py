@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,6 @@ def test_labels_of_known_sets(tmp_path: Path, name: str):
 
 
 def test_labels_of_cifar(tmp_path: Path):
-    import tarfile
-
     with tarfile.open(shared("cifar10-jpeg.tar")) as archive:
         members = [one for one in archive.getmembers() if one.name.endswith(".jpg")]
         archive.extractall(tmp_path, members=members[:: len(members) // 3_000], filter="data")
