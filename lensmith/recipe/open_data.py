@@ -11,6 +11,7 @@ import torch
 from lensmith.base.errors import count
 from lensmith.base.pictures import Fit, Form
 from lensmith.base.progress import ProgressLine
+from lensmith.data.formats.reading_rules import READING
 from lensmith.data.sources.box_statistics import box_statistics
 from lensmith.data.sources.fitting import boxes_of_files, fit_source
 from lensmith.data.sources.in_memory import InMemory
@@ -170,7 +171,7 @@ def prepare(opened: Splits, recipe: recipes.Recipe, *, name: str, tell: Tell = s
         "form": {"channels": form.channels, "height": form.height, "width": form.width, "fit": form.fit,
                  "bits": form.bits, "interpolation": form.interpolation},
         "kept": ready.kept, "splits": {split: _counts(source) for split, source in ready.splits.items()},
-        "fingerprint": fingerprint(splits, ready.digests), "dropped": dropped_as_json(dropped),
+        "fingerprint": fingerprint(splits, ready.digests), "reading": READING, "dropped": dropped_as_json(dropped),
         "notes": _notes(surveyed.surveys, form) + [ready.note] * bool(ready.note), "files": listing(listed),
     }
     if object_targets:

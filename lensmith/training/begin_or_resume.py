@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from lensmith.base.device import environment
-from lensmith.base.errors import DataError, UserError
+from lensmith.base.errors import UserError
 from lensmith.engine.distributed.process_group import ProcessGroup
 from lensmith.engine.plan.plan import plan_from_json
 from lensmith.engine.run_folder import Run
@@ -27,6 +27,7 @@ from lensmith.recipe.run_recipe import keep_files, recipe_of_run
 from lensmith.recipe.schema import BROUGHT
 from lensmith.recipe.sections import resolve
 from lensmith.recipe.user_metrics import check_metrics
+from lensmith.training.same_data import check_same_data
 from lensmith.training.session import Session, now
 from lensmith.training.understood import data_name, goes_on, understood
 
@@ -129,8 +130,8 @@ def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | 
     """The session of a run folder as its last checkpoint left it. It ends with the same bits as if it had never been
     stopped.
 
-    Raises DataError where the data have changed since the run began. Where the machine or a version has changed, a line
-    says so and the run goes on. The parameters are as of `begin_session`.
+    Raises DataError where the data have changed since the run began, or are read otherwise. Where the machine or a
+    version has changed, a line says so and the run goes on. The parameters are as of `begin_session`.
     """
     run = Run.open(folder)
     recipe = recipe_of_run(run, module=module, data=data, trusted=trusted)
@@ -146,9 +147,9 @@ def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | 
     facts = run.read_json("run.json") if (run.folder / "run.json").is_file() else {}
     with process_group.barrier():
         opened = read_data(recipe, data, tell=tell, process_group=process_group)
-        if opened.account["fingerprint"] != run.read_json("data.json").get("fingerprint"):
-            raise DataError(f"the data of {run} have changed since it began, so it cannot go on with the same bits: "
-                            f"put the files back, or begin a new run with its recipe: lensmith train {run}")
+        check_same_data(run, opened.account, changed=f"the data of {run} have changed since it began, so it cannot go "
+                        "on with the same bits: put the files back, or begin a new run with its recipe: lensmith train "
+                        f"{run}")
         plan = plan_from_json(run.read_json("plan.json"))
         # A run that was killed before its first checkpoint begins anew.
         begun = process_group.broadcast_json((run.folder / "last.safetensors").exists)

@@ -39,6 +39,7 @@ from lensmith.ship.predict.prediction import Prediction
 from lensmith.ship.predict.thresholds import chosen_classes, deciding
 from lensmith.ship.predict.video import FILMS, Frame, frame_predictor, pictures_and_films, watch
 from lensmith.tasks.task import Task
+from lensmith.training.same_data import check_same_data
 
 
 @dataclass(frozen=True)
@@ -149,9 +150,8 @@ class Trained:
             raise ModelError(f"{self.run} was trained on a Python object as its data: from Python, pass it again as "
                              "data={'train': ..., 'test': ...}")
         opened = read_data(self.recipe, data, tell=tell)
-        if opened.account["fingerprint"] != self.run.read_json("data.json").get("fingerprint"):
-            raise DataError(f"the data of {self.run} have changed since it was trained: its splits would not be the "
-                            "same pictures. Train again, or put the files back")
+        check_same_data(self.run, opened.account, changed=f"the data of {self.run} have changed since it was trained: "
+                        "its splits would not be the same pictures. Train again, or put the files back")
         return self._evaluate(opened, split)
 
     def _evaluate(self, opened: Data, split: str | None) -> dict[str, Any]:

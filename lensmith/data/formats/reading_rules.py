@@ -1,0 +1,14 @@
+"""The version of the rules by which data sets are read, and what each version changed."""
+
+# A change of what files are read, what they are called, which classes and splits they give or what their targets are
+# adds an entry here. A run keeps the version that it was begun under in its data.json; one without it is of version 0.
+CHANGES = {
+    1: "folders called Training, testing, dev and the like are splits, what programs leave behind is passed over, and "
+       "the lists of Darknet, Roboflow and CVAT are followed",
+}
+READING = max(CHANGES)
+
+
+def changes_between(began: int, now: int) -> str:
+    """What the versions after `began` changed, up to `now`, in words; "" where none of them is known here."""
+    return "; ".join(text for version, text in CHANGES.items() if began < version <= now)
