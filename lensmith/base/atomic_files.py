@@ -1,23 +1,29 @@
 """Files that are whole or absent: written aside, flushed to the disk, then renamed over the old one."""
 
 import os
+import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 
-from lensmith.base.errors import Stopped, UserError
+from lensmith.base.errors import FULL, Stopped, UserError
+
+_KEPT = 40    # letters of a name that its temporary file has too: 255 bytes are allowed with what is added
+_RANDOM = re.compile("[a-z0-9_]{8}")    # what mkstemp adds
+_WRITABLE = "choose another folder with train.runs, or make this one writable"
 
 
 def write_atomic(path: Path, write: Callable[[Path], object], *, advice: str = "") -> None:
     """Let `write` fill a temporary file beside `path`, then put it in place in one step.
 
-    Until that step the previous file stays whole. A failure removes the temporary one. `advice` is what a user can do
-    where it fails; without it, what helps for a run folder. Raises Stopped where the disk is full, UserError where the
-    folder may not be written.
+    Until that step the previous file stays whole. A failure removes the temporary one. A link is replaced, and never
+    written through. `advice` is what a user can do where it fails; without it, what helps for a run folder. Raises
+    Stopped where the disk is full, UserError where the folder cannot be written.
     """
     aside = None
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:_KEPT]}.", dir=path.parent)
         aside = Path(name)
         os.close(handle)
         write(aside)
@@ -27,18 +33,29 @@ def write_atomic(path: Path, write: Callable[[Path], object], *, advice: str = "
         aside.chmod(0o666 & ~_umask())
         os.replace(aside, path)
         _sync_folder(path.parent)
-    except PermissionError as error:
-        raise UserError(f"no permission to write {path}: "
-                        f"{advice or 'choose another folder with train.runs'}") from error
     except Exception as error:
         if is_full(error):
             raise Stopped(f"the disk is full: {path} could not be written ({error}); the last whole file was kept. "
                           f"Free some space, {f'or {advice}' if advice else 'then go on with lensmith train --resume'}"
                           ) from error
+        if isinstance(error, OSError) or "(os error " in str(error):    # the latter is safetensors'
+            why = "no permission to write" if isinstance(error, PermissionError) else "cannot write"
+            what = "" if isinstance(error, PermissionError) else f" ({getattr(error, 'strerror', '') or error})"
+            raise UserError(f"{why} {path}{what}: {advice or _WRITABLE}") from error
         raise
     finally:
         if aside is not None:
-            aside.unlink(missing_ok=True)
+            with suppress(OSError):    # the disk may have become read-only meanwhile
+                aside.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path, names: Collection[str]) -> None:
+    """Remove the temporary files of `names` that a killed process has left in a folder."""
+    for path in folder.glob(".*"):
+        name, _, random = path.name[1:].rpartition(".")
+        if name in names and _RANDOM.fullmatch(random):
+            with suppress(OSError):
+                path.unlink()
 
 
 def write_text(path: Path, text: str, *, advice: str = "") -> None:
@@ -48,8 +65,7 @@ def write_text(path: Path, text: str, *, advice: str = "") -> None:
 
 def is_full(error: BaseException) -> bool:
     """Whether an error says that the disk, the quota or the allowed file size is used up (safetensors wraps it)."""
-    numbers = (28, 122, 27)    # ENOSPC, EDQUOT, EFBIG
-    return getattr(error, "errno", None) in numbers or any(f"os error {n}" in str(error) for n in numbers)
+    return getattr(error, "errno", None) in FULL or any(f"os error {number}" in str(error) for number in FULL)
 
 
 def _umask() -> int:

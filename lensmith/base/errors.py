@@ -1,10 +1,17 @@
 """Errors a user can act on: what was given, what is accepted, what to do; each with its exit code."""
 
+import errno
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
 
 Entry = TypeVar("Entry")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)    # the disk, the quota or the allowed size of a file is used up
+_LONGEST = 120    # letters of a value in an error
+# Control characters, line separators, what turns the direction of writing, and lone surrogates, as names that are not
+# UTF-8 have: a terminal obeys the first, and a name must not look like another line or another name.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class UserError(ValueError):
@@ -49,6 +56,42 @@ def count(number: int, noun: str) -> str:
     """`1 picture`, `1,200 pictures`."""
     plural = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith(("s", "x", "tch")) else "s")
     return f"{number:,} {noun if number == 1 else plural}"
+
+
+def escaped(text: str) -> str:
+    """The text in one line that a terminal shows as it is: control characters and the like are escaped, as \\x1b."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def in_short(value: object) -> str:
+    """The `repr` of what came, cut off where it is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError) as error:    # an integer of thousands of digits, brackets a thousand deep
+        return f"a value that is too {'deep' if isinstance(error, RecursionError) else 'long'} to be shown"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text):,} letters)"
+
+
+def as_user_error(error: BaseException) -> UserError | None:
+    """What a user can do about an error of the system that nobody has met on its way up; None for a mistake of ours."""
+    if isinstance(error, OSError):
+        place = error.filename if error.filename is not None else "a file or a connection"
+        place = place.decode(errors="replace") if isinstance(place, bytes) else str(place)
+        problem = f"{place} cannot be read or written ({error.strerror or described(error)})"
+        if error.errno in FULL:
+            return Stopped(f"{problem}: free some space, then give the command again")
+        if error.errno == errno.ENAMETOOLONG:
+            return UserError(f"{problem}: give a shorter name")
+        return UserError(f"{problem}: look at the name and its permissions, or name another place")
+    if isinstance(error, UnicodeEncodeError):
+        return UserError(f"{error.object!r} has a name that is not UTF-8: rename the file or the folder")
+    if isinstance(error, ValueError) and "null" in str(error):
+        return UserError("a name has a NUL character, which no file can have: look at the recipe and the command")
+    if isinstance(error, RecursionError):
+        return UserError("what is read is nested too deep: look at the recipe and the files that it names")
+    if no_memory(error):
+        return Stopped(f"not enough memory: {first_line(error)}. Take smaller settings, pictures or files")
+    return None
 
 
 def no_memory(error: BaseException) -> bool:

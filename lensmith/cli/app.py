@@ -1,6 +1,7 @@
 """The command line: the table of verbs, and what each ending of a verb becomes for the shell. Results go to stdout,
 progress to stderr; nothing heavy is imported before a verb needs it."""
 
+import io
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -8,14 +9,14 @@ from typing import Any
 
 import typer
 
-from lensmith.base.errors import UserError
+from lensmith.base.errors import UserError, as_user_error
 from lensmith.cli.convert import convert
 from lensmith.cli.inspect import inspect
 from lensmith.cli.lists import data_get, data_list, data_show, list_
 from lensmith.cli.measure import compare, val
 from lensmith.cli.options import with_flags
 from lensmith.cli.predict import predict
-from lensmith.cli.terminal import wrong_argument
+from lensmith.cli.terminal import tell_error, wrong_argument
 from lensmith.cli.train import train
 from lensmith.engine.distributed.launch import is_distributed
 
@@ -60,25 +61,43 @@ def application(verbs: Mapping[str, Callable[..., Any]]) -> typer.Typer:
 
 
 def main(verbs: Mapping[str, Callable[..., Any]] = VERBS) -> None:
-    """Run the verb that was typed; a user's mistake is one line on stderr and its exit code."""
+    """Run the verb that was typed; a user's mistake, or the system's, is one line on stderr and its exit code."""
+    for stream in (sys.stdout, sys.stderr):    # letters that the terminal's encoding lacks, or no encoding has
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = application(verbs)(standalone_mode=False, prog_name="lensmith")
+        sys.stdout.flush()    # a full device says so here
     except UserError as error:
-        if _is_for_this_process(error):
-            print(f"lensmith: {with_flags(str(error))}", file=sys.stderr)
-        if error.at_once:
-            sys.stdout.flush()
-            os._exit(error.code)
-        sys.exit(error.code)
+        _end(error)
     except typer.Abort:
+        tell_error("interrupted")
         sys.exit(130)
     except _REFUSED as error:
-        print(f"lensmith: {wrong_argument(error, sys.argv[1:])}", file=sys.stderr)
+        tell_error(wrong_argument(error, sys.argv[1:]))
         sys.exit(2)
     except BrokenPipeError:
         sys.stderr.close()    # the reader of our output has gone, as `| head` does; nothing is wrong
         sys.exit(0)
+    except Exception as error:
+        known = as_user_error(error)
+        if known is None:
+            raise
+        _end(known)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end(error: UserError) -> None:
+    """Say the error that ended a verb, and leave with its code."""
+    if _is_for_this_process(error):
+        tell_error(with_flags(str(error)))
+    try:
+        sys.stdout.flush()
+    except OSError:    # as on a full device: Python would say so again, and end with another code
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.at_once:
+        os._exit(error.code)
+    sys.exit(error.code)
 
 
 def _is_for_this_process(error: UserError) -> bool:

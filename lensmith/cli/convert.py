@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lensmith.cli.options import Json, Trust
+from lensmith.cli.terminal import show
 
 
 def convert(
@@ -28,4 +29,4 @@ def convert(
 
     facts = converted(sources, to=to, names=names, images=images, trust=trust, convolutional=convolutional,
                       command=shlex.join(["lensmith", *sys.argv[1:]]))
-    print(json.dumps(facts) if as_json else "  ".join(f"{name} {value}" for name, value in facts.items()))
+    show(json.dumps(facts) if as_json else "  ".join(f"{name} {value}" for name, value in facts.items()))

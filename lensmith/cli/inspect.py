@@ -8,7 +8,7 @@ import typer
 
 from lensmith.base.errors import ModelError
 from lensmith.cli.options import Json, Trust
-from lensmith.cli.terminal import show_layers, show_operator
+from lensmith.cli.terminal import show, show_layers, show_operator
 
 
 def inspect(
@@ -36,7 +36,7 @@ def inspect(
         problem = inspection.problem
         facts = {**asdict(inspection), "problem": problem}
     if as_json:
-        print(json.dumps(facts))
+        show(json.dumps(facts))
     elif isinstance(inspection, Layers):
         show_layers(inspection)
     else:

@@ -1,14 +1,13 @@
 """The verbs that list: what there is to choose from, the runs, and the data sets: which, where, and what they hold."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lensmith.cli.options import Json
-from lensmith.cli.terminal import cell, print_table, show_account, teller
+from lensmith.cli.terminal import cell, print_table, show, show_account, teller
 
 
 def list_(
@@ -21,7 +20,7 @@ def list_(
 
     rows = entries(what, runs=runs)
     if as_json:
-        print(json.dumps(rows))
+        show(json.dumps(rows))
     elif rows:
         print_table(list(rows[0]), [[cell(value) for value in row.values()] for row in rows])
 
@@ -37,9 +36,9 @@ def data_get(name: Annotated[str, typer.Argument(help="fashion-mnist, mnist, cif
 
     def show_file(file: str, done: int, total: int) -> None:
         if done == total:
-            print(f"{file}: {done:,} bytes", file=sys.stderr, flush=True)
+            teller(False)(f"{file}: {done:,} bytes")
 
-    print(get(name, progress=show_file))
+    show(get(name, progress=show_file))
 
 
 def data_show(
@@ -58,6 +57,6 @@ def data_show(
     recipe = recipes.override(sections, overrides or (), SECTIONS)
     account = open_data(resolve(recipe, trusted=False), tell=teller(False), whole=True).account
     if as_json:
-        print(json.dumps({key: value for key, value in account.items() if key != "files"}))
+        show(json.dumps({key: value for key, value in account.items() if key != "files"}))
         return
     show_account(account)

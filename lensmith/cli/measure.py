@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lensmith.cli.options import Device, Json, Quiet, Trust
-from lensmith.cli.terminal import in_one_line, show_classes, show_comparison, teller
+from lensmith.cli.terminal import in_one_line, show, show_classes, show_comparison, teller
 
 
 def val(
@@ -22,9 +22,9 @@ def val(
 
     scores = load(run, device=device, trust=trust).validate(split, data=data, tell=teller(quiet))
     if as_json:
-        print(json.dumps(finite(scores)))
+        show(json.dumps(finite(scores)))
         return
-    print(f"{scores['split']:<5} {in_one_line(scores)}")
+    show(f"{scores['split']:<5} {in_one_line(scores)}")
     show_classes(scores)
 
 
@@ -40,6 +40,6 @@ def compare(
     if out is not None:
         write_page(comparison, out)
     if as_json:
-        print(json.dumps(comparison.as_json()))
+        show(json.dumps(comparison.as_json()))
     else:
         show_comparison(comparison)

@@ -1,7 +1,6 @@
 """The verb `predict`: what a trained network says of pictures, films and cameras."""
 
 import json
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ import typer
 
 from lensmith.base.errors import UserError
 from lensmith.cli.options import Device, Json, Trust
+from lensmith.cli.terminal import show, tell_error
 
 if TYPE_CHECKING:
     from lensmith.ship.predict.prediction import Prediction
@@ -60,7 +60,7 @@ def predict(
         unread += _show_frames(trained.watch(films, out=out, every=every, top=top, threshold=threshold, overlap=iou,
                                              classes=shown), top=top, as_json=as_json)
     for prediction in unread:
-        print(f"lensmith: {prediction.file} {prediction.error}", file=sys.stderr)
+        tell_error(f"{prediction.file} {prediction.error}")
     if unread:
         raise typer.Exit(3)
 
@@ -76,11 +76,11 @@ def _refuse_for_kind(films: list[str], *, every: int, tiles: float | None) -> No
 def _show_pictures(predictions: list["Prediction"], *, top: int, as_json: bool) -> list["Prediction"]:
     """Print what was predicted of pictures; -> those that could not be read."""
     if as_json and predictions:
-        print(json.dumps([prediction.as_json(top) for prediction in predictions]))
+        show(json.dumps([prediction.as_json(top) for prediction in predictions]))
     elif not as_json:
         for prediction in predictions:
             if prediction.error is None:
-                print(f"{prediction.file}: {prediction.text(top)}")
+                show(f"{prediction.file}: {prediction.text(top)}")
     return [prediction for prediction in predictions if prediction.error is not None]
 
 
@@ -91,5 +91,5 @@ def _show_frames(frames: Iterable["Frame"], *, top: int, as_json: bool) -> list[
         if frame.said.error is not None:
             failures.append(frame.said)
         elif as_json or frame.begins:
-            print(json.dumps(frame.as_json(top)) if as_json else frame.text(top), flush=True)
+            show(json.dumps(frame.as_json(top)) if as_json else frame.text(top), at_once=True)
     return failures

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from lensmith.base.errors import count
+from lensmith.base.errors import count, escaped
 from lensmith.base.progress import duration
 from lensmith.cli.options import with_flags
 
@@ -20,7 +20,19 @@ _SHORT = 10.0    # seconds: what takes less is not forecast
 
 def teller(quiet: bool) -> Callable[[str], None]:
     """A function that prints a line on stderr, or does nothing where `quiet`."""
-    return (lambda text: None) if quiet else (lambda text: print(with_flags(text), file=sys.stderr, flush=True))
+    return (lambda text: None) if quiet else \
+        (lambda text: print(escaped(with_flags(text)), file=sys.stderr, flush=True))
+
+
+def tell_error(text: str) -> None:
+    """Print what went wrong, in one line on stderr."""
+    print(f"lensmith: {escaped(text)}", file=sys.stderr)
+
+
+def show(text: object, *, at_once: bool = False) -> None:
+    """Print a line of results on stdout, `at_once` or when there are more. A name in it may be a stranger's, and cannot
+    command the terminal."""
+    print(escaped(str(text)), flush=at_once)
 
 
 def show_training(session: "Session", *, quiet: bool) -> None:
@@ -74,7 +86,7 @@ class _Bar:
                         left="" if left is None else f"{duration(left)} left")
 
     def tell(self, text: str) -> None:
-        self.bar.console.print(with_flags(text), markup=False, highlight=False, soft_wrap=True)
+        self.bar.console.print(escaped(with_flags(text)), markup=False, highlight=False, soft_wrap=True)
 
     def stop(self) -> None:
         self.bar.stop()
@@ -141,11 +153,12 @@ def in_one_line(scores: dict[str, Any]) -> str:
 
 def show_operator(operator: Any) -> None:
     """What the checks of an operator say, and the lines that mend it."""
-    print(operator.schema)
+    show(operator.schema)
     print_table(("check", "result", "what"), [(check.name, check.result, check.words) for check in operator.checks])
     for check in operator.checks:
         if check.lines:
-            print(f"\n{check.name}: write\n\n{check.lines}")
+            for line in ("", f"{check.name}: write", "", *check.lines.splitlines()):
+                show(line)
 
 
 def show_layers(layers: Any) -> None:
@@ -155,7 +168,7 @@ def show_layers(layers: Any) -> None:
                   f"{row.multiply_adds:,}", f"{row.activation_bytes / 1000:,.1f}",
                   "-" if row.receptive_field is None else str(row.receptive_field)) for row in layers.rows])
     totals = layers.totals
-    print(f"{totals.parameters:,} parameters ({4 * totals.parameters / 1e6:,.2f} MB), "
+    show(f"{totals.parameters:,} parameters ({4 * totals.parameters / 1e6:,.2f} MB), "
           f"{totals.multiply_adds / 1e6:,.2f} million multiply-adds, "
           f"{totals.activation_bytes / 1e6:,.2f} MB of activations for one picture")
 
@@ -163,10 +176,13 @@ def show_layers(layers: Any) -> None:
 def show_comparison(comparison: Any) -> None:
     """The tables of a comparison, each under its title, and what has to be known of them."""
     for number, table in enumerate(comparison.tables):
-        print(("\n" * bool(number)) + table.title)
+        if number:
+            show("")
+        show(table.title)
         print_table(table.columns, table.rows)
     for note in comparison.notes:
-        print(f"\n{note}")
+        show("")
+        show(note)
 
 
 def show_classes(scores: dict[str, Any]) -> None:
@@ -176,7 +192,8 @@ def show_classes(scores: dict[str, Any]) -> None:
         if name:
             numbers = [f"{key.removeprefix(f'{name}/')} {value:.4f}" for key, value in scores.items()
                        if key.startswith(f"{name}/")]
-            print(f"\n{name}: {'  '.join(numbers)}")
+            show("")
+            show(f"{name}: {'  '.join(numbers)}")
         rows = part.get("per_class")
         if rows:
             print_table(list(rows[0]), [[cell(value) for value in row.values()] for row in rows])
@@ -190,21 +207,21 @@ def cell(value: Any) -> str:
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     """Plain columns, wide enough for what they hold, numbers to the right: fit for a terminal and for a file."""
-    lines = [list(columns), *(list(row) for row in rows)]
+    lines = [[escaped(text) for text in line] for line in (columns, *rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     numeric = [all(line[i][:1] in "0123456789-." for line in lines[1:]) for i in range(len(widths))]
     for line in lines:
-        print("  ".join(text.rjust(width) if number else text.ljust(width)
-                        for text, width, number in zip(line, widths, numeric, strict=True)).rstrip())
+        show("  ".join(text.rjust(width) if number else text.ljust(width)
+                       for text, width, number in zip(line, widths, numeric, strict=True)).rstrip())
 
 
 def show_account(account: dict[str, Any]) -> None:
     """What data.json keeps of a data set, as text."""
     form = account["form"]
-    print(f"{account['name']}: {form['channels']} x {form['height']} x {form['width']}, {form['bits']} bits")
+    show(f"{account['name']}: {form['channels']} x {form['height']} x {form['width']}, {form['bits']} bits")
     splits = account["splits"]
     for target, names in account["classes"].items():
-        print(f"{target}: {', '.join(names)}")
+        show(f"{target}: {', '.join(names)}")
     classes = next(iter(splits.values())).get("per_class")
     if classes:
         rows = [[name, *(str(split["per_class"].get(name, 0)) for split in splits.values())] for name in classes]
@@ -214,14 +231,14 @@ def show_account(account: dict[str, Any]) -> None:
     if "boxes" in account:
         _show_boxes(account["boxes"])
     for dropped in account["dropped"]:
-        print(f"left out: {dropped['file']} {dropped['reason']}")
+        show(f"left out: {dropped['file']} {dropped['reason']}")
 
 
 def _show_boxes(statistics: dict[str, Any]) -> None:
     """The statistics of `data.box_statistics`, of the training pictures."""
     print_table(["class", "boxes"], [[name, f"{boxes:,}"] for name, boxes in statistics["per_class"].items()])
     sizes = ", ".join(f"{number:,} {name}" for name, number in statistics["sizes"].items())
-    print(f"train: {count(statistics['boxes'], 'box')} in {count(statistics['pictures'], 'picture')} "
+    show(f"train: {count(statistics['boxes'], 'box')} in {count(statistics['pictures'], 'picture')} "
           f"({statistics['background']:,} without any), {statistics['crowd']:,} crowds; {sizes} (below 32 and from 96 "
           "pixels squared, as COCO divides them)")
 

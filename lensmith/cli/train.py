@@ -13,7 +13,7 @@ import typer
 from lensmith.base.errors import UserError
 from lensmith.base.process_clock import process_age
 from lensmith.cli.options import Device, Json, Quiet, Trust, settings_of
-from lensmith.cli.terminal import baseline_line, headline_numbers, in_one_line, show_training, teller
+from lensmith.cli.terminal import baseline_line, headline_numbers, in_one_line, show, show_training, teller
 from lensmith.engine.distributed.launch import is_distributed, launch, processes_of, wanted_processes
 
 if TYPE_CHECKING:
@@ -149,7 +149,9 @@ def _print_resolved(recipe: "Recipe", *, trusted: bool, trusted_metrics: bool) -
     from lensmith.recipe import schema as recipes
     from lensmith.training.begin_or_resume import resolve_recipe
 
-    print(recipes.as_toml(resolve_recipe(recipe, trusted=trusted, trusted_metrics=trusted_metrics)), end="")
+    text = recipes.as_toml(resolve_recipe(recipe, trusted=trusted, trusted_metrics=trusted_metrics))
+    for line in text.removesuffix("\n").split("\n"):
+        show(line)
 
 
 def _show_end(session: "Session", *, as_json: bool) -> None:
@@ -158,12 +160,12 @@ def _show_end(session: "Session", *, as_json: bool) -> None:
 
     report = session.run.folder / "report.html"
     if as_json:
-        print(json.dumps(finite({"run": str(session.run), "report": str(report),
+        show(json.dumps(finite({"run": str(session.run), "report": str(report),
                                  **{split: headline_numbers(scores) for split, scores in session.metrics.items()}})))
         return
     for split, scores in session.metrics.items():
-        print(f"{split:<5} {in_one_line(scores)}")
+        show(f"{split:<5} {in_one_line(scores)}")
         if (line := baseline_line(scores)) and split == list(session.metrics)[-1]:
-            print(f"      {line}")
-    print(f"run    {session.run}")
-    print(f"report {report}")
+            show(f"      {line}")
+    show(f"run    {session.run}")
+    show(f"report {report}")

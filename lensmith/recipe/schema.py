@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any, get_type_hints
 import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
-from lensmith.base.errors import UserError, choose, nearest
+from lensmith.base.errors import UserError, choose, in_short, nearest
+from lensmith.base.read_file import Unreadable, toml_of
 
 # What a setting must be, in words, by the type of error that pydantic reports.
 _WORDS = {"int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number",
           "bool_type": "true or false", "string_type": "text", "list_type": "a list", "dict_type": "a table"}
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")    # as JSON has it
 Section = dict[str, Any]
 Recipe = dict[str, Section]
 # The source of the settings with their types and defaults: the signature of a function or class, the fields of a
@@ -25,16 +28,12 @@ Schema = Callable[..., Any] | Mapping[str, Callable[..., Any]]
 def read_recipe(path: Path) -> Recipe:
     """The sections of a recipe file. Raises UserError for a file that is absent or not TOML."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
+        recipe = toml_of(path)
+    except Unreadable as error:
+        if not error.missing:
+            raise UserError(f"the recipe {path} cannot be read: {error.reason}") from error
         near = nearest(path.name, [file.name for file in path.parent.glob("*.toml")] if path.parent.is_dir() else [])
         raise UserError(f"there is no recipe {path}.{near}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"the recipe {path} cannot be read: {error}") from error
-    try:
-        recipe = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"the recipe {path} is not valid TOML: {error}") from error
     for name, section in recipe.items():
         if not isinstance(section, dict):
             raise UserError(f"the recipe {path} sets {name!r} outside of a section: write it under [learner] or the "
@@ -55,6 +54,9 @@ def override(recipe: Recipe, items: Sequence[str], sections: Sequence[str]) -> R
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             value = text.strip()
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path.strip()} has a value that cannot be read, with too many digits or brackets: "
+                            f"{text[:20]}...") from error
         changed.setdefault(section, {})[key] = value
     return changed
 
@@ -119,11 +121,23 @@ def _hints(entry: Callable[..., Any]) -> Mapping[str, Any]:
 def _checked(value: Any, annotation: Any, what: str) -> Any:
     """The value in the type of the annotation, by JSON's strict rules: a float may be a whole number, but not text."""
     try:
-        return TypeAdapter(annotation).validate_json(json.dumps(value, default=str), strict=True)
+        text = json.dumps(value, default=str, allow_nan=False, ensure_ascii=False)
+        text.encode("utf-8")
+        if _NUL.search(text):
+            raise UserError(f"{what} has a NUL character, which no name can have; got {in_short(value)}")
+        return TypeAdapter(annotation).validate_json(text, strict=True)
     except ValidationError as error:
         accepted = dict.fromkeys(_WORDS.get(problem["type"]) or problem["msg"].removeprefix("Input should be ")
                                  for problem in error.errors())
-        raise UserError(f"{what} must be {' or '.join(accepted)}; got {value!r}") from error
+        raise UserError(f"{what} must be {' or '.join(accepted)}; got {in_short(value)}") from error
+    except UnicodeEncodeError as error:
+        raise UserError(f"{what} must be text in UTF-8, as a recipe is; got {in_short(value)}: rename the file or the "
+                        "folder") from error
+    except (ValueError, RecursionError) as error:    # more digits or brackets than JSON can be written or read with
+        if isinstance(error, UserError):
+            raise
+        accepted_value = "a finite number" if "Out of range" in str(error) else "a plain value"
+        raise UserError(f"{what} must be {accepted_value}; got {in_short(value)}") from error
 
 
 def call(section: Section, entry: Callable[..., Any], **arguments: Any) -> Any:

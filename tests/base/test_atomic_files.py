@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from lensmith.base.atomic_files import is_full, write_atomic, write_text
+from lensmith.base.atomic_files import is_full, remove_leftovers, write_atomic, write_text
 from lensmith.base.errors import Stopped, UserError
 
 
@@ -82,3 +82,36 @@ def test_a_folder_without_write_permission_is_a_user_error(tmp_path):
     with pytest.raises(UserError, match="no permission"):
         write_text(tmp_path / "a.txt", "x")
     tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize(("error", "why"), [
+    (OSError(errno.EROFS, "Read-only file system"), "Read-only file system"),
+    (RuntimeError("I/O error: Input/output error (os error 5)"), "I/O error: Input/output error (os error 5)")])
+def test_every_error_of_the_system_is_a_user_error(tmp_path, error, why):
+    write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(UserError) as caught:
+        write_atomic(tmp_path / "a.txt", fails_with(error))
+    assert str(caught.value).startswith(f"cannot write {tmp_path / 'a.txt'} ({why}): choose another folder")
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_folder_that_has_gone_and_a_name_that_is_too_long(tmp_path):
+    with pytest.raises(UserError, match=r"cannot write .*none.a\.txt \(No such file or directory\)"):
+        write_text(tmp_path / "none" / "a.txt", "x")
+    with pytest.raises(UserError, match=r"\(File name too long\)"):
+        write_text(tmp_path / ("x" * 300), "x")
+    write_text(tmp_path / ("x" * 255), "a name as long as it may be has a temporary file too")
+
+
+def test_a_link_is_replaced_and_not_written_through(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "link").symlink_to("mine")
+    write_text(tmp_path / "link", "new")
+    assert (tmp_path / "mine").read_text() == "mine" and not (tmp_path / "link").is_symlink()
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    for name in (".a.txt.x_1y2z3w", ".a.txt.keep", ".other.x_1y2z3w", ".git", "a.txt"):
+        (tmp_path / name).write_text("")
+    remove_leftovers(tmp_path, ["a.txt"])
+    assert sorted(os.listdir(tmp_path)) == [".a.txt.keep", ".git", ".other.x_1y2z3w", "a.txt"]

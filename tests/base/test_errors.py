@@ -1,8 +1,21 @@
 """Errors: the nearest name, the exit codes, counted nouns."""
 
+import errno
+
 import pytest
 
-from lensmith.base.errors import DataError, ModelError, Stopped, UserError, choose, count, nearest
+from lensmith.base.errors import (
+    DataError,
+    ModelError,
+    Stopped,
+    UserError,
+    as_user_error,
+    choose,
+    count,
+    escaped,
+    in_short,
+    nearest,
+)
 
 
 def test_each_kind_of_error_has_its_exit_code():
@@ -33,3 +46,42 @@ def test_choose_names_what_came_what_is_near_and_what_is_known():
     (2, "class", "2 classes"), (3, "entry", "3 entries"), (2, "batch", "2 batches"), (2, "box", "2 boxes")])
 def test_nouns_are_counted_as_english_counts_them(number, noun, shown):
     assert count(number, noun) == shown
+
+
+@pytest.mark.parametrize(("text", "shown"), [
+    ("\x1b[31mred\nlensmith: all is well", "\\x1b[31mred\\nlensmith: all is well"), ("tab\tend\r", "tab\\tend\\r"),
+    ("abc\u202egpj.exe", "abc\\u202egpj.exe"), ("dir\udce9", "dir\\udce9"), ("\x9b2J\x7f", "\\x9b2J\\x7f"),
+    ("Käse, 写真\u3000一, 👩\u200d💻, C:\\new", "Käse, 写真\u3000一, 👩\u200d💻, C:\\new")])
+def test_a_name_cannot_command_a_terminal(text, shown):
+    assert escaped(text) == shown
+
+
+def test_what_came_is_shown_in_short():
+    assert in_short("abc") == "'abc'"
+    assert in_short("x" * 1000) == "'" + "x" * 119 + "... (1,002 letters)"
+    assert in_short(10**5000) == "a value that is too long to be shown"
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert in_short(deep) == "a value that is too deep to be shown"
+    while deep:    # Python frees it by recursion
+        deep = deep.pop()
+
+
+@pytest.mark.parametrize(("error", "code", "text"), [
+    (OSError(errno.ENAMETOOLONG, "File name too long", "xxx"), 2, "xxx cannot be read or written (File name too long): "
+                                                                  "give a shorter name"),
+    (OSError(errno.EROFS, "Read-only file system", "/ro/a"), 2, "/ro/a cannot be read or written (Read-only file"),
+    (OSError(errno.ENOSPC, "No space left on device"), 6, "a file or a connection cannot be read or written (No space"),
+    (ValueError("embedded null byte"), 2, "a name has a NUL character"),
+    (UnicodeEncodeError("utf-8", "r\udce9", 1, 2, "surrogates"), 2, "'r\\udce9' has a name that is not UTF-8"),
+    (RecursionError(), 2, "what is read is nested too deep"),
+    (MemoryError(), 6, "not enough memory: MemoryError. Take smaller settings"),
+    (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 99"), 6, "not enough memory: Default")])
+def test_errors_of_the_system_are_told_as_a_user_s(error, code, text):
+    known = as_user_error(error)
+    assert known is not None and known.code == code and str(known).startswith(text) and "\n" not in str(known)
+
+
+def test_a_mistake_of_ours_is_none():
+    assert as_user_error(KeyError("x")) is None and as_user_error(ValueError("y")) is None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from PIL import Image
 
 from lensmith.base.errors import DataError
 from lensmith.cli.app import ALIASES, VERBS, main
@@ -107,3 +108,54 @@ def test_the_module_runs_as_the_command():
     done = subprocess.run([sys.executable, "-m", "lensmith", "train"], capture_output=True, text=True, check=False,
                           env={**os.environ, "NO_COLOR": "1"})
     assert done.returncode == 2 and done.stderr.startswith("lensmith: nothing to train on")
+
+
+@pytest.mark.parametrize("words", [
+    ["train"], ["val"], ["inspect"], ["predict"], ["compare"], ["list", "runs", "--runs"], ["train", "--resume"],
+    ["train", "shapes", "--weights"], ["train", "shapes", "--plan"], ["data", "show"],
+    ["train", "shapes", "--backbone"]])
+def test_a_name_of_300_letters_is_one_line(command, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = command(*words, "x" * 300)
+    assert ended.code in ENDING.values() and ended.err.startswith("lensmith: ") and ended.err.count("\n") == 1
+
+
+def test_names_that_are_no_utf_8_are_refused_in_one_line(tmp_path, monkeypatch):
+    folder = tmp_path / "dir\udce9" / "a"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (32, 32)).save(folder / "1.png")
+    (tmp_path / "dir\udce9" / "b").mkdir()
+    Image.new("RGB", (32, 32), "red").save(tmp_path / "dir\udce9" / "b" / "1.png")
+    done = subprocess.run([sys.executable, "-m", "lensmith", "train", os.fsencode(tmp_path / "dir\udce9"), "--dry-run"],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert "path must be text in UTF-8, as a recipe is; got " in done.stderr and "dir\\udce9" in done.stderr
+
+
+def test_a_recipe_of_thousands_of_digits_or_brackets_is_one_line(command, tmp_path):
+    for text in (f"[run]\nseed = {'9' * 5000}\n", f"a = {'[' * 5000}", f"[run]\nseed = 0x{'f' * 9000}\n",
+                 '[data]\nname = "folder"\npath = "a\\u0000b"\n', "[optimizer]\nname = 'adamw'\nrate = nan\n"):
+        (tmp_path / "one.toml").write_text(text)
+        ended = command("train", tmp_path / "one.toml", "--dry-run")
+        assert ended.code == 2 and ended.err.startswith("lensmith: ") and ended.err.count("\n") == 1, ended.err
+    ended = command("train", "shapes", f"run.seed={'9' * 5000}", "--dry-run")
+    assert ended.code == 2 and "(--seed) has a value that cannot be read" in ended.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_device_is_said_once():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "lensmith", "list"], stdout=full, stderr=subprocess.PIPE,
+                              text=True, check=False)
+    assert done.returncode == 6
+    assert done.stderr == "lensmith: a file or a connection cannot be read or written (No space left on device): " \
+        "free some space, then give the command again\n"
+
+
+def test_only_one_place_prints():
+    """What is printed there cannot command a terminal."""
+    import lensmith.cli as package
+
+    files = {path.name: path.read_text(encoding="utf-8").count("print(") for path in
+             Path(package.__file__).parent.glob("*.py")}
+    assert [name for name, number in files.items() if number] == ["terminal.py"]

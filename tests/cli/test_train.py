@@ -68,7 +68,7 @@ def test_a_folder_of_pictures_trains_without_any_setting_but_the_epochs(photos: 
     (["augment.crop_padding=40"], "augment.crop_padding=40 must be smaller than the pictures, 32 x 32"),
     (["schedule.name=cosine", "schedule.final=-1.0"], "schedule.final is a fraction of the peak, 0 .. 1; got -1.0"),
     (["optimizer.beta1=1.5"], "optimizer 'adamw' does not take these settings: Invalid beta"),
-    (["optimizer.rate=nan"], "optimizer.rate (--rate) must be above 0; got nan"),
+    (["optimizer.rate=nan"], "optimizer 'adamw': rate must be a finite number; got nan"),
     (["run.seed=-1"], "section [run]: seed must be greater than or equal to 0; got -1"),
     (["pictures.size=0"], "0"), (["split.valid=1.5"], "split.valid=1.5")])
 def test_settings_that_cannot_be_are_refused_before_anything_begins(command, tmp_path, monkeypatch, settings, text):
