@@ -40,6 +40,7 @@ class Detection:
     of_kinds: Mapping[str, type[Task]] | None = None
     objects: tuple[str, ...] = ("boxes",)
     window: list[int] | None = None
+    stable: bool = False
     kept_per_pixel = 0
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, width: int = 64, depth: int = 1,
@@ -135,7 +136,7 @@ class Detection:
                                          most=self.most, least=self.threshold)}
         scores = output.logits.float().sigmoid()
         return {"boxes": nms_of_scores(output.corners(), scores, self.suppression, threshold=self.threshold,
-                                       overlap=self.overlap, most=self.most)}
+                                       overlap=self.overlap, most=self.most, stable=self.stable)}
 
     def evidence(self, output: Points, index: int) -> Tensor:
         return output.logits[:, :, index].amax(1)

@@ -44,6 +44,7 @@ class Instances:
     of_kinds: Mapping[str, type[Task]] | None = None
     objects: tuple[str, ...] = ("masks",)
     window: list[int] | None = None
+    stable: bool = False
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, width: int = 64, depth: int = 1,
                  prototypes: int = 32, threshold: float = 0.001, overlap: float = 0.6, most: int = 100,
@@ -131,7 +132,7 @@ class Instances:
             masks = stacked_nms(output.chosen(output.scores >= self.threshold), len(self.classes), self.suppression,
                                 overlap=self.overlap, most=self.most, least=self.threshold)
             return {"masks": masks if self.keeps_margins else replace(masks, margins=None)}
-        image, point, number, score = best_points(output.logits.float().sigmoid(), self.threshold)
+        image, point, number, score = best_points(output.logits.float().sigmoid(), self.threshold, stable=self.stable)
         boxes = stacked_nms(_WithCoefficients(output.corners()[image, point], number, score, image,
                                               coefficients=output.coefficients[image, point].float()),
                             len(self.classes), self.suppression, overlap=self.overlap, most=self.most,

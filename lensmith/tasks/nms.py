@@ -23,6 +23,7 @@ class FindsObjects(Protocol):
 
     threshold: float
     overlap: float
+    stable: bool    # whether equal scores keep the order of the points whatever other pictures are in the batch
 
 
 ObjectTask = TypeVar("ObjectTask", bound=FindsObjects)
@@ -30,33 +31,52 @@ ObjectTask = TypeVar("ObjectTask", bound=FindsObjects)
 
 def decided_by(task: ObjectTask, threshold: float | None, overlap: float | None) -> ObjectTask:
     """A copy of a task that decides as predictions are shown: from SHOWN on, with the task's own overlap, where no
-    other `threshold` and `overlap` are asked for."""
+    other `threshold` and `overlap` are asked for. It is `stable`; while it learns, a task measures as it always did."""
     decided = copy(task)
+    decided.stable = True
     decided.threshold = SHOWN if threshold is None else threshold
     decided.overlap = task.overlap if overlap is None else overlap
     return decided
 
 
 def nms_of_scores(corners: Tensor, scores: Tensor, kind: Nms = "batched", *, threshold: float, overlap: float,
-                  most: int) -> Boxes:
+                  most: int, stable: bool = False) -> Boxes:
     """The stacked boxes that are kept of `corners` [batch, points, 4] with `scores` [batch, points, classes], best
-    first in each picture: those at or above `threshold` that `stacked_nms` keeps, the `most` best of a picture."""
-    image, point, number, score = best_points(scores, threshold)
+    first in each picture: those at or above `threshold` that `stacked_nms` keeps, the `most` best of a picture; `stable`
+    as of best_points."""
+    image, point, number, score = best_points(scores, threshold, stable=stable)
     boxes = Boxes(corners[image, point], number, score, image)
     return stacked_nms(boxes, scores.shape[2], kind, overlap=overlap, most=most, least=threshold)
 
 
-def best_points(scores: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def best_points(scores: Tensor, threshold: float, *, stable: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The best of `scores` [batch, points, classes] at or above `threshold`, best first in each picture: the pictures,
-    the points and the classes, int64 [k] each, and the scores, [k]."""
+    the points and the classes, int64 [k] each, and the scores, [k]. With `stable` equal scores of a picture keep the
+    order of its points; else their order depends on which points of the other pictures are above the threshold."""
     # Most points are below the threshold everywhere. Sorting their scores too would take longer than a small network.
     above = (scores.amax(2) >= threshold).any(0).nonzero()[:, 0]
     scores = scores[:, above]
     _, points, classes = scores.shape
     best = scores.flatten(1).topk(min(_CANDIDATES, points * classes), 1)
-    image, rank = (best.values >= threshold).nonzero(as_tuple=True)
-    flat = best.indices[image, rank]
-    return image, above[flat // classes], flat % classes, best.values[image, rank]
+    if stable and points:
+        least = best.values[:, -1:].clamp(min=threshold)
+        image, flat = (scores.flatten(1) >= least).nonzero(as_tuple=True)    # more than the best: all equal to the last
+        score = scores.flatten(1)[image, flat]
+        order = _best_of_each(image, score.argsort(dim=0, descending=True, stable=True), _CANDIDATES)
+        image, flat, score = image[order], flat[order], score[order]
+    else:
+        image, rank = (best.values >= threshold).nonzero(as_tuple=True)
+        flat, score = best.indices[image, rank], best.values[image, rank]
+    return image, above[flat // classes], flat % classes, score
+
+
+def _best_of_each(image: Tensor, order: Tensor, most: int) -> Tensor:
+    """The rows `order` (int64 [k], best first) picture after picture, the first `most` of each; `image` int64 [n] says
+    the picture of each row."""
+    order = order[image[order].argsort(dim=0, stable=True)]
+    counts = torch.bincount(image[order])
+    rank = torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[image[order]]
+    return order[rank < most]
 
 
 def stacked_nms(boxes: SomeBoxes, classes: int, kind: Nms = "batched", *, overlap: float, most: int,
@@ -80,10 +100,7 @@ def stacked_nms(boxes: SomeBoxes, classes: int, kind: Nms = "batched", *, overla
         of_group = partial(soft_nms, kind="linear", threshold=overlap, least=least) if kind == "soft" else \
             partial(_diou, threshold=overlap)
         kept, score = _by_group(of_group, boxes.corners, score, groups)
-    kept = kept[image[kept].argsort(stable=True)]
-    counts = torch.bincount(image[kept])
-    rank = torch.arange(len(kept), device=kept.device) - (counts.cumsum(0) - counts)[image[kept]]
-    kept = kept[rank < most]
+    kept = _best_of_each(image, kept, most)
     return replace(boxes, scores=score)._rows(kept, image[kept])
 
 

@@ -36,6 +36,7 @@ class Yolo:
     of_kinds: Mapping[str, type[Task]] | None = None
     objects: tuple[str, ...] = ("boxes",)
     window: list[int] | None = None
+    stable: bool = False
     kept_per_pixel = 0
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, anchors: int = 9,
@@ -117,7 +118,8 @@ class Yolo:
     def decode(self, output: Anchored) -> dict[str, Value]:
         candidates = output.above(self.threshold)
         return {"boxes": nms_of_scores(candidates.corners(), candidates.scores(), self.suppression,
-                                       threshold=self.threshold, overlap=self.overlap, most=self.most)}
+                                       threshold=self.threshold, overlap=self.overlap, most=self.most,
+                                       stable=self.stable)}
 
     def evidence(self, output: Anchored, index: int) -> Tensor:
         return (output.raw[..., 4] + output.raw[..., 5 + index]).amax(1)

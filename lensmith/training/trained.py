@@ -75,6 +75,8 @@ class Trained:
         """The network rewritten for inference, once, and the plan for what is left to do, its threads timed."""
         pictures = torch.zeros((2, self.form.channels, *self.form.size), dtype=self.form.dtype)
         network, plan = for_inference(self.network, self.plan, pictures.to(self.plan.device))
+        if plan.deterministic:    # other threads would give other last bits
+            return network, plan
         return network, quickest(network, plan, pictures[:1].to(plan.device))
 
     def predict(self, sources: str | Path | Image.Image | Sequence[str | Path | Image.Image], *, batch: int = 64,
@@ -90,7 +92,8 @@ class Trained:
         tiles: objects and masks of large pictures are looked for in tiles that overlap. A picture is first made so many
             times as large; 1 leaves it as it is.
 
-        A fully convolutional classifier takes pictures at their own size.
+        A fully convolutional classifier takes pictures at their own size. The answer for a picture does not depend on
+        the others, but for the last digits of its scores (`predict_pictures` says how many).
         """
         several = [sources] if isinstance(sources, str | Path | Image.Image) else list(sources)
         pictures: list[Path | Image.Image] = []
