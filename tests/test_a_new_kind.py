@@ -287,7 +287,7 @@ def test_a_new_kind_is_learned_predicted_and_reported(tmp_path: Path):
     assert found[0].as_json() == {"file": str(tmp_path / "line.png"), **value.as_json(())}
     assert found[0].text() == in_words(value, ()) and found[0].row()["angle"] == found[0].as_json()["angle"]
     write_predictions(found, tmp_path / "out")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"predictions.json", "predictions.csv",
+    assert {path.name for path in (tmp_path / "out").glob("[!.]*")} == {"predictions.json", "predictions.csv",
                                                                     "00000-line.png"}
     worst = json.loads((trained.folder / "metrics.json").read_text())["valid"]["worst"]
     page = (trained.folder / "report.html").read_text()

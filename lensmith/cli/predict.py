@@ -37,6 +37,8 @@ def predict(
     device: Device = None, as_json: Json = False, trust: Trust = False,
 ) -> None:
     """Say what pictures show, and films: a line a second, with --json one a frame."""
+    from lensmith.base.output_folder import check_output
+    from lensmith.ship.answers.answer import ELSEWHERE
     from lensmith.ship.predict.video import pictures_and_films
     from lensmith.ship.predict.write_files import write_predictions
     from lensmith.training.trained import darknet, load
@@ -47,6 +49,8 @@ def predict(
         trained, sources = darknet(cfg, weights, names), [run, *(sources or [])]
     else:
         trained = load(run, device=device, trust=trust)
+    if out is not None:
+        check_output(out, advice=ELSEWHERE)    # before the work, not after it
     if not sources:
         raise UserError("nothing to predict: name files, folders or patterns such as 'photos/*.jpg'")
     pictures, films = pictures_and_films(sources)

@@ -18,6 +18,10 @@ def test_predict_takes_files_folders_and_patterns(trained: Path, photos: Path, c
     assert shown.code == 0 and shown.out.startswith(f"{first}: {whole[0]['label']} ")
     assert json.loads((tmp_path / "out" / "predictions.json").read_text())[0]["label"] == whole[0]["label"]
     assert (tmp_path / "out" / "predictions.csv").read_text().startswith("file,label,score,label2,score2\n")
+    truth = sorted(photos.rglob("*"))
+    refused = command("predict", trained, photos, "--out", photos)
+    assert refused.code == 2 and "holds what lensmith did not write" in refused.err and "(--out), a new" in refused.err
+    assert refused.out == "" and sorted(photos.rglob("*")) == truth    # before anything was predicted
     with Image.open(next((tmp_path / "out").glob("00000-*.png"))) as drawn:
         assert max(drawn.size) >= 224
     right = sum(Path(one["file"]).parent.name == one["label"] for one in whole)

@@ -6,14 +6,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lensmith.base.errors import DataError, nearest
+from lensmith.base.output_folder import MARKER
 from lensmith.base.pictures import SUFFIXES
 
 
 def find_pictures(sources: Iterable[str | Path]) -> list[Path]:
     """Files, folders (with all folders below) and glob patterns -> picture files, in order, each once.
 
-    In folders, hidden names and files without a picture's suffix are passed over, as in training. Links are followed,
-    to each folder once. Raises DataError for a source that is not there, cannot be searched or holds no picture.
+    In folders, hidden names, files without a picture's suffix and folders of earlier results are passed over, as in
+    training. Links are followed, to each folder once. Raises DataError for a source that is not there, cannot be searched
+    or holds no picture.
     """
     found: dict[str, Path] = {}
     for source in map(str, sources):
@@ -54,6 +56,9 @@ def _folders(top: str) -> Iterator[tuple[str, list[str]]]:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
+        if here != top and MARKER in files:    # pictures on which predictions are drawn
+            folders.clear()
+            continue
         # Links come last, so that a folder that can be reached in two ways is named by its own path.
         folders[:] = sorted((name for name in folders if not name.startswith(".") and name != "__MACOSX"),
                             key=lambda name: (os.path.islink(os.path.join(here, name)), name))

@@ -6,11 +6,9 @@ import os
 import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,8 +16,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from lensmith.base.atomic_files import write_atomic
 from lensmith.base.errors import DataError, UserError
+from lensmith.base.output_folder import output_folder
 from lensmith.base.pictures import Form, bring
 from lensmith.engine.evaluate import for_inference
 from lensmith.engine.plan.plan import Plan
@@ -101,12 +99,13 @@ def watch(films: Sequence[str], look: Look, *, out: Path | None = None, every: i
     the same size and rate. Predictions are drawn on it until the next predicted frame; as its edges are even, it may
     lack the last column or row. These files are whole however the watching ends. A film that is damaged or empty gives
     a Frame that says so. A camera goes on until Ctrl-C, which ends the watching; its film keeps the time. Raises
-    UserError where the folder cannot be written, DataError where OpenCV is not installed.
+    UserError where the folder cannot be written or is the user's own, DataError where OpenCV is not installed.
     """
     if every < 1:
         raise UserError(f"watch.every={every} is not possible: accepted are 1 (each frame), 2, 3, ...")
     opencv = _opencv()
-    with _put_in_place(out) as aside, _opened_lines(aside) as lines:
+    folder = nullcontext() if out is None else output_folder(out, advice=_ELSEWHERE)
+    with folder as aside, _opened_lines(aside) as lines:
         for number, name in enumerate(films):
             stem = re.sub(r"[\W_]+", "-", name) if name.startswith(_CAMERA) else Path(name).stem[:50]
             path = None if aside is None else aside / f"{number:05d}-{stem}.mp4"
@@ -279,24 +278,6 @@ def _begun(film: _Film, path: Path, size: tuple[int, int]) -> _Written:
         raise UserError(f"the film {path.name} of {size[0]} x {size[1]} pixels at {film.rate:g} frames a second cannot "
                         "be written by OpenCV: do without watch.out, or bring it to another size")
     return _Written(film, path, size, writer)
-
-
-@contextmanager
-def _put_in_place(folder: Path | None) -> Iterator[Path | None]:
-    """A temporary folder within `folder`; its files are moved into `folder` at the end, whatever ended the work."""
-    if folder is None:
-        yield None
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".frames-", dir=folder) as aside:
-            try:
-                yield Path(aside)
-            finally:
-                for file in sorted(Path(aside).iterdir()):
-                    write_atomic(folder / file.name, partial(os.replace, file), advice=_ELSEWHERE)
-    except OSError as error:
-        raise UserError(f"cannot write into {folder} ({error.strerror or error}): {_ELSEWHERE}") from error
 
 
 def _opened_lines(folder: Path | None) -> AbstractContextManager[Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lensmith.base.atomic_files import write_atomic
-from lensmith.base.errors import UserError
+from lensmith.base.output_folder import output_folder
 from lensmith.ship.answers import ANSWERS
 from lensmith.ship.answers.answer import ELSEWHERE, PictureAnswer, write_lines
 from lensmith.ship.answers.by_target import by_names
@@ -32,22 +32,20 @@ def write_predictions(found: Sequence[Prediction], folder: Path, *, top: int = 3
     file's own size. Boxes are also written as `coco_results.json` (`category_ids`: of the classes, where they are not
     1, 2, ...) and as `labels/*.txt` in YOLO's form, a mask as `masks/*.png`, class numbers with a palette. A picture
     that came from memory is not drawn. Of several targets, the names of these files end in that of the target, boxes
-    and masks have tables of their own, and all is drawn on one picture. Each file is whole or absent. Raises UserError
-    where the folder cannot be written, DataError for a picture that has gone since.
+    and masks have tables of their own, and all is drawn on one picture. Each file is whole or absent, and only files
+    that were written so before are replaced (base/output_folder.py). Raises UserError where the folder cannot be
+    written or is the user's own, DataError for a picture that has gone since.
     """
     named = any(by_names(prediction.values) for prediction in found)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_lines(folder / "predictions.json",
+    with output_folder(folder, advice=ELSEWHERE) as aside:
+        write_lines(aside / "predictions.json",
                     json.dumps([prediction.as_json(top) for prediction in found], indent=1) + "\n")
-        write_lines(folder / "predictions.csv", _table([row for prediction in found for row in prediction.rows(top)]))
+        write_lines(aside / "predictions.csv", _table([row for prediction in found for row in prediction.rows(top)]))
         for target in dict.fromkeys(name for prediction in found for name in prediction.values):
-            _write_target(found, target, folder, f"-{_UNSAFE.sub('_', target)}" if named else "", category_ids)
+            _write_target(found, target, aside, f"-{_UNSAFE.sub('_', target)}" if named else "", category_ids)
         for number, prediction in enumerate(found):
             if prediction.error is None and not prediction.from_memory:
-                _write_picture(prediction, folder / _numbered(number, prediction), top)
-    except OSError as error:
-        raise UserError(f"cannot write into {folder} ({error.strerror or error}): {ELSEWHERE}") from error
+                _write_picture(prediction, aside / _numbered(number, prediction), top)
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -1,5 +1,7 @@
 """Compares runs: their scores and times, and what several tasks gained or lost by sharing one network."""
 
+import hashlib
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +17,7 @@ from lensmith.tasks.metrics import METRICS
 from lensmith.tasks.metrics.metric import Metric
 
 _SPLITS = ("test", "valid")    # the first of these splits that a run was measured on is compared
+_ELSEWHERE = "choose another file with compare.out"
 _OTHER = ("loss", "joined")    # numbers of a whole run, which belong to no part
 
 
@@ -218,7 +221,11 @@ def _notes(runs: Sequence[Entry]) -> list[str]:
 
 
 def write_page(comparison: Comparison, path: Path) -> None:
-    """Write the comparison as a page that opens offline. Raises UserError if it cannot be written."""
+    """Write the comparison as a page that opens offline.
+
+    Of what lies at `path` only such a page is replaced, while it is as it was written: its last line is a digest of the
+    others. Raises UserError for any other file, and if the page cannot be written.
+    """
     # Imported here because only a page needs it.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -226,8 +233,24 @@ def write_page(comparison: Comparison, path: Path) -> None:
                         undefined=StrictUndefined, trim_blocks=True)
     text = pages.get_template("compare.html.jinja").render(tables=comparison.tables, notes=comparison.notes)
     try:
+        _refuse_other_file(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, text, advice="choose another file with compare.out")
+        write_text(path, f"{text}\n{_signature(text)}", advice=_ELSEWHERE)
     except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror or error}): choose another file with "
-                        "compare.out") from error
+        raise UserError(f"cannot write {path} ({error.strerror or error}): {_ELSEWHERE}") from error
+
+
+def _signature(text: str) -> str:
+    return f"<!-- lensmith compare {hashlib.sha256(text.encode()).hexdigest()} -->"
+
+
+def _refuse_other_file(path: Path) -> None:
+    """Raise UserError where `path` is there and is not a page as write_page wrote it."""
+    if not os.path.lexists(path) or path.is_dir():    # to write over a folder is an OSError of its own
+        return
+    if path.is_file() and not path.is_symlink():
+        text, _, last = path.read_bytes().decode("utf-8", "replace").rpartition("\n")
+        if last == _signature(text):
+            return
+    raise UserError(f"{path} is there and is no page of lensmith compare, or was changed since: nothing of yours is "
+                    f"written over; {_ELSEWHERE}")

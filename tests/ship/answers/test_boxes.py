@@ -106,7 +106,7 @@ def test_every_form_is_written(tmp_path: Path) -> None:
              predicted("picture 3", from_memory=True), Prediction("gone.png", error="does not exist")]
     out = tmp_path / "out"
     write_predictions(found, out)
-    assert sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()) == [
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("[!.]*") if path.is_file()) == [
         "00000-a.jpg", "00001-A.jpg", "00002-b.v2.jpg", "coco_results.json", "labels/00000-a.txt",
         "labels/00001-A.txt", "labels/b.v2.txt", "labels/picture 3.txt", "predictions.csv", "predictions.json"]
     assert json.loads((out / "predictions.json").read_text()) == [one.as_json() for one in found]
@@ -129,5 +129,5 @@ def test_a_picture_that_has_gone_and_a_folder_in_the_way_are_told(tmp_path: Path
         write_predictions([predicted(tmp_path / "gone.png")], tmp_path / "out")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "labels").write_text("in the way")
-    with pytest.raises(UserError, match=r"cannot write into .*other \(File exists\): choose another .* predict.out"):
+    with pytest.raises(UserError, match=r"other holds what lensmith did not write \(labels\).* predict.out"):
         write_predictions([predicted(photo(tmp_path / "a.png"))], tmp_path / "other")

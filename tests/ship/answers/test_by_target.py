@@ -55,7 +55,7 @@ def test_each_target_has_files_of_its_own(tmp_path: Path):
     Image.new("RGB", (20, 20), (90, 90, 90)).save(tmp_path / "a.png")
     one = Prediction(str(tmp_path / "a.png"), VALUES, NAMES, size=(20, 20))
     write_predictions([one, Prediction("gone.png", error="does not exist")], tmp_path / "out")
-    files = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    files = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("[!.]*") if path.is_file()}
     assert files == {"predictions.json", "predictions.csv", "predictions-head.csv", "predictions-outline.csv",
                      "coco_results-head.json", "labels-head/a.txt", "masks-outline/a.png", "00000-a.jpg"}
     with (tmp_path / "out" / "predictions-head.csv").open() as file:

@@ -289,7 +289,7 @@ def test_json_csv_and_pictures_are_written(tmp_path: Path, network: nn.Module) -
             assert (row["label"], row["label2"]) == (first, second)
             assert (float(row["score"]), float(row["score2"])) == (round(high, 6), round(low, 6))
     # No picture of what could not be read, nor of one that has no file; nothing half written is left.
-    assert sorted(path.name for path in out.iterdir()) == [
+    assert sorted(path.name for path in out.glob("[!.]*")) == [
         f"00000-{'ä' * 50}.png", "00002-01.png", "predictions.csv", "predictions.json"]
 
 
@@ -340,11 +340,25 @@ def refusal(found: list[Prediction], folder: Path) -> str:
 
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    for folder, why in ((tmp_path / "file" / "sub", "Not a directory"), (tmp_path / "file", "File exists"),
+    for folder, why in ((tmp_path / "file" / "sub", "Not a directory"),
                         (tmp_path / ("x" * 300), "File name too long")):
         assert refusal([], folder) == f"cannot write into {folder} ({why}): choose another folder with predict.out"
-    (tmp_path / "out" / "predictions.csv").mkdir(parents=True)
-    assert refusal([], tmp_path / "out").endswith("(Is a directory): choose another folder with predict.out")
+    assert refusal([], tmp_path / "file") == \
+        f"{tmp_path / 'file'} is a file, and results go into a folder: choose another folder with predict.out"
+
+
+def test_a_data_set_keeps_its_truth_and_earlier_results_are_replaced(tmp_path: Path) -> None:
+    (tmp_path / "set" / "labels").mkdir(parents=True)
+    (tmp_path / "set" / "labels" / "a.txt").write_text("0 .5 .5 .2 .2")
+    assert "holds what lensmith did not write (labels)" in refusal([], tmp_path / "set")
+    assert [path.name for path in (tmp_path / "set").rglob("*")] == ["labels", "a.txt"]
+    drawn(0).save(tmp_path / "a.png")
+    for score in (0.9, 0.8):
+        write_predictions([Prediction(str(tmp_path / "a.png"), {"label": label(score, 0.1, 0, 0)}, {"label": NAMES})],
+                          tmp_path / "out")
+        assert f",{score}," in (tmp_path / "out" / "predictions.csv").read_text()
+    assert find_pictures([tmp_path]) == [tmp_path / "a.png"]    # and the drawn one is no picture to predict
+    assert find_pictures([tmp_path / "out"]) == [tmp_path / "out" / "00000-a.png"]
 
 
 def test_a_picture_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,7 @@ def test_the_film_written_has_the_size_rate_and_boxes_of_its_source(tmp_path: Pa
     out = tmp_path / "deep" / "out"
     path = film(tmp_path / "a b.avi", kind="MJPG", rate=12.5)
     found = list(watch([str(path)], Finder(), out=out))
-    assert sorted(one.name for one in out.iterdir()) == ["00000-a b.mp4", "frames.jsonl"]
+    assert sorted(one.name for one in out.glob("[!.]*")) == ["00000-a b.mp4", "frames.jsonl"]
     lines = [json.loads(line) for line in (out / "frames.jsonl").read_text().splitlines()]
     assert lines == [frame.as_json(3) for frame in found] and len(lines) == 20
     frames, rate = read(out / "00000-a b.mp4")
@@ -150,11 +150,12 @@ def test_few_frames_are_held_at_a_time(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_labels_are_written_into_the_picture(tmp_path: Path) -> None:
-    found = list(watch([str(film(tmp_path / "a.mp4", size=(320, 240), frames=3))], label, out=tmp_path))
+    found = list(watch([str(film(tmp_path / "a.mp4", size=(320, 240), frames=3))], label, out=tmp_path / "out"))
     assert found[0].text() == f"{tmp_path}/a.mp4 0:00: bar 75.0 %, square 25.0 %"
-    frames, _ = read(tmp_path / "00000-a.mp4")
+    frames, _ = read(tmp_path / "out" / "00000-a.mp4")
     assert frames[0].shape == (240, 320, 3) and frames[0][:12, :90].max() > 150
-    assert (tmp_path / "a.mp4").is_file()
+    with pytest.raises(UserError, match=r"holds what lensmith did not write \(a.mp4, out\).* watch.out, a new or"):
+        list(watch([str(tmp_path / "a.mp4")], label, out=tmp_path))
 
 
 def test_several_films_share_one_file_of_lines(tmp_path: Path) -> None:
@@ -263,7 +264,7 @@ def test_a_camera_goes_on_until_it_is_stopped_and_its_film_keeps_the_time(
     frames, rate = read(tmp_path / "00000-camera-0.mp4")
     assert rate == 9 and len(frames) == 10
     assert len((tmp_path / "frames.jsonl").read_text().splitlines()) == 4
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("[!.]*"))) == 2
 
 
 def test_a_film_that_is_interrupted_is_left_whole(tmp_path: Path) -> None:
@@ -278,7 +279,7 @@ def test_a_film_that_is_interrupted_is_left_whole(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         list(watch([str(path)], interrupted, out=out))
     assert len(read(out / "00000-a.mp4")[0]) == len((out / "frames.jsonl").read_text().splitlines()) == 16
-    assert len(list(out.iterdir())) == 2
+    assert len(list(out.glob("[!.]*"))) == 2
 
 
 def test_a_camera_that_is_not_there_is_told(plugged: dict[int, Camera]) -> None:
@@ -312,7 +313,7 @@ def test_sources_are_divided_into_pictures_films_and_cameras(tmp_path: Path) -> 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
-    with pytest.raises(UserError, match=r"cannot write into .*taken \(File exists\): choose another .* watch.out"):
+    with pytest.raises(UserError, match="taken is a file, and results go into a folder: choose another .* watch.out"):
         list(watch([str(film(tmp_path / "a.mp4", frames=2))], Finder(), out=tmp_path / "taken"))
     with pytest.raises(UserError, match=r"watch.every=0 is not possible: accepted are 1 \(each frame\)"):
         list(watch([], Finder(), every=0))
@@ -334,7 +335,7 @@ def test_a_film_that_was_not_written_whole_is_told(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(cv2, "VideoWriter", Full)
     with pytest.raises(UserError, match=r"the film 00000-a.mp4 could not be written whole; is the disk full\?"):
         list(watch([str(path)], Finder(), out=tmp_path / "out"))
-    assert [one.name for one in (tmp_path / "out").iterdir()] == ["frames.jsonl"]
+    assert [one.name for one in (tmp_path / "out").glob("[!.]*")] == ["frames.jsonl"]
 
 
 def test_without_opencv_it_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,6 +85,14 @@ def test_the_page_holds_the_tables_and_escapes_what_it_shows(joint: Path, tmp_pa
     write_page(compared([joint, odd]), tmp_path / "new" / "page.html")
     page = (tmp_path / "new" / "page.html").read_text()
     assert "&lt;b&gt;odd" in page and "<b>" not in page and "-0.0500" not in page and "+0.0000" in page
+    write_page(compared([joint, odd, run(tmp_path / "third", {"species": LABEL})]), tmp_path / "new" / "page.html")
+    longer = (tmp_path / "new" / "page.html").read_text()
+    assert len(longer) > len(page)    # a page as it was written is replaced, and nothing else is
+    for text in ("notes of mine", longer.replace("odd", "my own words"), ""):
+        (tmp_path / "new" / "page.html").write_text(text)
+        with pytest.raises(UserError, match=r"page.html is there and is no page of lensmith compare.* compare.out"):
+            write_page(compared([joint, odd]), tmp_path / "new" / "page.html")
+        assert (tmp_path / "new" / "page.html").read_text() == text
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file.*choose another file with compare.out"):
         write_page(compared([joint, odd]), tmp_path / "file" / "page.html")
