@@ -42,8 +42,8 @@ def decided_by(task: ObjectTask, threshold: float | None, overlap: float | None)
 def nms_of_scores(corners: Tensor, scores: Tensor, kind: Nms = "batched", *, threshold: float, overlap: float,
                   most: int, stable: bool = False) -> Boxes:
     """The stacked boxes that are kept of `corners` [batch, points, 4] with `scores` [batch, points, classes], best
-    first in each picture: those at or above `threshold` that `stacked_nms` keeps, the `most` best of a picture; `stable`
-    as of best_points."""
+    first in each picture: those at or above `threshold` that `stacked_nms` keeps, the `most` best of a picture.
+    `stable` is as of best_points."""
     image, point, number, score = best_points(scores, threshold, stable=stable)
     boxes = Boxes(corners[image, point], number, score, image)
     return stacked_nms(boxes, scores.shape[2], kind, overlap=overlap, most=most, least=threshold)

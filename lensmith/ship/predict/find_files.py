@@ -14,8 +14,8 @@ def find_pictures(sources: Iterable[str | Path]) -> list[Path]:
     """Files, folders (with all folders below) and glob patterns -> picture files, in order, each once.
 
     In folders, hidden names, files without a picture's suffix and folders of earlier results are passed over, as in
-    training. Links are followed, to each folder once. Raises DataError for a source that is not there, cannot be searched
-    or holds no picture.
+    training. Links are followed, to each folder once. Raises DataError for a source that is not there, cannot be
+    searched or holds no picture.
     """
     found: dict[str, Path] = {}
     for source in map(str, sources):

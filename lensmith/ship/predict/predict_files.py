@@ -29,9 +29,9 @@ def predict_pictures(network: nn.Module, task: Task, files: Sequence[Path | Imag
     in the file's pixels. Of a target in `only` the boxes of those classes (int64 [k]) are given alone.
 
     What the network is given of a picture is the same whatever its neighbours are; only the number of pictures that it
-    is given together differs, and which of them it is. That changes a score by less than 1e-5 of the largest one in float32, and by less than
-    0.02 of it in bfloat16 and 0.005 in float16 (and in float32 on CUDA, whose convolutions round to TF32). A
-    deterministic plan takes each picture singly: to the bit.
+    is given together differs, and which of them it is. That changes a score by less than 1e-5 of the largest one in
+    float32, and by less than 0.02 of it in bfloat16 and 0.005 in float16 (and in float32 on CUDA, whose convolutions
+    round to TF32). A deterministic plan takes each picture singly: to the bit.
     """
     if kept := task.kept_per_pixel:
         batch = max(1, min(batch, _SCORES // (form.height * form.width * kept)))
@@ -41,7 +41,7 @@ def predict_pictures(network: nn.Module, task: Task, files: Sequence[Path | Imag
     for start in range(0, len(files), batch):
         chosen = files[start : start + batch]
         answers: dict[int, Prediction] = {}
-        alike: dict[tuple[int, ...], list[tuple[int, Batch]]] = {}    # shape -> pictures that the network takes together
+        alike: dict[tuple[int, ...], list[tuple[int, Batch]]] = {}    # shape -> pictures that go together
         for i, file in enumerate(chosen):
             name = f"picture {start + i}" if isinstance(file, Image.Image) else str(file)
             try:
