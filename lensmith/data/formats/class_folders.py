@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from lensmith.base.errors import DataError, UserError, count, nearest
+from lensmith.base.left_behind import is_folder, is_passed_over
 from lensmith.base.pictures import SUFFIXES
 from lensmith.data.formats.format import BESIDE, NOTHING, Evidence, Format
 from lensmith.data.formats.given_splits import SPLITS
@@ -62,10 +63,9 @@ def class_folders(path: str, *, group: str | None = None) -> Splits:
 
 def recognise_class_folders(listing: Listing) -> Evidence:
     """Folders, whatever they are called; pictures that lie beside them would be left out."""
-    folders = [name for name in listing.folders if not name.startswith(".") and name != "__MACOSX"]
-    if not folders:
+    if not listing.folders:
         return Evidence()
-    return Evidence(BESIDE, BESIDE if listing.ending(SUFFIXES) else NOTHING, f"the folder {folders[0]}")
+    return Evidence(BESIDE, BESIDE if listing.ending(SUFFIXES) else NOTHING, f"the folder {listing.folders[0]}")
 
 
 def _expression(group: str | None) -> re.Pattern[str] | None:
@@ -93,25 +93,17 @@ def _existing(root: Path) -> Path:
 
 
 def _scan(folder: Path | str) -> list[os.DirEntry[str]]:
-    """The entries of a folder, without hidden ones and the folder that macOS adds to archives; raises DataError."""
+    """The entries of a folder, without what programs leave behind; raises DataError."""
     try:
         with os.scandir(folder) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".") and entry.name != "__MACOSX"]
+            return [entry for entry in entries if not is_passed_over(entry)]
     except OSError as error:
         raise DataError(f"folder {folder} cannot be read ({error.strerror}): change its permissions or move it away") \
             from error
 
 
 def _subfolders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in _scan(folder) if _is_folder(entry))
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder or leads to one; a link that leads to itself does not."""
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
+    return sorted(entry.name for entry in _scan(folder) if is_folder(entry))
 
 
 def _by_split(root: Path, folders: list[str]) -> dict[str, Path]:
@@ -174,7 +166,7 @@ def pictures_below(folder: str, *, ignored: list[str]) -> Iterator[str]:
             continue
         visited.add((status.st_dev, status.st_ino))
         for entry in _scan(current):
-            if _is_folder(entry):
+            if is_folder(entry):
                 (links if entry.is_symlink() else waiting).append(entry.path)
             elif _is_picture(entry.name):
                 yield entry.path

@@ -6,12 +6,14 @@ from functools import cached_property
 from pathlib import Path
 
 from lensmith.base.errors import DataError
+from lensmith.base.left_behind import is_passed_over
 from lensmith.base.pictures import SUFFIXES
 from lensmith.data.formats.given_splits import folders_by_split
 
 
 class Listing:
-    """The names in a folder and, by `inner` and `splits`, in the folders below it; a file has none.
+    """The names in a folder and, by `inner` and `splits`, in the folders below it; a file has none. What programs leave
+    behind is passed over.
 
     A folder that cannot be read raises DataError where its names are first asked for.
     """
@@ -26,7 +28,7 @@ class Listing:
             return []
         try:
             with os.scandir(self.path) as entries:
-                return list(entries)
+                return [entry for entry in entries if not is_passed_over(entry)]
         except OSError as error:
             raise DataError(f"folder {self.path} cannot be read ({error.strerror}): change its permissions or move it "
                             "away") from error
@@ -84,8 +86,8 @@ class Listing:
             inner.holds(suffixes, deep=deep - 1) for inner in map(self.inner, self.folders) if inner is not None))
 
     def holds_below(self, suffixes: tuple[str, ...]) -> bool:
-        """Whether a file of these suffixes lies in the folder or anywhere below it, in no hidden folder."""
-        return any(name.lower().endswith(suffixes) and not name.startswith(".") and name not in folder.folders
+        """Whether a file of these suffixes lies in the folder or anywhere below it."""
+        return any(name.lower().endswith(suffixes) and name not in folder.folders
                    for folder in self._below() for name in folder.names)
 
     def _below(self) -> Iterator["Listing"]:
@@ -98,8 +100,7 @@ class Listing:
                 continue
             visited.add((status.st_dev, status.st_ino))
             yield folder
-            shown = [name for name in folder.folders if not name.startswith(".") and name != "__MACOSX"]
-            waiting += [inner for inner in map(folder.inner, shown) if inner is not None]
+            waiting += [inner for inner in map(folder.inner, folder.folders) if inner is not None]
 
 
 def _leads_to(kind: Callable[[], bool]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lensmith.base.errors import DataError, nearest
-from lensmith.base.output_folder import MARKER
+from lensmith.base.left_behind import is_left_behind, is_run_folder
 from lensmith.base.pictures import SUFFIXES
 
 
@@ -43,7 +43,7 @@ def find_pictures(sources: Iterable[str | Path]) -> list[Path]:
 def _folders(top: str) -> Iterator[tuple[str, list[str]]]:
     """`top` and the folders below it, each once whatever links there are, with the names of its files.
 
-    Hidden folders and files are left out.
+    What programs leave behind is passed over.
     """
     def refuse(error: OSError) -> None:
         raise DataError(f"folder {error.filename} cannot be read ({error.strerror}): change its permissions or name "
@@ -56,13 +56,11 @@ def _folders(top: str) -> Iterator[tuple[str, list[str]]]:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        if here != top and MARKER in files:    # pictures on which predictions are drawn
-            folders.clear()
-            continue
         # Links come last, so that a folder that can be reached in two ways is named by its own path.
-        folders[:] = sorted((name for name in folders if not name.startswith(".") and name != "__MACOSX"),
+        folders[:] = sorted((name for name in folders
+                             if not is_left_behind(name) and not is_run_folder(os.path.join(here, name))),
                             key=lambda name: (os.path.islink(os.path.join(here, name)), name))
-        yield here, [name for name in files if not name.startswith(".")]
+        yield here, [name for name in files if not is_left_behind(name)]
 
 
 def _below(folder: str) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from lensmith.base.errors import DataError
+from lensmith.base.left_behind import is_left_behind
 from lensmith.base.pictures import SUFFIXES
 from lensmith.data.formats.boxes.annotations import AnnotatedSplit, Unlabelled, sources_of_boxes
 from lensmith.data.formats.boxes.picture_to_write import PictureToWrite, shortest
@@ -89,7 +90,7 @@ def annotation_folder(root: Path) -> Path | None:
     for folder in [*(root / name for name in _ANNOTATIONS), root]:
         if folder.is_dir():
             with os.scandir(folder) as entries:
-                if any(entry.name.lower().endswith(".xml") for entry in entries):
+                if any(entry.name.lower().endswith(".xml") and not is_left_behind(entry.name) for entry in entries):
                     return folder
     return None
 
@@ -107,7 +108,7 @@ def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     by_stem: dict[str, Path] = {}
     for name in sorted(os.listdir(folder)):
         stem, suffix = os.path.splitext(name)
-        if suffix.lower() in suffixes and not name.startswith("."):
+        if suffix.lower() in suffixes and not is_left_behind(name):
             if stem in by_stem:
                 raise DataError(f"{folder} holds both {by_stem[stem].name} and {name}, for one label: rename one")
             by_stem[stem] = folder / name

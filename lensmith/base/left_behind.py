@@ -1,0 +1,45 @@
+"""What programs leave behind in folders of pictures: hidden files, previews, rubbish, and our own run folders."""
+
+import os
+
+# NAS (Synology, QNAP), Windows, macOS, Linux, Python and notebooks; whatever begins with a dot is hidden anyway.
+_NAMES = {"__macosx", "@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "thumbs.db", "ehthumbs.db",
+          "ehthumbs_vista.db", "desktop.ini", "$recycle.bin", "system volume information", "lost+found", "icon\r",
+          "__pycache__", "picasa.ini"}
+_RUNS = "runs"    # where `lensmith train` makes run folders
+_OF_A_RUN = ("plan.json", "data.json", "run.json", "environment.json")    # one of which lies beside its recipe.toml
+
+
+def is_left_behind(name: str) -> bool:
+    """Whether a file or folder of this name is nobody's picture or annotation."""
+    return name.startswith(".") or name.lower() in _NAMES
+
+
+def is_run_folder(folder: str) -> bool:
+    """Whether a folder is one that training has made."""
+    return os.path.isfile(os.path.join(folder, "recipe.toml")) and any(
+        os.path.isfile(os.path.join(folder, name)) for name in _OF_A_RUN)
+
+
+def is_passed_over(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry of a folder of pictures is left behind by a program, run folders included."""
+    return is_left_behind(entry.name) or (is_folder(entry) and is_run_folder(entry.path))
+
+
+def holds_runs_alone(folder: str) -> bool:
+    """Whether nothing lies in a folder but run folders, or in one that is called as their usual place, empty ones: a
+    run that is just being made."""
+    with os.scandir(folder) as scanned:
+        entries = [entry for entry in scanned if not is_left_behind(entry.name)]
+    runs = [entry for entry in entries if is_folder(entry) and is_run_folder(entry.path)]
+    others = [entry for entry in entries if entry not in runs]
+    made = bool(runs) or os.path.basename(folder) == _RUNS
+    return made and all(is_folder(entry) and not os.listdir(entry.path) for entry in others)
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder or leads to one; a link that leads to itself does not."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
