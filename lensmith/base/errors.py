@@ -1,8 +1,11 @@
 """Errors a user can act on: what was given, what is accepted, what to do; each with its exit code."""
 
 import errno
+import os
 import re
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypeVar
 
@@ -25,6 +28,40 @@ class DataError(UserError):
     """Pictures, labels or a data set that cannot be used."""
 
     code = 3
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One answer to a question: how something would be understood, and what says so."""
+
+    in_words: str
+    settings: tuple[str, ...] = ()    # as data.name=masks
+    source: str | None = None         # what is named in the place of the source that was asked about
+
+
+class Question(DataError):
+    """A set that can be understood in several ways; each is a command that the user can give."""
+
+    def __init__(self, source: str, why: str, answers: Sequence[Reading]) -> None:
+        """`source` is what the user named, `why` a sentence without its full stop."""
+        self.source, self.why, self.answers = source, why, tuple(answers)
+        super().__init__(self.text([]))
+
+    def text(self, command: Sequence[str]) -> str:
+        """The question with the answers as commands: the words of `command`, in which the source is exchanged where an
+        answer names another, and behind them the settings. A command that does not name the source is not repeated."""
+        if not any(_same_path(word, self.source) for word in command):
+            command = ["lensmith", "train", self.source]
+        commands = []
+        for answer in self.answers:
+            words = [answer.source if answer.source is not None and _same_path(word, self.source) else word
+                     for word in command]
+            commands.append(f"`{shlex.join([*words, *answer.settings])}` {answer.in_words}")
+        return f"{self.why}: {'; '.join(commands)}"
+
+
+def _same_path(word: str, source: str) -> bool:
+    return os.path.normpath(word) == os.path.normpath(source)
 
 
 class ModelError(UserError):

@@ -29,12 +29,21 @@ def is_passed_over(entry: os.DirEntry[str]) -> bool:
 def holds_runs_alone(folder: str) -> bool:
     """Whether nothing lies in a folder but run folders, or in one that is called as their usual place, empty ones: a
     run that is just being made."""
-    with os.scandir(folder) as scanned:
-        entries = [entry for entry in scanned if not is_left_behind(entry.name)]
-    runs = [entry for entry in entries if is_folder(entry) and is_run_folder(entry.path)]
-    others = [entry for entry in entries if entry not in runs]
-    made = bool(runs) or os.path.basename(folder) == _RUNS
-    return made and all(is_folder(entry) and not os.listdir(entry.path) for entry in others)
+    runs = os.path.basename(folder) == _RUNS
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if is_left_behind(entry.name):
+                    continue
+                if not is_folder(entry):
+                    return False
+                if is_run_folder(entry.path):
+                    runs = True
+                elif os.listdir(entry.path):
+                    return False
+    except OSError:
+        return False    # whoever reads it says what is wrong
+    return runs
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:

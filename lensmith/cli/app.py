@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from lensmith.base.errors import UserError, as_user_error
+from lensmith.base.errors import Question, UserError, as_user_error
 from lensmith.cli.convert import convert
 from lensmith.cli.inspect import inspect
 from lensmith.cli.lists import data_get, data_list, data_show, list_
@@ -87,10 +87,16 @@ def main(verbs: Mapping[str, Callable[..., Any]] = VERBS) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _command_with_settings() -> list[str]:
+    """The command that was typed, where its verb takes settings; else none."""
+    takes_settings = sys.argv[1:2] == ["train"] or sys.argv[1:3] == ["data", "show"]
+    return ["lensmith", *sys.argv[1:]] if takes_settings else []
+
+
 def _end(error: UserError) -> None:
     """Say the error that ended a verb, and leave with its code."""
     if _is_for_this_process(error):
-        tell_error(with_flags(str(error)))
+        tell_error(error.text(_command_with_settings()) if isinstance(error, Question) else with_flags(str(error)))
     try:
         sys.stdout.flush()
     except OSError:    # as on a full device: Python would say so again, and end with another code

@@ -230,6 +230,8 @@ def show_account(account: dict[str, Any]) -> None:
         print_table(["split", "count"], [[name, str(split["count"])] for name, split in splits.items()])
     if "boxes" in account:
         _show_boxes(account["boxes"])
+    for note in account["notes"]:
+        show(note)
     for dropped in account["dropped"]:
         show(f"left out: {dropped['file']} {dropped['reason']}")
 

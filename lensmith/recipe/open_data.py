@@ -172,7 +172,8 @@ def prepare(opened: Splits, recipe: recipes.Recipe, *, name: str, tell: Tell = s
                  "bits": form.bits, "interpolation": form.interpolation},
         "kept": ready.kept, "splits": {split: _counts(source) for split, source in ready.splits.items()},
         "fingerprint": fingerprint(splits, ready.digests), "reading": READING, "dropped": dropped_as_json(dropped),
-        "notes": _notes(surveyed.surveys, form) + [ready.note] * bool(ready.note), "files": listing(listed),
+        "notes": [*opened.account.get("notes", []), *_notes(surveyed.surveys, form), *[ready.note] * bool(ready.note)],
+        "files": listing(listed),
     }
     if object_targets:
         account["boxes"] = _box_statistics(splits["train"], object_targets[0], form)

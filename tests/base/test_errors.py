@@ -7,6 +7,8 @@ import pytest
 from lensmith.base.errors import (
     DataError,
     ModelError,
+    Question,
+    Reading,
     Stopped,
     UserError,
     as_user_error,
@@ -85,3 +87,15 @@ def test_errors_of_the_system_are_told_as_a_user_s(error, code, text):
 
 def test_a_mistake_of_ours_is_none():
     assert as_user_error(KeyError("x")) is None and as_user_error(ValueError("y")) is None
+
+
+def test_a_question_gives_its_answers_as_commands() -> None:
+    question = Question("my photos", "my photos is unclear", [
+        Reading("learns masks", ("data.name=masks",)), Reading("learns the set in it", source="my photos/set")])
+    assert isinstance(question, DataError) and question.code == 3
+    assert str(question) == "my photos is unclear: `lensmith train 'my photos' data.name=masks` learns masks; " \
+                            "`lensmith train 'my photos/set'` learns the set in it"
+    assert question.text(["lensmith", "data", "show", "my photos/", "--json"]) == \
+        "my photos is unclear: `lensmith data show 'my photos/' --json data.name=masks` learns masks; " \
+        "`lensmith data show 'my photos/set' --json` learns the set in it"
+    assert question.text(["lensmith", "val", "run"]) == str(question) == question.text([])

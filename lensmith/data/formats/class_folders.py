@@ -1,64 +1,118 @@
-"""Class folders: `<split>/<class>/*`, or `<class>/*` without a split."""
+"""Class folders: `<split>/<class>/*`, `<class>/<split>/*`, or `<class>/*` without a split; or labels in the names."""
 
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from lensmith.base.errors import DataError, UserError, count, nearest
-from lensmith.base.left_behind import is_folder, is_passed_over
 from lensmith.base.pictures import SUFFIXES
+from lensmith.data.formats.class_layout import Layout, class_layout
+from lensmith.data.formats.class_names import fixed_classes
+from lensmith.data.formats.files_below import pictures_below
 from lensmith.data.formats.format import BESIDE, NOTHING, Evidence, Format
-from lensmith.data.formats.given_splits import SPLITS
 from lensmith.data.formats.listing import Listing
 from lensmith.data.sources.picture_files import Files, name_below, readable
 from lensmith.data.sources.sample import Splits
 from lensmith.values.labels import Label
 
 _LISTED = 100    # the account names at most so many ignored files
-_LAYOUTS = "accepted are <split>/<class>/<pictures> with the splits train, valid (or val, validation) and test, and " \
-           "<class>/<pictures>"
+_SAID = 10       # folders that are left out are named, at most
 
 
-def class_folders(path: str, *, group: str | None = None) -> Splits:
-    """The pictures under a folder, labelled by the class folder that they lie in or below.
+def class_folders(path: str, *, group: str | None = None, layout: Layout | None = None,
+                  classes: list[str] | None = None, label: str | None = None) -> Splits:
+    """The pictures under a folder, labelled by the class folder that they lie in or below, or by their names.
 
-    Hidden files are passed over. Files without a picture's suffix are counted and listed in the account, whatever
-    pictures.on_bad says, which is about files that look like pictures and are none. Raises DataError for folders that
-    are missing, empty or laid out in another way, UserError for a wrong expression.
+    What programs leave behind is passed over. Files without a picture's suffix are counted and listed in the account,
+    whatever pictures.on_bad says, which is about files that look like pictures and are none. Raises DataError for
+    folders that are missing, empty or laid out in another way, UserError for a wrong expression.
 
     - `path`: the folder, which holds class folders, or train, valid and test with class folders in each.
     - `group`: a regular expression for the names of files. What its first bracket matches is the picture's group (a
       patient, a person, a video), and the pictures of a group stay in one split. By default nothing is grouped.
+    - `layout`: what the folders are: `class`, `split/class` or `class/split`. By default their names tell.
+    - `classes`: the only class folders that are learned. By default all.
+    - `label`: a regular expression for the names of files, whose first bracket is the label, as `(.+)_\\d+`. The
+      folders are then those of splits, or say nothing.
     """
     root = Path(path).expanduser()
-    expression = _expression(group)
-    folders = _subfolders(_existing(root))
-    split_folders = _by_split(root, folders)
+    expression = None if group is None else _expression(group, "group", "^(patient[0-9]+)_")
+    _check_existing(root)
     ignored: list[str] = []
-    pictures = {split: _by_class(folder, root, ignored=ignored) for split, folder in split_folders.items()}
+    if label is not None:
+        if layout is not None:
+            raise UserError("data.label takes the labels from the names of files and data.layout from folders: give "
+                            "one of them")
+        in_names = _by_name(root, _expression(label, "label", r"(.+)_\d+"), fixed_classes(classes), ignored)
+        return _opened(root, in_names, "label in the name", [], expression, ignored)
+    settled = class_layout(root, layout=layout, classes=fixed_classes(classes))
+    pictures = {split: _by_class(by_class, root, ignored=ignored) for split, by_class in settled.folders.items()}
+    for split, missing in pictures.items():
+        known = pictures.get("train", pictures.get("all", {}))
+        for extra in sorted(set(missing) - set(known)):
+            folder = settled.folders[split][extra].parent
+            train = next(iter(settled.folders["train"].values())).parent
+            raise DataError(f"class folder {extra!r} in {folder} is not in {train}, so it could not be learned."
+                            f"{nearest(extra, known)} Add it there, rename it or take it out.")
+    return _opened(root, pictures, "/".join(f"<{word}>" for word in settled.name.split("/")), settled.left_out,
+                   expression, ignored)
+
+
+def _opened(root: Path, pictures: Mapping[str, Mapping[str, list[Path]]], layout: str, left_out: list[str],
+            expression: re.Pattern[str] | None, ignored: list[str]) -> Splits:
+    """The sources of pictures by split and class, with the account of the set; raises DataError."""
     classes = tuple(sorted(pictures.get("train", pictures.get("all", {}))))
-    for split, by_class in pictures.items():
-        for extra in sorted(set(by_class) - set(classes)):
-            raise DataError(f"class folder {extra!r} in {split_folders[split]} is not in {split_folders['train']}, so "
-                            f"it could not be learned.{nearest(extra, classes)} Add it there, rename it or take it "
-                            "out.")
     if len(classes) < 2:
-        raise DataError(f"{root} has one class folder only, {classes[0]!r}: to tell classes apart takes at least two")
+        folder = "folder " if layout.endswith(">") else ""
+        raise DataError(f"{root} has one class {folder}only, {classes[0]!r}: to tell classes apart takes at least two")
     splits = {split: _source(by_class, classes, root=root, expression=expression)
               for split, by_class in pictures.items()}
     suffixes = Counter(os.path.splitext(file)[1].lower() or "(no suffix)" for file in ignored)
-    used = {folder.name for folder in split_folders.values()}
-    account = {"folder": readable(root), "layout": "<class>" if "all" in splits else "<split>/<class>",
-               "pictures": {split: len(source) for split, source in splits.items()},
-               "ignored": {readable(suffix): number for suffix, number in sorted(suffixes.items())},
-               "ignored_files": _first_names(ignored, root),
-               "ignored_folders": [] if "all" in splits else [readable(name) for name in folders if name not in used]}
+    account: dict[str, Any] = {
+        "folder": readable(root), "layout": layout if "all" in splits or "split" in layout else f"<split>, {layout}",
+        "pictures": {split: len(source) for split, source in splits.items()},
+        "ignored": {readable(suffix): number for suffix, number in sorted(suffixes.items())},
+        "ignored_files": _first_names(ignored, root), "ignored_folders": list(map(readable, left_out))}
+    if left_out:
+        account["notes"] = [f"left out of {readable(root)}, since neither split nor class: "
+                            f"{', '.join(map(readable, left_out[:_SAID]))}{' ...' if len(left_out) > _SAID else ''}"]
     return Splits(dict(splits), account)
+
+
+def _by_name(root: Path, label: re.Pattern[str], classes: Sequence[str] | None,
+             ignored: list[str]) -> dict[str, dict[str, list[Path]]]:
+    """The pictures of each split by the label in their names; raises DataError where a name has none."""
+    listing = Listing(root)
+    folders = {split: folder.path for split, folder in listing.splits.items()} or {"all": root}
+    if "all" not in folders and "train" not in folders:
+        folders = {"all": root}
+    labelled: dict[str, dict[str, list[Path]]] = {}
+    unmatched = list[str]()
+    for split, folder in folders.items():
+        by_label = labelled.setdefault(split, {})
+        for picture in sorted(pictures_below(os.fspath(folder), ignored=ignored)):
+            match = label.search(os.path.basename(picture))
+            if match is None or not match[1]:
+                unmatched.append(os.path.basename(picture))
+            elif classes is None or match[1] in classes:
+                by_label.setdefault(match[1], []).append(Path(picture))
+    if unmatched:
+        raise DataError(f"data.label={label.pattern!r} does not match {count(len(unmatched), 'file name')}, such as "
+                        f"{', '.join(unmatched[:3])}: every picture needs a label")
+    if not any(labelled.values()):
+        raise DataError(f"{root} holds no picture ({', '.join(SUFFIXES)}) to take a label from")
+    known = labelled.get("train", labelled.get("all", {}))
+    for split, by_label in labelled.items():
+        for extra in sorted(set(by_label) - set(known)):
+            raise DataError(f"the label {extra!r} of {by_label[extra][0]} is in no name of {folders['train']}, so it "
+                            f"could not be learned (split {split}).{nearest(extra, known)}")
+    return {split: by_label for split, by_label in labelled.items() if by_label}
 
 
 def recognise_class_folders(listing: Listing) -> Evidence:
@@ -68,22 +122,21 @@ def recognise_class_folders(listing: Listing) -> Evidence:
     return Evidence(BESIDE, BESIDE if listing.ending(SUFFIXES) else NOTHING, f"the folder {listing.folders[0]}")
 
 
-def _expression(group: str | None) -> re.Pattern[str] | None:
-    if group is None:
-        return None
+def _expression(text: str, setting: str, example: str) -> re.Pattern[str]:
     try:
-        expression = re.compile(group)
+        expression = re.compile(text)
     except re.error as error:
-        raise UserError(f"data.group={group!r} is not a regular expression ({error})") from error
+        raise UserError(f"data.{setting}={text!r} is not a regular expression ({error})") from error
     if expression.groups < 1:
-        raise UserError(f"data.group={group!r} has no bracket: put round brackets around the part of a file's name "
-                        "that names its group, as in '^(patient[0-9]+)_'")
+        raise UserError(f"data.{setting}={text!r} has no bracket: put round brackets around the part of a file's name "
+                        f"that names its {setting}, as in '{example}'")
     return expression
 
 
-def _existing(root: Path) -> Path:
+def _check_existing(root: Path) -> None:
+    """Raises DataError where there is no folder."""
     if root.is_dir():
-        return root
+        return
     if root.exists():
         hint = ": read a table with data.name=table" if root.suffix.lower() in (".csv", ".tsv", ".txt") else ""
         raise DataError(f"{root} is a file, not a folder of class folders{hint}")
@@ -92,86 +145,18 @@ def _existing(root: Path) -> Path:
     raise DataError(f"folder {root} does not exist.{near or ' Check data.path.'}")
 
 
-def _scan(folder: Path | str) -> list[os.DirEntry[str]]:
-    """The entries of a folder, without what programs leave behind; raises DataError."""
-    try:
-        with os.scandir(folder) as entries:
-            return [entry for entry in entries if not is_passed_over(entry)]
-    except OSError as error:
-        raise DataError(f"folder {folder} cannot be read ({error.strerror}): change its permissions or move it away") \
-            from error
-
-
-def _subfolders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in _scan(folder) if is_folder(entry))
-
-
-def _by_split(root: Path, folders: list[str]) -> dict[str, Path]:
-    """The folder of each split; `root` as that of "all" where no folder is called after a split. Raises DataError."""
-    if not folders:
-        pictures = sum(_is_picture(entry.name) for entry in _scan(root))
-        inside = f"{count(pictures, 'picture')} and no class folder" if pictures else "no class folder"
-        raise DataError(f"{root} holds {inside}: {_LAYOUTS}; pictures with a list of labels are read by "
-                        "data.name=table")
-    by_split: dict[str, Path] = {}
-    for name in folders:
-        split = SPLITS.get(name.lower())
-        if split in by_split:
-            raise DataError(f"{root} holds both {by_split[split].name!r} and {name!r}, which name one split: "
-                            "join or rename them")
-        if split:
-            by_split[split] = root / name
-    if not by_split:
-        return {"all": root}
-    if "train" not in by_split:
-        others = ", ".join(repr(folder.name) for folder in by_split.values())
-        raise DataError(f"{root} holds {others} but no 'train': {_LAYOUTS}")
-    return {split: by_split[split] for split in ("train", "valid", "test") if split in by_split}
-
-
-def _is_picture(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES)
-
-
-def _by_class(folder: Path, root: Path, *, ignored: list[str]) -> dict[str, list[Path]]:
+def _by_class(folders: Mapping[str, Path], root: Path, *, ignored: list[str]) -> dict[str, list[Path]]:
     """The pictures of each class, ordered by their path; other files are added to `ignored`. Raises DataError."""
-    names = _subfolders(folder)
-    if not names:
-        raise DataError(f"{folder} holds no class folder: {_LAYOUTS}")
     pictures = {}
-    for name in names:
+    for name, folder in folders.items():
         if readable(name) != name:
-            raise DataError(f"class folder {readable(name)!r} in {readable(folder)} has a name that is not UTF-8 text, "
-                            "so the class could not be written down: rename it")
-        below = pictures_below(os.path.join(folder, name), ignored=ignored)
-        pictures[name] = [Path(picture) for picture in sorted(below)]
+            raise DataError(f"class folder {readable(name)!r} in {readable(folder.parent)} has a name that is not "
+                            "UTF-8 text, so the class could not be written down: rename it")
+        pictures[name] = [Path(picture) for picture in sorted(pictures_below(os.fspath(folder), ignored=ignored))]
         if not pictures[name]:
-            raise DataError(f"class folder {folder / name} holds no picture ({', '.join(SUFFIXES)}): fill it or "
-                            f"remove it from {root}")
+            raise DataError(f"class folder {folder} holds no picture ({', '.join(SUFFIXES)}): fill it or remove it "
+                            f"from {root}")
     return pictures
-
-
-def pictures_below(folder: str, *, ignored: list[str]) -> Iterator[str]:
-    """The files below `folder` that have a picture's suffix; other files are added to `ignored`.
-
-    Links are followed, and each folder is visited once, so that a loop of links ends. A link to a file that is not
-    there is given as well: reading its header finds that out, and the picture is then listed as bad.
-    """
-    waiting, links, visited = [folder], list[str](), set()
-    while waiting or links:
-        # Links come last, in order: a folder that can be reached in two ways is always reached in the same one.
-        current = waiting.pop() if waiting else links.pop(links.index(min(links)))
-        status = os.stat(current)
-        if (status.st_dev, status.st_ino) in visited:
-            continue
-        visited.add((status.st_dev, status.st_ino))
-        for entry in _scan(current):
-            if is_folder(entry):
-                (links if entry.is_symlink() else waiting).append(entry.path)
-            elif _is_picture(entry.name):
-                yield entry.path
-            else:
-                ignored.append(entry.path)
 
 
 def _first_names(files: list[str], root: Path) -> list[str]:
@@ -180,7 +165,7 @@ def _first_names(files: list[str], root: Path) -> list[str]:
     return [*names, f"and {len(files) - _LISTED:,} more"] if len(files) > _LISTED else names
 
 
-def _source(by_class: dict[str, list[Path]], classes: tuple[str, ...], *, root: Path,
+def _source(by_class: Mapping[str, list[Path]], classes: tuple[str, ...], *, root: Path,
             expression: re.Pattern[str] | None) -> Files:
     names = sorted(by_class)
     paths = [path for name in names for path in by_class[name]]

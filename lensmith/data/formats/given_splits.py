@@ -11,6 +11,13 @@ from lensmith.data.sources.picture_files import readable
 
 LISTED = 10    # an account names at most so many pictures of each thing that it counts
 SPLITS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
+_WORDS = SPLITS | {"training": "train", "trn": "train", "validate": "valid", "validating": "valid", "dev": "valid",
+                   "devel": "valid", "testing": "test", "tst": "test", "eval": "test", "evaluation": "test"}
+# What stands before and behind these words in the names of folders and says nothing: obj_train_data, TestImages.
+_SAYS_NOTHING = "datasets|dataset|data|sets|set|images|image|imgs|img|pictures|photos|samples|seg|obj|stage|split|" \
+                "part|subset|folder|files|jpgs|jpg|png"
+_NAME_OF_SPLIT = re.compile(rf"(?:(?:{_SAYS_NOTHING})\d*[\s_.-]*)*({'|'.join(sorted(_WORDS, key=len, reverse=True))})"
+                            rf"[\s_.-]*(?:(?:{_SAYS_NOTHING}|\d+)[\s_.-]*)*")
 
 
 class WithPaths(Protocol):
@@ -50,9 +57,10 @@ def common_root(folder: Path, paths: Sequence[Path]) -> Path:
 
 
 def split_named(name: str) -> str | None:
-    """The split that a folder or file is called after, as train, train2017 or val_1; None for any other name."""
-    match = re.fullmatch(r"(train|valid|validation|val|test)[\d_-]*", name.lower())
-    return SPLITS[match[1]] if match else None
+    """The split that a folder or file is called after, as train, Training, seg_train, test_data or train2017; None for
+    any other name."""
+    match = _NAME_OF_SPLIT.fullmatch(name.lower())
+    return _WORDS[match[1]] if match else None
 
 
 def split_folders(root: Path) -> dict[str, Path]:
@@ -62,17 +70,26 @@ def split_folders(root: Path) -> dict[str, Path]:
 
 
 def folders_by_split(root: Path, folders: Sequence[str]) -> dict[str, Path]:
-    """Of the named folders in `root` those that are called after a split, by split; raises DataError as above."""
+    """Of the named folders in `root` those that are called after a split, by split; raises DataError as above.
+
+    A folder with the plain name of a split comes before those with longer ones: train before train_old.
+    """
     by_split: dict[str, Path] = {}
-    for name in sorted(folders):
+    # Plain names last, so that they take the place of others.
+    for name in sorted(folders, key=lambda name: (_plain(name), name)):
         split = split_named(name)
         if split is None:
             continue
-        if split in by_split:
+        if split in by_split and _plain(by_split[split].name) == _plain(name):
             raise DataError(f"{root} holds both {by_split[split].name!r} and {name!r}, which name one split: join "
                             "or rename them, or list the folders in a data.yaml")
         by_split[split] = root / name
-    return by_split
+    return {split: by_split[split] for split in sorted(by_split)}
+
+
+def _plain(name: str) -> bool:
+    """Whether a name of a split is one of the plain words, with a number at most."""
+    return re.fullmatch(r"(train|valid|validation|val|test)[\d_-]*", name.lower()) is not None
 
 
 def listed_below(root: Path, paths: Sequence[Path]) -> list[str]:

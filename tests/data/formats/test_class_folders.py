@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from lensmith.base.errors import DataError, UserError
+from lensmith.base.errors import DataError, Question, UserError
 from lensmith.data.formats.class_folders import class_folders
 
 
@@ -48,8 +48,8 @@ def test_hidden_things_are_passed_over_and_other_files_are_counted(tmp_path):
     parts = class_folders(fill(tmp_path, "a/1.JPG", "a/.2.jpg", "a/Thumbs.db", "a/readme.txt", "b/1.tiff",
                                "b/.git/x.png", "b/list.TXT", "b/plain", ".cache/x.png", "__MACOSX/a/1.jpg", "x.md"))
     assert names(parts.splits["all"]) == ["a/1.JPG", "b/1.tiff"]
-    assert parts.account["ignored"] == {"(no suffix)": 1, ".db": 1, ".txt": 2}
-    assert parts.account["ignored_files"] == ["a/Thumbs.db", "a/readme.txt", "b/list.TXT", "b/plain"]
+    assert parts.account["ignored"] == {"(no suffix)": 1, ".txt": 2}
+    assert parts.account["ignored_files"] == ["a/readme.txt", "b/list.TXT", "b/plain"]
 
 
 def test_of_many_ignored_files_a_hundred_are_named_and_the_rest_counted(tmp_path):
@@ -63,7 +63,7 @@ def test_names_that_are_not_utf8_are_written_down_or_refused(tmp_path):
     odd = b"caf\xe9".decode("utf-8", "surrogateescape")
     root = fill(tmp_path / odd, "train/a/1.jpg", "train/b/1.jpg", f"train/b/{odd}.{odd}", f"{odd}/x")
     assert json.dumps(class_folders(root).account, ensure_ascii=False).encode().count("caf\N{REPLACEMENT CHARACTER}"
-                                                                                     .encode()) == 5
+                                                                                     .encode()) == 7
     fill(tmp_path / odd, f"train/{odd}/1.jpg")
     with pytest.raises(DataError, match="class folder 'caf\N{REPLACEMENT CHARACTER}' in .*/train has a name that is "
                                         "not UTF-8 text, so the class could not be written down: rename it") as caught:
@@ -110,7 +110,7 @@ def test_a_wrong_expression_is_a_user_error(group, said, tmp_path):
         class_folders(fill(tmp_path, "a/1.jpg", "b/1.jpg"), group=group)
 
 
-ACCEPTED = r"accepted are <split>/<class>/<pictures> with the splits train, valid \(or val, validation\) and test, and "
+ACCEPTED = r"accepted are <split>/<class>/<pictures> with the splits train, valid \(or val, validation\) and test, "
 WRONG = {
     "an empty class folder": (("train/a/1.jpg", "train/b/note.txt"), r"folder .*/train/b holds no picture \(\.jpg"),
     "an empty class folder in test": (("train/a/1.jpg", "train/b/1.jpg", "test/b/x.txt"), "/test/b holds no picture"),
@@ -118,8 +118,8 @@ WRONG = {
     "one class in train": (("train/a/1.jpg", "test/a/1.jpg"), "has one class folder only, 'a'"),
     "no class folders": (("1.jpg", "2.png", "x.txt"), f"holds 2 pictures and no class folder: {ACCEPTED}"),
     "nothing": ((".hidden",), f"holds no class folder: {ACCEPTED}"),
-    "no class folders in a split": (("train/a/1.jpg", "train/b/1.jpg", "test/1.jpg"),
-                                    f"/test holds no class folder: {ACCEPTED}"),
+    "no class folders in train": (("train/1.jpg", "test/a/1.jpg"),
+                                  f"/train holds 1 picture and no class folder: {ACCEPTED}"),
     "a class that train lacks": (("train/cat/1.jpg", "train/dog/1.jpg", "val/cats/1.jpg"),
                                  "class folder 'cats' in .*/val is not in .*/train, so it could not be learned. Did "
                                  "you mean 'cat'"),
@@ -186,3 +186,130 @@ def test_many_files_are_listed_in_about_a_second_for_fifty_thousand(tmp_path):
         took.append(time.process_time() - start)
     assert np.bincount(source.targets["label"].index).tolist() == [1000] * 5
     assert min(took) < 0.2    # a tenth of the files; about 0.04 here
+
+
+def layout_of(root, **settings):
+    """The layout, and the pictures of each split as `class: name`."""
+    opened = class_folders(root, **settings)
+    labels = {split: [source.classes["label"][index] for index in source.targets["label"].index]
+              for split, source in opened.splits.items()}
+    return opened.account["layout"], {split: [f"{label}: {name}" for label, name in
+                                              zip(labels[split], names(source), strict=True)]
+                                      for split, source in opened.splits.items()}
+
+
+@pytest.mark.parametrize(("train", "other", "split"), [
+    ("Training", "Testing", "test"), ("seg_train", "seg_test", "test"), ("train_data", "test_data", "test"),
+    ("TRAIN", "dev", "valid"), ("trainset", "valset", "valid"), ("training_set", "Validation_Set", "valid"),
+    ("TrainImages", "TestImages", "test"), ("train2017", "val2017", "valid"), ("stage1_train", "stage1_test", "test"),
+    ("data train", "data test", "test"), ("imgs-training", "imgs-validation", "valid"), ("trn", "tst", "test")])
+def test_splits_under_any_usual_name(train, other, split, tmp_path):
+    root = fill(tmp_path, f"{train}/a/1.jpg", f"{train}/b/1.jpg", f"{other}/b/2.jpg")
+    assert layout_of(root) == ("<split>/<class>", {"train": [f"a: {train}/a/1.jpg", f"b: {train}/b/1.jpg"],
+                                                   split: [f"b: {other}/b/2.jpg"]})
+
+
+def test_a_split_within_a_folder_of_its_own_name(tmp_path):
+    root = fill(tmp_path, "seg_train/seg_train/a/1.jpg", "seg_train/seg_train/b/1.jpg", "seg_test/seg_test/a/2.jpg",
+                "seg_pred/seg_pred/3.jpg")
+    opened = class_folders(root)
+    assert {split: names(source) for split, source in opened.splits.items()} == {
+        "train": ["seg_train/seg_train/a/1.jpg", "seg_train/seg_train/b/1.jpg"], "test": ["seg_test/seg_test/a/2.jpg"]}
+    assert opened.account["notes"] == [f"left out of {tmp_path}, since neither split nor class: seg_pred"]
+
+
+def test_classes_with_folders_of_splits_in_them(tmp_path):
+    root = fill(tmp_path, "a/train/1.jpg", "a/test/2.jpg", "b/Training/1.jpg", "b/Testing/2.jpg",
+                "b/Testing/deep/3.jpg")
+    assert layout_of(root) == ("<class>/<split>", {
+        "train": ["a: a/train/1.jpg", "b: b/Training/1.jpg"],
+        "test": ["a: a/test/2.jpg", "b: b/Testing/2.jpg", "b: b/Testing/deep/3.jpg"]})
+    assert layout_of(root, layout="class")[0] == "<class>"
+    fill(tmp_path, "b/5.jpg")
+    assert list(class_folders(root).splits) == ["all"]
+    assert list(class_folders(root, layout="class/split").splits) == ["train", "test"]
+    with pytest.raises(DataError, match="has no class folder with a folder called train in it: accepted are <split>"):
+        class_folders(fill(tmp_path / "b", "Testing/x/1.jpg"), layout="class/split")
+
+
+@pytest.mark.parametrize("called", [("train", "bus", "car"), ("testing", "running"), ("dev", "ops"),
+                                    ("training", "testing", "sleeping")])
+def test_classes_may_be_called_like_splits(called, tmp_path):
+    root = fill(tmp_path, *(f"{name}/1.jpg" for name in called))
+    assert layout_of(root) == ("<class>", {"all": [f"{name}: {name}/1.jpg" for name in sorted(called)]})
+
+
+def test_a_test_split_without_labels_is_left_out_and_said(tmp_path):
+    opened = class_folders(fill(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "test/1.jpg", "test/2.jpg"))
+    assert list(opened.splits) == ["train"] and opened.account["ignored_folders"] == ["test"]
+    assert opened.account["notes"] == [f"left out of {tmp_path}, since neither split nor class: test"]
+
+
+def test_a_test_split_beside_the_classes_to_learn_from(tmp_path):
+    root = fill(tmp_path, "a/1.jpg", "b/1.jpg", "test/a/2.jpg", "test/b/2.jpg")
+    assert layout_of(root) == ("<split>/<class>", {"train": ["a: a/1.jpg", "b: b/1.jpg"],
+                                                   "test": ["a: test/a/2.jpg", "b: test/b/2.jpg"]})
+
+
+def test_pictures_in_a_test_folder_beside_classes_are_asked_about(tmp_path):
+    root = fill(tmp_path, "a/1.jpg", "b/1.jpg", "test/2.jpg")
+    with pytest.raises(Question) as caught:
+        class_folders(root)
+    assert str(caught.value) == (
+        f"{root} holds 'test', called after splits, with pictures and no class folders in it, beside a, b: `lensmith "
+        f"train {root} data.layout=class` learns these as classes too; `lensmith train {root} "
+        "'data.classes=[\"a\", \"b\"]'` leaves 'test' out")
+    assert layout_of(root, classes=["a", "b"])[1] == {"all": ["a: a/1.jpg", "b: b/1.jpg"]}
+    assert len(layout_of(root, layout="class")[1]["all"]) == 3
+
+
+def test_chosen_classes_are_learned_alone(tmp_path):
+    root = fill(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "train/c/1.jpg", "test/c/2.jpg", "test/b/2.jpg")
+    assert layout_of(root, classes=["a", "b"])[1] == {"train": ["a: train/a/1.jpg", "b: train/b/1.jpg"],
+                                                      "test": ["b: test/b/2.jpg"]}
+    with pytest.raises(DataError, match=r"data.classes names 'aa', and .* has no class folder of that name. Did you "
+                                        r"mean 'a'\? It has: a, b, c\."):
+        class_folders(root, classes=["aa", "b"])
+
+
+def test_run_folders_are_no_classes(tmp_path):
+    root = fill(tmp_path, "a/1.jpg", "b/1.jpg", "runs/one/recipe.toml", "runs/one/data.json", "runs/one/pictures/1.png",
+                "else/two/recipe.toml", "else/two/run.json", "b/three/recipe.toml", "b/three/plan.json",
+                "b/three/x.png")
+    (tmp_path / "runs" / "being made").mkdir()
+    assert layout_of(root)[1] == {"all": ["a: a/1.jpg", "b: b/1.jpg"]}
+    fill(tmp_path, "runs/2.jpg")
+    assert len(layout_of(root)[1]["all"]) == 3
+
+
+@pytest.mark.parametrize("junk", ["._1.jpg", "@eaDir/1.jpg", ".thumbnails/1.jpg", "__MACOSX/1.jpg", "#recycle/1.jpg",
+                                  "@Recycle/1.jpg", "$RECYCLE.BIN/1.jpg", ".ipynb_checkpoints/1-checkpoint.jpg"])
+def test_what_programs_leave_behind_is_passed_over(junk, tmp_path):
+    root = fill(tmp_path, "a/1.jpg", "b/1.jpg", junk, f"a/{junk}", f"a/deep/{junk}")
+    assert layout_of(root)[1] == {"all": ["a: a/1.jpg", "b: b/1.jpg"]}
+
+
+def test_labels_are_taken_from_names(tmp_path):
+    root = fill(tmp_path, *(f"{name}_{i}.jpg" for name in ("cat", "great dane") for i in range(3)))
+    with pytest.raises(Question, match="holds 6 pictures and no class folder, and the pictures are called as "
+                                       r"cat_0.jpg: `lensmith train .* data.name=folder 'data.label=.*'` takes the"):
+        class_folders(root)
+    layout, labelled = layout_of(root, label=r"(.+)_\d+")
+    assert layout == "label in the name" and labelled["all"][2:4] == ["cat: cat_2.jpg", "great dane: great dane_0.jpg"]
+    fill(tmp_path, "IMG 7.jpg")
+    with pytest.raises(DataError, match=r"data.label='\(.\+\)_\\\\d\+' does not match 1 file name, such as IMG 7"):
+        class_folders(root, label=r"(.+)_\d+")
+    with pytest.raises(UserError, match="has no bracket: put round brackets around the part of a file's name that "
+                                        "names its label"):
+        class_folders(root, label=r".+_\d+")
+    with pytest.raises(UserError, match="data.label takes the labels from the names of files and data.layout from"):
+        class_folders(root, label=r"(.+)_\d+", layout="class")
+
+
+def test_labels_in_names_keep_splits(tmp_path):
+    root = fill(tmp_path, "train/a_1.jpg", "train/b_1.jpg", "test/b_2.jpg", "extra/x.txt")
+    assert layout_of(root, label=r"(.+)_\d+")[1] == {"train": ["a: train/a_1.jpg", "b: train/b_1.jpg"],
+                                                     "test": ["b: test/b_2.jpg"]}
+    fill(tmp_path, "test/c_1.jpg")
+    with pytest.raises(DataError, match=r"the label 'c' of .*/test/c_1.jpg is in no name of .*/train, so it could not"):
+        class_folders(root, label=r"(.+)_\d+")

@@ -13,8 +13,8 @@ from lensmith.base.errors import DataError
 from lensmith.base.pictures import SUFFIXES
 from lensmith.data.formats.boxes.annotations import AnnotatedSplit, Unlabelled, sources_of_boxes
 from lensmith.data.formats.boxes.picture_to_write import PictureToWrite, shortest
-from lensmith.data.formats.class_folders import pictures_below
 from lensmith.data.formats.class_names import fixed_classes
+from lensmith.data.formats.files_below import files_below, pictures_below
 from lensmith.data.formats.format import BESIDE, Evidence, Format, Writer
 from lensmith.data.formats.given_splits import listed_below, refuse_unlabelled, split_folders
 from lensmith.data.formats.listing import Listing
@@ -63,8 +63,7 @@ def labelme(path: str, *, classes: list[str] | None = None, unlabelled: Unlabell
     annotated = {split: AnnotatedSplit(accepted=accepted) for split in folders}
     without_picture, without_label, without_box, read = list[Path](), list[Path](), 0, 0
     for split, folder in folders.items():
-        files = sorted(Path(inner, name) for inner, _, names in os.walk(folder) for name in names
-                       if name.lower().endswith(".json"))
+        files = sorted(map(Path, files_below(os.fspath(folder), (".json",))))
         pictures = {os.path.splitext(picture)[0]: Path(picture)
                     for picture in sorted(pictures_below(os.fspath(folder), ignored=[]), reverse=True)}
         for file in files:

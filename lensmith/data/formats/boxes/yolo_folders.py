@@ -10,8 +10,8 @@ from typing import Any
 
 from lensmith.base.errors import DataError, UserError, count
 from lensmith.base.pictures import SUFFIXES
-from lensmith.data.formats.class_folders import pictures_below
 from lensmith.data.formats.class_names import check_names
+from lensmith.data.formats.files_below import files_below, pictures_below
 from lensmith.data.formats.format import LAYOUT, Evidence, beside_pictures
 from lensmith.data.formats.given_splits import split_folders
 from lensmith.data.formats.listing import Listing
@@ -58,7 +58,7 @@ def config_file(root: Path) -> Path | None:
         if root.suffix.lower() in (".yaml", ".yml"):
             return root
         raise DataError(f"{root} is a file and no .yaml: {_LAYOUTS}")
-    configs = sorted(file for file in root.iterdir() if file.suffix.lower() in (".yaml", ".yml") and describes(file))
+    configs = [file for name in Listing(root).ending((".yaml", ".yml")) if describes(file := root / name)]
     if len(configs) > 1:
         raise DataError(f"{root} holds several descriptions of a set, {', '.join(file.name for file in configs)}: give "
                         "the one that is meant in place of the folder")
@@ -269,6 +269,6 @@ def _splits_of_folders(root: Path) -> dict[str, LabelledPictures]:
 def orphan_labels(split: LabelledPictures) -> list[Path]:
     """The label files in a split's folders that belong to no picture of it."""
     labels = {os.fspath(label) for label in split.labels}
-    files = (os.path.join(folder, name) for top in split.whole for folder, _, names in os.walk(top) for name in names)
-    return [Path(file) for file in files if file.endswith(".txt") and file not in labels
+    files = (file for top in split.whole if os.path.isdir(top) for file in files_below(top, (".txt",)))
+    return [Path(file) for file in files if file not in labels
             and os.path.basename(file).lower() not in _NO_LABELS]

@@ -9,7 +9,7 @@ from typing import Any
 from lensmith.base.errors import DataError
 from lensmith.data.formats.boxes.voc import image_sets
 from lensmith.data.formats.boxes.yolo_folders import read_config
-from lensmith.data.formats.class_folders import pictures_below
+from lensmith.data.formats.files_below import pictures_below
 from lensmith.data.formats.format import BESIDE, LAYOUT, NOTHING, Evidence
 from lensmith.data.formats.given_splits import split_folders, split_named
 from lensmith.data.formats.listing import Listing

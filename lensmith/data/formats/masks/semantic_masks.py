@@ -77,7 +77,7 @@ def _open_objects(root: Path, images: str | None, classes: tuple[str, ...] | Non
     """The masks of the objects in a file or folder; raises DataError where there are none."""
     if root.suffix.lower() == ".json" or (root.is_dir() and config_file(root) is None and coco_files(Listing(root))):
         return coco_outlines(root, images, classes)
-    labels = root.is_file() or any(describes(file) for file in (*root.glob("*.yaml"), *root.glob("*.yml"))) \
+    labels = root.is_file() or any(describes(root / name) for name in Listing(root).ending((".yaml", ".yml"))) \
         or next(root.glob("**/labels/**/*.txt"), None) is not None
     if not labels:
         raise DataError(f"{readable(root)} holds no pictures with masks: {LAYOUTS}; and of objects a YOLO set with "

@@ -88,7 +88,7 @@ def test_names_of_pictures_are_below_the_folder_or_what_holds_them(tmp_path, pic
 
 @pytest.mark.parametrize(("name", "split"), [("train", "train"), ("Train2017", "train"), ("val_1", "valid"),
                                              ("valid", "valid"), ("validation", "valid"), ("test-2", "test"),
-                                             ("training", None), ("trainer", None), ("cat", None)])
+                                             ("training", "train"), ("trainer", None), ("cat", None)])
 def test_names_that_mean_a_split(name, split):
     assert split_named(name) == split
 
