@@ -1,6 +1,8 @@
-"""What programs leave behind in folders of pictures: hidden files, previews, rubbish, and our own run folders."""
+"""What programs leave behind in folders of pictures: hidden files, previews, rubbish, and results of our own."""
 
 import os
+
+from lensmith.base.output_folder import MARKER
 
 # NAS (Synology, QNAP), Windows, macOS, Linux, Python and notebooks; whatever begins with a dot is hidden anyway.
 _NAMES = {"__macosx", "@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "thumbs.db", "ehthumbs.db",
@@ -15,15 +17,17 @@ def is_left_behind(name: str) -> bool:
     return name.startswith(".") or name.lower() in _NAMES
 
 
-def is_run_folder(folder: str) -> bool:
-    """Whether a folder is one that training has made."""
+def holds_results(folder: str) -> bool:
+    """Whether a folder is a run folder, or one that predictions are written into."""
+    if os.path.isfile(os.path.join(folder, MARKER)):
+        return True
     return os.path.isfile(os.path.join(folder, "recipe.toml")) and any(
         os.path.isfile(os.path.join(folder, name)) for name in _OF_A_RUN)
 
 
 def is_passed_over(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry of a folder of pictures is left behind by a program, run folders included."""
-    return is_left_behind(entry.name) or (is_folder(entry) and is_run_folder(entry.path))
+    """Whether an entry of a folder of pictures is left behind by a program, our own results included."""
+    return is_left_behind(entry.name) or (is_folder(entry) and holds_results(entry.path))
 
 
 def holds_runs_alone(folder: str) -> bool:
@@ -37,7 +41,7 @@ def holds_runs_alone(folder: str) -> bool:
                     continue
                 if not is_folder(entry):
                     return False
-                if is_run_folder(entry.path):
+                if holds_results(entry.path):
                     runs = True
                 elif os.listdir(entry.path):
                     return False

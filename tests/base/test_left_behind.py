@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lensmith.base.left_behind import holds_runs_alone, is_left_behind, is_run_folder
+from lensmith.base.left_behind import holds_results, holds_runs_alone, is_left_behind
+from lensmith.base.output_folder import MARKER
 
 
 @pytest.mark.parametrize("name", ["._a.jpg", ".DS_Store", "__MACOSX", "@eaDir", "THUMBS.DB", "Desktop.ini", "#recycle",
@@ -20,9 +21,15 @@ def test_other_names_are_somebodys(name: str) -> None:
 
 def test_a_run_folder_has_a_recipe_and_what_training_writes(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").touch()
-    assert not is_run_folder(str(tmp_path))
+    assert not holds_results(str(tmp_path))
     (tmp_path / "plan.json").touch()
-    assert is_run_folder(str(tmp_path))
+    assert holds_results(str(tmp_path))
+
+
+def test_a_folder_of_predictions_has_its_marker(tmp_path: Path) -> None:
+    assert not holds_results(str(tmp_path))
+    (tmp_path / MARKER).touch()
+    assert holds_results(str(tmp_path))
 
 
 def test_a_folder_of_runs_holds_nothing_else(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lensmith.base.errors import DataError, nearest
-from lensmith.base.left_behind import is_left_behind, is_run_folder
+from lensmith.base.left_behind import holds_results, is_left_behind
 from lensmith.base.pictures import SUFFIXES
 
 
@@ -58,7 +58,7 @@ def _folders(top: str) -> Iterator[tuple[str, list[str]]]:
         seen.add((status.st_dev, status.st_ino))
         # Links come last, so that a folder that can be reached in two ways is named by its own path.
         folders[:] = sorted((name for name in folders
-                             if not is_left_behind(name) and not is_run_folder(os.path.join(here, name))),
+                             if not is_left_behind(name) and not holds_results(os.path.join(here, name))),
                             key=lambda name: (os.path.islink(os.path.join(here, name)), name))
         yield here, [name for name in files if not is_left_behind(name)]
 
