@@ -166,7 +166,7 @@ def prepare(opened: Splits, recipe: recipes.Recipe, *, name: str, tell: Tell = s
     dropped = [*surveyed.dropped, *(picture for bad in ready.bad.values() for picture in bad)]
     listed = {split: drop(source, ready.bad.get(split, []), on_bad="skip") for split, source in splits.items()}
     account = {
-        "name": name, "source": opened.account,
+        "name": name, "source": {key: value for key, value in opened.account.items() if key != "notes"},
         "classes": {target: list(names) for target, names in ready.splits["train"].classes.items()},
         "form": {"channels": form.channels, "height": form.height, "width": form.width, "fit": form.fit,
                  "bits": form.bits, "interpolation": form.interpolation},

@@ -66,7 +66,8 @@ def join_sets(sets: dict[str, dict[str, Any]], *, open_set: OpenSet) -> Splits:
         "parts": told_of(whole), "pictures": {name: len(source) for name, source in sources.items()},
         **({"taken_for_train": {"count": len(taken), "pictures": taken[:LISTED]}} if taken else {}),
         **({"twice": twice} if twice else {}),
-        "sets": {name: one_set.account for name, one_set in opened.items()}}
+        "sets": {name: one_set.account for name, one_set in opened.items()},
+        "notes": [f"{name}: {note}" for name, one_set in opened.items() for note in one_set.account.get("notes", ())]}
     return Splits(dict(sources), account)
 
 

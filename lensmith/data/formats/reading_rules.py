@@ -5,6 +5,8 @@
 CHANGES = {
     1: "folders called Training, testing, dev and the like are splits, what programs leave behind is passed over, and "
        "the lists of Darknet, Roboflow and CVAT are followed",
+    2: "of tables the lines of a picture are joined, nan and NA are unknown, a column called label is one whatever its "
+       "numbers look like, indices are not learned, and flags and folds are splits",
 }
 READING = max(CHANGES)
 

@@ -85,7 +85,8 @@ class Splits:
     """What opening a data set gives: the splits that it brings, and an account of what was found."""
 
     splits: dict[str, Any]                          # "train", "valid", "test" -> Source; "all" where it brings none
-    account: dict[str, Any] = field(default_factory=dict)    # for data.json: where it lies, what was dropped and why
+    # For data.json: where it lies, what was dropped and why; `notes` are sentences that are told to the user.
+    account: dict[str, Any] = field(default_factory=dict)
 
 
 def collate(samples: Sequence[Sample], indices: Tensor | None = None) -> Batch:

@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,10 @@ from lensmith.data.formats.boxes.picture_to_write import PictureToWrite, shortes
 from lensmith.data.formats.class_names import fixed_classes
 from lensmith.data.formats.format import LAYOUT, Evidence, Writer
 from lensmith.data.formats.listing import Listing
-from lensmith.data.formats.tables.read_table import Rows, picture_column, read_rows, refuse_empty_cells, splits_in
+from lensmith.data.formats.tables.column_kinds import CellSettings, is_label_name, with_unknown_cells
+from lensmith.data.formats.tables.divisions import FALSE, TRUE
+from lensmith.data.formats.tables.number_cells import number_style
+from lensmith.data.formats.tables.read_table import Rows, picture_column, plain_name, read_rows, refuse_empty_cells
 from lensmith.data.sources.sample import Splits
 
 CORNERS = (("x0", "y0", "x1", "y1"), ("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"),
@@ -27,32 +30,39 @@ _CROWD = ("crowd", "iscrowd", "difficult")
 
 def has_boxes(rows: Rows) -> bool:
     """Whether a table has columns for the corners and the class of boxes."""
-    return _corner_columns(rows) is not None and any(rows.column_called(name) for name in _CLASS)
+    return corner_columns(rows) is not None and class_column(rows) is not None
 
 
-def boxes_of_table(rows: Rows, classes: list[str] | None, split: str | None) -> Splits:
+def class_column(rows: Rows, used: Collection[str] = ()) -> str | None:
+    """The column of the class of boxes by its name, none of the columns `used` for the pictures."""
+    named = [name for name in rows.header if name not in used]
+    return next((name for role in _CLASS for name in named if plain_name(name) == role), None) or \
+        next(filter(is_label_name, named), None)
+
+
+def boxes_of_table(rows: Rows, classes: list[str] | None, *, label: str | None, decimal: str | None = None) -> Splits:
     """The pictures of a table, in the order in which it first names them, with their boxes in pixels.
 
-    A line without corners and class names a picture without objects. Without a column for the class every object is of
-    the class `object`. `classes` are the only classes, in order; `split` is the column of the split, where there is
-    one. Raises DataError with the line that cannot be used.
+    A line without corners and class names a picture without objects. `label` is the column of the class; without one
+    every object is of the class `object`. `classes` are the only classes, in order. Raises DataError with the line
+    that cannot be used.
     """
-    columns = _corner_columns(rows)
+    columns = corner_columns(rows)
     if columns is None:
         raise DataError(f"{rows.file} has no columns for boxes: accepted are "
                         f"{', or '.join(', '.join(names) for names in CORNERS)}; its columns are "
                         f"{', '.join(rows.header)}")
-    picture, group = picture_column(rows), rows.column_called("group")
-    label, crowd = (next(filter(None, map(rows.column_called, names)), None) for names in (_CLASS, _CROWD))
-    for name in (picture, split, group):
-        if name is not None:
-            refuse_empty_cells(rows, name)
-    splits = splits_in(rows, split) if split is not None else ["all"] * len(rows.cells)
+    picture, group, crowd = picture_column(rows), rows.column_called("group"), rows.column_called(*_CROWD)
+    for name in filter(None, (picture, group)):
+        refuse_empty_cells(rows, name)
+    filled = [*columns, *filter(None, (label, crowd))]    # where nan is an empty cell
+    rows = with_unknown_cells(rows, filled, CellSettings(decimal=decimal), classes)
+    splits = rows.splits if rows.splits is not None else ["all"] * len(rows.cells)
     accepted = fixed_classes(classes)
     annotated: dict[str, AnnotatedSplit] = {}
     row_of: dict[str, tuple[str, int]] = {}    # path -> its split and its row there
     largest = 0.0
-    cells = zip(rows.column(picture), splits, zip(*map(rows.column, columns), strict=True),
+    cells = zip(rows.column(picture), splits, zip(*(corners_in(rows, name, decimal) for name in columns), strict=True),
                 rows.column(label) if label else ["object"] * len(splits),
                 rows.column(crowd) if crowd else [""] * len(splits), rows.lines, strict=True)
     for path, row_split, corners, name, crowd_cell, line in cells:
@@ -77,6 +87,13 @@ def boxes_of_table(rows: Rows, classes: list[str] | None, split: str | None) -> 
     return parts if group is None else _with_groups(rows, picture, group, parts)
 
 
+def corners_in(rows: Rows, column: str, decimal: str | None) -> list[str]:
+    """The cells of a column of corners, numbers as Python writes them, anything else as it is."""
+    cells = rows.column(column)
+    style = number_style([cell for cell in cells if cell], separator=rows.separator, decimal=decimal)
+    return [style.number(cell) or cell for cell in cells]
+
+
 def recognise_table(listing: Listing) -> Evidence:
     """A single table in the folder, with columns for boxes. A table of anything else has to be named itself."""
     file = table_of_boxes(listing)
@@ -95,7 +112,8 @@ def table_of_boxes(folder: Listing) -> Path | None:
         return None
 
 
-def _corner_columns(rows: Rows) -> list[str] | None:
+def corner_columns(rows: Rows) -> list[str] | None:
+    """The columns of the four corners of boxes, x0 y0 x1 y1; None where a table has none."""
     for names in CORNERS:
         columns = [column for column in map(rows.column_called, names) if column is not None]
         if len(columns) == 4:
@@ -112,9 +130,9 @@ def _number(cell: str, column: str, where: str) -> float:
 
 
 def _is_crowd(cell: str, where: str) -> bool:
-    if cell.lower() in ("", "0", "false", "no"):
+    if cell.lower() in ("", *FALSE):
         return False
-    if cell.lower() in ("1", "true", "yes"):
+    if cell.lower() in TRUE:
         return True
     raise DataError(f"{where}: {cell[:40]!r} says neither that the box is a crowd (1) nor that it is none (0)")
 

@@ -1,16 +1,20 @@
 """A table as it is read: its header, its cells, and the line of each row."""
 
 import csv
+import io
+import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lensmith.base.errors import DataError, UserError, count, nearest
-from lensmith.data.formats.given_splits import SPLITS
+from lensmith.base.pictures import SUFFIXES
 
 _FIELD = re.compile(r"\{([^{}]*)\}")    # of a pattern: the name of a column between braces
-_PICTURE = ("path", "file", "filename", "file_name", "image", "picture")
+_PICTURE = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "image_file",
+            "image_name", "img", "img_path", "picture")
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*')    # the first line that Excel reads and does not show
 
 
 @dataclass(frozen=True)
@@ -21,18 +25,32 @@ class Rows:
     header: list[str]
     cells: list[list[str]]    # one list a row, without white space around
     lines: list[int]          # the line of the file on which each row begins
+    separator: str = ","
+    splits: list[str] | None = None    # train, valid or test of each row, where the table divides its pictures
 
     def column(self, name: str) -> list[str]:
         at = self.header.index(name)
         return [row[at] for row in self.cells]
 
-    def column_called(self, role: str) -> str | None:
-        """The name of the column that is called so in lower case; None where there is none."""
-        return next((name for name in self.header if name.lower() == role), None)
+    def column_called(self, *roles: str) -> str | None:
+        """The first column that is called one of `roles` in the form of `plain_name`; None where there is none."""
+        return next((name for name in self.header if plain_name(name) in roles), None)
 
     def take(self, numbers: Sequence[int]) -> "Rows":
         """The rows of these numbers, counted from 0."""
-        return Rows(self.file, self.header, [self.cells[i] for i in numbers], [self.lines[i] for i in numbers])
+        return replace(self, cells=[self.cells[i] for i in numbers], lines=[self.lines[i] for i in numbers],
+                       splits=None if self.splits is None else [self.splits[i] for i in numbers])
+
+    def with_column(self, name: str, cells: Sequence[str]) -> "Rows":
+        """The table with other cells in a column."""
+        at = self.header.index(name)
+        return replace(self, cells=[[*row[:at], cell, *row[at + 1 :]]
+                                    for row, cell in zip(self.cells, cells, strict=True)])
+
+
+def plain_name(name: str) -> str:
+    """A column's name in lower case, its words joined by _: `File Name` and `file-name` are file_name."""
+    return re.sub(r"[\s\-_.:]+", "_", name.lower()).strip("_")
 
 
 def read_rows(file: Path, separator: str | None) -> Rows:
@@ -46,46 +64,48 @@ def read_rows(file: Path, separator: str | None) -> Rows:
         near = nearest(file.name, [path.name for path in file.parent.iterdir()] if file.parent.is_dir() else [])
         what = "is a folder; read class folders with data.name=folder" if file.is_dir() else f"does not exist.{near}"
         raise DataError(f"table {file} {what}")
-    rows, lines = _read_cells(file, separator)
-    if len(rows) < 2:
+    cells, lines, separator = _read_cells(file, separator)
+    if len(cells) < 2:
         raise DataError(f"table {file} is empty: a first line that names the columns, as path,label, and a line for "
                         "each picture are expected")
-    header = [" ".join(name.split()) for name in rows[0]]
-    for row, line in zip(rows, lines, strict=True):
+    header = [" ".join(name.split()) for name in cells[0]]
+    for row, line in zip(cells, lines, strict=True):
         if len(row) != len(header):
             raise DataError(f"{file}, line {line}: {count(len(row), 'cell')} where the first line names "
                             f"{count(len(header), 'column')}")
     twice = next((name for name in header if header.count(name) > 1), None)
     if twice is not None:
         raise DataError(f"{file} has two columns called {twice!r}: rename one")
-    return Rows(file, header, rows[1:], lines[1:])
+    return Rows(file, header, cells[1:], lines[1:], separator)
 
 
-def _read_cells(file: Path, separator: str | None) -> tuple[list[list[str]], list[int]]:
-    """The cells of each row that has any, the header first, and the line on which the row begins."""
+def _read_cells(file: Path, separator: str | None) -> tuple[list[list[str]], list[int], str]:
+    """The cells of each row that has any, the header first; the line on which each row begins; what separates cells."""
     rows, lines, line = [], [], 1
     try:
         with open(file, encoding="utf-8-sig", newline="") as opened:
-            first = opened.readline()
-            opened.seek(0)
-            reader = csv.reader(opened, delimiter=separator or _separator(first), strict=True)
-            try:
-                for row in reader:
-                    if any(cell.strip() for cell in row):
-                        rows.append([cell.strip() for cell in row])
-                        lines.append(line)
-                    line = reader.line_num + 1
-            except csv.Error as error:
-                raise DataError(f"{file}, line {line}: cannot be read as a table ({error})") from error
+            text = opened.read()
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 text (byte {error.start}): save it as CSV in UTF-8") from error
     except OSError as error:
         raise DataError(f"table {file} cannot be read ({error.strerror})") from error
-    return rows, lines
-
-
-def _separator(line: str) -> str:
-    return max("\t,;", key=line.count)
+    opened_text = io.StringIO(text, newline="")
+    first = opened_text.readline()
+    if (named := _SEPARATOR_LINE.fullmatch(first)) is not None:
+        separator, line = separator or named[1], 2
+    else:
+        opened_text.seek(0)
+    before, separator = line - 1, separator or max("\t,;", key=first.count)
+    reader = csv.reader(opened_text, delimiter=separator, strict=True)
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                rows.append([cell.strip() for cell in row])
+                lines.append(line)
+            line = before + reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{file}, line {line}: cannot be read as a table ({error})") from error
+    return rows, lines, separator
 
 
 def refuse_empty_cells(rows: Rows, name: str, *, hint: str = "") -> None:
@@ -96,27 +116,53 @@ def refuse_empty_cells(rows: Rows, name: str, *, hint: str = "") -> None:
 
 
 def picture_column(rows: Rows) -> str:
-    """The column that names the pictures; raises DataError where there is none."""
-    picture = next((name for name in rows.header if name.lower() in _PICTURE), None)
-    if picture is None:
-        raise DataError(f"{rows.file} has no column for the pictures: accepted are {', '.join(_PICTURE)}, or what "
-                        "data.pictures names, a column or a pattern as images/{name}.jpg; its columns are "
-                        f"{', '.join(rows.header)}.{nearest('path', rows.header)}")
-    return picture
+    """The column that names the pictures: by its name, else the only one that holds names of picture files. Raises
+    DataError where there is none."""
+    picture = rows.column_called(*_PICTURE)
+    if picture is not None:
+        return picture
+    example = next((name for name in rows.header if name.lower().endswith(SUFFIXES)), None)
+    if example is not None:
+        raise DataError(f"{rows.file} begins with the line of a picture ({example}): a first line that names the "
+                        "columns, as path,label, is expected")
+    with_files = [name for name in rows.header if "mask" not in plain_name(name) and names_pictures(rows, name)]
+    if len(with_files) == 1:
+        return with_files[0]
+    raise DataError(f"{rows.file} has no column for the pictures: accepted are {', '.join(_PICTURE)}, or what "
+                    "data.pictures names, a column or a pattern as images/{name}.jpg; its columns are "
+                    f"{', '.join(rows.header)}.{nearest('path', rows.header)}")
+
+
+def names_pictures(rows: Rows, name: str) -> bool:
+    """Whether every cell of a column that is not empty ends as the name of a picture."""
+    cells = [cell for cell in rows.column(name) if cell]
+    return bool(cells) and all(cell.lower().endswith(SUFFIXES) for cell in cells)
 
 
 def with_picture_column(rows: Rows, pictures: str | None) -> tuple[Rows, set[str]]:
     """The table with its pictures in the column `path`, as the setting data.`pictures` says, and the columns that name
     them. Without the setting, the table as it is and the column of its pictures. Raises DataError."""
     if pictures is None:
-        return rows, {picture_column(rows)}
+        name = picture_column(rows)
+        return rows.with_column(name, _paths(rows, rows.column(name))), {name}
     paths, used = fill_pattern(rows, pictures, "data.pictures")
     for name in used:
         refuse_empty_cells(rows, name)
     kept = [i for i, name in enumerate(rows.header) if name != "path"]
     header = ["path", *(rows.header[i] for i in kept)]
-    cells = [[path, *(row[i] for i in kept)] for path, row in zip(paths, rows.cells, strict=True)]
-    return Rows(rows.file, header, cells, rows.lines), {"path", *used}
+    cells = [[path, *(row[i] for i in kept)] for path, row in zip(_paths(rows, paths), rows.cells, strict=True)]
+    return replace(rows, header=header, cells=cells), {"path", *used}
+
+
+def _paths(rows: Rows, cells: Sequence[str]) -> list[str]:
+    r"""The paths in cells, each written in one way: `./a.png` as a.png, and a\b.png of Windows as a/b.png, unless a
+    file of that name is there."""
+    def one_way(cell: str) -> str:
+        if "\\" in cell and os.sep == "/" and not (rows.file.parent / cell).is_file():
+            cell = cell.replace("\\", "/")
+        return os.path.normpath(cell) if cell else cell
+
+    return [one_way(cell) for cell in cells]
 
 
 def fill_pattern(rows: Rows, pattern: str, setting: str) -> tuple[list[str], set[str]]:
@@ -140,26 +186,3 @@ def fill_pattern(rows: Rows, pattern: str, setting: str) -> tuple[list[str], set
         texts.append(_FIELD.sub(lambda field, cells=cells: cells[field[1]], pattern)    # type: ignore[misc]
                      if all(cells.values()) else "")
     return texts, set(names)
-
-
-def split_column(rows: Rows, split: str | bool) -> str | None:
-    """The column that the setting data.`split` names; None where there is none, or it is not to be read."""
-    if isinstance(split, bool) or split == "split":
-        return rows.column_called("split") if split else None
-    if split not in rows.header:
-        raise DataError(f"{rows.file} has no column {split!r} for the split.{nearest(split, rows.header)} Its columns: "
-                        f"{', '.join(rows.header)}; data.split=false reads none.")
-    return split
-
-
-def splits_in(rows: Rows, column: str) -> list[str]:
-    """The split of each row as its column says; raises DataError with the line of one that is unknown."""
-    for cell, line in zip(rows.column(column), rows.lines, strict=True):
-        if cell.lower() not in SPLITS:
-            raise DataError(f"{rows.file}, line {line}: unknown split {cell!r}.{nearest(cell.lower(), SPLITS)} "
-                            "Accepted: train, valid (or val, validation), test. Another column is named by data.split; "
-                            "false reads none.")
-    splits = [SPLITS[cell.lower()] for cell in rows.column(column)]
-    if "train" not in splits:
-        raise DataError(f"{rows.file} gives no picture the split 'train': there is nothing to learn from")
-    return splits

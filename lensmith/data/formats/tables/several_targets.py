@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from lensmith.base.errors import DataError, UserError, nearest
-from lensmith.base.pictures import SUFFIXES, Header
+from lensmith.base.errors import DataError, UserError, count, nearest
+from lensmith.base.pictures import Header
 from lensmith.data.formats.boxes.annotations import AnnotatedSplit, sources_of_boxes
 from lensmith.data.formats.given_splits import LISTED
 from lensmith.data.formats.masks.names_of_ids import class_list, classes_of_masks
-from lensmith.data.formats.tables.box_columns import CORNERS
-from lensmith.data.formats.tables.column_kinds import LABEL, TAGS, decide_kind, holds_numbers, value_of
-from lensmith.data.formats.tables.read_table import Rows, fill_pattern, picture_column
+from lensmith.data.formats.tables.box_columns import CORNERS, corners_in
+from lensmith.data.formats.tables.column_kinds import CellSettings, decide_kind, holds_numbers, value_of
+from lensmith.data.formats.tables.column_roles import columns_to_learn
+from lensmith.data.formats.tables.read_table import Rows, fill_pattern, names_pictures, picture_column
+from lensmith.data.formats.tables.repeated_pictures import OneRowEach
 from lensmith.data.sources.mask_files import MaskFiles, PixelMask
 from lensmith.data.sources.picture_files import Files, readable
 from lensmith.data.sources.picture_form import survey
@@ -38,6 +40,11 @@ class TargetColumns:
     def names(self) -> list[str]:
         return [*self.columns, *self.boxes, *self.masks]
 
+    @property
+    def read(self) -> set[str]:
+        """The columns in which the targets stand, but for the patterns of masks."""
+        return {*self.columns, *self.box_classes.values(), *self.masks.values()}.union(*self.boxes.values())
+
 
 @dataclass(frozen=True)
 class TableTargets:
@@ -48,6 +55,8 @@ class TableTargets:
     classes: dict[str, tuple[str, ...]]
     columns: set[str]    # those that were read for the targets
     account: dict[str, Any]
+    words: str           # what is learned from which column, and why
+    notes: list[str]     # what else has to be said
 
 
 def target_columns(rows: Rows, free: Sequence[str], target: str | list[str] | None, *,
@@ -86,7 +95,7 @@ def _named_targets(rows: Rows, free: Sequence[str], names: Sequence[str], corner
                    box_classes: dict[str, str], patterns: dict[str, str], *, asked: bool) -> TargetColumns | None:
     """The targets that data.target names, with those that the other settings do; `asked`: they ask for several."""
     boxes = {name: corners[name] for name in [*names, *box_classes] if name in corners and name not in free}
-    files = {name: name for name in names if name in free and _names_files(rows, name)}
+    files = {name: name for name in names if name in free and names_pictures(rows, name)}
     columns = [name for name in names if name not in boxes and name not in files]
     not_numbers = len(columns) > 1 and set(columns) <= set(free) and \
         not all(holds_numbers(rows, name) for name in columns)
@@ -102,13 +111,12 @@ def _named_targets(rows: Rows, free: Sequence[str], names: Sequence[str], corner
 def _all_targets(rows: Rows, free: Sequence[str], corners: dict[str, list[str]], box_classes: dict[str, str],
                  patterns: dict[str, str], *, asked: bool) -> TargetColumns | None:
     """Everything that can be learned; None where it is one target, unless the settings `asked` for several."""
-    files = patterns or {name: name for name in free if name.lower() == "mask" and _names_files(rows, name)}
+    files = patterns or {name: name for name in free if name.lower() == "mask" and names_pictures(rows, name)}
     used = {column for columns in corners.values() for column in columns}
     used = used.union(*(fill_pattern(rows, pattern, "data.masks")[1] for pattern in files.values()))
     columns = [name for name in free if name not in used]
-    called_so = [name for name in columns if name.lower() in (*LABEL, *TAGS)]
-    if len(called_so) == 1:
-        columns = called_so
+    if columns:
+        columns = columns_to_learn(rows, columns, {})
     if not (asked or files or corners) and (len(columns) < 2 or all(holds_numbers(rows, name) for name in columns)):
         return None
     columns = [name for name in columns if name.lower() not in _SIZE]
@@ -149,20 +157,17 @@ def _patterns(masks: str | Mapping[str, str] | None, rows: Rows) -> dict[str, st
     return patterns
 
 
-def _names_files(rows: Rows, name: str) -> bool:
-    cells = [cell for cell in rows.column(name) if cell]
-    return bool(cells) and all(cell.lower().endswith(SUFFIXES) for cell in cells)
-
-
-def read_targets(rows: Rows, columns: TargetColumns, *, classes: Sequence[str] | Mapping[str, Sequence[str]] | None,
-                 ids: Mapping[str, str] | None) -> TableTargets:
+def read_targets(table: OneRowEach, every: Rows, columns: TargetColumns, *,
+                 classes: Sequence[str] | Mapping[str, Sequence[str]] | None, ids: Mapping[str, str] | None,
+                 settings: CellSettings) -> TableTargets:
     """Every target of a table. What a row leaves empty is unknown, and a row that leaves all empty is left out.
 
-    `classes` fixes the names of classes by target, `ids` says what the ids of masks are called. A single target has the
-    name of its kind, as in sets of one target. Raises DataError with the line of a cell or file that cannot be used,
-    UserError for settings that do not fit.
+    `every` has every row, of which each is a box of its picture; `table` has one a picture. `classes` fixes the names
+    of classes by target, `ids` says what the ids of masks are called. A single target has the name of its kind, as in
+    sets of one target. Raises DataError with the line of a cell or file that cannot be used, UserError for settings
+    that do not fit.
     """
-    classes_by_target = _classes_by_target(classes, columns)
+    classes_by_target, rows = _classes_by_target(classes, columns), table.rows
     root = rows.file.parent
     paths = [root / path for path in rows.column(picture_column(rows))]
     headers: list[Header | None] = [None] * len(paths)
@@ -177,9 +182,9 @@ def read_targets(rows: Rows, columns: TargetColumns, *, classes: Sequence[str] |
         if name in columns.masks:
             target = _read_masks(rows, name, columns.masks[name], fixed, ids)
         elif name in columns.boxes:
-            target = _read_boxes(rows, paths, name, columns, fixed)
+            target = _read_boxes(every, paths, table.picture_of_row, name, columns, fixed, settings)
         else:
-            target = _read_column(rows, name, fixed)
+            target = _read_column(rows, name, fixed, settings)
         whole.targets[name] = spread_over(target.value, target.rows, headers, classes=len(target.names))
         whole.classes[name] = target.names
         accounts[name] = target.account
@@ -202,9 +207,12 @@ def _without_empty_rows(rows: Rows, whole: Files, has_target: np.ndarray, column
     if without_target:
         account["without_target"] = {"count": len(without_target),
                                      "pictures": [readable(path) for path in without_target[:LISTED]]}
+    words = ", ".join(f"{name} ({counts[name]['kind']}: {accounts[name]['because']})" for name in columns.names)
+    notes = [f"{count(len(without_target), 'picture')} of which no target is known left out"] * bool(without_target)
+    notes += [note for name in columns.names for note in accounts[name].get("notes", [])]
     name_of = {name: counts[name]["kind"] if len(columns.names) == 1 else name for name in columns.names}
     return TableTargets(rows, {name_of[name]: whole.targets[name] for name in columns.names},
-                        {name_of[name]: whole.classes[name] for name in columns.names}, used, account)
+                        {name_of[name]: whole.classes[name] for name in columns.names}, used, account, words, notes)
 
 
 def _classes_by_target(classes: Sequence[str] | Mapping[str, Sequence[str]] | None,
@@ -236,25 +244,26 @@ class _Target:
     account: dict[str, Any]
 
 
-def _read_column(rows: Rows, name: str, classes: list[str] | None) -> _Target:
+def _read_column(rows: Rows, name: str, classes: list[str] | None, settings: CellSettings) -> _Target:
     known = np.flatnonzero([bool(cell) for cell in rows.column(name)])
     if not len(known):
         raise DataError(f"{rows.file}: column {name!r} is empty in every line: there is nothing to learn")
     filled = rows.take(known.tolist())
-    kind, rule = decide_kind(filled, [name])
-    names, value = value_of(filled, [name], kind, classes)
-    return _Target(names, value, known, {"because": rule})
+    reading = decide_kind(filled, [name], settings)
+    names, value, notes = value_of(filled, [name], reading, classes, settings)
+    return _Target(names, value, known, {"because": reading.rule, **({"notes": notes} if notes else {})})
 
 
-def _read_boxes(rows: Rows, paths: list[Path], name: str, targets: TargetColumns,
-                classes: list[str] | None) -> _Target:
+def _read_boxes(rows: Rows, paths: list[Path], picture_of_row: np.ndarray, name: str, targets: TargetColumns,
+                classes: list[str] | None, settings: CellSettings) -> _Target:
+    """The boxes in every row of a table; `paths` are its pictures, and `picture_of_row` says which each row is of."""
     columns = targets.boxes[name]
     class_column = targets.box_classes.get(name)
     annotated = AnnotatedSplit(accepted=classes, paths=list(paths))
-    labels = rows.column(class_column) if class_column is not None else [name] * len(paths)
+    labels = rows.column(class_column) if class_column is not None else [name] * len(rows.cells)
+    cells = zip(*(corners_in(rows, column, settings.decimal) for column in columns), strict=True)
     largest = 0.0
-    for i, (corners, label, line) in enumerate(zip(zip(*map(rows.column, columns), strict=True), labels, rows.lines,
-                                                   strict=True)):
+    for i, corners, label, line in zip(picture_of_row.tolist(), cells, labels, rows.lines, strict=True):
         where = f"{rows.file}, line {line}"
         missing = [column for column, cell in zip(columns, corners, strict=True) if not cell]
         if len(missing) == 4:

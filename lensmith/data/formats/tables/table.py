@@ -1,6 +1,7 @@
 """Tables, CSV or TSV: one line a picture, `path,label[,split][,group]`, or tags, numbers or boxes for the label."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,38 @@ from lensmith.data.formats.tables.box_columns import (
     CSV,
     TABLES,
     boxes_of_table,
-    has_boxes,
+    class_column,
+    corner_columns,
     recognise_table,
     table_of_boxes,
 )
-from lensmith.data.formats.tables.column_kinds import LABEL, TAGS, Kind, decide_kind, value_of
+from lensmith.data.formats.tables.column_kinds import (
+    CellSettings,
+    Kind,
+    decide_kind,
+    holds_numbers,
+    with_unknown_cells,
+)
+from lensmith.data.formats.tables.column_roles import columns_to_learn, set_aside
+from lensmith.data.formats.tables.divisions import divided
+from lensmith.data.formats.tables.find_pictures import refuse_pictures_elsewhere, refuse_unnamed_pictures
+from lensmith.data.formats.tables.one_target import joining, read_one_target
 from lensmith.data.formats.tables.read_table import (
     Rows,
     picture_column,
     read_rows,
     refuse_empty_cells,
-    split_column,
-    splits_in,
     with_picture_column,
 )
-from lensmith.data.formats.tables.several_targets import TableTargets, read_targets, target_columns
-from lensmith.data.sources.picture_files import Files
+from lensmith.data.formats.tables.repeated_pictures import (
+    is_repeated,
+    one_row_each,
+    refuse_contradictions,
+    told,
+)
+from lensmith.data.formats.tables.several_labels import check_delimiter
+from lensmith.data.formats.tables.several_targets import TableTargets, TargetColumns, read_targets, target_columns
+from lensmith.data.sources.picture_files import Files, readable
 from lensmith.data.sources.sample import Splits
 from lensmith.values import of_kind
 from lensmith.values.labels import Label
@@ -36,45 +53,93 @@ from lensmith.values.labels import Label
 
 def open_table(path: str, *, target: str | list[str] | None = None, kind: Kind = "auto", separator: str | None = None,
                classes: list[str] | dict[str, list[str]] | None = None, split: str | bool = "split",
-               pictures: str | None = None, boxes: dict[str, str] | None = None,
+               fold: str | int | None = None, delimiter: str | None = None, decimal: str | None = None,
+               unknown: list[str] | None = None, pictures: str | None = None, boxes: dict[str, str] | None = None,
                masks: str | dict[str, str] | None = None, ids: dict[str, str] | None = None) -> Splits:
-    """The pictures that a table names, relative to its folder, with what it says of them.
+    """The pictures that a table names, relative to its folder, with what it says of them. Several rows of a picture
+    are joined.
 
     A picture that is not there is found when the headers are read. Raises DataError with the line for a cell that
     cannot be used, UserError for settings that do not fit.
 
     - `path`: the table, or a folder with one table of boxes in it.
-    - `target`: the columns to learn; by default all but those of the picture, the split and the group.
-    - `kind`: label, tags, numbers or boxes; auto decides by the columns (`has_boxes`, `target_columns`, `decide_kind`),
-      and the account says by which rule.
+    - `target`: the columns to learn; by default that which is called label, else all but those of the picture, the
+      split, the group and those that are set aside (`set_aside`). Of boxes, the column of their class.
+    - `kind`: label, tags, numbers or boxes; auto decides by the columns (`_box_class`, `target_columns`,
+      `decide_kind`), and the account says by which rule.
     - `separator`: the character between cells; by default the tab, comma or semicolon in the first line.
     - `classes`: the names of the classes in order, of several targets a list for each; by default those that occur.
-    - `split`: the column of the split, which is train, valid or test; false reads none.
+    - `split`: the column of the split, which is train, valid or test, or of flags or folds; by default the one that is
+      called or filled like that; false reads none.
+    - `fold`: which of the folds is valid; by default the first.
+    - `delimiter`: what stands between several labels in a cell; by default a guess.
+    - `decimal`: the decimal sign, . or a comma; by default the one in which more cells are numbers.
+    - `unknown`: the texts that say that nothing is known, in the place of nan, NA, null and the like.
     - `pictures`: their column, or a pattern over columns, as images/{name}.jpg; by default a column called path, file,
-      filename, file_name, image or picture.
+      filename, file_name, image or picture, else the only one that names picture files.
     - `boxes`: of several targets, the column of the class for each set of corners, as {head = "species"}.
     - `masks`: the column that names the files of masks, or a pattern; {outline = pattern} of several.
     - `ids`: what each id in the masks is called, as {1 = "pet"}.
     """
+    check_delimiter(delimiter)
+    settings = CellSettings(delimiter, decimal, unknown)
     file = Path(path).expanduser()
-    rows = read_rows(table_of_boxes(Listing(file)) or file if file.is_dir() else file, separator)
-    rows, used = with_picture_column(rows, pictures)
-    split_name, group = split_column(rows, split), rows.column_called("group")
-    several = boxes is not None or masks is not None    # a setting asks for several targets
-    if kind == "boxes" or (kind == "auto" and target is None and not several and has_boxes(rows)):
-        return boxes_of_table(rows, _one_list(classes), split_name)
-    free = [name for name in rows.header if name not in {*used, rows.column_called("split"), split_name, group}]
-    columns = target_columns(rows, free, target, boxes=boxes, masks=masks) if kind == "auto" else None
+    rows, roles = _with_roles(read_rows(table_of_boxes(Listing(file)) or file if file.is_dir() else file, separator),
+                              pictures, split, fold, is_asked=target is not None)
+    several = boxes is not None or masks is not None
+    box_class = None if several else _box_class(rows, roles, target, kind)
+    if box_class is not None:
+        return _boxes(rows, roles, box_class, _one_list(classes), decimal)
+    columns = target_columns(rows, roles.free if target is not None else roles.learnable, target, boxes=boxes,
+                             masks=masks) if kind == "auto" else None
     if columns is None and (several or ids is not None):
         raise _for_several("boxes" if boxes is not None else "masks" if masks is not None else "ids", kind)
-    refuse_empty_cells(rows, picture_column(rows))
-    for name, hint in ((split_name, ", or read no split with data.split=false"), (group, "")):
-        if name is not None:
-            refuse_empty_cells(rows, name, hint=hint)
-    targets = _one_target(rows, target, free, kind, classes) if columns is None else \
-        read_targets(rows, columns, classes=classes, ids=ids)
+    targets = _several(rows, columns, classes, ids, settings) if columns is not None else \
+        read_one_target(rows, _columns_to_learn(rows, target, roles), kind, _one_list(classes), settings)
     fixed = classes.keys() if isinstance(classes, dict) else targets.classes if classes is not None else ()
-    return _sources(targets, used=used, split=split_name, group=group, fixed=fixed)
+    return _sources(targets, roles, fixed=fixed)
+
+
+@dataclass(frozen=True)
+class _Roles:
+    """What the columns of a table are for."""
+
+    pictures: set[str]
+    division: list[str]      # that say the split of a picture
+    division_words: str      # how they do
+    group: str | None
+    free: list[str]          # all others
+    aside: dict[str, str]    # of these the ones that are no target by themselves, with the reason
+
+    @property
+    def learnable(self) -> list[str]:
+        return [name for name in self.free if name not in self.aside]
+
+
+def _with_roles(rows: Rows, pictures: str | None, split: str | bool, fold: str | int | None, *,
+                is_asked: bool) -> tuple[Rows, _Roles]:
+    """The table with its pictures and splits, and what its columns are for; `is_asked`: data.target names the target.
+    Raises DataError, UserError."""
+    if pictures is None:
+        refuse_unnamed_pictures(rows)
+    rows, used = with_picture_column(rows, pictures)
+    rows, division, words = divided(rows, split, fold)
+    refuse_empty_cells(rows, picture_column(rows))
+    refuse_pictures_elsewhere(rows, pictures)
+    group = rows.column_called("group")
+    if group is not None:
+        refuse_empty_cells(rows, group)
+    free = [name for name in rows.header if name not in {*used, *division, group, rows.column_called("split")}]
+    return rows, _Roles(used, division, words, group, free, {} if is_asked else set_aside(rows, free))
+
+
+def _boxes(rows: Rows, roles: _Roles, label: str, classes: list[str] | None, decimal: str | None) -> Splits:
+    """A table of boxes, whose class is in the column `label`, "" where it has none; raises DataError."""
+    parts = boxes_of_table(rows, classes, label=label or None, decimal=decimal)
+    corners = corner_columns(rows) or []
+    words = f"boxes from {', '.join(corners)}" + (f", their class from {label!r}" if label else "")
+    unused = [name for name in roles.free if name not in {*corners, label}]
+    return Splits(parts.splits, {**parts.account, "notes": [_said(rows, roles, words, unused)]})
 
 
 def _for_several(setting: str, kind: Kind) -> UserError:
@@ -91,58 +156,91 @@ def _one_list(classes: list[str] | dict[str, list[str]] | None) -> list[str] | N
     return classes
 
 
-def _one_target(rows: Rows, target: str | list[str] | None, free: list[str], kind: Kind,
-                classes: list[str] | dict[str, list[str]] | None) -> TableTargets:
-    """The target of a table that has one; raises DataError, UserError."""
-    columns = _columns_to_learn(rows, target, free)
-    kind, rule = decide_kind(rows, columns) if kind == "auto" else (kind, f"data.kind={kind}")
-    for name in columns if kind != "tags" or len(columns) > 1 else ():
-        refuse_empty_cells(rows, name)
-    names, value = value_of(rows, columns, kind, _one_list(classes))
-    account = {"target": columns, "kind": kind, "kind_because": rule}
-    return TableTargets(rows, {kind: value}, {kind: names}, set(columns), account)
+def _box_class(rows: Rows, roles: _Roles, target: str | list[str] | None, kind: Kind) -> str | None:
+    """The column of the class where a table is read as one of boxes, "" where it has none; None for any other table.
 
-
-def _columns_to_learn(rows: Rows, target: str | list[str] | None, free: list[str]) -> list[str]:
+    It is one of boxes where data.kind says so, and where it has corners and a column of their class. Where a picture
+    has several rows the corners are those of several objects: their class is in the column that data.target names, or
+    in the only one beside them. Raises DataError where data.target does not name one column.
+    """
+    corners = corner_columns(rows)
+    named = [target] if isinstance(target, str) else target or []
+    found = class_column(rows, set(rows.header) - set(roles.free))
+    if kind == "boxes":
+        if len(named) > 1 or not set(named) <= set(roles.free):
+            raise DataError(f"{rows.file}: data.target={target} is not the column of the class of its boxes; its "
+                            f"columns are {', '.join(rows.header)}")
+        return named[0] if named else found or ""
+    if kind != "auto" or corners is None:
+        return None
+    beside = [name for name in roles.learnable if name not in corners]
     if target is not None:
-        columns = [target] if isinstance(target, str) else target
-        for name in columns:
-            if name not in free:
-                raise DataError(f"{rows.file} has no column {name!r} to learn.{nearest(name, free)} "
-                                f"Its columns: {', '.join(rows.header)}.")
-        if len(set(columns)) < len(columns) or not columns:
-            raise UserError(f"data.target={target} names no column, or one twice")
-        return columns
-    named = [name for name in free if name.lower() in (*LABEL, *TAGS)]
-    if len(named) == 1:
-        return named
-    if not free:
-        raise DataError(f"{rows.file} has no column to learn beside {', '.join(rows.header)}: a column label, tags, or "
-                        "numbers is expected")
-    return free
+        return named[0] if len(named) == 1 and named[0] in beside and is_repeated(rows) else None
+    if found is not None or not is_repeated(rows):
+        return found
+    texts = [name for name in beside if not holds_numbers(rows, name)]
+    return texts[0] if len(texts) == 1 else "" if not texts else None
 
 
-def _sources(targets: TableTargets, *, used: set[str], split: str | None, group: str | None,
-             fixed: Collection[str]) -> Splits:
-    """The sources of a table by split. `used` are the columns of the pictures, `split` and `group` those of these, and
-    `fixed` the targets whose classes the settings fix."""
+def _several(rows: Rows, columns: TargetColumns, classes: list[str] | dict[str, list[str]] | None,
+             ids: dict[str, str] | None, settings: CellSettings) -> TableTargets:
+    """The targets of a table with several, with the rows of each picture joined; raises DataError, UserError."""
+    fixed = [name for names in classes.values() for name in names] if isinstance(classes, dict) else classes
+    rows = with_unknown_cells(rows, [name for name in rows.header if name in columns.read], settings, fixed)
+    readings = {}
+    if is_repeated(rows):
+        readings = {name: decide_kind(rows.take([i for i, cell in enumerate(rows.column(name)) if cell]), [name],
+                                      settings) for name in columns.columns}
+    table = one_row_each(rows, group=rows.column_called("group"), join=joining(readings))
+    learned = [*columns.columns, *(name for name in columns.masks.values() if name in rows.header)]
+    refuse_contradictions(table, learned)
+    targets = read_targets(table, rows, columns, classes=classes, ids=ids, settings=settings)
+    account, notes = told(table, learned)
+    return replace(targets, account={**targets.account, **account}, notes=[*targets.notes, *notes])
+
+
+def _columns_to_learn(rows: Rows, target: str | list[str] | None, roles: _Roles) -> list[str]:
+    if target is None:
+        return columns_to_learn(rows, roles.free, roles.aside)
+    columns = [target] if isinstance(target, str) else target
+    for name in columns:
+        if name not in roles.free:
+            raise DataError(f"{rows.file} has no column {name!r} to learn.{nearest(name, roles.free)} "
+                            f"Its columns: {', '.join(rows.header)}.")
+    if len(set(columns)) < len(columns) or not columns:
+        raise UserError(f"data.target={target} names no column, or one twice")
+    return columns
+
+
+def _said(rows: Rows, roles: _Roles, targets: str, unused: Sequence[str]) -> str:
+    """What was understood of a table, in a line; `targets` says what is learned."""
+    left = [(repr(name) if name else "a column without a name") +
+            (f" ({roles.aside[name]})" if name in roles.aside else "") for name in unused]
+    parts = [f"pictures from {', '.join(map(repr, sorted(roles.pictures)))}", targets, roles.division_words,
+             f"not used: {', '.join(left)}" if left else ""]
+    return f"{readable(rows.file.name)}: {'; '.join(filter(None, parts))}"
+
+
+def _sources(targets: TableTargets, roles: _Roles, *, fixed: Collection[str]) -> Splits:
+    """The sources of a table by split; `fixed` are the targets whose classes the settings fix."""
     rows, root = targets.rows, targets.rows.file.parent
     paths = rows.column(picture_column(rows))
     whole = Files([root / path for path in paths], targets.targets, targets.classes, root=root,
-                  groups=None if group is None else np.array(rows.column(group), dtype=str))
-    splits = {"all": whole} if split is None else _divided(rows, split, whole)
+                  groups=None if roles.group is None else np.array(rows.column(roles.group), dtype=str))
+    splits = {"all": whole} if rows.splits is None else _divided(rows.splits, whole)
     for name in of_kind(targets.targets, "label"):
         _check_labels(rows, splits, name, fixed=name in fixed)
+    unused = [name for name in rows.header if name not in
+              {*roles.pictures, *roles.division, roles.group, *targets.columns}]
     account: dict[str, Any] = {
-        "table": str(rows.file), **targets.account,
-        "unused": [name for name in rows.header if name not in {*used, split, group, *targets.columns}],
-        "pictures": {name: len(source) for name, source in splits.items()}, "duplicates": len(paths) - len(set(paths))}
+        "table": str(rows.file), **targets.account, "unused": unused,
+        "pictures": {name: len(source) for name, source in splits.items()},
+        "notes": [_said(rows, roles, targets.words, unused), *targets.notes]}
     return Splits(dict(splits), account)
 
 
-def _divided(rows: Rows, split: str, whole: Files) -> dict[str, Files]:
-    given = np.array(splits_in(rows, split))
-    numbers = {name: np.flatnonzero(given == name).tolist() for name in ("train", "valid", "test")}
+def _divided(given: Sequence[str], whole: Files) -> dict[str, Files]:
+    numbers = {name: [row for row, split in enumerate(given) if split == name] for name in ("train", "valid", "test")}
     return {name: whole.subset(chosen) for name, chosen in numbers.items() if chosen}
 
 

@@ -62,7 +62,7 @@ def test_corners_without_a_class_are_numbers_unless_boxes_are_meant(tmp_path, pi
 @pytest.mark.parametrize(("text", "said"), [
     ("path,x0,y0,x1,y1,label\na.png,1,2,x,4,cat\n", r"line 2: column 'x1' holds 'x', which is no number; leave all"),
     ("path,x0,y0,x1,y1,label\na.png,1,2,,4,cat\n", r"line 2: column 'x1' holds ''"),
-    ("path,x0,y0,x1,y1,label\na.png,1,2,nan,4,cat\n", r"line 2: the box holds a number that is not finite"),
+    ("path,x0,y0,x1,y1,label\na.png,1,2,1e309,4,cat\n", r"line 2: the box holds a number that is not finite"),
     ("path,x0,y0,x1,y1,label\na.png,1,2,3,4,\n", r"line 2: the object has no class"),
     ("path,x0,y0,x1,y1,label\na.png,,,,,cat\n", r"line 2: column 'x0' holds ''"),
     ("path,x0,y0,x1,y1,label\na.png,0.1,0.2,0.3,1,cat\n",
@@ -73,7 +73,7 @@ def test_corners_without_a_class_are_numbers_unless_boxes_are_meant(tmp_path, pi
      r"line 3: a.png is in split 'test' here and in 'train' above"),
     ("path,x0,y0,x1,y1,label,group\na.png,1,2,3,4,cat,a\na.png,1,2,3,4,cat,b\n",
      r"line 3: a.png is in group 'b' here and in another above"),
-    ("file name,x0,y0,x1,y1,label\na.png,1,2,3,4,cat\n", r"has no column for the pictures"),
+    ("thing,x0,y0,x1,y1,label\na,1,2,3,4,cat\n", r"has no column for the pictures"),
     ("path,x0,y0,x1,y1,label\n,1,2,3,4,cat\n", r"line 2: column 'path' is empty")])
 def test_a_wrong_line_is_named(text, said, tmp_path, picture):
     picture("a.png")

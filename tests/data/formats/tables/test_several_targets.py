@@ -186,7 +186,7 @@ WRONG = {
                r"no corner of 'head' is beyond 1, which looks like fractions of the picture: pixels"),
     "no box at all": ([row for row in ROWS if ",,,,," in row], {"target": ["species", "head"]},
                       r"head_ymax are empty in every line: there is nothing to learn"),
-    "no file of a mask": ([*ROWS, "images/b.png,cat,tabby,,,,,,masks/b.png"], {"target": ["species", "outline"]},
+    "no file of a mask": ([*ROWS, "images/f.png,cat,tabby,,,,,,masks/b.png"], {"target": ["species", "outline"]},
                           r"line 7: the mask .*masks/b\.png of 'outline' does not exist, one of 1 that are missing: "
                           "leave the cell empty where the mask is not known"),
     "no file of a pattern": (ROWS, {"target": "species", "masks": "mask/{breed}.png"}, r"line 2: the mask .*mask/tabby"

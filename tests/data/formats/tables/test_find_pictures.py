@@ -1,0 +1,26 @@
+"""Pictures that are not where a table says: found below it and suggested."""
+
+import pytest
+
+from lensmith.base.errors import DataError
+from lensmith.data.formats.tables.table import open_table
+
+
+@pytest.mark.parametrize(("head", "name", "place", "said"), [
+    ("id,label", "a", "train_images/a.png", r"column 'id' names is there \(a\), and train_images/a\.png is: say "
+     r"data\.pictures=\"train_images/\{id\}\.png\""),
+    ("path,label", "a.png", "images/all/a.png", r"say data\.pictures=\"images/all/\{path\}\""),
+    ("path,label", "/home/me/a.png", "images/a.png", r"paths are taken from the folder of the table: mend them, or "
+     r"write a pattern over columns, as data\.pictures=\"images/\{name\}\.jpg\"")])
+def test_they_are_found_below_the_table(tmp_path, picture, head, name, place, said):
+    picture(place)
+    (tmp_path / "list.csv").write_text(f"{head}\n{name},x\nb,y\n")
+    with pytest.raises(DataError, match=said):
+        open_table(str(tmp_path / "list.csv"))
+
+
+def test_one_that_is_there_is_enough(tmp_path, picture):
+    picture("a.png")
+    picture("sub/b.png")
+    (tmp_path / "list.csv").write_text("path,label\na.png,x\nb.png,y\n")
+    assert len(open_table(str(tmp_path / "list.csv")).splits["all"]) == 2
