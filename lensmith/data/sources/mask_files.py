@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol, Self
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from lensmith.base.device import free_memory
@@ -20,6 +21,9 @@ from lensmith.values.value import Value
 
 IDS = 1 << 16         # the numbers that a pixel of a mask may hold
 UNLISTED = 256        # in a table of ids: no class, and not void either
+LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".jp2", ".avif")    # they may change the values of pixels
+_BLUR = 64            # a JPEG of quality 75 moves black and white by up to so much beside an edge
+_BETWEEN = 0.02       # of the pixels of a mask in black and white may be moved farther
 _FRACTION = 0.5       # of the free memory that masks may take; pictures, which can be streamed, have the rest
 
 Colours = dict[tuple[int, int, int], int]    # red, green, blue -> id
@@ -127,6 +131,8 @@ def ids_of(path: Path, colours: Colours | None) -> np.ndarray:
         image = read_stored(path)
     except BadPicture as error:
         raise DataError(f"mask {readable(path)} {error}: mend it, or take it away") from error
+    if path.suffix.lower() in LOSSY:
+        return _black_and_white(image, path)
     if image.mode == "LA":
         image = image.getchannel("L")
     if image.mode in ("RGB", "RGBA") or (image.mode == "P" and colours is not None):
@@ -143,6 +149,20 @@ def ids_of(path: Path, colours: Colours | None) -> np.ndarray:
         raise DataError(f"mask {readable(path)} holds the id {ids.min() if ids.min() < 0 else ids.max()}: accepted are "
                         f"0 to {IDS - 1:,}")
     return ids
+
+
+def _black_and_white(image: Image.Image, path: Path) -> np.ndarray:
+    """The ids 0 and 255 of a mask that a lossy format has blurred; raises DataError where it can hold others."""
+    pixels = np.asarray(image.convert("RGB"))
+    gray = pixels[:, :, 1]
+    coloured = np.abs(pixels.astype(np.int16) - gray[:, :, None]).max(initial=0) > _BLUR
+    between = ((gray > _BLUR) & (gray < 255 - _BLUR)).mean() if gray.size else 0.0
+    small_ids = 0 < gray.max(initial=0) < 255 - _BLUR    # 1 and 2 would be black like 0
+    if coloured or small_ids or between > _BETWEEN:
+        kind = "colours" if coloured else f"{len(np.unique(gray))} values up to {gray.max()}"
+        raise DataError(f"mask {readable(path)} is in a format that changes the values of pixels, and holds {kind}, "
+                        "where only black and white would be certain: save masks as PNG")
+    return np.where(gray < 128, 0, 255).astype(np.uint8)
 
 
 def _ids_of_colours(pixels: np.ndarray, colours: Colours | None, path: Path) -> np.ndarray:

@@ -200,3 +200,26 @@ def test_masks_are_taken_by_rows(tmp_path: Path):
     assert isinstance(files, MaskFiles)
     assert [one.path.name for one in files.take(torch.tensor([4, 1])).masks] == ["4_mask.png", "1_mask.png"]
     assert files[3].masks == files.masks[3:4] and files.to("cpu") == files
+
+
+def test_a_jpeg_in_black_and_white_is_brought_to_its_ids(tmp_path: Path):
+    mask = np.zeros((60, 90), dtype=np.uint8)
+    mask[13:41, 22:67] = 255
+    for mode in ("L", "RGB"):
+        Image.fromarray(mask).convert(mode).save(tmp_path / f"{mode}.jpg")
+        assert (ids_of(tmp_path / f"{mode}.jpg", None) == mask).mean() > 0.999
+    Image.new("L", (9, 9)).save(tmp_path / "empty.jpg")
+    assert not ids_of(tmp_path / "empty.jpg", None).any()
+
+
+@pytest.mark.parametrize(("ids", "mode", "said"), [
+    ((0, 1, 2), "L", "values up to"), ((0, 128, 255), "L", "values up to 255"), ((0, 255), "colour", "colours")])
+def test_a_jpeg_that_can_hold_other_ids_is_refused(ids: tuple[int, ...], mode: str, said: str, tmp_path: Path):
+    mask = np.zeros((60, 90), dtype=np.uint8)
+    for i, id_ in enumerate(ids):
+        mask[20 * i : 20 * i + 20] = id_
+    picture = mask if mode == "L" else np.stack([mask, 0 * mask, 0 * mask], axis=2)
+    Image.fromarray(picture).save(tmp_path / "m.jpg")
+    with pytest.raises(DataError, match=f"mask .*m.jpg is in a format that changes the values of pixels, and holds .*"
+                                        f"{said}.*, where only black and white would be certain: save masks as PNG"):
+        ids_of(tmp_path / "m.jpg", None)

@@ -1,6 +1,7 @@
 """Masks of pixels in folders: which file is the mask of which picture, in the layouts that are in use."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,21 +14,17 @@ from lensmith.data.formats.files_below import pictures_below
 from lensmith.data.formats.format import BESIDE, LAYOUT, NOTHING, Evidence
 from lensmith.data.formats.given_splits import split_folders, split_named
 from lensmith.data.formats.listing import Listing
+from lensmith.data.formats.masks.mask_folders import LOSSLESS, mask_folders, paired_by_split
 from lensmith.data.formats.masks.names_of_ids import ClassList
+from lensmith.data.formats.masks.words_in_names import key_of, names_a_mask
 from lensmith.data.formats.reading import read_text
+from lensmith.data.sources.mask_files import LOSSY
 from lensmith.data.sources.picture_files import readable
 
 LAYOUTS = "accepted are images/ with masks/ (or labels, annotations, trimaps), JPEGImages/ with SegmentationClass/, " \
           "leftImg8bit/ with gtFine/, train/ with trainannot/ or train_labels/, a.jpg with a.png or a_mask.png " \
           "beside it, a .yaml with `images` and `masks` for each split, and the folders of data.images and data.masks"
-_IMAGES = ("images", "JPEGImages", "imgs", "img")
-# Names of masks alone come first, names of folders that may hold other things last.
-_MASKS = ("masks", "mask", "SegmentationClassPNG", "SegmentationClass", "annotations/trimaps", "trimaps", "labels",
-          "annotations")
-_FOLDER_ENDINGS = ("annot", "_annot", "_labels", "_masks")    # after the name of a split's folder, as in CamVid
 _ENDINGS = ("", "_mask", "-mask", "_masks", "_label", "_labels", "_seg", "_L", "_P")    # after a picture's name
-_LOSSLESS = (".png", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
-_LOSSY = (".jpg", ".jpeg", ".webp", ".jp2")
 
 # Cityscapes' 19 classes that count, by their ids in *_labelIds.png and in *_labelTrainIds.png
 # (mcordts/cityscapesScripts, helpers/labels.py). Every other id is void.
@@ -56,6 +53,7 @@ class MaskLayout:
     void: list[int] | None = None      # the ids that are void, where the layout fixes the classes
     config: Path | None = None         # the file that describes the set
     in_no_split: int = 0               # pictures with a mask that no list of a split names
+    left_out: list[str] = field(default_factory=list)    # folders that hold neither the pictures nor the masks
 
 
 def find_masks(root: Path, *, images: str | None = None, masks: str | None = None) -> MaskLayout | None:
@@ -68,25 +66,24 @@ def find_masks(root: Path, *, images: str | None = None, masks: str | None = Non
         for setting, path in zip(("images", "masks"), folders, strict=True):
             if not path.is_dir():
                 raise DataError(f"data.{setting}={path} is no folder")
-        return MaskLayout("named", _pair_splits(_by_split(*map(Listing, folders))))
+        return MaskLayout("named", _pair_splits(paired_by_split(*map(Listing, folders))))
     listing = Listing(root)
     config = root if listing.is_file else described_by(listing)
     if config is not None:
         return MaskLayout("described", _pair_splits(_folders_of_config(config, read_config(config))), config=config)
-    layout = _known_folders(listing)
+    layout = mask_folders(listing)
     if layout is None:
         splits = {split: _pairs_beside(folder) for split, folder in (split_folders(root) or {"all": root}).items()}
         return MaskLayout("beside", splits) if any(pairs.paths for pairs in splits.values()) else None
-    name, by_split = layout
-    if name == "cityscapes":
-        return _cityscapes(by_split)
-    splits = _pair_splits(by_split)
-    stems_of = image_sets(root, "Segmentation") if name == "voc" and "all" in splits else {}
+    if layout.name == "cityscapes":
+        return _cityscapes(layout.by_split)
+    splits = _pair_splits(layout.by_split)
+    stems_of = image_sets(root, "Segmentation") if layout.name == "voc" and "all" in splits else {}
     if not stems_of:
-        return MaskLayout(name, splits)
+        return MaskLayout(layout.name, splits, left_out=layout.left_out)
     divided = {split: _of_stems(splits["all"], stems) for split, stems in stems_of.items()}
     listed = set().union(*stems_of.values())
-    return MaskLayout(name, divided, in_no_split=sum(path.stem not in listed for path in splits["all"].paths))
+    return MaskLayout(layout.name, divided, in_no_split=sum(path.stem not in listed for path in splits["all"].paths))
 
 
 def recognise_masks(listing: Listing) -> Evidence:
@@ -97,13 +94,13 @@ def recognise_masks(listing: Listing) -> Evidence:
     config = described_by(listing)
     if config is not None:
         return Evidence(LAYOUT, sentence=config.name)
-    layout = _known_folders(listing)
+    layout = mask_folders(listing)
     if layout is not None:
-        images, masks = next(iter(layout[1].values()))
+        images, masks = next(iter(layout.by_split.values()))
         return Evidence(LAYOUT, sentence=f"{images.relative_to(listing.path)} and {masks.relative_to(listing.path)}")
     for folder in listing.splits.values() or [listing]:
         # In class folders no pictures lie here, beside the folders of the classes.
-        pictures = [name for name in folder.files if name.lower().endswith((*_LOSSLESS, *_LOSSY))]
+        pictures = [name for name in folder.files if name.lower().endswith((*LOSSLESS, *LOSSY))]
         pairs = list(_mask_names(pictures))
         # With fewer pairs a picture or two may just have been saved twice.
         if pairs and 4 * len(pairs) >= len(pictures):
@@ -147,59 +144,28 @@ def _folders_of_config(config: Path, content: Mapping[str, Any]) -> dict[str, tu
     return by_split
 
 
-def _known_folders(folder: Listing) -> tuple[str, dict[str, tuple[Path, Path]]] | None:
-    """A layout's name, and the folders of pictures and masks by split, by the names of folders alone."""
-    images, masks = folder.inner("leftImg8bit"), folder.inner("gtFine")
-    if images is not None and masks is not None:
-        return "cityscapes", _by_split(images, masks)
-    pair = _images_and_masks(folder)
-    if pair is not None:
-        return "voc" if pair[1].path.name.startswith("SegmentationClass") else "folders", _by_split(*pair)
-    pairs = {split: _images_and_masks(split_folder) for split, split_folder in folder.splits.items()}
-    inner = {split: (pair[0].path, pair[1].path) for split, pair in pairs.items() if pair is not None}
-    if inner:
-        return "folders", inner
-    beside = {split: (split_folder.path, masks.path) for split, split_folder in folder.splits.items()
-              for ending in _FOLDER_ENDINGS if (masks := folder.inner(split_folder.path.name + ending)) is not None}
-    return ("camvid", beside) if beside else None
-
-
-def _images_and_masks(folder: Listing) -> tuple[Listing, Listing] | None:
-    """The folders of pictures and masks in a folder; None where one of the two is missing."""
-    images = next((inner for name in _IMAGES if (inner := folder.inner(name)) is not None), None)
-    if images is None:
-        return None
-    return next(((images, inner) for name in _MASKS
-                 if (inner := folder.inner(name)) is not None and inner.holds_below(_LOSSLESS)), None)
-
-
-def _by_split(images: Listing, masks: Listing) -> dict[str, tuple[Path, Path]]:
-    """The folders of pictures and masks by split, "all" where the folder of the pictures has none in it."""
-    if not images.splits:
-        return {"all": (images.path, masks.path)}
-    return {split: (folder.path, masks.splits[split].path if split in masks.splits else masks.path / folder.path.name)
-            for split, folder in images.splits.items()}
-
-
 def _pair_splits(folders: Mapping[str, tuple[Path, Path]]) -> dict[str, MaskPairs]:
     return {split: _pair(images, masks) for split, (images, masks) in folders.items()}
 
 
 def _pair(images: Path, masks: Path, *, picture_ending: str = "", endings: tuple[str, ...] = _ENDINGS) -> MaskPairs:
     """Each picture with the mask that lies at the same place below `masks` and has its name, followed by one of the
-    endings; raises DataError where two masks do, or where the mask is a JPEG. `picture_ending` is taken off the
-    picture's name before."""
+    endings, or but for words that say picture and mask, as img_01 and mask_01; raises DataError where two masks have
+    one name. `picture_ending` is taken off the picture's name before."""
     by_stem = _by_stem(masks, endings) if masks.is_dir() else {}
+    by_key = _by_key(by_stem)
     pairs, used = MaskPairs(), set()
     for picture in sorted(pictures_below(os.fspath(images), ignored=[])):
         stem = os.path.splitext(os.path.relpath(picture, images))[0].removesuffix(picture_ending)
         mask = next((stem + ending for ending in endings if stem + ending in by_stem), None)
-        if mask is None:
+        if mask is None and picture_ending == "":
+            mask = by_key.get(key_of(stem) or stem)
+        if mask is None or mask in used:
             pairs.without_mask.append(Path(picture))
             continue
         used.add(mask)
         pairs.paths.append(Path(picture))
-        pairs.masks.append(_lossless(by_stem[mask]))
+        pairs.masks.append(by_stem[mask])
     pairs.orphans = [path for stem, path in by_stem.items() if stem not in used]
     return pairs
 
@@ -216,10 +182,12 @@ def _by_stem(folder: Path, endings: tuple[str, ...]) -> dict[str, Path]:
     return by_stem
 
 
-def _lossless(mask: Path) -> Path:
-    if mask.name.lower().endswith(_LOSSLESS):
-        return mask
-    raise DataError(f"mask {readable(mask)} is in a format that changes the values of pixels: save masks as PNG")
+def _by_key(by_stem: Mapping[str, Path]) -> dict[str, str]:
+    """The stem of each mask by what it has in common with the name of its picture, where no other has that too."""
+    stems: dict[str, list[str]] = {}
+    for stem in by_stem:
+        stems.setdefault(key_of(stem) or stem, []).append(stem)
+    return {key: alike[0] for key, alike in stems.items() if len(alike) == 1}
 
 
 def _cityscapes(folders: Mapping[str, tuple[Path, Path]]) -> MaskLayout:
@@ -259,13 +227,21 @@ def _mask_names(names: Iterable[str]) -> Iterator[tuple[str, str]]:
     by_stem: dict[str, list[str]] = {}
     for name in names:
         by_stem.setdefault(os.path.splitext(name)[0], []).append(name)
+    by_key: dict[str, list[str]] = {}    # masks by what their names have in common with those of their pictures
+    pictures_of = Counter(key_of(stem) or "" for stem in by_stem if not names_a_mask(stem))
+    for stem in filter(names_a_mask, by_stem):
+        by_key.setdefault(key_of(stem) or "", []).extend(by_stem[stem])
+    by_key.pop("", None)
     for stem, alike in by_stem.items():
-        lossy = [name for name in alike if name.lower().endswith(_LOSSY)]
-        lossless = [name for name in alike if name.lower().endswith(_LOSSLESS)]
+        lossy = [name for name in alike if name.lower().endswith(LOSSY)]
+        lossless = [name for name in alike if name.lower().endswith(LOSSLESS)]
         if len(lossy) == 1 and len(lossless) == 1:
             yield lossy[0], lossless[0]
             continue
-        masks = [name for ending in _ENDINGS[1:] for name in by_stem.get(stem + ending, ())
-                 if name.lower().endswith(_LOSSLESS)]
+        masks = [name for ending in _ENDINGS[1:] for name in by_stem.get(stem + ending, ())]
         if len(alike) == 1 and masks:
             yield alike[0], masks[0]
+        elif len(alike) == 1 and not names_a_mask(stem):
+            masks = by_key.get(key_of(stem) or "", [])
+            if len(masks) == 1 and pictures_of[key_of(stem) or ""] == 1:
+                yield alike[0], masks[0]

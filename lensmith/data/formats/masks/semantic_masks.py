@@ -114,7 +114,9 @@ def _masks_of_pixels(root: Path, folder: Path, layout: MaskLayout, *, classes: l
                "unlabelled": {"count": len(without_mask), "taken_as": unlabelled,
                               "pictures": listed_below(folder, without_mask)},
                "masks_without_picture": {"count": len(orphans), "files": listed_below(folder, orphans)},
-               "in_no_split": layout.in_no_split}
+               "in_no_split": layout.in_no_split,
+               **({"notes": [f"left out of {readable(root)}, since neither pictures nor masks: "
+                             f"{', '.join(map(readable, layout.left_out))}"]} if layout.left_out else {})}
     return _sources(splits, settled.names, folder, account)
 
 

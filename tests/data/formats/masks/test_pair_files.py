@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lensmith.base.errors import DataError
+from lensmith.base.errors import DataError, Question
 from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.masks.pair_files import find_masks, recognise_masks
 
@@ -126,11 +126,7 @@ def test_training_ids_of_cityscapes_are_preferred(tmp_path: Path):
 
 
 def test_masks_that_are_no_masks_are_named(tmp_path: Path):
-    write(tmp_path, ["images/a.jpg", "images/b.jpg", "masks/a.jpg", "masks/b.png"])
-    with pytest.raises(DataError, match=f"^mask {tmp_path}/masks/a.jpg is in a format that changes the values of pixels"
-                                        ": save masks as PNG$"):
-        find_masks(tmp_path)
-    write(tmp_path, ["masks/b.bmp"])
+    write(tmp_path, ["images/a.jpg", "images/b.jpg", "masks/b.png", "masks/b.bmp"])
     with pytest.raises(DataError, match=r"masks/b.bmp and .*masks/b.png are masks of one name: take one away$"):
         find_masks(tmp_path)
 
@@ -153,3 +149,62 @@ def test_a_description_that_cannot_be_followed_is_named(text: str, said: str, tm
 def test_what_speaks_of_no_masks(names: list[str], tmp_path: Path):
     write(tmp_path, names)
     assert recognise_masks(Listing(tmp_path)).supports == 0
+
+
+@pytest.mark.parametrize(("images", "masks"), [
+    ("image", "label"), ("Images", "Masks"), ("img", "gt"), ("imgs", "GT"), ("photos", "ground_truth"),
+    ("JPEGImages", "annotation"), ("Original", "Ground Truth"), ("input", "target"), ("x", "y"),
+    ("images", "segmentations"),
+    ("CXR_png", "CXR_masks"), ("train_images", "train_masks"), ("CFD_image", "CFD_label"), ("PNGImages", "PedMasks"),
+    ("701_StillsRaw_full", "LabeledApproved_full"), ("image_2", "semantic"), ("imagesTr", "labelsTr")])
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_folders_under_any_usual_name(images: str, masks: str, suffix: str, tmp_path: Path):
+    write(tmp_path, [*(f"{images}/{i}.jpg" for i in range(3)), *(f"{masks}/{i}{suffix}" for i in range(3))])
+    layout = find_masks(tmp_path)
+    assert layout is not None and len(layout.splits) == 1
+    pairs = next(iter(layout.splits.values()))
+    assert [path.name for path in pairs.paths] == ["0.jpg", "1.jpg", "2.jpg"] and not pairs.without_mask
+    assert {mask.parent.name for mask in pairs.masks} == {masks}
+    assert recognise_masks(Listing(tmp_path)).supports > 0
+
+
+@pytest.mark.parametrize(("picture", "mask"), [
+    ("a_1", "a_1_mask"), ("a_1", "a_1_seg"), ("a_1", "a_1_segmentation"), ("a_1", "a_1_GT"),
+    ("img_1", "mask_1"), ("image1", "label1"), ("1_sat", "1_mask"), ("ISIC_01", "ISIC_01_Segmentation"),
+    ("case 1 (2)", "case 1 (2)_mask"), ("a-1", "mask-a-1"), ("um_000001", "um_gt_000001")])
+def test_names_of_pictures_and_masks(picture: str, mask: str, tmp_path: Path):
+    write(tmp_path / "folders", [f"image/{picture}.jpg", f"gt/{mask}.png", "image/other.jpg", "gt/other.png"])
+    write(tmp_path / "beside", [f"{picture}.jpg", f"{mask}.png"])
+    for folder, where in (("folders", "gt"), ("beside", ".")):
+        layout = find_masks(tmp_path / folder)
+        assert layout is not None and tmp_path / folder / where / f"{mask}.png" in layout.splits["all"].masks
+        assert not layout.splits["all"].without_mask
+
+
+def test_splits_above_and_beside_folders_of_usual_names(tmp_path: Path):
+    write(tmp_path / "above", ["Training/image/a.jpg", "Training/label/a.png", "Testing/image/b.jpg",
+                               "Testing/label/b.png", "notes/x.png"])
+    layout = find_masks(tmp_path / "above")
+    assert layout is not None and list(layout.splits) == ["test", "train"] and layout.left_out == ["notes"]
+    write(tmp_path / "beside", ["train_images/a.jpg", "train_masks/a.png", "val_images/b.jpg", "val_masks/b.png"])
+    layout = find_masks(tmp_path / "beside")
+    assert layout is not None and sorted(layout.splits) == ["train", "valid"]
+    write(tmp_path / "below", ["image/train/a.jpg", "label/train/a.png", "image/val/b.jpg", "label/val/b.png"])
+    layout = find_masks(tmp_path / "below")
+    assert layout is not None and sorted(layout.splits) == ["train", "valid"]
+    assert all(len(pairs.paths) == 1 for pairs in layout.splits.values())
+
+
+@pytest.mark.parametrize("names", [
+    ["with_mask/1.png", "without_mask/1.png"], ["mask/1.png", "no_mask/1.png"], ["image/1.png", "label/2.png"],
+    ["gt/1.png", "fiat/1.png"], ["train/mask/1.png", "train/no_mask/1.png"], ["label/1.png", "bottle/1.png"]])
+def test_classes_that_are_called_like_masks(names: list[str], tmp_path: Path):
+    write(tmp_path, names)
+    assert recognise_masks(Listing(tmp_path)).supports == 0
+
+
+def test_two_folders_that_can_be_the_masks_are_asked_about(tmp_path: Path):
+    write(tmp_path, ["image/a.jpg", "label/a.png", "gt/a.png"])
+    with pytest.raises(Question, match=f"holds several folders that can be the masks, gt, label: `lensmith train "
+                                       f"{tmp_path} data.name=masks data.images=image data.masks=gt` takes gt; "):
+        find_masks(tmp_path)
