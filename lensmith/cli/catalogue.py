@@ -1,6 +1,5 @@
 """What there is to choose from: the entries of each table, the data sets and where they lie, and the runs there are."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from lensmith.base.errors import DataError, UserError, choose
 from lensmith.data.formats import FORMATS
 from lensmith.engine.optimize import OPTIMIZERS
+from lensmith.engine.run_folder import Run
 from lensmith.engine.schedule import SCHEDULES
 from lensmith.models.adapters.torchvision_classifiers import TORCHVISION
 from lensmith.models.adapters.torchvision_detectors import WHOLE
@@ -65,9 +65,6 @@ def _runs(folder: Path) -> list[dict[str, Any]]:
 def _facts(path: Path) -> dict[str, Any]:
     """What run.json says; nothing where there is none yet, the status "damaged" where it cannot be understood."""
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, RecursionError):
-        facts = None
-    return facts if isinstance(facts, dict) else {"status": "damaged"}
+        return Run(path.parent).facts(path.name)
+    except UserError:
+        return {"status": "damaged"}

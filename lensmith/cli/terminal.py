@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from lensmith.base.errors import count, escaped
+from lensmith.base.errors import UserError, count, escaped
 from lensmith.base.progress import duration
 from lensmith.cli.options import with_flags
 
@@ -55,12 +55,21 @@ def show_training(session: "Session", *, quiet: bool) -> None:
                 told = True
                 if line := _how_long(session, session.forecast.left() or 0.0, epochs_done=report.epoch):
                     tell(line)
+    except KeyboardInterrupt as error:    # a second one, between two steps
+        raise _interrupted(session) from error
     finally:
         if bar is not None:
             bar.stop()
     if session.stopped_early:
         tell(f"stopped early after epoch {session.progress.epochs} of {session.job.learner.settings.epochs}: "
              f"{session.stopped_early}")
+
+
+def _interrupted(session: "Session") -> UserError:
+    from lensmith.engine.run_loop import Interrupted
+
+    return Interrupted(f"interrupted before all was saved; the last state saved is whole. Go on with: lensmith train "
+                       f"--resume {session.run}")
 
 
 class _Bar:

@@ -1,6 +1,7 @@
 """A state as one file: tensors by name in safetensors, everything else as JSON in that file's own metadata."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lensmith.base.atomic_files import write_atomic
-from lensmith.base.errors import ModelError
+from lensmith.base.errors import ModelError, first_line, in_short
 
 FORMAT = "lensmith-checkpoint-1"
 _TENSOR = "$tensor"
@@ -29,6 +30,15 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
 
 def read_state(path: Path) -> dict[str, Any]:
     """What `write_state` wrote, tensors on the CPU. Raises ModelError for a file that is absent, damaged or foreign."""
+    return _read(path, with_tensors=True)
+
+
+def summary_of(path: Path) -> dict[str, Any]:
+    """As `read_state`, with None in the place of each tensor, which takes no time."""
+    return _read(path, with_tensors=False)
+
+
+def _read(path: Path, *, with_tensors: bool) -> dict[str, Any]:
     if not path.is_file():
         raise ModelError(f"there is no checkpoint at {path}: training saves one after each epoch, or on Ctrl-C")
     try:
@@ -37,10 +47,18 @@ def read_state(path: Path) -> dict[str, Any]:
             if metadata.get("format") != FORMAT:
                 raise ModelError(f"{path} is not a checkpoint of this version: its format is "
                                  f"{metadata.get('format', 'none')!r}, accepted is {FORMAT!r}")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        state: dict[str, Any] = _unpack(json.loads(metadata["tree"]), tensors)
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) if with_tensors else None for name in names}
+        state = _unpack(json.loads(metadata["tree"]), tensors)
+        if not isinstance(state, dict):
+            raise ModelError(f"the checkpoint {path} is damaged (it holds {in_short(state)}, not entries by name): go "
+                             "back to another one of the run, or train again")
         return state
-    except (SafetensorError, json.JSONDecodeError, KeyError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, MemoryError) as error:
+        raise ModelError(f"the checkpoint {path} cannot be read ({first_line(error)})") from error
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, ModelError):
+            raise
         kind = "a pickle, which can run code and is refused" if _is_pickle(path) else f"damaged ({error})"
         raise ModelError(f"the checkpoint {path} is {kind}: go back to another one of the run, "
                          "or train again") from error
@@ -66,7 +84,7 @@ def _pack(node: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     return node
 
 
-def _unpack(node: Any, tensors: dict[str, Tensor]) -> Any:
+def _unpack(node: Any, tensors: Mapping[str, Tensor | None]) -> Any:
     if isinstance(node, dict):
         if set(node) == {_TENSOR}:
             return tensors[node[_TENSOR]]

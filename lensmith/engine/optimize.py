@@ -195,6 +195,10 @@ def as_matrix(weight: Tensor) -> Tensor:
     return matrix
 
 
+# What PyTorch's optimizers remember of a parameter that has moved, by the name of their class.
+MOMENTS: dict[str, set[str]] = {"SGD": {"momentum_buffer"}, "Adam": {"step", "exp_avg", "exp_avg_sq"},
+                                "AdamW": {"step", "exp_avg", "exp_avg_sq"}, "Muon": {"momentum_buffer"}}
+
 OPTIMIZERS: dict[str, Callable[..., list[Optimizer]]] = {
     "sgd": sgd,
     "adam": adam,

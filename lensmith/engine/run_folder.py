@@ -4,16 +4,28 @@ import csv
 import io
 import json
 import math
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lensmith.base.atomic_files import write_text
+from torch import Tensor
+
+from lensmith.base.atomic_files import remove_leftovers, write_text
 from lensmith.base.errors import ModelError, UserError, nearest
-from lensmith.engine.checkpoint import read_state, write_state
+from lensmith.base.read_file import Unreadable, bounded_text, json_of
+from lensmith.engine.checkpoint import read_state, summary_of, write_state
+from lensmith.engine.run_schemas import problem_with
 
 _NAME = re.compile(r"[\w][\w.+-]*")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+NETWORK_FILE = "network.cfg"   # the file in a run folder that the network is built from
+# What a run writes while it begins, before there is anything to go on with, and afterwards.
+BEGINNING = ("recipe.toml", "plan.json", "environment.json", "data.json")
+WRITTEN = (*BEGINNING, NETWORK_FILE, "weights.json", "run.json", "history.csv", "metrics.json", "last.safetensors",
+           "last.json", "best.safetensors", "best.json", "report.html")
+_PICTURES = "pictures"
 
 
 class Run:
@@ -77,7 +89,9 @@ class Run:
 
     def write_json(self, name: str, content: Any) -> None:
         """A JSON file of the run. NaN and infinite numbers are written as null."""
-        self.write(name, json.dumps(finite(content), indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps(finite(content), indent=1, ensure_ascii=False) + "\n"
+        # A file name that is no UTF-8 has lone surrogates, which JSON can write as escapes and UTF-8 cannot.
+        self.write(name, _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
     def write(self, name: str, text: str) -> None:
         """A text file of the run."""
@@ -85,43 +99,105 @@ class Run:
             write_text(self.folder / name, text)
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """A JSON file of the run. Raises ModelError where it is absent or damaged."""
+        """A JSON file of the run, as `run_schemas` has it. Raises ModelError where it is absent or damaged."""
         path = self.folder / name
         try:
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return content
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{path} cannot be read ({error}): the run folder is incomplete, train again") from error
+            content: dict[str, Any] = json_of(path)
+        except Unreadable as error:
+            if error.missing:
+                raise ModelError(f"{error}: the run folder is incomplete, train again") from error
+            raise ModelError(f"{path} is damaged ({error.reason}): put it back, or train again") from error
+        problem = problem_with(name, content)
+        if problem:
+            raise ModelError(f"{path} is damaged ({problem}): put it back, or train again")
+        return content
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """As `read_json`; nothing where there is no such file."""
+        return self.read_json(name) if os.path.lexists(self.folder / name) else {}
+
+    def read_history(self) -> list[dict[str, float]]:
+        """The rows of history.csv, without cells that are empty, cut off or no finite number; none where there is no
+        such file. Raises ModelError where it is damaged."""
+        path = self.folder / "history.csv"
+        try:
+            lines = bounded_text(path).splitlines()
+            rows = [{name: number for name, text in line.items() if (number := _number(text)) is not None}
+                    for line in csv.DictReader(lines)]
+        except Unreadable as error:
+            if error.missing:
+                return []
+            raise ModelError(f"{path} is damaged ({error.reason}): put it back, or delete it") from error
+        except csv.Error as error:
+            raise ModelError(f"{path} is damaged ({error}): put it back, or delete it") from error
+        return [row for row in rows if row.get("epoch", -1.0) >= 0]
+
+    def picture_folder(self) -> Path:
+        """The folder of the run's pictures, made where it is not there. Raises UserError where it leads elsewhere."""
+        folder = self.folder / _PICTURES
+        if folder.is_symlink() or (folder.exists() and folder.resolve() != self.folder.resolve() / _PICTURES):
+            raise UserError(f"{folder} is a link to {folder.resolve()}, and a run writes into its own folder alone: "
+                            f"remove the link, then go on with lensmith train --resume {self}")
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def remove_leftovers(self) -> None:
+        """Remove what a killed process was writing."""
+        if self.writes:
+            remove_leftovers(self.folder, WRITTEN)
+            if (folder := self.folder / _PICTURES).is_dir() and not folder.is_symlink():
+                remove_leftovers(folder, [file.name for file in folder.glob("*.png")])
 
     def save_last(self, learner: dict[str, Any], history: Sequence[dict[str, float]], seconds: float) -> None:
         """All that resuming to the same bits needs, as `last.safetensors`, and a readable summary beside it."""
         if self.writes:
             write_state(self.folder / "last.safetensors",
                         {"learner": learner, "history": list(history), "seconds": seconds})
-        self.write_json("last.json", {"epoch": learner.get("epoch"), "position": learner.get("position"),
-                                      "seconds": round(seconds, 3), "epochs_in_history": len(history)})
+        self._write_last(learner, history, seconds)
         self.write_history(history)
 
     def read_last(self) -> dict[str, Any]:
-        """What `save_last` wrote."""
-        return self._state("last.safetensors", ("learner", "history", "seconds"))
+        """What `save_last` wrote. Raises ModelError where it is damaged."""
+        return self._state("last.safetensors")
 
     def save_best(self, weights: dict[str, Any], row: dict[str, float], score: float) -> None:
         """The weights that every later command uses, as `best.safetensors`."""
         if self.writes:
             write_state(self.folder / "best.safetensors", {"network": weights, "row": row, "score": score})
-        self.write_json("best.json", {"epoch": row["epoch"], "score": score, "row": row})
+        self._write_best(row, score)
 
     def read_best(self) -> dict[str, Any]:
-        """What `save_best` wrote."""
-        return self._state("best.safetensors", ("network", "row", "score"))
-
-    def _state(self, name: str, keys: Sequence[str]) -> dict[str, Any]:
-        state = read_state(self.folder / name)
-        missing = [key for key in keys if key not in state]
-        if missing:
-            raise ModelError(f"{self.folder / name} is not a whole checkpoint: it lacks {', '.join(missing)}")
+        """What `save_best` wrote. Raises ModelError where it is damaged."""
+        state = self._state("best.safetensors")
+        odd = next((name for name, value in state["network"].items() if not isinstance(value, Tensor)), None)
+        if odd is not None:
+            raise ModelError(f"{self.folder / 'best.safetensors'} is not a whole checkpoint (network.{odd} is no "
+                             "tensor): put it back, or train again")
         return state
+
+    def _state(self, name: str) -> dict[str, Any]:
+        state = read_state(self.folder / name)
+        problem = problem_with(name, state)
+        if problem:
+            raise ModelError(f"{self.folder / name} is not a whole checkpoint ({problem}): put it back, or train again")
+        return state
+
+    def write_summaries(self, history: Sequence[dict[str, float]]) -> None:
+        """history.csv, last.json and best.json as the checkpoints have it: a process may have been killed between the
+        one and the other."""
+        last = summary_of(self.folder / "last.safetensors")
+        self._write_last(last["learner"], history, last["seconds"])
+        if (self.folder / "best.safetensors").is_file():
+            best = summary_of(self.folder / "best.safetensors")
+            self._write_best(best["row"], best["score"])
+        self.write_history(history)
+
+    def _write_last(self, learner: dict[str, Any], history: Sequence[dict[str, float]], seconds: float) -> None:
+        self.write_json("last.json", {"epoch": learner.get("epoch"), "position": learner.get("position"),
+                                      "seconds": round(seconds, 3), "epochs_in_history": len(history)})
+
+    def _write_best(self, row: dict[str, float], score: float) -> None:
+        self.write_json("best.json", {"epoch": row["epoch"], "score": score, "row": row})
 
     def write_history(self, history: Sequence[dict[str, float]]) -> None:
         """`history.csv`: one line an epoch, with the columns that any epoch has."""
@@ -140,6 +216,15 @@ def finite(node: Any) -> Any:
     if isinstance(node, list | tuple):
         return [finite(value) for value in node]
     return None if isinstance(node, float) and not math.isfinite(node) else node
+
+
+def _number(text: Any) -> float | None:
+    """The number of a cell; None where it is none, or is beyond what can be drawn."""
+    try:
+        number = float(text)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if abs(number) <= 1e100 else None
 
 
 def _formatted(value: float) -> str:

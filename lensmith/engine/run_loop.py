@@ -76,7 +76,7 @@ def follow(learner: Learner, run: Run, progress: Progress, *, patience: int = 0,
         run.save_last(learner.state_dict(), _rows(progress), progress.seconds)
         saved = time.monotonic()
 
-    with _held_signals() as caught:
+    with held_signals() as caught:
         if not progress.patient(patience):
             return
         for report in _explained(learner, run):
@@ -148,17 +148,44 @@ def _rows(progress: Progress) -> list[dict[str, Any]]:
 def restore(learner: Learner, run: Run) -> Progress:
     """Put the learner where the run's last checkpoint stands; -> the history until then."""
     state = learner.process_group.broadcast(run.read_last)
+    rows = state["history"]
+    history = [{name: value for name, value in row.items() if name != "score"} for row in rows]
+    progress = Progress(history, [row["score"] for row in rows], state["seconds"])
     try:
         learner.load_state_dict(state["learner"])
-        history = [{name: value for name, value in row.items() if name != "score"} for row in state["history"]]
-        return Progress(history, [row["score"] for row in state["history"]], state["seconds"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{run.folder / 'last.safetensors'} is not a whole checkpoint ({error}): train again") \
-            from error
+        epoch = state["learner"].get("epoch", progress.epochs)
+        if epoch != progress.epochs:
+            raise ValueError(f"its history has {progress.epochs} epochs, its learner {epoch}")
+    except UserError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{run.folder / 'last.safetensors'} is not a whole checkpoint ({first_line(error)}): put it "
+                         "back, or train again") from error
+    if run.writes:
+        run.remove_leftovers()
+        run.write_summaries(rows)
+    return progress
 
 
 @contextmanager
-def _held_signals() -> Iterator[list[str]]:
+def told_to_end_as_ctrl_c() -> Iterator[None]:
+    """Within it SIGTERM is a KeyboardInterrupt, as Ctrl-C is, so that what has ended can be written."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def held_signals() -> Iterator[list[str]]:
     """Within it SIGINT and SIGTERM are noted in the list that it gives, and do not end the process. A second SIGINT
     does."""
     caught: list[str] = []

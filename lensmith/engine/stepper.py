@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lensmith.base.errors import UserError
-from lensmith.engine.optimize import Leaf, as_matrix
+from lensmith.base.errors import ModelError, UserError
+from lensmith.engine.optimize import MOMENTS, Leaf, as_matrix
 from lensmith.engine.schedule import Schedule
+from lensmith.models.weights import load_into
 
 
 class LossScale:
@@ -149,6 +150,7 @@ class Stepper:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Raises ModelError where the state is of other weights or of another optimizer."""
         names = {id(leaf.parameter): leaf.name for leaf in self.leaves}
         for optimizer in self.optimizers:
             optimizer.state.clear()
@@ -157,13 +159,26 @@ class Stepper:
                     weight = self._by_storage[parameter.data_ptr()]
                     moments = state["moments"].get(names[id(weight)])
                     if moments is not None:
+                        _check_moments(moments, optimizer, names[id(weight)], weight)
                         optimizer.state[parameter] = {key: _laid_out(value, parameter, weight)
                                                       for key, value in moments.items()}
         self.done = state["done"]
         if self.scale is not None and "scale" in state:
             self.scale.value, self.scale.fitting = state["scale"]
         if self.ema is not None:
-            self.ema.load_state_dict(state["average"])
+            load_into(self.ema, state["average"], what="the EMA of the run's last state")
+
+
+def _check_moments(moments: dict[str, Any], optimizer: Optimizer, name: str, weight: Tensor) -> None:
+    """Raises ModelError where an optimizer cannot have left these moments of a weight: its next step would fail, or
+    write beyond them."""
+    expected = MOMENTS.get(type(optimizer).__name__, moments.keys())
+    wrong = set(moments) ^ expected if moments else set()
+    wrong |= {key for key, value in moments.items() if value is not None and not (
+        isinstance(value, Tensor) and value.is_floating_point() and (value.ndim == 0 or value.shape == weight.shape))}
+    if wrong:
+        raise ModelError(f"the moments of {name} in the run's last state are not those of this optimizer "
+                         f"({', '.join(sorted(wrong))}): put the file back, or train again")
 
 
 def _as_weight(value: Any, parameter: Tensor, weight: Tensor) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from lensmith.base.errors import Stopped, UserError, first_line, no_memory
+from lensmith.base.errors import ModelError, Stopped, UserError, first_line, no_memory
 from lensmith.base.hashed_random import seed_of
 from lensmith.data.batches.prefetch import Prefetch
 from lensmith.data.sources.sample import Batch
@@ -21,6 +21,7 @@ from lensmith.engine.distributed.process_group import Elsewhere, ProcessGroup
 from lensmith.engine.evaluate import evaluate
 from lensmith.engine.learner import Report
 from lensmith.engine.plan.plan import Plan
+from lensmith.engine.run_schemas import problem_with
 from lensmith.engine.running_statistics import RunningStatistics, moving_norms, retake
 from lensmith.engine.stepper import Stepper
 from lensmith.models.freeze import Unfreezing
@@ -287,12 +288,24 @@ class Supervised:
                 "position": self.position, "seen": self.seen, "sums": dict(self.sums), "pieces": self.micro_batches}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Raises ModelError where the state is of another network."""
+        """Raises ModelError where the state is damaged or of another network."""
+        problem = problem_with("supervised learner", state) or self._misplaced(state)
+        if problem:
+            raise ModelError(f"the run's last state is damaged ({problem}): put the file back, or train again")
         load_into(self.network, state["network"], what="the run's last state")
         self.stepper.load_state_dict(state["stepper"])
         self.epoch, self.position = state["epoch"], state["position"]
         self.seen, self.sums, self.micro_batches = state["seen"], dict(state["sums"]), state.get("pieces", 1)
         self.measured = True    # a head that learns first is measured, and saved, before the first step
+
+
+    def _misplaced(self, state: dict[str, Any]) -> str:
+        """Why no training of these epochs and batches can be where a state says; empty where it can."""
+        epoch, position = state["epoch"], state["position"]
+        if epoch > self.settings.epochs or position > len(self.train) or (position and not state["seen"]):
+            return (f"{position} batches and {state['seen']} pictures of epoch {epoch + 1}, where there are "
+                    f"{len(self.train)} batches and {self.settings.epochs} epochs")
+        return ""
 
 
 def _from(batches: Batches, epoch: int, position: int) -> Iterator[Batch]:

@@ -1,6 +1,5 @@
 """Chooses the plan that a section [plan] asks for: exact, from a file, from the plan cache, or by timing candidates."""
 
-import json
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from torch import nn
 
 from lensmith.base.device import choose_device, give_back_freed_memory
 from lensmith.base.errors import UserError
+from lensmith.base.read_file import Unreadable, json_of
 from lensmith.data.batches.loader import Loader
 from lensmith.engine.distributed.device_stages import check_stages
 from lensmith.engine.distributed.launch import wanted_processes
@@ -20,6 +20,7 @@ from lensmith.engine.plan.plan import Plan, exact, make_plan, plan_from_json
 from lensmith.engine.plan.plan_cache import cache_key, recall, remember
 from lensmith.engine.plan.time_candidates import pick
 from lensmith.engine.plan.trial import Steppers
+from lensmith.engine.run_schemas import problem_with
 from lensmith.tasks.task import Task
 
 FIXED = ("precision", "layout", "compiled")    # settings that every mode but auto decides itself
@@ -119,12 +120,11 @@ def _with_settings(plan: Plan, device: str, threads: int) -> Plan:
 def _read(path: str) -> Plan:
     """The plan in a file. Raises UserError if it cannot be read or is none."""
     try:
-        content = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"plan.mode={path!r} is neither auto nor exact, nor a file that can be read "
-                        f"({error.strerror}): give auto, exact or the plan.json of a run") from error
-    except ValueError as error:
-        raise UserError(f"plan.mode={path!r}: the file is no JSON ({error}): give the plan.json of a run") from error
-    if not isinstance(content, dict):
-        raise UserError(f"plan.mode={path!r}: the file holds no plan: give the plan.json of a run")
+        content = json_of(Path(path).expanduser())
+    except Unreadable as error:
+        raise UserError(f"plan.mode={path!r} is neither auto nor exact, nor a file that can be read ({error.reason}): "
+                        "give auto, exact or the plan.json of a run") from error
+    problem = problem_with("plan.json", content)
+    if problem:
+        raise UserError(f"plan.mode={path!r}: the file holds no plan ({problem}): give the plan.json of a run")
     return plan_from_json(content)

@@ -9,14 +9,13 @@ from torch import nn
 
 from lensmith.base.atomic_files import write_atomic
 from lensmith.base.errors import ModelError, UserError
-from lensmith.engine.run_folder import Run
+from lensmith.engine.run_folder import NETWORK_FILE, Run
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.schema import BROUGHT
 from lensmith.recipe.sections import resolve
 
 # What a run does whose recipe was written before the setting was there, and would now get another default.
 _BEFORE = (("learner", "head_first", 0),)
-NETWORK_FILE = "network.cfg"   # the file in a run folder that the network is built from
 
 
 def recipe_of_run(run: Run, *, module: nn.Module | None, data: Any, trusted: bool) -> recipes.Recipe:

@@ -1,6 +1,7 @@
 """One training from its recipe to its report: begun, or gone on with, and iterated."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -14,8 +15,9 @@ from lensmith.engine.forecast import Forecast
 from lensmith.engine.frozen_features import Features
 from lensmith.engine.learner import Report
 from lensmith.engine.run_folder import Run
-from lensmith.engine.run_loop import Interrupted, Progress, follow
+from lensmith.engine.run_loop import Interrupted, Progress, follow, held_signals, told_to_end_as_ctrl_c
 from lensmith.engine.running_statistics import moving_norms
+from lensmith.models.weights import load_into
 from lensmith.recipe.assemble import Job
 from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.open_data import dropped_as_json
@@ -42,6 +44,7 @@ class Session:
     warning: str = ""                                 # once it has ended: that it stayed at what one answer for all
                                                       # pictures scores
     forecast: Forecast | None = None                  # how long it will still take, once it has begun
+    _measures: bool = False    # it has learned, and is measured
     _advised: bool = False
     _warned: bool = False
     _known_baselines: dict[str, dict[str, Baseline]] = field(default_factory=dict)    # by split
@@ -54,30 +57,50 @@ class Session:
         ranks wait for it, so that each of them can load what was trained.
         """
         settings, process_group = self.job.recipe["learner"], self.job.learner.process_group
-        self._write_run("running")
-        self.forecast = forecast = self._begin_forecast()
         try:
+            self._write_run("running")
+            self.forecast = forecast = self._begin_forecast()
             for report in follow(self.job.learner, self.run, self.progress, patience=settings["patience"],
                                  save_every=self.job.recipe["run"]["save_every"]):
                 forecast.note(report, self.job.learner.waited)
                 if report.row is not None:
                     self._note_dropped(self.job.learner.train, self.job.learner.valid)
                 yield self._with_notes(report)
-            with process_group.barrier():
+            with process_group.barrier(), told_to_end_as_ctrl_c():
+                self._measures = True
                 if self.run.writes:
                     self._measure()
-        except Exception as error:
-            self._note_dropped(self.job.learner.train, self.job.learner.valid)
-            self._write_run("interrupted" if isinstance(error, Interrupted) else "stopped", str(error))
-            self._write_report()
-            raise
+        except (Exception, KeyboardInterrupt, GeneratorExit) as error:
+            ended = self._ended_by(error)
+            with held_signals():
+                self._leave(ended)
+            if ended is error:
+                raise
+            raise ended from error
         self.stopped_early = self._why_early()
         self.warning = self._at_baseline()
-        with process_group.barrier():
+        with held_signals(), process_group.barrier():
             self._note_dropped(self.job.learner.train, self.job.learner.valid)    # every rank has posted its own by now
             self._write_run("stopped early" if self.stopped_early else "finished", self.stopped_early)
             self._write_report()
         process_group.disconnect()
+
+    def _ended_by(self, error: BaseException) -> BaseException:
+        """What ended the training. A second Ctrl-C, and one while it is measured, go on from the last state saved."""
+        if not isinstance(error, KeyboardInterrupt):
+            return error
+        return Interrupted(f"interrupted {'while it was measured' if self._measures else 'before the step had ended'}; "
+                           f"the last state saved is whole. Go on with: lensmith train --resume {self.run}")
+
+    def _leave(self, error: BaseException) -> None:
+        """Write why the training ended, as far as that can be written: what ended it is what is said."""
+        interrupted = isinstance(error, Interrupted | GeneratorExit)
+        reason = str(error) or ("its caller asked for no more" if interrupted else type(error).__name__)
+        for write in (lambda: self._note_dropped(self.job.learner.train, self.job.learner.valid),
+                      lambda: self._write_run("interrupted" if interrupted else "stopped", reason),
+                      self._write_report):
+            with suppress(Exception):
+                write()
 
     def _begin_forecast(self) -> Forecast:
         learner, store = self.job.learner, self.job.data.store
@@ -128,15 +151,14 @@ class Session:
     def _measure(self) -> None:
         network: Any = self.job.learner.judged
         network.from_maps = False    # a probe learns from maps computed once, and is measured on the pictures
-        network.load_state_dict(self.run.read_best()["network"])
+        load_into(network, self.run.read_best()["network"], what=f"{self.run.folder / 'best.safetensors'}")
         loaders = make_loaders(self.job.recipe, self.job.data, self.job.task)
-        pictures = self.run.folder / "pictures"
+        pictures = self.run.picture_folder()
         for split in ("valid", "test"):
             if split in loaders:
                 needs = self.job.task.needs
                 worst = WorstErrors(needs, self.job.data.classes, keep=24 if len(needs) == 1 else 12)
                 scores = evaluate(network, self.job.task, loaders[split], plan=self.job.plan, watch=worst)
-                pictures.mkdir(exist_ok=True)
                 rows = [row | {"picture": f"pictures/{row['picture']}"}
                         for row in worst.save(pictures, name=f"{split}-worst")]
                 said = {name: {"answer": baseline.answer, "score": baseline.score}

@@ -57,15 +57,87 @@ def test_opening_what_is_no_run_folder(tmp_path: Path):
 def test_a_damaged_json_is_said(tmp_path: Path):
     run = Run.create(tmp_path, name="x", fallback="")
     (run.folder / "data.json").write_text("{")
-    with pytest.raises(ModelError, match=r"data.json cannot be read .*: the run folder is incomplete"):
+    with pytest.raises(ModelError, match=r"data.json is damaged \(line 1 is not JSON: .*\): put it back, or train"):
         run.read_json("data.json")
+    with pytest.raises(ModelError, match=r"plan.json cannot be read \(there is no such file\): the run folder is"):
+        run.read_json("plan.json")
+    assert run.facts("plan.json") == {}
+
+
+@pytest.mark.parametrize(("name", "content", "problem"), [
+    ("data.json", "[]", "all of it must be a valid dictionary; got []"),
+    ("data.json", '{"dropped": 0}', "dropped must be a valid list; got 0"),
+    ("data.json", '{"form": {"height": 8, "width": 8, "fit": "crop", "bits": 8}}', "form.channels is missing"),
+    ("data.json", '{"files": {"train": {"file": "x", "rows": "0-9999999999999999"}}}', "String should match pattern"),
+    ("data.json", f'{{"splits": {{"train": {{"count": {"9" * 4000}}}}}}}', "splits.train.count must be less than"),
+    ("run.json", '{"epochs": "three"}', "epochs must be a valid integer; got 'three'"),
+    ("run.json", '{"seconds": 1e999}', "seconds must be a finite number"),
+    ("plan.json", '{"device": "cpu", "precision": "float32", "layout": "contiguous", "threads": 0}', "threads must be"),
+    ("metrics.json", '{"test": {"details": {"confusion": [[1, 2]]}}}', "confusion must have as many columns as rows"),
+    ("metrics.json", '{"test": {"details": {"per_class": [{"class": "a", "f1": "b"}]}}}', "must have numbers in every"),
+    ("metrics.json", '{"test": {"accuracy_top1": [0.5]}}', "test.accuracy_top1"),
+    ("weights.json", '{"tensors": [1]}', "tensors.0 must be a valid dictionary; got 1"),
+    ("environment.json", '"x"', "all of it must be")])
+def test_what_a_file_cannot_hold_is_said_with_its_place(tmp_path: Path, name: str, content: str, problem: str):
+    run = Run.create(tmp_path, name="x", fallback="")
+    (run.folder / name).write_text(content)
+    with pytest.raises(ModelError) as raised:
+        run.read_json(name)
+    assert str(raised.value).startswith(f"{run.folder / name} is damaged (") and problem in str(raised.value)
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 500
+
+
+def test_a_history_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path):
+    run = Run.create(tmp_path, name="x", fallback="")
+    assert run.read_history() == []
+    (run.folder / "history.csv").write_text("epoch,train/loss\n1,0.5\n2,inf\nx,1\n-1,2\n3,0.2")
+    assert run.read_history() == [{"epoch": 1, "train/loss": 0.5}, {"epoch": 2}, {"epoch": 3, "train/loss": 0.2}]
+    for content in (b"epoch\n\xff", b"epoch\n" + b"1" * 200_000):
+        (run.folder / "history.csv").write_bytes(content)
+        with pytest.raises(ModelError, match=r"history.csv is damaged \(.*\): put it back, or delete it"):
+            run.read_history()
+
+
+def test_a_link_in_a_run_folder_is_not_written_through(tmp_path: Path):
+    run = Run.create(tmp_path, name="x", fallback="")
+    assert run.picture_folder() == run.picture_folder() == run.folder / "pictures"
+    run.picture_folder().rmdir()
+    (tmp_path / "mine").mkdir()
+    for target in (tmp_path / "mine", tmp_path / "none"):
+        (run.folder / "pictures").symlink_to(target)
+        with pytest.raises(UserError, match="pictures is a link to .*, and a run writes into its own folder alone"):
+            run.picture_folder()
+        (run.folder / "pictures").unlink()
+    (tmp_path / "link").symlink_to(run.folder)    # the run folder itself may be reached through a link
+    assert Run(tmp_path / "link").picture_folder() == tmp_path / "link" / "pictures"
+
+
+def test_names_that_are_no_utf_8_come_back_from_json(tmp_path: Path):
+    run = Run.create(tmp_path, name="x", fallback="")
+    run.write_json("data.json", {"name": "dir\udce9 ü", "source": {"a\udce9": 1}})
+    assert run.read_json("data.json") == {"name": "dir\udce9 ü", "source": {"a\udce9": 1}}
+
+
+def test_the_summaries_are_those_of_the_checkpoints(tmp_path: Path):
+    run = Run.create(tmp_path, name="x", fallback="")
+    row = {"epoch": 1, "step": 4, "train/loss": 0.5, "score": 0.25}
+    run.save_last({"epoch": 1, "position": 0, "weight": torch.ones(2)}, [row], 1.5)
+    run.save_best({"weight": torch.ones(2)}, row, 0.25)
+    names = ("history.csv", "last.json", "best.json")
+    whole = {name: (run.folder / name).read_text() for name in names}
+    for name in names:
+        (run.folder / name).unlink()
+    run.write_summaries([row])
+    assert {name: (run.folder / name).read_text() for name in names} == whole
 
 
 def test_states_and_history_come_back(tmp_path: Path):
     run = Run.create(tmp_path, name="x", fallback="")
-    history = [{"epoch": 1, "train/loss": 0.5}, {"epoch": 2, "train/loss": 0.25, "valid/loss": 1 / 3}]
+    history = [{"epoch": 1, "step": 4, "train/loss": 0.5, "score": 0.5},
+               {"epoch": 2, "step": 8, "train/loss": 0.25, "valid/loss": 1 / 3, "score": 0.9}]
     run.save_last({"weights": torch.ones(2), "epoch": 2, "position": 0}, history, 1.5)
     run.save_best({"weights": torch.ones(2)}, history[1], 0.9)
     assert run.read_last()["history"] == history and run.read_best()["score"] == 0.9
-    assert (run.folder / "history.csv").read_text() == "epoch,train/loss,valid/loss\n1,0.5,\n2,0.25,0.333333\n"
+    assert (run.folder / "history.csv").read_text() == \
+        "epoch,step,train/loss,score,valid/loss\n1,4,0.5,0.5,\n2,8,0.25,0.9,0.333333\n"
     assert {path.suffix for path in run.folder.iterdir()} <= {".json", ".csv", ".safetensors"}

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 from lensmith.base.errors import Stopped, UserError
+from lensmith.base.read_file import toml_of
 
 # Environment variables with the file descriptors that a process inherits: its line to the launcher, and the socket on
 # which rank 0 listens.
@@ -48,8 +48,8 @@ def wanted_processes(plan: Mapping[str, Any]) -> int:
 def processes_of(run: Path) -> int:
     """How many processes a run began with; 1 where its folder cannot be read, which a later reader reports."""
     try:
-        return wanted_processes(tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))["plan"])
-    except (OSError, ValueError, LookupError, AttributeError):
+        return wanted_processes(toml_of(run / "recipe.toml")["plan"])
+    except (ValueError, LookupError, AttributeError):    # UserError is a ValueError
         return 1
 
 

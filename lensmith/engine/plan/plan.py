@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from lensmith.base.device import choose_device
-from lensmith.base.errors import ModelError, UserError
+from lensmith.base.errors import ModelError, UserError, in_short
 from lensmith.models.rewrites.exact import TRAINING, Rewrite
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Layout = Literal["contiguous", "channels_last"]
+_THREADS = 256    # threads that any machine has room for
 _SETTLED = {"deterministic": False}    # what was last set: PyTorch has one such state for the whole process
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -88,6 +89,12 @@ class Plan:
         return ", ".join(words + ["deterministic"] * self.deterministic)
 
 
+def most_threads() -> int:
+    """Threads that a plan may have here. OpenMP ends the process where the system has no room for as many as are set;
+    a run that goes on has those of the machine that it began on."""
+    return max(_THREADS, 4 * (os.cpu_count() or 1))
+
+
 # Names of rewrites in the plan.json of older runs.
 _FORMER: dict[str, Rewrite] = {"trim_kernels": "small_maps"}
 
@@ -99,12 +106,14 @@ def plan_from_json(content: dict[str, Any]) -> Plan:
     try:
         rewrites = tuple(_FORMER.get(name, name) for name in values.get("rewrites", ()))
         plan = Plan(**values | {"rewrites": rewrites})
-        usable = (plan.precision in get_args(Precision) and plan.layout in get_args(Layout)
-                  and int(plan.threads) > 0 and set(plan.rewrites) <= set(get_args(Rewrite)))
+        usable = (isinstance(plan.device, str) and plan.precision in get_args(Precision)
+                  and plan.layout in get_args(Layout) and 0 < int(plan.threads) <= most_threads()
+                  and set(plan.rewrites) <= set(get_args(Rewrite)))
     except (TypeError, ValueError):
         usable = False
     if not usable:
-        raise ModelError(f"plan.json is damaged: it holds {values}, where device, precision, layout and threads stand")
+        raise ModelError(f"plan.json is damaged: it holds {in_short(values)}, where device, precision, layout and "
+                         f"threads (at most {most_threads()}) stand")
     try:
         choose_device(plan.device)
     except UserError:    # The run was made on another machine.
@@ -122,8 +131,8 @@ def make_plan(*, device: str = "auto", precision: Precision = "float32", layout:
 
     Raises UserError for a precision that the device does not have.
     """
-    if threads < 0:
-        raise UserError(f"plan.threads must be 0 (all cores) or more; got {threads}")
+    if not 0 <= threads <= most_threads():
+        raise UserError(f"plan.threads must be 0 (all cores) to {most_threads()}; got {threads}")
     chosen = choose_device(device)
     if precision == "float16" and chosen.type != "cuda":
         raise UserError(f"plan.precision='float16' is for CUDA, and the device is {chosen}: use bfloat16 or float32")

@@ -111,7 +111,8 @@ def scatter(pairs: Mapping[str, Sequence[Sequence[float]]]) -> str:
     parts: list[str] = []
     for number, (name, points) in enumerate(shown):
         left, top = 52 + 209 * (number % 3), 24 + 200 * (number // 3)
-        finite = [(truth, predicted) for truth, predicted in points if np.isfinite([truth, predicted]).all()]
+        finite = [(truth, predicted) for truth, predicted in points    # in JSON None is what was not finite
+                  if None not in (truth, predicted) and np.isfinite([truth, predicted]).all()]
         across = spanning([truth for truth, _ in finite], left, left + 148)
         up = spanning([predicted for _, predicted in finite], top + 142, top)
         parts += axes(across, up, title=_short(name), below="truth", beside="predicted")

@@ -2,17 +2,20 @@
 
 import hashlib
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
 from lensmith.base.atomic_files import write_text
 from lensmith.base.errors import DataError, UserError, count
 from lensmith.engine.run_folder import Run
-from lensmith.recipe.sections import learned_targets
+from lensmith.recipe.schema import read_recipe
+from lensmith.recipe.sections import learned_targets, named_entry
 from lensmith.study.report.metric_words import metric_text, own_metrics
+from lensmith.study.report.picture_sets import PictureSet
 from lensmith.tasks.metrics import METRICS
 from lensmith.tasks.metrics.metric import Metric
 
@@ -34,8 +37,8 @@ class Entry:
     scores: dict[str, str]        # the metric that ranks each part
     kinds: dict[str, str]         # the kind of each part: label, tags, numbers, boxes, mask or masks
     metrics: dict[str, float]     # "part/metric" -> value
-    measured: frozenset[str]      # the pictures of that split
-    pictures: frozenset[str]      # the pictures of all splits
+    measured: PictureSet          # the pictures of that split
+    pictures: PictureSet          # the pictures of all splits
     user_metrics: dict[str, Metric]    # how the user's own metrics are shown, by name without the part
 
 
@@ -81,7 +84,7 @@ def compared(folders: Sequence[Path]) -> Comparison:
     runs = tuple(_entry(folder) for folder in folders)
     first = runs[0]
     for run in runs[1:]:
-        if not run.pictures & first.pictures:
+        if not len(run.pictures & first.pictures):
             raise UserError(f"{run.run} is on other pictures ({run.data}) than {first.run} ({first.data}): compare "
                             "runs on the same data")
     shared = _shared(runs)
@@ -98,7 +101,7 @@ def compared(folders: Sequence[Path]) -> Comparison:
 
 def _entry(folder: Path) -> Entry:
     run = Run.open(folder)
-    metrics = run.read_json("metrics.json") if (folder / "metrics.json").is_file() else {}
+    metrics = run.facts("metrics.json")
     split = next((name for name in _SPLITS if metrics.get(name)), None)
     if split is None and run.read_json("run.json").get("status") == "converted":
         raise DataError(f"{folder} was converted from elsewhere and has measured nothing: lensmith val {folder} --data "
@@ -106,37 +109,27 @@ def _entry(folder: Path) -> Entry:
     if split is None:
         raise DataError(f"{folder} has no metrics.json with a test or valid split: train it to its end with lensmith "
                         f"train --resume {folder}, or leave it out")
-    recipe = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
+    recipe = read_recipe(folder / "recipe.toml")
     facts, data, measured = run.read_json("run.json"), run.read_json("data.json"), metrics[split]
     numbers = {name: value for name, value in measured.items() if isinstance(value, float) and name not in _OTHER}
     parts = measured.get("details", {}).get("parts")
     if parts is None:    # a run of one task, whose target has the name of its kind
         name = _target(recipe, data)
-        parts, numbers = {name: {"kind": name, "score": facts["score_name"]}}, \
+        parts, numbers = {name: {"kind": name, "score": facts.get("score_name") or ""}}, \
             {f"{name}/{key}": value for key, value in numbers.items()}
-    pictures = {name: _pictures(files) for name, files in data.get("files", {}).items()}
+    pictures = {name: PictureSet.of(files) for name, files in data.get("files", {}).items()}
     return Entry(str(folder), str(data.get("name", "")), str(recipe.get("backbone", {}).get("name", "")),
-                 int(facts.get("epochs", 0)), float(facts.get("seconds", 0.0)), split,
-                 {part: details["score"] for part, details in parts.items()},
-                 {part: details["kind"] for part, details in parts.items()}, numbers, pictures.get(split, frozenset()),
-                 frozenset().union(*pictures.values()),
+                 int(facts.get("epochs") or 0), float(facts.get("seconds") or 0.0), split,
+                 {part: details.get("score", "") for part, details in parts.items()},
+                 {part: details.get("kind", part) for part, details in parts.items()}, numbers,
+                 pictures.get(split, PictureSet()), reduce(or_, pictures.values(), PictureSet()),
                  {name.rpartition("/")[2]: metric for name, metric in own_metrics(measured.get("details", {})).items()})
 
 
 def _target(recipe: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     """The target that a run of one task learned."""
-    return next(iter(learned_targets(dict(recipe), data.get("classes", {}))), "")
-
-
-def _pictures(files: Any) -> frozenset[str]:
-    """The names of a split's pictures, from its entry in data.json: a list of files, or the rows of one file."""
-    if not isinstance(files, Mapping):
-        return frozenset(map(str, files))
-    pictures = set()
-    for interval in str(files["rows"]).split():    # "5-12 15" are the rows 5 to 12 and 15
-        first, _, last = interval.partition("-")
-        pictures |= {f"{files['file']} {row}" for row in range(int(first), int(last or first) + 1)}
-    return frozenset(pictures)
+    task = {"task": named_entry("task", recipe["task"], trusted=False)} if recipe.get("task") else {}
+    return next(iter(learned_targets(dict(recipe) | task, data.get("classes", {}))), "")
 
 
 def _overview(runs: Sequence[Entry]) -> Table:

@@ -1,16 +1,16 @@
 """The report of a run: one HTML file made of what the run folder holds, which opens anywhere, offline."""
 
 import base64
-import csv
-import json
 import shlex
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lensmith.base.atomic_files import write_text
-from lensmith.base.errors import DataError, count
+from lensmith.base.errors import DataError, UserError, count, described, in_short
+from lensmith.base.read_file import bounded_text
+from lensmith.engine.run_folder import Run
+from lensmith.recipe.schema import read_recipe
 from lensmith.study.report import charts
 from lensmith.study.report.box_charts import box_charts, detection_curves
 from lensmith.study.report.errors import ERRORS
@@ -19,6 +19,7 @@ from lensmith.study.report.run_tables import candidates, fitting
 from lensmith.tasks.metrics.metric import figure, percent
 
 _FIRST = {"test": 0, "valid": 1}    # the order of the splits; the first of them gives the headline
+_LARGEST = 16 << 20    # bytes of a picture of the gallery, which has some thousand pixels
 _LISTED = 200    # dropped files that are named; data.json has them all
 _RANKED = ("AP50-95", "IoU", "f1", "R2")    # the first of these columns that a table has sorts its classes
 
@@ -26,14 +27,21 @@ _RANKED = ("AP50-95", "IoU", "f1", "R2")    # the first of these columns that a 
 def report(folder: Path) -> Path:
     """Write `report.html` into a run folder, from its files alone -> its path. What is missing there is left out.
 
-    Raises DataError where the folder is no run folder or one of its files is damaged.
+    Raises DataError where the folder is no run folder, and UserError where one of its files is damaged.
     """
     if not (folder / "run.json").is_file() and not (folder / "recipe.toml").is_file():
         raise DataError(f"{folder} is not a run folder: it has neither run.json nor recipe.toml. "
                         "Give the folder that lensmith train made, for example runs/fashion-mnist-1")
     path = folder / "report.html"
+    try:
+        text = _render(_contents(Run(folder)))
+    except (UserError, OSError):
+        raise
+    except Exception as error:    # a file may be edited in more ways than its schema tells
+        raise DataError(f"the report of {folder} cannot be made of its files ({described(error)}): put them back") \
+            from error
     # A file name that is no UTF-8 came in as lone surrogates, which no file can hold.
-    write_text(path, _render(_contents(folder)).encode("utf-8", "replace").decode("utf-8"))
+    write_text(path, text.encode("utf-8", "replace").decode("utf-8"))
     return path
 
 
@@ -47,17 +55,18 @@ def _render(contents: dict[str, Any]) -> str:
     return pages.get_template("report.html.jinja").render(contents)
 
 
-def _contents(folder: Path) -> dict[str, Any]:
+def _contents(run_folder: Run) -> dict[str, Any]:
     """Everything the page shows, by the names the template uses."""
-    run, metrics = _read_json(folder / "run.json"), _read_json(folder / "metrics.json")
-    recipe_text = _read_text(folder / "recipe.toml")
-    recipe = _read_recipe(recipe_text, folder)
+    folder = run_folder.folder
+    run, metrics, plan = (run_folder.facts(name) for name in ("run.json", "metrics.json", "plan.json"))
+    recipe_file = folder / "recipe.toml"
+    recipe, recipe_text = (read_recipe(recipe_file), bounded_text(recipe_file)) if recipe_file.is_file() else ({}, "")
     splits = sorted((name for name in metrics if metrics[name]), key=lambda name: (_FIRST.get(name, 2), name))
-    history = _read_history(folder / "history.csv")
+    history = run_folder.read_history()
     score = run.get("score_name") or next((name for split in splits for name in _headlines(metrics[split])), None)
     best = run.get("best_epoch")
     curves = charts.curves(history, score=score, best=best)
-    last, plan = history[-1]["epoch"] if history else 0, _read_json(folder / "plan.json")
+    last = history[-1]["epoch"] if history else 0
     return {
         "title": run.get("name") or folder.resolve().name,
         "understood": run.get("understood") or "",
@@ -69,61 +78,17 @@ def _contents(folder: Path) -> dict[str, Any]:
         "curves_note": f"{count(int(last), 'epoch')}" + (f"; the weights of epoch {best} were kept as the best."
                                                        if best is not None else "."),
         "parts": [part for name in splits for part in _sections(name, metrics[name], folder, full=name == splits[0])],
-        "data": _data(_read_json(folder / "data.json")),
+        "data": _data(run_folder.facts("data.json")),
         "command": run.get("command"),
         "predict": _predicting(recipe, folder),
         "run": _run_facts(run),
         "plan": _facts({name: value for name, value in plan.items() if name != "timings"}),
         "candidates": candidates(plan),
-        "weights": fitting(_read_json(folder / "weights.json")),
+        "weights": fitting(run_folder.facts("weights.json")),
         "notes": [str(note) for note in run.get("notes") or ()],
-        "environment": _facts(_read_json(folder / "environment.json")),
+        "environment": _facts(run_folder.facts("environment.json")),
         "recipe": recipe_text,
     }
-
-
-def _read_text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """An object, empty where there is no such file. Raises DataError where it is no JSON object."""
-    text = _read_text(path)
-    if not text:
-        return {}
-    try:
-        read = json.loads(text)
-        if "\\ud" in text.lower():
-            read = json.loads(json.dumps(read, ensure_ascii=False).encode("utf-8", "replace"))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path} is damaged: line {error.lineno} is not JSON ({error.msg}). Restore it, or delete it "
-                        "to have a report without it") from error
-    if not isinstance(read, dict):
-        raise DataError(f"{path} is damaged: it holds a {type(read).__name__}, not an object of names. Restore it, or "
-                        "delete it to have a report without it")
-    return read
-
-
-def _read_recipe(text: str, folder: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"{folder / 'recipe.toml'} is damaged: {error}. Restore it to have a report") from error
-
-
-def _read_history(path: Path) -> list[dict[str, float]]:
-    """The rows of history.csv as numbers, without cells that are empty or cut off, as in a killed run's last line."""
-    rows = []
-    for line in csv.DictReader(_read_text(path).splitlines()):
-        row = {}
-        for name, value in line.items():
-            try:
-                row[name] = float(value)
-            except (TypeError, ValueError):
-                continue
-        if "epoch" in row:
-            rows.append(row)
-    return rows
 
 
 def _headlines(measured: Mapping[str, Any]) -> dict[str, float]:
@@ -134,7 +99,7 @@ def _headlines(measured: Mapping[str, Any]) -> dict[str, float]:
 
 def _interval(name: str, measured: Mapping[str, Any]) -> str:
     ends = measured.get("intervals", {}).get(name)
-    return f"{metric_text(name, ends[0])} to {metric_text(name, ends[1])}" if ends else ""
+    return f"{metric_text(name, ends[0])} to {metric_text(name, ends[1])}" if ends and None not in ends else ""
 
 
 def _subtitle(run: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
@@ -246,7 +211,7 @@ def _part(split: str, measured: Mapping[str, Any], folder: Path, *, full: bool) 
         "noun": noun, "columns": columns, "ranked": ranked, "bars": ranked in ("AP50-95", "IoU", "f1"),
         "detection": detection_curves(details.get("curves", {}), threshold=details.get("best_threshold")),
         "per_class_title": f"By {noun}, the worst first",
-        "per_class": sorted(rows, key=lambda row: row[ranked]) if ranked else rows,
+        "per_class": sorted(rows, key=lambda row: (row[ranked] is None, row[ranked])) if ranked else rows,
         "confusion": charts.confusion_chart(classes, details.get("confusion_names") or [row["class"] for row in rows])
         if classes else "",
         "most_confused": details.get("most_confused", []),
@@ -259,9 +224,13 @@ def _part(split: str, measured: Mapping[str, Any], folder: Path, *, full: bool) 
 def _worst(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """A row of the gallery with its picture as a data URI, empty where the file is missing or outside the folder."""
     path = (folder / row["picture"]).resolve()
-    inside = path.is_relative_to(folder.resolve()) and path.suffix == ".png" and path.is_file()
+    inside = path.is_relative_to(folder.resolve()) and path.suffix == ".png" and path.is_file() \
+        and path.stat().st_size <= _LARGEST
     data = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}" if inside else ""
     kind = row.get("kind") or row.get("target", "label")
+    if kind not in ERRORS:
+        raise DataError(f"{folder / 'metrics.json'} is damaged: it has errors of {in_short(kind)}, and known are "
+                        f"{', '.join(ERRORS)}. Put it back, or delete it to have a report without it")
     return {**row, "kind": kind, "data": data, "measure": ERRORS[kind].score.format(row["score"])}
 
 

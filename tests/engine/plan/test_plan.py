@@ -75,8 +75,9 @@ def test_placing_keeps_the_names_of_the_weights():
 
 
 def test_a_plan_file_of_another_folder(tmp_path: Path, command):
-    for content, told in (("{", "the file is no JSON"), ("[]", "the file holds no plan"),
-                          ('{"device": "cpu"}', "plan.json is damaged")):
+    for content, told in (("{", "line 1 is not JSON"), ("[]", "the file holds no plan"),
+                          ('{"device": "cpu"}', "the file holds no plan (precision is missing)"),
+                          ('{"device": "cpu", "precision": "float32", "layout": "x", "threads": 1}', "plan.json is")):
         (tmp_path / "plan.json").write_text(content)
         ended = command("train", "shapes", "--plan", tmp_path / "plan.json", "--runs", tmp_path / "runs")
         assert ended.code in (2, 4) and told in ended.err, ended.err

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lensmith.base.errors import DataError
+from lensmith.base.errors import DataError, UserError
 from lensmith.study.report.page import report
 
 Write = Callable[..., Path]
@@ -290,16 +290,16 @@ def test_the_commands_can_be_pasted_whatever_the_folder_is_called(write_run: Wri
 
 
 @pytest.mark.parametrize(("name", "content", "message"), [
-    ("metrics.json", '{"test": {', r"metrics.json is damaged: line 1 is not JSON \(.*\)\. Restore it, or delete it to"),
-    ("plan.json", "[1]", r"plan.json is damaged: it holds a list, not an object of names\. Restore it, or delete"),
-    ("recipe.toml", "[data\n", r"recipe.toml is damaged: .*Restore it to have a report"),
+    ("metrics.json", '{"test": {', r"metrics.json is damaged \(line 1 is not JSON: .*\): put it back"),
+    ("plan.json", "[1]", r"plan.json is damaged \(all of it must be a valid dictionary; got \[1\]\)"),
+    ("recipe.toml", "[data\n", r"recipe.toml cannot be read: it is not valid TOML"),
 ])
 def test_a_damaged_file_is_named_and_the_old_report_kept(write_run: Write, name: str, content: str,
                                                          message: str) -> None:
     folder = write_run()
     before = report(folder).read_bytes()
     (folder / name).write_text(content)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(UserError, match=message):
         report(folder)
     assert (folder / "report.html").read_bytes() == before
 
