@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import reprlib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from typing import TypeVar
 
 Entry = TypeVar("Entry")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)    # the disk, the quota or the allowed size of a file is used up
-_LONGEST = 120    # letters of a value in an error
+_SHORT = reprlib.Repr()    # of a value in an error
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 120
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 8
 # Control characters, line separators, what turns the direction of writing, and lone surrogates, as names that are not
 # UTF-8 have: a terminal obeys the first, and a name must not look like another line or another name.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -101,12 +104,11 @@ def escaped(text: str) -> str:
 
 
 def in_short(value: object) -> str:
-    """The `repr` of what came, cut off where it is long."""
+    """The `repr` of what came in one line, with its middle left out where it is long."""
     try:
-        text = repr(value)
-    except (ValueError, RecursionError) as error:    # an integer of thousands of digits, brackets a thousand deep
-        return f"a value that is too {'deep' if isinstance(error, RecursionError) else 'long'} to be shown"
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text):,} letters)"
+        return " ".join(_SHORT.repr(value).split("\n"))
+    except ValueError:    # an integer of thousands of digits
+        return "a value that is too long to be shown"
 
 
 def as_user_error(error: BaseException) -> UserError | None:

@@ -77,7 +77,7 @@ class SplitCounts(TypedDict, total=False):
     per_class: dict[str, Count] | None
 
 
-class Rows(TypedDict):
+class RowsOfFile(TypedDict):
     """The rows of one file: `5-12 15` are the rows 5 to 12 and 15."""
 
     file: str
@@ -102,7 +102,7 @@ class DataAccount(TypedDict, total=False):
     fingerprint: str | None
     dropped: list[Dropped]
     notes: list[str]
-    files: dict[str, list[str] | Rows]
+    files: dict[str, list[str] | RowsOfFile]
     boxes: BoxStatistics
 
 

@@ -172,10 +172,11 @@ class Stepper:
 def _check_moments(moments: dict[str, Any], optimizer: Optimizer, name: str, weight: Tensor) -> None:
     """Raises ModelError where an optimizer cannot have left these moments of a weight: its next step would fail, or
     write beyond them."""
-    expected = MOMENTS.get(type(optimizer).__name__, moments.keys())
-    wrong = set(moments) ^ expected if moments else set()
-    wrong |= {key for key, value in moments.items() if value is not None and not (
-        isinstance(value, Tensor) and value.is_floating_point() and (value.ndim == 0 or value.shape == weight.shape))}
+    without = optimizer.defaults.get("momentum") == 0    # SGD then has None in their place, or nothing
+    wrong = set() if without else set(moments) ^ MOMENTS.get(type(optimizer).__name__, set(moments))
+    wrong |= {key for key, value in moments.items() if not (
+        isinstance(value, Tensor) and value.is_floating_point()
+        and value.shape == (() if key == "step" else weight.shape)) and not (value is None and without)}
     if wrong:
         raise ModelError(f"the moments of {name} in the run's last state are not those of this optimizer "
                          f"({', '.join(sorted(wrong))}): put the file back, or train again")

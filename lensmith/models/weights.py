@@ -51,13 +51,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return _tensors(content, path)
 
 
-def load_into(module: nn.Module, weights: dict[str, Tensor], *, what: str) -> None:
+def load_into(module: nn.Module, weights: Mapping[str, Any], *, what: str) -> None:
     """Put `weights` into `module`: the same names and shapes, or a ModelError that says how they differ."""
     tensors = module.state_dict()
     missing = [name for name in tensors if name not in weights]
     unknown = [name for name in weights if name not in tensors]
     reshaped = [f"{name} is {_shape(weights[name])} in the file and {_shape(tensors[name])} here"
-                for name in tensors if name in weights and weights[name].shape != tensors[name].shape]
+                for name in tensors if name in weights and getattr(weights[name], "shape", None) != tensors[name].shape]
     differences = [_some(missing, "name", "missing"), _some(unknown, "name", "unknown here"),
                    _some(reshaped, "tensor", "of another shape")]
     if any(differences):
@@ -186,7 +186,9 @@ def _first(names: Mapping[str, Tensor]) -> str:
     return ", ".join(list(names)[:3]) + (" ..." if len(names) > 3 else "")
 
 
-def _shape(tensor: Tensor) -> str:
+def _shape(tensor: Any) -> str:
+    if not isinstance(tensor, Tensor):
+        return "no tensor"
     return " x ".join(str(edge) for edge in tensor.shape) or "a scalar"
 
 

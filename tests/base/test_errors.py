@@ -60,12 +60,13 @@ def test_a_name_cannot_command_a_terminal(text, shown):
 
 def test_what_came_is_shown_in_short():
     assert in_short("abc") == "'abc'"
-    assert in_short("x" * 1000) == "'" + "x" * 119 + "... (1,002 letters)"
+    assert in_short("x" * 1000) == f"'{'x' * 57}...{'x' * 58}'" and in_short(["a", 1.5]) == "['a', 1.5]"
+    assert in_short(list(range(10**6))) == "[0, 1, 2, 3, 4, 5, 6, 7, ...]"
     assert in_short(10**5000) == "a value that is too long to be shown"
     deep: list = []
     for _ in range(100_000):
         deep = [deep]
-    assert in_short(deep) == "a value that is too deep to be shown"
+    assert in_short(deep) == "[[[[[[[...]]]]]]]"
     while deep:    # Python frees it by recursion
         deep = deep.pop()
 

@@ -169,3 +169,40 @@ def test_evaluate_leaves_the_weights_alone_and_counts_every_sample(drawn):
 def test_wrong_settings_are_refused(drawn, settings, text):
     with pytest.raises(UserError, match=text):
         learner(drawn, **settings)
+
+
+WRONG = [None, "1", -1, 10**30, 2.5, [], {}, True, torch.zeros(3, 5)]
+
+
+def places(node, path=()):
+    """The path of every entry of a state, with those of the entries within it."""
+    for key, value in node.items():
+        yield (*path, key)
+        if isinstance(value, dict):
+            yield from places(value, (*path, key))
+
+
+def changed(node, path, value):
+    key, *rest = path
+    return node | {key: changed(node[key], rest, value) if rest else value}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
+def test_a_state_with_a_wrong_entry_is_refused_or_goes_on(drawn, optimizer: str):
+    """No entry of another type, size or shape ends in an error that is not the user's."""
+    one = learner(drawn, optimizer=optimizer)
+    steps = iter(one)
+    for _ in range(9):    # into the second epoch
+        next(steps)
+    state = deepcopy(one.state_dict())
+    refused = 0
+    for path in places(state):
+        for value in WRONG:
+            other = learner(drawn, optimizer=optimizer)
+            try:
+                other.load_state_dict(changed(state, path, value))
+                next(iter(other), None)
+            except UserError as error:
+                refused += 1
+                assert "\n" not in str(error)
+    assert refused > 50
