@@ -106,7 +106,8 @@ def decide_kind(rows: Rows, columns: Sequence[str], settings: CellSettings) -> C
                                                                       is_tags_name(column) else ""))
     if len(numbers) * 2 > len(cells):
         if with_point and not (different <= {"0.0", "1.0"} and len(numbers) == len(cells)):
-            return CellReading("numbers", "most cells are numbers, " + (style.in_words() or "some with a decimal point"))
+            written = style.in_words() or "some with a decimal point"
+            return CellReading("numbers", f"most cells are numbers, {written}")
         if len(different) > _MANY:
             return CellReading("numbers", f"whole numbers of {len(different)} different values, more than {_MANY}")
     return _label_of_texts(rows, column, cells, numbers=len(numbers))

@@ -4,15 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from lensmith.base.errors import DataError, UserError, nearest
-from lensmith.data.formats.given_splits import SPLITS
+from lensmith.data.formats.given_splits import SPLITS, split_named
 from lensmith.data.formats.tables.read_table import Rows, plain_name, refuse_empty_cells
 
 _FLAGS = {"is_train": "train", "is_training": "train", "is_valid": "valid", "is_val": "valid",
           "is_validation": "valid", "is_test": "test", "is_testing": "test"}
 _FOLD = ("fold", "folds", "fold_id", "kfold", "k_fold", "cv_fold")
 _MOST_FOLDS = 50
-_WORDS = {"training": "train", "testing": "test", "dev": "valid", "eval": "valid", "holdout": "test",
-          "hold-out": "test"} | SPLITS
 TRUE, FALSE = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")    # in lower case
 
 
@@ -58,24 +56,24 @@ def _named(rows: Rows, column: str, fold: str | int | None) -> _Division:
     """The division by the column that is called split, or that the setting names."""
     refuse_empty_cells(rows, column, hint=", or read no split with data.split=false")
     cells = rows.column(column)
-    are_folds = fold is not None or (plain_name(column) in _FOLD and not _all_in(cells, _WORDS))
+    are_folds = fold is not None or (plain_name(column) in _FOLD and not all(map(split_named, cells)))
     if are_folds and (by_fold := _by_folds(rows, column, fold)) is not None:
         return by_fold
     if plain_name(column) in _FLAGS and _all_in(cells, (*TRUE, *FALSE)):
         return [column], [_by_flag(cell, _FLAGS[plain_name(column)]) for cell in cells], _words_of_flag(rows, column)
     for cell, line in zip(cells, rows.lines, strict=True):
-        if cell.lower() not in _WORDS:
+        if split_named(cell) is None:
             raise DataError(f"{rows.file}, line {line}: unknown split {cell!r}.{nearest(cell.lower(), SPLITS)} "
                             "Accepted: train, valid (or val, validation), test. Another column is named by data.split; "
                             "false reads none.")
-    return [column], [_WORDS[cell.lower()] for cell in cells], f"divided by {column!r}"
+    return [column], [split_named(cell) or "train" for cell in cells], f"divided by {column!r}"
 
 
 def _by_words(rows: Rows) -> _Division | None:
     """By the only column whose every cell is a word for a split, with train and another among them."""
-    found = [(name, [_WORDS[cell.lower()] for cell in rows.column(name)]) for name in rows.header
-             if _all_in(rows.column(name), _WORDS)]
-    found = [(name, splits) for name, splits in found if "train" in splits and len(set(splits)) > 1]
+    named = [(name, list(map(split_named, rows.column(name)))) for name in rows.header]
+    found = [(name, [split for split in splits if split is not None]) for name, splits in named
+             if None not in splits and "train" in splits and len(set(splits)) > 1]
     if len(found) > 1 and any(splits != found[0][1] for _, splits in found):
         raise DataError(f"{rows.file} has several columns that divide it, and not alike "
                         f"({', '.join(name for name, _ in found)}): say which with data.split=NAME, or false for none")
@@ -142,5 +140,5 @@ def _same(cell: str, fold: str | int) -> bool:
     return cell == str(fold) or cell.removesuffix(".0") == str(fold)
 
 
-def _all_in(cells: Sequence[str], words: Sequence[str] | dict[str, str]) -> bool:
+def _all_in(cells: Sequence[str], words: Sequence[str]) -> bool:
     return bool(cells) and all(cell.lower() in words for cell in cells)

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from lensmith.base.errors import DataError, count
 from lensmith.data.formats.tables.column_kinds import (
+    CellReading,
     CellSettings,
     Kind,
-    CellReading,
     decide_kind,
     is_tags_name,
     value_of,
