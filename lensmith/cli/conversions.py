@@ -1,14 +1,16 @@
 """What `lensmith convert` does: which of the conversions its arguments ask for, and what was done, by name."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 from lensmith.base.errors import UserError
 from lensmith.data.formats.write_sets import with_known_boxes, write_boxes, writers
+from lensmith.data.sources.findings import findings, findings_line
 from lensmith.engine.plan.plan import plan_from_json
 from lensmith.models.adapters.embedded_weights import IMAGENET
 from lensmith.recipe.from_source import recipe_for
-from lensmith.recipe.open_data import open_splits
+from lensmith.recipe.open_data import Tell, open_splits, silent
 from lensmith.recipe.sections import resolve
 from lensmith.ship.export.darknet import Imported, write_darknet
 from lensmith.ship.export.imagenet import ImagenetClassifier
@@ -23,8 +25,9 @@ def _usage() -> str:
 
 
 def converted(sources: list[str], *, to: str | None, names: Path | None, images: str, trust: bool, command: str,
-              convolutional: bool = False) -> dict[str, Any]:
-    """Convert `sources`; -> what was done, by name. Raises UserError for arguments that mean nothing together."""
+              convolutional: bool = False, tell: Tell = silent) -> dict[str, Any]:
+    """Convert `sources`; -> what was done, by name. `tell` gets a line on what a data set loses. Raises UserError for
+    arguments that mean nothing together."""
     paths = [Path(source) for source in sources]
     suffixes = [path.suffix.lower() for path in paths]
     if convolutional:
@@ -34,7 +37,7 @@ def converted(sources: list[str], *, to: str | None, names: Path | None, images:
     if to is not None:
         if len(sources) != 2 or names is not None:
             raise UserError(f"{_usage()}; got --to {to} with {', '.join(sources)}")
-        return _data(sources[0], paths[1], to, images)
+        return _data(sources[0], paths[1], to, images, tell)
     if len(paths) == 3 and suffixes[:2] == [".cfg", ".weights"]:
         return _run(Imported(paths[0], paths[1], names), paths[2], command=command)
     if len(paths) == 2 and sources[0] == IMAGENET and names is None:
@@ -62,8 +65,11 @@ def _convolutional(source: Path, folder: Path, *, trust: bool, command: str) -> 
             "window": f"{window[0]} x {window[1]} cells"}
 
 
-def _data(source: str, folder: Path, to: str, images: str) -> dict[str, Any]:
+def _data(source: str, folder: Path, to: str, images: str, tell: Tell) -> dict[str, Any]:
     opened = open_splits(resolve({"data": recipe_for(source)["data"]}, trusted=False))
+    if line := findings_line(findings({"source": opened.account}),
+                           shlex.join(["lensmith", "data", "show", source, "--all"])):
+        tell(line)
     ids = opened.account.get("category_ids")
     splits = with_known_boxes(opened.splits)
     files = write_boxes(to, splits, folder, images=images, category_ids=ids)    # type: ignore[arg-type]

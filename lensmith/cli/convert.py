@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lensmith.cli.options import Json, Trust
-from lensmith.cli.terminal import show
+from lensmith.cli.terminal import show, teller
 
 
 def convert(
@@ -28,5 +28,5 @@ def convert(
     from lensmith.cli.conversions import converted
 
     facts = converted(sources, to=to, names=names, images=images, trust=trust, convolutional=convolutional,
-                      command=shlex.join(["lensmith", *sys.argv[1:]]))
+                      command=shlex.join(["lensmith", *sys.argv[1:]]), tell=teller(False))
     show(json.dumps(facts) if as_json else "  ".join(f"{name} {value}" for name, value in facts.items()))

@@ -44,9 +44,11 @@ def data_get(name: Annotated[str, typer.Argument(help="fashion-mnist, mnist, cif
 def data_show(
     source: Annotated[str, typer.Argument(help="A data set's name, a folder, a table or a recipe.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...")] = None,
+    every_file: Annotated[bool, typer.Option("--all", help="Every file that was left out, changed or guessed; by "
+                                                           "itself the first ten of each kind.")] = False,
     as_json: Json = False,
 ) -> None:
-    """What a data set holds: splits, classes, the form of its pictures, and what cannot be read."""
+    """What a data set holds: splits, classes, the form of its pictures, and what was left out, changed or guessed."""
     from lensmith.recipe import schema as recipes
     from lensmith.recipe.from_source import recipe_for
     from lensmith.recipe.open_data import open_data
@@ -59,4 +61,4 @@ def data_show(
     if as_json:
         show(json.dumps({key: value for key, value in account.items() if key != "files"}))
         return
-    show_account(account)
+    show_account(account, every_file=every_file)

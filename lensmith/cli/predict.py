@@ -1,19 +1,22 @@
 """The verb `predict`: what a trained network says of pictures, films and cameras."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lensmith.base.errors import UserError
+from lensmith.base.errors import UserError, count
 from lensmith.cli.options import Device, Json, Trust
 from lensmith.cli.terminal import show, tell_error
 
 if TYPE_CHECKING:
     from lensmith.ship.predict.prediction import Prediction
     from lensmith.ship.predict.video import Frame
+
+_NAMED = 10    # files that are passed over and named
 
 
 def predict(
@@ -53,7 +56,8 @@ def predict(
         check_output(out, advice=ELSEWHERE)    # before the work, not after it
     if not sources:
         raise UserError("nothing to predict: name files, folders or patterns such as 'photos/*.jpg'")
-    pictures, films = pictures_and_films(sources)
+    passed_over: list[Path] = []
+    pictures, films = pictures_and_films(sources, passed_over)
     _refuse_for_kind(films, every=every, tiles=tiles)
     shown = None if classes is None else [name.strip() for name in classes.split(",")]
     predictions = trained.predict(pictures, threshold=threshold, overlap=iou, classes=shown, tiles=tiles)
@@ -65,8 +69,21 @@ def predict(
                                              classes=shown), top=top, as_json=as_json)
     for prediction in unread:
         tell_error(f"{prediction.file} {prediction.error}")
+    _tell_passed_over(passed_over)
     if unread:
+        if len(pictures) > 1:
+            tell_error(f"{len(unread):,} of {count(len(pictures) + len(films), 'file')} could not be read")
         raise typer.Exit(3)
+
+
+def _tell_passed_over(files: list[Path]) -> None:
+    """Say which files in the named folders are no pictures by their suffix, where there are any."""
+    if files:
+        suffixes = Counter(path.suffix.lower() or "no suffix" for path in files)
+        more = f" and {len(files) - _NAMED:,} more" if len(files) > _NAMED else ""
+        tell_error(f"passed over {count(len(files), 'file')} without a picture's suffix "
+                   f"({', '.join(f'{suffix} {number:,}' for suffix, number in suffixes.most_common())}): "
+                   f"{', '.join(map(str, files[:_NAMED]))}{more}")
 
 
 def _refuse_for_kind(films: list[str], *, every: int, tiles: float | None) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lensmith.base.errors import UserError, count, escaped
 from lensmith.base.progress import duration
 from lensmith.cli.options import with_flags
+from lensmith.data.sources.findings import findings
 
 if TYPE_CHECKING:
     from lensmith.engine.forecast import Forecast
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from lensmith.training.session import Session
 
 
+_NAMED = 10      # files of each thing that was left out or changed, where not all are asked for
 _SHOWN = 3       # metrics of the valid split in the line of an epoch
 _SHORT = 10.0    # seconds: what takes less is not forecast
 
@@ -224,8 +226,8 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
                        for text, width, number in zip(line, widths, numeric, strict=True)).rstrip())
 
 
-def show_account(account: dict[str, Any]) -> None:
-    """What data.json keeps of a data set, as text."""
+def show_account(account: dict[str, Any], *, every_file: bool) -> None:
+    """What data.json keeps of a data set, as text; of what was left out or changed the first files, or `every_file`."""
     form = account["form"]
     show(f"{account['name']}: {form['channels']} x {form['height']} x {form['width']}, {form['bits']} bits")
     splits = account["splits"]
@@ -241,8 +243,13 @@ def show_account(account: dict[str, Any]) -> None:
         _show_boxes(account["boxes"])
     for note in account["notes"]:
         show(note)
-    for dropped in account["dropped"]:
-        show(f"left out: {dropped['file']} {dropped['reason']}")
+    shown = None if every_file else _NAMED
+    for finding in findings(account):
+        show(f"{'left out' if finding.lost else 'told'}: {finding.sentence()}")
+        for name in finding.names[:shown]:
+            show(f"  {name}")
+        if more := finding.number - len(finding.names[:shown]):
+            show(f"  and {more:,} more" + ("" if every_file else " (--all lists them)"))
 
 
 def _show_boxes(statistics: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Reads the data of a recipe, the data of a Python caller, or other data that a trained network is measured on."""
 
+import shlex
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from lensmith.base.errors import DataError, UserError, nearest
 from lensmith.base.pictures import Form
 from lensmith.data.formats.boxes.annotations import Tally
 from lensmith.data.formats.python_objects import read_dataset
+from lensmith.data.sources.findings import findings, findings_line
 from lensmith.data.sources.picture_form import given_size
 from lensmith.data.sources.sample import Splits
 from lensmith.engine.distributed.process_group import ProcessGroup
@@ -85,6 +87,8 @@ def other_data(source: str | Path, recipe: recipes.Recipe, form: Form, classes: 
     measured = {"data": recipe_for(source)["data"], "pictures": pictures, "split": {"valid": 0.0, "test": 0.0},
                 "loading": loading, **{name: recipe[name] for name in ("task", "run")}}
     data = open_data(resolve(measured, trusted=False), tell=tell)
+    if line := findings_line(findings(data.account), shlex.join(["lensmith", "data", "show", str(source), "--all"])):
+        tell(line)
     renamed = dict.fromkeys(_renamed(data.classes, classes))
     if renamed:
         tell(f"the classes of {source} are taken in their order: {', '.join(renamed)}")

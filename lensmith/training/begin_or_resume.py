@@ -10,6 +10,7 @@ from torch import nn
 
 from lensmith.base.device import environment
 from lensmith.base.errors import UserError
+from lensmith.data.sources.findings import findings, findings_line
 from lensmith.engine.distributed.process_group import ProcessGroup
 from lensmith.engine.plan.plan import plan_from_json
 from lensmith.engine.run_folder import Run
@@ -29,7 +30,7 @@ from lensmith.recipe.sections import resolve
 from lensmith.recipe.user_metrics import check_metrics
 from lensmith.training.same_data import check_same_data
 from lensmith.training.session import Session, now
-from lensmith.training.understood import data_name, goes_on, understood
+from lensmith.training.understood import data_name, goes_on, listing_command, understood
 
 # The entries of environment.json on which the last bits of a training depend.
 _BITS_DEPEND_ON = ("python", "platform", "processor", "packages")
@@ -103,10 +104,17 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
         raise
     process_group.tell_launcher(str(run))
     opened.account["notes"] += job.notes
-    for note in (line := understood(job.recipe, opened), *opened.account["notes"]):
+    line = understood(job.recipe, opened)
+    for note in (line, *opened.account["notes"], *_lost(run, job, opened.account)):
         tell(note)
     _write_beginning(run, job, opened.account)
     return Session(run, job, command, started=now(), understood=line)
+
+
+def _lost(run: Run, job: Job, account: dict[str, Any]) -> list[str]:
+    """The line on what is left out of the data, changed in them or guessed, where anything is."""
+    line = findings_line(findings(account), listing_command(run, job.recipe))
+    return [line] if line else []
 
 
 def _create_run(process_group: ProcessGroup, runs: Path, *, name: str | None, fallback: str) -> Run:

@@ -9,6 +9,7 @@ from typing import Any
 
 from lensmith.base.errors import count
 from lensmith.data.batches.loader import Loader
+from lensmith.data.sources.findings import findings, much_lost
 from lensmith.data.sources.picture_form import Bad
 from lensmith.engine.evaluate import evaluate
 from lensmith.engine.forecast import Forecast
@@ -25,6 +26,7 @@ from lensmith.study.report.page import report as write_report
 from lensmith.study.report.worst_errors import WorstErrors
 from lensmith.tasks.baseline import Baseline, baselines
 from lensmith.training.baseline_advice import learns_by_heart, stays_at_baseline
+from lensmith.training.understood import listing_command
 from lensmith.training.waiting_advice import advice
 
 
@@ -42,7 +44,7 @@ class Session:
     notes: list[str] = field(default_factory=list)    # what was changed on the way, or should be
     stopped_early: str = ""                           # once it has ended: why before its last epoch
     warning: str = ""                                 # once it has ended: that it stayed at what one answer for all
-                                                      # pictures scores
+                                                      # pictures scores, that much of the data was left out
     forecast: Forecast | None = None                  # how long it will still take, once it has begun
     _measures: bool = False    # it has learned, and is measured
     _advised: bool = False
@@ -78,9 +80,9 @@ class Session:
                 raise
             raise ended from error
         self.stopped_early = self._why_early()
-        self.warning = self._at_baseline()
         with held_signals(), process_group.barrier():
             self._note_dropped(self.job.learner.train, self.job.learner.valid)    # every rank has posted its own by now
+            self.warning = "; ".join(filter(None, (self._at_baseline(), self._much_lost())))
             self._write_run("stopped early" if self.stopped_early else "finished", self.stopped_early)
             self._write_report()
         process_group.disconnect()
@@ -143,6 +145,10 @@ class Session:
         learner = self.job.learner
         return stays_at_baseline(history, self._baselines("valid"), self.job.recipe,
                                  slow_norms=not learner.settings.norm_floor and bool(moving_norms(learner.network)))
+
+    def _much_lost(self) -> str:
+        """That a tenth or more of something was left out; empty where nothing was."""
+        return much_lost(findings(self.run.read_json("data.json")), listing_command(self.run, self.job.recipe))
 
     def _write_report(self) -> None:
         if self.run.writes:

@@ -1,5 +1,6 @@
 """What a training has understood, in one line before its first step: data, task, network, and what it begins with."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from lensmith.base.errors import count
 from lensmith.base.pictures import Form
 from lensmith.data.sources.kinds import TARGETS
 from lensmith.data.sources.unknown_targets import known_in
+from lensmith.engine.run_folder import Run
 from lensmith.engine.supervised import Supervised
 from lensmith.models.adapters.embedded_weights import IMAGENET
 from lensmith.models.adapters.published_weights import is_download
@@ -31,6 +33,14 @@ def understood(recipe: recipes.Recipe, data: Data) -> str:
 def data_name(recipe: recipes.Recipe) -> str:
     """What the data of a recipe are called: the stem of their path, or the name of the set."""
     return Path(recipe["data"].get("path") or recipe["data"]["name"]).stem.removeprefix(BROUGHT)
+
+
+def listing_command(run: Run, recipe: recipes.Recipe) -> str:
+    """What lists every file that was left out of a run's data or changed: a command, or data.json where the data came
+    as a Python object."""
+    if recipe["data"]["name"].startswith(BROUGHT):
+        return str(run.folder / "data.json")
+    return shlex.join(["lensmith", "data", "show", str(run.folder), "--all"])
 
 
 def goes_on(learner: Supervised, *, saved: bool) -> str:

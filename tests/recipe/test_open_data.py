@@ -96,7 +96,8 @@ def test_a_fraction_is_a_fraction(photos: Path, name: str, fraction: float):
 def test_a_look_at_the_data_decodes_all(photos: Path, command):
     bad = damaged(photos, *first_of(photos))
     ended = command("data", "show", photos)
-    assert ended.code == 0 and [line.split()[2] for line in ended.out.splitlines() if "left out" in line] == bad
+    assert ended.code == 0 and [line.split()[0] for line in ended.out.splitlines() if line.startswith("  ")] == bad
+    assert f"left out: {len(bad)} of 60 pictures that cannot be read, left out\n" in ended.out
 
 
 def weights(run: lensmith.Trained) -> dict[str, torch.Tensor]:

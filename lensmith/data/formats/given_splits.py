@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from lensmith.base.errors import DataError, count
 from lensmith.data.sources.picture_files import readable
 
-LISTED = 10    # an account names at most so many pictures of each thing that it counts
+LISTED = 10_000    # an account names at most so many pictures of each thing that it counts
 SPLITS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
 _WORDS = SPLITS | {"training": "train", "trn": "train", "validate": "valid", "validating": "valid", "dev": "valid",
                    "devel": "valid", "testing": "test", "tst": "test", "eval": "test", "evaluation": "test"}

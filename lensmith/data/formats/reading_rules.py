@@ -7,6 +7,8 @@ CHANGES = {
        "the lists of Darknet, Roboflow and CVAT are followed",
     2: "of tables the lines of a picture are joined, nan and NA are unknown, a column called label is one whatever its "
        "numbers look like, indices are not learned, and flags and folds are splits",
+    3: "swapped corners are set right, COCO's ids match whether they are written as text or as numbers, and a picture "
+       "that is listed twice is one",
 }
 READING = max(CHANGES)
 

@@ -10,17 +10,20 @@ from lensmith.base.left_behind import holds_results, is_left_behind
 from lensmith.base.pictures import SUFFIXES
 
 
-def find_pictures(sources: Iterable[str | Path]) -> list[Path]:
+def find_pictures(sources: Iterable[str | Path], passed_over: list[Path] | None = None) -> list[Path]:
     """Files, folders (with all folders below) and glob patterns -> picture files, in order, each once.
 
     In folders, hidden names, files without a picture's suffix and folders of earlier results are passed over, as in
-    training. Links are followed, to each folder once. Raises DataError for a source that is not there, cannot be
-    searched or holds no picture.
+    training. Links are followed, to each folder once. `passed_over` gets the files without a picture's suffix. Raises
+    DataError for a source that is not there, cannot be searched or holds no picture.
     """
     found: dict[str, Path] = {}
     for source in map(str, sources):
         if os.path.isdir(source):
-            paths = [path for path in sorted(_below(source)) if path.suffix.lower() in SUFFIXES]
+            below = sorted(_below(source))
+            paths = [path for path in below if path.suffix.lower() in SUFFIXES]
+            if passed_over is not None:
+                passed_over += [path for path in below if path.suffix.lower() not in SUFFIXES]
             if not paths:
                 raise DataError(f"the folder {source} holds no picture; accepted are {', '.join(SUFFIXES)}")
         elif os.path.lexists(source):

@@ -62,10 +62,12 @@ class Frame:
         return f"{self.said.file} {minutes}:{seconds:02d}: {self.said.text(k)}"
 
 
-def pictures_and_films(sources: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
+def pictures_and_films(sources: Iterable[str | Path],
+                       passed_over: list[Path] | None = None) -> tuple[list[Path], list[str]]:
     """Files, folders, patterns and cameras -> picture files; films, and after them cameras, as `camera:0`.
 
-    A film is known by its suffix; films in folders are passed over. Raises DataError as `find_pictures` does.
+    A film is known by its suffix; films in folders are passed over. `passed_over` is as of `find_pictures`. Raises
+    DataError as it does.
     """
     names = list(map(str, sources))
     cameras = [name for name in names if name.startswith(_CAMERA)]
@@ -73,7 +75,7 @@ def pictures_and_films(sources: Iterable[str | Path]) -> tuple[list[Path], list[
         if not re.fullmatch(r"\d{1,3}", name.removeprefix(_CAMERA)):
             raise DataError(f"{name!r} is no camera: accepted are {_CAMERA}0, {_CAMERA}1, ...")
     files = [name for name in names if not name.startswith(_CAMERA)]
-    paths = find_pictures(files) if files or not cameras else []
+    paths = find_pictures(files, passed_over) if files or not cameras else []
     films = [str(path) for path in paths if path.suffix.lower() in FILMS]
     return [path for path in paths if path.suffix.lower() not in FILMS], films + cameras
 

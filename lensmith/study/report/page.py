@@ -2,13 +2,14 @@
 
 import base64
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lensmith.base.atomic_files import write_text
 from lensmith.base.errors import DataError, UserError, count, described, in_short
 from lensmith.base.read_file import bounded_text
+from lensmith.data.sources.findings import counted_keys, findings
 from lensmith.engine.run_folder import Run
 from lensmith.recipe.schema import read_recipe
 from lensmith.study.report import charts
@@ -20,6 +21,7 @@ from lensmith.tasks.metrics.metric import figure, percent
 
 _FIRST = {"test": 0, "valid": 1}    # the order of the splits; the first of them gives the headline
 _LARGEST = 16 << 20    # bytes of a picture of the gallery, which has some thousand pixels
+_NAMED = 20      # files of each thing that was left out or changed that are named
 _LISTED = 200    # dropped files that are named; data.json has them all
 _RANKED = ("AP50-95", "IoU", "f1", "R2")    # the first of these columns that a table has sorts its classes
 
@@ -245,13 +247,14 @@ def _data(data: Mapping[str, Any]) -> dict[str, Any] | None:
                                   f"fitted by {form['fit']}"))
     facts += [(f"{name} classes", f"{len(names):,}") for name, names in data.get("classes", {}).items()]
     # How much is known of each part is told with the splits.
-    facts += _facts({name: value for name, value in data.get("source", {}).items() if name not in ("parts", "sets")})
+    facts += _facts({name: value for name, value in data.get("source", {}).items()
+                     if name not in {"parts", "sets", *counted_keys()}})
     if data.get("fingerprint"):
         facts.append(("fingerprint", data["fingerprint"]))
     per_class = {name: split.get("per_class") or {} for name, split in splits.items()}
     names = dict.fromkeys(name for counts in per_class.values() for name in counts)
     dropped = data.get("dropped", [])
-    note = f"{count(len(dropped), 'file')} could not be used."
+    note = f"{count(len(dropped), 'file')} could not be used." if dropped else ""
     if len(dropped) > _LISTED:
         note += f" The first {_LISTED} are listed here, all of them in data.json."
     boxes = data.get("boxes", {})
@@ -261,7 +264,14 @@ def _data(data: Mapping[str, Any]) -> dict[str, Any] | None:
         "totals": [split.get("count", 0) for split in splits.values()],
         "rows": [{"name": name, "counts": [counts.get(name, 0) for counts in per_class.values()]} for name in names],
         "dropped": dropped[:_LISTED], "dropped_note": note,
+        "findings": [{"sentence": finding.sentence(), "names": _some(finding.names)}
+                     for finding in findings({**data, "dropped": []})],
     }
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names in a line."""
+    return ", ".join(names[:_NAMED]) + (" ..." if len(names) > _NAMED else "")
 
 
 def _box_facts(boxes: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -246,11 +246,12 @@ def test_boxes_are_cut_and_left_out_as_those_of_files_are_and_counted():
     target = {"boxes": [[-1, 2, 11, 12], [20, 5, 45, 9], [5, 5, 5, 9], [9, 9, 4, 12], [31, 2, 40, 9], [2, 2, 9, 9],
                         [2, 2, 9, 9]], "labels": [0] * 7}
     value = boxes_of(read_dataset([(picture, BOX), (picture, target)], tally=tally))
-    assert value.corners.tolist() == [[1, 1, 3, 3], [0, 2, 11, 12], [20, 5, 30, 9], [2, 2, 9, 9]]
+    assert value.corners.tolist() == [[1, 1, 3, 3], [0, 2, 11, 12], [20, 5, 30, 9], [4, 9, 9, 12], [2, 2, 9, 9]]
     named = {"pictures": ["#1"]}
     assert tally.repairs() == {
+        "swapped": {"count": 1, **named},
         "clipped": {"small": {"count": 1, **named}, "large": {"count": 1, **named}},
-        "dropped": {"outside": {"count": 1, **named}, "without_area": {"count": 2, **named},
+        "dropped": {"outside": {"count": 1, **named}, "without_area": {"count": 1, **named},
                     "duplicates": {"count": 1, **named}}}
 
 

@@ -1,6 +1,7 @@
 """Objects as annotation files list them: gathered by split, checked against their pictures, counted and stacked."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 from lensmith.base.errors import DataError, count, nearest
 from lensmith.data.formats.class_names import check_names, ordered
-from lensmith.data.formats.given_splits import LISTED, common_root, splits_with_pictures
+from lensmith.data.formats.given_splits import LISTED, common_root, listed_below, splits_with_pictures
 from lensmith.data.sources.outlined_objects import with_outlines
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.picture_form import survey
@@ -88,14 +89,15 @@ def sources_of_boxes(annotated: Mapping[str, AnnotatedSplit], *, names: Sequence
     splits = {name: _source(split, names, root=root, with_area=with_area, tally=tally)
               for name, split in annotated.items()}
     boxes: dict[str, Any] = {name: next(iter(source.targets.values())) for name, source in splits.items()}
-    paths = [set(source.paths) for source in splits.values()]
+    paths = [path for source in splits.values() for path in dict.fromkeys(source.paths)]
+    in_two = [path for path, times in Counter(paths).items() if times > 1]
     counts = {"pictures": {name: len(source) for name, source in splits.items()},
               "boxes": {name: len(value.classes) for name, value in boxes.items()},
               "background": {name: len(source) - len(boxes[name].image.unique()) for name, source in splits.items()},
               "crowd": sum(int(value.crowd.sum()) for value in boxes.values()),
               **tally.repairs(),
               "size_differs": tally.account("size_differs").get("size_differs", {"count": 0, "pictures": []}),
-              "in_two_splits": sum(map(len, paths)) - len(set().union(*paths)),
+              "in_two_splits": {"count": len(in_two), "pictures": listed_below(root, in_two)},
               **({"without_outline": without_outline} if without_outline else {})}
     return Splits(dict(splits), {**account, **counts})
 
@@ -134,8 +136,8 @@ class Tally:
                 if self.counts.get(key)}
 
     def repairs(self) -> dict[str, Any]:
-        """What `usable_boxes` has cut and left out, as data.json keeps it."""
-        return {"clipped": self.account("small", "large"),
+        """What `usable_boxes` has set right, cut and left out, as data.json keeps it."""
+        return {**self.account("swapped"), "clipped": self.account("small", "large"),
                 "dropped": self.account("outside", "without_area", "duplicates")}
 
 
@@ -169,7 +171,8 @@ def _source(split: AnnotatedSplit, names: tuple[str, ...], *, root: Path, with_a
 
 def usable_boxes(corners: np.ndarray, edges: np.ndarray, image: np.ndarray, classes: np.ndarray, crowd: np.ndarray, *,
                  tally: Tally, name: Callable[[int], str]) -> tuple[np.ndarray, np.ndarray]:
-    """The boxes that have an area in their picture, cut at its edges, each once, those of a picture together.
+    """The boxes that have an area in their picture, cut at its edges, each once, those of a picture together. Corners
+    that are swapped are set right.
 
     -> their corners, float32 [kept, 4], and their numbers among the given boxes, int64 [kept]. `corners` are float64
     [n, 4] in pixels; `edges` [n, 4], width height width height of each box's picture, NaN where they are not known;
@@ -177,8 +180,10 @@ def usable_boxes(corners: np.ndarray, edges: np.ndarray, image: np.ndarray, clas
     picture.
     """
     limits = np.where(np.isnan(edges), _LONGEST, edges)
-    low, high = corners[:, :2], corners[:, 2:]
-    empty = (high <= low).any(1)
+    swapped = (corners[:, 2:] < corners[:, :2]).any(1)
+    ends = corners.reshape(-1, 2, 2)
+    corners = np.concatenate((ends.min(1), ends.max(1)), 1)
+    empty = (corners[:, 2:] <= corners[:, :2]).any(1)
     inside = np.clip(corners, 0, limits)
     overhang = np.abs(inside - corners).max(1, initial=0)
     inside = inside.astype(np.float32)
@@ -187,6 +192,7 @@ def usable_boxes(corners: np.ndarray, edges: np.ndarray, image: np.ndarray, clas
     large = overhang > np.maximum(_SMALL[0], _SMALL[1] * limits.max(1, initial=0))
     tally.add("large", image[kept & large], name)
     tally.add("small", image[kept & ~large & (overhang > _ROUNDING)], name)
+    tally.add("swapped", image[kept & swapped], name)
     tally.add("without_area", image[empty], name)
     tally.add("outside", image[outside], name)
     rows = np.flatnonzero(kept)

@@ -4,18 +4,21 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
 from lensmith.base.errors import DataError, nearest
-from lensmith.data.formats.boxes.annotations import AnnotatedSplit, sources_of_boxes
+from lensmith.base.pictures import SUFFIXES
+from lensmith.data.formats.boxes.annotations import AnnotatedSplit, Tally, sources_of_boxes
 from lensmith.data.formats.boxes.picture_to_write import PictureToWrite, shortest
 from lensmith.data.formats.class_names import check_names, fixed_classes
 from lensmith.data.formats.format import LAYOUT, Evidence, Format, Writer
-from lensmith.data.formats.given_splits import SPLITS, split_folders
+from lensmith.data.formats.given_splits import SPLITS, listed_below, split_folders
 from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.reading import begins_with_key, existing, invalid_content, read_json
 from lensmith.data.sources.picture_files import readable
@@ -101,7 +104,7 @@ def coco(path: str, *, images: str | None = None, classes: list[str] | None = No
     first = "train" if "train" in contents else next(iter(contents))
     categories = categories_of(contents[first], files[first])
     names = accepted or tuple(categories.values())
-    annotated, picture_folders, without_picture = {}, {}, 0
+    annotated, picture_folders, tally = {}, {}, Tally()
     for split, content in contents.items():
         split_categories = categories_of(content, files[split])
         for name in split_categories.values():
@@ -110,13 +113,14 @@ def coco(path: str, *, images: str | None = None, classes: list[str] | None = No
                                 f"learned.{nearest(name, names)}")
         base = picture_folder(files[split], content, None if images is None else folder / Path(images).expanduser())
         picture_folders[split] = readable(base)
-        annotated[split], number = _annotated(content, files[split], split_categories, base, accepted)
-        without_picture += number
+        annotated[split] = _annotated(content, files[split], split_categories, base, accepted, tally)
     numbers = {name: number for number, name in categories.items()}
     ids = [numbers[name] for name in names] if set(names) <= set(numbers) else None
     account = {"folder": readable(folder), "layout": "coco",
                "files": {split: readable(file) for split, file in files.items()}, "picture_folders": picture_folders,
-               "category_ids": ids, "annotations_without_picture": without_picture}
+               "category_ids": ids, "annotations_without_picture": tally.counts.get("annotations_without_picture", 0),
+               **tally.account("ids_as_text", "listed_twice"),
+               **_not_listed(annotated.values(), picture_folders, folder)}
     return sources_of_boxes(annotated, names=names, folder=folder, account=account)
 
 
@@ -219,21 +223,23 @@ def picture_folder(file: Path, content: CocoFile, given: Path | None) -> Path:
 
 
 def _annotated(content: CocoFile, file: Path, categories: Mapping[int, str], base: Path,
-               accepted: tuple[str, ...] | None) -> tuple[AnnotatedSplit, int]:
-    """The objects of a file, and the number of annotations of pictures that it does not list."""
+               accepted: tuple[str, ...] | None, tally: Tally) -> AnnotatedSplit:
+    """The objects of a file. A file that is listed twice is one picture. Counts in `tally` what does not fit."""
     outlined = isinstance(content, OutlinedCocoFile)
-    annotated, without_picture = AnnotatedSplit(accepted=accepted, outlines=[] if outlined else None), 0
-    rows: dict[int | str, int] = {}
-    for i, picture in enumerate(content.images):
-        if picture.id in rows:
-            raise DataError(f"{file}: images[{i}]: two pictures have the id {picture.id!r}")
-        rows[picture.id] = len(annotated.paths)
-        annotated.add_picture(base / picture.file_name, width=picture.width, height=picture.height)
+    annotated = AnnotatedSplit(accepted=accepted, outlines=[] if outlined else None)
+
+    def name_of(row: int) -> str:
+        return listed_below(base, [annotated.paths[row]])[0]
+
+    rows = _rows_by_id(content, file, base, annotated, tally, name_of)
     for i, annotation in enumerate(content.annotations):
         where = f"{readable(file)}, annotations[{i}]"
-        if annotation.image_id not in rows:
-            without_picture += 1
+        row, as_text = rows.get(str(annotation.image_id), (None, False))
+        if row is None:
+            tally.add("annotations_without_picture", np.zeros(1, dtype=np.int64), lambda _: "")
             continue
+        if as_text != isinstance(annotation.image_id, str):
+            tally.add("ids_as_text", np.array([row]), name_of)
         if annotation.category_id not in categories:
             ids = ", ".join(map(str, list(categories)[:20]))
             raise DataError(f"{where}: category_id {annotation.category_id} is not in categories. Accepted: {ids}.")
@@ -246,8 +252,40 @@ def _annotated(content: CocoFile, file: Path, categories: Mapping[int, str], bas
         x, y, width, height = annotation.bbox
         area = annotation.area if annotation.area is not None and math.isfinite(annotation.area) else math.nan
         annotated.add((x, y, x + width, y + height), categories[annotation.category_id], where=where,
-                      crowd=annotation.iscrowd, area=area, picture=rows[annotation.image_id], outline=shapes)
-    return annotated, without_picture
+                      crowd=annotation.iscrowd, area=area, picture=row, outline=shapes)
+    return annotated
+
+
+def _rows_by_id(content: CocoFile, file: Path, base: Path, annotated: AnnotatedSplit, tally: Tally,
+                name_of: Callable[[int], str]) -> dict[str, tuple[int, bool]]:
+    """Add the pictures of a file; -> the row of each by its id as text, and whether the file writes it as text. Some
+    programs write the ids of pictures as text and those of annotations as numbers. Raises DataError."""
+    rows: dict[str, tuple[int, bool]] = {}
+    row_of: dict[Path, int] = {}
+    for i, picture in enumerate(content.images):
+        if str(picture.id) in rows:
+            raise DataError(f"{file}: images[{i}]: two pictures have the id {picture.id!r}")
+        path = base / picture.file_name
+        if path in row_of:
+            tally.add("listed_twice", np.array([row_of[path]]), name_of)
+        else:
+            row_of[path] = len(annotated.paths)
+            annotated.add_picture(path, width=picture.width, height=picture.height)
+        rows[str(picture.id)] = row_of[path], isinstance(picture.id, str)
+    return rows
+
+
+def _not_listed(annotated: Iterable[AnnotatedSplit], folders: Mapping[str, str], root: Path) -> dict[str, Any]:
+    """How many pictures lie in the folders and are listed by no file, as data.json keeps it; nothing where all are."""
+    listed = {os.path.normpath(path) for split in annotated for path in split.paths}
+    others: list[Path] = []
+    for folder in dict.fromkeys(folders.values()):
+        with suppress(OSError), os.scandir(folder) as entries:
+            others += [Path(entry.path) for entry in entries if entry.name.lower().endswith(SUFFIXES)
+                       and not entry.name.startswith(".") and os.path.normpath(entry.path) not in listed]
+    if not others:
+        return {}
+    return {"pictures_not_listed": {"count": len(others), "pictures": listed_below(root, others)}}
 
 
 def write_coco(splits: Mapping[str, Sequence[PictureToWrite]], names: Sequence[str], folder: Path, *,

@@ -42,9 +42,10 @@ def yolo(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled 
     yolo_set = find_yolo(root)
     folder = root.parent if root.is_file() else root
     names, named_by = class_names(yolo_set.content, yolo_set.config, folder, fixed_classes(classes))
-    annotated, without_label, orphans, highest = {}, list[Path](), list[Path](), -1
+    annotated, without_label, orphans, twice, highest = {}, list[Path](), list[Path](), list[Path](), -1
     for split, files in yolo_set.splits.items():
         target = annotated[split] = AnnotatedSplit(relative=True, outlines=[] if outlines else None)
+        twice += files.without_repeats()
         for picture, label in zip(files.pictures, files.labels, strict=True):
             if not os.path.isfile(label):
                 without_label.append(picture)
@@ -61,7 +62,8 @@ def yolo(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled 
         "config": None if yolo_set.config is None else readable(yolo_set.config),
         "unlabelled": {"count": len(without_label), "taken_as": unlabelled,
                        "pictures": listed_below(folder, without_label)},
-        "labels_without_picture": {"count": len(orphans), "files": listed_below(folder, orphans)}}
+        "labels_without_picture": {"count": len(orphans), "files": listed_below(folder, orphans)},
+        "listed_twice": {"count": len(twice), "pictures": listed_below(folder, twice)}}
     if names is None and highest >= 0:
         names = {number: str(number) for number in range(highest + 1)}
     account["class_numbers"] = None if names is None else list(names)

@@ -32,6 +32,13 @@ class LabelledPictures:
     labels: list[Path] = field(default_factory=list)    # one a picture
     whole: set[str] = field(default_factory=set)
 
+    def without_repeats(self) -> list[Path]:
+        """Take out the pictures that are there already, as a list may name one twice; -> these."""
+        first = {picture: row for row, picture in reversed(list(enumerate(self.pictures)))}
+        again = [picture for row, picture in enumerate(self.pictures) if first[picture] != row]
+        rows = sorted(first.values())
+        self.pictures, self.labels = [self.pictures[row] for row in rows], [self.labels[row] for row in rows]
+        return again
 
 @dataclass(frozen=True)
 class YoloSet:

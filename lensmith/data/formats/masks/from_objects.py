@@ -121,7 +121,7 @@ def coco_outlines(root: Path, images: str | None, classes: tuple[str, ...] | Non
                             f"{len(names)}: they are given in the order of the categories' numbers")
         names = classes
     in_order, splits = with_background(names), {}
-    tally = {"crowd": 0, "without_outline": 0, "annotations_without_picture": 0}
+    tally = {"crowd": 0, "without_outline": 0, "annotations_without_picture": 0, "listed_twice": 0}
     for split, content in contents.items():
         numbers = _names_by_number(content, files[split], contents[first], names)
         base = picture_folder(files[split], content, None if images is None else folder / Path(images).expanduser())
@@ -146,12 +146,14 @@ def _names_by_number(content: CocoFile, file: Path, first: CocoFile, names: Sequ
 def _masked(content: OutlinedCocoFile, file: Path, base: Path, index: Mapping[int, int], background: int,
             tally: dict[str, int]) -> MaskedPictures:
     """The pictures of a file with their masks; `index` is the class of each category. Counts in `tally`."""
-    pictures: dict[int | str, tuple[Picture, list[tuple[int, Shape]], list[tuple[int, Shape]]]] = {}
+    pictures: dict[str, tuple[Picture, list[tuple[int, Shape]], list[tuple[int, Shape]]]] = {}    # by id, as text
+    by_name: dict[str, tuple[Picture, list[tuple[int, Shape]], list[tuple[int, Shape]]]] = {}
     for picture in content.images:
-        pictures[picture.id] = (picture, [], [])
+        tally["listed_twice"] += picture.file_name in by_name
+        pictures[str(picture.id)] = by_name.setdefault(picture.file_name, (picture, [], []))
     for i, annotation in enumerate(content.annotations):
         where = f"{readable(file)}, annotations[{i}]"
-        if annotation.image_id not in pictures:
+        if str(annotation.image_id) not in pictures:
             tally["annotations_without_picture"] += 1
             continue
         if annotation.category_id not in index:
@@ -160,9 +162,9 @@ def _masked(content: OutlinedCocoFile, file: Path, base: Path, index: Mapping[in
         shapes = shapes_from(annotation.segmentation, where)
         tally["without_outline"] += not shapes
         tally["crowd"] += annotation.iscrowd
-        _, crowds, objects = pictures[annotation.image_id]
+        _, crowds, objects = pictures[str(annotation.image_id)]
         (crowds if annotation.iscrowd else objects).extend(
             (IGNORED if annotation.iscrowd else index[annotation.category_id], shape) for shape in shapes)
     return MaskedPictures(
-        [base / picture.file_name for picture, _, _ in pictures.values()],
-        [Outlines([*crowds, *objects], background, relative=False) for _, crowds, objects in pictures.values()])
+        [base / picture.file_name for picture, _, _ in by_name.values()],
+        [Outlines([*crowds, *objects], background, relative=False) for _, crowds, objects in by_name.values()])

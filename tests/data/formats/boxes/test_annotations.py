@@ -34,16 +34,17 @@ def test_boxes_are_cut_left_out_and_counted(tmp_path, picture):
             (1, (40, 30, 20, 10), "cat"), (1, (210, 10, 250, 20), "cat"), (0, (0, 0, 200.005, 100), "ant")]
     source, account = source_of(tmp_path, paths, rows)
     boxes = source.targets["boxes"]
-    assert boxes.image.tolist() == [0, 0, 0, 0, 1] and boxes.classes.tolist() == [2, 1, 1, 0, 1]
+    assert boxes.image.tolist() == [0, 0, 0, 0, 1, 1] and boxes.classes.tolist() == [2, 1, 1, 0, 1, 1]
     assert boxes.corners.tolist() == [[10, 10, 20, 20], [150, 50, 200, 90], [10, 10, 20, 20], [0, 0, 200, 100],
-                                      [0, 10, 50, 100]]
+                                      [0, 10, 50, 100], [20, 10, 40, 30]]
     assert boxes.corners.dtype == torch.float32 and boxes.area is None and not boxes.crowd.any()
     assert account["clipped"] == {"small": {"count": 1, "pictures": ["b.png"]},
                                   "large": {"count": 1, "pictures": ["a.png"]}}
     assert account["dropped"] == {"outside": {"count": 1, "pictures": ["b.png"]},
-                                  "without_area": {"count": 2, "pictures": ["b.png"]},
+                                  "without_area": {"count": 1, "pictures": ["b.png"]},
                                   "duplicates": {"count": 1, "pictures": ["a.png"]}}
-    assert account["boxes"] == {"all": 5} and account["background"] == {"all": 1}
+    assert account["swapped"] == {"count": 1, "pictures": ["b.png"]}    # set right
+    assert account["boxes"] == {"all": 6} and account["background"] == {"all": 1}
 
 
 def test_a_picture_that_cannot_be_read_keeps_its_row_until_the_survey(tmp_path, picture):
@@ -75,7 +76,7 @@ def test_parts_without_train_are_refused_and_one_alone_is_the_whole_set(tmp_path
     with pytest.raises(DataError, match=r"the set has the splits valid, test but no train: there is nothing"):
         sources_of_boxes({"valid": part, "test": part}, names=None, folder=tmp_path, account={})
     twice = sources_of_boxes({"train": part, "valid": part}, names=None, folder=tmp_path, account={})
-    assert twice.account["in_two_splits"] == 1
+    assert twice.account["in_two_splits"] == {"count": 1, "pictures": ["a.png"]}
 
 
 def test_names_of_pictures_are_below_the_folder_or_what_holds_them(tmp_path, picture):

@@ -89,7 +89,7 @@ def test_usual_layouts(files, splits, tmp_path, picture):
     parts = coco(str(tmp_path))
     assert list(parts.splits) == splits
     assert all(path.is_file() for source in parts.splits.values() for path in source.paths)
-    assert parts.account["in_two_splits"] == (2 if "train.json" in files else 0)
+    assert parts.account["in_two_splits"]["count"] == (2 if "train.json" in files else 0)
 
 
 def test_the_folder_of_pictures_can_be_given_and_is_asked_for(tmp_path, picture):
@@ -152,6 +152,9 @@ def test_parts_that_do_not_fit_together_and_annotations_of_no_picture(tmp_path, 
     picture("images/a.png")
     write(tmp_path, content(annotations=[BOX, BOX | {"image_id": 99}]), "train.json")
     assert coco(str(tmp_path)).account["annotations_without_picture"] == 1
+    picture("images/c.png")
+    assert coco(str(tmp_path)).account["pictures_not_listed"] == {"count": 1,
+                                                                  "pictures": ["images/c.png"]}
     write(tmp_path, content(categories=[*CATEGORIES, {"id": 1, "name": "cat"}]), "val.json")
     with pytest.raises(DataError, match=r"val.json: category 'cat' is not in .*train.json, so it could not be learned"):
         coco(str(tmp_path))
@@ -163,3 +166,18 @@ def test_parts_that_do_not_fit_together_and_annotations_of_no_picture(tmp_path, 
         coco(str(tmp_path))
     with pytest.raises(DataError, match=r"images holds no file of COCO's: accepted are annotations/instances_<split>"):
         coco(str(tmp_path / "images"))
+
+
+def test_ids_match_as_text_and_a_picture_listed_twice_is_one(tmp_path, picture):
+    picture("a.png")
+    picture("b.png")
+    images = [*content()["images"], {"id": 8, "file_name": "b.png", "width": 200, "height": 100}]
+    annotations = [BOX | {"image_id": "7"}, BOX | {"image_id": 5}, BOX | {"image_id": 8, "bbox": [50, 50, 8, 8]},
+                   BOX | {"image_id": 8}]
+    parts = coco(write(tmp_path, content(images=images, annotations=annotations)))
+    assert parts.splits["all"].targets["boxes"].image.tolist() == [0, 1, 1] and len(parts.splits["all"]) == 2
+    assert parts.account["ids_as_text"] == {"count": 1, "pictures": ["a.png"]}
+    assert parts.account["listed_twice"] == {"count": 1, "pictures": ["b.png"]}
+    assert parts.account["dropped"] == {"duplicates": {"count": 1, "pictures": ["b.png"]}}
+    with pytest.raises(DataError, match=r"images\[1\]: two pictures have the id '7'"):
+        coco(write(tmp_path, content(images=[content()["images"][0], {"id": "7", "file_name": "b.png"}])))
