@@ -104,17 +104,17 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
         raise
     process_group.tell_launcher(str(run))
     opened.account["notes"] += job.notes
-    line = understood(job.recipe, opened)
-    for note in (line, *opened.account["notes"], *_lost(run, job, opened.account)):
+    for note in (lines := _lines_to_tell(run, job)):
         tell(note)
     _write_beginning(run, job, opened.account)
-    return Session(run, job, command, started=now(), understood=line)
+    return Session(run, job, command, started=now(), understood=lines[0])
 
 
-def _lost(run: Run, job: Job, account: dict[str, Any]) -> list[str]:
-    """The line on what is left out of the data, changed in them or guessed, where anything is."""
-    line = findings_line(findings(account), listing_command(run, job.recipe))
-    return [line] if line else []
+def _lines_to_tell(run: Run, job: Job) -> list[str]:
+    """What is told before the first step: what was understood, the notes, and what is left out of the data."""
+    account = job.data.account
+    lost = findings_line(findings(account), listing_command(run, job.recipe))
+    return [understood(job.recipe, job.data), *account["notes"], *filter(None, [lost])]
 
 
 def _create_run(process_group: ProcessGroup, runs: Path, *, name: str | None, fallback: str) -> Run:
