@@ -52,10 +52,15 @@ def write_atomic(path: Path, write: Callable[[Path], object], *, advice: str = "
 def remove_leftovers(folder: Path, names: Collection[str]) -> None:
     """Remove the temporary files of `names` that a killed process has left in a folder."""
     for path in folder.glob(".*"):
-        name, _, random = path.name[1:].rpartition(".")
-        if name in names and _RANDOM.fullmatch(random):
+        if is_leftover(path.name, names):
             with suppress(OSError):
                 path.unlink()
+
+
+def is_leftover(name: str, names: Collection[str]) -> bool:
+    """Whether a file is called as the temporary one of one of `names` is."""
+    whole, _, random = name.removeprefix(".").rpartition(".")
+    return name.startswith(".") and whole in names and _RANDOM.fullmatch(random) is not None
 
 
 def write_text(path: Path, text: str, *, advice: str = "") -> None:

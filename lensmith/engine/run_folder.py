@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lensmith.base.atomic_files import remove_leftovers, write_text
+from lensmith.base.atomic_files import is_leftover, remove_leftovers, write_text
 from lensmith.base.errors import ModelError, UserError, nearest
 from lensmith.base.read_file import Unreadable, bounded_text, json_of
 from lensmith.engine.checkpoint import read_state, summary_of, write_state
@@ -42,7 +42,7 @@ class Run:
         """An empty folder under `runs`: `name`, or `fallback` with the next free number.
 
         Raises UserError where the name is taken, is no plain name, or the folder may not be written. An empty folder
-        does not take its name: it remains where a run was ended before it began to learn.
+        does not take its name: it remains where a run was killed before it began.
         """
         if name is not None and not _NAME.fullmatch(name):
             raise UserError("run.name must be a plain folder name of letters, digits, '.', '_', '+', '-'; got "
@@ -51,11 +51,14 @@ class Run:
             runs.mkdir(parents=True, exist_ok=True)
             if name is not None:
                 folder = runs / name
-                if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-                    raise UserError(f"{folder} exists: choose another run.name, or go on with "
-                                    f"lensmith train --resume {folder}")
+                run = cls(folder)
+                if folder.exists() and not run.was_never_begun:
+                    other = f"go on with lensmith train --resume {folder}" if (folder / "recipe.toml").is_file() \
+                        else "remove it, since it is no run folder"
+                    raise UserError(f"{folder} exists: choose another run.name, or {other}")
                 folder.mkdir(exist_ok=True)
-                return cls(folder)
+                run.remove_leftovers()
+                return run
             safe = re.sub(r"[^\w.+-]+", "-", fallback).strip("-.") or "run"
             number = 1
             while True:
@@ -79,10 +82,22 @@ class Run:
         if (folder / "recipe.toml").is_file():
             return cls(folder)
         if folder.is_dir():
-            raise ModelError(f"{folder} is not a run folder: it has no recipe.toml")
+            empty = " and is empty, as where a run was killed before it began: give the command again that began it"
+            raise ModelError(f"{folder} is not a run folder: it has no recipe.toml"
+                             f"{empty if cls(folder).was_never_begun else ''}")
         siblings = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
         raise ModelError(f"there is no run folder {folder}.{nearest(folder.name, siblings)} "
                          "`lensmith list runs` shows those that are there.")
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether all is there that is written before the first step."""
+        return all((self.folder / name).is_file() for name in BEGINNING)
+
+    @property
+    def was_never_begun(self) -> bool:
+        """Whether the folder is empty but for what a run was writing that was killed before it had its recipe."""
+        return self.folder.is_dir() and all(is_leftover(path.name, WRITTEN) for path in self.folder.iterdir())
 
     def __str__(self) -> str:
         return str(self.folder)
@@ -146,7 +161,8 @@ class Run:
         if self.writes:
             remove_leftovers(self.folder, WRITTEN)
             if (folder := self.folder / _PICTURES).is_dir() and not folder.is_symlink():
-                remove_leftovers(folder, [file.name for file in folder.glob("*.png")])
+                # Its picture may not be there yet: whatever is called as the temporary file of one is none of the user's.
+                remove_leftovers(folder, {path.name[1:].rpartition(".")[0] for path in folder.glob(".*.png.*")})
 
     def save_last(self, learner: dict[str, Any], history: Sequence[dict[str, float]], seconds: float) -> None:
         """All that resuming to the same bits needs, as `last.safetensors`, and a readable summary beside it."""

@@ -162,7 +162,6 @@ def restore(learner: Learner, run: Run) -> Progress:
         raise ModelError(f"{run.folder / 'last.safetensors'} is not a whole checkpoint ({first_line(error)}): put it "
                          "back, or train again") from error
     if run.writes:
-        run.remove_leftovers()
         run.write_summaries(rows)
     return progress
 

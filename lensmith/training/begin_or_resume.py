@@ -29,6 +29,7 @@ from lensmith.recipe.schema import BROUGHT
 from lensmith.recipe.sections import resolve
 from lensmith.recipe.user_metrics import check_metrics
 from lensmith.training.same_data import check_same_data
+from lensmith.training.same_recipe import check_same_recipe
 from lensmith.training.session import Session, now
 from lensmith.training.understood import data_name, goes_on, listing_command, understood
 
@@ -106,8 +107,8 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
     opened.account["notes"] += job.notes
     for note in (lines := _lines_to_tell(run, job)):
         tell(note)
-    _write_beginning(run, job, opened.account)
-    return Session(run, job, command, started=now(), understood=lines[0])
+    kept = _write_beginning(run, job, opened.account)
+    return Session(run, job, command, kept, started=now(), understood=lines[0])
 
 
 def _lines_to_tell(run: Run, job: Job) -> list[str]:
@@ -123,14 +124,17 @@ def _create_run(process_group: ProcessGroup, runs: Path, *, name: str | None, fa
     return Run(Path(folder), writes=process_group.is_rank_zero)
 
 
-def _write_beginning(run: Run, job: Job, account: dict[str, Any]) -> None:
-    """Write what is known of a run before its first step."""
-    run.write("recipe.toml", recipes.as_toml(keep_files(job.recipe, run)))
+def _write_beginning(run: Run, job: Job, account: dict[str, Any]) -> recipes.Recipe:
+    """Write what is known of a run before its first step; -> the recipe as the folder has it. A run that is killed here
+    is begun again when it is resumed."""
+    kept = keep_files(job.recipe, run)
+    run.write("recipe.toml", recipes.as_toml(kept))
     run.write_json("plan.json", job.choice.as_json())
     run.write_json("environment.json", environment())
     run.write_json("data.json", account)
     if job.starting_weights is not None:
         run.write_json("weights.json", job.starting_weights.as_json())
+    return kept
 
 
 def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | None = None, trusted: bool = False,
@@ -142,31 +146,44 @@ def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | 
     version has changed, a line says so and the run goes on. The parameters are as of `begin_session`.
     """
     run = Run.open(folder)
+    facts = run.facts("run.json")
+    check_same_recipe(run, facts.get("recipe"))
     recipe = recipe_of_run(run, module=module, data=data, trusted=trusted)
     check_metrics(recipe, trusted=trusted)
     process_group = connect_processes(recipe["plan"], resumes=True)
     run.writes = process_group.is_rank_zero
     process_group.tell_launcher(str(run))
+    run.remove_leftovers()
+    # A run that was killed before its first checkpoint begins anew, with its plan and its data where it had them.
+    begun, has_plan = process_group.broadcast_json(lambda: [(run.folder / "last.safetensors").exists(), run.has_begun])
+    if has_plan or begun:
+        _tell_other_machine(run, tell)
+    with process_group.barrier():
+        opened = read_data(recipe, data, tell=tell, process_group=process_group)
+        if has_plan or begun:
+            check_same_data(run, opened.account, changed=f"the data of {run} have changed since it began, so it cannot "
+                            "go on with the same bits: put the files back, or begin a new run with its recipe: "
+                            f"lensmith train {run}")
+        plan = plan_from_json(run.read_json("plan.json")) if has_plan or begun else None
+        job = assemble(recipe, opened, module=module, trusted=trusted, resumed_plan=plan, begun=begun,
+                       process_group=process_group)
+    kept = facts.get("recipe") or recipes.read_recipe(run.folder / "recipe.toml")
+    session = Session(run, job, facts.get("command") or "", kept, started=facts.get("started") or now(),
+                      notes=list(facts.get("notes") or []),
+                      understood=facts.get("understood") or understood(job.recipe, opened))
+    if begun:
+        session.progress = restore(session.job.learner, run)
+    elif not has_plan:
+        opened.account["notes"] += job.notes
+        _write_beginning(run, job, opened.account)
+    tell(f"{session.understood}; {goes_on(job.learner, saved=begun)}")
+    return session
+
+
+def _tell_other_machine(run: Run, tell: Tell) -> None:
+    """Say what has changed of what the last bits depend on since the run began."""
     before, now_here = run.read_json("environment.json"), environment()
     changes = [f"{name} {before.get(name)} -> {now_here[name]}" for name in _BITS_DEPEND_ON
                if before.get(name) != now_here[name]]
     if changes:
         tell(f"the run began elsewhere ({'; '.join(changes)}): it goes on, but its last bits may differ")
-    facts = run.read_json("run.json") if (run.folder / "run.json").is_file() else {}
-    with process_group.barrier():
-        opened = read_data(recipe, data, tell=tell, process_group=process_group)
-        check_same_data(run, opened.account, changed=f"the data of {run} have changed since it began, so it cannot go "
-                        "on with the same bits: put the files back, or begin a new run with its recipe: lensmith train "
-                        f"{run}")
-        plan = plan_from_json(run.read_json("plan.json"))
-        # A run that was killed before its first checkpoint begins anew.
-        begun = process_group.broadcast_json((run.folder / "last.safetensors").exists)
-        job = assemble(recipe, opened, module=module, trusted=trusted, resumed_plan=plan, begun=begun,
-                       process_group=process_group)
-    session = Session(run, job, facts.get("command", ""), started=facts.get("started") or now(),
-                      notes=list(facts.get("notes", [])),
-                      understood=facts.get("understood") or understood(job.recipe, opened))
-    if begun:
-        session.progress = restore(session.job.learner, run)
-    tell(f"{session.understood}; {goes_on(job.learner, saved=begun)}")
-    return session

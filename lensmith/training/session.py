@@ -22,6 +22,7 @@ from lensmith.models.weights import load_into
 from lensmith.recipe.assemble import Job
 from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.open_data import dropped_as_json
+from lensmith.recipe.schema import Recipe
 from lensmith.study.report.page import report as write_report
 from lensmith.study.report.worst_errors import WorstErrors
 from lensmith.tasks.baseline import Baseline, baselines
@@ -37,6 +38,7 @@ class Session:
     run: Run
     job: Job
     command: str
+    recipe: Recipe          # as the run folder has it, kept in run.json
     progress: Progress = field(default_factory=Progress)
     started: str = ""
     understood: str = ""    # the line on data, task and network
@@ -205,7 +207,7 @@ class Session:
         progress, best = self.progress, self.progress.best
         held_out = "valid" in self.job.data.splits
         self.run.write_json("run.json", {
-            "name": self.run.folder.name, "understood": self.understood, "command": self.command,
+            "recipe": self.recipe, "name": self.run.folder.name, "understood": self.understood, "command": self.command,
             "started": self.started,
             "finished": now() if status != "running" else None, "seconds": round(progress.seconds, 3),
             "status": status, "reason": reason, "warning": self.warning, "notes": self.notes,

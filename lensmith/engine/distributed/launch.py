@@ -19,6 +19,7 @@ from lensmith.base.read_file import toml_of
 # Environment variables with the file descriptors that a process inherits: its line to the launcher, and the socket on
 # which rank 0 listens.
 LAUNCHER, LISTEN = "LENSMITH_LAUNCHER", "LENSMITH_LISTEN"
+_MOST = 64       # processes that any machine has room for
 _LOOK = 0.05     # seconds between two looks at the processes
 _GRACE = 60.0    # seconds in which rank 0 can save and report, once another process has ended badly
 _SHORT = 15.0    # seconds in which the others can end, once rank 0 has ended
@@ -38,6 +39,9 @@ def wanted_processes(plan: Mapping[str, Any]) -> int:
     processes, device = plan.get("processes"), str(plan.get("device", ""))
     if processes is not None and (not isinstance(processes, int) or isinstance(processes, bool) or processes < 1):
         raise UserError(f"plan.processes must be at least 1; got {processes!r}")
+    most = max(_MOST, 4 * (os.cpu_count() or 1))
+    if isinstance(processes, int) and processes > most:
+        raise UserError(f"plan.processes={processes} is more than this machine has room for: at most {most}")
     devices = len(device.split(",")) if _DEVICES.fullmatch(device) else None
     if processes not in (None, 1, devices) and devices is not None:
         raise UserError(f"plan.processes={processes} and device {device!r}, which names {devices}, disagree: leave "
