@@ -104,17 +104,19 @@ class SurveyedSplits:
 
 def open_splits(recipe: recipes.Recipe) -> Splits:
     """The data set that a resolved recipe names, as its format opens it."""
-    return open_set(recipe["data"], outlines="masks" in learned_targets(recipe, {}))
+    learned = learned_targets(recipe, {})
+    return open_set(recipe["data"], outlines="masks" in learned if learned else None)
 
 
-def open_set(section: recipes.Section, *, outlines: bool = False) -> Splits:
+def open_set(section: recipes.Section, *, outlines: bool | None = None) -> Splits:
     """The data set that a resolved section [data] names.
 
-    `outlines` asks for the pixels of the objects too. Formats that have none ignore it.
+    `outlines` says whether the task learns the pixels of the objects, None where no task is named. Formats that have
+    none ignore it.
     """
     entry, arguments = entry_of("data", section["name"], trusted=False), arguments_of(section)
-    if outlines and "outlines" in signature(entry).parameters:
-        arguments = {"outlines": True} | arguments
+    if outlines is not None and "outlines" in signature(entry).parameters:
+        arguments = {"outlines": outlines} | arguments
     opened: Splits = recipes.call(arguments, entry, open_set=open_set)
     return opened
 

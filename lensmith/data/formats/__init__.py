@@ -10,6 +10,7 @@ from lensmith.data.formats.drawn_shapes import SHAPES
 from lensmith.data.formats.format import Format
 from lensmith.data.formats.idx import FASHION_MNIST, MNIST
 from lensmith.data.formats.joined_sets import JOINED_SETS
+from lensmith.data.formats.masks.object_masks import OBJECT_MASKS
 from lensmith.data.formats.masks.semantic_masks import MASKS
 from lensmith.data.formats.tables.table import TABLE
 
@@ -25,6 +26,7 @@ FORMATS: dict[str, Format] = {
     "voc": VOC,
     "labelme": LABELME,
     "masks": MASKS,
+    "object-masks": OBJECT_MASKS,
     "several": JOINED_SETS,
     "shapes": SHAPES,
 }

@@ -64,10 +64,25 @@ class Listing:
 
     def inner(self, steps: str) -> "Listing | None":
         """The folder at `labels` or `annotations/trimaps` below this one; None where there is none."""
-        if steps not in self._inner:
-            path = self.path / steps
-            self._inner[steps] = Listing(path) if path.is_dir() else None
-        return self._inner[steps]
+        if steps == ".":
+            return self
+        first, _, rest = steps.partition("/")
+        if first not in self._inner:
+            path = self.path / first
+            self._inner[first] = Listing(path) if path.is_dir() else None
+        inner = self._inner[first]
+        return inner.inner(rest) if rest and inner is not None else inner
+
+    def at(self, path: Path) -> "Listing | None":
+        """The folder at a path below this one; None where there is none, or it lies elsewhere."""
+        return self.inner(path.relative_to(self.path).as_posix()) if path.is_relative_to(self.path) else None
+
+    @cached_property
+    def pictures_below(self) -> list[str]:
+        """The pictures in the folder and anywhere below it, by their steps from here, in order."""
+        below = os.path.join(self.path, "")
+        return sorted(os.path.join(folder.path, name).removeprefix(below) for folder in self._below()
+                      for name in folder.files if name.lower().endswith(SUFFIXES))
 
     def ending(self, suffixes: tuple[str, ...]) -> list[str]:
         """The names that end with one of the suffixes, in lower or upper case."""

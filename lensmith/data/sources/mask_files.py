@@ -82,6 +82,20 @@ class PixelMask:
 
 
 @dataclass(frozen=True)
+class ObjectsMask:
+    """The mask that files with one object each make together: class 1 in any object, else 0."""
+
+    paths: tuple[Path, ...]
+
+    def read(self, size: tuple[int, int]) -> np.ndarray:
+        classes = np.zeros(size, dtype=np.uint8)
+        coding = Coding(np.minimum(np.arange(IDS), 1).astype(np.uint16), None, "")    # any id but 0 is the object
+        for path in self.paths:
+            classes |= PixelMask(path, coding).read(size)
+        return classes
+
+
+@dataclass(frozen=True)
 class MaskFiles(Value):
     """The masks of a set's pictures before these have their form; `read_masks` makes a Mask of them."""
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from lensmith.base.errors import Question, Reading
 from lensmith.base.pictures import SUFFIXES
-from lensmith.data.formats.files_below import pictures_below
 from lensmith.data.formats.given_splits import split_named
 from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.masks.words_in_names import key_of, kind_of, rest_of
@@ -97,7 +96,7 @@ def _by_words(folder: Listing, kind: str) -> Folders:
     for mask in masks:
         named = [name for name in pictures if rest_of(name) == rest_of(mask)] or \
             [name for name in pictures if kind_of(name) == "pictures"]
-        alike = [name for name in named if _share_names(inner[name].path, inner[mask].path)]
+        alike = [name for name in named if _share_names(inner[name], inner[mask])]
         for name in alike[:1]:
             partners.setdefault(split_named(rest_of(mask)) or "all", []).append((name, mask))
     for pairs in partners.values():
@@ -110,16 +109,15 @@ def _by_words(folder: Listing, kind: str) -> Folders:
             if split != "all"}
 
 
-def _share_names(pictures: Path, masks: Path) -> bool:
+def _share_names(pictures: Listing, masks: Listing) -> bool:
     """Whether the pictures in two folders have names in common, but for words that say picture or mask."""
     first, second = (_keys(folder) for folder in (pictures, masks))
     return bool(first) and bool(second) and len(first & second) >= _ALIKE * min(len(first), len(second))
 
 
-def _keys(folder: Path) -> set[str]:
-    stems = (os.path.splitext(os.path.relpath(path, folder))[0]
-             for path in pictures_below(os.fspath(folder), ignored=[]))
-    return {key for stem in stems if (key := key_of(stem) or stem)}
+def _keys(folder: Listing) -> set[str]:
+    stems = [os.path.splitext(name)[0] for name in folder.pictures_below]
+    return {key_of(stem) or stem for stem in stems}
 
 
 def _which(folder: Listing, pairs: Sequence[tuple[str, str]]) -> Question:

@@ -16,6 +16,7 @@ from lensmith.data.formats.given_splits import split_folders, split_named
 from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.masks.mask_folders import LOSSLESS, mask_folders, paired_by_split
 from lensmith.data.formats.masks.names_of_ids import ClassList
+from lensmith.data.formats.masks.object_folders import object_layout
 from lensmith.data.formats.masks.words_in_names import key_of, names_a_mask
 from lensmith.data.formats.reading import read_text
 from lensmith.data.sources.mask_files import LOSSY
@@ -94,6 +95,8 @@ def recognise_masks(listing: Listing) -> Evidence:
     config = described_by(listing)
     if config is not None:
         return Evidence(LAYOUT, sentence=config.name)
+    if object_layout(listing) is not None:
+        return Evidence()
     layout = mask_folders(listing)
     if layout is not None:
         images, masks = next(iter(layout.by_split.values()))

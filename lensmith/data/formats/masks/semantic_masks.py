@@ -12,11 +12,18 @@ from lensmith.data.formats.class_names import check_names, fixed_classes
 from lensmith.data.formats.format import Format
 from lensmith.data.formats.given_splits import common_root, listed_below, refuse_unlabelled, splits_with_pictures
 from lensmith.data.formats.listing import Listing
-from lensmith.data.formats.masks.from_objects import MaskedPictures, ObjectMasks, coco_outlines, yolo_outlines
+from lensmith.data.formats.masks.from_objects import (
+    MaskedPictures,
+    ObjectMasks,
+    coco_outlines,
+    with_background,
+    yolo_outlines,
+)
 from lensmith.data.formats.masks.names_of_ids import MaskClasses, class_list, classes_of_masks
+from lensmith.data.formats.masks.object_folders import ObjectLayout, object_layout
 from lensmith.data.formats.masks.pair_files import LAYOUTS, MaskLayout, describes_masks, find_masks, recognise_masks
 from lensmith.data.formats.reading import existing
-from lensmith.data.sources.mask_files import IDS, MaskFiles, PixelMask
+from lensmith.data.sources.mask_files import IDS, MaskFiles, ObjectsMask, PixelMask
 from lensmith.data.sources.picture_files import Files, readable
 from lensmith.data.sources.sample import Splits
 from lensmith.values.semantic_mask import IGNORED
@@ -49,6 +56,10 @@ def labelled_pixels(path: str, *, images: str | None = None, masks: str | None =
         raise UserError(f"data.void={void} is not possible: accepted are ids, 0 to {IDS - 1}")
     if masks is not None and images is None:
         raise UserError(f"data.masks={masks!r} is given without data.images: name both folders")
+    objects = object_layout(Listing(root)) if root.is_dir() and masks is None else None
+    if objects is not None and not objects.numbered:
+        return _masks_of_object_files(folder, objects, fixed_classes(None if isinstance(classes, str) else classes),
+                                      unlabelled)
     layout = None if _lists_objects(root) else find_masks(root, images=images if masks is not None else None,
                                                           masks=masks)
     if layout is not None:
@@ -128,6 +139,23 @@ def _fractions(pixels_by_id: Sequence[Mapping[int, int]], settled: MaskClasses) 
         return round(sum(pixels.get(id_, 0) for pixels in pixels_by_id for id_ in ids) / total, 6)
 
     return {**{name: fraction(ids) for name, ids in settled.ids.items()}, "(void)": fraction(settled.void)}
+
+
+def _masks_of_object_files(folder: Path, objects: ObjectLayout, classes: tuple[str, ...] | None,
+                           unlabelled: Unlabelled) -> Splits:
+    """Where each object has a mask of its own, all of a picture as one mask of two classes; raises DataError."""
+    names = with_background(classes or ("object",))
+    if len(names) != 2:
+        raise UserError(f"data.classes has {len(names) - 1} names; masks of one object each make one class and the "
+                        "background")
+    without_mask = [path for pairs in objects.splits.values() for path in pairs.without_mask]
+    if unlabelled == "refuse":
+        refuse_unlabelled(without_mask, "mask")
+    splits = {split: MaskedPictures(pairs.paths, [ObjectsMask(tuple(masks)) for masks in pairs.masks])
+              for split, pairs in objects.splits.items()}
+    account = {"layout": "a mask an object", "unlabelled": {"count": len(without_mask), "taken_as": "leave",
+                                                            "pictures": listed_below(folder, without_mask)}}
+    return _sources(splits, names, folder, account)
 
 
 def _masks_of_objects(folder: Path, objects: ObjectMasks) -> Splits:
