@@ -25,6 +25,7 @@ from lensmith.data.store.at_once import check_fractions, decode_all, fits, pictu
 from lensmith.data.store.file_hashes import contents_of, digest_of
 from lensmith.data.store.in_background import Store
 from lensmith.data.store.keep import keep_filling
+from lensmith.data.store.same_contents import refuse_repeats, same_contents, without_repeats
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.defaults import usual_form
 from lensmith.recipe.sections import arguments_of, entry_of, learned_targets
@@ -156,7 +157,12 @@ def prepare(opened: Splits, recipe: recipes.Recipe, *, name: str, tell: Tell = s
     """
     surveyed, loading = survey_splits(opened, recipe), recipe["loading"]
     check_fractions(loading["memory"], loading["disk"])
-    splits = divide(surveyed.sources, **recipe["split"])
+    same = same_contents(surveyed.sources)
+    source_account = {**opened.account, **same.account(surveyed.sources)}
+    if recipe["pictures"]["on_bad"] == "refuse":
+        refuse_repeats(source_account)
+    sources, same = without_repeats(surveyed.sources, same)
+    splits = divide(sources, **recipe["split"], alike=same.of_training())
     splits["train"] = limited(splits["train"], loading["fraction"], recipe["run"]["seed"])
     object_targets = of_kind(_learned(recipe, splits["train"]), *OBJECTS)
     if object_targets:
@@ -168,7 +174,7 @@ def prepare(opened: Splits, recipe: recipes.Recipe, *, name: str, tell: Tell = s
     dropped = [*surveyed.dropped, *(picture for bad in ready.bad.values() for picture in bad)]
     listed = {split: drop(source, ready.bad.get(split, []), on_bad="skip") for split, source in splits.items()}
     account = {
-        "name": name, "source": {key: value for key, value in opened.account.items() if key != "notes"},
+        "name": name, "source": {key: value for key, value in source_account.items() if key != "notes"},
         "classes": {target: list(names) for target, names in ready.splits["train"].classes.items()},
         "form": {"channels": form.channels, "height": form.height, "width": form.width, "fit": form.fit,
                  "bits": form.bits, "interpolation": form.interpolation},

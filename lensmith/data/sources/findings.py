@@ -56,6 +56,8 @@ _KINDS = {
     "in_no_split": _Kind("picture", "in no list of a split, left out", whole="pictures"),
     "in_two_splits": _Kind("picture", "in two splits of the set: what is measured on them was learned", lost=False,
                            whole="pictures"),
+    "in_later_split": _Kind("picture", "in two splits of the set, kept in the later of train, valid and test alone",
+                            lost=False, whole="pictures"),
     "without_target": _Kind("row", "without any target, left out", whole="pictures"),
     "taken_for_train": _Kind("picture", "of which no set says the split, taken for train", lost=False),
     "duplicates": _Kind("row", "naming a picture that another row names", lost=False, whole="pictures"),
@@ -74,8 +76,6 @@ _KINDS = {
                           whole="pictures"),
     "same_contents": _Kind("picture", "with the contents of another one, kept in one split", lost=False,
                            whole="pictures"),
-    "same_in_two_splits": _Kind("picture", "with the contents of one in another split: what is measured on them was "
-                                           "learned", lost=False, whole="pictures"),
     "two_labels": _Kind("picture", "with the contents of one that has another label", lost=False, whole="pictures"),
     "crowd": _Kind("object", "marked as a crowd or as difficult: neither learned nor measured", lost=False,
                    whole="objects"),

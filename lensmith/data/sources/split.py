@@ -21,7 +21,8 @@ _NAMES = ("train", "valid", "test")    # of the splits, by their numbers
 
 
 def divide(splits: Mapping[str, Divided], *, valid: float = 0.1, test: float = 0.1, seed: int = 0,
-           by_group: bool | None = None, folds: int | None = None, fold: int | None = None) -> dict[str, Divided]:
+           by_group: bool | None = None, folds: int | None = None, fold: int | None = None,
+           alike: np.ndarray | None = None) -> dict[str, Divided]:
     """The splits "train" and, where there are any, "valid" and "test"; their rows keep the order of the set.
 
     Splits that the set brings stay as they are. Each class keeps its fraction to within one sample, and one sample of
@@ -35,6 +36,8 @@ def divide(splits: Mapping[str, Divided], *, valid: float = 0.1, test: float = 0
     by_group: keep the samples of a group together; None: where the set has groups.
     folds: so many folds of equal size, of which one is "valid", whatever the fraction; "test" is taken off before.
     fold: the number of that fold, from 0.
+    alike: int64 [n]: what "train" or "all" has under one number stays in one split where that leaves every split, and
+        every class in train; None: nothing is alike. Groups stay together whatever is alike.
 
     Raises UserError for fractions and folds that cannot be, DataError where the set is too small for them.
     """
@@ -54,6 +57,8 @@ def divide(splits: Mapping[str, Divided], *, valid: float = 0.1, test: float = 0
         if folds is not None and fold is not None:
             rest = np.flatnonzero(numbers == 0)
             numbers[rest[_folds(whole, rest, seed, folds=folds, by_group=by_group) == fold]] = 1
+        if alike is not None and not by_group:
+            numbers = _together(numbers, alike, _strata(whole))
         for number, name in enumerate(_NAMES):
             chosen = np.flatnonzero(numbers == number)
             if len(chosen):
@@ -142,6 +147,24 @@ def _fill(numbers: np.ndarray, strata: np.ndarray, order: np.ndarray, *, number:
         raise DataError(f"the set's {count(len(numbers), 'sample')} are too few to take a {name} split from: add "
                         f"samples, or set split.{name}=0")
     numbers[next(row for row in order if numbers[row] == 0 and strata[row] == train.argmax())] = number
+
+
+def _together(numbers: np.ndarray, alike: np.ndarray, strata: np.ndarray) -> np.ndarray:
+    """The numbers of the splits, int64 [n], with samples that are `alike` in the split of the first of them, or in
+    another of theirs where that would take a split's last sample or a stratum's last one from train."""
+    numbers, order = numbers.copy(), np.argsort(alike, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(alike[order])) + 1)
+    table = np.zeros((len(_NAMES), int(strata.max(initial=0)) + 1), dtype=np.int64)    # samples by split and stratum
+    np.add.at(table, (numbers, strata), 1)
+    for rows in members:
+        for number in dict.fromkeys(numbers[rows].tolist()) if len(rows) > 1 else ():
+            moved = table.copy()
+            np.add.at(moved, (numbers[rows], strata[rows]), -1)
+            np.add.at(moved, (number, strata[rows]), 1)
+            if (moved[0] > 0)[table[0] > 0].all() and (moved.any(1) | ~table.any(1)).all():
+                numbers[rows], table = number, moved
+                break
+    return numbers
 
 
 def _folds(source: Source, rows: np.ndarray, seed: int, *, folds: int, by_group: bool) -> np.ndarray:
