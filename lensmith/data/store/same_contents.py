@@ -108,8 +108,8 @@ def refuse_repeats(account: Mapping[str, Any]) -> None:
         if counted.get("count"):
             names = counted["pictures"]
             more = " ..." if counted["count"] > 3 else ""
-            raise DataError(f"{count(counted['count'], 'picture')} {words}: {', '.join(names[:3])}{more}. Mend or remove "
-                            "them, or take them as they are with pictures.on_bad=skip")
+            raise DataError(f"{count(counted['count'], 'picture')} {words}: {', '.join(names[:3])}{more}. Mend or "
+                            "remove them, or take them as they are with pictures.on_bad=skip")
 
 
 def _length(path: Path) -> int:
