@@ -1,44 +1,24 @@
 """One canonical way from a picture file to a tensor, for training, testing, prediction and serving alike."""
 
-import os
-import stat
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
-from lensmith.base.errors import DataError
 from lensmith.base.packed_pixels import planes_of, resized
+from lensmith.base.picture_headers import DEEP, ORIENTATION, TURNED, BadPicture, readable_picture
 from lensmith.base.pillow_memory import borrowed
 
 Fit = Literal["crop", "pad", "squash"]
 Interpolation = Literal["bilinear", "bicubic"]
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".jp2")
-MOST_PIXELS = 89_000_000    # A file that declares more is taken for an attack on memory; Pillow warns at 89.4 million.
 PADDING = 114               # the gray around a letterboxed picture, Darknet's value
-_DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")    # Pillow's modes of 16-bit gray
-_ORIENTATION = 0x0112         # the EXIF tag
-_TURNED = (5, 6, 7, 8)        # orientations that swap width and height
 _FROM_RIGHT = (2, 3, 6, 7)    # orientations whose upright picture has its first column at a far edge of the file's
 _FROM_BELOW = (3, 4, 7, 8)    # orientations whose upright picture has its first row there
 _LUMA = (0.299, 0.587, 0.114)    # the weights of red, green and blue in gray, ITU-R BT.601, as Pillow has them
-_PNG_EXIF = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}    # where a PNG may hold its orientation
-
-
-# A picture that is too large is refused with a reason. Pillow's own warning would only be a second line on the screen.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-
-
-class BadPicture(DataError):
-    """A file that cannot be used as a picture. The message is the reason alone, without the file's name."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +42,6 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Header:
-    """What the header of a file says, before its pixels are read."""
-
-    height: int    # pixels, after the EXIF rotation
-    width: int
-    gray: bool     # one channel and no alpha
-    deep: bool     # 16 bits
-
-
-@dataclass(frozen=True)
 class Place:
     """Where a picture came from and how it was fitted, so that a prediction can go back to the file's pixels."""
 
@@ -80,83 +50,9 @@ class Place:
     fit: tuple[float, float, float, float] = (1.0, 1.0, 0.0, 0.0)    # scale x, y, shift x, y: file * scale + shift
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Within it every error in reading a picture becomes a BadPicture with a reason."""
-    try:
-        yield
-    except BadPicture:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadPicture(f"declares too many pixels; at most {MOST_PIXELS:,} are accepted") from error
-    except UnidentifiedImageError as error:
-        raise BadPicture("is not a picture in a format that Pillow reads") from error
-    except FileNotFoundError as error:
-        raise BadPicture("does not exist") from error
-    except PermissionError as error:
-        raise BadPicture("may not be read (permission denied)") from error
-    except MemoryError as error:
-        raise BadPicture("does not fit into memory") from error
-    # Pillow's decoders raise OSError, SyntaxError, struct.error, EOFError, ValueError ...
-    except Exception as error:
-        if isinstance(error, OSError) and error.strerror:    # of the system, not of Pillow
-            raise BadPicture(f"cannot be read ({error.strerror})") from error
-        truncated = "truncated" in str(error).lower() or isinstance(error, EOFError)
-        reason = "is truncated" if truncated else "cannot be decoded"
-        raise BadPicture(f"{reason} ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else '-'})") \
-            from error
-
-
-@contextmanager
-def _readable(source: Path | bytes) -> Iterator[Image.Image]:
-    """An opened picture; raises BadPicture, then and within."""
-    with _explained():
-        if (len(source) if isinstance(source, bytes) else _file_length(source)) == 0:
-            raise BadPicture("is empty (0 bytes)")
-        with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
-            width, height = image.size
-            if width * height > MOST_PIXELS:
-                raise BadPicture(f"declares {width} x {height} pixels; at most {MOST_PIXELS:,} are accepted")
-            yield image
-
-
-def _file_length(path: Path) -> int:
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):    # Reading a pipe could wait for ever.
-        raise BadPicture("is not a file")
-    return status.st_size
-
-
-def read_file(path: Path) -> bytes:
-    """The bytes of a picture's file; raises BadPicture."""
-    with _explained():
-        _file_length(path)
-        return path.read_bytes()
-
-
-def read_header(source: Path | bytes) -> Header:
-    """The size and kind of a picture without decoding it; raises BadPicture."""
-    with _readable(source) as image:
-        width, height = image.size
-        if _is_turned(image):
-            width, height = height, width
-        deep = image.mode in _DEEP
-        gray = (deep or image.mode in ("1", "L")) and "transparency" not in image.info
-        return Header(height, width, gray, deep)
-
-
-def _is_turned(image: Image.Image) -> bool:
-    """Whether the EXIF rotation will swap the width and height of a picture that is not decoded yet."""
-    if image.format == "TIFF":    # Pillow gives its size already turned.
-        return False
-    if image.format == "PNG" and not _PNG_EXIF & image.info.keys():    # getexif() would decode it to search further.
-        return False
-    return image.getexif().get(_ORIENTATION) in _TURNED
-
-
 def read_stored(source: Path | bytes) -> Image.Image:
     """The upright picture with its pixels as the file stores them, palette and depth untouched; raises BadPicture."""
-    with _readable(source) as image:
+    with readable_picture(source) as image:
         ImageOps.exif_transpose(image, in_place=True)
         image.load()
         return image
@@ -169,7 +65,7 @@ def decode(source: Path | bytes, form: Form, *, name: str | None = None) -> tupl
     the EXIF rotation is applied. A JPEG file is decoded at 1/2, 1/4 or 1/8 of its size where that is still at least the
     size that the form asks for. Raises BadPicture.
     """
-    with _readable(source) as image:
+    with readable_picture(source) as image:
         reduction = _reduce(image, form)
         ImageOps.exif_transpose(image, in_place=True)    # This loads the picture too.
         file = name if name is not None else "" if isinstance(source, bytes) else str(source)
@@ -194,8 +90,8 @@ def _reduce(image: Image.Image, form: Form) -> _Reduction | None:
     """Have a JPEG file that is not decoded yet decoded at the least scale that `form` allows; None where that is 1."""
     if image.format not in ("JPEG", "MPO"):
         return None
-    orientation = image.getexif().get(_ORIENTATION)
-    size = image.size[::-1] if orientation in _TURNED else image.size
+    orientation = image.getexif().get(ORIENTATION)
+    size = image.size[::-1] if orientation in TURNED else image.size
     box, (height, width), _ = _fitting(size, form)
     most = min((box[2] - box[0]) / width, (box[3] - box[1]) / height)
     scale = next((scale for scale in (8, 4, 2) if scale <= most), 1)
@@ -255,7 +151,7 @@ def _planes(image: Image.Image, form: Form) -> Image.Image:
     """The picture with the channels of `form`: mode L, RGB or RGBA, or F for 16 bits of gray."""
     if image.mode == "F":
         raise BadPicture("has floating-point pixels; save it with 8 or 16 bits a channel")
-    if image.mode in _DEEP:
+    if image.mode in DEEP:
         values = np.asarray(image).astype(np.float32)
         if form.bits == 16:
             return Image.fromarray(values)

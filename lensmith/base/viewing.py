@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lensmith.base.pictures import Form, decode, read_header, to_pil
+from lensmith.base.picture_headers import read_header
+from lensmith.base.pictures import Form, decode, to_pil
 
 _WHOLE = 1 << 20    # No picture has an edge of so many pixels, so that none is made smaller.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import signature
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from lensmith.base.errors import count
 from lensmith.base.pictures import Fit, Form
 from lensmith.base.progress import ProgressLine
+from lensmith.data.formats.files_below import other_formats
 from lensmith.data.formats.reading_rules import READING
 from lensmith.data.sources.box_statistics import box_statistics
 from lensmith.data.sources.fitting import boxes_of_files, fit_source
@@ -119,7 +120,8 @@ def open_set(section: recipes.Section, *, outlines: bool | None = None) -> Split
     if outlines is not None and "outlines" in signature(entry).parameters:
         arguments = {"outlines": outlines} | arguments
     opened: Splits = recipes.call(arguments, entry, open_set=open_set)
-    return opened
+    others = other_formats(section.get("path", ""))
+    return replace(opened, account={**opened.account, "other_formats": others}) if others else opened
 
 
 def open_data(recipe: recipes.Recipe, *, tell: Tell = silent, whole: bool = False) -> Data:

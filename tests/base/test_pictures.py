@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lensmith.base.errors import DataError
-from lensmith.base.pictures import PADDING, BadPicture, Form, bring, decode, read_file, read_header, to_pil
+from lensmith.base.picture_headers import BadPicture, read_file, read_header
+from lensmith.base.pictures import PADDING, Form, bring, decode, to_pil
 
 UPRIGHT = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3) * 3    # no symmetry
 

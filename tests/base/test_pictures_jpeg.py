@@ -8,7 +8,8 @@ import torch
 from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
-from lensmith.base.pictures import PADDING, BadPicture, Form, bring, decode
+from lensmith.base.picture_headers import BadPicture
+from lensmith.base.pictures import PADDING, Form, bring, decode
 
 # What a camera does to the upright picture before it stores it with this orientation (EXIF 2.3, tag 0x0112).
 HELD = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,

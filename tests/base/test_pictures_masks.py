@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lensmith.base.pictures import BadPicture, Form, bring_classes, decode, fit_of, read_header, read_stored
+from lensmith.base.picture_headers import BadPicture, read_header
+from lensmith.base.pictures import Form, bring_classes, decode, fit_of, read_stored
 
 SIZES = [(37, 80), (80, 37), (64, 64), (5, 3), (200, 201)]
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lensmith.base.pictures import BadPicture
+from lensmith.base.picture_headers import BadPicture
 from lensmith.base.viewing import open_viewable, viewable
 
 

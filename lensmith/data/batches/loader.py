@@ -13,7 +13,7 @@ from torch.utils.data import Dataset as IndexedBatches
 
 from lensmith.base.errors import DataError, UserError, count
 from lensmith.base.hashed_random import ORDER, seed_of
-from lensmith.base.pictures import BadPicture
+from lensmith.base.picture_headers import BadPicture
 from lensmith.base.threads_without_openmp import one_thread
 from lensmith.data.batches.augment import Augment
 from lensmith.data.batches.worker_processes import made_by_workers

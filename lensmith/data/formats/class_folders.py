@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from lensmith.base.errors import DataError, UserError, count, nearest
-from lensmith.base.pictures import SUFFIXES
+from lensmith.base.picture_suffixes import OTHER_SUFFIXES, SUFFIXES, SUFFIXES_IN_WORDS, others_in_words
 from lensmith.data.formats.class_layout import Layout, class_layout
 from lensmith.data.formats.class_names import fixed_classes
-from lensmith.data.formats.files_below import pictures_below
+from lensmith.data.formats.files_below import files_below, pictures_below
 from lensmith.data.formats.format import BESIDE, NOTHING, Evidence, Format
 from lensmith.data.formats.listing import Listing
 from lensmith.data.sources.picture_files import Files, name_below, readable
@@ -73,7 +73,8 @@ def _opened(root: Path, pictures: Mapping[str, Mapping[str, list[Path]]], layout
         raise DataError(f"{root} has one class {folder}only, {classes[0]!r}: to tell classes apart takes at least two")
     splits = {split: _source(by_class, classes, root=root, expression=expression)
               for split, by_class in pictures.items()}
-    suffixes = Counter(os.path.splitext(file)[1].lower() or "(no suffix)" for file in ignored)
+    suffixes = Counter(os.path.splitext(file)[1].lower() or "(no suffix)" for file in ignored
+                       if not file.lower().endswith(OTHER_SUFFIXES))    # which are counted for every format
     account: dict[str, Any] = {
         "folder": readable(root), "layout": layout if "all" in splits or "split" in layout else f"<split>, {layout}",
         "pictures": {split: len(source) for split, source in splits.items()},
@@ -106,7 +107,7 @@ def _by_name(root: Path, label: re.Pattern[str], classes: Sequence[str] | None,
         raise DataError(f"data.label={label.pattern!r} does not match {count(len(unmatched), 'file name')}, such as "
                         f"{', '.join(unmatched[:3])}: every picture needs a label")
     if not any(labelled.values()):
-        raise DataError(f"{root} holds no picture ({', '.join(SUFFIXES)}) to take a label from")
+        raise DataError(f"{root} holds no picture ({SUFFIXES_IN_WORDS}) to take a label from")
     known = labelled.get("train", labelled.get("all", {}))
     for split, by_label in labelled.items():
         for extra in sorted(set(by_label) - set(known)):
@@ -154,8 +155,9 @@ def _by_class(folders: Mapping[str, Path], root: Path, *, ignored: list[str]) ->
                             "UTF-8 text, so the class could not be written down: rename it")
         pictures[name] = [Path(picture) for picture in sorted(pictures_below(os.fspath(folder), ignored=ignored))]
         if not pictures[name]:
-            raise DataError(f"class folder {folder} holds no picture ({', '.join(SUFFIXES)}): fill it or remove it "
-                            f"from {root}")
+            others = others_in_words(files_below(os.fspath(folder), OTHER_SUFFIXES))
+            raise DataError(f"class folder {folder} holds no picture ({SUFFIXES_IN_WORDS}): fill it or remove it "
+                            f"from {root}" + (f". It holds {others}" if others else ""))
     return pictures
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from lensmith.base.errors import DataError, Question, Reading, count, nearest
 from lensmith.base.left_behind import holds_runs_alone
-from lensmith.base.pictures import SUFFIXES
+from lensmith.base.picture_suffixes import SUFFIXES
 from lensmith.data.formats.given_splits import SPLITS, split_named
 from lensmith.data.formats.labels_in_names import suggested_pattern
 from lensmith.data.formats.listing import Listing

@@ -3,10 +3,12 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from lensmith.base.errors import DataError
 from lensmith.base.left_behind import is_folder, is_passed_over
-from lensmith.base.pictures import SUFFIXES
+from lensmith.base.picture_suffixes import OTHER_SUFFIXES, SUFFIXES, others_in_words
+from lensmith.data.formats.given_splits import listed_below
 
 
 def entries_of(folder: Path | str) -> list[os.DirEntry[str]]:
@@ -46,3 +48,14 @@ def files_below(folder: str, suffixes: tuple[str, ...], *, ignored: list[str] | 
 def pictures_below(folder: str, *, ignored: list[str]) -> Iterator[str]:
     """The files below `folder` that have a picture's suffix; other files are added to `ignored`."""
     return files_below(folder, SUFFIXES, ignored=ignored)
+
+
+def other_formats(path: Path | str) -> dict[str, Any]:
+    """The pictures below a folder in formats that are not read, as data.json counts them: their number, what they are
+    and what to do in words, and the first names; {} where there are none, and for a file."""
+    folder = os.fspath(path)
+    files = sorted(files_below(folder, OTHER_SUFFIXES)) if os.path.isdir(folder) else []
+    if not files:
+        return {}
+    names = listed_below(Path(folder), list(map(Path, files)))
+    return {"count": len(files), "words": others_in_words(files), "files": names}

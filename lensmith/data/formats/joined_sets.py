@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.pictures import Header
+from lensmith.base.picture_headers import Header
 from lensmith.data.formats.format import Format
 from lensmith.data.formats.given_splits import LISTED, common_root
 from lensmith.data.sources.mask_files import MaskFiles

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lensmith.base.errors import DataError
 from lensmith.base.left_behind import is_passed_over
-from lensmith.base.pictures import SUFFIXES
+from lensmith.base.picture_suffixes import SUFFIXES
 from lensmith.data.formats.given_splits import folders_by_split
 
 

@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from lensmith.base.errors import DataError, choose
-from lensmith.base.pictures import Fit, Form, Header, Place, bring, fit_after, fit_of, refit
+from lensmith.base.picture_headers import Header
+from lensmith.base.pictures import Fit, Form, Place, bring, fit_after, fit_of, refit
 from lensmith.data.formats.boxes.annotations import Tally, usable_boxes
 from lensmith.data.formats.class_names import check_names
 from lensmith.data.sources.in_memory import InMemory

@@ -79,11 +79,15 @@ _KINDS = {
     "two_labels": _Kind("picture", "with the contents of one that has another label", lost=False, whole="pictures"),
     "crowd": _Kind("object", "marked as a crowd or as difficult: neither learned nor measured", lost=False,
                    whole="objects"),
+    "contradictions": _Kind("picture", "of which rows say different things, not known there", lost=False,
+                            whole="pictures"),
+    "kept_in_later_split": _Kind("picture", "in two splits of the table, kept in the later of train, valid and test",
+                                 lost=False, whole="pictures"),
     "ignored_folders": _Kind("folder", "called after no split, left out", lost=False),
 }
 _LOST_OBJECTS = ("annotations_without_picture", "without_outline", "shapes_without_box", "dropped.outside",
                  "dropped.without_area", "dropped.duplicates")
-_LOST_PICTURES = ("pictures_not_listed", "in_no_split", "without_target")
+_LOST_PICTURES = ("pictures_not_listed", "in_no_split", "without_target", "other_formats")
 
 
 def findings(account: Mapping[str, Any]) -> list[Finding]:
@@ -107,7 +111,7 @@ def findings(account: Mapping[str, Any]) -> list[Finding]:
 
 def counted_keys() -> set[str]:
     """The keys of the account of a set that `findings` says."""
-    return {key.partition(".")[0] for key in _KINDS} | {"unlabelled", "ignored", "ignored_files"}
+    return {key.partition(".")[0] for key in _KINDS} | {"unlabelled", "ignored", "ignored_files", "other_formats"}
 
 
 def findings_line(found: Sequence[Finding], command: str) -> str:
@@ -128,7 +132,7 @@ def much_lost(found: Sequence[Finding], command: str) -> str:
 
 def _of_set(source: Mapping[str, Any], *, unreadable: int, shown: int) -> Iterator[Finding]:
     """What the account of one set counts."""
-    counted = {key: _counted(source, key) for key in _KINDS}
+    counted = {key: _counted(source, key) for key in (*_KINDS, "other_formats")}
     unlabelled = _mapping(source.get("unlabelled"))
     without_label, names = _number(unlabelled.get("count")), _names(unlabelled)
     left = unlabelled.get("taken_as") == "leave"
@@ -146,6 +150,10 @@ def _of_set(source: Mapping[str, Any], *, unreadable: int, shown: int) -> Iterat
         number, names = counted[key]
         if number:
             yield Finding(number, wholes[kind.whole], kind.noun, kind.words, kind.lost, names)
+    others, names = counted["other_formats"]
+    if others:
+        words = f"in formats that are not read, left out: {_mapping(source.get('other_formats')).get('words', '')}"
+        yield Finding(others, wholes["pictures"], "picture", words, lost=True, names=names)
     suffixes = _mapping(source.get("ignored"))
     if suffixes:
         listed = ", ".join(f"{suffix} {number}" for suffix, number in suffixes.items())

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensmith.base.pictures import Form, Header, Place, fit_after, fit_of
+from lensmith.base.picture_headers import Header
+from lensmith.base.pictures import Form, Place, fit_after, fit_of
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.data.sources.kinds import TARGETS
 from lensmith.data.sources.picture_files import Files

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from lensmith.base.device import free_memory
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.pictures import BadPicture, Form, Header, bring_classes, read_stored
+from lensmith.base.picture_headers import BadPicture, Header
+from lensmith.base.pictures import Form, bring_classes, read_stored
 from lensmith.data.sources.picture_files import readable
 from lensmith.values.semantic_mask import IGNORED, Mask
 from lensmith.values.value import Value

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from lensmith.base.errors import DataError, UserError, choose, count
-from lensmith.base.pictures import BadPicture, Fit, Form, Header, Interpolation, read_header
+from lensmith.base.picture_headers import BadPicture, Header, read_header
+from lensmith.base.pictures import Fit, Form, Interpolation
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.sample import Source

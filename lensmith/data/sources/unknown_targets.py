@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lensmith.base.errors import DataError
-from lensmith.base.pictures import Header
+from lensmith.base.picture_headers import Header
 from lensmith.data.sources.kinds import TARGETS
 from lensmith.data.sources.sample import Collection
 from lensmith.values.value import Value

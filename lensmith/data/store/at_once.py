@@ -11,7 +11,8 @@ import numpy as np
 
 from lensmith.base.device import free_memory
 from lensmith.base.errors import UserError
-from lensmith.base.pictures import BadPicture, Form, decode, read_file
+from lensmith.base.picture_headers import BadPicture, read_file
+from lensmith.base.pictures import Form, decode
 from lensmith.base.progress import ProgressLine
 from lensmith.data.sources.in_memory import InMemory, Reshaped, room_for
 from lensmith.data.sources.picture_files import Files

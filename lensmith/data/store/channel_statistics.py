@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from lensmith.base.errors import DataError
-from lensmith.base.pictures import BadPicture, Form
+from lensmith.base.picture_headers import BadPicture
+from lensmith.base.pictures import Form
 from lensmith.base.threads_without_openmp import one_thread
 from lensmith.data.sources.in_memory import InMemory, take_pictures
 from lensmith.data.sources.sample import Dataset

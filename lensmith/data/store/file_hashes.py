@@ -17,7 +17,7 @@ import numpy as np
 from lensmith.base.atomic_files import write_text
 from lensmith.base.cache_folder import cache_folder
 from lensmith.base.errors import UserError, count
-from lensmith.base.pictures import BadPicture, read_file
+from lensmith.base.picture_headers import BadPicture, read_file
 from lensmith.base.progress import ProgressLine
 
 LENGTH = 16       # bytes of a hash, BLAKE2b

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensmith.base.pictures import BadPicture, Place
+from lensmith.base.picture_headers import BadPicture
+from lensmith.base.pictures import Place
 from lensmith.base.threads_without_openmp import start_thread
 from lensmith.data.sources.in_memory import take_pictures
 from lensmith.data.sources.picture_form import Bad

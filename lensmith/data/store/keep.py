@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from lensmith.base.errors import DataError, count
-from lensmith.base.pictures import BadPicture, Form, Place, decode, read_file
+from lensmith.base.picture_headers import BadPicture, read_file
+from lensmith.base.pictures import Form, Place, decode
 from lensmith.data.sources.in_memory import room_for
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.store import disk_cache

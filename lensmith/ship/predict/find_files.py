@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lensmith.base.errors import DataError, nearest
 from lensmith.base.left_behind import holds_results, is_left_behind
-from lensmith.base.pictures import SUFFIXES
+from lensmith.base.picture_suffixes import SUFFIXES, SUFFIXES_IN_WORDS, others_in_words
 
 
 def find_pictures(sources: Iterable[str | Path], passed_over: list[Path] | None = None) -> list[Path]:
@@ -25,7 +25,9 @@ def find_pictures(sources: Iterable[str | Path], passed_over: list[Path] | None 
             if passed_over is not None:
                 passed_over += [path for path in below if path.suffix.lower() not in SUFFIXES]
             if not paths:
-                raise DataError(f"the folder {source} holds no picture; accepted are {', '.join(SUFFIXES)}")
+                others = others_in_words(map(str, _below(source)))
+                raise DataError(f"the folder {source} holds no picture; accepted are {SUFFIXES_IN_WORDS}" +
+                                (f". It holds {others}" if others else ""))
         elif os.path.lexists(source):
             paths = [Path(source)]
         elif glob.has_magic(source):

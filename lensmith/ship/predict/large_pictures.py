@@ -9,7 +9,8 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from lensmith.base.errors import UserError
-from lensmith.base.pictures import MOST_PIXELS, BadPicture, Form, Place, read_header
+from lensmith.base.picture_headers import MOST_PIXELS, BadPicture, read_header
+from lensmith.base.pictures import Form, Place
 from lensmith.engine.plan.plan import Plan
 from lensmith.ship.predict.predict_files import of_classes, read_picture
 from lensmith.ship.predict.prediction import Prediction

@@ -5,7 +5,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from lensmith.base.errors import DataError
-from lensmith.base.pictures import BadPicture
+from lensmith.base.picture_headers import BadPicture
 from lensmith.base.viewing import open_viewable, open_whole
 from lensmith.ship.answers import ANSWERS
 from lensmith.ship.answers.by_target import targets_in_words

@@ -7,7 +7,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from lensmith.base.pictures import BadPicture, Form, Place, bring, decode
+from lensmith.base.picture_headers import BadPicture
+from lensmith.base.pictures import Form, Place, bring, decode
 from lensmith.data.sources.fitting import in_files, trimmed
 from lensmith.data.sources.sample import Batch
 from lensmith.engine.evaluate import for_inference, predictions

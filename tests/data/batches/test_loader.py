@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.pictures import Form, read_header
+from lensmith.base.picture_headers import read_header
+from lensmith.base.pictures import Form
 from lensmith.data.batches import prefetch
 from lensmith.data.batches.augment import Augment
 from lensmith.data.batches.loader import Loader

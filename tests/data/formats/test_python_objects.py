@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.pictures import Form, Header, Place, bring
+from lensmith.base.picture_headers import Header
+from lensmith.base.pictures import Form, Place, bring
 from lensmith.data.formats.boxes.annotations import Tally
 from lensmith.data.formats.python_objects import read_dataset
 from lensmith.data.sources.fitting import boxes_of_files, fit_source, in_files

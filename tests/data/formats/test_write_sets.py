@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.pictures import Header
+from lensmith.base.picture_headers import Header
 from lensmith.data.formats import FORMATS
 from lensmith.data.formats.detect import recognise
 from lensmith.data.formats.drawn_shapes import shapes

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lensmith.base.pictures import PADDING, Form, read_header
+from lensmith.base.picture_headers import read_header
+from lensmith.base.pictures import PADDING, Form
 from lensmith.data.batches.loader import Loader
 from lensmith.data.sources.fitting import fit_source, in_files, shown_areas, trimmed
 from lensmith.data.sources.picture_files import Files

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.pictures import Form, read_header
+from lensmith.base.picture_headers import read_header
+from lensmith.base.pictures import Form
 from lensmith.data.batches.augment import Augment
 from lensmith.data.batches.loader import Loader
 from lensmith.data.sources import mask_files

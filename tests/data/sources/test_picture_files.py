@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from lensmith.base.pictures import BadPicture, Form
+from lensmith.base.picture_headers import BadPicture
+from lensmith.base.pictures import Form
 from lensmith.data.sources.picture_files import Files
 from lensmith.values.labels import Label
 

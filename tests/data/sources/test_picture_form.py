@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.pictures import Form, Header
+from lensmith.base.picture_headers import Header
+from lensmith.base.pictures import Form
 from lensmith.data.sources import picture_form as survey_module
 from lensmith.data.sources.in_memory import InMemory, Numbered
 from lensmith.data.sources.picture_files import Files

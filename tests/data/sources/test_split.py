@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.pictures import Header
+from lensmith.base.picture_headers import Header
 from lensmith.data.sources.in_memory import InMemory, Numbered
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.split import divide, fingerprint, listing, stratifying

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lensmith.base.errors import DataError
-from lensmith.base.pictures import Header
+from lensmith.base.picture_headers import Header
 from lensmith.data.sources.kinds.semantic_mask import NoMask
 from lensmith.data.sources.mask_files import MaskFiles
 from lensmith.data.sources.picture_files import Files

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lensmith.base.errors import DataError
-from lensmith.base.pictures import BadPicture
+from lensmith.base.picture_headers import BadPicture
 from lensmith.data.sources.in_memory import InMemory, Numbered
 from lensmith.data.sources.sample import Sample
 from lensmith.data.store.channel_statistics import statistics

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from lensmith.base.pictures import BadPicture, Place
+from lensmith.base.picture_headers import BadPicture
+from lensmith.base.pictures import Place
 from lensmith.data.batches.loader import Loader
 from lensmith.data.store.in_background import Fill, Filling, Store
 from lensmith.values.labels import Label

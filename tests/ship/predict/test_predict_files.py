@@ -126,7 +126,7 @@ def test_a_link_that_leads_nowhere_is_answered_with_its_reason(tmp_path: Path, n
     ("absent/a.png", "there is no file or folder '{}/absent/a.png'."),
     ("x" * 300, "there is no file or folder '{}/" + "x" * 300 + "'."),
     ("photos/*.tif", "no file matches '{}/photos/*.tif'"),
-    ("empty", "the folder {}/empty holds no picture; accepted are .jpg, .jpeg, .png"),
+    ("empty", "the folder {}/empty holds no picture; accepted are .jpg, .png, .webp"),
 ])
 def test_a_source_without_pictures_is_named(tmp_path: Path, source: str, text: str) -> None:
     put(tmp_path, "photos/a.png", "empty/.a.png", "empty/readme.txt")

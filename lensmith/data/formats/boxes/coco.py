@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
 from lensmith.base.errors import DataError, nearest
-from lensmith.base.pictures import SUFFIXES
+from lensmith.base.picture_suffixes import SUFFIXES
 from lensmith.data.formats.boxes.annotations import AnnotatedSplit, Tally, sources_of_boxes
 from lensmith.data.formats.boxes.picture_to_write import PictureToWrite, shortest
 from lensmith.data.formats.class_names import check_names, fixed_classes

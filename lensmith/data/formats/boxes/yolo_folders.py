@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lensmith.base.errors import DataError, UserError, count
-from lensmith.base.pictures import SUFFIXES
+from lensmith.base.picture_suffixes import SUFFIXES, SUFFIXES_IN_WORDS
 from lensmith.data.formats.class_names import check_names
 from lensmith.data.formats.files_below import files_below, pictures_below
 from lensmith.data.formats.format import LAYOUT, Evidence, beside_pictures
@@ -205,7 +205,7 @@ def _add_pictures(split: LabelledPictures, path: Path, config: Path | None) -> N
     for i, line in enumerate(lines, 1):
         if not line.lower().endswith(SUFFIXES):
             raise DataError(f"{resolved}, line {i}: {line[:80]!r} is no picture: each line is expected to name one "
-                            f"({', '.join(SUFFIXES)})")
+                            f"({SUFFIXES_IN_WORDS})")
         listed = next((base / line for base in bases if os.path.isfile(_resolved(base / line))), bases[0] / line)
         listed = Path(os.path.normpath(listed))
         split.pictures.append(_resolved(listed))

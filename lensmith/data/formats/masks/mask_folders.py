@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lensmith.base.errors import Question, Reading
-from lensmith.base.pictures import SUFFIXES
+from lensmith.base.picture_suffixes import SUFFIXES
 from lensmith.data.formats.given_splits import split_named
 from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.masks.words_in_names import key_of, kind_of, rest_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lensmith.base.pictures import SUFFIXES
+from lensmith.base.picture_suffixes import SUFFIXES
 from lensmith.data.formats.given_splits import split_named
 from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.masks.mask_folders import mask_folders

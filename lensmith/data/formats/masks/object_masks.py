@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.pictures import BadPicture, read_stored
+from lensmith.base.picture_headers import BadPicture
+from lensmith.base.pictures import read_stored
 from lensmith.data.formats.boxes.annotations import AnnotatedSplit, Unlabelled, sources_of_boxes
 from lensmith.data.formats.class_names import fixed_classes
 from lensmith.data.formats.format import LAYOUT, Evidence, Format

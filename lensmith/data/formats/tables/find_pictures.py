@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from lensmith.base.errors import DataError
-from lensmith.base.pictures import SUFFIXES
+from lensmith.base.picture_suffixes import SUFFIXES
 from lensmith.data.formats.tables.read_table import Rows, picture_column, plain_name
 from lensmith.data.sources.picture_files import readable
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from lensmith.base.errors import DataError, count
+from lensmith.base.errors import DataError
+from lensmith.data.formats.given_splits import LISTED
 from lensmith.data.formats.tables.column_kinds import (
     CellReading,
     CellSettings,
@@ -12,8 +13,8 @@ from lensmith.data.formats.tables.column_kinds import (
     value_of,
     with_unknown_cells,
 )
-from lensmith.data.formats.tables.read_table import Rows
-from lensmith.data.formats.tables.repeated_pictures import one_row_each, refuse_contradictions, told
+from lensmith.data.formats.tables.read_table import Rows, picture_column
+from lensmith.data.formats.tables.repeated_pictures import account_of, one_row_each, refuse_contradictions
 from lensmith.data.formats.tables.several_labels import SIGNS, guess_delimiter
 from lensmith.data.formats.tables.several_targets import TableTargets
 
@@ -34,16 +35,14 @@ def read_one_target(rows: Rows, columns: list[str], kind: Kind, classes: list[st
     refuse_contradictions(table, columns)
     kept = _filled(table.rows, columns)
     names, value, notes = value_of(kept, columns, reading, classes, settings)
-    account, said = told(table, columns)
-    without = len(table.rows.cells) - len(kept.cells)
+    picture = picture_column(rows)
+    without = sorted(set(table.rows.column(picture)) - set(kept.column(picture)))
+    account = {"target": columns, "kind": reading.kind, "kind_because": reading.rule, **account_of(table, columns)}
     if without:
-        account["without_target"] = {"count": without}
-        said.append(f"{count(without, 'picture')} of which {' and '.join(map(repr, columns))} "
-                    f"{'is' if len(columns) == 1 else 'are'} not known left out")
-    account = {"target": columns, "kind": reading.kind, "kind_because": reading.rule, **account}
+        account["without_target"] = {"count": len(without), "pictures": without[:LISTED]}
     words = f"{reading.kind} from {', '.join(map(repr, columns))} ({reading.rule})"
     return TableTargets(kept, {reading.kind: value}, {reading.kind: names}, set(columns), account, words,
-                        [*notes, *said])
+                        notes)
 
 
 def _filled(rows: Rows, columns: Sequence[str]) -> Rows:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lensmith.base.errors import DataError, UserError, count, nearest
-from lensmith.base.pictures import SUFFIXES
+from lensmith.base.picture_suffixes import SUFFIXES
 
 _FIELD = re.compile(r"\{([^{}]*)\}")    # of a pattern: the name of a column between braces
 _PICTURE = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "image_file",

@@ -100,20 +100,11 @@ def refuse_contradictions(table: OneRowEach, columns: Sequence[str]) -> None:
                             "Leave one line each, or say data.kind=tags where a picture has several labels")
 
 
-def told(table: OneRowEach, columns: Sequence[str]) -> tuple[dict[str, object], list[str]]:
-    """What was joined, as data.json keeps it and in sentences; `columns` are those that are learned."""
+def account_of(table: OneRowEach, columns: Sequence[str]) -> dict[str, object]:
+    """What was joined, as data.json keeps it; `columns` are those that are learned."""
     account: dict[str, object] = {"duplicates": table.repeated}
-    notes = []
-    if table.repeated:
-        notes.append(f"{count(table.repeated, 'line')} repeat a picture and were joined to its first")
-    if table.in_two_splits:
-        account["in_two_splits"] = {"count": len(table.in_two_splits), "pictures": table.in_two_splits[:LISTED]}
-        notes.append(f"{count(len(table.in_two_splits), 'picture')} in two splits stay in the later of train, valid, "
-                     f"test alone ({', '.join(table.in_two_splits[:3])})")
-    found = {name: table.contradictions[name] for name in columns if name in table.contradictions}
-    if found:
-        account["contradictions"] = {name: {"count": len(paths), "pictures": list(paths)[:LISTED]}
-                                     for name, paths in found.items()}
-        notes += [f"{count(len(paths), 'picture')} with several values in {name!r} count as unknown "
-                  f"({', '.join(list(paths)[:3])})" for name, paths in found.items()]
-    return account, notes
+    found = list(dict.fromkeys(picture for name in columns for picture in table.contradictions.get(name, ())))
+    for key, pictures in (("kept_in_later_split", table.in_two_splits), ("contradictions", found)):
+        if pictures:
+            account[key] = {"count": len(pictures), "pictures": pictures[:LISTED]}
+    return account

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lensmith.base.errors import DataError, UserError, count, nearest
-from lensmith.base.pictures import Header
+from lensmith.base.errors import DataError, UserError, nearest
+from lensmith.base.picture_headers import Header
 from lensmith.data.formats.boxes.annotations import AnnotatedSplit, sources_of_boxes
 from lensmith.data.formats.given_splits import LISTED
 from lensmith.data.formats.masks.names_of_ids import class_list, classes_of_masks
@@ -208,8 +208,7 @@ def _without_empty_rows(rows: Rows, whole: Files, has_target: np.ndarray, column
         account["without_target"] = {"count": len(without_target),
                                      "pictures": [readable(path) for path in without_target[:LISTED]]}
     words = ", ".join(f"{name} ({counts[name]['kind']}: {accounts[name]['because']})" for name in columns.names)
-    notes = [f"{count(len(without_target), 'picture')} of which no target is known left out"] * bool(without_target)
-    notes += [note for name in columns.names for note in accounts[name].get("notes", [])]
+    notes = [note for name in columns.names for note in accounts[name].get("notes", [])]
     name_of = {name: counts[name]["kind"] if len(columns.names) == 1 else name for name in columns.names}
     return TableTargets(rows, {name_of[name]: whole.targets[name] for name in columns.names},
                         {name_of[name]: whole.classes[name] for name in columns.names}, used, account, words, notes)

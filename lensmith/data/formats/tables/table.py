@@ -38,10 +38,10 @@ from lensmith.data.formats.tables.read_table import (
     with_picture_column,
 )
 from lensmith.data.formats.tables.repeated_pictures import (
+    account_of,
     is_repeated,
     one_row_each,
     refuse_contradictions,
-    told,
 )
 from lensmith.data.formats.tables.several_labels import check_delimiter
 from lensmith.data.formats.tables.several_targets import TableTargets, TargetColumns, read_targets, target_columns
@@ -195,8 +195,7 @@ def _several(rows: Rows, columns: TargetColumns, classes: list[str] | dict[str, 
     learned = [*columns.columns, *(name for name in columns.masks.values() if name in rows.header)]
     refuse_contradictions(table, learned)
     targets = read_targets(table, rows, columns, classes=classes, ids=ids, settings=settings)
-    account, notes = told(table, learned)
-    return replace(targets, account={**targets.account, **account}, notes=[*targets.notes, *notes])
+    return replace(targets, account={**targets.account, **account_of(table, learned)})
 
 
 def _columns_to_learn(rows: Rows, target: str | list[str] | None, roles: _Roles) -> list[str]:

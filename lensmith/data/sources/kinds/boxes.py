@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lensmith.base.errors import count
-from lensmith.base.pictures import Header
+from lensmith.base.picture_headers import Header
 from lensmith.data.sources.sample import Collection
 from lensmith.values.boxes import Boxes
 

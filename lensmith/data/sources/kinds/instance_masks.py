@@ -6,7 +6,8 @@ import numpy as np
 from torch import Tensor
 
 from lensmith.base.errors import count
-from lensmith.base.pictures import Form, Header
+from lensmith.base.picture_headers import Header
+from lensmith.base.pictures import Form
 from lensmith.data.sources.kinds.boxes import per_class
 from lensmith.data.sources.kinds.target_kind import fit_matrices, warp_to_form
 from lensmith.data.sources.outlined_objects import OutlinedObjects, rasterised

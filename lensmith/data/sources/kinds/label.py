@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensmith.base.pictures import Header
+from lensmith.base.picture_headers import Header
 from lensmith.data.sources.kinds.target_kind import spread_rows
 from lensmith.data.sources.sample import Collection
 from lensmith.values import of_kind

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from lensmith.base.pictures import Header
+from lensmith.base.picture_headers import Header
 from lensmith.data.sources.kinds.target_kind import spread_rows
 from lensmith.data.sources.sample import Collection
 from lensmith.values.labels import Numbers

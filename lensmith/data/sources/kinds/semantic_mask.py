@@ -7,7 +7,8 @@ import numpy as np
 from torch import Tensor
 
 from lensmith.base.errors import count
-from lensmith.base.pictures import Form, Header
+from lensmith.base.picture_headers import Header
+from lensmith.base.pictures import Form
 from lensmith.data.sources.kinds.target_kind import spread_rows, warp_to_form
 from lensmith.data.sources.mask_files import MaskFiles, MaskSource, read_masks
 from lensmith.data.sources.sample import Collection

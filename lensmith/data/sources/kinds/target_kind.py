@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from lensmith.base.errors import count
-from lensmith.base.pictures import Form, Header
+from lensmith.base.picture_headers import Header
+from lensmith.base.pictures import Form
 from lensmith.data.sources.sample import Collection
 from lensmith.values.value import Value
 

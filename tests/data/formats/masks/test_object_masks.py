@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.pictures import Form, read_header
+from lensmith.base.picture_headers import read_header
+from lensmith.base.pictures import Form
 from lensmith.data.formats.detect import recognise
 from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.masks.object_folders import object_layout

@@ -4,6 +4,7 @@ import pytest
 
 from lensmith.base.errors import DataError
 from lensmith.data.formats.tables.table import open_table
+from lensmith.data.sources.findings import findings
 from lensmith.values.labels import UNKNOWN
 
 
@@ -18,11 +19,12 @@ MANY = [f"{i}.png,{'xy'[i % 2]}" for i in range(30)]
 def test_a_few_contradictions_are_unknown_and_said(tmp_path):
     parts = open_table(write(tmp_path, *MANY, "4.png,y", "6.png,", "7.png,y"))
     assert len(parts.splits["all"]) == 29 and tmp_path / "4.png" not in parts.splits["all"].paths
-    assert parts.account["contradictions"] == {"label": {"count": 1, "pictures": ["4.png"]}}
-    assert parts.account["notes"][1:] == [
-        "3 lines repeat a picture and were joined to its first",
-        "1 picture with several values in 'label' count as unknown (4.png)",
-        "1 picture of which 'label' is not known left out"]
+    one = {"count": 1, "pictures": ["4.png"]}
+    assert (parts.account["contradictions"], parts.account["without_target"], parts.account["duplicates"]) == (
+        one, one, 3)
+    assert [finding.sentence() for finding in findings({"source": parts.account})] == [
+        "1 of 30 rows without any target, left out", "3 of 30 rows naming a picture that another row names",
+        "1 of 30 pictures of which rows say different things, not known there"]
 
 
 def test_many_contradictions_are_another_table(tmp_path):
@@ -49,8 +51,9 @@ def test_a_picture_in_two_splits_stays_in_the_later_one_unless_many_are(tmp_path
     rows = [f"{row},{'test' if i % 3 else 'train'}" for i, row in enumerate(MANY)]
     parts = open_table(write(tmp_path, *rows, "0.png,x,test", head="path,label,split"))
     assert tmp_path / "0.png" in parts.splits["test"].paths and tmp_path / "0.png" not in parts.splits["train"].paths
-    assert parts.account["in_two_splits"] == {"count": 1, "pictures": ["0.png"]}
-    assert "1 picture in two splits stay in the later of train, valid, test alone (0.png)" in parts.account["notes"]
+    assert parts.account["kept_in_later_split"] == {"count": 1, "pictures": ["0.png"]}
+    assert "1 of 30 pictures in two splits of the table, kept in the later of train, valid and test" in [
+        finding.sentence() for finding in findings({"source": parts.account})]
     with pytest.raises(DataError, match=r"line 3: 0\.png is in split 'test' here and in 'train' above, one of 30 "
                                         r"pictures in two splits: a picture belongs to one\. Take the lines out, or "):
         open_table(write(tmp_path, *[f"{row},{split}" for row in MANY for split in ("train", "test")],

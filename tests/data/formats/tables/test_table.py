@@ -163,14 +163,13 @@ def test_given_classes_fix_the_names_and_their_order(tmp_path):
 def test_a_path_that_comes_twice_is_one_picture_and_counted(tmp_path):
     parts = open_table(write(tmp_path, "path,label\na,x\n./a,x\nb,y\na,x\n"))
     assert parts.account["duplicates"] == 2 and files(parts.splits["all"]) == ["a", "b"]
-    assert parts.account["notes"][1] == "2 lines repeat a picture and were joined to its first"
 
 
 def test_what_is_unknown_is_left_out_and_said(tmp_path):
     text = "path,label\na,x\nb,nan\nc,NA\nd,\ne,None\n"
     parts = open_table(write(tmp_path, text))
-    assert labels(parts.splits["all"]) == ["x", "None"] and parts.account["without_target"] == {"count": 3}
-    assert parts.account["notes"][1] == "3 pictures of which 'label' is not known left out"
+    assert labels(parts.splits["all"]) == ["x", "None"] and parts.account["without_target"] == {
+        "count": 3, "pictures": ["b", "c", "d"]}
     assert labels(open_table(write(tmp_path, text), unknown=["", "None"]).splits["all"]) == ["x", "nan", "NA"]
     kept = open_table(write(tmp_path, text), classes=["NA", "None", "x"]).splits["all"]
     assert labels(kept) == ["x", "NA", "None"]
