@@ -12,16 +12,17 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from lensmith.base.errors import DataError
+from lensmith.base.orientation import TURNED, orientation_in_header
 from lensmith.base.picture_suffixes import LOOKED_AT, contents_in_words
 
 MOST_PIXELS = 89_000_000    # A file that declares more is taken for an attack on memory; Pillow warns at 89.4 million.
 DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")    # Pillow's modes of 16-bit gray
-ORIENTATION = 0x0112        # the EXIF tag
-TURNED = (5, 6, 7, 8)       # orientations that swap width and height
-_PNG_EXIF = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}    # where a PNG may hold its orientation
 
 # A picture that is too large is refused with a reason. Pillow's own warning would only be a second line on the screen.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Nor are its warnings of damaged EXIF data worth one, where the picture itself is whole.
+warnings.filterwarnings("ignore", message="Corrupt EXIF|Truncated File Read|Metadata Warning|Tag data larger",
+                        module="PIL")
 
 
 class BadPicture(DataError):
@@ -36,6 +37,7 @@ class Header:
     width: int
     gray: bool     # one channel and no alpha
     deep: bool     # 16 bits
+    orientation: int = 1    # as EXIF counts them; the height and width are those after it
 
 
 @contextmanager
@@ -106,19 +108,9 @@ def read_header(source: Path | bytes) -> Header:
     """The size and kind of a picture without decoding it; raises BadPicture."""
     with readable_picture(source) as image:
         width, height = image.size
-        if _is_turned(image):
+        orientation = orientation_in_header(image)
+        if orientation in TURNED:
             width, height = height, width
         deep = image.mode in DEEP
         gray = (deep or image.mode in ("1", "L")) and "transparency" not in image.info
-        return Header(height, width, gray, deep)
-
-
-def _is_turned(image: Image.Image) -> bool:
-    """Whether the EXIF rotation will swap the width and height of a picture that is not decoded yet."""
-    if image.format == "TIFF":    # Pillow gives its size already turned.
-        return False
-    if image.format == "PNG" and not _PNG_EXIF & image.info.keys():    # getexif() would decode it to search further.
-        return False
-    return image.getexif().get(ORIENTATION) in TURNED
-
-
+        return Header(height, width, gray, deep, orientation)

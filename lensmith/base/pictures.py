@@ -6,11 +6,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
+from lensmith.base.orientation import TURNED, orientation_of, upright
 from lensmith.base.packed_pixels import planes_of, resized
-from lensmith.base.picture_headers import DEEP, ORIENTATION, TURNED, BadPicture, readable_picture
+from lensmith.base.picture_headers import DEEP, BadPicture, readable_picture
 from lensmith.base.pillow_memory import borrowed
 
 Fit = Literal["crop", "pad", "squash"]
@@ -53,9 +54,7 @@ class Place:
 def read_stored(source: Path | bytes) -> Image.Image:
     """The upright picture with its pixels as the file stores them, palette and depth untouched; raises BadPicture."""
     with readable_picture(source) as image:
-        ImageOps.exif_transpose(image, in_place=True)
-        image.load()
-        return image
+        return upright(image)
 
 
 def decode(source: Path | bytes, form: Form, *, name: str | None = None) -> tuple[Tensor, Place]:
@@ -67,9 +66,8 @@ def decode(source: Path | bytes, form: Form, *, name: str | None = None) -> tupl
     """
     with readable_picture(source) as image:
         reduction = _reduce(image, form)
-        ImageOps.exif_transpose(image, in_place=True)    # This loads the picture too.
         file = name if name is not None else "" if isinstance(source, bytes) else str(source)
-        return bring(image, form, name=file, reduction=reduction)
+        return bring(upright(image), form, name=file, reduction=reduction)
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def _reduce(image: Image.Image, form: Form) -> _Reduction | None:
     """Have a JPEG file that is not decoded yet decoded at the least scale that `form` allows; None where that is 1."""
     if image.format not in ("JPEG", "MPO"):
         return None
-    orientation = image.getexif().get(ORIENTATION)
+    orientation = orientation_of(image)
     size = image.size[::-1] if orientation in TURNED else image.size
     box, (height, width), _ = _fitting(size, form)
     most = min((box[2] - box[0]) / width, (box[3] - box[1]) / height)

@@ -51,6 +51,7 @@ _KINDS = {
     "pictures_not_listed": _Kind("picture", "in the folder that no file lists, left out", whole="pictures"),
     "ids_as_text": _Kind("annotation", "with an id written as text where the picture's is a number, or the other way "
                                        "round: taken for the same", lost=False, whole="objects"),
+    "empty_masks": _Kind("mask", "without any object", lost=False),
     "without_outline": _Kind("object", "without an outline, left out", whole="objects"),
     "shapes_without_box": _Kind("shape", "of points or lines, which have no box, left out", whole="objects"),
     "in_no_split": _Kind("picture", "in no list of a split, left out", whole="pictures"),

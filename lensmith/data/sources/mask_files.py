@@ -14,7 +14,8 @@ from torch import Tensor
 
 from lensmith.base.device import free_memory
 from lensmith.base.errors import DataError, UserError
-from lensmith.base.picture_headers import BadPicture, Header
+from lensmith.base.orientation import TURNED, upright_pixels
+from lensmith.base.picture_headers import BadPicture, Header, read_header
 from lensmith.base.pictures import Form, bring_classes, read_stored
 from lensmith.data.sources.picture_files import readable
 from lensmith.values.semantic_mask import IGNORED, Mask
@@ -33,9 +34,13 @@ Colours = dict[tuple[int, int, int], int]    # red, green, blue -> id
 class MaskSource(Protocol):
     """Where the mask of one picture comes from."""
 
-    def read(self, size: tuple[int, int]) -> np.ndarray:
+    def read(self, size: tuple[int, int], orientation: int = 1) -> np.ndarray:
         """uint8 [height, width]: the class of each pixel, 255 where it neither counts nor costs, of an upright picture
-        of this (height, width). Raises DataError that names the file."""
+        of this (height, width), which its EXIF `orientation` has turned. A mask of the picture before is turned with
+        it. Raises DataError that names the file."""
+
+    def is_stored(self, header: Header) -> bool:
+        """Whether the mask is of the picture as its file stores it, before its EXIF rotation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,14 +67,24 @@ class PixelMask:
     path: Path
     coding: Coding
 
-    def read(self, size: tuple[int, int]) -> np.ndarray:
+    def read(self, size: tuple[int, int], orientation: int = 1) -> np.ndarray:
         classes = self.classes()
         (height, width), (high, wide) = size, classes.shape
+        if (high, wide) != size and (wide, high) == size and orientation in TURNED:
+            return upright_pixels(classes, orientation)
         if (high, wide) != size:
-            turned = "; is the picture turned by its EXIF data, and the mask not?" if (wide, high) == size else ""
             raise DataError(f"mask {readable(self.path)} is {wide} x {high} pixels (width x height), and its picture "
-                            f"{width} x {height}{turned or ': a mask has the size of its picture'}")
+                            f"{width} x {height}: a mask has the size of its picture")
         return classes
+
+    def is_stored(self, header: Header) -> bool:
+        if header.orientation not in TURNED or header.height == header.width:
+            return False
+        try:
+            mask = read_header(self.path)
+        except BadPicture:    # told where it is read
+            return False
+        return (mask.height, mask.width) == (header.width, header.height)
 
     def classes(self) -> np.ndarray:
         """The classes at the size of the file, uint8 [height, width]."""
@@ -82,17 +97,22 @@ class PixelMask:
         return classes.astype(np.uint8)
 
 
+_ANY_OBJECT = Coding(np.minimum(np.arange(IDS), 1).astype(np.uint16), None, "")    # any id but 0 is the object
+
+
 @dataclass(frozen=True)
 class ObjectsMask:
     """The mask that files with one object each make together: class 1 in any object, else 0."""
 
     paths: tuple[Path, ...]
 
-    def read(self, size: tuple[int, int]) -> np.ndarray:
+    def is_stored(self, header: Header) -> bool:
+        return any(PixelMask(path, _ANY_OBJECT).is_stored(header) for path in self.paths)
+
+    def read(self, size: tuple[int, int], orientation: int = 1) -> np.ndarray:
         classes = np.zeros(size, dtype=np.uint8)
-        coding = Coding(np.minimum(np.arange(IDS), 1).astype(np.uint16), None, "")    # any id but 0 is the object
         for path in self.paths:
-            classes |= PixelMask(path, coding).read(size)
+            classes |= PixelMask(path, _ANY_OBJECT).read(size, orientation)
         return classes
 
 
@@ -130,7 +150,7 @@ def read_masks(files: MaskFiles, headers: Sequence[Header], form: Form) -> Mask:
 
     def read(row: int) -> None:
         header = headers[row]
-        mask = files.masks[row].read((header.height, header.width))
+        mask = files.masks[row].read((header.height, header.width), header.orientation)
         classes[row] = bring_classes(mask, form, padding=IGNORED)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

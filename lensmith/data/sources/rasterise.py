@@ -1,12 +1,14 @@
 """Objects as polygons or run-length encoding (RLE), rasterised into the mask of their picture."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import BaseModel
 
 from lensmith.base.errors import DataError, count
+from lensmith.base.orientation import TURNED, upright_pixels, upright_points
+from lensmith.base.picture_headers import Header
 
 _FARTHEST = 1e6    # pixels: no picture is so large
 
@@ -44,6 +46,22 @@ def in_pixels(outline: Outline, edges: np.ndarray | None) -> Outline:
     return [shape if isinstance(shape, RLE) else (shape * scale).astype(np.float32) for shape in outline]
 
 
+def upright_outline(outline: Outline, orientation: int, edges: np.ndarray) -> Outline:
+    """The parts of an object in a picture as its file stores it, in the pixels of the picture as it is shown, of which
+    `edges` are the width and height."""
+    upright: list[Shape] = []
+    for shape in outline:
+        if isinstance(shape, RLE):
+            runs = upright_pixels(shape.inside(), orientation).T.ravel()
+            changes = np.flatnonzero(np.diff(runs, prepend=False, append=True))    # the last run ends with the picture
+            size = (shape.size[1], shape.size[0]) if orientation in TURNED else shape.size
+            upright.append(RLE(size, np.diff(np.concatenate(([0], changes, [len(runs)]))), shape.where))
+        else:
+            points = upright_points(shape, np.full(len(shape), orientation), np.broadcast_to(edges, shape.shape))
+            upright.append(points.astype(shape.dtype))
+    return upright
+
+
 @dataclass(frozen=True, eq=False)
 class Outlines:
     """The objects of one picture, rasterised in their order, a later one over an earlier one, on a background."""
@@ -51,9 +69,17 @@ class Outlines:
     objects: Sequence[tuple[int, Shape]]    # class and shape
     background: int                         # class of the pixels in no object
     relative: bool                          # polygons are in fractions of the picture's width and height
+    declared: tuple[int, int] | None = None    # height, width of the picture that the objects were drawn on
 
-    def read(self, size: tuple[int, int]) -> np.ndarray:
+    def is_stored(self, header: Header) -> bool:
+        """Whether the objects are of the picture before its EXIF rotation."""
+        return header.orientation in TURNED and header.height != header.width and \
+            self.declared == (header.width, header.height)
+
+    def read(self, size: tuple[int, int], orientation: int = 1) -> np.ndarray:
         """uint8 [height, width]: the class of each pixel. Raises DataError for RLE of another size."""
+        if self.is_stored(Header(*size, gray=False, deep=False, orientation=orientation)):
+            return upright_pixels(replace(self, declared=None).read((size[1], size[0])), orientation)
         height, width = size
         mask = np.full(size, self.background, dtype=np.uint8)
         for number, shape in self.objects:

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor, nn
 
 from lensmith.base.errors import UserError
+from lensmith.base.orientation import upright
 from lensmith.base.picture_headers import MOST_PIXELS, BadPicture, read_header
 from lensmith.base.pictures import Form, Place
 from lensmith.engine.plan.plan import Plan
@@ -75,7 +76,7 @@ def _scaled(file: Path | Image.Image, form: Form, name: str,
     """The whole picture, `scale` of its (height, width) times as large."""
     if isinstance(file, Image.Image):
         # `read_picture` tells why a picture without pixels is refused.
-        width, height = ImageOps.exif_transpose(file).size if 0 not in file.size else (1, 1)
+        width, height = upright(file).size if 0 not in file.size else (1, 1)
     else:
         header = read_header(file)
         height, width = header.height, header.width

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor, nn
 
+from lensmith.base.orientation import upright
 from lensmith.base.picture_headers import BadPicture
 from lensmith.base.pictures import Form, Place, bring, decode
 from lensmith.data.sources.fitting import in_files, trimmed
@@ -85,7 +86,7 @@ def read_picture(file: Path | Image.Image, form: Form, name: str) -> tuple[torch
     try:
         if 0 in file.size:
             raise BadPicture("has no pixels")
-        return bring(ImageOps.exif_transpose(file), form, name=name)
+        return bring(upright(file), form, name=name)
     except BadPicture:
         raise
     except Exception as error:    # it may be opened and not yet decoded, closed again, or of a mode without colours

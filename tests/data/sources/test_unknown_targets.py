@@ -25,7 +25,10 @@ ROWS = np.array([3, 0])    # the pictures of which something is said, not in the
 class AllOnes:
     """The mask of a picture in class 1."""
 
-    def read(self, size: tuple[int, int]) -> np.ndarray:
+    def is_stored(self, header: Header) -> bool:
+        return False
+
+    def read(self, size: tuple[int, int], orientation: int = 1) -> np.ndarray:
         return np.ones(size, dtype=np.uint8)
 
 

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 
 from lensmith.base.errors import DataError, count, nearest
+from lensmith.data.formats.boxes.turned_pictures import drawn_before_rotation, turned_corners
 from lensmith.data.formats.class_names import check_names, ordered
 from lensmith.data.formats.given_splits import LISTED, common_root, listed_below, splits_with_pictures
 from lensmith.data.sources.outlined_objects import with_outlines
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.picture_form import survey
-from lensmith.data.sources.rasterise import Outline, in_pixels
+from lensmith.data.sources.rasterise import Outline, in_pixels, upright_outline
 from lensmith.data.sources.sample import Splits
 from lensmith.values.boxes import Boxes
 
@@ -137,7 +138,7 @@ class Tally:
 
     def repairs(self) -> dict[str, Any]:
         """What `usable_boxes` has set right, cut and left out, as data.json keeps it."""
-        return {**self.account("swapped"), "clipped": self.account("small", "large"),
+        return {**self.account("swapped", "turned"), "clipped": self.account("small", "large"),
                 "dropped": self.account("outside", "without_area", "duplicates")}
 
 
@@ -145,19 +146,27 @@ def _source(split: AnnotatedSplit, names: tuple[str, ...], *, root: Path, with_a
     """A split with its boxes checked against the headers of its pictures."""
     target = "boxes" if split.outlines is None else "masks"
     pictures = Files(split.paths, {}, {target: names}, root=root)
+    headers = survey(pictures).headers
     sizes = np.array([(header.width, header.height) if header is not None else (math.nan, math.nan)
-                      for header in survey(pictures).headers]).reshape(-1, 2)    # float64 [pictures, 2]
-    differs = [row for row, size in split.declared.items()
-               if not np.isnan(sizes[row, 0]) and tuple(sizes[row]) != size]
-    tally.add("size_differs", np.array(differs, dtype=np.int64), pictures.name)
+                      for header in headers]).reshape(-1, 2)    # float64 [pictures, 2]
+    orientation = np.array([1 if header is None else header.orientation for header in headers], dtype=np.int64)
     number = {name: i for i, name in enumerate(names)}
     image = np.array(split.picture, dtype=np.int64)
     classes = np.array([number[name] for name in split.classes], dtype=np.int64)
     crowd, area = np.array(split.crowd, dtype=bool), np.array(split.area, dtype=np.float64)
     corners = np.array(split.corners, dtype=np.float64).reshape(-1, 4)
     edges = np.tile(sizes[image], 2)    # float64 [boxes, 4]: width height width height
+    stored = np.zeros(len(headers), dtype=bool)    # pictures whose labels are of the file before its EXIF rotation
     if split.relative:
         corners = corners * edges    # NaN where the picture cannot be read; it will be left out
+    else:
+        stored = drawn_before_rotation(headers, split.declared, corners, image)
+        rows = np.flatnonzero(stored[image])
+        corners[rows] = turned_corners(corners[rows], orientation[image[rows]], edges[rows, :2])
+    differs = [row for row, size in split.declared.items()
+               if not np.isnan(sizes[row, 0]) and tuple(sizes[row]) != size and not stored[row]]
+    tally.add("size_differs", np.array(differs, dtype=np.int64), pictures.name)
+    tally.add("turned", np.flatnonzero(stored), pictures.name)
     inside, rows = usable_boxes(corners, edges, image, classes, crowd, tally=tally, name=pictures.name)
     box_area = (inside[:, 2] - inside[:, 0]) * (inside[:, 3] - inside[:, 1])
     areas = torch.from_numpy(np.where(np.isnan(area[rows]), box_area, area[rows])).float() if with_area else None
@@ -165,6 +174,8 @@ def _source(split: AnnotatedSplit, names: tuple[str, ...], *, root: Path, with_a
                   crowd=torch.from_numpy(crowd[rows]), area=areas)
     if split.outlines is not None:
         outlines = [in_pixels(split.outlines[row], edges[row, :2] if split.relative else None) for row in rows.tolist()]
+        outlines = [upright_outline(outline, int(orientation[image[row]]), edges[row, :2]) if stored[image[row]]
+                    else outline for outline, row in zip(outlines, rows.tolist(), strict=True)]
         boxes = with_outlines(boxes, outlines)
     return Files(split.paths, {target: boxes}, {target: names}, root=root)
 

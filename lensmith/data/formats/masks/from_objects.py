@@ -167,4 +167,10 @@ def _masked(content: OutlinedCocoFile, file: Path, base: Path, index: Mapping[in
             (IGNORED if annotation.iscrowd else index[annotation.category_id], shape) for shape in shapes)
     return MaskedPictures(
         [base / picture.file_name for picture, _, _ in by_name.values()],
-        [Outlines([*crowds, *objects], background, relative=False) for _, crowds, objects in by_name.values()])
+        [Outlines([*crowds, *objects], background, relative=False, declared=_declared(picture))
+         for picture, crowds, objects in by_name.values()])
+
+
+def _declared(picture: Picture) -> tuple[int, int] | None:
+    """The (height, width) that a COCO file gives a picture; None where it gives none."""
+    return (int(picture.height), int(picture.width)) if picture.height and picture.width else None

@@ -131,7 +131,9 @@ def _annotated(pairs: PicturesWithObjects, name: str, numbered: bool, with_outli
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for picture, masks, by_mask in zip(pairs.paths, pairs.masks, pool.map(read, pairs.masks), strict=True):
-            annotated.add_picture(picture)
+            sizes = {each.size for objects in by_mask for each in objects}
+            height, width = sizes.pop() if len(sizes) == 1 else (None, None)
+            annotated.add_picture(picture, width=width, height=height)
             for mask, objects in zip(masks, by_mask, strict=True):
                 if not objects:
                     empty.append(mask)

@@ -25,6 +25,7 @@ from lensmith.data.formats.masks.pair_files import LAYOUTS, MaskLayout, describe
 from lensmith.data.formats.reading import existing
 from lensmith.data.sources.mask_files import IDS, MaskFiles, ObjectsMask, PixelMask
 from lensmith.data.sources.picture_files import Files, readable
+from lensmith.data.sources.picture_form import survey
 from lensmith.data.sources.sample import Splits
 from lensmith.values.semantic_mask import IGNORED
 
@@ -171,7 +172,11 @@ def _sources(splits: Mapping[str, MaskedPictures], names: tuple[str, ...], folde
     root = common_root(folder, [path for split in filled.values() for path in split.paths])
     sources = {name: Files(split.paths, {"mask": MaskFiles(tuple(split.masks))}, {"mask": names}, root=root)
                for name, split in filled.items()}
-    pictures = {"pictures": {name: len(source) for name, source in sources.items()}}
+    pictures: dict[str, Any] = {"pictures": {name: len(source) for name, source in sources.items()}}
+    turned = [source.paths[row] for name, source in sources.items() for row, header in enumerate(survey(source).headers)
+              if header is not None and filled[name].masks[row].is_stored(header)]
+    if turned:
+        pictures["turned"] = {"count": len(turned), "pictures": listed_below(root, turned)}
     return Splits(dict(sources), {"folder": readable(folder), **pictures, **account})
 
 

@@ -20,7 +20,10 @@ from lensmith.values.value import Value
 class NoMask:
     """The mask of a picture that has none."""
 
-    def read(self, size: tuple[int, int]) -> np.ndarray:
+    def is_stored(self, header: Header) -> bool:
+        return False
+
+    def read(self, size: tuple[int, int], orientation: int = 1) -> np.ndarray:
         return np.full(size, IGNORED, dtype=np.uint8)
 
 
