@@ -53,7 +53,7 @@ def yolo(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled 
                     target.add_picture(picture)
                 continue
             target.add_picture(picture)
-            highest = max(highest, _add_label(label, target, names, named_by))
+            highest = max(highest, _add_label(label, target, names, named_by, yolo_set.keypoints))
         orphans += orphan_labels(files)
     if unlabelled == "refuse":
         refuse_unlabelled(without_label, "label file")
@@ -63,7 +63,9 @@ def yolo(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled 
         "unlabelled": {"count": len(without_label), "taken_as": unlabelled,
                        "pictures": listed_below(folder, without_label)},
         "labels_without_picture": {"count": len(orphans), "files": listed_below(folder, orphans)},
-        "listed_twice": {"count": len(twice), "pictures": listed_below(folder, twice)}}
+        "listed_twice": {"count": len(twice), "pictures": listed_below(folder, twice)},
+        **({"notes": [f"the keypoints of {readable(yolo_set.config)} (kpt_shape) are not learned: the boxes of the "
+                      "poses are"]} if yolo_set.keypoints and yolo_set.config is not None else {})}
     if names is None and highest >= 0:
         names = {number: str(number) for number in range(highest + 1)}
     account["class_numbers"] = None if names is None else list(names)
@@ -71,10 +73,11 @@ def yolo(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled 
                             account=account)
 
 
-def _add_label(file: Path, annotated: AnnotatedSplit, names: Mapping[int, str] | None, named_by: str) -> int:
+def _add_label(file: Path, annotated: AnnotatedSplit, names: Mapping[int, str] | None, named_by: str,
+               keypoints: int) -> int:
     """Add the boxes of a label file; -> the highest class number in it, -1 where it is empty. Raises DataError."""
     highest = -1
-    for number, fractions, where in label_lines(file, names, named_by):
+    for number, fractions, where in label_lines(file, names, named_by, keypoints):
         highest = max(highest, number)
         if annotated.outlines is not None and len(fractions) == 4:
             raise DataError(f"{where}: a box, and the points of a polygon are expected where masks are learned: learn "
@@ -85,12 +88,13 @@ def _add_label(file: Path, annotated: AnnotatedSplit, names: Mapping[int, str] |
     return highest
 
 
-def label_lines(file: Path, names: Mapping[int, str] | None,
-                named_by: str) -> Iterator[tuple[int, list[float], str]]:
+def label_lines(file: Path, names: Mapping[int, str] | None, named_by: str,
+                keypoints: int) -> Iterator[tuple[int, list[float], str]]:
     """(class number, the numbers behind it, the file with the line for errors) of each object in a label file.
 
     The numbers are four of a box or six and more of a polygon, fractions of the picture's width and height. `names` are
-    the accepted classes, None for any, and `named_by` what names them. Raises DataError.
+    the accepted classes, None for any, and `named_by` what names them. Of a set of poses so many numbers of `keypoints`
+    may follow each box, which are passed over. Raises DataError.
     """
     for line, text in enumerate(read_text(file).splitlines(), 1):
         cells = text.split()
@@ -101,7 +105,11 @@ def label_lines(file: Path, names: Mapping[int, str] | None,
         if names is not None and number not in names:
             raise DataError(f"{where}: class {number} is not one of the {len(names)} that {named_by} names "
                             f"({min(names)} to {max(names)})")
-        yield number, _fractions(cells[1:], where), where
+        has_keypoints = keypoints and len(cells) == 5 + keypoints
+        if keypoints and not has_keypoints and len(cells) != 5:
+            raise DataError(f"{where}: {count(len(cells), 'column')}, and kpt_shape of the data.yaml asks for "
+                            f"{5 + keypoints}: class, x, y, width, height and {keypoints} numbers of keypoints")
+        yield number, _fractions(cells[1:5] if has_keypoints else cells[1:], where), where
 
 
 def _class_number(cell: str, where: str) -> int:

@@ -48,6 +48,19 @@ class YoloSet:
     config: Path | None
     content: Mapping[str, Any]    # of the data.yaml; empty where there is none
 
+    @property
+    def keypoints(self) -> int:
+        """How many numbers of keypoints follow each box: those of `kpt_shape`, as [17, 3]; 0 in a set without poses.
+        Raises DataError where it is none."""
+        shape = self.content.get("kpt_shape")
+        if not shape:
+            return 0
+        if not isinstance(shape, list) or len(shape) != 2 or not all(re.fullmatch(r"[1-9]\d{0,3}", str(number))
+                                                                     for number in shape):
+            raise DataError(f"{self.config}: kpt_shape: {str(shape)[:40]!r} is no shape of keypoints: their number and "
+                            "the numbers of each are expected, as [17, 3]")
+        return int(shape[0]) * int(shape[1])
+
 
 def find_yolo(root: Path) -> YoloSet:
     """The set in a folder, or of a data.yaml; raises DataError."""

@@ -95,7 +95,7 @@ def yolo_outlines(root: Path, classes: tuple[str, ...] | None, unlabelled: Unlab
 def _polygons(file: Path, names: Mapping[int, str] | None, named_by: str) -> list[tuple[int, Shape]]:
     """The class numbers and polygons of a label file; raises DataError."""
     polygons: list[tuple[int, Shape]] = []
-    for number, fractions, where in label_lines(file, names, named_by):
+    for number, fractions, where in label_lines(file, names, named_by, keypoints=0):
         if len(fractions) == 4:
             raise DataError(f"{where}: a box, and the points of a polygon are expected: boxes are learned with "
                             "data.name=yolo")

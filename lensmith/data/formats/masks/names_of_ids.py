@@ -112,14 +112,15 @@ def _checked(names: dict[int, str], source: str, colours: Colours | None = None)
 
 
 def settle_classes(occurring: Collection[int], listed: ClassList | None, void: Sequence[int] | None,
-                   folder: Path) -> MaskClasses:
+                   folder: Path, *, white: bool = False) -> MaskClasses:
     """The classes of masks in which some ids occur; raises DataError where they are fewer than two or more than 255.
 
     Void are the ids `void`. Where these are not given, void are the ids that a list calls void, ignored or unlabelled,
     and 255 where it is no class of the list. Without a list each id is a class by its number; 255 is then a class only
-    where just one other id occurs. With a list of the ids 0 and 1, masks that hold 0 and 255 alone mean these.
+    where just one other id occurs. With a list of the ids 0 and 1, masks that hold 0 and 255 alone mean these. Where
+    255 is a `white` foreground it is never void by itself.
     """
-    names, void_ids = _split_off_void(occurring, listed, void)
+    names, void_ids = _split_off_void(occurring, listed, void, white=white)
     order = tuple(dict.fromkeys(names.values()))
     source = listed.source if listed is not None else f"the masks in {readable(folder)}"
     if len(order) < 2:
@@ -139,8 +140,8 @@ def settle_classes(occurring: Collection[int], listed: ClassList | None, void: S
 
 
 def _split_off_void(occurring: Collection[int], listed: ClassList | None,
-                    void: Sequence[int] | None) -> tuple[dict[int, str], set[int]]:
-    """The names of the ids that are classes, and the ids that are void."""
+                    void: Sequence[int] | None, *, white: bool) -> tuple[dict[int, str], set[int]]:
+    """The names of the ids that are classes, and the ids that are void; `white` as of settle_classes."""
     names = dict(listed.names) if listed is not None else {id_: str(id_) for id_ in sorted(occurring)}
     if void is not None:
         void_ids = set(void)
@@ -149,7 +150,8 @@ def _split_off_void(occurring: Collection[int], listed: ClassList | None,
         black_and_white = set(occurring) <= {0, IGNORED} and IGNORED in occurring
         if black_and_white and listed is not None and set(names) == {0, 1}:
             names = {0: names[0], IGNORED: names[1]}
-        elif IGNORED in occurring and (IGNORED not in names if listed is not None else len(occurring) > 2):
+        elif IGNORED in occurring and not white and (IGNORED not in names if listed is not None
+                                                     else len(occurring) > 2):
             void_ids.add(IGNORED)
     return {id_: name for id_, name in names.items() if id_ not in void_ids}, void_ids
 
@@ -161,7 +163,8 @@ def classes_of_masks(masks: Sequence[Path], listed: ClassList | None, void: Sequ
     `listed` and `void` as of settle_classes. Raises DataError where an id is no class, and where all masks are void.
     """
     pixels_by_id = ids_in(masks, None if listed is None else listed.colours)
-    settled = settle_classes(set().union(*pixels_by_id), listed, void, folder)
+    occurring = set().union(*pixels_by_id)
+    settled = settle_classes(occurring, listed, void, folder, white=_white_foreground(pixels_by_id))
     table = settled.coding.table
     for mask, pixels in zip(masks, pixels_by_id, strict=True):
         if any(table[id_] == UNLISTED for id_ in pixels):
@@ -169,4 +172,19 @@ def classes_of_masks(masks: Sequence[Path], listed: ClassList | None, void: Sequ
     if all(table[id_] == IGNORED for pixels in pixels_by_id for id_ in pixels):
         raise DataError(f"every mask of {readable(folder)} is void alone (the ids {settled.void}): there is nothing to "
                         "learn; say which ids are void with data.void or data.ids")
+    shown = [name for name, ids in settled.ids.items() if occurring.intersection(ids)]
+    if len(shown) == 1 and 0 in settled.ids[shown[0]]:
+        void_words = f" (void are the ids {settled.void})" if settled.void else ""
+        others = ", ".join(name for name in settled.names if name != shown[0])
+        raise DataError(f"the masks in {readable(folder)} show {shown[0]!r} alone, and no pixel of {others}{void_words}: "
+                        f"say what the ids that occur ({', '.join(map(str, sorted(occurring)[:10]))}) are, with "
+                        "data.ids or data.void")
     return settled, pixels_by_id
+
+
+def _white_foreground(pixels_by_id: Sequence[Mapping[int, int]]) -> bool:
+    """Whether 255 covers as much as all other foreground, in the masks that hold it beside the background 0. As void it
+    is a border around other objects, or the whole of a mask."""
+    masks = [pixels for pixels in pixels_by_id if 0 in pixels and IGNORED in pixels]
+    white = sum(pixels[IGNORED] for pixels in masks)
+    return bool(masks) and 2 * white >= sum(sum(pixels.values()) - pixels[0] for pixels in masks)

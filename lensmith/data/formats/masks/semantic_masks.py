@@ -120,15 +120,21 @@ def _masks_of_pixels(root: Path, folder: Path, layout: MaskLayout, *, classes: l
     table = settled.coding.table
     void_alone = [path for path, pixels in zip(pictures, pixels_by_id, strict=True)
                   if all(table[id_] == IGNORED for id_ in pixels)]
+    fractions = _fractions(pixels_by_id, settled)
+    notes = [f"left out of {readable(root)}, since neither pictures nor masks: "
+             f"{', '.join(map(readable, layout.left_out))}"] if layout.left_out else []
+    if void_fraction := fractions["(void)"]:
+        notes.append(f"void, neither learned nor measured, are the ids {', '.join(map(str, settled.void[:10]))}"
+                     f"{' ...' if len(settled.void) > 10 else ''} of the masks: {void_fraction:.1%} of their pixels "
+                     "(data.void)")
     account = {"layout": layout.name, "classes_from": listed.source if listed is not None else "the ids that occur",
-               "ids": settled.ids, "void": settled.void, "pixels": _fractions(pixels_by_id, settled),
+               "ids": settled.ids, "void": settled.void, "pixels": fractions,
                "void_alone": {"count": len(void_alone), "pictures": listed_below(folder, void_alone)},
                "unlabelled": {"count": len(without_mask), "taken_as": unlabelled,
                               "pictures": listed_below(folder, without_mask)},
                "masks_without_picture": {"count": len(orphans), "files": listed_below(folder, orphans)},
                "in_no_split": layout.in_no_split,
-               **({"notes": [f"left out of {readable(root)}, since neither pictures nor masks: "
-                             f"{', '.join(map(readable, layout.left_out))}"]} if layout.left_out else {})}
+               **({"notes": notes} if notes else {})}
     return _sources(splits, settled.names, folder, account)
 
 

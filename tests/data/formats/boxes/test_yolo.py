@@ -197,3 +197,21 @@ def test_coco128():
     order = [torch.argsort(one.corners[:, 0] + 1000 * one.classes) for one in (boxes, around)]
     assert torch.equal(boxes.classes[order[0]], around.classes[order[1]])
     assert (boxes.corners[order[0]] - around.corners[order[1]]).abs().max() < 3
+
+
+def test_labels_of_poses_give_their_boxes(tmp_path, picture):
+    picture("images/a.png")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "data.yaml").write_text("train: images\nkpt_shape: [2, 3]\nnames: [red]\n")
+    (tmp_path / "labels" / "a.txt").write_text("0 .5 .5 .2 .4 .1 .2 2 .9 .9 1\n0 .2 .2 .1 .1\n")
+    parts = yolo(str(tmp_path))
+    assert parts.splits["train"].targets["boxes"].corners.tolist() == [
+        pytest.approx([80, 30, 120, 70]), pytest.approx([30, 15, 50, 25])]
+    assert "are not learned: the boxes of the poses are" in parts.account["notes"][0]
+    (tmp_path / "labels" / "a.txt").write_text("0 .5 .5 .2 .4 .1 .2 .9 .9\n")
+    with pytest.raises(DataError, match=r"a.txt, line 1: 9 columns, and kpt_shape of the data.yaml asks for 11: class"):
+        yolo(str(tmp_path))
+    for shape in ("3", "[2]", "[0, 3]", "[a, 3]"):
+        (tmp_path / "data.yaml").write_text(f"train: images\nkpt_shape: {shape}\nnames: [red]\n")
+        with pytest.raises(DataError, match=r"is no shape of keypoints: their number and the numbers of each"):
+            yolo(str(tmp_path))

@@ -2,10 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from lensmith.base.errors import DataError, UserError
-from lensmith.data.formats.masks.names_of_ids import ClassList, class_list, read_class_list, settle_classes
+from lensmith.data.formats.masks.names_of_ids import (
+    ClassList,
+    class_list,
+    classes_of_masks,
+    read_class_list,
+    settle_classes,
+)
 
 LISTED = ClassList({0: "sky", 1: "road", 4: "car"}, "a list")
 COLOURED = {(0, 0, 0): 0, (128, 64, 0): 1, (0, 0, 192): 2}
@@ -122,3 +130,35 @@ def test_settings_that_do_not_fit_are_named(tmp_path: Path):
         with pytest.raises(UserError) as told:
             class_list(tmp_path, None, **{"classes": None, "ids": None} | settings)
         assert str(told.value).startswith(said)
+
+
+def drawn(folder: Path, *masks: dict[int, int]) -> list[Path]:
+    """Masks with so many rows of ten pixels of each value."""
+    paths = []
+    for number, rows in enumerate(masks):
+        values = np.repeat(np.array(list(rows), dtype=np.uint8), [10 * count for count in rows.values()])
+        paths.append(folder / f"{number}.png")
+        Image.fromarray(values.reshape(-1, 10)).save(paths[-1])
+    return paths
+
+
+@pytest.mark.parametrize(("masks", "listed", "names", "voids"), [
+    ([{0: 50, 127: 1, 255: 40}], None, ("0", "127", "255"), []),         # a white foreground and a stray value
+    ([{0: 50, 15: 30, 255: 4}], None, ("0", "15"), [255]),               # a thin border around it
+    ([{0: 50, 1: 2, 255: 2}], None, ("0", "1", "255"), []),
+    ([{0: 5, 1: 5}, {255: 10}], None, ("0", "1"), [255]),                # a mask of which nothing is known
+    ([{0: 50, 255: 40}], ClassList({0: "rest", 1: "pet"}, "a list"), ("rest", "pet"), []),
+    ([{0: 50, 1: 20, 255: 7}], LISTED, ("sky", "road", "car"), [255])])
+def test_white_foreground_is_never_void_by_itself(masks, listed, names, voids, tmp_path: Path):
+    settled, _ = classes_of_masks(drawn(tmp_path, *masks), listed, None, tmp_path)
+    assert settled.names == names and settled.void == voids
+
+
+def test_a_foreground_that_covers_nothing_is_named(tmp_path: Path):
+    with pytest.raises(DataError, match=r"show 'sky' alone, and no pixel of road, car: say what the ids that occur "
+                                        r"\(0\) are"):
+        classes_of_masks(drawn(tmp_path, {0: 3}), LISTED, None, tmp_path)
+    with pytest.raises(DataError, match=r"show 'a' alone, and no pixel of b \(void are the ids \[255\]\): say what"):
+        classes_of_masks(drawn(tmp_path, {0: 3, 255: 4}), ClassList({0: "a", 3: "b"}, "x"), [255], tmp_path)
+    with pytest.raises(DataError, match=r"holds the id 255 at x=0, y=3, which is none of the ids of a list \(0, 1, 4"):
+        classes_of_masks(drawn(tmp_path, {0: 3, 255: 4}), LISTED, None, tmp_path)    # white is not taken for void
