@@ -47,6 +47,15 @@ def free_memory() -> int:
     return max(0, min(free))
 
 
+def check_memory(wanted: int, what: str, advice: str) -> None:
+    """Raise a UserError that names `what` where it takes more bytes of main memory than are free, before it is tried:
+    the system may end a process that it has promised more than there is."""
+    free = free_memory()
+    if wanted > free:
+        amount = f"{wanted / 1e9:,.1f} GB" if wanted < 10**21 else "more than any machine has"
+        raise UserError(f"{what} would take {amount}, and {free / 1e9:,.1f} GB of memory are free: {advice}")
+
+
 def _system_memory() -> int:
     try:
         available = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())

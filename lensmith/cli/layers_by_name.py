@@ -11,8 +11,9 @@ from lensmith.models.adapters.embedded_weights import IMAGENET
 from lensmith.models.adapters.user_code import constructor
 from lensmith.models.backbones import find_backbone
 from lensmith.models.network import Network
+from lensmith.models.room import check_room
 from lensmith.recipe import schema as recipes
-from lensmith.study.inspect.layers import Row, Summary, inspect_layers, summary
+from lensmith.study.inspect.layers import Row, Summary, check_picture_fits, inspect_layers, summary
 from lensmith.study.inspect.operators import Operator, check_operator, is_operator
 from lensmith.tasks import TASKS
 from lensmith.training.trained import load
@@ -64,9 +65,16 @@ def inspected(name: str, settings: Sequence[str] = (), *, size: int | None = Non
     arguments = recipes.override({}, items, ("backbone",)).get("backbone", {})
     section = recipes.settle(arguments, entry, f"backbone {name!r}", passed=("inputs", "size", "outputs"))
     edge, depth = size or _SIDE, channels or 3
-    backbone = recipes.call(section, entry, inputs=depth, size=(edge, edge), outputs=classes)
-    network = backbone if outside else \
-        Network(backbone, _head(backbone, classes), mean=[0.0] * depth, deviation=[1.0] * depth)
+
+    def build() -> Any:
+        backbone = recipes.call(section, entry, inputs=depth, size=(edge, edge), outputs=classes)
+        return backbone if outside else \
+            Network(backbone, _head(backbone, classes), mean=[0.0] * depth, deviation=[1.0] * depth)
+
+    check_picture_fits(depth, edge, edge)
+    if not outside:
+        check_room(build, f"backbone {name!r} with these settings")
+    network = build()
     rows = inspect_layers(network, depth, height=edge, width=edge)
     return Layers(rows, summary(rows))
 

@@ -161,7 +161,7 @@ class Run:
         if self.writes:
             remove_leftovers(self.folder, WRITTEN)
             if (folder := self.folder / _PICTURES).is_dir() and not folder.is_symlink():
-                # Its picture may not be there yet: whatever is called as the temporary file of one is none of the user's.
+                # Its picture may not be there yet; whatever is called as the temporary file of one is ours.
                 remove_leftovers(folder, {path.name[1:].rpartition(".")[0] for path in folder.glob(".*.png.*")})
 
     def save_last(self, learner: dict[str, Any], history: Sequence[dict[str, float]], seconds: float) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lensmith.base.device import keep_freed_memory
-from lensmith.base.errors import UserError
+from lensmith.base.errors import ModelError, UserError, described, no_memory
 from lensmith.base.hashed_random import seed_of
 from lensmith.base.pictures import Form
 from lensmith.data.batches.loader import Loader
@@ -26,6 +26,7 @@ from lensmith.models.backbones.whitening import whitenings
 from lensmith.models.darknet.network import Darknet
 from lensmith.models.freeze import Unfreezing, freeze, gradual_unfreezing
 from lensmith.models.network import Network
+from lensmith.models.room import check_room
 from lensmith.models.trial_forward import REFUSALS, in_evaluation_mode
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.choose_plan import choose_plan
@@ -48,6 +49,7 @@ from lensmith.recipe.starting_weights import (
 )
 from lensmith.tasks.task import Task
 
+_USUAL = 1024    # edges of pictures and widths of heads up to which no network here is beyond any memory
 _WEIGHTS = 3    # the random stream of the first weights, another one than those of the order and the augmentation
 
 
@@ -75,12 +77,33 @@ def build_network(recipe: recipes.Recipe, task: Task, form: Form, *, outputs: in
     `module` is a backbone that a Python caller passes.
     """
     section = recipe["backbone"]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_of(recipe["run"]["seed"], _WEIGHTS))
+
+    def build() -> Network:
         backbone = adopt(module, inputs=form.channels, size=form.size) if module is not None else \
             recipes.call(arguments_of(section), find_backbone(section["name"], trusted=trusted),
                          inputs=form.channels, size=form.size, outputs=outputs)
         return Network(backbone, task.head(backbone), mean=mean, deviation=deviation)
+
+    if module is None and _may_be_large(recipe, form):
+        check_room(build, f"backbone {section['name']!r} with a head for task {recipe['task']['name']!r}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(recipe["run"]["seed"], _WEIGHTS))
+        try:
+            return build()
+        except (OverflowError, ZeroDivisionError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            if module is not None or isinstance(error, UserError) or no_memory(error):
+                raise
+            raise ModelError(f"backbone {section['name']!r} cannot be built with these settings for pictures of "
+                             f"{form.height} x {form.width} pixels ({described(error)})") from error
+
+
+def _may_be_large(recipe: recipes.Recipe, form: Form) -> bool:
+    """Whether settings could ask for a network of any size: those of torchvision and timm, and code of the user's own,
+    have sizes of their own."""
+    section, task = arguments_of(recipe["backbone"]), arguments_of(recipe["task"])
+    chosen = "cfg" in section or not all(isinstance(value, bool | str) for value in section.values())
+    return ":" not in recipe["backbone"]["name"] and (
+        chosen or max(form.size) > _USUAL or any(isinstance(value, int) and value > _USUAL for value in task.values()))
 
 
 def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = None, trusted: bool = True,

@@ -123,6 +123,8 @@ def _checked(value: Any, annotation: Any, what: str) -> Any:
     try:
         text = json.dumps(value, default=str, allow_nan=False, ensure_ascii=False)
         text.encode("utf-8")
+        if _is_beyond(value):
+            raise UserError(f"{what} must be of whole numbers that 64 bits hold; got {in_short(value)}")
         if _NUL.search(text):
             raise UserError(f"{what} has a NUL character, which no name can have; got {in_short(value)}")
         return TypeAdapter(annotation).validate_json(text, strict=True)
@@ -138,6 +140,15 @@ def _checked(value: Any, annotation: Any, what: str) -> Any:
             raise
         accepted_value = "a finite number" if "Out of range" in str(error) else "a plain value"
         raise UserError(f"{what} must be {accepted_value}; got {in_short(value)}") from error
+
+
+def _is_beyond(value: Any) -> bool:
+    """Whether a value has a whole number that does not fit into 64 bits, with which no library computes."""
+    if isinstance(value, Mapping):
+        return any(_is_beyond(inner) for inner in value.values())
+    if isinstance(value, list | tuple):
+        return any(_is_beyond(inner) for inner in value)
+    return isinstance(value, int) and not -2**63 <= value < 2**63
 
 
 def call(section: Section, entry: Callable[..., Any], **arguments: Any) -> Any:

@@ -1,5 +1,6 @@
 """Batches in an order that is a function of the seed and the epoch, kept in memory or decoded by workers."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from copy import copy
@@ -24,6 +25,8 @@ from lensmith.data.sources.subsets import by_shape
 from lensmith.data.store.in_background import Filling
 
 Loaded = tuple[Batch, Batch | None, dict[str, str]]    # a batch, its partners, and the files that failed: reason
+
+_WORKERS = 64    # processes that any machine has room for
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,9 @@ class Loader:
         """
         if batch < 1:
             raise UserError(f"loading.batch must be at least 1; got {batch}")
-        if workers < 0:
-            raise UserError(f"loading.workers must be 0 or more; got {workers}")
+        most = max(_WORKERS, 8 * (os.cpu_count() or 1))    # where files are waited for more than cores can pay
+        if not 0 <= workers <= most:
+            raise UserError(f"loading.workers must be 0 to {most} here; got {workers}")
         self.dataset, self.batch, self.seed, self.shuffle = dataset, batch, seed, shuffle
         self.weights, self.augment, self.workers, self.rectangular = weights, augment, workers, rectangular
         self.rank, self.world_size = 0, 1

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from lensmith.base.device import check_memory
 from lensmith.base.errors import UserError
 from lensmith.base.hashed_random import hashed, uniform
 from lensmith.data.formats.format import Format
@@ -15,6 +16,7 @@ from lensmith.values.semantic_mask import Mask
 from lensmith.values.value import Value
 
 KINDS = ("square", "disc", "triangle")
+_BYTES, _BYTES_OF_CHANNEL = 30, 7    # of a pixel while it is drawn: mask, distances; values of 16 bits, noise
 _NOISE = 24    # the noise changes a value by up to so many of 255 levels
 
 
@@ -36,6 +38,8 @@ def shapes(count: int = 1200, size: int = 32, seed: int = 0, channels: int = 3, 
         if not accepted:
             raise UserError(f"data.{name}={value} cannot be drawn: accepted are count >= 12, size >= 12 pixels, "
                             "channels 1 or 3")
+    check_memory(count * size**2 * (_BYTES + _BYTES_OF_CHANNEL * channels), f"drawing data.count={count:,} pictures of "
+                 f"data.size={size:,}", "take smaller ones or fewer")
     keys = hashed(seed, np.arange(count))
     kind = np.arange(count) % len(KINDS)
     inside = _inside(keys, kind, size)

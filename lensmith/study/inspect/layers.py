@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lensmith.base.device import check_memory
 from lensmith.base.errors import described
 from lensmith.models.trial_forward import in_evaluation_mode
 from lensmith.study.inspect.receptive_field import Follow
@@ -37,6 +38,12 @@ class Summary:
     problem: str = ""
 
 
+def check_picture_fits(channels: int, height: int, width: int) -> None:
+    """Raises UserError where a picture of this form and its first map take more memory than is free."""
+    check_memory(2 * 4 * channels * height * width, f"a picture of {channels:,} x {height:,} x {width:,}",
+                 "take a smaller one with pictures.size")
+
+
 def inspect_layers(network: nn.Module, channels: int, *, height: int, width: int) -> list[Row]:
     """The layers of `network` for one black picture of this form, on the network's device, in evaluation mode.
 
@@ -45,6 +52,7 @@ def inspect_layers(network: nn.Module, channels: int, *, height: int, width: int
     never called come last.
     """
     device = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
+    check_picture_fits(channels, height, width)
     picture = torch.zeros(1, channels, height, width, device=device)
     record = _Record(network, picture)
     try:
