@@ -30,7 +30,7 @@ def write_atomic(path: Path, write: Callable[[Path], object], *, advice: str = "
         with open(aside, "rb+") as file:
             os.fsync(file.fileno())
         # mkstemp gives 0600, and a run folder is to be as readable as any file of the user.
-        aside.chmod(0o666 & ~_umask())
+        aside.chmod(0o666 & ~umask())
         os.replace(aside, path)
         _sync_folder(path.parent)
     except Exception as error:
@@ -73,7 +73,8 @@ def is_full(error: BaseException) -> bool:
     return getattr(error, "errno", None) in FULL or any(f"os error {number}" in str(error) for number in FULL)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The permissions that this process's files do not get."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+import zipfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -19,6 +20,8 @@ SUFFIXES = (".safetensors", ".pth", ".pt")
 INSIDE = ("state_dict", "model")    # where other programs keep the weights among the rest of a checkpoint
 # What stands before a layer's name where a network lies in another one: here, in other programs, in torch's wrappers.
 WRAPPERS = ("backbone", "encoder", "head", "layers", "model", "module", "network", "parts", "_orig_mod")
+# A file that unpacks to more bytes than this is refused where it is more than so many times its size.
+_ALLOWED, _TIMES = 64 << 20, 20
 ACCEPTED = "Accepted are .safetensors files, and .pth or .pt files that hold only tensors by name"
 
 
@@ -36,6 +39,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"no weights file {path}.{nearest(path.name, beside)} {ACCEPTED}")
     if path.suffix not in SUFFIXES:
         raise ModelError(f"{path} has the suffix {path.suffix or '(none)'!r}. {ACCEPTED}")
+    _refuse_bomb(path)
     try:
         with warnings.catch_warnings():    # torch warns of forms that are then read or refused all the same
             warnings.simplefilter("ignore")
@@ -49,6 +53,21 @@ def read_weights(path: Path) -> dict[str, Tensor]:
                              f"run a stranger's code. {ACCEPTED}; ask its author for a .safetensors file") from error
         raise ModelError(f"{path} is damaged or not a weights file ({_first_line(error)}). {ACCEPTED}") from error
     return _tensors(content, path)
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Raises ModelError where a ZIP archive, as torch's files are, unpacks to much more than it has. Torch itself
+    compresses nothing, and reads whatever the archive says."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile):    # whoever reads it says it
+        return
+    packed = path.stat().st_size
+    if unpacked > max(_ALLOWED, _TIMES * packed):
+        raise ModelError(f"{path} is refused: it has {packed / 1e6:,.1f} MB and says that it unpacks to "
+                         f"{unpacked / 1e6:,.0f} MB, as no weights do: save it again with torch.save, or as "
+                         ".safetensors")
 
 
 def load_into(module: nn.Module, weights: Mapping[str, Any], *, what: str) -> None:

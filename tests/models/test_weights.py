@@ -272,3 +272,26 @@ def test_a_file_of_which_nothing_fits_is_refused_with_names_of_both():
     with pytest.raises(ModelError, match=r"of another shape is backbone\.layers\.conv1\.weight; use the backbone"):
         fit_into(ours, {"conv1.weight": torch.ones(1, 1, 1, 1)}, what="w.pth")
     assert same(before, ours.state_dict())
+
+
+def test_an_archive_that_unpacks_to_much_more_than_it_has_is_refused_before(tmp_path):
+    """A hundred megabytes of zeros in a hundred kilobytes; torch would read them all."""
+    plain = io.BytesIO()
+    torch.save({"a": torch.zeros(4)}, plain)
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb:
+        for name in source.namelist():
+            content = bytes(100 << 20) if name.endswith("/data/0") else source.read(name)
+            bomb.writestr(name, content)
+    assert (tmp_path / "bomb.pth").stat().st_size < 1 << 20
+    text = refusal(tmp_path / "bomb.pth")
+    assert "bomb.pth is refused: it has 0.1 MB and says that it unpacks to 105 MB, as no weights do: save it" in text
+
+
+def test_an_archive_that_is_compressed_as_weights_can_be_is_read(tmp_path):
+    state = {"a": torch.randn(1000)}
+    plain = io.BytesIO()
+    torch.save(state, plain)
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(tmp_path / "a.pth", "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in source.namelist():
+            packed.writestr(name, source.read(name))
+    assert same(read_weights(tmp_path / "a.pth"), state)

@@ -6,7 +6,8 @@ CHANGES = {
     1: "folders called Training, testing, dev and the like are splits, what programs leave behind is passed over, and "
        "the lists of Darknet, Roboflow and CVAT are followed",
     2: "of tables the lines of a picture are joined, nan and NA are unknown, a column called label is one whatever its "
-       "numbers look like, indices are not learned, and flags and folds are splits",
+       "numbers look like, indices are not learned, flags and folds are splits, and the apostrophe of a "
+       "cell such as '=x is not read",
     3: "swapped corners are set right, COCO's ids match whether they are written as text or as numbers, and a picture "
        "that is listed twice is one",
     4: "pictures of the same contents stay in one split",

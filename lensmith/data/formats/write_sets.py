@@ -1,12 +1,16 @@
 """Sets of boxes written in any format: the label files, and the pictures copied or linked beside them."""
 
+import os
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from lensmith.base.errors import DataError, UserError, choose, count
+from lensmith.base.atomic_files import is_full, umask
+from lensmith.base.errors import DataError, Stopped, UserError, choose, count
 from lensmith.base.pictures import to_pil
 from lensmith.data.formats import FORMATS
 from lensmith.data.formats.boxes.picture_to_write import PictureToWrite
@@ -43,18 +47,46 @@ def write_boxes(kind: str, splits: Mapping[str, Any], folder: Path, *, images: I
     target = _box_target(splits)
     names: tuple[str, ...] = next(iter(splits.values())).classes[target]
     stems = _stems(splits)
-    pictures = {split: list(_pictures_to_write(source, source.targets[target], stems[split],
-                                               folder / writer.picture_folder(split), images))
-                for split, source in splits.items()}
     extra = {"category_ids": category_ids} if writer.takes_category_ids else {}
-    folders, written = set[Path](), 0
-    for path, text in writer.write(pictures, names, folder, **extra):
-        if path.parent not in folders:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            folders.add(path.parent)
-        path.write_text(text, encoding="utf-8", newline="\n")
-        written += 1
+    written = 0
+    with _whole_or_absent(folder) as aside:
+        # The label files name the pictures where they will lie, and not where they are being written.
+        pictures = {split: list(_pictures_to_write(source, source.targets[target], stems[split],
+                                                   folder / writer.picture_folder(split), images,
+                                                   aside=aside / writer.picture_folder(split)))
+                    for split, source in splits.items()}
+        for path, text in writer.write(pictures, names, folder, **extra):
+            place = aside / path.relative_to(folder)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text, encoding="utf-8", newline="\n")
+            written += 1
     return written
+
+
+@contextmanager
+def _whole_or_absent(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside `folder`, which takes its place at the end; where it fails nothing is left.
+
+    Raises Stopped where the disk is full, UserError where a file cannot be written.
+    """
+    aside = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name[:40]}.", dir=folder.parent))
+        aside.chmod(0o777 & ~umask())    # mkdtemp gives 0700
+        yield aside
+        if folder.exists():    # and empty; Windows renames nothing onto it
+            folder.rmdir()
+        os.rename(aside, folder)
+    except OSError as error:
+        if is_full(error):
+            raise Stopped(f"the disk is full: {folder} cannot be written ({error.strerror}), and nothing of it was "
+                          "kept: free some space, or name another folder") from error
+        raise UserError(f"{folder} cannot be written ({error.strerror or error}), and nothing of it was kept: name "
+                        "another folder") from error
+    finally:
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def _box_target(splits: Mapping[str, Any]) -> str:
@@ -103,46 +135,47 @@ def _stems(splits: Mapping[str, Any]) -> dict[str, list[str]]:
     return stems
 
 
-def _pictures_to_write(source: Any, boxes: Boxes, stems: Sequence[str], folder: Path,
-                       images: Images) -> Iterator[PictureToWrite]:
-    """The pictures of a source, put into `folder`, with their stacked boxes."""
+def _pictures_to_write(source: Any, boxes: Boxes, stems: Sequence[str], folder: Path, images: Images, *,
+                       aside: Path) -> Iterator[PictureToWrite]:
+    """The pictures of a source, put into `aside`, which will be `folder`, with their stacked boxes."""
     if isinstance(source, Files):
-        yield from _files_to_write(source, boxes, stems, folder, images)
+        yield from _files_to_write(source, boxes, stems, folder, images, aside=aside)
     elif isinstance(source, InMemory):
         if images == "none":
             raise UserError(f"{count(len(source), 'picture')} lie in memory and in no file: take images=copy")
-        folder.mkdir(parents=True, exist_ok=True)
+        aside.mkdir(parents=True, exist_ok=True)
         for i, stem in enumerate(stems):
-            path = folder / f"{stem}.png"
-            to_pil(source.images[i]).save(path)
-            yield PictureToWrite(path, stem, (source.images.shape[2], source.images.shape[3]), boxes[i])
+            to_pil(source.images[i]).save(aside / f"{stem}.png")
+            yield PictureToWrite(folder / f"{stem}.png", stem, (source.images.shape[2], source.images.shape[3]),
+                                 boxes[i])
     else:
         raise UserError(f"a data set of type {type(source).__name__} cannot be written: open it as Files or InMemory")
 
 
-def _files_to_write(source: Files, boxes: Boxes, stems: Sequence[str], folder: Path,
-                    images: Images) -> Iterator[PictureToWrite]:
+def _files_to_write(source: Files, boxes: Boxes, stems: Sequence[str], folder: Path, images: Images, *,
+                    aside: Path) -> Iterator[PictureToWrite]:
     surveyed = survey(source)
     if surveyed.bad:
         first = "; ".join(f"{picture.file} {picture.reason}" for picture in surveyed.bad[:3])
         raise DataError(f"{count(len(surveyed.bad), 'picture')} cannot be read, and boxes need their sizes: {first}"
                         f"{' ...' if len(surveyed.bad) > 3 else ''}. Mend or remove them")
     if images != "none":
-        folder.mkdir(parents=True, exist_ok=True)
+        aside.mkdir(parents=True, exist_ok=True)
     for i, (path, header, stem) in enumerate(zip(source.paths, surveyed.headers, stems, strict=True)):
         assert header is not None
-        target = path.absolute() if images == "none" else folder / f"{stem}{path.suffix}"
-        if images != "none":
-            _copy_or_link(path, target, images)
-        yield PictureToWrite(target, stem, (header.height, header.width), boxes[i])
-
-
-def _copy_or_link(path: Path, target: Path, images: Images) -> None:
-    try:
+        name = f"{stem}{path.suffix}"
         if images == "copy":
-            shutil.copyfile(path, target)
-        else:
-            target.symlink_to(path.resolve())
+            shutil.copyfile(path, aside / name)
+        elif images == "link":
+            _link(path, aside / name)
+        yield PictureToWrite(path.absolute() if images == "none" else folder / name, stem,
+                             (header.height, header.width), boxes[i])
+
+
+def _link(path: Path, target: Path) -> None:
+    try:
+        target.symlink_to(path.resolve())
     except OSError as error:
-        hint = "take images=copy" if images == "link" else "name another folder"
-        raise UserError(f"{target} cannot be written ({error.strerror}): {hint}") from error
+        if is_full(error):
+            raise
+        raise UserError(f"{target.name} cannot be written ({error.strerror}): take images=copy") from error

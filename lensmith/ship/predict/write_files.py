@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lensmith.base.atomic_files import write_atomic
+from lensmith.base.csv_cells import guarded
 from lensmith.base.output_folder import output_folder
 from lensmith.ship.answers import ANSWERS
 from lensmith.ship.answers.answer import ELSEWHERE, PictureAnswer, write_lines
@@ -50,9 +51,9 @@ def write_predictions(found: Sequence[Prediction], folder: Path, *, top: int = 3
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
-    table = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = csv.writer(text, lineterminator="\n")
+    table.writerows([map(guarded, columns), *([guarded(row.get(name, "")) for name in columns] for row in rows)])
     return text.getvalue()
 
 

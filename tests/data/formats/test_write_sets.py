@@ -1,8 +1,10 @@
 """Any format from any other: corners, classes, crowds and splits come back; nothing of the user's is written over."""
 
+import errno
 import io
 import itertools
 import json
+import os
 import tempfile
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -15,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lensmith.base.errors import DataError, UserError
+from lensmith.base.errors import DataError, Stopped, UserError
 from lensmith.base.picture_headers import Header
 from lensmith.data.formats import FORMATS
 from lensmith.data.formats.detect import recognise
@@ -206,3 +208,33 @@ def test_boxes_under_another_name_are_written_but_not_those_that_are_unknown(tmp
     several.targets["tail"] = head
     with pytest.raises(DataError, match=r"gives several targets of boxes, head, tail: a set of boxes has one"):
         write_boxes("coco", {"all": several}, tmp_path / "other")
+
+
+@pytest.mark.parametrize(("number", "kind", "text"), [
+    (errno.ENOSPC, Stopped, "the disk is full: .*new cannot be written .*, and nothing of it was kept: free some"),
+    (errno.EROFS, UserError, "new cannot be written .*, and nothing of it was kept: name another folder")])
+@pytest.mark.parametrize("method", ["write_text", "mkdir"])
+def test_where_the_system_refuses_nothing_is_left(tmp_path, monkeypatch, number, kind, text, method):
+    own, calls = source(tmp_path / "own", FIRST), []
+    real = getattr(Path, method)
+
+    def refusing(path: Path, *arguments: object, **options: object) -> object:
+        calls.append(path)
+        if len(calls) == 3:
+            raise OSError(number, os.strerror(number))
+        return real(path, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, method, refusing)
+        with pytest.raises(kind, match=text):
+            write_boxes("voc", {"all": own}, tmp_path / "new", images="copy")
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
+    write_boxes("voc", {"all": own}, tmp_path / "new", images="copy")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "own"]
+
+
+def test_a_class_that_a_spreadsheet_would_run_is_guarded_and_comes_back(tmp_path):
+    own = source(tmp_path / "own", FIRST, names=("=cmd|'!A1", "-1", "@c"))
+    write_boxes("csv", {"all": own}, tmp_path / "new")
+    assert "'=cmd|'!A1" in (tmp_path / "new" / "boxes.csv").read_text()
+    assert set(opened("csv", tmp_path / "new").splits["all"].classes["boxes"]) <= {"=cmd|'!A1", "-1", "@c"}

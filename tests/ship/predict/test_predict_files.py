@@ -384,3 +384,11 @@ def test_a_picture_that_has_gone_since_is_named(tmp_path: Path) -> None:
     one = Prediction(str(tmp_path / "gone.png"), {"label": label(0.9, 0.1, 0, 0)}, {"label": NAMES})
     assert refusal([one], tmp_path / "out") == f"{tmp_path / 'gone.png'} does not exist"
     assert (tmp_path / "out" / "predictions.json").exists()
+
+
+def test_text_that_a_spreadsheet_would_run_is_guarded(tmp_path: Path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    names = ("=cmd|'!A1", *NAMES[1:])
+    write_predictions([Prediction(str(tmp_path / "a.png"), {"label": label(0.9, 0.1, 0, 0)}, {"label": names})],
+                      tmp_path / "out")
+    assert ",'=cmd|'!A1,0.9," in (tmp_path / "out" / "predictions.csv").read_text()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lensmith.base.csv_cells import guarded
 from lensmith.base.errors import DataError, count
 from lensmith.data.formats.boxes.annotations import AnnotatedSplit, sources_of_boxes
 from lensmith.data.formats.boxes.picture_to_write import PictureToWrite, shortest
@@ -161,7 +162,7 @@ def write_csv(splits: Mapping[str, Sequence[PictureToWrite]], names: Sequence[st
             objects = [[*map(shortest, corners), names[number], int(crowd)]
                        for corners, number, crowd, _ in picture.objects()]
             for cells in objects or [[""] * 6]:
-                table.writerow([path, *cells, *([split] if divided else [])])
+                table.writerow(map(guarded, [path, *cells, *([split] if divided else [])]))
     yield folder / "boxes.csv", text.getvalue()
 
 

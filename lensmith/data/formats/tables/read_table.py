@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lensmith.base.csv_cells import unguarded
 from lensmith.base.errors import DataError, UserError, count, nearest
 from lensmith.base.picture_suffixes import SUFFIXES
 
@@ -100,7 +101,7 @@ def _read_cells(file: Path, separator: str | None) -> tuple[list[list[str]], lis
     try:
         for row in reader:
             if any(cell.strip() for cell in row):
-                rows.append([cell.strip() for cell in row])
+                rows.append([unguarded(cell.strip()) for cell in row])
                 lines.append(line)
             line = before + reader.line_num + 1
     except csv.Error as error:
