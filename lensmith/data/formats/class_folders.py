@@ -22,7 +22,6 @@ from lensmith.data.sources.sample import Splits
 from lensmith.values.labels import Label
 
 _LISTED = 100    # the account names at most so many ignored files
-_SAID = 10       # folders that are left out are named, at most
 
 
 def class_folders(path: str, *, group: str | None = None, layout: Layout | None = None,
@@ -80,9 +79,6 @@ def _opened(root: Path, pictures: Mapping[str, Mapping[str, list[Path]]], layout
         "pictures": {split: len(source) for split, source in splits.items()},
         "ignored": {readable(suffix): number for suffix, number in sorted(suffixes.items())},
         "ignored_files": _first_names(ignored, root), "ignored_folders": list(map(readable, left_out))}
-    if left_out:
-        account["notes"] = [f"left out of {readable(root)}, since neither split nor class: "
-                            f"{', '.join(map(readable, left_out[:_SAID]))}{' ...' if len(left_out) > _SAID else ''}"]
     return Splits(dict(splits), account)
 
 

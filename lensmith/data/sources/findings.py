@@ -6,6 +6,7 @@ from typing import Any
 
 from lensmith.base.errors import count
 
+_NAMED = 5    # names of folders in the line, at most
 MUCH = 0.1    # the fraction of its kind from which on a loss is a warning
 
 
@@ -38,6 +39,7 @@ class _Kind:
     noun: str
     words: str
     lost: bool = True
+    named: bool = False    # whether the line has the names too, which are few
     whole: str = ""    # of what it is a part: "pictures", "objects" or "files"; "" of nothing
 
 
@@ -84,7 +86,8 @@ _KINDS = {
                             whole="pictures"),
     "kept_in_later_split": _Kind("picture", "in two splits of the table, kept in the later of train, valid and test",
                                  lost=False, whole="pictures"),
-    "ignored_folders": _Kind("folder", "called after no split, left out", lost=False),
+    "ignored_folders": _Kind("folder", "of which the layout of the set says nothing, left out", lost=False, named=True),
+    "splits_not_there": _Kind("split", "that the description names and that is not there", lost=False, named=True),
 }
 _LOST_OBJECTS = ("annotations_without_picture", "without_outline", "shapes_without_box", "dropped.outside",
                  "dropped.without_area", "dropped.duplicates")
@@ -150,7 +153,8 @@ def _of_set(source: Mapping[str, Any], *, unreadable: int, shown: int) -> Iterat
     for key, kind in _KINDS.items():
         number, names = counted[key]
         if number:
-            yield Finding(number, wholes[kind.whole], kind.noun, kind.words, kind.lost, names)
+            shown_names = f" ({', '.join(names[:_NAMED])}{' ...' if len(names) > _NAMED else ''})" if kind.named else ""
+            yield Finding(number, wholes[kind.whole], kind.noun, kind.words + shown_names, kind.lost, names)
     others, names = counted["other_formats"]
     if others:
         words = f"in formats that are not read, left out: {_mapping(source.get('other_formats')).get('words', '')}"

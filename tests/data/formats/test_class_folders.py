@@ -63,7 +63,7 @@ def test_names_that_are_not_utf8_are_written_down_or_refused(tmp_path):
     odd = b"caf\xe9".decode("utf-8", "surrogateescape")
     root = fill(tmp_path / odd, "train/a/1.jpg", "train/b/1.jpg", f"train/b/{odd}.{odd}", f"{odd}/x")
     assert json.dumps(class_folders(root).account, ensure_ascii=False).encode().count("caf\N{REPLACEMENT CHARACTER}"
-                                                                                     .encode()) == 7
+                                                                                     .encode()) == 5
     fill(tmp_path / odd, f"train/{odd}/1.jpg")
     with pytest.raises(DataError, match="class folder 'caf\N{REPLACEMENT CHARACTER}' in .*/train has a name that is "
                                         "not UTF-8 text, so the class could not be written down: rename it") as caught:
@@ -215,7 +215,7 @@ def test_a_split_within_a_folder_of_its_own_name(tmp_path):
     opened = class_folders(root)
     assert {split: names(source) for split, source in opened.splits.items()} == {
         "train": ["seg_train/seg_train/a/1.jpg", "seg_train/seg_train/b/1.jpg"], "test": ["seg_test/seg_test/a/2.jpg"]}
-    assert opened.account["notes"] == [f"left out of {tmp_path}, since neither split nor class: seg_pred"]
+    assert opened.account["ignored_folders"] == ["seg_pred"]
 
 
 def test_classes_with_folders_of_splits_in_them(tmp_path):
@@ -242,7 +242,6 @@ def test_classes_may_be_called_like_splits(called, tmp_path):
 def test_a_test_split_without_labels_is_left_out_and_said(tmp_path):
     opened = class_folders(fill(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "test/1.jpg", "test/2.jpg"))
     assert list(opened.splits) == ["train"] and opened.account["ignored_folders"] == ["test"]
-    assert opened.account["notes"] == [f"left out of {tmp_path}, since neither split nor class: test"]
 
 
 def test_a_test_split_beside_the_classes_to_learn_from(tmp_path):

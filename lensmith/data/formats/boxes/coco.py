@@ -18,14 +18,16 @@ from lensmith.data.formats.boxes.annotations import AnnotatedSplit, Tally, sourc
 from lensmith.data.formats.boxes.picture_to_write import PictureToWrite, shortest
 from lensmith.data.formats.class_names import check_names, fixed_classes
 from lensmith.data.formats.format import LAYOUT, Evidence, Format, Writer
-from lensmith.data.formats.given_splits import SPLITS, listed_below, split_folders
+from lensmith.data.formats.given_splits import SPLITS, listed_below, split_folders, split_named
 from lensmith.data.formats.listing import Listing
+from lensmith.data.formats.located import Finder
 from lensmith.data.formats.reading import begins_with_key, existing, invalid_content, read_json
 from lensmith.data.sources.picture_files import readable
 from lensmith.data.sources.rasterise import PackedRLE, shapes_from
 from lensmith.data.sources.sample import Splits
 
 ROBOFLOW = "_annotations.coco.json"    # beside the pictures of a split
+_PICTURES = ("images", "image", "imgs", "img", "jpegimages", "data")    # folders of pictures beside a file, in any case
 _TRIED = 20          # pictures whose file is looked for to find the folder of all
 _MOST_OPENED = 20    # with more JSON files in a folder none is opened: they are LabelMe's, one a picture
 
@@ -133,7 +135,7 @@ def recognise_coco(listing: Listing) -> Evidence:
 
 def coco_files(folder: Listing) -> list[Path]:
     """The JSON files in a folder that are called as COCO's are, or that begin with pictures or annotations."""
-    inner = folder.inner("annotations")
+    inner = next((folder.inner(name) for name in folder.folders if name.lower() in ("annotations", "annotation")), None)
     files = [] if inner is None else _json_files(inner)
     if not files:
         beside = _json_files(folder)
@@ -173,8 +175,10 @@ def files_by_split(root: Path) -> dict[str, Path]:
 
 
 def _split_of(stem: str) -> str | None:
-    match = re.search(r"(?<![a-z])(train|valid|validation|val|test)(?![a-z])", stem.lower())
-    return SPLITS[match[1]] if match else None
+    words = re.findall("[A-Z]?[a-z]+|[A-Z]+", stem)
+    plain = {SPLITS[word.lower()] for word in words if word.lower() in SPLITS}
+    splits = plain or {split for word in words if (split := split_named(word)) is not None}
+    return splits.pop() if len(splits) == 1 else None
 
 
 def read_coco_file(file: Path, kind: type[Content]) -> Content:
@@ -207,16 +211,21 @@ def picture_folder(file: Path, content: CocoFile, given: Path | None) -> Path:
         if not given.is_dir():
             raise DataError(f"data.images={given} is no folder")
         return given
-    above = file.parent.parent if file.parent.name == "annotations" else file.parent
+    above = file.parent.parent if file.parent.name.lower() in ("annotations", "annotation") else file.parent
     word = re.sub(r"^(instances|annotations)[_-]|[_-](coco|annotations)$", "", file.stem)
     split = _split_of(file.stem)
     words = dict.fromkeys([word, *([split, "val" if split == "valid" else split] if split else [])])
     bases = [file.parent] if file.name == ROBOFLOW else []
     bases += [*(above / name for name in words), *(above / "images" / name for name in words), above / "images", above]
+    bases += [*(above / name for name in sorted(os.listdir(above)) if name.lower() in _PICTURES), file.parent]
     names = [picture.file_name for picture in content.images[:_TRIED]]
-    base = next((base for name in names for base in bases if os.path.isfile(base / name)), None)
+    # Exports may name pictures as they lay elsewhere; the last folders that are there count.
+    wholly = next((base for name in names for base in bases if os.path.isfile(base / name)), None)
+    if wholly is not None:
+        return wholly
+    base = next((base for name in names for base in bases if Finder([base]).find(name) is not None), None)
     if base is None and names:
-        tried = ", ".join(readable(folder) for folder in bases)
+        tried = ", ".join(readable(folder) for folder in dict.fromkeys(bases))
         raise DataError(f"{file}: {readable(names[0])} was found in none of {tried}: name the folder of the pictures "
                         "with data.images")
     return base or above
@@ -262,10 +271,11 @@ def _rows_by_id(content: CocoFile, file: Path, base: Path, annotated: AnnotatedS
     programs write the ids of pictures as text and those of annotations as numbers. Raises DataError."""
     rows: dict[str, tuple[int, bool]] = {}
     row_of: dict[Path, int] = {}
+    finder = Finder([base])
     for i, picture in enumerate(content.images):
         if str(picture.id) in rows:
             raise DataError(f"{file}: images[{i}]: two pictures have the id {picture.id!r}")
-        path = base / picture.file_name
+        path = finder.find(picture.file_name) or base / picture.file_name
         if path in row_of:
             tally.add("listed_twice", np.array([row_of[path]]), name_of)
         else:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,18 @@ from lensmith.base.picture_suffixes import SUFFIXES
 from lensmith.data.formats.boxes.annotations import AnnotatedSplit, Unlabelled, sources_of_boxes
 from lensmith.data.formats.boxes.picture_to_write import PictureToWrite, shortest
 from lensmith.data.formats.class_names import fixed_classes
+from lensmith.data.formats.files_below import entries_of, files_below
 from lensmith.data.formats.format import LAYOUT, Evidence, Format, Writer, beside_pictures
-from lensmith.data.formats.given_splits import listed_below, refuse_unlabelled, split_folders
+from lensmith.data.formats.given_splits import listed_below, refuse_unlabelled, split_folders, split_named
 from lensmith.data.formats.listing import Listing
+from lensmith.data.formats.located import Finder
 from lensmith.data.formats.reading import existing, read_text
 from lensmith.data.sources.picture_files import readable
 from lensmith.data.sources.sample import Splits
 
-_ANNOTATIONS = ("Annotations", "annotations", "xmls", "labels")
-_PICTURES = ("JPEGImages", "images", "Images", "imgs")
+_ANNOTATIONS = ("annotations", "annotation", "xmls", "xml", "labels")    # in any case
+_PICTURES = ("jpegimages", "images", "image", "imgs", "img", "pngimages")
+_LISTS = ("train.txt", "trainval.txt", "val.txt", "test.txt")
 _WRITTEN_FOLDER = "JPEGImages"    # of all pictures of a set that is written
 _ILLEGAL = re.compile("[^\t -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")    # what XML 1.0 cannot hold
 
@@ -54,7 +58,7 @@ def voc(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled =
         stems_of = image_sets(folder, "Main") if folder_split == "all" else {}
         split_of = {stem: split for split, stems in stems_of.items() for stem in stems}
         for stem in sorted(files.keys() | pictures.keys()):
-            split = split_of.get(stem) if stems_of else folder_split
+            split = split_of.get(stem, split_of.get(os.path.basename(stem))) if stems_of else folder_split
             if split is None:
                 in_no_split += 1
                 continue
@@ -79,54 +83,91 @@ def voc(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled =
 def recognise_voc(listing: Listing) -> Evidence:
     """XML files in one of the usual folders, or beside pictures."""
     for folder in listing.with_splits():
-        for annotations in map(folder.inner, _ANNOTATIONS):
-            if annotations is not None and annotations.holds((".xml",)):
+        for name in folder.folders:
+            annotations = folder.inner(name) if name.lower() in _ANNOTATIONS else None
+            if annotations is not None and annotations.holds_below((".xml",)):
                 return Evidence(LAYOUT, sentence=f"{annotations.path.relative_to(listing.path)}/*.xml")
     return beside_pictures(listing, ".xml")
 
 
 def annotation_folder(root: Path) -> Path | None:
-    """The folder of the XML files: one of the usual names below `root`, else `root` itself; None where none has any."""
-    for folder in [*(root / name for name in _ANNOTATIONS), root]:
-        if folder.is_dir():
-            with os.scandir(folder) as entries:
-                if any(entry.name.lower().endswith(".xml") and not is_left_behind(entry.name) for entry in entries):
-                    return folder
-    return None
+    """The folder of the XML files: one of the usual names below `root`, else `root` itself; None where none has any,
+    also in no folder below."""
+    listing = Listing(root)
+    usual = [inner for name in listing.folders if name.lower() in _ANNOTATIONS and (inner := listing.inner(name))]
+    for folder in usual:
+        if folder.holds_below((".xml",)):
+            return folder.path
+    return root if listing.ending((".xml",)) else None
 
 
 def _labels_and_pictures(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
-    """The XML files and the pictures by their names without suffix."""
+    """The XML files and the pictures by their steps below the folders of these, without suffix."""
     labels = annotation_folder(root)
     assert labels is not None
-    usual = [*(labels.parent / name for name in _PICTURES), *(root / name for name in _PICTURES)]
-    pictures = next((folder for folder in usual if folder.is_dir()), labels)
-    return _by_stem(labels, (".xml",)), _by_stem(labels, SUFFIXES) or _by_stem(pictures, SUFFIXES)
+    usual = [parent / name for parent in (labels.parent, root) for name in sorted(os.listdir(parent))
+             if name.lower() in _PICTURES and (parent / name).is_dir()]
+    deep = labels != root    # the files beside pictures may be those of other sets below
+    files = _by_stem(labels, (".xml",), deep=deep)
+    pictures = _by_stem(labels, SUFFIXES, deep=deep) or _by_stem(next(iter(usual), labels), SUFFIXES, deep=True)
+    return files, _matched(files, pictures)
 
 
-def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+def _matched(files: Mapping[str, Path], pictures: dict[str, Path]) -> dict[str, Path]:
+    """The pictures by the stems of their files: the same steps, else the same name where only one has it."""
+    missing = [stem for stem in files if stem not in pictures]
+    if not missing:
+        return pictures
+    by_name: dict[str, list[str]] = {}
+    for stem in pictures:
+        by_name.setdefault(os.path.basename(stem), []).append(stem)
+    matched = dict(pictures)
+    names = Counter(os.path.basename(stem) for stem in missing)
+    for stem in missing:
+        alike = by_name.get(os.path.basename(stem), [])
+        if len(alike) == 1 and names[os.path.basename(stem)] == 1 and alike[0] not in files:
+            matched[stem] = matched.pop(alike[0])
+    return matched
+
+
+def _by_stem(folder: Path, suffixes: tuple[str, ...], *, deep: bool) -> dict[str, Path]:
+    """The files with one of the suffixes by their steps below a folder without suffix; in it alone unless `deep`."""
     by_stem: dict[str, Path] = {}
-    for name in sorted(os.listdir(folder)):
-        stem, suffix = os.path.splitext(name)
-        if suffix.lower() in suffixes and not is_left_behind(name):
-            if stem in by_stem:
-                raise DataError(f"{folder} holds both {by_stem[stem].name} and {name}, for one label: rename one")
-            by_stem[stem] = folder / name
+    paths = files_below(os.fspath(folder), suffixes) if deep else \
+        (entry.path for entry in entries_of(folder) if entry.name.lower().endswith(suffixes))
+    for path in sorted(paths):
+        stem = os.path.splitext(os.path.relpath(path, folder))[0].replace(os.sep, "/")
+        if stem in by_stem:
+            raise DataError(f"{os.path.dirname(path)} holds both {by_stem[stem].name} and {os.path.basename(path)}, "
+                            "for one label: rename one")
+        by_stem[stem] = Path(path)
     return by_stem
 
 
 def image_sets(root: Path, kind: str) -> dict[str, set[str]]:
-    """The stems of each split where ImageSets/`kind` lists them; a set with trainval alone trains on it."""
-    lists = {name: root / "ImageSets" / kind / f"{name}.txt" for name in ("train", "trainval", "val", "test")}
-    stems = {name: _listed_stems(file) for name, file in lists.items() if file.is_file()}
-    train = stems.get("train", stems.get("trainval", set()) - stems.get("val", set()))
-    by_split = {"train": train, "valid": stems.get("val", set()), "test": stems.get("test", set())}
+    """The stems of each split where ImageSets/`kind` lists them, with and without the folders in front; a set with
+    trainval alone trains on it."""
+    folder = root / "ImageSets" / kind
+    names = sorted(os.listdir(folder), key=lambda name: (split_named(name[:-4]) is not None, name.lower() in _LISTS)) \
+        if folder.is_dir() else []
+    stems = {}
+    for name in names:    # the usual names last, so that they take the place of others
+        word = name[: -len(".txt")].lower()
+        split = word if word == "trainval" else split_named(word)
+        if name.lower().endswith(".txt") and split is not None and not is_left_behind(name):
+            stems[split] = _listed_stems(folder / name)
+    train = stems.get("train", stems.get("trainval", set()) - stems.get("valid", set()))
+    by_split = {"train": train, "valid": stems.get("valid", set()), "test": stems.get("test", set())}
     return {split: names for split, names in by_split.items() if names}
 
 
 def _listed_stems(file: Path) -> set[str]:
-    # A list of one class has 1, -1 or 0 (difficult) after each stem.
-    return {re.sub(r"\s+-?[01]$", "", line.strip()) for line in read_text(file).splitlines() if line.strip()}
+    # A list of one class has 1, -1 or 0 (difficult) after each stem. Some tools write the names with their suffix, or
+    # with the folder of the pictures in front.
+    lines = (re.sub(r"\s+-?[01]$", "", line.strip()).replace("\\", "/") for line in read_text(file).splitlines())
+    suffixes = tuple(map(re.escape, SUFFIXES))
+    stems = {re.sub(rf"({'|'.join(suffixes)}|\.xml)$", "", line, flags=re.IGNORECASE) for line in lines if line}
+    return stems | {os.path.basename(stem) for stem in stems}
 
 
 def _add_file(file: Path, annotated: AnnotatedSplit, picture: Path | None, root: Path) -> bool:
@@ -134,7 +175,8 @@ def _add_file(file: Path, annotated: AnnotatedSplit, picture: Path | None, root:
     tree = _parse(file)
     named = (tree.findtext("filename") or "").strip()
     if picture is None and named:
-        picture = next((base / named for base in (file.parent, root) if os.path.isfile(base / named)), None)
+        usual = [root / name for name in Listing(root).folders if name.lower() in _PICTURES]
+        picture = Finder([file.parent, root, *usual]).find(named)
     if picture is None:
         return False
     width, height = (_number(tree.findtext(f"size/{edge}"), f"{readable(file)}: size/{edge}", 0.0)

@@ -10,7 +10,8 @@ from typing import Any
 from lensmith.base.errors import DataError, count
 from lensmith.data.formats.boxes.annotations import AnnotatedSplit, Unlabelled, sources_of_boxes
 from lensmith.data.formats.boxes.picture_to_write import PictureToWrite, shortest
-from lensmith.data.formats.boxes.yolo_folders import class_names, find_yolo, orphan_labels, recognise_yolo
+from lensmith.data.formats.boxes.yolo_folders import class_names, find_yolo, recognise_yolo
+from lensmith.data.formats.boxes.yolo_pictures import orphan_labels
 from lensmith.data.formats.class_names import fixed_classes
 from lensmith.data.formats.format import Format, Writer
 from lensmith.data.formats.given_splits import listed_below, refuse_unlabelled
@@ -64,6 +65,7 @@ def yolo(path: str, *, classes: list[str] | None = None, unlabelled: Unlabelled 
                        "pictures": listed_below(folder, without_label)},
         "labels_without_picture": {"count": len(orphans), "files": listed_below(folder, orphans)},
         "listed_twice": {"count": len(twice), "pictures": listed_below(folder, twice)},
+        **({"splits_not_there": yolo_set.missing} if yolo_set.missing else {}),
         **({"notes": [f"the keypoints of {readable(yolo_set.config)} (kpt_shape) are not learned: the boxes of the "
                       "poses are"]} if yolo_set.keypoints and yolo_set.config is not None else {})}
     if names is None and highest >= 0:
@@ -184,4 +186,4 @@ def _quoted(name: str) -> str:
 
 
 YOLO = Format(yolo, recognise_yolo, Writer(write_yolo, lambda split: _written_folder("images", split)),
-              suffixes=(".yaml", ".yml"))
+              suffixes=(".yaml", ".yml", ".data"))

@@ -4,49 +4,32 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from lensmith.base.errors import DataError, UserError, count
-from lensmith.base.picture_suffixes import SUFFIXES, SUFFIXES_IN_WORDS
+from lensmith.data.formats.boxes.darknet_lists import data_file, lists_in, lists_of_data_file, names_in
+from lensmith.data.formats.boxes.yolo_pictures import LabelledPictures, add_pictures, resolved
 from lensmith.data.formats.class_names import check_names
-from lensmith.data.formats.files_below import files_below, pictures_below
 from lensmith.data.formats.format import LAYOUT, Evidence, beside_pictures
 from lensmith.data.formats.given_splits import split_folders
 from lensmith.data.formats.listing import Listing
+from lensmith.data.formats.located import Finder
 from lensmith.data.formats.reading import read_text
 from lensmith.data.sources.picture_files import readable
 
 _LAYOUTS = "accepted are a data.yaml, images/ with labels/ beside it, <split>/images with <split>/labels, and text " \
            "files beside the pictures"
-_NO_LABELS = ("classes.txt", "labels.txt", "readme.txt", "obj.txt", "train.txt", "val.txt", "valid.txt", "test.txt")
-_MOST_LINKS = 20    # files that stand for links are followed so often, one leading to the next
 
-
-@dataclass
-class LabelledPictures:
-    """The pictures of a split, where the label of each would lie, and the folders whose labels are all of the split."""
-
-    pictures: list[Path] = field(default_factory=list)
-    labels: list[Path] = field(default_factory=list)    # one a picture
-    whole: set[str] = field(default_factory=set)
-
-    def without_repeats(self) -> list[Path]:
-        """Take out the pictures that are there already, as a list may name one twice; -> these."""
-        first = {picture: row for row, picture in reversed(list(enumerate(self.pictures)))}
-        again = [picture for row, picture in enumerate(self.pictures) if first[picture] != row]
-        rows = sorted(first.values())
-        self.pictures, self.labels = [self.pictures[row] for row in rows], [self.labels[row] for row in rows]
-        return again
 
 @dataclass(frozen=True)
 class YoloSet:
-    """The pictures of a set by split, and the data.yaml that describes it."""
+    """The pictures of a set by split, and what describes it."""
 
     splits: dict[str, LabelledPictures]
-    config: Path | None
+    config: Path | None           # a data.yaml, or Darknet's .data file
     content: Mapping[str, Any]    # of the data.yaml; empty where there is none
+    missing: list[str] = field(default_factory=list)    # the entries of splits that are not there
 
     @property
     def keypoints(self) -> int:
@@ -63,26 +46,43 @@ class YoloSet:
 
 
 def find_yolo(root: Path) -> YoloSet:
-    """The set in a folder, or of a data.yaml; raises DataError."""
+    """The set in a folder, or of a data.yaml or Darknet's .data file; raises DataError."""
     config = config_file(root)
-    if config is None:
-        return YoloSet(_splits_of_folders(root), None, {})
-    content = read_config(config)
-    return YoloSet(_splits_of_config(config, content), config, content)
+    if config is not None and config.suffix.lower() == ".data":
+        lists, names, missing = lists_of_data_file(config)
+        return YoloSet(_splits_of_lists(lists, config.parent), config, {"names": list(names)} if names else {}, missing)
+    if config is not None:
+        content = read_config(config)
+        missing = list[str]()
+        return YoloSet(_splits_of_config(config, content, missing), config, content, missing)
+    lists = lists_in(Listing(root))
+    listed = _splits_of_lists(lists, root)
+    # Lists that name nothing that is there are those of another set.
+    if any(os.path.isfile(picture) for split in listed.values() for picture in split.pictures):
+        return YoloSet(listed, None, {})
+    return YoloSet(_splits_of_folders(root), None, {})
+
+
+def _splits_of_lists(lists: Mapping[str, Path], folder: Path) -> dict[str, LabelledPictures]:
+    splits = {split: LabelledPictures() for split in lists}
+    for split, file in lists.items():
+        add_pictures(splits[split], file, [folder])
+    return splits
 
 
 def config_file(root: Path) -> Path | None:
-    """The YAML file that describes a set: `root` itself, or the one in this folder with names and splits; None where
-    there is none. Raises DataError where there are several."""
+    """The file that describes a set: `root` itself, or in this folder the YAML file with names and splits, else
+    Darknet's .data file; None where there is none. Raises DataError where there are several."""
     if root.is_file():
-        if root.suffix.lower() in (".yaml", ".yml"):
+        if root.suffix.lower() in (".yaml", ".yml", ".data"):
             return root
-        raise DataError(f"{root} is a file and no .yaml: {_LAYOUTS}")
-    configs = [file for name in Listing(root).ending((".yaml", ".yml")) if describes(file := root / name)]
+        raise DataError(f"{root} is a file and no .yaml or .data: {_LAYOUTS}")
+    listing = Listing(root)
+    configs = [file for name in listing.ending((".yaml", ".yml")) if describes(file := root / name)]
     if len(configs) > 1:
         raise DataError(f"{root} holds several descriptions of a set, {', '.join(file.name for file in configs)}: give "
                         "the one that is meant in place of the folder")
-    return configs[0] if configs else None
+    return configs[0] if configs else data_file(listing)
 
 
 def describes(file: Path) -> bool:
@@ -96,13 +96,18 @@ def describes(file: Path) -> bool:
 
 def recognise_yolo(listing: Listing) -> Evidence:
     """A description of a set, label files in a folder `labels`, or label files beside pictures."""
+    if listing.is_file:
+        return Evidence()    # its suffix says so already, but for a description of masks
     described = next((name for name in listing.ending((".yaml", ".yml")) if describes(listing.path / name)), None)
+    if described is None and (darknet := data_file(listing)) is not None:
+        described = darknet.name
     if described is not None:
         return Evidence(LAYOUT, sentence=described)
     for folder in listing.with_splits():
-        labels = folder.inner("labels")
-        if labels is not None and labels.holds((".txt",)):
-            return Evidence(LAYOUT, sentence=f"{labels.path.relative_to(listing.path)}/*.txt")
+        for name in folder.folders:
+            labels = folder.inner(name) if name.lower() in ("labels", "label") else None
+            if labels is not None and labels.holds((".txt",)):
+                return Evidence(LAYOUT, sentence=f"{labels.path.relative_to(listing.path)}/*.txt")
     return beside_pictures(listing, ".txt")
 
 
@@ -130,8 +135,8 @@ def class_names(content: Mapping[str, Any], config: Path | None, folder: Path,
                 classes: tuple[str, ...] | None) -> tuple[dict[int, str] | None, str]:
     """The class names by number, None where nothing names them, and what names them.
 
-    They are those of the data.yaml, else of a classes.txt; `classes`, the setting, renames them in order. Raises
-    DataError, UserError.
+    They are those of the data.yaml, else of a classes.txt or a .names file; `classes`, the setting, renames them in
+    order. Raises DataError, UserError.
     """
     listed = content.get("names")
     names, source = None, "data.classes"
@@ -142,11 +147,9 @@ def class_names(content: Mapping[str, Any], config: Path | None, folder: Path,
             raise DataError(f"{config}: nc says {content['nc']} and names holds {len(names)} classes: mend "
                             "one of them")
     else:
-        file = next((file for file in (folder / "classes.txt", folder / "labels" / "classes.txt") if file.is_file()),
-                    None)
+        file = _names_file(folder)
         if file is not None:
-            lines = [line.strip() for line in read_text(file).splitlines()]
-            names, source = dict(enumerate(line for line in lines if line)), readable(file)
+            names, source = dict(enumerate(names_in(file))), readable(file)
     if classes is not None:
         if names is not None and len(classes) != len(names):
             raise UserError(f"data.classes has {count(len(classes), 'name')}, but {source} has {len(names)}: the "
@@ -155,6 +158,13 @@ def class_names(content: Mapping[str, Any], config: Path | None, folder: Path,
     if names is not None:
         check_names(tuple(names.values()), source)
     return names, source
+
+
+def _names_file(folder: Path) -> Path | None:
+    """The file in a folder that lists the class names, one a line, as tools call it."""
+    usual = ["classes.txt", "labels/classes.txt", "obj.names", "_darknet.labels", "train/_darknet.labels",
+             "train/classes.txt", *Listing(folder).ending((".names",))]
+    return next((folder / name for name in usual if (folder / name).is_file()), None)
 
 
 def names_by_number(listed: Any, config: Path) -> dict[int, str]:
@@ -171,8 +181,12 @@ def names_by_number(listed: Any, config: Path) -> dict[int, str]:
     raise DataError(f"{config}: names is neither a list, as [cat, dog], nor a map, as {{0: cat, 1: dog}}")
 
 
-def _splits_of_config(config: Path, content: Mapping[str, Any]) -> dict[str, LabelledPictures]:
-    """The splits that a data.yaml names; raises DataError for what is not there."""
+def _splits_of_config(config: Path, content: Mapping[str, Any], missing: list[str]) -> dict[str, LabelledPictures]:
+    """The splits that a data.yaml names; raises DataError for what is not there.
+
+    Entries of test that are not there are added to `missing`, and those with a leading `../` of valid: Roboflow writes
+    all three splits, whether the set has them or not.
+    """
     splits: dict[str, LabelledPictures] = {}
     for split, keys in (("train", ("train",)), ("valid", ("val", "valid")), ("test", ("test",))):
         value = next((content[key] for key in keys if content.get(key)), None)
@@ -182,113 +196,47 @@ def _splits_of_config(config: Path, content: Mapping[str, Any]) -> dict[str, Lab
         if not all(isinstance(entry, str) for entry in entries):
             raise DataError(f"{config}: {keys[0]} is neither a folder, a .txt file of pictures nor a list of these")
         splits[split] = LabelledPictures()
+        base = config.parent / Path(str(content.get("path") or ".")).expanduser()
         for entry in entries:
-            path = _path_of_entry(entry, config, str(content.get("path") or "."), keys[0])
-            _add_pictures(splits[split], path, config)
+            path = _path_of_entry(entry, [base, config.parent])
+            if path is not None:
+                add_pictures(splits[split], path, [config.parent])
+            elif split == "test" or (split == "valid" and entry.startswith("../")):
+                missing.append(f"{keys[0]}: {entry}")
+            else:
+                raise DataError(f"{config}: {keys[0]}: {entry} was not found: there is no "
+                                f"{' and no '.join(map(str, dict.fromkeys([base / entry, config.parent / entry])))}")
     if not splits:
         raise DataError(f"{config} names no train: a folder of pictures or a .txt file that lists them is expected")
-    return splits
+    return {split: pictures for split, pictures in splits.items() if pictures.pictures or split == "train"}
 
 
-def _path_of_entry(entry: str, config: Path, root: str, key: str) -> Path:
-    """The folder or file of an entry, below `root`, the key `path`, else beside the data.yaml; raises DataError."""
-    tried = []
-    for steps in (entry, re.sub(r"^(\.\./)+", "", entry)):    # Roboflow writes one ../ too many
-        for base in (config.parent / Path(root).expanduser(), config.parent):
-            path = Path(os.path.normpath(base / steps))
-            tried.append(path)
-            if os.path.exists(_resolved(path)):
-                return path
-    raise DataError(f"{config}: {key}: {entry} was not found: there is no "
-                    f"{' and no '.join(map(str, dict.fromkeys(tried[:2])))}")
+def _path_of_entry(entry: str, bases: list[Path]) -> Path | None:
+    """The folder or list of an entry; None where it is not there.
 
-
-def _add_pictures(split: LabelledPictures, path: Path, config: Path | None) -> None:
-    """Add the pictures below a folder, or those that a text file lists; raises DataError."""
-    resolved = _resolved(path)
-    if os.path.isdir(resolved):
-        prefix = len(os.path.join(resolved, ""))
-        for picture in sorted(pictures_below(os.fspath(resolved), ignored=[])):
-            split.pictures.append(Path(picture))
-            split.labels.append(_label_of(os.path.join(path, picture[prefix:])))
-        split.whole.add(_label_folder(os.fspath(path)))
-        return
-    lines = [line.strip() for line in read_text(resolved).splitlines() if line.strip()]
-    bases = [resolved.parent, *([config.parent] if config is not None else []), Path()]
-    for i, line in enumerate(lines, 1):
-        if not line.lower().endswith(SUFFIXES):
-            raise DataError(f"{resolved}, line {i}: {line[:80]!r} is no picture: each line is expected to name one "
-                            f"({SUFFIXES_IN_WORDS})")
-        listed = next((base / line for base in bases if os.path.isfile(_resolved(base / line))), bases[0] / line)
-        listed = Path(os.path.normpath(listed))
-        split.pictures.append(_resolved(listed))
-        split.labels.append(_label_of(os.fspath(listed)))    # the path as it is listed, whatever it leads to
-
-
-def _label_of(picture: str) -> Path:
-    """Where the label file of a picture would lie."""
-    folder, name = os.path.split(picture)
-    return Path(_label_folder(folder), os.path.splitext(name)[0] + ".txt")
-
-
-@cache
-def _with_labels_for_images(folder: str) -> str | None:
-    """The folder with `labels` in place of the last `images` in its path; None where there is none in it."""
-    steps = Path(folder).parts
-    last = next((i for i in reversed(range(len(steps))) if steps[i] == "images"), None)
-    return None if last is None else os.path.join(*steps[:last], "labels", *steps[last + 1 :])
-
-
-def _label_folder(folder: str) -> str:
-    labels = _with_labels_for_images(folder)
-    return labels if labels is not None and os.path.isdir(labels) else folder
-
-
-def _resolved(path: Path, links: int = _MOST_LINKS) -> Path:
-    """The path with every file followed that stands for a link to a folder, as git leaves it where it can make none."""
-    if links == 0 or os.path.isdir(path):
-        return path
-    for step in [*reversed(path.parents), path]:
-        if os.path.isfile(step):
-            target = _link_target(step)
-            if target is None:
-                return path
-            return _resolved(Path(os.path.normpath(step.parent / target / path.relative_to(step))), links - 1)
-    return path
-
-
-def _link_target(file: Path) -> str | None:
-    """The relative path that is all the text of a small file; None where its text is anything else."""
-    if file.suffix or file.stat().st_size > 1000:
-        return None
-    try:
-        text = file.read_text(encoding="utf-8").strip()
-    except (UnicodeDecodeError, OSError):
-        return None
-    return text if text and "\n" not in text and "\0" not in text and os.path.exists(file.parent / text) else None
+    Roboflow writes one ../ too many, or the name of its project in front: train/images is what has to be there.
+    """
+    keep = 1 if entry.lower().endswith(".txt") else 2
+    return Finder(bases, keep=keep, exists=lambda path: os.path.exists(resolved(path))).find(entry)
 
 
 def _splits_of_folders(root: Path) -> dict[str, LabelledPictures]:
     """The splits of a set without a data.yaml; raises DataError where it has no label file."""
-    images = root / "images"
-    resolved = _resolved(images)
-    if os.path.isdir(resolved):
-        folders = {split: images / folder.name for split, folder in split_folders(resolved).items()} or {"all": images}
+    images = next((root / name for name in ("images", "Images", "image", "Image", "imgs", "img")
+                   if os.path.exists(root / name)), root / "images")
+    followed = resolved(images)
+    if os.path.isdir(followed):
+        folders = {split: images / folder.name for split, folder in split_folders(followed).items()} or {"all": images}
     else:
-        folders = {split: folder / "images" if (folder / "images").is_dir() else folder
+        folders = {split: next((folder / name for name in ("images", "Images", "image", "imgs")
+                                if (folder / name).is_dir()), folder)
                    for split, folder in split_folders(root).items()} or {"all": root}
     splits = {split: LabelledPictures() for split in folders}
     for split, folder in folders.items():
-        _add_pictures(splits[split], folder, None)
+        add_pictures(splits[split], folder)
     if not any(os.path.isfile(label) for split in splits.values() for label in split.labels):
         pictures = sum(len(split.pictures) for split in splits.values())
         raise DataError(f"{root} holds {count(pictures, 'picture')} and no label file of YOLO's: {_LAYOUTS}")
     return splits
 
 
-def orphan_labels(split: LabelledPictures) -> list[Path]:
-    """The label files in a split's folders that belong to no picture of it."""
-    labels = {os.fspath(label) for label in split.labels}
-    files = (file for top in split.whole if os.path.isdir(top) for file in files_below(top, (".txt",)))
-    return [Path(file) for file in files if file not in labels
-            and os.path.basename(file).lower() not in _NO_LABELS]

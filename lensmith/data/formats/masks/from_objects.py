@@ -18,8 +18,10 @@ from lensmith.data.formats.boxes.coco import (
     read_coco_file,
 )
 from lensmith.data.formats.boxes.yolo import label_lines
-from lensmith.data.formats.boxes.yolo_folders import class_names, find_yolo, orphan_labels
+from lensmith.data.formats.boxes.yolo_folders import class_names, find_yolo
+from lensmith.data.formats.boxes.yolo_pictures import orphan_labels
 from lensmith.data.formats.given_splits import listed_below, refuse_unlabelled
+from lensmith.data.formats.located import Finder
 from lensmith.data.sources.mask_files import MaskSource
 from lensmith.data.sources.picture_files import readable
 from lensmith.data.sources.rasterise import Outlines, Shape, polygon_from, shapes_from
@@ -148,6 +150,7 @@ def _masked(content: OutlinedCocoFile, file: Path, base: Path, index: Mapping[in
     """The pictures of a file with their masks; `index` is the class of each category. Counts in `tally`."""
     pictures: dict[str, tuple[Picture, list[tuple[int, Shape]], list[tuple[int, Shape]]]] = {}    # by id, as text
     by_name: dict[str, tuple[Picture, list[tuple[int, Shape]], list[tuple[int, Shape]]]] = {}
+    finder = Finder([base])
     for picture in content.images:
         tally["listed_twice"] += picture.file_name in by_name
         pictures[str(picture.id)] = by_name.setdefault(picture.file_name, (picture, [], []))
@@ -166,7 +169,7 @@ def _masked(content: OutlinedCocoFile, file: Path, base: Path, index: Mapping[in
         (crowds if annotation.iscrowd else objects).extend(
             (IGNORED if annotation.iscrowd else index[annotation.category_id], shape) for shape in shapes)
     return MaskedPictures(
-        [base / picture.file_name for picture, _, _ in by_name.values()],
+        [finder.find(picture.file_name) or base / picture.file_name for picture, _, _ in by_name.values()],
         [Outlines([*crowds, *objects], background, relative=False, declared=_declared(picture))
          for picture, crowds, objects in by_name.values()])
 

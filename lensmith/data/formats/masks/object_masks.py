@@ -65,9 +65,6 @@ def object_masks(path: str, *, images: str | None = None, masks: str | None = No
                "masks_without_picture": {"count": len(orphans), "files": listed_below(root, orphans)},
                "empty_masks": {"count": len(empty), "files": listed_below(root, empty)},
                "ignored_folders": list(map(readable, layout.left_out))}
-    if layout.left_out:
-        account["notes"] = [f"left out of {readable(root)}, since without masks of objects: "
-                            f"{', '.join(map(readable, layout.left_out))}"]
     return sources_of_boxes(annotated, names=name, folder=root, account=account)
 
 

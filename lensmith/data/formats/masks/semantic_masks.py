@@ -134,6 +134,7 @@ def _masks_of_pixels(root: Path, folder: Path, layout: MaskLayout, *, classes: l
                               "pictures": listed_below(folder, without_mask)},
                "masks_without_picture": {"count": len(orphans), "files": listed_below(folder, orphans)},
                "in_no_split": layout.in_no_split,
+               "ignored_folders": list(map(readable, layout.left_out)),
                **({"notes": notes} if notes else {})}
     return _sources(splits, settled.names, folder, account)
 

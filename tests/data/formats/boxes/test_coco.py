@@ -181,3 +181,25 @@ def test_ids_match_as_text_and_a_picture_listed_twice_is_one(tmp_path, picture):
     assert parts.account["dropped"] == {"duplicates": {"count": 1, "pictures": ["b.png"]}}
     with pytest.raises(DataError, match=r"images\[1\]: two pictures have the id '7'"):
         coco(write(tmp_path, content(images=[content()["images"][0], {"id": "7", "file_name": "b.png"}])))
+
+
+@pytest.mark.parametrize("named", ["images\\{}", "images/{}", "data/images/{}", "C:\\set\\images\\{}",
+                                   "../../media/upload/1/{}", "/data/upload/1/{}"])
+def test_pictures_named_as_they_lay_elsewhere_are_found(named, tmp_path, picture):
+    for name in ("a.png", "b.png"):
+        picture(f"images/{name}")
+    images = [{"id": 7, "file_name": named.format("a.png")}, {"id": 5, "file_name": named.format("b.png")}]
+    file = write(tmp_path, content(images=images), "result.json")
+    for settings in ({}, {"images": "images"}):
+        assert [path.name for path in coco(file, **settings).splits["all"].paths] == ["a.png", "b.png"]
+    assert coco(str(tmp_path)).splits["all"].paths[0] == tmp_path / "images/a.png"
+
+
+@pytest.mark.parametrize(("train", "valid"), [("instances_Train", "instances_Validation"), ("training", "testing"),
+                                              ("train_coco", "val_coco"), ("annotations_train", "annotations_dev")])
+def test_files_of_splits_under_usual_names(train, valid, tmp_path, picture):
+    picture("images/a.png")
+    picture("images/b.png")
+    for name in (train, valid):
+        write(tmp_path, content(), f"Annotations/{name}.json")
+    assert len(coco(str(tmp_path)).splits) == 2

@@ -5,9 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from lensmith.base.errors import DataError
-from lensmith.data.formats.boxes.voc import voc
+from lensmith.data.formats.boxes.voc import recognise_voc, voc
+from lensmith.data.formats.format import LAYOUT
+from lensmith.data.formats.listing import Listing
 
 GIVEN = os.environ.get("LENSMITH_DATA", "")
 
@@ -141,3 +144,40 @@ def test_heads_of_pets():
     assert parts.account["unlabelled"]["count"] == 304 and source.name(0).startswith("images/")
     corners = source.targets["boxes"].corners
     assert (corners[:, 2:] > corners[:, :2]).all() and (corners >= 0).all()
+
+
+def place(folder: Path, stem: str, *, shown: str | None = None, text: str | None = None) -> None:
+    """An XML file, and its picture by the same steps or by those of `shown`."""
+    write(folder, {f"Annotations/{stem}.xml": page(thing(), name="") if text is None else text})
+    path = folder / "JPEGImages" / f"{shown or stem}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (200, 100)).save(path)
+
+
+def test_lists_with_suffixes_and_folders_divide_a_set(tmp_path):
+    for i in range(4):
+        place(tmp_path, f"cam/p{i}")
+    lists = tmp_path / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    (lists / "Train.txt").write_text("p0.png\ncam/p1.png\n")
+    (lists / "Validation.txt").write_text("images\\p2.jpg\np3.xml\n")
+    (lists / "cat_train.txt").write_text("p3 1\n")
+    opened = voc(str(tmp_path))
+    assert {split: [path.stem for path in source.paths] for split, source in opened.splits.items()} == \
+        {"train": ["p0", "p1"], "valid": ["p2", "p3"]}
+
+
+def test_files_in_folders_below_find_their_pictures(tmp_path):
+    place(tmp_path, "cam1/p0")
+    place(tmp_path, "cam2/p0")
+    place(tmp_path, "q0", shown="cam3/q0")
+    assert recognise_voc(Listing(tmp_path)).supports == LAYOUT
+    opened = voc(str(tmp_path))
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in opened.splits["all"].paths) == [
+        "JPEGImages/cam1/p0.png", "JPEGImages/cam2/p0.png", "JPEGImages/cam3/q0.png"]
+    assert opened.account["labels_without_picture"]["count"] == opened.account["unlabelled"]["count"] == 0
+
+
+def test_a_picture_that_is_named_as_it_lay_elsewhere_is_found(tmp_path):
+    place(tmp_path, "a", shown="b", text=page(thing(), name="C:\\me\\b.png"))
+    assert [path.name for path in voc(str(tmp_path)).splits["all"].paths] == ["b.png"]

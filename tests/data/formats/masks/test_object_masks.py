@@ -105,7 +105,6 @@ def test_splits_and_a_part_without_masks(tmp_path: Path):
         save(tmp_path / f"stage1_test/t{i}/images/t{i}.png", picture(i))
     opened = object_masks(str(tmp_path))
     assert list(opened.splits) == ["train"] and opened.account["ignored_folders"] == ["stage1_test"]
-    assert opened.account["notes"] == [f"left out of {tmp_path}, since without masks of objects: stage1_test"]
 
 
 def test_what_has_no_mask_or_no_pixel_is_counted(tmp_path: Path):

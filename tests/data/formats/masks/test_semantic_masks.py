@@ -61,6 +61,7 @@ def test_ids_that_occur_are_the_classes_in_order(tmp_path: Path):
         "pixels": {"3": 0.333333, "7": 0.166667, "10": 0.333333, "(void)": 0.166667},
         "void_alone": {"count": 0, "pictures": []}, "unlabelled": {"count": 0, "taken_as": "leave", "pictures": []},
         "masks_without_picture": {"count": 0, "files": []}, "in_no_split": 0,
+        "ignored_folders": [],
         "notes": ["void, neither learned nor measured, are the ids 255 of the masks: 16.7% of their pixels (data.void)"]}
 
 
