@@ -16,6 +16,8 @@ from lensmith.recipe.sections import resolve
 
 # What a run does whose recipe was written before the setting was there, and would now get another default.
 _BEFORE = (("learner", "head_first", 0),)
+# The same of a task of masks, which `gamma` tells, alone or among several, where it lacks the first of these.
+_MASKS_BEFORE = {"kernel": 1, "class_weights": "none"}
 
 
 def recipe_of_run(run: Run, *, module: nn.Module | None, data: Any, trusted: bool) -> recipes.Recipe:
@@ -27,14 +29,22 @@ def recipe_of_run(run: Run, *, module: nn.Module | None, data: Any, trusted: boo
         if section in brought and argument is None:
             raise ModelError(f"{run} was trained on a Python object as its {section}: from Python, pass it again as "
                              f"{section}=...")
-    for section, key, value in _BEFORE:
-        recipe.setdefault(section, {}).setdefault(key, value)
+    _complete_as_before(recipe)
     try:
         return resolve(recipe, trusted=trusted, brought=brought)
     except ModelError:
         raise
     except UserError as error:
         raise ModelError(f"{run.folder / 'recipe.toml'} does not fit this version: {error}") from error
+
+
+def _complete_as_before(recipe: recipes.Recipe) -> None:
+    for section, key, value in _BEFORE:
+        recipe.setdefault(section, {}).setdefault(key, value)
+    task = recipe.get("task", {})
+    for settings in (task, *task.get("settings", {}).values()):
+        if "gamma" in settings and "kernel" not in settings:
+            settings.update(_MASKS_BEFORE | settings)
 
 
 def with_network_file(recipe: recipes.Recipe, folder: Path) -> recipes.Recipe:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import replace
 from typing import Any, Literal, Self
 
 import torch
@@ -13,19 +12,21 @@ from lensmith.models.backbone import Backbone
 from lensmith.models.heads.fcn import FcnHead
 from lensmith.models.heads.unet import UNetHead
 from lensmith.tasks.check_settings import check_augment
-from lensmith.tasks.losses.picture_losses import balanced_weights, given_weights, unweighted
+from lensmith.tasks.losses.picture_losses import balanced_weights, given_weights, root_weights, unweighted
 from lensmith.tasks.losses.pixel_losses import dice_loss, lovasz_loss, pixel_entropy
 from lensmith.tasks.metrics.own import OwnMetrics
 from lensmith.tasks.metrics.pixel_metrics import MaskMetrics
 from lensmith.tasks.task import Metrics, Task
-from lensmith.tasks.usual_settings import Known, Usual, usual_beginning
+from lensmith.tasks.usual_settings import Known, Usual, usual_of_masks
 from lensmith.values.semantic_mask import IGNORED, Mask
 from lensmith.values.value import Value
 
+Weighing = Literal["none", "root", "balanced"]
 Term = Literal["cross_entropy", "focal", "dice", "lovasz"]
 _USUAL: list[Term] = ["cross_entropy", "dice"]    # with cross entropy alone, small classes are learned late
 _WIDTH = 16                                       # of U-Net where the recipe does not say
 _FINEST = {"fcn32": 32, "fcn16": 16, "fcn8": 8}   # the finest stride whose map is scored
+_COUNTED = {"root": root_weights, "balanced": balanced_weights}
 _WEIGHED = ("cross_entropy", "focal")             # the terms that class_weights are for
 
 
@@ -43,31 +44,37 @@ class Segmentation:
 
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None,
                  network: Literal["unet", "fcn32", "fcn16", "fcn8"] = "unet", width: int = _WIDTH,
-                 loss: Term | list[Term] = _USUAL,
-                 class_weights: Literal["balanced"] | list[float] | None = None, gamma: float = 2.0,
+                 kernel: Literal[1, 3] = 3, loss: Term | list[Term] = _USUAL,
+                 class_weights: Weighing | list[float] | None = None, gamma: float = 2.0,
                  metrics: list[str] | None = None):
         """
         classes: the names of the classes.
-        targets: the stacked training masks, which class_weights="balanced" counts.
+        targets: the stacked training masks, whose pixels are counted for class_weights.
         network: the decoder: U-Net, or the fully convolutional head whose finest map has stride 32, 16 or 8.
         width: channels of the last step of U-Net.
+        kernel: edge of U-Net's last convolution, which scores the classes.
         loss: the loss terms, which are added up.
-        class_weights: a weight for each class in cross entropy and focal loss, or "balanced": inversely to its pixels.
+        class_weights: a weight for each class in cross entropy and focal loss; or "balanced": inversely to its pixels;
+            "root": to the square root of these; "none": alike. None is "root" where `targets` are there and a loss
+            term takes weights: with equal ones thin and rare classes are found late or never.
         gamma: of the focal loss.
         metrics: metrics of one's own that are measured too (`tasks/metrics/own.py`).
         """
         terms = [loss] if isinstance(loss, str) else list(loss)
-        _check(classes, terms, network, width=width, gamma=gamma, weighed=class_weights is not None)
-        self.classes, self.network, self.width, self.terms, self.gamma = classes, network, width, terms, gamma
+        _check(classes, terms, network, width=width, gamma=gamma, weighed=class_weights not in (None, "none"))
+        self.classes, self.network, self.terms, self.gamma = classes, network, terms, gamma
+        self.width, self.kernel = width, kernel
         self.own_metrics = OwnMetrics(metrics)
-        self.balanced = class_weights == "balanced"
-        self.weights = given_weights(class_weights, classes, "class")
+        if class_weights is None and targets is not None and set(terms) & set(_WEIGHED):
+            class_weights = "root"
+        self.counted = isinstance(class_weights, str) and class_weights in _COUNTED
+        self.weights = given_weights(class_weights, classes, "class", ("none", *_COUNTED))
         self.keeps_scores = False    # whether `decode` keeps the probability of every class of each pixel
         if targets is not None:
             assert isinstance(targets, Mask)
             counts = count_pixels(targets, len(classes))
-            if self.balanced:
-                self.weights = balanced_weights(counts)
+            if isinstance(class_weights, str) and self.counted:
+                self.weights = _COUNTED[class_weights](counts)
 
     def head(self, backbone: Backbone) -> nn.Module:
         """The decoder; or, for a network of torchvision that comes whole, itself. Raises UserError for a detector."""
@@ -80,7 +87,8 @@ class Segmentation:
             raise UserError("the network is a whole detector, which gives boxes and no maps to make masks of: take a "
                             "backbone for task 'segmentation', as in backbone.name=resnet18")
         if self.network == "unet":
-            return UNetHead(backbone.channels, backbone.strides, len(self.classes), width=self.width)
+            return UNetHead(backbone.channels, backbone.strides, len(self.classes), width=self.width,
+                            kernel=self.kernel)
         # The network of the paper: it scores what the pools of VGG give.
         pooled = backbone.name.startswith("vgg") and backbone.strides[-4:] == (4, 8, 16, 32)
         return FcnHead(backbone.channels, backbone.strides, len(self.classes), finest=_FINEST[self.network],
@@ -90,7 +98,7 @@ class Segmentation:
         """The loss terms by name, over the pixels that are not void; 0 where all are."""
         truth = targets["mask"]
         assert isinstance(truth, Mask)
-        if self.balanced and self.weights is None:
+        if self.counted and self.weights is None:
             raise unweighted("masks")
         logits = output if output.dtype == torch.float64 else output.float()
         terms: dict[str, Tensor] = {}
@@ -132,7 +140,7 @@ class Segmentation:
 
     @staticmethod
     def usual(section: Mapping[str, Any], known: Known) -> Usual:
-        return replace(usual_beginning(known), batch=16, augment={"flip": True} if known.form.channels == 3 else {})
+        return usual_of_masks(known)
 
     @staticmethod
     def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:

@@ -12,6 +12,9 @@ _ENLARGED = 128      # pixels to which small pictures are brought for a network 
 _FEW = 10_000        # small pictures
 _PASSES = 1_500      # pictures that a network with learned weights sees in all, where that makes 2 to 10 epochs
 _MOST_EPOCHS = 10
+_FEW_MASKS = 320           # pictures with masks of which batches are small
+_MASKS = 2_500             # such pictures that are seen in all, where that makes 10 to 30 epochs
+_FROM_NOTHING = 150_000    # pictures that a network without them sees in all, where that makes 10 to 40 epochs
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,20 @@ def usual_of_pictures(known: Known) -> Usual:
             and _like_photographs(known.form) and known.pictures <= _FEW):
         usual = Usual("efficientnet_lite0", weights=IMAGENET, size=_ENLARGED)
     if not known.pretrained or usual.backbone == "cnn3":
-        return usual
+        return replace(usual, epochs=min(40, max(10, round(_FROM_NOTHING / (known.pictures or _FROM_NOTHING)))))
     # Few steps at a low rate, lower from layer to layer away from the head, keep what the backbone has learned; its
     # norms keep their statistics, which some hundred pictures would make worse.
     epochs = min(_MOST_EPOCHS, max(2, round(_PASSES / max(1, known.pictures))))
     return replace(usual, epochs=epochs, batch=32, rate=5e-4, head_first=20, freeze="norms", depth_decay=0.9)
+
+
+def usual_of_masks(known: Known) -> Usual:
+    """The defaults of a task that names every pixel. Thin and rare classes are found after some hundred steps, so that
+    few pictures are learned from more often, in smaller batches."""
+    pictures = known.pictures or _MASKS
+    return replace(usual_beginning(known), epochs=min(30, max(10, round(_MASKS / pictures))),
+                   batch=8 if pictures <= _FEW_MASKS else 16,
+                   augment={"flip": True} if known.form.channels == 3 else {})
 
 
 def _like_photographs(form: Form) -> bool:

@@ -29,7 +29,7 @@ def test_a_few_pictures_are_learned_by_heart(size: int, settings: dict, least: f
     task = Segmentation(part.classes["mask"], **settings)
     model = Network(trunk, task.head(trunk), mean=[110.0] * 3, deviation=[60.0] * 3)
     chosen = leaves(model)
-    stepper = Stepper(model, chosen, adamw(chosen, rate=1e-2), schedule=cosine())
+    stepper = Stepper(model, chosen, adamw(chosen, rate=5e-3), schedule=cosine())
     stepper.steps = 60
     for _ in range(stepper.steps):
         stepper.add(sum(task.loss(model(part.images), part.targets).values()))

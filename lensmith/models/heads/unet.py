@@ -23,11 +23,14 @@ class UNetHead(nn.Module):
     channels that networks for phones end with, a third of the decoder's work would be in its first layer otherwise.
     """
 
-    def __init__(self, channels: tuple[int, ...], strides: tuple[int, ...], classes: int, *, width: int):
+    def __init__(self, channels: tuple[int, ...], strides: tuple[int, ...], classes: int, *, width: int,
+                 kernel: int = 3):
         """
         channels, strides: of the backbone's maps, finest first.
         classes: the number of classes.
         width: channels of the last step; each step before it has twice as many, up to 16 times as many.
+        kernel: of the convolution that scores the classes. On so few channels 1x1 cannot let its scores grow within the
+            few hundred steps of a small set, and thin and rare classes stay unfound.
         """
         super().__init__()
         last_of_stride = {stride: number for number, stride in enumerate(strides)}
@@ -50,7 +53,7 @@ class UNetHead(nn.Module):
         for (_, skipped), outputs in zip(steps, widths, strict=True):
             self.blocks.append(_block(inputs + skipped, outputs, kernels=(3, 3)))
             inputs = outputs
-        self.classify = nn.Conv2d(inputs, classes, 1)
+        self.classify = nn.Conv2d(inputs, classes, kernel, padding=kernel // 2)
         initialise(self.classify, None)
 
     def forward(self, maps: list[Tensor], size: tuple[int, int]) -> Tensor:    # -> [batch, classes, *size]

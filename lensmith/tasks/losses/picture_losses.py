@@ -1,5 +1,6 @@
 """Losses of whole pictures: cross entropy over classes and over tags, and the distance of numbers."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -96,23 +97,34 @@ def balanced_weights(counts: Tensor) -> Tensor:
     return torch.where(occurs, weights, 1.0).float()
 
 
+def root_weights(counts: Tensor) -> Tensor:
+    """float32 [classes]: weights in proportion to 1 / sqrt(n_k), half way between equal and balanced ones; the mean
+    weight of a sample is 1, and that of a class that never occurs too."""
+    occurs = counts > 0
+    roots = counts.double().sqrt()
+    weights = counts.sum() / (roots.sum().clamp(min=1) * roots.clamp(min=1))
+    return torch.where(occurs, weights, 1.0).float()
+
+
 def check_focal(focal: float) -> None:
     """Raises UserError for a gamma of the focal loss that is out of its range."""
     if not 0 <= focal < float("inf"):
         raise UserError(f"task.focal must be 0 (off) or more; got {focal}. Usual is 2.0")
 
 
-def given_weights(weights: Literal["balanced"] | list[float] | None, names: tuple[str, ...],
-                  noun: str) -> Tensor | None:
+def given_weights(weights: str | list[float] | None, names: tuple[str, ...], noun: str,
+                  words: Sequence[str] = ("balanced",)) -> Tensor | None:
     """float32 [classes]: task.class_weights where it is a list, else None.
 
-    `names` are those of the classes, and `noun` is what one of them is called. Raises UserError for a list that does
+    `names` are those of the classes, `noun` is what one of them is called, and `words` stand for weights that are
+    counted. Raises UserError for a list that does
     not fit.
     """
-    if weights is None or weights == "balanced":
+    if weights is None or weights in words:
         return None
     if isinstance(weights, str):
-        raise UserError(f"task.class_weights must be \"balanced\" or a list of numbers; got {weights!r}")
+        raise UserError(f"task.class_weights must be {' or '.join(map(repr, words))} or a list of numbers; got "
+                        f"{weights!r}")
     if len(weights) != len(names):
         raise UserError(f"task.class_weights has {len(weights)} numbers, but there are {len(names)}: give one a "
                         f"{noun}, in the order {', '.join(names)}")
