@@ -5,6 +5,7 @@ from typing import Any
 
 from lensmith.base.errors import DataError, ModelError, UserError, nearest
 from lensmith.data.formats import FORMATS
+from lensmith.data.formats.archives import unpack_command
 from lensmith.data.formats.detect import recognise
 from lensmith.models.adapters.embedded_weights import EMBEDDED, IMAGENET, embedded
 from lensmith.models.adapters.published_weights import (
@@ -42,6 +43,8 @@ def recipe_for(source: str | Path) -> recipes.Recipe:
     name = "table" if path.suffix.lower() in FORMATS["table"].suffixes else recognise(path)
     if name is not None:
         return {"data": {"name": name, "path": str(source)}}
+    if path.is_file() and (command := unpack_command(path)) is not None:
+        raise DataError(f"{str(source)!r} is an archive, which is unpacked before: `{command}`")
     near = nearest(path.name, [*FORMATS, *(neighbour.name for neighbour in path.parent.iterdir())]
                    if path.parent.is_dir() else FORMATS)
     files = "; ".join(f"{key}: {', '.join(record.suffixes)}" for key, record in FORMATS.items() if record.suffixes)

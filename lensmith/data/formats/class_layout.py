@@ -9,6 +9,7 @@ from typing import Literal
 from lensmith.base.errors import DataError, Question, Reading, count, nearest
 from lensmith.base.left_behind import holds_runs_alone
 from lensmith.base.picture_suffixes import SUFFIXES
+from lensmith.data.formats.archives import archives_in_words
 from lensmith.data.formats.given_splits import SPLITS, split_named
 from lensmith.data.formats.labels_in_names import suggested_pattern
 from lensmith.data.formats.listing import Listing
@@ -143,6 +144,7 @@ def _without_folders(folder: Listing, source: str | None = None) -> DataError:
     pattern = suggested_pattern(pictures)
     if pattern is None:
         return DataError(f"{path} holds {inside}: {ACCEPTED}; pictures with a list of labels are read by "
-                         "data.name=table, and labels in the names of files by data.label")
+                         "data.name=table, and labels in the names of files by data.label"
+                         f"{archives_in_words(folder.path, folder.files)}")
     return Question(source or path, f"{path} holds {inside}, and the pictures are called as {readable(pictures[0])}",
                     [Reading("takes the labels from the names", ("data.name=folder", f"data.label={pattern}"))])

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from lensmith.base.errors import DataError
 from lensmith.data.formats import FORMATS
-from lensmith.data.formats.format import NOTHING
+from lensmith.data.formats.format import LAYOUT, NOTHING
 from lensmith.data.formats.listing import Listing
+from lensmith.data.formats.rivals import ask_about_classes, ask_about_masks
 
 _OTHERWISE = "folder"    # a folder that speaks for no format is one of class folders, whose reader says what it lacks
 
@@ -16,7 +17,7 @@ def recognise(path: Path) -> str | None:
 
     Of the formats of the lowest order with any support the one with the most is taken; masks of pixels are therefore
     learned only where nothing else is, and with boxes beside them data.name=masks says so. Raises DataError where two
-    formats fit equally well.
+    formats fit equally well, Question where something speaks for another reading of class folders or of masks.
     """
     listing = Listing(path)
     if listing.is_file:
@@ -33,8 +34,18 @@ def recognise(path: Path) -> str | None:
             raise DataError(f"{path} can be read as {' and as '.join(matches)} ({because}): say which with "
                             f"{' or '.join(f'data.name={name}' for name in matches)}")
         if matches:
-            return matches[0]
+            if matches[0] == "masks":
+                ask_about_masks(listing)
+            if matches[0] != _OTHERWISE:
+                return matches[0]
+    ask_about_classes(listing, _is_of_a_format)
     return _OTHERWISE
+
+
+def _is_of_a_format(folder: Listing) -> bool:
+    """Whether a folder has the layout of a format, class folders aside."""
+    return any(record.recognise(folder).supports == LAYOUT for name, record in FORMATS.items()
+               if record.recognise is not None and name != _OTHERWISE)
 
 
 def _read_by(file: Listing) -> str | None:

@@ -15,7 +15,7 @@ from lensmith.values.semantic_mask import IGNORED
 
 # What files that list classes call the pixels that are neither learned nor measured.
 _VOID_NAMES = ("void", "ignore", "ignored", "__ignore__", "unlabeled", "unlabelled")
-_FILES = ("class_dict.csv", "labelmap.txt", "label_colors.txt", "classes.txt", "class_names.txt", "labels.txt",
+FILES_OF_NAMES = ("class_dict.csv", "labelmap.txt", "label_colors.txt", "classes.txt", "class_names.txt", "labels.txt",
           "codes.txt", "names.txt")
 _COLOUR_AFTER_NAME = re.compile(r"(?P<name>.+?)\s*[\s,;:]\s*(?P<r>\d{1,3})\s*[\s,;]\s*(?P<g>\d{1,3})\s*[\s,;]\s*"
                                 r"(?P<b>\d{1,3})\b\D*")
@@ -59,7 +59,7 @@ def class_list(folder: Path, config: Path | None, *, classes: Sequence[str] | st
         return ClassList(dict(enumerate(fixed_classes(list(classes)) or ())), "data.classes")
     if config is not None:
         return read_class_list(config)
-    file = next((folder / name for name in _FILES if (folder / name).is_file()), None)
+    file = next((folder / name for name in FILES_OF_NAMES if (folder / name).is_file()), None)
     return None if file is None else read_class_list(file)
 
 

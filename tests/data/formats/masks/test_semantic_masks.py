@@ -62,7 +62,8 @@ def test_ids_that_occur_are_the_classes_in_order(tmp_path: Path):
         "void_alone": {"count": 0, "pictures": []}, "unlabelled": {"count": 0, "taken_as": "leave", "pictures": []},
         "masks_without_picture": {"count": 0, "files": []}, "in_no_split": 0,
         "ignored_folders": [],
-        "notes": ["void, neither learned nor measured, are the ids 255 of the masks: 16.7% of their pixels (data.void)"]}
+        "notes": ["void, neither learned nor measured, are the ids 255 of the masks: 16.7% of their pixels "
+                  "(data.void)"]}
 
 
 def test_settings_name_the_ids(tmp_path: Path):
