@@ -177,7 +177,8 @@ def classes_of_masks(masks: Sequence[Path], listed: ClassList | None, void: Sequ
         void_words = f" (void are the ids {settled.void})" if settled.void else ""
         others = ", ".join(name for name in settled.names if name != shown[0])
         raise DataError(f"the masks in {readable(folder)} show {shown[0]!r} alone, and no pixel of "
-                        f"{others}{void_words}: say what the ids that occur ({', '.join(map(str, sorted(occurring)[:10]))}) are, with "
+                        f"{others}{void_words}: say what the ids that occur "
+                        f"({', '.join(map(str, sorted(occurring)[:10]))}) are, with "
                         "data.ids or data.void")
     return settled, pixels_by_id
 
