@@ -21,6 +21,7 @@ class Report:
     score: float | None = None             # with `row`: the number that ranks epochs, more is better; None where
                                            # nothing was held out to rank them by
     waited: float | None = None            # with `row`: the fraction of the epoch's time in which no batch was ready
+    measures: bool = False                 # whether the epoch has been learned from and is measured next
     note: str = ""                         # what was changed on the way and is worth a line
 
 

@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -14,6 +14,8 @@ from lensmith.base.errors import ModelError, Stopped, UserError, first_line, no_
 from lensmith.engine.distributed.process_group import Lost
 from lensmith.engine.learner import Learner, Report
 from lensmith.engine.run_folder import Run
+
+_WORTH = 5.0    # seconds of learning that are saved before they are measured
 
 
 class Interrupted(Stopped):
@@ -65,7 +67,8 @@ def follow(learner: Learner, run: Run, progress: Progress, *, patience: int = 0,
     The last state is saved after each epoch and every `save_every` seconds, the best weights after each epoch that is
     the best so far. SIGINT and SIGTERM are held back until the learner is between two steps. Then the state is saved
     and Interrupted is raised. At whatever moment the process is killed, the state on the disk is whole, and resuming
-    from it gives the same weights.
+    from it gives the same weights. An epoch is saved before it is measured too, where that is worth it, and where
+    measuring fails: it need not be learned again.
     """
     if patience < 0:
         raise UserError(f"learner.patience is a number of epochs, 0 for never stopping early; got {patience}")
@@ -79,7 +82,7 @@ def follow(learner: Learner, run: Run, progress: Progress, *, patience: int = 0,
     with held_signals() as caught:
         if not progress.patient(patience):
             return
-        for report in _explained(learner, run):
+        for report in _explained(_saving(learner, save), learner, run):
             progress.seconds = time.monotonic() - began
             if report.row is not None:
                 progress.history.append({"epoch": report.row["epoch"], "step": report.row["step"],
@@ -88,7 +91,7 @@ def follow(learner: Learner, run: Run, progress: Progress, *, patience: int = 0,
                 if progress.best == len(progress.scores) - 1:
                     run.save_best(learner.judged.state_dict(), progress.history[-1], progress.scores[-1])
                 save()
-            elif time.monotonic() - saved > save_every:
+            elif time.monotonic() - saved > (min(save_every, _WORTH) if report.measures else save_every):
                 save()
             yield report
             if caught:
@@ -102,11 +105,24 @@ def follow(learner: Learner, run: Run, progress: Progress, *, patience: int = 0,
                 return
 
 
-def _explained(learner: Learner, run: Run) -> Iterator[Report]:
+def _saving(learner: Learner, save: Callable[[], None]) -> Iterator[Report]:
+    """The learner's reports. Where measuring fails after an epoch was learned, that is saved."""
+    learned = False
+    try:
+        for report in learner:
+            learned = report.measures
+            yield report
+    except Exception:
+        if learned:
+            save()
+        raise
+
+
+def _explained(reports: Iterator[Report], learner: Learner, run: Run) -> Iterator[Report]:
     """The learner's reports. The errors that a step can run into become sentences: too little memory, batch norm of one
     value, another process that is missing."""
     try:
-        yield from learner
+        yield from reports
     except Lost as error:
         raise _go_on(error, run) from error
     except ValueError as error:

@@ -27,6 +27,7 @@ from lensmith.engine.stepper import Stepper
 from lensmith.models.freeze import Unfreezing
 from lensmith.models.network import sees_targets
 from lensmith.models.weights import load_into
+from lensmith.tasks.metrics.confusion import NothingToMeasure
 from lensmith.tasks.task import Task
 
 _NOISE = 2    # the random stream of what the network itself draws: dropout, stochastic depth
@@ -102,7 +103,8 @@ class Supervised:
             yield self._measured({"epoch": 0, "step": 0, "rate": 0.0, "train/loss": self.settings.head_loss})
         while self.epoch < self.settings.epochs:
             for loss in self._fit():
-                yield Report(self.stepper.done, self.steps, self.epoch, loss, note=self._taken_notes())
+                yield Report(self.stepper.done, self.steps, self.epoch, loss, note=self._taken_notes(),
+                             measures=self.position == len(self.train))
             yield self._finish_epoch()
 
     @property
@@ -264,9 +266,13 @@ class Supervised:
         score = None
         if self.valid is not None:
             self.process_group.broadcast_buffers(self.judged)
-            metrics = evaluate(self.judged, self.task, self.valid, plan=self.plan, process_group=self.process_group)
+            try:
+                metrics = evaluate(self.judged, self.task, self.valid, plan=self.plan,
+                                   process_group=self.process_group)
+            except NothingToMeasure:    # said before training; the newest epoch is then the best
+                metrics = {}
             row |= {f"valid/{name}": value for name, value in metrics.items() if isinstance(value, float)}
-            score = metrics[self.task.score]
+            score = metrics.get(self.task.score)
         return Report(self.stepper.done, self.steps, self.epoch, row["train/loss"], row, score,
                       note=self._taken_notes())
 

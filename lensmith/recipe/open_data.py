@@ -21,7 +21,7 @@ from lensmith.data.sources.picture_form import Bad, Survey, drop, refuse, settle
 from lensmith.data.sources.sample import Collection, Source, Splits
 from lensmith.data.sources.split import divide, fingerprint, listing
 from lensmith.data.sources.subsets import limited, without_background
-from lensmith.data.sources.unknown_targets import counts_of, known_in
+from lensmith.data.sources.unknown_targets import counts_of, known_in, unmeasurable
 from lensmith.data.store.at_once import check_fractions, decode_all, fits, picture_bytes, takes_long
 from lensmith.data.store.file_hashes import contents_of, digest_of
 from lensmith.data.store.in_background import Store
@@ -182,7 +182,8 @@ def prepare(opened: Splits, recipe: recipes.Recipe, *, name: str, tell: Tell = s
                  "bits": form.bits, "interpolation": form.interpolation},
         "kept": ready.kept, "splits": {split: _counts(source) for split, source in ready.splits.items()},
         "fingerprint": fingerprint(splits, ready.digests), "reading": READING, "dropped": dropped_as_json(dropped),
-        "notes": [*opened.account.get("notes", []), *_notes(surveyed.surveys, form), *[ready.note] * bool(ready.note)],
+        "notes": [*opened.account.get("notes", []), *_notes(surveyed.surveys, form), *[ready.note] * bool(ready.note),
+                  *_not_measurable(splits, _learned(recipe, splits["train"]))],
         "files": listing(listed),
     }
     if object_targets:
@@ -270,6 +271,19 @@ def _notes(surveys: Sequence[Survey], form: Form) -> list[str]:
     size_count = "1 size" if len(sizes) == 1 else f"{len(sizes):,} sizes"
     return [f"pictures of {size_count} are brought to {form.height} x {form.width}, {method} "
             "(pictures.size, pictures.fit)"]
+
+
+def _not_measurable(splits: Mapping[str, Any], targets: Mapping[str, Value]) -> list[str]:
+    """A line on each split that is held out and of which nothing of any target can be measured."""
+    lines = []
+    for split in ("valid", "test"):
+        if split in splits and targets and all(unmeasurable(splits[split], target) for target in targets):
+            what = "shows no object" if all(value.kind in OBJECTS for value in targets.values()) else \
+                "has no picture of which the target is known"
+            then = "the newest epoch is taken for the best" if split == "valid" else "no score is told of it"
+            lines.append(f"the {split} split {what}, so that it cannot be measured and {then}: give it pictures that "
+                         f"have one, or leave it out{' and let split.valid divide train' if split == 'valid' else ''}")
+    return lines
 
 
 def _counts(source: Collection) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from lensmith.recipe.schema import Recipe
 from lensmith.study.report.page import report as write_report
 from lensmith.study.report.worst_errors import WorstErrors
 from lensmith.tasks.baseline import Baseline, baselines
+from lensmith.tasks.metrics.confusion import NothingToMeasure
 from lensmith.training.baseline_advice import learns_by_heart, stays_at_baseline
 from lensmith.training.understood import listing_command
 from lensmith.training.waiting_advice import advice
@@ -47,6 +48,7 @@ class Session:
     stopped_early: str = ""                           # once it has ended: why before its last epoch
     warning: str = ""                                 # once it has ended: that it stayed at what one answer for all
                                                       # pictures scores, that much of the data was left out
+    unmeasured: dict[str, str] = field(default_factory=dict)    # split -> why it could not be measured
     forecast: Forecast | None = None                  # how long it will still take, once it has begun
     _measures: bool = False    # it has learned, and is measured
     _advised: bool = False
@@ -84,7 +86,7 @@ class Session:
         self.stopped_early = self._why_early()
         with held_signals(), process_group.barrier():
             self._note_dropped(self.job.learner.train, self.job.learner.valid)    # every rank has posted its own by now
-            self.warning = "; ".join(filter(None, (self._at_baseline(), self._much_lost())))
+            self.warning = "; ".join(filter(None, (self._at_baseline(), self._much_lost(), self._not_measured())))
             self._write_run("stopped early" if self.stopped_early else "finished", self.stopped_early)
             self._write_report()
         process_group.disconnect()
@@ -148,6 +150,10 @@ class Session:
         return stays_at_baseline(history, self._baselines("valid"), self.job.recipe,
                                  slow_norms=not learner.settings.norm_floor and bool(moving_norms(learner.network)))
 
+    def _not_measured(self) -> str:
+        """Which splits could not be measured; empty where all were."""
+        return "; ".join(f"{split} is not measured: {reason}" for split, reason in self.unmeasured.items())
+
     def _much_lost(self) -> str:
         """That a tenth or more of something was left out; empty where nothing was."""
         return much_lost(findings(self.run.read_json("data.json")), listing_command(self.run, self.job.recipe))
@@ -166,7 +172,11 @@ class Session:
             if split in loaders:
                 needs = self.job.task.needs
                 worst = WorstErrors(needs, self.job.data.classes, keep=24 if len(needs) == 1 else 12)
-                scores = evaluate(network, self.job.task, loaders[split], plan=self.job.plan, watch=worst)
+                try:
+                    scores = evaluate(network, self.job.task, loaders[split], plan=self.job.plan, watch=worst)
+                except NothingToMeasure as error:
+                    self.unmeasured[split] = str(error).partition(": ")[2].partition(".")[0]
+                    continue
                 rows = [row | {"picture": f"pictures/{row['picture']}"}
                         for row in worst.save(pictures, name=f"{split}-worst")]
                 said = {name: {"answer": baseline.answer, "score": baseline.score}
@@ -205,7 +215,7 @@ class Session:
 
     def _write_run(self, status: str, reason: str = "") -> None:
         progress, best = self.progress, self.progress.best
-        held_out = "valid" in self.job.data.splits
+        held_out = any(f"valid/{self.job.task.score}" in row for row in progress.history)
         self.run.write_json("run.json", {
             "recipe": self.recipe, "name": self.run.folder.name, "understood": self.understood, "command": self.command,
             "started": self.started,

@@ -13,7 +13,8 @@ from lensmith.data.sources.kinds import TARGETS
 from lensmith.data.sources.kinds.label import stratifying
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.sample import Source
-from lensmith.values import of_kind
+from lensmith.values import OBJECTS, of_kind
+from lensmith.values.boxes import Boxes
 from lensmith.values.labels import Label
 
 Divided = TypeVar("Divided", Files, InMemory, Source)
@@ -136,6 +137,33 @@ def _by_sample(source: Source, fractions: tuple[float, float], seed: int) -> np.
     for number in (1, 2):
         if fractions[number - 1] > 0 and not (numbers == number).any():
             _fill(numbers, strata, order, number=number)
+    shows = _with_objects(source)
+    return numbers if shows is None else _with_some(numbers, shows, order)
+
+
+def _with_objects(source: Source) -> np.ndarray | None:
+    """bool [n]: which pictures show an object that counts; None where the set has no target of objects."""
+    targets = of_kind(source.targets, *OBJECTS)
+    if not targets:
+        return None
+    shows = np.zeros(len(source), dtype=bool)
+    for target in targets:
+        value = source.targets[target]
+        assert isinstance(value, Boxes) and value.image is not None
+        counts = value.image if value.crowd is None else value.image[~value.crowd]
+        shows[counts.numpy()] = True
+    return shows
+
+
+def _with_some(numbers: np.ndarray, shows: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """The numbers of the splits, int64 [n], where each split has a picture that `shows` an object, bool [n], if train
+    keeps one: without any a split cannot be measured. It takes the place of one that shows none, in this `order`."""
+    numbers = numbers.copy()
+    for number in (1, 2):
+        of_split = order[numbers[order] == number]
+        spare = order[(numbers[order] == 0) & shows[order]]
+        if len(of_split) and not shows[of_split].any() and len(spare) > 1:
+            numbers[spare[0]], numbers[of_split[0]] = number, 0
     return numbers
 
 

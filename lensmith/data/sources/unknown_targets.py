@@ -13,6 +13,7 @@ from lensmith.base.errors import DataError
 from lensmith.base.picture_headers import Header
 from lensmith.data.sources.kinds import TARGETS
 from lensmith.data.sources.sample import Collection
+from lensmith.values import OBJECTS
 from lensmith.values.value import Value
 
 _WORD = re.compile(r"[^\W\d]\w*")
@@ -57,3 +58,11 @@ def counts_of(source: Collection) -> dict[str, dict[str, Any]]:
         if per_class is not None:
             counts[name]["per_class"] = dict(zip(names, per_class(value, len(names)).tolist(), strict=True))
     return counts
+
+
+def unmeasurable(source: Collection, target: str) -> bool:
+    """Whether nothing of a target can be measured on a set: nothing is known, or of objects none is there."""
+    value, per_class = source.targets[target], TARGETS[source.targets[target].kind].per_class
+    if not known_in(source, target).any():
+        return True
+    return value.kind in OBJECTS and per_class is not None and not per_class(value, len(source.classes[target])).any()
