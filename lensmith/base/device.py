@@ -56,6 +56,13 @@ def check_memory(wanted: int, what: str, advice: str) -> None:
         raise UserError(f"{what} would take {amount}, and {free / 1e9:,.1f} GB of memory are free: {advice}")
 
 
+def check_picture_fits(channels: int, height: int, width: int) -> None:
+    """Raises UserError where a picture of this form, as it is, as float32 and as its first map, takes more memory than
+    is free."""
+    check_memory(2 * 4 * channels * height * width, f"a picture of {channels:,} x {height:,} x {width:,}",
+                 "take a smaller one with pictures.size")
+
+
 def _system_memory() -> int:
     try:
         available = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())

@@ -66,7 +66,7 @@ def _convolutional(source: Path, folder: Path, *, trust: bool, command: str) -> 
 
 
 def _data(source: str, folder: Path, to: str, images: str, tell: Tell) -> dict[str, Any]:
-    opened = open_splits(resolve({"data": recipe_for(source)["data"]}, trusted=False))
+    opened = open_splits(resolve({"data": recipe_for(source).get("data", {})}, trusted=False))
     if line := findings_line(findings({"source": opened.account}),
                            shlex.join(["lensmith", "data", "show", source, "--all"])):
         tell(line)

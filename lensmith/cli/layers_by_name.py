@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lensmith.base.device import check_picture_fits
 from lensmith.base.errors import UserError
 from lensmith.base.user_code import find_attribute
 from lensmith.models.adapters.embedded_weights import IMAGENET
@@ -13,7 +14,7 @@ from lensmith.models.backbones import find_backbone
 from lensmith.models.network import Network
 from lensmith.models.room import check_room
 from lensmith.recipe import schema as recipes
-from lensmith.study.inspect.layers import Row, Summary, check_picture_fits, inspect_layers, summary
+from lensmith.study.inspect.layers import Row, Summary, inspect_layers, summary
 from lensmith.study.inspect.operators import Operator, check_operator, is_operator
 from lensmith.tasks import TASKS
 from lensmith.training.trained import load

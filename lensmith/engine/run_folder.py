@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +174,7 @@ class Run:
 
     def read_last(self) -> dict[str, Any]:
         """What `save_last` wrote. Raises ModelError where it is damaged."""
-        return self._state("last.safetensors")
+        return self._state("last.safetensors", read_state)
 
     def save_best(self, weights: dict[str, Any], row: dict[str, float], score: float) -> None:
         """The weights that every later command uses, as `best.safetensors`."""
@@ -184,15 +184,15 @@ class Run:
 
     def read_best(self) -> dict[str, Any]:
         """What `save_best` wrote. Raises ModelError where it is damaged."""
-        state = self._state("best.safetensors")
+        state = self._state("best.safetensors", read_state)
         odd = next((name for name, value in state["network"].items() if not isinstance(value, Tensor)), None)
         if odd is not None:
             raise ModelError(f"{self.folder / 'best.safetensors'} is not a whole checkpoint (network.{odd} is no "
                              "tensor): put it back, or train again")
         return state
 
-    def _state(self, name: str) -> dict[str, Any]:
-        state = read_state(self.folder / name)
+    def _state(self, name: str, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+        state = read(self.folder / name)
         problem = problem_with(name, state)
         if problem:
             raise ModelError(f"{self.folder / name} is not a whole checkpoint ({problem}): put it back, or train again")
@@ -201,10 +201,10 @@ class Run:
     def write_summaries(self, history: Sequence[dict[str, float]]) -> None:
         """history.csv, last.json and best.json as the checkpoints have it: a process may have been killed between the
         one and the other."""
-        last = summary_of(self.folder / "last.safetensors")
+        last = self._state("last.safetensors", summary_of)
         self._write_last(last["learner"], history, last["seconds"])
         if (self.folder / "best.safetensors").is_file():
-            best = summary_of(self.folder / "best.safetensors")
+            best = self._state("best.safetensors", summary_of)
             self._write_best(best["row"], best["score"])
         self.write_history(history)
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from lensmith.base.errors import DataError, ModelError, UserError, nearest
+from lensmith.base.errors import DataError, ModelError, UserError, in_short, nearest
 from lensmith.data.formats import FORMATS
 from lensmith.data.formats.archives import unpack_command
 from lensmith.data.formats.detect import recognise
@@ -85,6 +85,10 @@ def fit_to_weights(recipe: recipes.Recipe) -> recipes.Recipe:
     - Published weights give their network.
     - All weights give the interpolation of the pictures that they were trained on.
     """
+    for section in ("data", "backbone", "task"):
+        name = recipe.get(section, {}).get("name")
+        if name is not None and not isinstance(name, str):
+            raise UserError(f"section [{section}]: name must be text; got {in_short(name)}")
     recipe = _with_network(recipe)
     weights, pictures = weights_named(recipe), recipe.get("pictures", {})
     if not weights or "interpolation" in pictures:

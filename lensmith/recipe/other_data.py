@@ -84,7 +84,7 @@ def other_data(source: str | Path, recipe: recipes.Recipe, form: Form, classes: 
                 "fit": form.fit, "interpolation": form.interpolation}
     # The fraction and the background of training do not apply: all pictures are measured.
     loading = recipe["loading"] | {"fraction": 1.0, "background": 1.0}
-    measured = {"data": recipe_for(source)["data"], "pictures": pictures, "split": {"valid": 0.0, "test": 0.0},
+    measured = {"data": recipe_for(source).get("data", {}), "pictures": pictures, "split": {"valid": 0.0, "test": 0.0},
                 "loading": loading, **{name: recipe[name] for name in ("task", "run")}}
     data = open_data(resolve(measured, trusted=False), tell=tell)
     if line := findings_line(findings(data.account), shlex.join(["lensmith", "data", "show", str(source), "--all"])):

@@ -29,6 +29,8 @@ def recipe_of_run(run: Run, *, module: nn.Module | None, data: Any, trusted: boo
         if section in brought and argument is None:
             raise ModelError(f"{run} was trained on a Python object as its {section}: from Python, pass it again as "
                              f"{section}=...")
+    if not recipe.get("backbone"):
+        raise ModelError(f"{run.folder / 'recipe.toml'} is damaged (it names no backbone): put it back, or train again")
     _complete_as_before(recipe)
     try:
         return resolve(recipe, trusted=trusted, brought=brought)
@@ -42,8 +44,9 @@ def _complete_as_before(recipe: recipes.Recipe) -> None:
     for section, key, value in _BEFORE:
         recipe.setdefault(section, {}).setdefault(key, value)
     task = recipe.get("task", {})
-    for settings in (task, *task.get("settings", {}).values()):
-        if "gamma" in settings and "kernel" not in settings:
+    of_parts = task.get("settings")    # not checked yet, so that it may be anything
+    for settings in (task, *(of_parts.values() if isinstance(of_parts, dict) else ())):
+        if isinstance(settings, dict) and "gamma" in settings and "kernel" not in settings:
             settings.update(_MASKS_BEFORE | settings)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from inspect import signature
 from typing import Any
 
-from lensmith.base.errors import DataError, UserError, choose
+from lensmith.base.errors import DataError, UserError, choose, in_short
 from lensmith.data.batches.augment import AUGMENTATIONS
 from lensmith.data.formats import FORMATS
 from lensmith.data.sources.split import divide
@@ -113,7 +113,9 @@ def resolve(recipe: recipes.Recipe, *, trusted: bool, brought: Sequence[str] = (
 
 def weights_named(recipe: recipes.Recipe) -> str | None:
     """What the recipe says that the network begins with; None where it says that it begins from nothing, or nothing."""
-    weights: str | None = recipe.get("learner", {}).get("weights")
+    weights = recipe.get("learner", {}).get("weights")
+    if weights is not None and not isinstance(weights, str):
+        raise UserError(f"learner.weights must be text; got {in_short(weights)}")
     return None if weights == NONE else weights
 
 
@@ -180,7 +182,7 @@ def _table(section: str) -> dict[str, Any]:
 def entry_of(section: str, name: Any, *, trusted: bool) -> Callable[..., Any]:
     """The function or class that a section names. A backbone may be outside code only if that is `trusted`."""
     if not isinstance(name, str):
-        raise UserError(f"section [{section}]: name must be text; got {name!r}")
+        raise UserError(f"section [{section}]: name must be text; got {in_short(name)}")
     if section == "backbone":
         return find_backbone(name, trusted=trusted)
     what = {"data": "data set"}.get(section, section)

@@ -44,6 +44,10 @@ def nms_of_scores(corners: Tensor, scores: Tensor, kind: Nms = "batched", *, thr
     """The stacked boxes that are kept of `corners` [batch, points, 4] with `scores` [batch, points, classes], best
     first in each picture: those at or above `threshold` that `stacked_nms` keeps, the `most` best of a picture.
     `stable` is as of best_points."""
+    # Weights that are no weights any more give corners that are no numbers, and those of a picture can be none.
+    finite = corners.isfinite().all(2, keepdim=True)
+    if not finite.all():
+        scores = scores.where(finite, -1.0)
     image, point, number, score = best_points(scores, threshold, stable=stable)
     boxes = Boxes(corners[image, point], number, score, image)
     return stacked_nms(boxes, scores.shape[2], kind, overlap=overlap, most=most, least=threshold)

@@ -147,7 +147,7 @@ def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | 
     """
     run = Run.open(folder)
     facts = run.facts("run.json")
-    check_same_recipe(run, facts.get("recipe"))
+    check_same_recipe(run, facts.get("recipe"), why="--resume goes on with a run as it was")
     recipe = recipe_of_run(run, module=module, data=data, trusted=trusted)
     check_metrics(recipe, trusted=trusted)
     process_group = connect_processes(recipe["plan"], resumes=True)

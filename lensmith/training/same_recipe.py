@@ -1,7 +1,7 @@
 """Whether the recipe in a run folder is the one that the run began with."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from lensmith.base.errors import UserError, in_short
@@ -14,19 +14,23 @@ _FREE = {"run.name", "run.save_every", "data.path", "data.sets", "loading.worker
          "learner.weights", "plan.device", "plan.timeout"}
 
 
-def check_same_recipe(run: Run, began: Mapping[str, Any] | None) -> None:
-    """Raise a UserError where recipe.toml is another one than the run `began` with, as run.json keeps it; None where a
-    run that was begun before keeps none."""
+def check_same_recipe(run: Run, began: Mapping[str, Any] | None, *, why: str, only: Collection[str] = ()) -> None:
+    """Raise a UserError where recipe.toml is another one than the run `began` with.
+
+    began: the sections as run.json keeps them; None where a run that was begun before keeps none.
+    why: what a run with another recipe cannot do.
+    only: the sections that are compared; without any, all.
+    """
     if began is None:
         return
     before, now = _by_place(began), _by_place(recipes.read_recipe(run.folder / "recipe.toml"))
-    changed = [place for place in dict.fromkeys([*before, *now])
-               if place not in _FREE and before.get(place) != now.get(place)]
+    changed = [place for place in dict.fromkeys([*before, *now]) if place not in _FREE
+               and (not only or place.partition(".")[0] in only) and before.get(place) != now.get(place)]
     if changed:
         words = [f"{place} was {_shown(before, place)} and is {_shown(now, place)}" for place in changed[:3]]
         raise UserError(f"{run.folder / 'recipe.toml'} was changed since the run began ({', '.join(words)}"
-                        f"{' ...' if len(changed) > 3 else ''}), and --resume goes on with a run as it was: put it "
-                        f"back, or begin a new run with it: lensmith train {run}")
+                        f"{' ...' if len(changed) > 3 else ''}), and {why}: put it back, or begin a new run with it: "
+                        f"lensmith train {run}")
 
 
 def _by_place(recipe: Mapping[str, Any]) -> dict[str, Any]:

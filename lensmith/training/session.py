@@ -209,8 +209,9 @@ class Session:
         account = self.run.read_json("data.json")
         rows = dropped_as_json([Bad(picture.file, f"{picture.reason} (found while training)")
                         for picture in dict.fromkeys(bad)])
-        account["dropped"] += [row for row in rows if row not in account["dropped"]]
-        account["notes"] += [note for note in notes if note not in account["notes"]]
+        for name, new in (("dropped", rows), ("notes", notes)):
+            listed = account.setdefault(name, [])
+            listed += [entry for entry in new if entry not in listed]
         self.run.write_json("data.json", account)
 
     def _write_run(self, status: str, reason: str = "") -> None:

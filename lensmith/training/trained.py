@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from lensmith.base.device import check_picture_fits
 from lensmith.base.errors import DataError, ModelError, UserError, nearest
 from lensmith.base.pictures import Form
 from lensmith.data.batches.loader import Loader
@@ -40,6 +41,7 @@ from lensmith.ship.predict.thresholds import chosen_classes, deciding
 from lensmith.ship.predict.video import FILMS, Frame, frame_predictor, pictures_and_films, watch
 from lensmith.tasks.task import Task
 from lensmith.training.same_data import check_same_data
+from lensmith.training.same_recipe import check_same_recipe
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,8 @@ class Trained:
         if self.recipe["data"]["name"].startswith(BROUGHT) and data is None:
             raise ModelError(f"{self.run} was trained on a Python object as its data: from Python, pass it again as "
                              "data={'train': ..., 'test': ...}")
+        check_same_recipe(self.run, self.run.facts("run.json").get("recipe"), only=("data", "split", "pictures"),
+                          why=f"{self.run} is measured on the data that it began with")
         opened = read_data(self.recipe, data, tell=tell)
         check_same_data(self.run, opened.account, changed=f"the data of {self.run} have changed since it was trained: "
                         "its splits would not be the same pictures. Train again, or put the files back")
@@ -193,6 +197,7 @@ def load(folder: str | Path, *, device: str | None = None, backbone: nn.Module |
     try:
         classes = {name: tuple(names) for name, names in facts["classes"].items()}
         form = Form(**facts["form"])
+        check_picture_fits(form.channels, form.height, form.width)
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{run.folder / 'data.json'} is incomplete ({error}): train again") from error
     task = choose_task(recipe, classes)
@@ -219,8 +224,9 @@ def _imagenet(device: str | None) -> Trained:
 
 
 def _category_ids(facts: dict[str, Any]) -> tuple[int, ...] | None:
+    """The numbers of the classes in the COCO file; None where there are none, or none that a file can hold."""
     ids = (facts.get("source") or {}).get("category_ids")
-    return None if ids is None else tuple(map(int, ids))
+    return tuple(ids) if isinstance(ids, list) and all(type(number) is int for number in ids) else None
 
 
 def darknet(cfg: str | Path, weights: str | Path, names: str | Path | None = None) -> Trained:

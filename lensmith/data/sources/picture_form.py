@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 import numpy as np
 import torch
 
-from lensmith.base.device import check_memory
+from lensmith.base.device import check_picture_fits
 from lensmith.base.errors import DataError, UserError, choose, count
 from lensmith.base.picture_headers import BadPicture, Header, read_header
 from lensmith.base.pictures import Fit, Form, Interpolation
@@ -109,9 +109,7 @@ def settle_form(surveys: Iterable[Survey], *, size: int | Sequence[int] | None =
         raise UserError(f"pictures.bits={bits} is not possible: accepted are 8 and 16")
     choose({"crop": 0, "pad": 0, "squash": 0}, fit, "pictures.fit")
     height, width = _usual_size(headers, fit) if size is None else given_size(size)
-    # A step holds a picture as it is and as float32, and the maps of it.
-    check_memory(2 * 4 * channels * height * width, f"a picture of pictures.size {height:,} x {width:,}",
-                 "take a smaller one")
+    check_picture_fits(channels, height, width)
     return Form(channels, height, width, fit, bits, interpolation)
 
 

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from lensmith.base.errors import Stopped, UserError
-from lensmith.base.read_file import toml_of
+from lensmith.base.read_file import json_of, toml_of
 
 # Environment variables with the file descriptors that a process inherits: its line to the launcher, and the socket on
 # which rank 0 listens.
@@ -50,9 +50,12 @@ def wanted_processes(plan: Mapping[str, Any]) -> int:
 
 
 def processes_of(run: Path) -> int:
-    """How many processes a run began with; 1 where its folder cannot be read, which a later reader reports."""
+    """How many processes a run began with; 1 where its folder cannot be read or its recipe was edited since, which a
+    later reader reports."""
     try:
-        return wanted_processes(toml_of(run / "recipe.toml")["plan"])
+        plan, facts = toml_of(run / "recipe.toml")["plan"], run / "run.json"
+        began = json_of(facts).get("recipe", {}).get("plan", plan) if facts.is_file() else plan
+        return wanted_processes(plan) if began.get("processes") == plan.get("processes") else 1
     except (ValueError, LookupError, AttributeError):    # UserError is a ValueError
         return 1
 
@@ -60,8 +63,8 @@ def processes_of(run: Path) -> int:
 def launch(count: int, arguments: Sequence[str], *, program: Sequence[str] = ("-m", "lensmith")) -> int:
     """Run `lensmith ARGUMENTS` as `count` processes of one group, until the last has ended; -> exit code.
 
-    SIGINT and SIGTERM are handed on once, so that the run is saved; a second one ends everything at once. Where one
-    process ends badly, rank 0 has 60 s to report it. Raises Stopped where rank 0 could not.
+    SIGINT and SIGTERM are handed on once, so that the run is saved; a second one ends it unsaved, a third at once.
+    Where one process ends badly, rank 0 has 60 s to report it. Raises Stopped where rank 0 could not.
     """
     watch = _Watch(count, [sys.executable, *program, *arguments])
     before = {number: signal.signal(number, watch.note) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -110,11 +113,13 @@ class _Watch:
                 stdout=None if rank == 0 else subprocess.DEVNULL, start_new_session=True))
 
     def note(self, number: int, frame: FrameType | None) -> None:
-        """Hand a signal on: the first time for the run to be saved, then to end it."""
+        """Hand a signal on: the first time for the run to be saved; the second ends all but rank 0, which writes that
+        it was interrupted; the third ends it too."""
         self.signals += 1
-        for process in self.processes:
+        for rank, process in enumerate(self.processes):
             if process.poll() is None:
-                process.send_signal(signal.SIGTERM if self.signals == 1 else signal.SIGKILL)
+                last = signal.SIGINT if rank == 0 and self.signals == 2 else signal.SIGKILL
+                process.send_signal(signal.SIGTERM if self.signals == 1 else last)
 
     def wait(self) -> int:
         """Wait until all have ended; -> the exit code of the run."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lensmith.base.device import check_memory
+from lensmith.base.device import check_picture_fits
 from lensmith.base.errors import described
 from lensmith.models.trial_forward import in_evaluation_mode
 from lensmith.study.inspect.receptive_field import Follow
@@ -36,12 +36,6 @@ class Summary:
     multiply_adds: int
     activation_bytes: int
     problem: str = ""
-
-
-def check_picture_fits(channels: int, height: int, width: int) -> None:
-    """Raises UserError where a picture of this form and its first map take more memory than is free."""
-    check_memory(2 * 4 * channels * height * width, f"a picture of {channels:,} x {height:,} x {width:,}",
-                 "take a smaller one with pictures.size")
 
 
 def inspect_layers(network: nn.Module, channels: int, *, height: int, width: int) -> list[Row]:
