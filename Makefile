@@ -50,6 +50,7 @@ benchmark: .venv-benchmark/installed .venv/installed-test
 	.venv-benchmark/bin/python benchmarks/cifar.py
 	.venv-benchmark/bin/python benchmarks/detection.py
 	.venv-benchmark/bin/python benchmarks/segmentation.py
+	.venv-benchmark/bin/python benchmarks/segmentation_defaults.py
 	.venv-benchmark/bin/python benchmarks/transfer.py
 	.venv-benchmark/bin/python benchmarks/tasks.py
 	.venv-benchmark/bin/python benchmarks/defaults.py

@@ -45,7 +45,7 @@ def picture(label: str, draw: np.random.Generator) -> Image.Image:
     pixels.paste(Image.fromarray(_filled(filling, draw, centre, radius)), mask=Image.fromarray(inside))
     _before(pixels, draw)
     small = pixels.resize((EDGE, EDGE), Image.Resampling.LANCZOS).filter(ImageFilter.GaussianBlur(draw.uniform(0, 1.2)))
-    light, noise = draw.uniform(0.6, 1.1), draw.normal(0, draw.uniform(2, 14), (EDGE, EDGE, 3))
+    light, noise = draw.uniform(0.6, 1.1), draw.normal(0, draw.uniform(1, 7), (EDGE, EDGE, 3))
     noisy = light * np.asarray(small, dtype=float) + noise
     return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
 
@@ -69,14 +69,14 @@ def _filled(filling: str, draw: np.random.Generator, centre: np.ndarray, radius:
 
 
 def _behind(draw: np.random.Generator, edge: int) -> Image.Image:
-    """Coarse noise made smooth, with some lines and discs."""
-    coarse = draw.integers(0, 256, (5, 5, 3), dtype=np.uint8)
+    """Coarse noise in muted colours made smooth, with some lines and discs."""
+    coarse = draw.integers(90, 166, (5, 5, 3), dtype=np.uint8)
     pixels = Image.fromarray(coarse).resize((edge, edge), Image.Resampling.BICUBIC)
     pen = ImageDraw.Draw(pixels)
-    for _ in range(draw.integers(2, 7)):
+    for _ in range(draw.integers(0, 3)):
         x0, y0, x1, y1 = draw.uniform(0, edge, 4)
         pen.line((x0, y0, x1, y1), fill=_colour(draw), width=int(draw.uniform(0.01, 0.05) * edge))
-    for _ in range(draw.integers(0, 4)):
+    for _ in range(draw.integers(0, 2)):
         (x, y), radius = draw.uniform(0, edge, 2), draw.uniform(0.03, 0.12) * edge
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_colour(draw))
     return pixels

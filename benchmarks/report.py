@@ -26,6 +26,8 @@ JOBS = {
     "segmentation": ("Outlines of pets", "Lensmith's U-Net and that of segmentation_models_pytorch in a plain loop, "
                      "from the same ImageNet weights; both measured by the same code."),
     "segmentation-scratch": ("The same from scratch", "Without weights from elsewhere."),
+    "segmentation-defaults": ("Masks by all defaults", "Lensmith's U-Net with no flag and that of "
+                              "segmentation_models_pytorch in a plain loop, in the same time from the same weights."),
     "transfer": ("Breeds of pets from ImageNet weights", "Fine-tuned, as a linear probe, and by fastai's fine_tune."),
     "defaults": ("A folder by all defaults", "Test accuracy after three minutes a whole process, from the same "
                  "ImageNet weights."),
