@@ -64,7 +64,7 @@ class Loader:
             raise UserError(f"loading.batch must be at least 1; got {batch}")
         most = max(_WORKERS, 8 * (os.cpu_count() or 1))    # where files are waited for more than cores can pay
         if not 0 <= workers <= most:
-            raise UserError(f"loading.workers must be 0 to {most} here; got {workers}")
+            raise UserError(f"loading.workers must be 0 or more, and at most {most} here; got {workers}")
         self.dataset, self.batch, self.seed, self.shuffle = dataset, batch, seed, shuffle
         self.weights, self.augment, self.workers, self.rectangular = weights, augment, workers, rectangular
         self.rank, self.world_size = 0, 1
