@@ -40,7 +40,8 @@ def recipe_for(source: str | Path) -> recipes.Recipe:
         recipe.get("run", {}).pop("name", None)
         return recipe
     # The reader of tables refuses a table that does not exist, and its message names the nearest file.
-    name = "table" if path.suffix.lower() in FORMATS["table"].suffixes else recognise(path)
+    is_table = path.suffix.lower() in FORMATS["table"].suffixes
+    name = "table" if is_table and not path.is_file() else recognise(path)
     if name is not None:
         return {"data": {"name": name, "path": str(source)}}
     if path.is_file() and (command := unpack_command(path)) is not None:

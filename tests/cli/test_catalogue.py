@@ -56,7 +56,8 @@ def put(*files: Path) -> None:
 
 def test_data_sets_are_told_by_where_they_lie_without_being_read(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     absent = dict.fromkeys(("fashion-mnist", "mnist", "cifar10", "cifar100"))
-    with_path = ("folder", "table", "yolo", "coco", "voc", "labelme", "masks")
+    with_path = ("folder", "table", "yolo", "coco", "voc", "labelme", "via", "cvat", "label-studio",
+                 "masks", "object-masks")
     given = dict.fromkeys(with_path, "give a path") | {"shapes": "drawn", "several": "give sets"}
     assert {row["name"]: row["here"] for row in entries("data")} == absent | given
     put(data / "mnist" / "MNIST" / "raw" / "train-images-idx3-ubyte.gz", data / "cifar-100-binary" / "train.bin",

@@ -1,7 +1,10 @@
 """Data sets: one file a format, whose record stands here under the name that recipes use."""
 
 from lensmith.data.formats.boxes.coco import COCO
+from lensmith.data.formats.boxes.cvat import CVAT
+from lensmith.data.formats.boxes.label_studio import LABEL_STUDIO
 from lensmith.data.formats.boxes.labelme import LABELME
+from lensmith.data.formats.boxes.via import VIA
 from lensmith.data.formats.boxes.voc import VOC
 from lensmith.data.formats.boxes.yolo import YOLO
 from lensmith.data.formats.cifar import CIFAR10, CIFAR100
@@ -25,6 +28,9 @@ FORMATS: dict[str, Format] = {
     "coco": COCO,
     "voc": VOC,
     "labelme": LABELME,
+    "via": VIA,
+    "cvat": CVAT,
+    "label-studio": LABEL_STUDIO,
     "masks": MASKS,
     "object-masks": OBJECT_MASKS,
     "several": JOINED_SETS,

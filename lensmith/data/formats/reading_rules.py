@@ -4,7 +4,7 @@
 # adds an entry here. A run keeps the version that it was begun under in its data.json; one without it is of version 0.
 CHANGES = {
     1: "folders called Training, testing, dev and the like are splits, what programs leave behind is passed over, and "
-       "the lists of Darknet, Roboflow and CVAT are followed",
+       "the lists of Darknet, Roboflow and CVAT are followed, and pictures that are named as they lay elsewhere found",
     2: "of tables the lines of a picture are joined, nan and NA are unknown, a column called label is one whatever its "
        "numbers look like, indices are not learned, flags and folds are splits, and the apostrophe of a "
        "cell such as '=x is not read",

@@ -209,7 +209,8 @@ def test_a_folder_that_cannot_be_written_is_named(two_files, tmp_path):
 
 
 def test_every_public_set_can_be_opened_and_has_whole_hashes():
-    own = {"folder", "table", "yolo", "coco", "voc", "labelme", "masks", "object-masks",
+    own = {"folder", "table", "yolo", "coco", "voc", "labelme", "via", "cvat", "label-studio", "masks",
+           "object-masks",
            "several", "shapes"}
     public_sets = {name: one.public for name, one in FORMATS.items() if one.public is not None}
     assert set(public_sets) == set(FORMATS) - own

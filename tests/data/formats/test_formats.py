@@ -39,7 +39,8 @@ def test_every_setting_has_a_type_that_a_recipe_can_be_checked_against(name):
 
 def test_the_sets_that_need_a_path_say_so_and_the_others_do_not():
     needs = {name for name, one in FORMATS.items() if one.needs}
-    assert needs == {"folder", "table", "yolo", "coco", "voc", "labelme", "masks", "object-masks",
+    assert needs == {"folder", "table", "yolo", "coco", "voc", "labelme", "via", "cvat",
+                     "label-studio", "masks", "object-masks",
                      "several"}
 
 

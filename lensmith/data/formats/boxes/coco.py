@@ -141,9 +141,18 @@ def coco_files(folder: Listing) -> list[Path]:
         beside = _json_files(folder)
         # LabelMe's files and lists of classes have neither of these keys.
         files = [file for file in beside if file.name == ROBOFLOW or
-                 (len(beside) <= _MOST_OPENED and begins_with_key(file, "images|annotations"))]
+                 (len(beside) <= _MOST_OPENED and begins_with_key(file, "images|annotations") and not _is_a_list(file))]
     instances = [file for file in files if file.name.startswith("instances")]
     return instances or files
+
+
+def _is_a_list(file: Path) -> bool:
+    """Whether a JSON file is a list, as Label Studio's, whose tasks have annotations as well."""
+    try:
+        with open(file, encoding="utf-8-sig", errors="replace") as opened:
+            return opened.read(1_000).lstrip().startswith("[")
+    except OSError:
+        return False
 
 
 def _json_files(folder: Listing) -> list[Path]:

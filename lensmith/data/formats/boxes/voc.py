@@ -13,6 +13,7 @@ from lensmith.base.left_behind import is_left_behind
 from lensmith.base.picture_suffixes import SUFFIXES
 from lensmith.data.formats.boxes.annotations import AnnotatedSplit, Unlabelled, sources_of_boxes
 from lensmith.data.formats.boxes.picture_to_write import PictureToWrite, shortest
+from lensmith.data.formats.boxes.read_xml import read_xml
 from lensmith.data.formats.class_names import fixed_classes
 from lensmith.data.formats.files_below import entries_of, files_below
 from lensmith.data.formats.format import LAYOUT, Evidence, Format, Writer, beside_pictures
@@ -193,23 +194,8 @@ def _add_file(file: Path, annotated: AnnotatedSplit, picture: Path | None, root:
 
 
 def _parse(file: Path) -> Any:
-    """The root element of an XML file; entities and document types are refused. Raises DataError."""
-    try:
-        from defusedxml import DefusedXmlException  # type: ignore[import-untyped]
-        from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise DataError(f"to read {file} takes defusedxml: pip install 'lensmith[detection]'") from error
-    try:
-        tree = fromstring(file.read_bytes(), forbid_dtd=True)
-    except DefusedXmlException as error:
-        raise DataError(f"{readable(file)} declares entities or a document type ({type(error).__name__}), which can "
-                        "swallow memory or read other files: take the <!DOCTYPE ...> out") from error
-    except ParseError as error:
-        raise DataError(f"{readable(file)}, line {error.position[0]}: is not XML ({error})") from error
-    except (ValueError, LookupError) as error:    # an encoding that does not exist, or that expat cannot read
-        raise DataError(f"{readable(file)} is not XML that can be read ({error})") from error
-    except OSError as error:
-        raise DataError(f"{readable(file)} cannot be read ({error.strerror})") from error
+    """The root element of an annotation; raises DataError."""
+    tree = read_xml(file)
     if tree.tag != "annotation":
         raise DataError(f"{readable(file)} is no annotation of Pascal VOC's: its first element is {tree.tag!a}, and "
                         "'annotation' is expected")
