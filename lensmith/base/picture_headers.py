@@ -11,22 +11,21 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from lensmith.base.errors import DataError
 from lensmith.base.orientation import TURNED, orientation_in_header
+from lensmith.base.picture_errors import BadPicture, explained
 from lensmith.base.picture_suffixes import LOOKED_AT, contents_in_words
+from lensmith.base.pixel_kinds import DEEP, pixel_kind
 
-MOST_PIXELS = 89_000_000    # A file that declares more is taken for an attack on memory; Pillow warns at 89.4 million.
-DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")    # Pillow's modes of 16-bit gray
+# A file that declares more pixels is taken for an attack on memory, unless pictures.most_pixels says otherwise: decoded
+# it takes 0.7 GB. Photos of telephones have up to 108 million, and from 89.5 million on Pillow would warn.
+MOST_PIXELS = 178_000_000
+_PILLOWS_OWN = 89_478_485    # Image.MAX_IMAGE_PIXELS where nobody has set it
 
 # A picture that is too large is refused with a reason. Pillow's own warning would only be a second line on the screen.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 # Nor are its warnings of damaged EXIF data worth one, where the picture itself is whole.
 warnings.filterwarnings("ignore", message="Corrupt EXIF|Truncated File Read|Metadata Warning|Tag data larger",
                         module="PIL")
-
-
-class BadPicture(DataError):
-    """A file that cannot be used as a picture. The message is the reason alone, without the file's name."""
 
 
 @dataclass(frozen=True)
@@ -36,49 +35,40 @@ class Header:
     height: int    # pixels, after the EXIF rotation
     width: int
     gray: bool     # one channel and no alpha
-    deep: bool     # 16 bits
+    deep: bool     # more than 8 bits a channel
     orientation: int = 1    # as EXIF counts them; the height and width are those after it
+    signed: bool = False    # whether its values may lie below 0
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Within it every error in reading a picture becomes a BadPicture with a reason."""
-    try:
-        yield
-    except BadPicture:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadPicture(f"declares too many pixels; at most {MOST_PIXELS:,} are accepted") from error
-    except FileNotFoundError as error:
-        raise BadPicture("does not exist") from error
-    except PermissionError as error:
-        raise BadPicture("may not be read (permission denied)") from error
-    except MemoryError as error:
-        raise BadPicture("does not fit into memory") from error
-    # Pillow's decoders raise OSError, SyntaxError, struct.error, EOFError, ValueError ...
-    except Exception as error:
-        if isinstance(error, OSError) and error.strerror:    # of the system, not of Pillow
-            raise BadPicture(f"cannot be read ({error.strerror})") from error
-        truncated = "truncated" in str(error).lower() or isinstance(error, EOFError)
-        reason = "is truncated" if truncated else "cannot be decoded"
-        raise BadPicture(f"{reason} ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else '-'})") \
-            from error
-
-
-@contextmanager
-def readable_picture(source: Path | bytes) -> Iterator[Image.Image]:
-    """An opened picture; raises BadPicture, then and within."""
-    with _explained():
+def readable_picture(source: Path | bytes, most_pixels: int | None = None) -> Iterator[Image.Image]:
+    """An opened picture, of at most so many pixels; raises BadPicture, then and within."""
+    with explained():
         if (len(source) if isinstance(source, bytes) else _file_length(source)) == 0:
             raise BadPicture("is empty (0 bytes)")
         with _opened(source) as image:
-            width, height = image.size
-            if width * height > MOST_PIXELS:
-                raise BadPicture(f"declares {width} x {height} pixels; at most {MOST_PIXELS:,} are accepted")
+            most = most_pixels if most_pixels is not None else Image.MAX_IMAGE_PIXELS
+            if most is not None:
+                check_pixels(image.height, image.width, most)
             yield image
 
 
+def check_pixels(height: int, width: int, most: int) -> None:
+    """Raise BadPicture for a picture of more pixels than the setting pictures.most_pixels accepts."""
+    if height * width > most:
+        raise BadPicture(f"declares {width} x {height} pixels; at most {most:,} are accepted (pictures.most_pixels)")
+
+
+def accept_pixels(most: int) -> None:
+    """Let pictures of so many pixels be opened in this process, where the setting pictures.most_pixels asks for more
+    than MOST_PIXELS. Pillow's guard against decompression bombs, its Image.MAX_IMAGE_PIXELS, stands there then."""
+    if Image.MAX_IMAGE_PIXELS is not None and most > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = most
+
+
 def _opened(source: Path | bytes) -> Image.Image:
+    if Image.MAX_IMAGE_PIXELS == _PILLOWS_OWN:    # another one was set by the caller's program, and holds
+        accept_pixels(MOST_PIXELS)
     try:
         return Image.open(BytesIO(source) if isinstance(source, bytes) else source)
     except UnidentifiedImageError as error:
@@ -99,7 +89,7 @@ def _file_length(path: Path) -> int:
 
 def read_file(path: Path) -> bytes:
     """The bytes of a picture's file; raises BadPicture."""
-    with _explained():
+    with explained():
         _file_length(path)
         return path.read_bytes()
 
@@ -111,6 +101,6 @@ def read_header(source: Path | bytes) -> Header:
         orientation = orientation_in_header(image)
         if orientation in TURNED:
             width, height = height, width
-        deep = image.mode in DEEP
-        gray = (deep or image.mode in ("1", "L")) and "transparency" not in image.info
-        return Header(height, width, gray, deep, orientation)
+        kind = pixel_kind(image)
+        gray = image.mode in (*DEEP, "1", "L") and "transparency" not in image.info
+        return Header(height, width, gray, kind.bits > 8, orientation, kind.signed)

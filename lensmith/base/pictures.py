@@ -1,18 +1,22 @@
 """One canonical way from a picture file to a tensor, for training, testing, prediction and serving alike."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from lensmith.base.deep_pixels import deep_values
 from lensmith.base.orientation import TURNED, orientation_of, upright
 from lensmith.base.packed_pixels import planes_of, resized
-from lensmith.base.picture_headers import DEEP, BadPicture, readable_picture
+from lensmith.base.picture_errors import BadPicture
+from lensmith.base.picture_headers import MOST_PIXELS, accept_pixels, readable_picture
 from lensmith.base.pillow_memory import borrowed
+from lensmith.base.pixel_kinds import DEEP, pixel_kind
 
 Fit = Literal["crop", "pad", "squash"]
 Interpolation = Literal["bilinear", "bicubic"]
@@ -32,6 +36,10 @@ class Form:
     fit: Fit = "crop"    # what is done with another aspect ratio: cut out the middle, letterbox, or stretch
     bits: int = 8        # 8 gives uint8, 16 gives uint16
     interpolation: Interpolation = "bilinear"    # how another size is reached, antialiased
+    # The values of files of more than 8 bits that are black and white; None: 0 and 65535, negative ones are cut off and
+    # colours cut to 8 bits, as it was before there were others.
+    values: tuple[int, int] | None = None
+    most_pixels: int = MOST_PIXELS    # that a file may declare
 
     @property
     def size(self) -> tuple[int, int]:
@@ -40,6 +48,36 @@ class Form:
     @property
     def dtype(self) -> torch.dtype:
         return torch.uint8 if self.bits == 8 else torch.uint16
+
+    def as_json(self) -> dict[str, Any]:
+        """The form as data.json keeps it; what is as usual in the last two fields is left out."""
+        kept: dict[str, Any] = {name: getattr(self, name) for name in
+                                ("channels", "height", "width", "fit", "bits", "interpolation")}
+        return kept | ({} if self.values is None else {"values": list(self.values)}) | \
+            ({} if self.most_pixels == MOST_PIXELS else {"most_pixels": self.most_pixels})
+
+    @property
+    def offset(self) -> int:
+        """What is added to the values of a file of more than 8 bits, so that none is negative."""
+        return 0 if self.values is None else max(0, -self.values[0])
+
+    @property
+    def shades(self) -> tuple[int, int]:
+        """Black and white as the pictures have them."""
+        if self.bits == 8 or self.values is None:
+            return 0, 255 if self.bits == 8 else 65535
+        return self.values[0] + self.offset, self.values[1] + self.offset
+
+    def level(self, shade: int) -> int:
+        """The value that the pictures have where one of 8 bits has `shade`."""
+        black, white = self.shades
+        return black + round(shade * (white - black) / 255)
+
+
+def form_of(kept: Mapping[str, Any]) -> Form:
+    """The form that `Form.as_json` gave; raises TypeError for other content."""
+    values = kept.get("values")
+    return Form(**{**kept, "values": None if values is None else (int(values[0]), int(values[1]))})
 
 
 @dataclass(frozen=True)
@@ -64,10 +102,17 @@ def decode(source: Path | bytes, form: Form, *, name: str | None = None) -> tupl
     the EXIF rotation is applied. A JPEG file is decoded at 1/2, 1/4 or 1/8 of its size where that is still at least the
     size that the form asks for. Raises BadPicture.
     """
-    with readable_picture(source) as image:
+    if form.most_pixels > MOST_PIXELS:    # asked for by the recipe; this may be a worker process
+        accept_pixels(form.most_pixels)
+    with readable_picture(source, form.most_pixels) as image:
+        if form.values is not None and pixel_kind(image).bits > 8:
+            return bring_values(deep_values(source, image), form, name=_name_of(source, name))
         reduction = _reduce(image, form)
-        file = name if name is not None else "" if isinstance(source, bytes) else str(source)
-        return bring(upright(image), form, name=file, reduction=reduction)
+        return bring(upright(image), form, name=_name_of(source, name), reduction=reduction)
+
+
+def _name_of(source: Path | bytes, name: str | None) -> str:
+    return name if name is not None else "" if isinstance(source, bytes) else str(source)
 
 
 @dataclass(frozen=True)
@@ -104,25 +149,71 @@ def _reduce(image: Image.Image, form: Form) -> _Reduction | None:
 def bring(image: Image.Image, form: Form, *, name: str = "",
           reduction: _Reduction | None = None) -> tuple[Tensor, Place]:
     """An upright Pillow picture, decoded as a whole or with a `reduction`, -> its tensor in `form`, and its place."""
+    if image.mode in DEEP and form.values is not None:
+        return bring_values(np.asarray(image).astype(np.int32), form, name=name)
     size = image.size if reduction is None else reduction.size
-    box, (height, width), (top, left) = _fitting(size, form)
-    array = _resized(_planes(image, form), box if reduction is None else reduction.box(box), (height, width),
-                     form.interpolation)
+    box, edges, corner = _fitting(size, form)
+    array = _resized(_planes(image, form), box if reduction is None else reduction.box(box), edges, form.interpolation)
     if array.dtype == np.float32:
         array = np.rint(np.clip(array, 0, 65535)).astype(np.uint16)
     elif form.bits == 16:
-        array = array.astype(np.uint16) * 257
-    if array.ndim == 2:
-        array = array[:, :, None]
+        array = _deepened(array, form)
+    return _finished(array if array.ndim == 3 else array[:, :, None], form, corner), \
+        Place(name, size[::-1], fit_of(size[::-1], form))
+
+
+def _deepened(array: np.ndarray, form: Form) -> np.ndarray:
+    """uint8 [height, width(, channels)] as uint16 of the form."""
+    black, white = form.shades
+    if (black, white) == (0, 65535):
+        return array.astype(np.uint16) * 257
+    deep = np.rint(black + array * ((white - black) / 255)).astype(np.uint16)
+    if array.ndim == 3 and array.shape[2] == 4:
+        deep[:, :, 3] = array[:, :, 3].astype(np.uint16) * 257
+    return deep
+
+
+def bring_values(values: np.ndarray, form: Form, *, name: str = "") -> tuple[Tensor, Place]:
+    """The values of a file of more than 8 bits, int32 upright [height, width] or [height, width, channels], alpha last,
+    -> its tensor in `form`, and its place. Raises BadPicture for values that the form does not hold."""
+    assert form.values is not None
+    values = values if values.ndim == 3 else values[:, :, None]
+    colours = values.shape[2] - (values.shape[2] in (2, 4))    # the others are alpha
+    low, high = form.values
+    if form.bits == 8:
+        shades = np.clip((values - low) * (255 / (high - low)), 0, 255)
+        shades[:, :, colours:] = values[:, :, colours:] / 257
+        pixels = np.rint(shades).astype(np.uint8)
+        return bring(Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels), form, name=name)
+    stored = values.astype(np.int64)
+    stored[:, :, :colours] += form.offset
+    if stored.min() < 0 or stored.max() > 65535:
+        raise BadPicture(f"has values from {values.min():,} to {values.max():,}, and those of this set are read from "
+                         f"{-form.offset if form.offset else 0:,} to {65535 - form.offset:,}: say pictures.values="
+                         "[black, white], negative where some are, or scale the file")
+    size = values.shape[:2]
+    planes = _deep_planes(stored.transpose(2, 0, 1).astype(np.uint16), form)
+    return _brought_planes(planes, form), Place(name, size, fit_of(size, form))
+
+
+def _brought_planes(planes: np.ndarray, form: Form) -> Tensor:
+    """uint16 [channels, height, width] brought to the form, each plane by itself: Pillow has no colours of 16 bits."""
+    box, edges, corner = _fitting(planes.shape[:0:-1], form)
+    arrays = [_resized(Image.fromarray(plane.astype(np.float32)), box, edges, form.interpolation) for plane in planes]
+    return _finished(np.rint(np.clip(np.stack(arrays, axis=2), 0, 65535)).astype(np.uint16), form, corner)
+
+
+def _finished(array: np.ndarray, form: Form, corner: tuple[int, int]) -> Tensor:
+    """[height, width, channels] of the file's part -> the tensor of the form, with the letterbox around it."""
+    height, width = array.shape[:2]
     if array.shape[2] == 1 and form.channels > 1:    # 16-bit gray in a run of colour pictures
         array = np.repeat(array, form.channels, axis=2)
         array[:, :, 3:] = np.iinfo(array.dtype).max    # alpha: opaque
     if (height, width) != form.size:
-        padded = np.full((*form.size, form.channels), PADDING * (257 if form.bits == 16 else 1), dtype=array.dtype)
-        padded[top : top + height, left : left + width] = array
+        padded = np.full((*form.size, form.channels), form.level(PADDING), dtype=array.dtype)
+        padded[corner[0] : corner[0] + height, corner[1] : corner[1] + width] = array
         array = padded
-    tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
-    return tensor, Place(name, size[::-1], fit_of(size[::-1], form))
+    return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
 
 
 def _resized(planes: Image.Image, box: tuple[float, float, float, float], size: tuple[int, int],
@@ -214,18 +305,18 @@ def refit(picture: Tensor, form: Form) -> Tensor:
     """A picture [channels, height, width], uint8 or uint16, brought to `form` as a file with its pixels would be."""
     if picture.dtype != torch.uint16:
         return bring(to_pil(picture), form)[0]
-    # Pillow has no colours of 16 bits, so that each plane is brought as a gray picture.
-    planes, plane_form = _deep_planes(picture.numpy(), form.channels), replace(form, channels=1)
-    return torch.cat([bring(Image.fromarray(plane), plane_form)[0] for plane in planes])
+    return _brought_planes(_deep_planes(picture.numpy(), form), form)
 
 
-def _deep_planes(values: np.ndarray, channels: int) -> np.ndarray:
-    """uint16 [channels, height, width] of a picture with 1, 3 or 4 channels, by the rules that hold for 8 bits."""
+def _deep_planes(values: np.ndarray, form: Form) -> np.ndarray:
+    """uint16 [form.channels, height, width] of a picture with 1 to 4 channels, by the rules that hold for 8 bits."""
+    channels = form.channels
     if len(values) == channels:
         return values
-    colour, alpha = values[:3].astype(np.float64), values[3:] / 65535
+    colours = 1 if len(values) < 3 else 3
+    colour, alpha = values[:colours].astype(np.float64), values[colours:] / 65535
     if len(alpha):
-        colour = colour * alpha + 65535 * (1 - alpha)    # on a white background
+        colour = colour * alpha + form.shades[1] * (1 - alpha)    # on a white background
     if channels == 1 and len(colour) == 3:
         colour = np.tensordot(_LUMA, colour, axes=1)[None]
     if channels > 1 and len(colour) == 1:

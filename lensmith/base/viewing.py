@@ -35,7 +35,9 @@ def open_viewable(source: Path, *, least: int, most: int) -> Image.Image:
     header = read_header(source)
     scale = min(1.0, most / max(header.height, header.width))
     height, width = (max(1, round(edge * scale)) for edge in (header.height, header.width))
-    form = Form(1, height, width, "squash", bits=16) if header.deep else Form(3, height, width, "squash")
+    values = (-32768, 32767) if header.signed else (0, 65535)
+    form = Form(1 if header.gray else 3, height, width, "squash", bits=16, values=values) if header.deep else \
+        Form(3, height, width, "squash")
     picture, _ = decode(source, form)
     return viewable(picture, least=least, most=most)
 

@@ -70,6 +70,8 @@ class PictureForm(TypedDict, total=False):
     fit: Required[Fit]
     bits: Required[Literal[8, 16]]
     interpolation: Interpolation
+    values: Annotated[list[int], Field(min_length=2, max_length=2)] | None
+    most_pixels: Annotated[int, Field(ge=1)]
 
 
 class SplitCounts(TypedDict, total=False):

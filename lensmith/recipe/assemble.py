@@ -13,7 +13,7 @@ from lensmith.base.errors import ModelError, UserError, described, no_memory
 from lensmith.base.hashed_random import seed_of
 from lensmith.base.pictures import Form
 from lensmith.data.batches.loader import Loader
-from lensmith.data.store.channel_statistics import some_pictures, statistics
+from lensmith.data.store.channel_statistics import lacking_variation, some_pictures, statistics
 from lensmith.engine.distributed.device_stages import split as split_on_devices
 from lensmith.engine.distributed.process_group import ProcessGroup
 from lensmith.engine.plan.candidates import Choice
@@ -131,6 +131,8 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
                     processes=process_group.world_size)
     notes = [module.note for module in network.modules() if isinstance(module, Whole) and module.note]
     notes += [*task.notes(recipe["augment"]), *(starting_weights.notes if starting_weights is not None else ())]
+    if resumed_plan is None:
+        notes += filter(None, [lacking_variation(data.splits["train"], data.form)])
     unfreezing = _freeze(network, settings, notes)
     loaders = make_loaders(recipe, data, task, process_group)
     _settle_norm_floor(settings, network, len(loaders["train"]), resumed=resumed_plan is not None)

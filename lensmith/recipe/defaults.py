@@ -54,6 +54,8 @@ def complete(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], form: 
         learner.setdefault("epochs", _PROBE_EPOCHS)
     usual = _settle_beginning(full, entry, _known(full, natural or form, pictures))
     full["pictures"]["fit"] = form.fit
+    if form.values is not None:
+        full["pictures"] |= {"bits": form.bits, "values": list(form.values)}
     if form.interpolation != "bilinear":    # what a recipe without it has
         full["pictures"]["interpolation"] = form.interpolation
     learner.setdefault("epochs", usual.epochs)

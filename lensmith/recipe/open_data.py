@@ -9,11 +9,13 @@ from typing import Any
 import torch
 
 from lensmith.base.errors import count
+from lensmith.base.picture_headers import MOST_PIXELS, accept_pixels
 from lensmith.base.pictures import Fit, Form
 from lensmith.base.progress import ProgressLine
 from lensmith.data.formats.files_below import other_formats
 from lensmith.data.formats.reading_rules import READING
 from lensmith.data.sources.box_statistics import box_statistics
+from lensmith.data.sources.deep_values import deep_in_words, given_values, values_of_files
 from lensmith.data.sources.fitting import boxes_of_files, fit_source
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.data.sources.picture_files import Files
@@ -106,6 +108,7 @@ class SurveyedSplits:
 
 def open_splits(recipe: recipes.Recipe) -> Splits:
     """The data set that a resolved recipe names, as its format opens it."""
+    accept_pixels(recipe.get("pictures", {}).get("most_pixels", MOST_PIXELS))
     learned = learned_targets(recipe, {})
     return open_set(recipe["data"], outlines="masks" in learned if learned else None)
 
@@ -135,15 +138,18 @@ def survey_splits(opened: Splits, recipe: recipes.Recipe) -> SurveyedSplits:
     dropped: list[Bad] = []
     surveys, sources = [], {}
     for split, source in opened.splits.items():
-        surveyed = survey(source)
+        surveyed = survey(source, settings["most_pixels"])
         surveys.append(surveyed)
         dropped += surveyed.bad
         sources[split] = drop(source, surveyed.bad, on_bad=settings["on_bad"])
+    values = settings.get("values") or values_of_files(opened.splits.values(), [found.headers for found in surveys])
     first = next(iter(sources.values()))
     targets = _learned(recipe, first)    # masks may still lie in their files
     fit: Fit = settings.get("fit") or ("pad" if any(value.spatial for value in targets.values()) else "crop")
     natural = settle_form(surveys, size=settings.get("size"), channels=settings.get("channels"),
-                          bits=settings.get("bits"), fit=fit, interpolation=settings.get("interpolation") or "bilinear")
+                          bits=settings.get("bits"), fit=fit, interpolation=settings.get("interpolation") or "bilinear",
+                          values=None if values is None or values == "clipped" else given_values(values),
+                          most_pixels=settings["most_pixels"])
     form = usual_form(recipe, first.classes, natural, kinds=kinds_of(first.targets), pictures=len(first))
     for (split, source), surveyed in zip(sources.items(), surveys, strict=True):
         sources[split] = fit_source(source, [header for header in surveyed.headers if header is not None], form)
@@ -178,9 +184,8 @@ def prepare(opened: Splits, recipe: recipes.Recipe, *, name: str, tell: Tell = s
     account = {
         "name": name, "source": {key: value for key, value in source_account.items() if key != "notes"},
         "classes": {target: list(names) for target, names in ready.splits["train"].classes.items()},
-        "form": {"channels": form.channels, "height": form.height, "width": form.width, "fit": form.fit,
-                 "bits": form.bits, "interpolation": form.interpolation},
-        "kept": ready.kept, "splits": {split: _counts(source) for split, source in ready.splits.items()},
+        "form": form.as_json(), "kept": ready.kept,
+        "splits": {split: _counts(source) for split, source in ready.splits.items()},
         "fingerprint": fingerprint(splits, ready.digests), "reading": READING, "dropped": dropped_as_json(dropped),
         "notes": [*opened.account.get("notes", []), *_notes(surveyed.surveys, form), *[ready.note] * bool(ready.note),
                   *_not_measurable(splits, _learned(recipe, splits["train"]))],
@@ -262,15 +267,16 @@ def _too_large(total: int, form: Form, memory: float) -> str:
 
 
 def _notes(surveys: Sequence[Survey], form: Form) -> list[str]:
-    """A line about how pictures are brought to the form, unless all have it already."""
+    """Lines about how pictures are brought to the form, unless all have it already."""
     headers = [header for surveyed in surveys for header in surveyed.headers if header is not None]
+    deep = deep_in_words(headers, bits=form.bits, values=form.values)
     sizes = {(header.height, header.width) for header in headers}
     if sizes == {form.size}:
-        return []
+        return [deep] * bool(deep)
     method = {"crop": "their middle cut out", "pad": "letterboxed", "squash": "stretched"}[form.fit]
     size_count = "1 size" if len(sizes) == 1 else f"{len(sizes):,} sizes"
     return [f"pictures of {size_count} are brought to {form.height} x {form.width}, {method} "
-            "(pictures.size, pictures.fit)"]
+            "(pictures.size, pictures.fit)", *[deep] * bool(deep)]
 
 
 def _not_measurable(splits: Mapping[str, Any], targets: Mapping[str, Value]) -> list[str]:

@@ -81,7 +81,8 @@ def other_data(source: str | Path, recipe: recipes.Recipe, form: Form, classes: 
     A data set without splits stays undivided. Raises DataError for targets or classes that the network does not know.
     """
     pictures = {**recipe["pictures"], "size": list(form.size), "channels": form.channels, "bits": form.bits,
-                "fit": form.fit, "interpolation": form.interpolation}
+                "fit": form.fit, "interpolation": form.interpolation, "most_pixels": form.most_pixels,
+                "values": "clipped" if form.values is None else list(form.values)}
     # The fraction and the background of training do not apply: all pictures are measured.
     loading = recipe["loading"] | {"fraction": 1.0, "background": 1.0}
     measured = {"data": recipe_for(source).get("data", {}), "pictures": pictures, "split": {"valid": 0.0, "test": 0.0},

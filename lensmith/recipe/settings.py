@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from lensmith.base.picture_headers import MOST_PIXELS
 from lensmith.base.pictures import Fit, Interpolation
 from lensmith.engine.plan.plan import Layout, Precision
 
@@ -30,6 +31,10 @@ class PictureSettings:
     size: int | list[int] | None = None           # edge in pixels, or [height, width]; None: by the pictures
     channels: Literal[1, 3, 4] | None = None      # 1 gray, 3 RGB, 4 RGBA; None: by the pictures
     bits: Literal[8, 16] | None = None            # of a channel; None: by the pictures
+    values: list[int] | Literal["clipped"] | None = None    # the black and white of files of more than 8 bits, as
+                                                  # [0, 4095]; "clipped": 0 to 65535, colours cut to 8 bits, as before
+                                                  # there was this; None: by the pictures
+    most_pixels: int = MOST_PIXELS                # that a file may declare; more is an attack on the memory
     fit: Fit | None = None                        # how another aspect ratio is met; None: pad for boxes and masks,
                                                   # else crop
     interpolation: Interpolation | None = None    # how another size is met; None: as the weights that the network

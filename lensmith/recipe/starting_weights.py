@@ -127,9 +127,9 @@ def standardise_as_published(network: Network, form: Form) -> None:
     """Set mean and standard deviation to those of the backbone's published weights, if they are known."""
     standard = cast(Backbone, network.backbone).standard
     if standard is not None:
-        white = 255 if form.bits == 8 else 65535
-        network.mean.copy_(torch.tensor(standard[0]).view(1, -1, 1, 1) * white)
-        network.deviation.copy_(torch.tensor(standard[1]).view(1, -1, 1, 1) * white)
+        black, white = form.shades
+        network.mean.copy_(torch.tensor(standard[0]).view(1, -1, 1, 1) * (white - black) + black)
+        network.deviation.copy_(torch.tensor(standard[1]).view(1, -1, 1, 1) * (white - black))
 
 
 def _empty_last(network: nn.Module, outputs: int) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 
 from lensmith.base.device import check_picture_fits
 from lensmith.base.errors import DataError, ModelError, UserError, nearest
-from lensmith.base.pictures import Form
+from lensmith.base.pictures import Form, form_of
 from lensmith.data.batches.loader import Loader
 from lensmith.engine.evaluate import evaluate, for_inference, quickest
 from lensmith.engine.plan.plan import Plan, make_plan, plan_from_json
@@ -196,7 +196,7 @@ def load(folder: str | Path, *, device: str | None = None, backbone: nn.Module |
     facts = run.read_json("data.json")
     try:
         classes = {name: tuple(names) for name, names in facts["classes"].items()}
-        form = Form(**facts["form"])
+        form = form_of(facts["form"])
         check_picture_fits(form.channels, form.height, form.width)
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{run.folder / 'data.json'} is incomplete ({error}): train again") from error

@@ -241,12 +241,12 @@ def test_a_missing_file_and_a_folder_are_bad(tmp_path):
         decode(tmp_path, Form(3, 8, 8))
 
 
-@pytest.mark.parametrize("edge", [20_000, 10_000, 9_500])
+@pytest.mark.parametrize("edge", [20_000, 16_000, 13_400])
 @pytest.mark.parametrize("reads", [read_header, lambda source: decode(source, Form(3, 8, 8))])
 def test_a_tiny_file_that_declares_a_huge_picture_is_refused_before_it_is_decoded(edge, reads):
     data = png_that_declares(edge, edge)
     assert len(data) < 400
-    with pytest.raises(BadPicture, match=r"declares .*89,000,000 are accepted"):
+    with pytest.raises(BadPicture, match=r"declares (too many pixels|.* at most 178,000,000 are accepted)"):
         reads(data)
 
 

@@ -11,7 +11,8 @@ CHANGES = {
     3: "swapped corners are set right, COCO's ids match whether they are written as text or as numbers, and a picture "
        "that is listed twice is one",
     4: "pictures of the same contents stay in one split",
-    5: "pictures of all suffixes that Pillow reads are read, .jfif, .jpe, .avif and .tga among them",
+    5: "pictures of all suffixes that Pillow reads are read, .jfif, .jpe, .avif and .tga among them, and TIFF files of "
+       "several pages are not",
     6: "labels drawn before the EXIF rotation are turned with their picture, pose labels give their boxes, and white "
        "(255) is void only where it covers less than the other classes",
 }

@@ -10,8 +10,9 @@ import numpy as np
 
 from lensmith.base.errors import DataError, Question, Reading
 from lensmith.base.left_behind import holds_runs_alone
+from lensmith.base.picture_headers import BadPicture
 from lensmith.base.picture_suffixes import SUFFIXES
-from lensmith.base.pictures import BadPicture, read_stored
+from lensmith.base.pictures import read_stored
 from lensmith.data.formats.class_layout import class_layout
 from lensmith.data.formats.given_splits import split_named
 from lensmith.data.formats.listing import Listing

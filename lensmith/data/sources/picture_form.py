@@ -13,7 +13,7 @@ import torch
 
 from lensmith.base.device import check_picture_fits
 from lensmith.base.errors import DataError, UserError, choose, count
-from lensmith.base.picture_headers import BadPicture, Header, read_header
+from lensmith.base.picture_headers import MOST_PIXELS, BadPicture, Header, check_pixels, read_header
 from lensmith.base.pictures import Fit, Form, Interpolation
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.data.sources.picture_files import Files
@@ -46,10 +46,11 @@ class Survey:
     bad: list[Bad]
 
 
-def survey(source: Source) -> Survey:
-    """Read the header of every picture; nothing is decoded, so a truncated body is found only later."""
+def survey(source: Source, most_pixels: int | None = None) -> Survey:
+    """Read the header of every picture; nothing is decoded, so a truncated body is found only later. A picture of more
+    than `most_pixels` is bad."""
     if isinstance(source, Files):
-        read = _headers(source.paths)
+        read = [_within(header, most_pixels) for header in _headers(source.paths)]
         bad = [Bad(source.name(row), reason) for row, reason in enumerate(read) if isinstance(reason, str)]
         return Survey([None if isinstance(header, str) else header for header in read], bad)
     if isinstance(source, InMemory):
@@ -83,16 +84,30 @@ def _header(path: Path) -> Header | str:
         return str(error)
 
 
+def _within(header: Header | str, most_pixels: int | None) -> Header | str:
+    """A header, or the reason why the picture is bad, which may be its size."""
+    if isinstance(header, str) or most_pixels is None:
+        return header
+    try:
+        check_pixels(header.height, header.width, most_pixels)
+    except BadPicture as error:
+        return str(error)
+    return header
+
+
 def settle_form(surveys: Iterable[Survey], *, size: int | Sequence[int] | None = None, channels: int | None = None,
-           bits: int | None = None, fit: Fit = "crop", interpolation: Interpolation = "bilinear") -> Form:
+           bits: int | None = None, fit: Fit = "crop", interpolation: Interpolation = "bilinear",
+           values: tuple[int, int] | None = None, most_pixels: int = MOST_PIXELS) -> Form:
     """The one form for all pictures of a run; what is None follows from their headers.
 
     size: by itself that of the pictures where all have one, up to 256; else the median of their shorter edges, rounded
         to a multiple of 32, and at most 224; of letterboxed pictures that of the longer edges, and at most 320.
     channels: by itself 1 where every picture is gray, else 3.
-    bits: by itself 16 where every picture is deep, else 8.
+    bits: by itself 16 where at least half of the pictures are deep, else 8.
     fit: how another aspect ratio is met.
     interpolation: how another size is met.
+    values: those of deep files that are black and white. Without it 16 bits take that all pictures are deep and gray.
+    most_pixels: that a file may declare.
 
     Raises UserError for a size, channels, bits or fit that cannot be.
     """
@@ -102,7 +117,9 @@ def settle_form(surveys: Iterable[Survey], *, size: int | Sequence[int] | None =
     if channels is None:
         channels = 1 if all(header.gray for header in headers) else 3
     if bits is None:
-        bits = 16 if all(header.deep for header in headers) else 8
+        deep = sum(header.deep for header in headers)
+        plain = values is None and not all(header.deep and header.gray for header in headers)
+        bits = 16 if 2 * deep >= len(headers) and deep and not plain else 8
     if channels not in (1, 3, 4):
         raise UserError(f"pictures.channels={channels} is not possible: accepted are 1 (gray), 3 (RGB) and 4 (RGBA)")
     if bits not in (8, 16):
@@ -110,7 +127,7 @@ def settle_form(surveys: Iterable[Survey], *, size: int | Sequence[int] | None =
     choose({"crop": 0, "pad": 0, "squash": 0}, fit, "pictures.fit")
     height, width = _usual_size(headers, fit) if size is None else given_size(size)
     check_picture_fits(channels, height, width)
-    return Form(channels, height, width, fit, bits, interpolation)
+    return Form(channels, height, width, fit, bits, interpolation, values, most_pixels)
 
 
 def given_size(size: int | Sequence[int]) -> tuple[int, int]:

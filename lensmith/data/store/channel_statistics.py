@@ -23,6 +23,7 @@ from lensmith.data.store.in_background import Filling
 # 1,000 are enough, since their decoding is waited for.
 _ENOUGH, _ENOUGH_PHOTOS = 4_000, 1_000
 _PHOTO = 96 * 96    # pixels: larger pictures are photos here
+_SHOWN = 32         # pictures by which it is seen whether they show anything
 _AT_ONCE = 16       # pictures that are summed together
 _CACHED = 1 << 18   # floats, one megabyte: what a core's own cache holds
 _EXACT = 256        # squares of bytes whose sum float32 holds without rounding, in any order: 256 * 255**2 < 2**24
@@ -69,6 +70,26 @@ def _sums(images: Tensor) -> tuple[list[int], list[int]]:
             total += np.einsum("pcrv->pcr", values).astype(np.int64).sum((0, 2))
             square += np.einsum("pcrv,pcrv->pcr", values, values).astype(np.int64).sum((0, 2))
     return total.tolist(), square.tolist()
+
+
+def lacking_variation(dataset: Dataset, form: Form) -> str:
+    """What is wrong where 32 evenly chosen pictures show nothing, in words: each has one value alone, or all values lie
+    within a shade; "" where they show something."""
+    some = list(_chunks(dataset, _SHOWN))
+    if not some:
+        return ""
+    values = torch.cat(some).flatten(1).to(torch.float64)
+    black, white = form.shades
+    shade = (white - black) / 255
+    if bool((values.amax(1) - values.amin(1) < shade).all()):
+        what = f"each of {len(values)} pictures that were looked at has one shade alone"
+    elif float(values.std()) < shade:
+        what = f"the values of {len(values)} pictures that were looked at lie within a shade of each other (their " \
+            f"standard deviation is {float(values.std()):.2g} between {black:,} and {white:,})"
+    else:
+        return ""
+    return f"the pictures show no variation: {what}; look at some of them, or say how their values are read with " \
+        "pictures.bits and pictures.values"
 
 
 def some_pictures(dataset: Dataset, most: int) -> Tensor:

@@ -47,7 +47,8 @@ def folder_for(contents: np.ndarray, form: Form) -> Path:
 
 def _form_name(form: Form) -> str:
     interpolation = "" if form.interpolation == "bilinear" else f"-{form.interpolation}"
-    return f"{form.channels}x{form.height}x{form.width}-{form.fit}-{form.bits}{interpolation}"
+    values = "" if form.values is None else f"-{form.values[0]}to{form.values[1]}"
+    return f"{form.channels}x{form.height}x{form.width}-{form.fit}-{form.bits}{interpolation}{values}"
 
 
 @dataclass

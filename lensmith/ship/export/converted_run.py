@@ -1,7 +1,6 @@
 """The run folder of a network that was not trained in it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -22,7 +21,7 @@ def account_without_data(source: Mapping[str, str], classes: Mapping[str, tuple[
     """What data.json keeps where the data that a network learned from are not known. `source` says what it is from."""
     return {"name": NO_DATA, "source": dict(source),
             "classes": {target: list(names) for target, names in classes.items()},
-            "form": asdict(form), "splits": {}, "dropped": [], "notes": [], "fingerprint": None}
+            "form": form.as_json(), "splits": {}, "dropped": [], "notes": [], "fingerprint": None}
 
 
 def write_converted(run: Run, *, recipe: recipes.Recipe, plan: Plan, account: Mapping[str, Any], network: Network,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lensmith.base.errors import UserError
 from lensmith.base.orientation import upright
-from lensmith.base.picture_headers import MOST_PIXELS, BadPicture, read_header
+from lensmith.base.picture_headers import BadPicture, accept_pixels, read_header
 from lensmith.base.pictures import Form, Place
 from lensmith.engine.plan.plan import Plan
 from lensmith.ship.predict.predict_files import of_classes, read_picture
@@ -78,11 +78,12 @@ def _scaled(file: Path | Image.Image, form: Form, name: str,
         # `read_picture` tells why a picture without pixels is refused.
         width, height = upright(file).size if 0 not in file.size else (1, 1)
     else:
+        accept_pixels(form.most_pixels)
         header = read_header(file)
         height, width = header.height, header.width
     factor = scale((height, width))
     height, width = max(1, round(height * factor)), max(1, round(width * factor))
-    if height * width > MOST_PIXELS:
-        raise BadPicture(f"would have {width} x {height} pixels, {factor:g} times as large; at most {MOST_PIXELS:,} "
-                         "are accepted")
+    if height * width > form.most_pixels:
+        raise BadPicture(f"would have {width} x {height} pixels, {factor:g} times as large; at most "
+                         f"{form.most_pixels:,} are accepted")
     return read_picture(file, replace(form, height=height, width=width, fit="squash"), name)

@@ -43,7 +43,7 @@ def tiling(network: nn.Module, task: Task, *, form: Form, plan: Plan) -> Callabl
 
     def answer(image: Tensor, size: tuple[int, int]) -> Value:
         missing = [max(0, edge - length) for edge, length in zip(form.size, image.shape[1:], strict=True)]
-        padding = PADDING * (257 if form.bits == 16 else 1)
+        padding = form.level(PADDING)
         padded = image if not any(missing) else \
             F.pad(image.int(), (0, missing[1], 0, missing[0]), value=padding).to(image.dtype)
         if name == "mask":

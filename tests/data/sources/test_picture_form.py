@@ -47,7 +47,7 @@ def test_every_header_is_read_and_every_bad_file_is_named(source):
     found = survey(source)
     assert found.bad == BAD
     assert found.headers == [Header(6, 8, True, False), None, Header(4, 5, False, False), None, None,
-                             Header(9, 3, False, False)]
+                             Header(9, 3, False, False, orientation=6)]
 
 
 def test_headers_that_are_waited_for_are_read_by_threads_in_the_same_order(source, monkeypatch):
