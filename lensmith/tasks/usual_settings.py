@@ -13,7 +13,7 @@ _FEW = 10_000        # small pictures
 _PASSES = 1_500      # pictures that a network with learned weights sees in all, where that makes 2 to 10 epochs
 _MOST_EPOCHS = 10
 _FEW_MASKS = 320           # pictures with masks of which batches are small
-_MASKS = 2_500             # such pictures that are seen in all, where that makes 10 to 30 epochs
+_MASKS = 3_500             # such pictures that are seen in all, where that makes 10 to 30 epochs
 _FROM_NOTHING = 150_000    # pictures that a network without them sees in all, where that makes 10 to 40 epochs
 
 
