@@ -174,6 +174,22 @@ def test_a_recipe_that_was_edited_since_is_noticed(copy: Path, command, old: str
         assert f"put it back, or begin a new run with it: lensmith train {copy}" in ended.err
 
 
+def test_a_run_is_measured_on_the_data_that_it_began_with(copy: Path, command):
+    recipe = copy / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("count = 60", "count = 999999999").replace("epochs = 2", "epochs = 3"))
+    ended = command("val", copy)
+    assert ended.code == 2 and "(data.count was 60 and is 999999999), and" in ended.err
+    assert "is measured on the data that it began with: put it back" in ended.err
+
+
+def test_a_recipe_without_a_network_is_said(copy: Path, command):
+    recipe = copy / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("[backbone]", "[run]"))
+    for words in (("inspect", copy), ("predict", copy, "x.png")):
+        ended = command(*words)
+        assert ended.code in (2, 4) and "recipe.toml" in ended.err and ended.err.count("\n") == 1
+
+
 def test_a_link_in_the_run_folder_is_not_written_through(copy: Path, tmp_path: Path, command):
     shutil.rmtree(copy / "pictures")
     (tmp_path / "mine").mkdir()

@@ -165,6 +165,7 @@ def test_a_plan_says_how_many_processes(plan, count):
 @pytest.mark.parametrize(("plan", "text"), [
     ({"processes": 0}, "plan.processes must be at least 1; got 0"),
     ({"processes": "two"}, "plan.processes must be at least 1; got 'two'"),
+    ({"processes": 100_000}, "plan.processes=100000 is more than this machine has room for: at most"),
     ({"processes": 3, "device": "cuda:0,1"}, "plan.processes=3 and device 'cuda:0,1', which names 2, disagree: leave")])
 def test_what_cannot_be_meant_is_refused(plan, text):
     with pytest.raises(UserError, match=text):
