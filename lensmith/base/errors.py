@@ -80,8 +80,8 @@ class Stopped(UserError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """` Did you mean 'lenet'?`, or nothing where no known name is similar."""
-    near = get_close_matches(str(name), list(known), n=1)
+    """` Did you mean 'lenet'?`, or nothing where no other name that is known is similar."""
+    near = get_close_matches(str(name), [entry for entry in known if entry != name], n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 

@@ -11,6 +11,8 @@ from lensmith.base.user_code import find_attribute
 from lensmith.models.adapters.embedded_weights import IMAGENET
 from lensmith.models.adapters.user_code import constructor
 from lensmith.models.backbones import find_backbone
+from lensmith.models.darknet.cfg_file import read_cfg
+from lensmith.models.darknet.network import Darknet
 from lensmith.models.network import Network
 from lensmith.models.room import check_room
 from lensmith.recipe import schema as recipes
@@ -49,6 +51,8 @@ def inspected(name: str, settings: Sequence[str] = (), *, size: int | None = Non
             raise UserError(f"{name} is a run folder, whose network is as it was trained: leave {settings[0]!r} out, "
                             "or name a network instead")
         return _layers_of_run(name, size=size, channels=channels, trusted=trusted)
+    if name.lower().endswith(".cfg"):
+        return _layers_of_cfg(name, settings, size=size, channels=channels)
     file, _, _ = name.rpartition(":")
     outside = bool(file) and file not in ("timm", "smp")
     entry: Any
@@ -77,6 +81,17 @@ def inspected(name: str, settings: Sequence[str] = (), *, size: int | None = Non
         check_room(build, f"backbone {name!r} with these settings")
     network = build()
     rows = inspect_layers(network, depth, height=edge, width=edge)
+    return Layers(rows, summary(rows))
+
+
+def _layers_of_cfg(name: str, settings: Sequence[str], *, size: int | None, channels: int | None) -> Layers:
+    """The layers of a Darknet cfg, for pictures of its own size where none is asked for."""
+    if settings:
+        raise UserError(f"{name} says everything about its network: leave {settings[0]!r} out, or name it as darknet "
+                        f"cfg={name} with settings")
+    config = read_cfg(Path(name).expanduser())
+    network = Darknet(config, inputs=channels, size=None if size is None else (size, size))
+    rows = inspect_layers(network, network.inputs, height=network.size[0], width=network.size[1])
     return Layers(rows, summary(rows))
 
 

@@ -62,7 +62,8 @@ def predict(
     shown = None if classes is None else [name.strip() for name in classes.split(",")]
     predictions = trained.predict(pictures, threshold=threshold, overlap=iou, classes=shown, tiles=tiles)
     if out is not None and pictures:
-        write_predictions(predictions, out, top=top, category_ids=trained.category_ids)
+        write_predictions(predictions, out, top=top, category_ids=trained.category_ids,
+                          image_ids=trained.image_ids)
     unread = _show_pictures(predictions, top=top, as_json=as_json)
     if films:
         unread += _show_frames(trained.watch(films, out=out, every=every, top=top, threshold=threshold, overlap=iou,

@@ -37,13 +37,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         beside = [file.name for file in path.parent.glob("*") if file.suffix in SUFFIXES] if path.parent.is_dir() \
             else []
         raise ModelError(f"no weights file {path}.{nearest(path.name, beside)} {ACCEPTED}")
-    if path.suffix not in SUFFIXES:
+    form = form_of_weights(path)
+    if not form:
         raise ModelError(f"{path} has the suffix {path.suffix or '(none)'!r}. {ACCEPTED}")
     _refuse_bomb(path)
     try:
         with warnings.catch_warnings():    # torch warns of forms that are then read or refused all the same
             warnings.simplefilter("ignore")
-            content = load_file(path) if path.suffix == ".safetensors" else \
+            content = load_file(path) if form == "safetensors" else \
                 torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError as error:
         raise ModelError(f"{path} may not be read (permission denied)") from error
@@ -53,6 +54,21 @@ def read_weights(path: Path) -> dict[str, Tensor]:
                              f"run a stranger's code. {ACCEPTED}; ask its author for a .safetensors file") from error
         raise ModelError(f"{path} is damaged or not a weights file ({_first_line(error)}). {ACCEPTED}") from error
     return _tensors(content, path)
+
+
+def form_of_weights(path: Path) -> str:
+    """Whether a file's contents are "safetensors" or of "torch", whatever its suffix is, as in .th and .pth.tar; by the
+    suffix where the contents are neither, and "" where it says nothing either."""
+    try:
+        with open(path, "rb") as file:
+            beginning = file.read(9)
+    except OSError:
+        beginning = b""
+    if beginning[:4] == b"PK\3\4" or beginning[:2] in (b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5"):
+        return "torch"
+    if beginning[8:] == b"{":
+        return "safetensors"
+    return {".safetensors": "safetensors", ".pth": "torch", ".pt": "torch"}.get(path.suffix, "")
 
 
 def _refuse_bomb(path: Path) -> None:

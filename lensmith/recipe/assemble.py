@@ -130,6 +130,9 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
         check_probe(recipe, task.needs, pretrained=starting_weights is not None or module is not None,
                     processes=process_group.world_size)
     notes = [module.note for module in network.modules() if isinstance(module, Whole) and module.note]
+    notes += [f"{module.config.file}: passed over, as Darknet does, {', '.join(module.config.passed_over[:5])}"
+              f"{' ...' if len(module.config.passed_over) > 5 else ''}"
+              for module in network.modules() if isinstance(module, Darknet) and module.config.passed_over]
     notes += [*task.notes(recipe["augment"]), *(starting_weights.notes if starting_weights is not None else ())]
     if resumed_plan is None:
         notes += filter(None, [lacking_variation(data.splits["train"], data.form)])

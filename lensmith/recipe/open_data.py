@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from lensmith.base.errors import count
+from lensmith.base.errors import DataError, count
 from lensmith.base.picture_headers import MOST_PIXELS, accept_pixels
 from lensmith.base.pictures import Fit, Form
 from lensmith.base.progress import ProgressLine
@@ -127,13 +127,18 @@ def open_set(section: recipes.Section, *, outlines: bool | None = None) -> Split
     return replace(opened, account={**opened.account, "other_formats": others}) if others else opened
 
 
-def open_data(recipe: recipes.Recipe, *, tell: Tell = silent, whole: bool = False) -> Data:
-    """Open, survey, divide and decode the data set of a resolved recipe. `whole` means what it means in `prepare`."""
-    return prepare(open_splits(recipe), recipe, name=recipe["data"]["name"], tell=tell, whole=whole)
+def open_data(recipe: recipes.Recipe, *, tell: Tell = silent, whole: bool = False, held_out: bool = False) -> Data:
+    """Open, survey, divide and decode the data set of a resolved recipe. `whole` and `held_out` mean what they mean in
+    `prepare`."""
+    return prepare(open_splits(recipe), recipe, name=recipe["data"]["name"], tell=tell, whole=whole,
+                   held_out=held_out)
 
 
-def survey_splits(opened: Splits, recipe: recipes.Recipe) -> SurveyedSplits:
-    """Read the headers of all pictures, drop or refuse those that cannot be read, and settle the form."""
+def survey_splits(opened: Splits, recipe: recipes.Recipe, *, held_out: bool = False) -> SurveyedSplits:
+    """Read the headers of all pictures, drop or refuse those that cannot be read, and settle the form. A set that is
+    not `held_out` is learned from: raises DataError where it has one class alone."""
+    if not held_out:
+        _refuse_one_class(opened)
     settings = recipe["pictures"]
     dropped: list[Bad] = []
     surveys, sources = [], {}
@@ -156,14 +161,15 @@ def survey_splits(opened: Splits, recipe: recipes.Recipe) -> SurveyedSplits:
     return SurveyedSplits(sources, form, natural, surveys, dropped)
 
 
-def prepare(opened: Splits, recipe: recipes.Recipe, *, name: str, tell: Tell = silent, whole: bool = False) -> Data:
+def prepare(opened: Splits, recipe: recipes.Recipe, *, name: str, tell: Tell = silent, whole: bool = False,
+            held_out: bool = False) -> Data:
     """The splits that a data set has -> the splits of the run, in one form, without pictures that cannot be read.
 
     A set that takes long to decode is decoded while training already uses it. A picture that turns out to be bad then
     stays a row of its split, is in no batch, and is listed by `store.bad()`. With `whole` every picture is decoded
-    first, so that the account lists all bad ones.
+    first, so that the account lists all bad ones. A set that is `held_out` is measured alone, and may have one class.
     """
-    surveyed, loading = survey_splits(opened, recipe), recipe["loading"]
+    surveyed, loading = survey_splits(opened, recipe, held_out=held_out), recipe["loading"]
     check_fractions(loading["memory"], loading["disk"])
     same = same_contents(surveyed.sources)
     source_account = {**opened.account, **same.account(surveyed.sources)}
@@ -194,6 +200,16 @@ def prepare(opened: Splits, recipe: recipes.Recipe, *, name: str, tell: Tell = s
     if object_targets:
         account["boxes"] = _box_statistics(splits["train"], object_targets[0], form)
     return Data(ready.splits, form, account, ready.store, surveyed.natural, surveyed.pictures)
+
+
+def _refuse_one_class(opened: Splits) -> None:
+    """Raise a DataError where a label of the set to learn from has one class alone."""
+    first = next(iter(opened.splits.values()))
+    for target in of_kind(first.targets, "label"):
+        names = first.classes[target]
+        if len(names) < 2:
+            where = opened.account.get("folder") or "the data set"
+            raise DataError(f"{where} has one class only, {names[0]!r}: to tell classes apart takes at least two")
 
 
 def _learned(recipe: recipes.Recipe, source: Collection) -> dict[str, Value]:

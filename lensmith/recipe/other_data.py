@@ -87,7 +87,7 @@ def other_data(source: str | Path, recipe: recipes.Recipe, form: Form, classes: 
     loading = recipe["loading"] | {"fraction": 1.0, "background": 1.0}
     measured = {"data": recipe_for(source).get("data", {}), "pictures": pictures, "split": {"valid": 0.0, "test": 0.0},
                 "loading": loading, **{name: recipe[name] for name in ("task", "run")}}
-    data = open_data(resolve(measured, trusted=False), tell=tell)
+    data = open_data(resolve(measured, trusted=False), tell=tell, held_out=True)
     if line := findings_line(findings(data.account), shlex.join(["lensmith", "data", "show", str(source), "--all"])):
         tell(line)
     renamed = dict.fromkeys(_renamed(data.classes, classes))

@@ -20,7 +20,7 @@ from lensmith.models.backbones import find_backbone
 from lensmith.models.darknet.named import weights_for
 from lensmith.models.darknet.network import Darknet
 from lensmith.models.network import Network
-from lensmith.models.weights import Fitted, fit_into, matches, read_weights
+from lensmith.models.weights import Fitted, fit_into, form_of_weights, matches, read_weights
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.sections import learned_targets, task_class
 from lensmith.tasks import TASKS
@@ -104,7 +104,7 @@ def begin_with(network: Network, source: str, form: Form, *, name: str, classes:
 
 def _read(network: Network, file: Path) -> tuple[dict[str, Tensor], Classes]:
     """The tensors of a file or a run folder, and the classes of a run folder's network."""
-    if file.suffix == ".weights" and isinstance(network.backbone, Darknet):
+    if isinstance(network.backbone, Darknet) and file.is_file() and not form_of_weights(file):
         return {f"backbone.{key}": tensor for key, tensor in weights_for(network.backbone, file).items()}, {}
     if not (file / "recipe.toml").is_file():
         return read_weights(file), {}

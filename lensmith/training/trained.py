@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
@@ -16,6 +17,7 @@ from lensmith.base.device import check_picture_fits
 from lensmith.base.errors import DataError, ModelError, UserError, nearest
 from lensmith.base.pictures import Form, form_of
 from lensmith.data.batches.loader import Loader
+from lensmith.data.formats.boxes.coco import CocoFile, read_coco_file
 from lensmith.engine.evaluate import evaluate, for_inference, quickest
 from lensmith.engine.plan.plan import Plan, make_plan, plan_from_json
 from lensmith.engine.run_folder import Run
@@ -71,6 +73,20 @@ class Trained:
     def names(self) -> dict[str, tuple[str, ...]]:
         """The class names of what it predicts, by target."""
         return {name: self.classes[name] for name in self.task.needs}
+
+    @cached_property
+    def image_ids(self) -> dict[str, int | str]:
+        """The ids of the pictures in the COCO files that were learned from, by their real paths; none where the run
+        learned from other files, or these are gone."""
+        source = (self.run.facts("data.json").get("source") or {})
+        ids: dict[str, int | str] = {}
+        if source.get("layout") == "coco":
+            for split, file in (source.get("files") or {}).items():
+                folder = (source.get("picture_folders") or {}).get(split)
+                with suppress(DataError):
+                    for picture in read_coco_file(Path(file), CocoFile).images if folder else ():
+                        ids[os.path.realpath(os.path.join(folder, picture.file_name))] = picture.id
+        return ids
 
     @cached_property
     def _ready(self) -> tuple[nn.Module, Plan]:

@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 
 def test_val_gives_what_the_run_measured(trained: Path, command):
@@ -15,3 +17,14 @@ def test_val_gives_what_the_run_measured(trained: Path, command):
         assert found["accuracy_top1"] == wanted["accuracy_top1"] and found["loss"] == pytest.approx(wanted["loss"])
     shown = command("val", trained, "--split", "train")
     assert shown.code == 0 and shown.out.startswith("train accuracy_top1") and "precision" in shown.out
+
+
+def test_pictures_of_one_class_are_measured_and_not_learned(trained: Path, tmp_path: Path, command):
+    (tmp_path / "one" / "disc").mkdir(parents=True)
+    for i in range(4):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(
+            tmp_path / "one" / "disc" / f"{i}.png")
+    measured = command("val", trained, "--data", tmp_path / "one")
+    assert measured.code == 0 and measured.out.startswith("train accuracy_top1 ") and "on 4 pictures" in measured.out
+    refused = command("train", tmp_path / "one", "--runs", tmp_path)
+    assert refused.code == 3 and "one has one class only, 'disc': to tell classes apart takes at least two" in refused.err

@@ -47,6 +47,9 @@ def test_every_accepted_kind_of_file_gives_its_tensors(tmp_path):
     torch.save({"epoch": 3, "state_dict": state}, tmp_path / "b.pth")
     torch.save({"model": state, "optimizer": {"lr": 0.1}}, tmp_path / "c.pt")
     torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    for name, suffix in (("a.pth", ".th"), ("b.pth", ".pth.tar"), ("old.pth", ".bin"), ("a.safetensors", "")):
+        (tmp_path / f"other{suffix}").write_bytes((tmp_path / name).read_bytes())    # by its contents
+        assert same(read_weights(tmp_path / f"other{suffix}"), state), suffix
     for name in ("a.safetensors", "a.pth", "b.pth", "c.pt", "old.pth"):
         assert same(read_weights(tmp_path / name), state), name
 

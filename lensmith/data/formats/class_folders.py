@@ -67,9 +67,6 @@ def _opened(root: Path, pictures: Mapping[str, Mapping[str, list[Path]]], layout
             expression: re.Pattern[str] | None, ignored: list[str]) -> Splits:
     """The sources of pictures by split and class, with the account of the set; raises DataError."""
     classes = tuple(sorted(pictures.get("train", pictures.get("all", {}))))
-    if len(classes) < 2:
-        folder = "folder " if layout.endswith(">") else ""
-        raise DataError(f"{root} has one class {folder}only, {classes[0]!r}: to tell classes apart takes at least two")
     splits = {split: _source(by_class, classes, root=root, expression=expression)
               for split, by_class in pictures.items()}
     suffixes = Counter(os.path.splitext(file)[1].lower() or "(no suffix)" for file in ignored

@@ -206,7 +206,7 @@ def _with_all_fields(value: Value) -> Value:
 
 def _names(dataset: Any, targets: dict[str, Value], *, held_out: bool) -> dict[str, tuple[str, ...]]:
     """The class names by target, those of the data set where it has them; raises DataError."""
-    attribute = getattr(dataset, "classes", None)
+    attribute = _listed_classes(dataset)
     names: dict[str, tuple[str, ...]] = {}
     for name, value in targets.items():
         classes = attribute.get(name) if isinstance(attribute, dict) else attribute
@@ -216,6 +216,21 @@ def _names(dataset: Any, targets: dict[str, Value], *, held_out: bool) -> dict[s
         names[name] = _NAMES.get(value.kind, _listed_names)(name, value, listed, held_out=held_out,
                                                             alone=len(targets) == 1)
     return names
+
+
+def _listed_classes(dataset: Any) -> Any:
+    """The attribute `classes` of a data set, or of those that it is a part of, as Subset and random_split, or that it
+    joins, as ConcatDataset; None where it has none. Raises DataError where joined sets name other classes."""
+    inner = dataset
+    while getattr(inner, "classes", None) is None and getattr(inner, "dataset", None) is not None:
+        inner = inner.dataset
+    joined = getattr(inner, "datasets", None)
+    if getattr(inner, "classes", None) is not None or not isinstance(joined, list | tuple):
+        return getattr(inner, "classes", None)
+    several = [_listed_classes(one) for one in joined]
+    if any(classes != several[0] for classes in several):
+        raise DataError(f"the data sets that are joined name different classes: {'; '.join(map(str, several))[:200]}")
+    return several[0] if several else None
 
 
 def _listed_names(name: str, value: Value, listed: tuple[str, ...], *, held_out: bool,

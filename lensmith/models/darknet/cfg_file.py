@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -15,6 +16,7 @@ MOST_SECTIONS = 2048
 MOST = 65_536            # channels or pixels: a larger number is a slip
 _INTEGER = re.compile(r"[+-]?[0-9]{1,15}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_SLIP = 0.8              # how near the name of an option must be to a known one to be taken for a slip
 _SPACE = str.maketrans("", "", " \t\r")    # Darknet drops them wherever they stand
 
 Item = TypeVar("Item", int, float)
@@ -94,10 +96,11 @@ class Config:
     text: str    # decoded with surrogateescape, so that bytes that are no UTF-8 survive
     net: Section
     layers: tuple[Section, ...]
+    passed_over: tuple[str, ...] = ()    # lines that Darknet passes over too, as `line 7: ema=1`
 
 
 def read_cfg(path: Path) -> Config:
-    """The sections of a cfg file. ModelError, in one line, for what is no cfg, and for unknown sections and options."""
+    """The sections of a cfg file. ModelError, in one line, for what is no cfg, and for unknown sections."""
     try:
         with open(path, "rb") as file:
             content = file.read(MOST_BYTES + 1)
@@ -119,6 +122,7 @@ def write_cfg(path: Path, config: Config) -> None:
 def parse_cfg(text: str, *, file: str) -> Config:
     """The sections of a cfg's text; `file` is how errors name it. Raises ModelError as `read_cfg` does."""
     sections: list[Section] = []
+    passed_over: list[str] = []
     for number, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         line = raw.translate(_SPACE)
         if not line or line[0] in "#;":
@@ -131,8 +135,8 @@ def parse_cfg(text: str, *, file: str) -> Config:
                 raise ModelError(f"{where}: more than {MOST_SECTIONS:,} sections; no network of Darknet has so many")
         elif not sections:
             raise ModelError(f"{where}: {_shown(line)} stands before the first section; a cfg begins with [net]")
-        else:
-            _add_option(sections[-1], line, number)
+        elif not _add_option(sections[-1], line, number):
+            passed_over.append(f"line {number}: {_shown(line)}")
     if not sections:
         raise ModelError(f"{file} has no sections; a cfg begins with [net]")
     if sections[0].kind != "net":
@@ -142,7 +146,7 @@ def parse_cfg(text: str, *, file: str) -> Config:
             section.refuse("comes a second time; a cfg has it once, at its beginning")
     if len(sections) == 1:
         raise ModelError(f"{file} has no layers behind [net]")
-    return Config(file, text, sections[0], tuple(sections[1:]))
+    return Config(file, text, sections[0], tuple(sections[1:]), tuple(passed_over))
 
 
 def _kind(line: str, where: str) -> str:
@@ -159,17 +163,23 @@ def _kind(line: str, where: str) -> str:
     return kind
 
 
-def _add_option(section: Section, line: str, number: int) -> None:
+def _add_option(section: Section, line: str, number: int) -> bool:
+    """Add the option of a line; False where the line says nothing that Darknet reads. Raises ModelError for what looks
+    like a slip: an option of a name that is nearly known."""
     key, equals, value = line.partition("=")
-    where = f"{section.file} line {number}"
-    if not equals or not key:
-        raise ModelError(f"{where}: {_shown(line)} under [{section.kind}] is neither a section nor an option; "
-                         "write key=value, and # before a comment")
     known = OPTIONS[section.kind]
+    if not key or (not equals and any(line.startswith(name) for name in known if len(name) > 1)):
+        raise ModelError(f"{section.file} line {number}: {_shown(line)} under [{section.kind}] is neither a section "
+                         "nor an option; write key=value, and # before a comment")
+    if not equals:
+        return False
     if key not in known:
-        raise ModelError(f"{where}: [{section.kind}] has no option {_shown(key)}.{nearest(key[:60], known)} "
-                         f"Known: {', '.join(sorted(known))}")
+        if get_close_matches(key[:60], known, n=1, cutoff=_SLIP):
+            raise ModelError(f"{section.file} line {number}: [{section.kind}] has no option {_shown(key)}."
+                             f"{nearest(key[:60], known)} Known: {', '.join(sorted(known))}")
+        return False
     section.options.setdefault(key, Option(number, value))
+    return True
 
 
 def _shown(text: str) -> str:

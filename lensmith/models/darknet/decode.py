@@ -89,8 +89,9 @@ def decode_yolo(raw: Tensor, layer: YoloLayer | RegionLayer, size: tuple[int, in
     return corners.flatten(1, 3), objectness.flatten(1), classes.flatten(1, 3)
 
 
-def read_yolo(section: Section, number: int, stride: int) -> YoloLayer:
-    """What a [yolo] section says. Raises ModelError for anchors and masks that do not match."""
+def read_yolo(section: Section, number: int, cell: tuple[float, float]) -> YoloLayer:
+    """What a [yolo] section says; `cell` is the (width, height) of a cell in pixels of the picture. Raises ModelError
+    for anchors and masks that do not match."""
     total = section.integer("num", 1, least=1, most=1000)
     anchors = _anchors(section, total)
     mask = section.integers("mask", least=0, most=MOST) or tuple(range(total))
@@ -99,7 +100,8 @@ def read_yolo(section: Section, number: int, stride: int) -> YoloLayer:
             section.refuse(f"mask = {','.join(map(str, mask))} names anchor {index}, and num = {total}: anchors are "
                            f"counted from 0 to {total - 1}", "mask")
     return YoloLayer(
-        number, stride, section.integer("classes", 20, least=1), tuple(anchors[index] for index in mask), mask, anchors,
+        number, round(max(cell)), section.integer("classes", 20, least=1), tuple(anchors[index] for index in mask),
+        mask, anchors,
         scale_x_y=section.number("scale_x_y", 1, least=0.01, most=100),
         new_coords=bool(section.integer("new_coords", 0)),
         ignore_thresh=section.number("ignore_thresh", 0.5), truth_thresh=section.number("truth_thresh", 1),
@@ -110,18 +112,19 @@ def read_yolo(section: Section, number: int, stride: int) -> YoloLayer:
         beta_nms=section.number("beta_nms", 0.6))
 
 
-def read_region(section: Section, number: int, stride: int) -> RegionLayer:
-    """What a [region] section says. Raises ModelError for anchors that are not `num`, and for trees of classes."""
+def read_region(section: Section, number: int, cell: tuple[float, float]) -> RegionLayer:
+    """What a [region] section says; `cell` as of read_yolo. Raises ModelError for anchors that are not `num`, and for
+    trees of classes."""
     if "tree" in section.options:
         section.refuse("tree is not supported: classes that contain each other need a file of their own", "tree")
     section.must_be_off("background")
     if section.integer("coords", 4) != 4:
         section.refuse(f"coords = {section.options['coords'].value} is not supported; only coords = 4 is", "coords")
     total = section.integer("num", 1, least=1, most=1000)
-    anchors = tuple((width * stride, height * stride) for width, height in _anchors(section, total))
+    anchors = tuple((width * cell[0], height * cell[1]) for width, height in _anchors(section, total))
     scales: dict[Literal["coord_scale", "object_scale", "noobject_scale", "class_scale"], float] = {
         "coord_scale": 1, "object_scale": 1, "noobject_scale": 1, "class_scale": 1}
-    return RegionLayer(number, stride, section.integer("classes", 20, least=1), anchors,
+    return RegionLayer(number, round(max(cell)), section.integer("classes", 20, least=1), anchors,
                        softmax=bool(section.integer("softmax", 0)), thresh=section.number("thresh", 0.5),
                        **{key: section.number(key, value) for key, value in scales.items()})
 

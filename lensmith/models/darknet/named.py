@@ -7,7 +7,7 @@ from torch import Tensor
 from lensmith.models.backbone import Backbone
 from lensmith.models.darknet.cfg_file import Config, read_cfg, with_classes
 from lensmith.models.darknet.network import Darknet, trunk
-from lensmith.models.darknet.weights_file import read_darknet_weights
+from lensmith.models.darknet.weights_file import layers_in, read_darknet_weights
 
 
 class NamedDarknet(Darknet):
@@ -32,9 +32,12 @@ def darknet_network(cfg: str, *, layers: int = 0, inputs: int, size: tuple[int, 
 
 
 def weights_for(network: Darknet, file: Path) -> dict[str, Tensor]:
-    """The floats of a .weights file under the names of the network's tensors, in the shapes that the file's own cfg
-    gives them. Raises ModelError where they are not those of that cfg."""
+    """The floats of a weights file under the names of the network's tensors, in the shapes that the file's own cfg
+    gives them. A file of the first layers alone, as darknet53.conv.74, gives those of these. Raises ModelError where
+    they are not those of that cfg."""
     config = network.file_config if isinstance(network, NamedDarknet) else network.config
     same = Darknet(config, inputs=network.inputs, size=network.size)
-    read_darknet_weights(file, same)
-    return dict(same.state_dict())
+    first = layers_in(file, same)
+    read_darknet_weights(file, same, layers=first)
+    return {name: tensor for name, tensor in same.state_dict().items()
+            if first is None or not name.startswith("layers.") or int(name.split(".")[1]) < first}

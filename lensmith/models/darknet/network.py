@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lensmith.base.errors import ModelError
 from lensmith.models.backbone import Backbone, LastMap
 from lensmith.models.darknet.build import ENDS, PICTURE, Layer, layers_of
-from lensmith.models.darknet.cfg_file import MOST, Config, parse_cfg, read_cfg
+from lensmith.models.darknet.cfg_file import Config, parse_cfg, read_cfg
 from lensmith.models.darknet.decode import RegionLayer, YoloLayer, read_region, read_yolo
 from lensmith.models.initialise import initialise
 from lensmith.models.neck import padded
@@ -55,6 +55,9 @@ class Darknet(Backbone):
             self.plan[0].section.refuse("is the first layer: there is nothing before it")
         self.channels = tuple(self.plan[tap].shape.channels for tap in self.taps)
         self.strides = tuple(int(self.plan[tap].shape.stride) for tap in self.taps)
+        # Where a map leaves a border of the picture uncovered, padding would only make it another picture.
+        shapes = [self.plan[tap].shape for tap in self.taps]
+        self._covered = all(self.size == (shape.height * shape.stride, shape.width * shape.stride) for shape in shapes)
         needed = self._needed()
         # A whole network keeps layers that nothing takes too: the weights file has their floats.
         self.layers = nn.ModuleList(layer.make() if layer.number in needed or not taps else nn.Identity()
@@ -70,13 +73,9 @@ class Darknet(Backbone):
         shape = self.plan[source].shape if source != PICTURE else None
         if shape is None:
             section.refuse("is the first layer: there is nothing before it")
-        stride = shape.stride
-        if stride.denominator != 1 or stride > MOST or self.size != (shape.height * stride, shape.width * stride):
-            divisor = f"its stride of {stride}" if stride.denominator == 1 and stride <= MOST else "the stride"
-            section.refuse(f"has {shape.width} x {shape.height} cells for pictures of {self.size[1]} x {self.size[0]} "
-                           f"pixels, which must be covered by them. Take a size that {divisor} divides, with width and "
-                           "height in [net] or with pictures.size, and layers that pad their borders")
-        output = (read_yolo if section.kind == "yolo" else read_region)(section, layer.number, int(stride))
+        # The cells always divide the whole picture, as in Darknet, whatever padding the layers before left out.
+        cell = self.size[1] / shape.width, self.size[0] / shape.height    # width, height in pixels
+        output = (read_yolo if section.kind == "yolo" else read_region)(section, layer.number, cell)
         before = self.plan[source].section
         activation = before.options.get("activation")
         if isinstance(output, YoloLayer) and output.new_coords and activation and activation.value != "logistic":
@@ -118,7 +117,7 @@ class Darknet(Backbone):
     def _padded_to_cells(self, pictures: Tensor) -> Tensor:
         """The pictures of a detector padded to whole cells of its coarsest map. Those whose padding was cut off for
         measuring are not; else an upsampled map would not have the extent of the one that it is joined with."""
-        coarsest = max((output.stride for output in self.outputs), default=1)
+        coarsest = max((output.stride for output in self.outputs), default=1) if self._covered else 1
         return padded(pictures, [-(-edge // coarsest) * coarsest for edge in pictures.shape[2:]])
 
     def classifier(self, outputs: int) -> nn.Module:

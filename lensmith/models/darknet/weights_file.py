@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
@@ -69,6 +70,23 @@ def read_darknet_weights(path: Path, network: Darknet, *, layers: int | None = N
                 _fill(network.layers[layer.number], values, transposed=header.transposed)
         network.header.copy_(torch.tensor([header.major, header.minor, header.revision, _signed(header.seen)]))
     return header
+
+
+def layers_in(path: Path, network: Darknet) -> int | None:
+    """Of how many of the first layers of `network` a weights file has the floats, as darknet53.conv.74 does; None
+    where it has those of all, or does not fit. Raises ModelError for a file that cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            _read_header(path, file)
+            size -= file.tell()
+    except OSError as error:
+        raise ModelError(f"cannot read the weights {path} ({error.strerror})") from error
+    weighted = _with_weights(network, None)
+    ends = {4 * total: layer.number + 1
+            for layer, total in zip(weighted, accumulate(layer.weights for layer in weighted), strict=True)}
+    return None if not weighted or ends.get(size) == weighted[-1].number + 1 else ends.get(size)
 
 
 def write_darknet_weights(path: Path, network: Darknet, *, header: WeightsHeader | None = None) -> None:

@@ -157,11 +157,13 @@ class DarknetHead(nn.Module):
             self.register_buffer(f"extents{number}", torch.tensor(layer.anchors, dtype=torch.float32))
 
     def forward(self, maps: list[Tensor], size: Size | None = None) -> Anchored:
-        return concatenate([self._read(number, layer, raw)
+        return concatenate([self._read(number, layer, raw, size)
                        for number, (layer, raw) in enumerate(zip(self.layers, maps, strict=True))])
 
-    def _read(self, number: int, layer: YoloLayer | RegionLayer, raw: Tensor) -> Anchored:
+    def _read(self, number: int, layer: YoloLayer | RegionLayer, raw: Tensor, size: Size | None) -> Anchored:
         extents, cell = self.get_buffer(f"extents{number}"), (float(layer.stride), float(layer.stride))
+        if size is not None:    # the cells divide the whole picture
+            cell = float(size[1]) / raw.shape[3], float(size[0]) / raw.shape[2]
         if isinstance(layer, RegionLayer):
             return read_map(raw, extents, cell, form=EXCLUSIVE if layer.softmax else EXPONENTIAL)
         if not layer.new_coords:

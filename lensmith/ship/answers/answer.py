@@ -20,6 +20,7 @@ class PictureAnswer:
     stem: str                       # of the files that are written beside the tables; no other picture has it
     size: tuple[int, int] | None    # height, width of the file, upright
     value: Any
+    image_id: int | str | None = None    # in the COCO file that the network learned from, where it lists the picture
 
 
 @dataclass(frozen=True)

@@ -58,27 +58,47 @@ def draw(picture: Image.Image, boxes: Boxes, names: Sequence[str]) -> Image.Imag
 def write_beside(answers: Sequence[PictureAnswer], folder: Path, ending: str,
                  category_ids: Sequence[int] | None) -> None:
     """`coco_results.json`, and `labels/` with a text for each picture in YOLO's form."""
-    results = coco_results([answer.file for answer in answers], [answer.value for answer in answers], category_ids)
+    results = coco_results([answer.file for answer in answers], [answer.value for answer in answers], category_ids,
+                           [answer.image_id for answer in answers])
     write_lines(folder / f"coco_results{ending}.json", json.dumps(results) + "\n")
     write_yolo_texts(answers, folder / f"labels{ending}")
 
 
 def coco_results(files: Sequence[str], found: Sequence[Boxes],
-                 category_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
+                 category_ids: Sequence[int] | None = None,
+                 image_ids: Sequence[int | str | None] | None = None) -> list[dict[str, Any]]:
     """What `loadRes` of pycocotools reads: an entry for each object with its left, top, width and height.
 
-    COCO names a file by the id of its image. Where all file names are such numbers and no two are the same, they give
-    the ids; else an id is the file's position in the list, from 1. Category ids are the classes' positions in the list
-    of names, from 1, where no others are given.
+    COCO names a file by the id of its image: `image_ids`, one a file, None where it is not known. Where none is, and
+    all file names are such numbers and no two are the same, they give the ids; else an id is the file's position in the
+    list, from 1, or the next number that no other has. Category ids are the classes' positions in the list of names,
+    from 1, where no others are given.
     """
-    stems = [Path(file).stem for file in files]
-    named = all(stem.isascii() and stem.isdecimal() for stem in stems) and len(set(map(int, stems))) == len(stems)
-    return [{"image_id": int(stem) if named else position, "file_name": Path(file).name,
+    ids = _image_ids(files, image_ids or [None] * len(files))
+    return [{"image_id": image_id, "file_name": Path(file).name,
              "category_id": number + 1 if category_ids is None else category_ids[number],
              "bbox": [x0, y0, round(x1 - x0, 3), round(y1 - y0, 3)], "score": round(score, 6)}
-            for position, (file, stem, boxes) in enumerate(zip(files, stems, found, strict=True), start=1)
+            for image_id, file, boxes in zip(ids, files, found, strict=True)
             for number, score, (x0, y0, x1, y1) in zip(boxes.classes.tolist(), _scores(boxes), _corners(boxes),
                                                        strict=True)]
+
+
+def _image_ids(files: Sequence[str], known: Sequence[int | str | None]) -> list[int | str]:
+    """The id of each file in COCO results."""
+    stems = [Path(file).stem for file in files]
+    named = all(stem.isascii() and stem.isdecimal() for stem in stems) and len(set(map(int, stems))) == len(stems)
+    used = {image_id for image_id in known if image_id is not None}
+    ids: list[int | str] = []
+    for position, (stem, image_id) in enumerate(zip(stems, known, strict=True), start=1):
+        if image_id is not None:
+            ids.append(image_id)
+            continue
+        number = int(stem) if named and not any(known) else position
+        while number in used:
+            number += 1
+        used.add(number)
+        ids.append(number)
+    return ids
 
 
 def write_yolo_texts(answers: Sequence[PictureAnswer], folder: Path) -> None:

@@ -33,13 +33,15 @@ def write_beside(answers: Sequence[PictureAnswer], folder: Path, ending: str,
                  category_ids: Sequence[int] | None) -> None:
     """As of boxes, with the pixels of each object in `coco_results.json`."""
     results = coco_segmentations([answer.file for answer in answers], [answer.value for answer in answers],
-                                 [answer.size or (0, 0) for answer in answers], category_ids)
+                                 [answer.size or (0, 0) for answer in answers], category_ids,
+                                 [answer.image_id for answer in answers])
     write_lines(folder / f"coco_results{ending}.json", json.dumps(results) + "\n")
     boxes.write_yolo_texts(answers, folder / f"labels{ending}")
 
 
 def coco_segmentations(files: Sequence[str], found: Sequence[Masks], sizes: Sequence[tuple[int, int]],
-                       category_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
+                       category_ids: Sequence[int] | None = None,
+                       image_ids: Sequence[int | str | None] | None = None) -> list[dict[str, Any]]:
     """What `loadRes` of pycocotools reads: as of boxes, with `segmentation`, the RLE of the pixels, instead of `bbox`.
 
     `sizes` (height, width) are those of the files.
@@ -47,7 +49,7 @@ def coco_segmentations(files: Sequence[str], found: Sequence[Masks], sizes: Sequ
     segmentations = [{"size": list(size), "counts": rle_text(rle_counts(mask[:, : size[1]].numpy()))}
                      for masks, size in zip(found, sizes, strict=True)
                      for mask in map(masks.mask, range(len(masks.classes)))]
-    rows = boxes.coco_results(files, found, category_ids)
+    rows = boxes.coco_results(files, found, category_ids, image_ids)
     # With a box beside it pycocotools would take an object's area for that of the box.
     return [{name: entry for name, entry in row.items() if name != "bbox"} | {"segmentation": segmentation}
             for row, segmentation in zip(rows, segmentations, strict=True)]

@@ -26,15 +26,17 @@ _QUALITY = 92                   # of a JPEG with boxes: thin lines and letters s
 
 
 def write_predictions(found: Sequence[Prediction], folder: Path, *, top: int = 3,
-                      category_ids: Sequence[int] | None = None) -> None:
+                      category_ids: Sequence[int] | None = None,
+                      image_ids: Mapping[str, int | str] | None = None) -> None:
     """`predictions.json`, `predictions.csv` and a picture of each, numbered in order, into `folder`.
 
     A picture is a PNG with a caption. Where boxes, a mask or a map of scores can be drawn over it, it is a JPEG at the
     file's own size. Boxes are also written as `coco_results.json` (`category_ids`: of the classes, where they are not
-    1, 2, ...) and as `labels/*.txt` in YOLO's form, a mask as `masks/*.png`, class numbers with a palette. A picture
-    that came from memory is not drawn. Of several targets, the names of these files end in that of the target, boxes
-    and masks have tables of their own, and all is drawn on one picture. Each file is whole or absent, and only files
-    that were written so before are replaced (base/output_folder.py). Raises UserError where the folder cannot be
+    1, 2, ...; `image_ids`: of pictures, by their real paths) and as `labels/*.txt` in YOLO's form, a mask as
+    `masks/*.png`, class numbers with a palette. A picture that came from memory is not drawn. Of several targets, the
+    names of these files end in that of the target, boxes and masks have tables of their own, and all is drawn on one
+    picture. Each file is whole or absent, and only files that were written so before are replaced
+    (base/output_folder.py). Raises UserError where the folder cannot be
     written or is the user's own, DataError for a picture that has gone since.
     """
     named = any(by_names(prediction.values) for prediction in found)
@@ -43,7 +45,8 @@ def write_predictions(found: Sequence[Prediction], folder: Path, *, top: int = 3
                     json.dumps([prediction.as_json(top) for prediction in found], indent=1) + "\n")
         write_lines(aside / "predictions.csv", _table([row for prediction in found for row in prediction.rows(top)]))
         for target in dict.fromkeys(name for prediction in found for name in prediction.values):
-            _write_target(found, target, aside, f"-{_UNSAFE.sub('_', target)}" if named else "", category_ids)
+            _write_target(found, target, aside, f"-{_UNSAFE.sub('_', target)}" if named else "", category_ids,
+                          image_ids or {})
         for number, prediction in enumerate(found):
             if prediction.error is None and not prediction.from_memory:
                 _write_picture(prediction, aside / _numbered(number, prediction), top)
@@ -73,7 +76,7 @@ def _write_picture(prediction: Prediction, path: Path, top: int) -> None:
 
 
 def _write_target(found: Sequence[Prediction], target: str, folder: Path, ending: str,
-                  category_ids: Sequence[int] | None) -> None:
+                  category_ids: Sequence[int] | None, image_ids: Mapping[str, int | str]) -> None:
     """The files of one target: a table of its own where it has an `ending`, and those of its kind."""
     numbered = [(number, prediction) for number, prediction in enumerate(found) if target in prediction.values]
     answer = ANSWERS[numbered[0][1].values[target].kind]
@@ -82,7 +85,8 @@ def _write_target(found: Sequence[Prediction], target: str, folder: Path, ending
                 answer.as_rows(prediction.file, prediction.values[target], prediction.names[target])]
         write_lines(folder / f"predictions{ending}.csv", _table(rows))
     if answer.write_beside is not None:
-        answers = [PictureAnswer(prediction.file, stem, prediction.size, prediction.values[target])
+        answers = [PictureAnswer(prediction.file, stem, prediction.size, prediction.values[target],
+                                 image_ids.get(os.path.realpath(prediction.file)))
                    for stem, (_, prediction) in zip(_stems(numbered), numbered, strict=True)]
         answer.write_beside(answers, folder, ending, category_ids)
 

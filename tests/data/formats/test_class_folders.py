@@ -114,8 +114,6 @@ ACCEPTED = r"accepted are <split>/<class>/<pictures> with the splits train, vali
 WRONG = {
     "an empty class folder": (("train/a/1.jpg", "train/b/note.txt"), r"folder .*/train/b holds no picture \(\.jpg"),
     "an empty class folder in test": (("train/a/1.jpg", "train/b/1.jpg", "test/b/x.txt"), "/test/b holds no picture"),
-    "one class": (("only/1.jpg",), "has one class folder only, 'only': to tell classes apart takes at least two"),
-    "one class in train": (("train/a/1.jpg", "test/a/1.jpg"), "has one class folder only, 'a'"),
     "no class folders": (("1.jpg", "2.png", "x.txt"), f"holds 2 pictures and no class folder: {ACCEPTED}"),
     "nothing": ((".hidden",), f"holds no class folder: {ACCEPTED}"),
     "no class folders in train": (("train/1.jpg", "test/a/1.jpg"),

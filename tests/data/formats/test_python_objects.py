@@ -307,3 +307,28 @@ def test_several_targets_under_names_of_their_own_may_be_unknown():
     assert head.image.tolist() == [0, 2] and head.corners.tolist() == [[0, 5, 15, 15], [15, 15, 30, 25]]
     with pytest.raises(DataError, match="its labels run from -1 to 1"):
         read_dataset([(image, targets["species"].index) for image, targets in Several([sample(-1, []), sample(1, [])])])
+
+
+class Named:
+    """Four gray pictures of two classes."""
+
+    def __init__(self, *classes: str):
+        self.classes = list(classes)
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, i: int):
+        return np.full((8, 8, 3), 30 * i, dtype=np.uint8), i % 2
+
+
+def test_parts_and_joins_of_data_sets_keep_their_class_names():
+    from torch.utils.data import ConcatDataset, Subset, random_split
+
+    named = Named("cat", "dog")
+    parts = random_split(named, [3, 1])
+    for dataset in (Subset(named, [0, 1]), parts[0], Subset(Subset(named, [0, 1, 2]), [0, 1]),
+                    ConcatDataset([named, Subset(named, [1])])):
+        assert read_dataset(dataset, held_out=True).classes == {"label": ("cat", "dog")}
+    with pytest.raises(DataError, match=r"the data sets that are joined name different classes: \['cat', 'dog'\]; \["):
+        read_dataset(ConcatDataset([named, Named("owl", "emu")]))

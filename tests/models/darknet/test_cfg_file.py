@@ -61,7 +61,6 @@ def test_short_names_are_the_long_ones_and_the_first_of_two_values_counts():
     (NET + "[conv]\n=3\n", "some.cfg line 6: '=3' under [convolutional] is neither"),
     (NET + "[conv]\nfiltres=3\n", "some.cfg line 6: [convolutional] has no option 'filtres'. Did you mean 'filters'? "
                                   "Known: activation, angle"),
-    (NET + "[avgpool]\nfilters=3\n", "some.cfg line 6: [avgpool] has no option 'filters'."),
     (NET + "[avgpool]\n" * 3000, "more than 2,048 sections; no network of Darknet has so many"),
 ])
 def test_what_is_no_cfg_is_refused_with_its_line(text: str, said: str):
@@ -242,3 +241,10 @@ def test_damaged_cfgs_give_one_line(tmp_path: Path, edits):
 @given(EDITS)
 def test_many_damaged_cfgs_give_one_line(tmp_path: Path, edits):
     _try(tmp_path / "a.cfg", edits)
+
+
+def test_lines_that_change_nothing_are_passed_over_as_darknet_does():
+    config = parse_cfg(NET + "max_epochs=300\n[conv]\nfilters=8\ni\n[avgpool]\nfilters=3\n", file="some.cfg")
+    assert [line.partition(": ")[2] for line in config.passed_over] == ["'max_epochs=300'", "'i'", "'filters=3'"]
+    assert "filters" not in config.layers[1].options and config.layers[0].integer("filters", 1) == 8
+    assert parse_cfg(NET + "[conv]\nfilters=8\n", file="some.cfg").passed_over == ()

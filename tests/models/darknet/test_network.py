@@ -17,6 +17,7 @@ from lensmith.models.darknet.decode import decode_yolo
 from lensmith.models.darknet.network import Darknet, darknet53, darknet53_text, darknet_backbone
 from lensmith.models.darknet.plain_calls import Straight
 from lensmith.models.darknet.weights_file import read_darknet_weights, write_darknet_weights
+from lensmith.models.heads.yolo import DarknetHead
 from lensmith.models.rewrites.exact import fold_batch_norm
 from lensmith.models.weights import fit_into
 from lensmith.values.box_arithmetic import batched_nms, pairwise_iou
@@ -360,11 +361,6 @@ def test_a_backbone_is_what_comes_before_the_tail(tmp_path: Path, given):
     ([conv(65_536), conv(65_536)], "[convolutional]", "[convolutional] brings the network to"),
     ([conv(4096), "[upsample]\nstride=1024"], "[upsample]",
      "[upsample] gives 30720 x 43008 x 4096 values for one picture"),
-    ([conv(stride=2), conv(stride=2), conv(7, 1), "[yolo]\nanchors=1,1\nclasses=2"], "[yolo]",
-     "[yolo] has 8 x 11 cells for pictures of 30 x 42 pixels, which must be covered by them. Take a size that its "
-     "stride of 4 divides, with width and height in [net] or with pictures.size, and layers that pad their borders"),
-    ([*["[maxpool]\nstride=1024\nsize=1"] * 200, conv(7, 1), "[yolo]\nanchors=1,1\nclasses=2"], "[yolo]",
-     "Take a size that the stride divides"),
     (["[yolo]\nanchors=1,1\nclasses=2"], "[yolo]", "[yolo] is the first layer: there is nothing before it"),
     (["[softmax]"], "[softmax]", "[softmax] is the first layer: there is nothing before it"),
 ])
@@ -389,3 +385,19 @@ def test_pictures_without_their_ground_are_filled_up_to_the_coarsest_cells():
     wide = torch.rand(1, 3, 96, 128)
     below = torch.cat((wide, torch.zeros(1, 3, 32, 128)), 2)
     assert all(torch.equal(one, other) for one, other in zip(network(wide), network(below), strict=True))
+
+
+def test_cells_that_leave_a_border_uncovered_divide_the_picture_as_in_darknet():
+    """30 x 42 pixels give 8 x 11 cells (width x height), so that each has 3.75 x 42 / 11 pixels."""
+    network = Darknet(config(conv(stride=2), conv(stride=2), conv(7, 1),
+                             "[region]\nanchors=1,1\nnum=1\nclasses=2")).eval()
+    layer = network.outputs[0]
+    assert layer.anchors == (pytest.approx((30 / 8, 42 / 11)),)
+    pictures = torch.rand(1, 3, 42, 30)
+    with torch.no_grad():
+        maps = network(pictures)
+        read = DarknetHead(network.outputs)(maps, (42, 30))
+        corners, objectness, _ = decode_yolo(maps[0], layer, (42, 30))
+    assert maps[0].shape == (1, 7, 11, 8)
+    torch.testing.assert_close(read.corners(), corners)
+    assert network.strides == (4,) and objectness.shape == (1, 88)

@@ -11,8 +11,14 @@ from torch import Tensor
 
 from lensmith.base.errors import ModelError
 from lensmith.models.darknet.cfg_file import parse_cfg, read_cfg
+from lensmith.models.darknet.named import weights_for
 from lensmith.models.darknet.network import Darknet, darknet53_text, trunk
-from lensmith.models.darknet.weights_file import WeightsHeader, read_darknet_weights, write_darknet_weights
+from lensmith.models.darknet.weights_file import (
+    WeightsHeader,
+    layers_in,
+    read_darknet_weights,
+    write_darknet_weights,
+)
 
 # 2 x 3 x 1 x 1 = 6 weights and 2 biases; 3 x 2 x 1 x 1 = 6 weights and four times 3 of the norm; 3 x 4 + 4.
 TEXT = ("[net]\nwidth=1\nheight=1\nchannels=3\n[convolutional]\nfilters=2\nactivation=linear\n[route]\nlayers=-1\n"
@@ -194,3 +200,19 @@ def test_damaged_weights_give_one_line(tmp_path: Path, length: int, changes: lis
     except ModelError as error:
         said = str(error)
     assert said and "\n" not in said
+
+
+def test_a_file_of_the_first_layers_is_known_by_its_size(tmp_path: Path) -> None:
+    text = "[net]\nwidth=8\nheight=8\nchannels=3\n" + "[convolutional]\nfilters=4\nsize=1\n" * 3
+    network = Darknet(parse_cfg(text, file="some.cfg"))
+    write_darknet_weights(tmp_path / "whole.weights", network)
+    content = (tmp_path / "whole.weights").read_bytes()
+    assert layers_in(tmp_path / "whole.weights", network) is None
+    (tmp_path / "some.conv.2").write_bytes(content[: 20 + 4 * (16 + 20)])    # 4 x 3 + 4, then 4 x 4 + 4 floats
+    assert layers_in(tmp_path / "some.conv.2", network) == 2
+    found = weights_for(network, tmp_path / "some.conv.2")
+    assert {name.split(".")[1] for name in found if name.startswith("layers.")} == {"0", "1"}
+    (tmp_path / "odd").write_bytes(content[:60])
+    assert layers_in(tmp_path / "odd", network) is None    # whose error says where it ends
+    with pytest.raises(ModelError, match="ends in layer 0"):
+        weights_for(network, tmp_path / "odd")

@@ -77,6 +77,9 @@ def test_coco_results_are_read_and_measured_by_pycocotools() -> None:
     assert [row["image_id"] for row in coco_results(["a.jpg", "7.jpg"], [NONE, FOUND])] == [2, 2, 2]
     assert [row["image_id"] for row in coco_results(["x/1.jpg", "y/01.jpg"], [FOUND, NONE])] == [1, 1, 1]
     assert coco_results(["x/1.jpg"], [FOUND])[0]["file_name"] == "1.jpg" and coco_results([], []) == []
+    # Of a COCO file's pictures the ids are those of the file; others get numbers that none has.
+    known = coco_results(["a.jpg", "b.jpg", "3.jpg"], [FOUND, FOUND, FOUND], None, [2, "x", None])
+    assert [row["image_id"] for row in known] == [2] * 3 + ["x"] * 3 + [3] * 3
 
 
 def test_yolo_text_goes_back_to_the_corners() -> None:
