@@ -47,6 +47,7 @@ class Run:
         if name is not None and not _NAME.fullmatch(name):
             raise UserError("run.name must be a plain folder name of letters, digits, '.', '_', '+', '-'; got "
                             f"{name!r}")
+        _refuse_no_utf8(runs)
         try:
             runs.mkdir(parents=True, exist_ok=True)
             if name is not None:
@@ -79,6 +80,7 @@ class Run:
     def open(cls, folder: str | Path) -> "Run":
         """An existing run folder. Raises ModelError where there is none, with the nearest name."""
         folder = Path(folder)
+        _refuse_no_utf8(folder)
         if (folder / "recipe.toml").is_file():
             return cls(folder)
         if folder.is_dir():
@@ -223,6 +225,15 @@ class Run:
         table.writeheader()
         table.writerows([{name: _formatted(value) for name, value in row.items()} for row in history])
         self.write("history.csv", text.getvalue())
+
+
+def _refuse_no_utf8(folder: Path) -> None:
+    """Raises UserError for a folder whose name is not UTF-8: safetensors can write no file there."""
+    try:
+        str(folder).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(f"{folder} has a name that is not UTF-8, where no weights can be kept: choose another folder "
+                        "with train.runs") from error
 
 
 def finite(node: Any) -> Any:

@@ -112,6 +112,14 @@ def test_a_link_in_a_run_folder_is_not_written_through(tmp_path: Path):
     assert Run(tmp_path / "link").picture_folder() == tmp_path / "link" / "pictures"
 
 
+def test_a_folder_whose_name_is_no_utf_8_is_refused_before_anything_is_made(tmp_path: Path):
+    for refuse in (lambda: Run.create(tmp_path / "r\udce9", name=None, fallback="x"),
+                   lambda: Run.open(tmp_path / "r\udce9")):
+        with pytest.raises(UserError, match="has a name that is not UTF-8, .*: choose another folder with train.runs"):
+            refuse()
+    assert not list(tmp_path.iterdir())
+
+
 def test_names_that_are_no_utf_8_come_back_from_json(tmp_path: Path):
     run = Run.create(tmp_path, name="x", fallback="")
     run.write_json("data.json", {"name": "dir\udce9 ü", "source": {"a\udce9": 1}})
