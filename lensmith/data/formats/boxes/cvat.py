@@ -14,8 +14,8 @@ from lensmith.data.formats.boxes.exports import (
     beginning_of,
     box_around,
     ellipse,
-    rectangle,
     sources_of_export,
+    turned_rectangle,
 )
 from lensmith.data.formats.boxes.read_xml import read_xml
 from lensmith.data.formats.format import LAYOUT, NOTHING, Evidence, Format
@@ -107,7 +107,7 @@ def _object(shape: Any, where: str, size: tuple[int, int]) -> ListedObject:
     outline: Shape | None = None
     if shape.tag == "box":
         x0, y0, x1, y1 = (_number(shape, edge, where) for edge in ("xtl", "ytl", "xbr", "ybr"))
-        corners = rectangle(x0, y0, x1 - x0, y1 - y0, degrees=_number(shape, "rotation", where, 0.0), about_centre=True)
+        corners = turned_rectangle(x0, y0, x1 - x0, y1 - y0, degrees=_number(shape, "rotation", where, 0.0), about_centre=True)
     elif shape.tag == "polygon":
         outline = polygon_from(_numbers(shape.get("points") or "", where), where)
         corners = box_around(outline)

@@ -127,7 +127,7 @@ def box_around(points: np.ndarray) -> tuple[float, float, float, float]:
     return x0, y0, x1, y1
 
 
-def rectangle(x: float, y: float, width: float, height: float, *, degrees: float = 0.0,
+def turned_rectangle(x: float, y: float, width: float, height: float, *, degrees: float = 0.0,
               about_centre: bool = False) -> tuple[float, float, float, float]:
     """The box around a rectangle that is turned clockwise about its first corner or its centre."""
     corners = np.array([(x, y), (x + width, y), (x + width, y + height), (x, y + height)])

@@ -17,8 +17,8 @@ from lensmith.data.formats.boxes.exports import (
     beginning_of,
     box_around,
     ellipse,
-    rectangle,
     sources_of_export,
+    turned_rectangle,
 )
 from lensmith.data.formats.format import LAYOUT, NOTHING, Evidence, Format
 from lensmith.data.formats.listing import Listing
@@ -140,7 +140,7 @@ def _shape(value: Mapping[str, Any], size: tuple[float, float],
     if "radiusX" in value:
         points = ellipse(x, y, float(value["radiusX"]) * scale[0], float(value["radiusY"]) * scale[1])
         return box_around(points), points
-    return rectangle(x, y, float(value["width"]) * scale[0], float(value["height"]) * scale[1],
+    return turned_rectangle(x, y, float(value["width"]) * scale[0], float(value["height"]) * scale[1],
                      degrees=float(value.get("rotation") or 0)), None
 
 
