@@ -107,7 +107,8 @@ def _object(shape: Any, where: str, size: tuple[int, int]) -> ListedObject:
     outline: Shape | None = None
     if shape.tag == "box":
         x0, y0, x1, y1 = (_number(shape, edge, where) for edge in ("xtl", "ytl", "xbr", "ybr"))
-        corners = turned_rectangle(x0, y0, x1 - x0, y1 - y0, degrees=_number(shape, "rotation", where, 0.0), about_centre=True)
+        turned = _number(shape, "rotation", where, 0.0)
+        corners = turned_rectangle(x0, y0, x1 - x0, y1 - y0, degrees=turned, about_centre=True)
     elif shape.tag == "polygon":
         outline = polygon_from(_numbers(shape.get("points") or "", where), where)
         corners = box_around(outline)

@@ -141,7 +141,7 @@ def _shape(value: Mapping[str, Any], size: tuple[float, float],
         points = ellipse(x, y, float(value["radiusX"]) * scale[0], float(value["radiusY"]) * scale[1])
         return box_around(points), points
     return turned_rectangle(x, y, float(value["width"]) * scale[0], float(value["height"]) * scale[1],
-                     degrees=float(value.get("rotation") or 0)), None
+                            degrees=float(value.get("rotation") or 0)), None
 
 
 LABEL_STUDIO = Format(label_studio, recognise_label_studio, suffixes=(".json",))
