@@ -78,14 +78,15 @@ def lacking_variation(dataset: Dataset, form: Form) -> str:
     some = list(_chunks(dataset, _SHOWN))
     if not some:
         return ""
-    values = torch.cat(some).flatten(1).to(torch.float64)
+    values = torch.cat(some).flatten(2).to(torch.float64)    # [pictures, channels, pixels]
+    deviation = float(values.transpose(0, 1).flatten(1).std(1).amax())
     black, white = form.shades
     shade = (white - black) / 255
-    if bool((values.amax(1) - values.amin(1) < shade).all()):
+    if bool((values.amax(2) - values.amin(2) < shade).all()):
         what = f"each of {len(values)} pictures that were looked at has one shade alone"
-    elif float(values.std()) < shade:
+    elif deviation < shade:
         what = f"the values of {len(values)} pictures that were looked at lie within a shade of each other (their " \
-            f"standard deviation is {float(values.std()):.2g} between {black:,} and {white:,})"
+            f"standard deviation is {deviation:.2g} between {black:,} and {white:,})"
     else:
         return ""
     return f"the pictures show no variation: {what}; look at some of them, or say how their values are read with " \

@@ -6,9 +6,10 @@ import torch
 
 from lensmith.base.errors import DataError
 from lensmith.base.picture_headers import BadPicture
+from lensmith.base.pictures import Form, Place
 from lensmith.data.sources.in_memory import InMemory, Numbered
 from lensmith.data.sources.sample import Sample
-from lensmith.data.store.channel_statistics import statistics
+from lensmith.data.store.channel_statistics import lacking_variation, statistics
 
 
 class Streamed:
@@ -106,3 +107,17 @@ def test_a_channel_that_never_changes_gets_deviation_one():
     data.images[0, 0, 0, 0] = 10
     mean, deviation = statistics(data)
     assert mean[1] == 9 and deviation[1] == 1 and 0 < deviation[0] < 1
+
+
+@pytest.mark.parametrize(("pictures", "form", "said"), [
+    (torch.full((4, 1, 6, 6), 3, dtype=torch.uint8), Form(1, 6, 6), "each of 4 pictures that were looked at has one "),
+    (torch.arange(4, dtype=torch.uint8).view(4, 1, 1, 1).repeat(1, 1, 6, 6) * 60, Form(1, 6, 6), "has one shade alone"),
+    (torch.arange(144, dtype=torch.uint8).view(4, 1, 6, 6) % 2, Form(1, 6, 6), "lie within a shade of each other"),
+    ((torch.arange(144).view(4, 1, 6, 6) % 200).to(torch.uint16), Form(1, 6, 6, bits=16), "has one shade alone"),
+    ((torch.arange(144).view(4, 1, 6, 6) % 2 * 300).to(torch.uint16), Form(1, 6, 6, bits=16), "deviation is 1.5e+02"),
+    ((torch.arange(144).view(4, 1, 6, 6) % 200).to(torch.uint16), Form(1, 6, 6, bits=16, values=(0, 255)), ""),
+    (torch.arange(144, dtype=torch.uint8).view(4, 1, 6, 6), Form(1, 6, 6), "")])
+def test_pictures_that_show_nothing_are_said(pictures: torch.Tensor, form: Form, said: str):
+    told = lacking_variation(InMemory(pictures, {}, {}, places=[Place(str(i), form.size) for i in range(4)]), form)
+    assert said in told and bool(told) == bool(said)
+    assert not told or "pictures.bits and pictures.values" in told
