@@ -6,7 +6,8 @@ The sets are those of segmentation_sets.py, at 128 x 128 pixels. Lensmith: `lens
 begins from the ImageNet weights of EfficientNet-lite0 and holds a tenth of the train folder out. The peer begins from
 the same weights, learns from all of the train folder (AdamW, one cycle of the rate to 1e-3, batches of 16, half of the
 pictures mirrored, channels_last, two loading workers), and gets the epochs that end in the seconds that Lensmith's
-whole process took, by the pace of the second epoch of a short run. Both are measured on the test folder by the same code.
+whole process took, by the pace of the second epoch of a short run. Both are measured on the test folder by the same
+code.
 """
 
 import argparse
