@@ -130,10 +130,7 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
         check_probe(recipe, task.needs, pretrained=starting_weights is not None or module is not None,
                     processes=process_group.world_size)
     notes = [module.note for module in network.modules() if isinstance(module, Whole) and module.note]
-    notes += [f"{module.config.file}: passed over, as Darknet does, {', '.join(module.config.passed_over[:5])}"
-              f"{' ...' if len(module.config.passed_over) > 5 else ''}"
-              for module in network.modules() if isinstance(module, Darknet) and module.config.passed_over]
-    notes += [*task.notes(recipe["augment"]), *(starting_weights.notes if starting_weights is not None else ())]
+    notes += [*_passed_over(network), *task.notes(recipe["augment"]), *(starting_weights.notes if starting_weights is not None else ())]
     if resumed_plan is None:
         notes += filter(None, [lacking_variation(data.splits["train"], data.form)])
     unfreezing = _freeze(network, settings, notes)
@@ -193,6 +190,13 @@ def _begin_with_weights(network: Network, recipe: recipes.Recipe, data: Data, ta
         # A Darknet file cannot store mean and standard deviation, and the network has to be writable as one.
         standardise_as_published(network, data.form)
     return None
+
+
+def _passed_over(network: Network) -> list[str]:
+    """A line on what the cfg of a Darknet network says that Darknet passes over too."""
+    configs = [module.config for module in network.modules() if isinstance(module, Darknet)]
+    return [f"{config.file}: passed over, as Darknet does, {', '.join(config.passed_over[:5])}"
+            f"{' ...' if len(config.passed_over) > 5 else ''}" for config in configs if config.passed_over]
 
 
 def _freeze(network: Network, settings: recipes.Section, notes: list[str]) -> Unfreezing | None:
