@@ -130,7 +130,8 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
         check_probe(recipe, task.needs, pretrained=starting_weights is not None or module is not None,
                     processes=process_group.world_size)
     notes = [module.note for module in network.modules() if isinstance(module, Whole) and module.note]
-    notes += [*_passed_over(network), *task.notes(recipe["augment"]), *(starting_weights.notes if starting_weights is not None else ())]
+    notes += [*_passed_over(network), *task.notes(recipe["augment"]),
+              *(starting_weights.notes if starting_weights is not None else ())]
     if resumed_plan is None:
         notes += filter(None, [lacking_variation(data.splits["train"], data.form)])
     unfreezing = _freeze(network, settings, notes)
