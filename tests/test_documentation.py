@@ -14,7 +14,7 @@ from lensmith.recipe.sections import PLAIN, SECTIONS, resolve
 from lensmith.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
-GIVEN = {"splits", "classes", "length", "targets", "chosen", "open_set"}
+GIVEN = {"splits", "alike", "classes", "length", "targets", "chosen", "open_set"}
 
 
 def sections() -> dict[str, str]:

@@ -11,7 +11,8 @@ LINES, PARAMETERS = 50, 8
 # Their parameters are settings of a recipe, options of a verb, or what a caller of `lensmith.train` may say.
 SETTINGS = {"api.py train", "cli/train.py train", "cli/predict.py predict", "data/formats/tables/table.py open_table",
             "models/backbones/stack_layers.py conv", "tasks/detection.py Detection.__init__",
-            "tasks/instances.py Instances.__init__", "tasks/yolo.py Yolo.__init__"}
+            "tasks/instances.py Instances.__init__", "tasks/segmentation.py Segmentation.__init__",
+            "tasks/yolo.py Yolo.__init__"}
 # Each file of these folders is an entry of one table, and has the functions of its record under the same names.
 ENTRIES = ("data/sources/kinds/", "ship/answers/", "study/report/errors/")
 # One name for one thing in two places.
