@@ -83,8 +83,10 @@ class Trained:
         if source.get("layout") == "coco":
             for split, file in (source.get("files") or {}).items():
                 folder = (source.get("picture_folders") or {}).get(split)
+                if folder is None:
+                    continue
                 with suppress(DataError):
-                    for picture in read_coco_file(Path(file), CocoFile).images if folder else ():
+                    for picture in read_coco_file(Path(file), CocoFile).images:
                         ids[os.path.realpath(os.path.join(folder, picture.file_name))] = picture.id
         return ids
 
