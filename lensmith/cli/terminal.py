@@ -245,7 +245,7 @@ def show_account(account: dict[str, Any], *, every_file: bool) -> None:
         show(note)
     shown = None if every_file else _NAMED
     for finding in findings(account):
-        show(f"{'left out' if finding.lost else 'told'}: {finding.sentence()}")
+        show(f"{'left out' if finding.lost else 'note'}: {finding.sentence()}")
         for name in finding.names[:shown]:
             show(f"  {name}")
         if more := finding.number - len(finding.names[:shown]):

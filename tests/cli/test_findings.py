@@ -42,7 +42,7 @@ TRAINING = ("--epochs", "1", "--size", "32", "--plan", "exact", "--batch", "4", 
 def test_every_verb_tells_what_is_lost(half: Path, tmp_path: Path, command) -> None:
     listing = f"lensmith data show {half} --all lists all"
     shown = command("data", "show", half)
-    for text in (f"left out: {LOST}", f"left out: {NOT_LISTED}", f"told: {SWAPPED}", "  images/p0.png"):
+    for text in (f"left out: {LOST}", f"left out: {NOT_LISTED}", f"note: {SWAPPED}", "  images/p0.png"):
         assert f"{text}\n" in shown.out
     assert "  images/p12.png\n" in command("data", "show", half, "--all").out
     converted = command("convert", half, tmp_path / "csv", "--to", "csv")
