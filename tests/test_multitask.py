@@ -158,9 +158,9 @@ def test_what_sharing_gained_is_told(trained: Path, tmp_path: Path, command):
 
 
 @pytest.mark.parametrize(("parts", "expected"), [
-    (["species", "bright"], ["batch = 64", "epochs = 10", "average = 0.0", "crop_padding = 4", "flip = true",
+    (["species", "bright"], ["batch = 64", "epochs = 40", "average = 0.0", "crop_padding = 4", "flip = true",
                              'fit = "crop"', 'name = "cnn3"']),
-    (["species", "outline"], ["batch = 16", "epochs = 10", "average = 0.0", "crop_padding = 0", "flip = true",
+    (["species", "outline"], ["batch = 8", "epochs = 40", "average = 0.0", "crop_padding = 0", "flip = true",
                               'fit = "pad"']),
     (["species", "head"], ["batch = 16", "epochs = 50", "average = 0.98", "rate = 0.002", "crop_padding = 0",
                            "flip = true", "mosaic = 0.0", 'fit = "pad"', 'name = "csp"'])])

@@ -1,7 +1,7 @@
 """One canonical way from a picture file to a tensor, for training, testing, prediction and serving alike."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -305,7 +305,10 @@ def refit(picture: Tensor, form: Form) -> Tensor:
     """A picture [channels, height, width], uint8 or uint16, brought to `form` as a file with its pixels would be."""
     if picture.dtype != torch.uint16:
         return bring(to_pil(picture), form)[0]
-    return _brought_planes(_deep_planes(picture.numpy(), form), form)
+    if form.bits == 16:
+        return _brought_planes(_deep_planes(picture.numpy(), form), form)
+    planes, plane_form = _deep_planes(picture.numpy(), replace(form, bits=16, values=None)), replace(form, channels=1)
+    return torch.cat([bring(Image.fromarray(plane), plane_form)[0] for plane in planes])
 
 
 def _deep_planes(values: np.ndarray, form: Form) -> np.ndarray:

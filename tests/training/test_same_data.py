@@ -49,7 +49,7 @@ def test_a_run_of_before_whose_files_are_read_otherwise_is_refused_by_name(run: 
     ({"splits": {"train": {"count": 9}}}, " test, where they were 9 train: begin anew"),
     ({"files": {}}, "they give other pictures in its splits"),
     ({"reading": READING + 1}, f"(reading rules {READING + 1}, now {READING}), and they give other targets or content"),
-    ({"reading": "x"}, f"(reading rules 0, now {READING}: ")])
+    ({"reading": "x"}, "data.json is damaged (reading must be a valid integer; got 'x')")])
 def test_what_is_different_is_said(run: Path, command, changes: dict[str, Any], said: str) -> None:
     edit(run, **{"reading": 0, "fingerprint": "", **changes})
     assert said in command("val", run).err

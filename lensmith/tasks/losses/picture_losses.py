@@ -1,5 +1,6 @@
 """Losses of whole pictures: cross entropy over classes and over tags, and the distance of numbers."""
 
+import json
 from collections.abc import Sequence
 from typing import Literal
 
@@ -123,7 +124,7 @@ def given_weights(weights: str | list[float] | None, names: tuple[str, ...], nou
     if weights is None or weights in words:
         return None
     if isinstance(weights, str):
-        raise UserError(f"task.class_weights must be {' or '.join(map(repr, words))} or a list of numbers; got "
+        raise UserError(f"task.class_weights must be {' or '.join(map(json.dumps, words))} or a list of numbers; got "
                         f"{weights!r}")
     if len(weights) != len(names):
         raise UserError(f"task.class_weights has {len(weights)} numbers, but there are {len(names)}: give one a "

@@ -82,5 +82,5 @@ def test_a_film_and_a_picture_that_would_be_too_large_are_refused(runs: Path, tm
     assert ended.code == 2 and "film.mp4 is a film: leave one of the two out" in ended.err
     Image.new("L", (4000, 3000)).save(tmp_path / "large.png")
     ended = command("predict", runs / "segmentation", tmp_path / "large.png", "--tiles", 4)
-    assert ended.code == 3 and "large.png would have 16000 x 12000 pixels, 4 times as large; at most 89,000,000" in \
+    assert ended.code == 3 and "large.png would have 16000 x 12000 pixels, 4 times as large; at most 178,000,000" in \
         ended.err
