@@ -74,6 +74,11 @@ def peer(data: Set, asked: argparse.Namespace, seed: int, folder: Path, weights:
     job = {"encoder": ENCODER, "weights": "" if asked.scratch else str(weights), "classes": len(data.names),
            "ids": data.ids, "mean": half, "deviation": half, **data.pairs, "size": SIZE, "batch": BATCH, "rate": RATE,
            "epochs": asked.epochs, "seed": seed, "workers": WORKERS, "answer": str(folder / f"peer-{seed}.npy")}
+    return smp(job)
+
+
+def smp(job: dict[str, Any]) -> dict[str, Any]:
+    """What peers/smp_segmenter.py takes and finds with a job; ends this process where it fails."""
     done = subprocess.run([sys.executable, "-m", "peers.smp_segmenter", json.dumps(job)], cwd=HERE,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ))
     if done.returncode:

@@ -12,8 +12,6 @@ code.
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -24,17 +22,14 @@ import torch
 from pictures import needed
 from PIL import Image
 from results import Row, newest, this_command, whole_run, write
-from segmentation_sets import NAMES, SETS, Set, written
+from segmentation import BATCH, ENCODER, RATE, WEIGHTS, WORKERS, smp
+from segmentation_sets import EDGE, NAMES, SETS, Set, written
 
 from lensmith.base.cache_folder import cache_folder
 from lensmith.base.errors import DataError
 from lensmith.recipe import schema as recipes
 from lensmith.tasks.metrics.pixel_metrics import MaskMetrics
 from lensmith.values.semantic_mask import Mask
-
-HERE = Path(__file__).resolve().parent
-WEIGHTS = "weights/tf_efficientnet_lite0_fp16.safetensors"
-ENCODER, RATE, SIZE, BATCH, WORKERS = "tu-tf_efficientnet_lite0", 1e-3, 128, 16, 2
 
 
 def pairs(folder: Path, part: str) -> tuple[list[str], list[str]]:
@@ -48,14 +43,9 @@ def peer(folder: Path, classes: int, epochs: int, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         job = {"encoder": ENCODER, "weights": str(needed(WEIGHTS)), "classes": classes,
                "ids": {number: number for number in range(classes)}, "mean": [0.5] * 3, "deviation": [0.5] * 3,
-               "train": pairs(folder, "train"), "test": pairs(folder, "test"), "size": SIZE, "batch": BATCH,
+               "train": pairs(folder, "train"), "test": pairs(folder, "test"), "size": EDGE, "batch": BATCH,
                "rate": RATE, "epochs": epochs, "seed": seed, "workers": WORKERS, "answer": f"{place}/found.npy"}
-        done = subprocess.run([sys.executable, "-m", "peers.smp_segmenter", json.dumps(job)], cwd=HERE,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ))
-        if done.returncode:
-            sys.exit(f"segmentation_models_pytorch failed:\n{done.stdout[-3000:]}")
-        answer: dict[str, Any] = json.loads(Path(job["answer"]).with_suffix(".json").read_text())
-        return {**answer, "found": torch.from_numpy(np.load(job["answer"]))}
+        return smp(job)
 
 
 def score(folder: Path, classes: tuple[str, ...], found: torch.Tensor) -> dict[str, Any]:

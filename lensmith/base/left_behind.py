@@ -1,6 +1,7 @@
 """What programs leave behind in folders of pictures: hidden files, previews, rubbish, and results of our own."""
 
 import os
+from collections.abc import Callable
 
 from lensmith.base.output_folder import MARKER
 
@@ -51,8 +52,13 @@ def holds_runs_alone(folder: str) -> bool:
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder or leads to one; a link that leads to itself does not."""
+    """Whether it is a folder or leads to one."""
+    return leads_to(entry.is_dir)
+
+
+def leads_to(kind: Callable[[], bool]) -> bool:
+    """Whether an entry is of a kind or a link to one; a link that leads to itself is of none."""
     try:
-        return entry.is_dir()
+        return kind()
     except OSError:
         return False

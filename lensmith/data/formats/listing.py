@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 
-from lensmith.base.errors import DataError
-from lensmith.base.left_behind import is_passed_over
+from lensmith.base.left_behind import is_folder, leads_to
 from lensmith.base.picture_suffixes import SUFFIXES
+from lensmith.data.formats.files_below import entries_of
 from lensmith.data.formats.given_splits import folders_by_split
+
+MOST_OPENED = 20    # with more files of a kind in a folder none is opened: they are one a picture, or another program's
 
 
 class Listing:
@@ -24,14 +26,7 @@ class Listing:
 
     @cached_property
     def _entries(self) -> list[os.DirEntry[str]]:
-        if self.is_file:
-            return []
-        try:
-            with os.scandir(self.path) as entries:
-                return [entry for entry in entries if not is_passed_over(entry)]
-        except OSError as error:
-            raise DataError(f"folder {self.path} cannot be read ({error.strerror}): change its permissions or move it "
-                            "away") from error
+        return [] if self.is_file else entries_of(self.path)
 
     @cached_property
     def is_file(self) -> bool:
@@ -45,12 +40,12 @@ class Listing:
     @cached_property
     def files(self) -> list[str]:
         """The names of files, and of links that lead to one."""
-        return sorted(entry.name for entry in self._entries if _leads_to(entry.is_file))
+        return sorted(entry.name for entry in self._entries if leads_to(entry.is_file))
 
     @cached_property
     def folders(self) -> list[str]:
         """The names of folders, and of links that lead to one."""
-        return sorted(entry.name for entry in self._entries if _leads_to(entry.is_dir))
+        return sorted(entry.name for entry in self._entries if is_folder(entry))
 
     @cached_property
     def splits(self) -> dict[str, "Listing"]:
@@ -88,6 +83,13 @@ class Listing:
         """The names that end with one of the suffixes, in lower or upper case."""
         return [name for name in self.names if name.lower().endswith(suffixes)]
 
+    def first_of(self, suffixes: tuple[str, ...], is_one: Callable[[Path], bool]) -> Path | None:
+        """The first file of these suffixes in the folder of which `is_one` says yes; None where there is none, or are
+        more files than are opened."""
+        names = self.ending(suffixes)
+        files = (self.path / name for name in names) if len(names) <= MOST_OPENED else ()
+        return next(filter(is_one, files), None)
+
     def beside_picture(self, suffix: str) -> str | None:
         """The first file of this suffix that has the name of a picture beside it."""
         names = set(self.ending((suffix,)))
@@ -116,11 +118,3 @@ class Listing:
             visited.add((status.st_dev, status.st_ino))
             yield folder
             waiting += [inner for inner in map(folder.inner, folder.folders) if inner is not None]
-
-
-def _leads_to(kind: Callable[[], bool]) -> bool:
-    """Whether an entry is of a kind or a link to one; a link that leads to itself is of none."""
-    try:
-        return kind()
-    except OSError:
-        return False

@@ -43,11 +43,16 @@ def read_json(file: Path) -> Any:
 
 def begins_with_key(file: Path, keys: str) -> bool:
     """Whether a list under one of `keys`, as `a|b`, begins in the first 64 KB of a JSON file."""
+    return re.search(rf'"({keys})"\s*:\s*\[', beginning_of(file)) is not None
+
+
+def beginning_of(file: Path) -> str:
+    """The first 65,536 characters of a text file, which tell what program wrote it; "" where it cannot be read."""
     try:
         with open(file, encoding="utf-8-sig", errors="replace") as opened:
-            return re.search(rf'"({keys})"\s*:\s*\[', opened.read(65_536)) is not None
+            return opened.read(65_536)
     except OSError:
-        return False
+        return ""
 
 
 def invalid_content(file: Path, error: ValidationError) -> DataError:

@@ -19,9 +19,9 @@ from lensmith.data.formats.boxes.picture_to_write import PictureToWrite, shortes
 from lensmith.data.formats.class_names import check_names, fixed_classes
 from lensmith.data.formats.format import LAYOUT, Evidence, Format, Writer
 from lensmith.data.formats.given_splits import SPLITS, listed_below, split_folders, split_named
-from lensmith.data.formats.listing import Listing
+from lensmith.data.formats.listing import MOST_OPENED, Listing
 from lensmith.data.formats.located import Finder
-from lensmith.data.formats.reading import begins_with_key, existing, invalid_content, read_json
+from lensmith.data.formats.reading import beginning_of, begins_with_key, existing, invalid_content, read_json
 from lensmith.data.sources.picture_files import readable
 from lensmith.data.sources.rasterise import PackedRLE, shapes_from
 from lensmith.data.sources.sample import Splits
@@ -29,7 +29,6 @@ from lensmith.data.sources.sample import Splits
 ROBOFLOW = "_annotations.coco.json"    # beside the pictures of a split
 _PICTURES = ("images", "image", "imgs", "img", "jpegimages", "data")    # folders of pictures beside a file, in any case
 _TRIED = 20          # pictures whose file is looked for to find the folder of all
-_MOST_OPENED = 20    # with more JSON files in a folder none is opened: they are LabelMe's, one a picture
 
 
 class Category(BaseModel):
@@ -141,18 +140,14 @@ def coco_files(folder: Listing) -> list[Path]:
         beside = _json_files(folder)
         # LabelMe's files and lists of classes have neither of these keys.
         files = [file for file in beside if file.name == ROBOFLOW or
-                 (len(beside) <= _MOST_OPENED and begins_with_key(file, "images|annotations") and not _is_a_list(file))]
+                 (len(beside) <= MOST_OPENED and begins_with_key(file, "images|annotations") and not _is_a_list(file))]
     instances = [file for file in files if file.name.startswith("instances")]
     return instances or files
 
 
 def _is_a_list(file: Path) -> bool:
     """Whether a JSON file is a list, as Label Studio's, whose tasks have annotations as well."""
-    try:
-        with open(file, encoding="utf-8-sig", errors="replace") as opened:
-            return opened.read(1_000).lstrip().startswith("[")
-    except OSError:
-        return False
+    return beginning_of(file).lstrip().startswith("[")
 
 
 def _json_files(folder: Listing) -> list[Path]:

@@ -11,7 +11,6 @@ from lensmith.data.formats.boxes.annotations import Unlabelled
 from lensmith.data.formats.boxes.exports import (
     ListedObject,
     ListedPicture,
-    beginning_of,
     box_around,
     ellipse,
     sources_of_export,
@@ -21,12 +20,11 @@ from lensmith.data.formats.boxes.read_xml import read_xml
 from lensmith.data.formats.format import LAYOUT, NOTHING, Evidence, Format
 from lensmith.data.formats.given_splits import split_named
 from lensmith.data.formats.listing import Listing
-from lensmith.data.formats.reading import existing
+from lensmith.data.formats.reading import beginning_of, existing
 from lensmith.data.sources.picture_files import readable
 from lensmith.data.sources.rasterise import Shape, polygon_from, rle_from
 from lensmith.data.sources.sample import Splits
 
-_MOST_OPENED = 20    # with more XML files in a folder none is opened: they are Pascal VOC's, one a picture
 _SHAPES = {"box", "polygon", "ellipse", "mask"}
 _WITHOUT_BOX = {"polyline", "points", "cuboid", "skeleton"}
 
@@ -75,13 +73,7 @@ def recognise_cvat(listing: Listing) -> Evidence:
 
 def _file_in(folder: Listing) -> Path | None:
     inner = folder.inner("annotations")
-    for each in (folder, inner):
-        names = [] if each is None else each.ending((".xml",))
-        if each is not None and 0 < len(names) <= _MOST_OPENED:
-            file = next((each.path / name for name in names if _is_cvat(each.path / name)), None)
-            if file is not None:
-                return file
-    return None
+    return folder.first_of((".xml",), _is_cvat) or (inner.first_of((".xml",), _is_cvat) if inner is not None else None)
 
 
 def _is_cvat(file: Path) -> bool:

@@ -22,7 +22,6 @@ from lensmith.data.sources.rasterise import Shape
 from lensmith.data.sources.sample import Splits
 
 _PICTURES = ("images", "image", "imgs", "img", "data", "pictures", "photos", "upload")    # in any case
-BEGINNING = 65_536    # bytes of a file that tell which program wrote it
 
 
 @dataclass(frozen=True)
@@ -112,15 +111,6 @@ def _without_code(name: str) -> str:
     return os.path.join(folder, re.sub(r"^[0-9a-f]{8}-", "", file))
 
 
-def beginning_of(file: Path) -> str:
-    """The first characters of a text file; "" where it cannot be read."""
-    try:
-        with open(file, encoding="utf-8-sig", errors="replace") as opened:
-            return opened.read(BEGINNING)
-    except OSError:
-        return ""
-
-
 def box_around(points: np.ndarray) -> tuple[float, float, float, float]:
     """x0 y0 x1 y1 of the box around points [n, 2]."""
     (x0, y0), (x1, y1) = points.min(0).tolist(), points.max(0).tolist()
@@ -128,7 +118,7 @@ def box_around(points: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def turned_rectangle(x: float, y: float, width: float, height: float, *, degrees: float = 0.0,
-              about_centre: bool = False) -> tuple[float, float, float, float]:
+                     about_centre: bool = False) -> tuple[float, float, float, float]:
     """The box around a rectangle that is turned clockwise about its first corner or its centre."""
     corners = np.array([(x, y), (x + width, y), (x + width, y + height), (x, y + height)])
     pivot = corners.mean(0) if about_centre else corners[0]

@@ -14,7 +14,6 @@ from lensmith.data.formats.boxes.annotations import Unlabelled
 from lensmith.data.formats.boxes.exports import (
     ListedObject,
     ListedPicture,
-    beginning_of,
     box_around,
     ellipse,
     sources_of_export,
@@ -22,12 +21,11 @@ from lensmith.data.formats.boxes.exports import (
 )
 from lensmith.data.formats.format import LAYOUT, NOTHING, Evidence, Format
 from lensmith.data.formats.listing import Listing
-from lensmith.data.formats.reading import existing, read_json
+from lensmith.data.formats.reading import beginning_of, existing, read_json
 from lensmith.data.sources.picture_files import readable
 from lensmith.data.sources.rasterise import Shape, polygon_from
 from lensmith.data.sources.sample import Splits
 
-_MOST_OPENED = 20    # with more JSON files in a folder none is opened: they are of another program
 _LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "labels")
 _WITHOUT_BOX = ("brushlabels", "keypointlabels", "vectorlabels")
 
@@ -47,7 +45,7 @@ def label_studio(path: str, *, images: str | None = None, classes: list[str] | N
     - `outlines`: whether each object comes with its pixels; by default where the task learns masks.
     """
     root = existing(path)
-    file = root if root.is_file() else _file_in(Listing(root))
+    file = root if root.is_file() else Listing(root).first_of((".json",), _is_label_studio)
     if file is None:
         raise DataError(f"{readable(root)} holds no JSON of Label Studio's")
     tasks = read_json(file)
@@ -62,14 +60,8 @@ def recognise_label_studio(listing: Listing) -> Evidence:
     """A JSON file that lists tasks with the labels of shapes."""
     if listing.is_file:
         return Evidence(LAYOUT if _is_label_studio(listing.path) else NOTHING, sentence=listing.path.name)
-    file = _file_in(listing)
+    file = listing.first_of((".json",), _is_label_studio)
     return Evidence() if file is None else Evidence(LAYOUT, sentence=file.name)
-
-
-def _file_in(folder: Listing) -> Path | None:
-    names = folder.ending((".json",))
-    return next((folder.path / name for name in names if _is_label_studio(folder.path / name)), None) \
-        if len(names) <= _MOST_OPENED else None
 
 
 def _is_label_studio(file: Path) -> bool:

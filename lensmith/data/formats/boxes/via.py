@@ -14,20 +14,18 @@ from lensmith.data.formats.boxes.annotations import Unlabelled
 from lensmith.data.formats.boxes.exports import (
     ListedObject,
     ListedPicture,
-    beginning_of,
     box_around,
     ellipse,
     sources_of_export,
 )
 from lensmith.data.formats.format import LAYOUT, Evidence, Format
 from lensmith.data.formats.listing import Listing
-from lensmith.data.formats.reading import existing, read_json, read_text
+from lensmith.data.formats.reading import beginning_of, existing, read_json, read_text
 from lensmith.data.sources.picture_files import readable
 from lensmith.data.sources.rasterise import polygon_from
 from lensmith.data.sources.sample import Splits
 
 _CLASS = "object"    # what a region without attributes is called
-_MOST_OPENED = 20    # with more files in a folder none is opened: they are of another program
 _LABELS = ("label", "class", "name", "category", "type", "object", "species")    # attributes that name the class
 
 
@@ -70,16 +68,11 @@ def recognise_via(listing: Listing) -> Evidence:
 def _files_in(listing: Listing) -> dict[str, Path]:
     """The file of a folder as that of "all", else those in its splits."""
     for folders in ({"all": listing}, listing.splits):
-        files = {split: file for split, folder in folders.items() if (file := _file_in(folder)) is not None}
+        files = {split: file for split, folder in folders.items()
+                 if (file := folder.first_of((".json", ".csv"), _is_via)) is not None}
         if files:
             return files
     return {}
-
-
-def _file_in(folder: Listing) -> Path | None:
-    names = folder.ending((".json", ".csv"))
-    return next((folder.path / name for name in names if _is_via(folder.path / name)), None) \
-        if len(names) <= _MOST_OPENED else None
 
 
 def _is_via(file: Path) -> bool:
