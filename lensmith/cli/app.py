@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from lensmith.base.errors import Question, UserError, as_user_error
+from lensmith.cli.check import check_data
 from lensmith.cli.convert import convert
 from lensmith.cli.inspect import inspect
 from lensmith.cli.lists import data_get, data_list, data_show, list_
@@ -28,6 +29,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "predict": predict,
     "convert": convert,
     "inspect": inspect,
+    "check": check_data,
     "list": list_,
     "data list": data_list,
     "data get": data_get,
@@ -89,7 +91,7 @@ def main(verbs: Mapping[str, Callable[..., Any]] = VERBS) -> None:
 
 def _command_with_settings() -> list[str]:
     """The command that was typed, where its verb takes settings; else none."""
-    takes_settings = sys.argv[1:2] == ["train"] or sys.argv[1:3] == ["data", "show"]
+    takes_settings = sys.argv[1:2] in (["train"], ["check"]) or sys.argv[1:3] == ["data", "show"]
     return ["lensmith", *sys.argv[1:]] if takes_settings else []
 
 

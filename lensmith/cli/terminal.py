@@ -252,6 +252,22 @@ def show_account(account: dict[str, Any], *, every_file: bool) -> None:
             show(f"  and {more:,} more" + ("" if every_file else " (--all lists them)"))
 
 
+def show_findings(findings: Iterable[Any], *, every_file: bool) -> None:
+    """The findings of a check of a data set, a line each, with the first pictures of each or `every_file`."""
+    rows = list(findings)
+    if not rows:
+        show("nothing was found")
+        return
+    print_table(("severity", "kind", "count", "what"),
+                [(row.severity, row.kind, f"{row.number:,}", row.sentence) for row in rows])
+    for row in rows if every_file else ():
+        show("")
+        show(f"{row.kind}: {row.sentence}")
+        for group in row.groups:
+            show("  " + "; ".join(" ".join(filter(None, (picture.split, picture.path, *group.captions[i : i + 1])))
+                                  for i, picture in enumerate(group.pictures)))
+
+
 def _show_boxes(statistics: dict[str, Any]) -> None:
     """The statistics of `data.box_statistics`, of the training pictures."""
     print_table(["class", "boxes"], [[name, f"{boxes:,}"] for name, boxes in statistics["per_class"].items()])

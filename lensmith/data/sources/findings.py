@@ -11,7 +11,7 @@ MUCH = 0.1    # the fraction of its kind from which on a loss is a warning
 
 
 @dataclass(frozen=True)
-class Finding:
+class Counted:
     """So many of a kind of which something has to be known."""
 
     number: int
@@ -94,7 +94,7 @@ _LOST_OBJECTS = ("annotations_without_picture", "without_outline", "shapes_witho
 _LOST_PICTURES = ("pictures_not_listed", "in_no_split", "without_target", "other_formats")
 
 
-def findings(account: Mapping[str, Any]) -> list[Finding]:
+def findings(account: Mapping[str, Any]) -> list[Counted]:
     """What the content of a data.json counts as left out, changed or guessed, what is lost first.
 
     The account of a set alone is passed as `{"source": account}`.
@@ -104,11 +104,11 @@ def findings(account: Mapping[str, Any]) -> list[Finding]:
     found = list(_of_set(source, unreadable=len(dropped), shown=_shown(account)))
     if dropped:
         names = tuple(f"{row.get('file', '')} {row.get('reason', '')}" for row in dropped)
-        found.append(Finding(len(dropped), _shown(account) + len(dropped), "picture", "that cannot be read, left out",
+        found.append(Counted(len(dropped), _shown(account) + len(dropped), "picture", "that cannot be read, left out",
                              lost=True, names=names))
     for inner in ("sets", "parts"):
         for name, part in _mapping(source.get(inner)).items():
-            found += [Finding(each.number, each.of, each.noun, f"{each.words} ({name})", each.lost, each.names)
+            found += [Counted(each.number, each.of, each.noun, f"{each.words} ({name})", each.lost, each.names)
                       for each in _of_set(_mapping(part), unreadable=0, shown=0)]
     return sorted(found, key=lambda each: not each.lost)
 
@@ -118,14 +118,14 @@ def counted_keys() -> set[str]:
     return {key.partition(".")[0] for key in _KINDS} | {"unlabelled", "ignored", "ignored_files", "other_formats"}
 
 
-def findings_line(found: Sequence[Finding], command: str) -> str:
+def findings_line(found: Sequence[Counted], command: str) -> str:
     """All of them in one line, with the `command` that lists every file; empty where there is nothing to say."""
     if not found:
         return ""
     return f"left out, changed or guessed: {'; '.join(each.sentence() for each in found)}. {command} lists all"
 
 
-def much_lost(found: Sequence[Finding], command: str) -> str:
+def much_lost(found: Sequence[Counted], command: str) -> str:
     """A warning of what is lost by a tenth or more; empty where nothing is."""
     lost = [each for each in found if each.is_much]
     if not lost:
@@ -134,7 +134,7 @@ def much_lost(found: Sequence[Finding], command: str) -> str:
     return f"much of the data was left out: {sentences}. {command} lists all"
 
 
-def _of_set(source: Mapping[str, Any], *, unreadable: int, shown: int) -> Iterator[Finding]:
+def _of_set(source: Mapping[str, Any], *, unreadable: int, shown: int) -> Iterator[Counted]:
     """What the account of one set counts."""
     counted = {key: _counted(source, key) for key in (*_KINDS, "other_formats")}
     unlabelled = _mapping(source.get("unlabelled"))
@@ -149,21 +149,21 @@ def _of_set(source: Mapping[str, Any], *, unreadable: int, shown: int) -> Iterat
     if without_label:
         words = "without a label, left out (data.unlabelled)" if left else \
             "without a label, taken to show no object (data.unlabelled)"
-        yield Finding(without_label, wholes["pictures"], "picture", words, left, names)
+        yield Counted(without_label, wholes["pictures"], "picture", words, left, names)
     for key, kind in _KINDS.items():
         number, names = counted[key]
         if number:
             shown_names = f" ({', '.join(names[:_NAMED])}{' ...' if len(names) > _NAMED else ''})" if kind.named else ""
-            yield Finding(number, wholes[kind.whole], kind.noun, kind.words + shown_names, kind.lost, names)
+            yield Counted(number, wholes[kind.whole], kind.noun, kind.words + shown_names, kind.lost, names)
     others, names = counted["other_formats"]
     if others:
         words = f"in formats that are not read, left out: {_mapping(source.get('other_formats')).get('words', '')}"
-        yield Finding(others, wholes["pictures"], "picture", words, lost=True, names=names)
+        yield Counted(others, wholes["pictures"], "picture", words, lost=True, names=names)
     suffixes = _mapping(source.get("ignored"))
     if suffixes:
         listed = ", ".join(f"{suffix} {number}" for suffix, number in suffixes.items())
         names = tuple(map(str, source.get("ignored_files") or ()))
-        yield Finding(_total(suffixes), 0, "file", f"without a picture's suffix, left out ({listed})", lost=False,
+        yield Counted(_total(suffixes), 0, "file", f"without a picture's suffix, left out ({listed})", lost=False,
                       names=names)
 
 

@@ -1,0 +1,91 @@
+"""All that the checks know of a data set: its sources, the account of opening it, its pictures and how it is divided.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from lensmith.base.picture_headers import MOST_PIXELS
+from lensmith.data.sources.sample import Source
+from lensmith.recipe import schema as recipes
+from lensmith.recipe.divide_rows import divided_rows
+from lensmith.recipe.open_data import open_splits, silent
+from lensmith.study.check.finding import PictureAt
+from lensmith.study.check.pictures import Pictures, read_pictures
+from lensmith.values import of_kind
+
+
+@dataclass(frozen=True)
+class KnownSet:
+    """A data set as it was opened, before its pictures are brought to a form. Rows count the pictures of all opened
+    splits one after another; every array of `pictures` and the values of `label` have them in this order."""
+
+    source: str                          # what the user named
+    recipe: recipes.Recipe               # resolved; [data], [split], [pictures] and more say how it was opened
+    sources: Mapping[str, Source]        # by opened split; targets in the pixels of the files, masks in their files
+    account: Mapping[str, Any]           # what was counted while it was opened, with pictures of the same contents
+    pictures: Pictures
+    splits: Mapping[str, np.ndarray]     # int64 rows of train, valid and test as training divides the set
+
+    @cached_property
+    def paths(self) -> Sequence[str]:
+        """The name of each picture below the set's folder."""
+        return [source.place(index).file for source in self.sources.values() for index in range(len(source))]
+
+    @cached_property
+    def split_of(self) -> np.ndarray:
+        """str [n]: the split that each picture is in; "" where training uses it in none."""
+        names = np.full(len(self.pictures), "", dtype=object)
+        for split, rows in self.splits.items():
+            names[rows] = split
+        return names
+
+    @cached_property
+    def starts(self) -> dict[str, int]:
+        """The first row of each opened split."""
+        starts, start = {}, 0
+        for split, source in self.sources.items():
+            starts[split] = start
+            start += len(source)
+        return starts
+
+    @property
+    def classes(self) -> dict[str, tuple[str, ...]]:
+        """The class names of each target."""
+        classes: dict[str, tuple[str, ...]] = next(iter(self.sources.values())).classes
+        return classes
+
+    @property
+    def first(self) -> Source:
+        """The source that training learns from."""
+        return next(iter(self.sources.values()))
+
+    def targets_of(self, *kinds: str) -> tuple[str, ...]:
+        """The names of the targets of these kinds."""
+        return of_kind(self.first.targets, *kinds)
+
+    def label(self, target: str) -> np.ndarray:
+        """int64 [n]: the class of each picture by a target of the kind label; -1 where it is not known."""
+        values: list[Any] = [source.targets[target] for source in self.sources.values()]
+        return np.concatenate([value.index.numpy() for value in values])
+
+    def at(self, row: int) -> PictureAt:
+        return PictureAt(str(self.split_of[row]), int(row), self.paths[row])
+
+
+def know(recipe: recipes.Recipe, *, source: str, tell: Callable[[str], object] = silent) -> KnownSet:
+    """Open the data set of a resolved recipe and look at every picture. Raises UserError and DataError as training
+    does, where the set cannot be opened or divided."""
+    opened = open_splits(recipe)
+    most_pixels = recipe["pictures"].get("most_pixels", MOST_PIXELS)
+    pictures = read_pictures(opened.splits, most_pixels=most_pixels, tell=tell)
+    without_header = (pictures.sizes == 0).all(1)
+    bad, start = {}, 0
+    for split, opened_source in opened.splits.items():
+        bad[split] = without_header[start : start + len(opened_source)]
+        start += len(opened_source)
+    splits, same = divided_rows(opened, bad, recipe)
+    return KnownSet(source, recipe, opened.splits, {**opened.account, **same}, pictures, splits)
