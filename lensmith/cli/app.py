@@ -12,6 +12,7 @@ import typer
 from lensmith.base.errors import Question, UserError, as_user_error
 from lensmith.cli.check import check_data
 from lensmith.cli.convert import convert
+from lensmith.cli.doctor import doctor
 from lensmith.cli.inspect import inspect
 from lensmith.cli.lists import data_get, data_list, data_show, list_
 from lensmith.cli.measure import compare, val
@@ -30,6 +31,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "convert": convert,
     "inspect": inspect,
     "check": check_data,
+    "doctor": doctor,
     "list": list_,
     "data list": data_list,
     "data get": data_get,
