@@ -5,7 +5,9 @@ import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from multiprocessing.connection import wait
+from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
@@ -26,14 +28,14 @@ def made_by_workers(source: Indexed[Item], keys: Sequence[Key], *, workers: int,
     that is forked while another thread computes inherits its locks for ever. Where one of them dies `died` is called,
     once, with a line that says so, and this process makes the items that remain.
     """
-    before = multiprocessing.active_children()
+    begun: list[BaseProcess] = []
     with warnings.catch_warnings(), _same_signals():
         # As many workers as were asked for: more than cores can pay where files are waited for.
         warnings.filterwarnings("ignore", "This DataLoader will create")
         # A generator of its own, or the workers' seeds, which nobody uses, would be drawn from that of the training.
         reading = iter(DataLoader(source, batch_size=None, sampler=keys, num_workers=workers, collate_fn=_unchanged,
-                                  worker_init_fn=_ignore_ctrl_c, generator=torch.Generator()))
-    begun = [process for process in multiprocessing.active_children() if process not in before]
+                                  worker_init_fn=_ignore_ctrl_c, generator=torch.Generator(),
+                                  multiprocessing_context=_listing(begun)))
     return _read(source, keys, reading, begun, died)
 
 
@@ -49,7 +51,11 @@ def _read(source: Indexed[Item], keys: Sequence[Key], reading: Iterator[Item] | 
         # Where a worker dies while its item is fetched its socket fails first; the system notices the death later.
         cut_off = isinstance(error, ConnectionError | EOFError | FileNotFoundError)
         if cut_off:
-            wait([process.sentinel for process in begun], timeout=_MISSED)
+            gone = wait([process.sentinel for process in begun], timeout=_MISSED)
+            for process in begun:
+                # A dying process closes its sentinel, as all its files, before the system has its exit code.
+                if process.sentinel in gone:
+                    process.join()
         dead = [process for process in begun if process.exitcode is not None]
         if (not isinstance(error, RuntimeError) and not cut_off) or not dead:
             for process in begun:    # as long as someone looks at the error, its traceback would keep them
@@ -62,6 +68,20 @@ def _read(source: Indexed[Item], keys: Sequence[Key], reading: Iterator[Item] | 
          "workers take less memory: see loading.workers")
     for key in keys[done:]:
         yield source[key]
+
+
+def _listing(processes: list[BaseProcess]) -> BaseContext:
+    """The usual way to start processes, each of which is put into the list. multiprocessing.active_children() leaves
+    out one that has died already, as a worker may before the last one is started."""
+    context = copy(multiprocessing.get_context())
+    make = context.Process
+
+    def listed(*arguments: Any, **settings: Any) -> BaseProcess:
+        processes.append(make(*arguments, **settings))
+        return processes[-1]
+
+    context.Process = listed    # type: ignore[misc]
+    return context
 
 
 def _how_it_ended(code: int) -> str:

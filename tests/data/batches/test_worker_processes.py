@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,36 @@ def test_a_worker_that_dies_while_its_batch_is_fetched_is_missed_too(error: Exce
     made = workers._read(Letters(), [0, 1, 2], reading(), [process], told.append)
     assert list(made) == ["a", "b", "c"]
     assert len(told) == 1 and f"loading worker {process.pid}" in told[0]
+
+
+def closes_its_files_first() -> None:
+    """End as a process does that the system ends, only that it takes longer: first its files, then the exit code."""
+    os.closerange(3, 1024)
+    time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no process ends by parts")
+def test_a_worker_that_is_dying_still_is_waited_for():
+    process = multiprocessing.get_context("fork").Process(target=closes_its_files_first)
+    process.start()
+    told: list[str] = []
+
+    def reading():
+        raise EOFError
+        yield
+
+    assert wait([process.sentinel], timeout=10) == [process.sentinel]    # by which it is not yet known how it ended
+    assert list(workers._read(Letters(), [0, 1, 2], reading(), [process], told.append)) == ["a", "b", "c"]
+    assert len(told) == 1 and f"loading worker {process.pid} was killed by SIGKILL" in told[0]
+
+
+def test_a_worker_that_died_while_the_others_were_started_is_known():
+    begun: list[Any] = []
+    process = workers._listing(begun).Process(target=int)
+    process.start()
+    process.join()
+    assert not multiprocessing.active_children() and begun == [process] and process.exitcode == 0
 
 
 class Letters:
