@@ -38,6 +38,7 @@ class Header:
     deep: bool     # more than 8 bits a channel
     orientation: int = 1    # as EXIF counts them; the height and width are those after it
     signed: bool = False    # whether its values may lie below 0
+    cut: bool = False       # whether it has more than 8 bits a channel, of which 8 can be read
 
 
 @contextmanager
@@ -103,4 +104,4 @@ def read_header(source: Path | bytes) -> Header:
             width, height = height, width
         kind = pixel_kind(image)
         gray = image.mode in (*DEEP, "1", "L") and "transparency" not in image.info
-        return Header(height, width, gray, kind.bits > 8, orientation, kind.signed)
+        return Header(height, width, gray, kind.bits > 8, orientation, kind.signed, kind.cut)

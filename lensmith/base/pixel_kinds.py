@@ -19,6 +19,7 @@ class PixelKind:
 
     bits: int               # 8, 16 or 32
     signed: bool = False    # whether the file says that values may lie below 0
+    cut: bool = False       # whether the file has more bits than can be read of it
 
 
 def pixel_kind(image: Image.Image) -> PixelKind:
@@ -37,6 +38,8 @@ def pixel_kind(image: Image.Image) -> PixelKind:
         return PixelKind(32 if max(bits) > 16 else 16 if max(bits) > 8 else 8, _SIGNED in formats)
     if image.format == "JPEG2000":
         return PixelKind(16 if _precision(image) > 8 else 8)
+    if image.format == "AVIF":
+        return PixelKind(8, cut=_is_deep_avif(image))
     if image.mode in DEEP:
         return PixelKind(16)
     tiles: Any = getattr(image, "tile", None)    # how each part of the file is decoded
@@ -64,12 +67,25 @@ def _refuse_pages(image: Image.Image) -> None:
         raise BadPicture(f"has {pages} pages, of which one alone would be read: save each as a file of its own")
 
 
+def _is_deep_avif(image: Image.Image) -> bool:
+    """Whether an AVIF has 10 or 12 bits a channel, of which Pillow gives 8: the third byte of the box av1C says so."""
+    beginning = _beginning(image)
+    box = beginning.find(b"av1C")
+    return 0 <= box < len(beginning) - 6 and bool(beginning[box + 6] & 0x40)    # high_bitdepth
+
+
 def _precision(image: Image.Image) -> int:
     """The bits of a channel of a JPEG 2000, of which Pillow tells nothing: they stand in the marker SIZ."""
+    beginning = _beginning(image)
+    marker = beginning.find(b"\xff\x4f\xff\x51")    # the codestream begins, and SIZ follows at once
+    return (beginning[marker + 42] & 0x7F) + 1 if 0 <= marker < len(beginning) - 42 else 8
+
+
+def _beginning(image: Image.Image) -> bytes:
+    """The first bytes of the file of an opened picture."""
     file: Any = image.fp    # type: ignore[attr-defined]
     position = file.tell()
     file.seek(0)
-    beginning = file.read(4096)
+    beginning: bytes = file.read(4096)
     file.seek(position)
-    marker = beginning.find(b"\xff\x4f\xff\x51")    # the codestream begins, and SIZ follows at once
-    return (beginning[marker + 42] & 0x7F) + 1 if 0 <= marker < len(beginning) - 42 else 8
+    return beginning

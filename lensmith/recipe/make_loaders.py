@@ -4,6 +4,7 @@ import os
 
 import torch
 
+from lensmith.base.pictures import PADDING
 from lensmith.data.batches.augment import Augment
 from lensmith.data.batches.loader import Loader
 from lensmith.data.sources.subsets import balancing_weights, by_shape, narrowed
@@ -42,7 +43,7 @@ def make_loaders(recipe: recipes.Recipe, data: Data, task: Task,
             loaders[split] = Loader(task_source, batch, workers=workers, rectangular=rectangular)
             continue
         augment = Augment(**recipe["augment"], seed=seed, classes=source.classes, length=len(source),
-                          epochs=recipe["learner"]["epochs"])
+                          epochs=recipe["learner"]["epochs"], padding=data.form.level(PADDING))
         weights = balancing_weights(source, task.needs) if settings["balance"] else None
         loader = Loader(task_source, settings["batch"], seed=seed, shuffle=True, weights=weights,
                         augment=augment if augment.is_on else None, workers=workers)

@@ -15,7 +15,8 @@ from lensmith.recipe.schema import BROUGHT
 from lensmith.recipe.sections import resolve
 
 # What a run does whose recipe was written before the setting was there, and would now get another default.
-_BEFORE = (("learner", "head_first", 0), ("pictures", "values", "clipped"), ("pictures", "most_pixels", 89_000_000))
+_BEFORE = (("learner", "head_first", 0), ("pictures", "values", "clipped"), ("pictures", "most_pixels", 89_000_000),
+           ("split", "objects", False))
 # The same of a task of masks, which `gamma` tells, alone or among several, where it lacks the first of these.
 _MASKS_BEFORE = {"kernel": 1, "class_weights": "none"}
 

@@ -11,11 +11,13 @@ import numpy as np
 import torch
 
 from lensmith.base.errors import DataError, UserError, count, nearest
+from lensmith.base.left_behind import is_folder
 from lensmith.base.picture_suffixes import OTHER_SUFFIXES, SUFFIXES, SUFFIXES_IN_WORDS, others_in_words
 from lensmith.data.formats.class_layout import Layout, class_layout
 from lensmith.data.formats.class_names import fixed_classes
-from lensmith.data.formats.files_below import files_below, pictures_below
+from lensmith.data.formats.files_below import entries_of, files_below, pictures_below
 from lensmith.data.formats.format import BESIDE, NOTHING, Evidence, Format
+from lensmith.data.formats.given_splits import listed_below
 from lensmith.data.formats.listing import Listing
 from lensmith.data.sources.picture_files import Files, name_below, readable
 from lensmith.data.sources.sample import Splits
@@ -49,7 +51,8 @@ def class_folders(path: str, *, group: str | None = None, layout: Layout | None 
             raise UserError("data.label takes the labels from the names of files and data.layout from folders: give "
                             "one of them")
         in_names = _by_name(root, _expression(label, "label", r"(.+)_\d+"), fixed_classes(classes), ignored)
-        return _opened(root, in_names, "label in the name", [], expression, ignored)
+        folders = [folder.path for folder in _split_folders(root).values()]
+        return _opened(root, in_names, "label in the name", [], expression, ignored, folders)
     settled = class_layout(root, layout=layout, classes=fixed_classes(classes))
     pictures = {split: _by_class(by_class, root, ignored=ignored) for split, by_class in settled.folders.items()}
     for split, missing in pictures.items():
@@ -60,12 +63,14 @@ def class_folders(path: str, *, group: str | None = None, layout: Layout | None 
             raise DataError(f"class folder {extra!r} in {folder} is not in {train}, so it could not be learned."
                             f"{nearest(extra, known)} Add it there, rename it or take it out.")
     return _opened(root, pictures, "/".join(f"<{word}>" for word in settled.name.split("/")), settled.left_out,
-                   expression, ignored)
+                   expression, ignored,
+                   [folder for by_class in settled.folders.values() for folder in by_class.values()])
 
 
 def _opened(root: Path, pictures: Mapping[str, Mapping[str, list[Path]]], layout: str, left_out: list[str],
-            expression: re.Pattern[str] | None, ignored: list[str]) -> Splits:
-    """The sources of pictures by split and class, with the account of the set; raises DataError."""
+            expression: re.Pattern[str] | None, ignored: list[str], folders: Sequence[Path]) -> Splits:
+    """The sources of pictures by split and class, with the account of the set; `folders` are those that all pictures
+    lie in. Raises DataError."""
     classes = tuple(sorted(pictures.get("train", pictures.get("all", {}))))
     splits = {split: _source(by_class, classes, root=root, expression=expression)
               for split, by_class in pictures.items()}
@@ -76,16 +81,28 @@ def _opened(root: Path, pictures: Mapping[str, Mapping[str, list[Path]]], layout
         "pictures": {split: len(source) for split, source in splits.items()},
         "ignored": {readable(suffix): number for suffix, number in sorted(suffixes.items())},
         "ignored_files": _first_names(ignored, root), "ignored_folders": list(map(readable, left_out))}
+    if beside := _pictures_beside(root, folders):
+        account["beside_classes"] = {"count": len(beside), "pictures": listed_below(root, beside)}
     return Splits(dict(splits), account)
+
+
+def _pictures_beside(root: Path, folders: Sequence[Path]) -> list[Path]:
+    """The pictures that lie in `root` and the folders below it in which any of `folders` lies, and in none of these."""
+    above = {parent for folder in folders for parent in folder.parents if parent == root or root in parent.parents}
+    return sorted(Path(entry.path) for folder in above for entry in entries_of(folder)
+                  if entry.name.lower().endswith(SUFFIXES) and not is_folder(entry))
+
+
+def _split_folders(root: Path) -> dict[str, Listing]:
+    """The folders of splits in a set whose labels are in the names; the whole set where train is none of them."""
+    listing = Listing(root)
+    return dict(listing.splits) if "train" in listing.splits else {"all": listing}
 
 
 def _by_name(root: Path, label: re.Pattern[str], classes: Sequence[str] | None,
              ignored: list[str]) -> dict[str, dict[str, list[Path]]]:
     """The pictures of each split by the label in their names; raises DataError where a name has none."""
-    listing = Listing(root)
-    folders = {split: folder.path for split, folder in listing.splits.items()} or {"all": root}
-    if "all" not in folders and "train" not in folders:
-        folders = {"all": root}
+    folders = {split: folder.path for split, folder in _split_folders(root).items()}
     labelled: dict[str, dict[str, list[Path]]] = {}
     unmatched = list[str]()
     for split, folder in folders.items():

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from lensmith.base.deep_pixels import deep_values
-from lensmith.base.errors import UserError
+from lensmith.base.errors import UserError, count
 from lensmith.base.picture_errors import BadPicture
 from lensmith.base.picture_headers import Header, readable_picture
 from lensmith.data.sources.picture_files import Files
@@ -61,3 +61,10 @@ def deep_in_words(headers: Sequence[Header], *, bits: int, values: tuple[int, in
         return f"{number} more than 8 bits a channel and are cut to 8, where {shades}; pictures.bits=16 keeps them"
     others = "" if deep == len(headers) else ", and the others are spread over them"
     return f"{number} more than 8 bits a channel, where {shades}{others}"
+
+
+def cut_in_words(headers: Sequence[Header]) -> str:
+    """How many pictures have more bits than are read; "" where there are none."""
+    cut = sum(header.cut for header in headers)
+    return f"{count(cut, 'picture')} of 10 or 12 bits a channel (AVIF), of which 8 are read: 16-bit PNG keeps all of " \
+        "them" if cut else ""

@@ -55,7 +55,9 @@ _KINDS = {
                                        "round: taken for the same", lost=False, whole="objects"),
     "empty_masks": _Kind("mask", "without any object", lost=False),
     "without_outline": _Kind("object", "without an outline, left out", whole="objects"),
+    "without_class": _Kind("object", "of which nothing says the class, left out", whole="objects"),
     "shapes_without_box": _Kind("shape", "of points or lines, which have no box, left out", whole="objects"),
+    "beside_classes": _Kind("picture", "beside the class folders and in none of them, left out", whole="pictures"),
     "in_no_split": _Kind("picture", "in no list of a split, left out", whole="pictures"),
     "in_two_splits": _Kind("picture", "in two splits of the set: what is measured on them was learned", lost=False,
                            whole="pictures"),
@@ -75,6 +77,10 @@ _KINDS = {
     "size_differs": _Kind("picture", "of another size than its label declares", lost=False, whole="pictures"),
     "turned": _Kind("picture", "whose label is of the picture before its EXIF rotation, turned with it", lost=False,
                     whole="pictures"),
+    "maybe_turned": _Kind("picture", "with an EXIF rotation, of which labels in fractions do not say whether they were "
+                                     "drawn before it: taken as drawn on the picture as it is shown; where they were "
+                                     "not, take the rotation off the files (exiftool -Orientation= FILE)", lost=False,
+                          whole="pictures"),
     "listed_twice": _Kind("picture", "listed twice, taken once with the objects of both", lost=False,
                           whole="pictures"),
     "same_contents": _Kind("picture", "with the contents of another one, kept in one split", lost=False,
@@ -89,9 +95,9 @@ _KINDS = {
     "ignored_folders": _Kind("folder", "of which the layout of the set says nothing, left out", lost=False, named=True),
     "splits_not_there": _Kind("split", "that the description names and that is not there", lost=False, named=True),
 }
-_LOST_OBJECTS = ("annotations_without_picture", "without_outline", "shapes_without_box", "dropped.outside",
-                 "dropped.without_area", "dropped.duplicates")
-_LOST_PICTURES = ("pictures_not_listed", "in_no_split", "without_target", "other_formats")
+_LOST_OBJECTS = ("annotations_without_picture", "without_outline", "without_class", "shapes_without_box",
+                 "dropped.outside", "dropped.without_area", "dropped.duplicates")
+_LOST_PICTURES = ("pictures_not_listed", "beside_classes", "in_no_split", "without_target", "other_formats")
 
 
 def findings(account: Mapping[str, Any]) -> list[Counted]:
@@ -140,7 +146,8 @@ def _of_set(source: Mapping[str, Any], *, unreadable: int, shown: int) -> Iterat
     unlabelled = _mapping(source.get("unlabelled"))
     without_label, names = _number(unlabelled.get("count")), _names(unlabelled)
     left = unlabelled.get("taken_as") == "leave"
-    pictures = shown or _total(source.get("pictures"))
+    # What a run learns may be less than the set holds, of which some pictures cannot be read.
+    pictures = max(shown, _total(source.get("pictures")) - unreadable)
     wholes = {"": 0,
               "pictures": pictures + unreadable + sum(counted[key][0] for key in _LOST_PICTURES) + left * without_label,
               "objects": (_total(source.get("boxes")) or _total(source.get("objects"))) +

@@ -28,6 +28,14 @@ class RLE:
         return np.repeat(values, self.counts).reshape(width, height).T
 
 
+def rle_of(inside: np.ndarray, where: str) -> RLE:
+    """The RLE of pixels, bool [height, width]."""
+    runs = inside.T.ravel()
+    changes = np.flatnonzero(np.diff(runs, prepend=False))
+    height, width = inside.shape
+    return RLE((height, width), np.diff(np.concatenate(([0], changes, [len(runs)]))), where)
+
+
 class PackedRLE(BaseModel):
     """COCO's RLE in a file: a list of lengths, or packed text."""
 

@@ -13,8 +13,8 @@ from lensmith.data.sources.kinds import TARGETS
 from lensmith.data.sources.kinds.label import stratifying
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.sample import Source
-from lensmith.values import OBJECTS, of_kind
-from lensmith.values.boxes import Boxes
+from lensmith.data.sources.split_objects import of_groups, pictures_with_objects, with_objects_in
+from lensmith.values import of_kind
 from lensmith.values.labels import Label
 
 Divided = TypeVar("Divided", Files, InMemory, Source)
@@ -22,7 +22,7 @@ _NAMES = ("train", "valid", "test")    # of the splits, by their numbers
 
 
 def divide(splits: Mapping[str, Divided], *, valid: float = 0.1, test: float = 0.1, seed: int = 0,
-           by_group: bool | None = None, folds: int | None = None, fold: int | None = None,
+           by_group: bool | None = None, folds: int | None = None, fold: int | None = None, objects: bool = True,
            alike: np.ndarray | None = None) -> dict[str, Divided]:
     """The splits "train" and, where there are any, "valid" and "test"; their rows keep the order of the set.
 
@@ -37,6 +37,8 @@ def divide(splits: Mapping[str, Divided], *, valid: float = 0.1, test: float = 0
     by_group: keep the samples of a group together; None: where the set has groups.
     folds: so many folds of equal size, of which one is "valid", whatever the fraction; "test" is taken off before.
     fold: the number of that fold, from 0.
+    objects: leave each split and each fold a picture with an object where that can be, also among groups, folds and
+        what is alike; without it that holds for splits of single pictures alone.
     alike: int64 [n]: what "train" or "all" has under one number stays in one split where that leaves every split, and
         every class in train; None: nothing is alike. Groups stay together whatever is alike.
 
@@ -54,12 +56,14 @@ def divide(splits: Mapping[str, Divided], *, valid: float = 0.1, test: float = 0
         divided["train"], divided["valid"] = whole, splits["valid"]
     else:
         fractions = (0.0 if folds is not None else valid, test)
-        numbers = _by_group(whole, fractions, seed) if by_group else _by_sample(whole, fractions, seed)
+        shows = pictures_with_objects(whole) if objects else None
+        numbers = _by_group(whole, fractions, seed, shows) if by_group else _by_sample(whole, fractions, seed)
         if folds is not None and fold is not None:
             rest = np.flatnonzero(numbers == 0)
-            numbers[rest[_folds(whole, rest, seed, folds=folds, by_group=by_group) == fold]] = 1
+            of_fold = _folds(whole, rest, seed, folds=folds, by_group=by_group, shows=shows)
+            numbers[rest[of_fold == fold]] = 1
         if alike is not None and not by_group:
-            numbers = _together(numbers, alike, _strata(whole))
+            numbers = _together(numbers, alike, _strata(whole), shows)
         for number, name in enumerate(_NAMES):
             chosen = np.flatnonzero(numbers == number)
             if len(chosen):
@@ -137,34 +141,8 @@ def _by_sample(source: Source, fractions: tuple[float, float], seed: int) -> np.
     for number in (1, 2):
         if fractions[number - 1] > 0 and not (numbers == number).any():
             _fill(numbers, strata, order, number=number)
-    shows = _with_objects(source)
-    return numbers if shows is None else _with_some(numbers, shows, order)
-
-
-def _with_objects(source: Source) -> np.ndarray | None:
-    """bool [n]: which pictures show an object that counts; None where the set has no target of objects."""
-    targets = of_kind(source.targets, *OBJECTS)
-    if not targets:
-        return None
-    shows = np.zeros(len(source), dtype=bool)
-    for target in targets:
-        value = source.targets[target]
-        assert isinstance(value, Boxes) and value.image is not None
-        counts = value.image if value.crowd is None else value.image[~value.crowd]
-        shows[counts.numpy()] = True
-    return shows
-
-
-def _with_some(numbers: np.ndarray, shows: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """The numbers of the splits, int64 [n], where each split has a picture that `shows` an object, bool [n], if train
-    keeps one: without any a split cannot be measured. It takes the place of one that shows none, in this `order`."""
-    numbers = numbers.copy()
-    for number in (1, 2):
-        of_split = order[numbers[order] == number]
-        spare = order[(numbers[order] == 0) & shows[order]]
-        if len(of_split) and not shows[of_split].any() and len(spare) > 1:
-            numbers[spare[0]], numbers[of_split[0]] = number, 0
-    return numbers
+    shows = pictures_with_objects(source)
+    return numbers if shows is None else with_objects_in((1, 2), numbers, shows, order, givers=(0,))
 
 
 def _fill(numbers: np.ndarray, strata: np.ndarray, order: np.ndarray, *, number: int) -> None:
@@ -177,32 +155,46 @@ def _fill(numbers: np.ndarray, strata: np.ndarray, order: np.ndarray, *, number:
     numbers[next(row for row in order if numbers[row] == 0 and strata[row] == train.argmax())] = number
 
 
-def _together(numbers: np.ndarray, alike: np.ndarray, strata: np.ndarray) -> np.ndarray:
+def _together(numbers: np.ndarray, alike: np.ndarray, strata: np.ndarray, shows: np.ndarray | None) -> np.ndarray:
     """The numbers of the splits, int64 [n], with samples that are `alike` in the split of the first of them, or in
-    another of theirs where that would take a split's last sample or a stratum's last one from train."""
+    another of theirs where that would take a split's last sample, a stratum's last one from train, or a split's last
+    one that `shows` an object."""
     numbers, order = numbers.copy(), np.argsort(alike, kind="stable")
     members = np.split(order, np.flatnonzero(np.diff(alike[order])) + 1)
     table = np.zeros((len(_NAMES), int(strata.max(initial=0)) + 1), dtype=np.int64)    # samples by split and stratum
     np.add.at(table, (numbers, strata), 1)
+    shows = np.zeros(len(numbers), dtype=bool) if shows is None else shows
+    showing = np.bincount(numbers[shows], minlength=len(_NAMES))
     for rows in members:
         for number in dict.fromkeys(numbers[rows].tolist()) if len(rows) > 1 else ():
             moved = table.copy()
             np.add.at(moved, (numbers[rows], strata[rows]), -1)
             np.add.at(moved, (number, strata[rows]), 1)
-            if (moved[0] > 0)[table[0] > 0].all() and (moved.any(1) | ~table.any(1)).all():
-                numbers[rows], table = number, moved
+            of_rows = np.bincount(numbers[rows[shows[rows]]], minlength=len(_NAMES))
+            still = showing - of_rows
+            still[number] += of_rows.sum()
+            if (moved[0] > 0)[table[0] > 0].all() and (moved.any(1) | ~table.any(1)).all() and \
+                    (still > 0)[showing > 0].all():
+                numbers[rows], table, showing = number, moved, still
                 break
     return numbers
 
 
-def _folds(source: Source, rows: np.ndarray, seed: int, *, folds: int, by_group: bool) -> np.ndarray:
-    """int64 [rows]: the fold of each, dealt out in turn, stratum by stratum, so that sizes differ by one at most."""
+def _folds(source: Source, rows: np.ndarray, seed: int, *, folds: int, by_group: bool,
+           shows: np.ndarray | None) -> np.ndarray:
+    """int64 [rows]: the fold of each, dealt out in turn, stratum by stratum, so that sizes differ by one at most.
+    `shows` says which samples of the set show an object, of which each fold gets one where it can."""
     if by_group:
         groups, member = np.unique(_group_names(source)[rows], return_inverse=True)
         if len(groups) < folds:
             raise DataError(f"split.folds={folds} is more than the set's {count(len(groups), 'group')}")
-        strata = _strata(source)[rows]
-        return _balance(_table(member, strata), np.full(folds, 1 / folds), seed)[member]
+        table = _table(member, _strata(source)[rows])
+        of_group = _balance(table, np.full(folds, 1 / folds), seed)
+        if shows is not None:
+            of_group = with_objects_in(range(folds), of_group, of_groups(shows[rows], member),
+                                       _shuffled(seed, np.arange(len(groups))), givers=range(folds),
+                                       sizes=table.sum(1), keep_first=True)
+        return of_group[member]
     strata = _strata(source)[rows]
     fewest = np.bincount(strata)[strata].min() if _label(source) is not None else len(rows)
     if fewest < folds:
@@ -213,7 +205,8 @@ def _folds(source: Source, rows: np.ndarray, seed: int, *, folds: int, by_group:
     order = order[np.argsort(strata[order], kind="stable")]
     fold = np.empty(len(rows), dtype=np.int64)
     fold[order] = np.arange(len(rows)) % folds
-    return fold
+    return fold if shows is None else \
+        with_objects_in(range(folds), fold, shows[rows], order, givers=range(folds), keep_first=True)
 
 
 def _rarest(source: Source, rows: np.ndarray) -> str:
@@ -238,8 +231,9 @@ def _table(member: np.ndarray, strata: np.ndarray) -> np.ndarray:
     return table
 
 
-def _by_group(source: Source, fractions: tuple[float, float], seed: int) -> np.ndarray:
-    """int64 [n]: 0 train, 1 valid, 2 test; all samples of a group are in one split."""
+def _by_group(source: Source, fractions: tuple[float, float], seed: int, shows: np.ndarray | None) -> np.ndarray:
+    """int64 [n]: 0 train, 1 valid, 2 test; all samples of a group are in one split. `shows` says which samples show an
+    object, of which each split gets one where it can."""
     groups, member = np.unique(_group_names(source), return_inverse=True)
     wanted = [number for number in (1, 2) if fractions[number - 1] > 0]
     if len(groups) <= len(wanted):
@@ -263,6 +257,13 @@ def _by_group(source: Source, fractions: tuple[float, float], seed: int) -> np.n
                 raise DataError(f"the set's groups cannot give a {name} split without taking a whole class from "
                                 f"train: set split.{name}=0, or split.by_group=false to divide it without them")
             numbers[spare[sizes[spare].argmin()]] = number
+    if shows is not None:
+        def may_leave(now: np.ndarray) -> np.ndarray:
+            return np.asarray((now != 0) | ~(holds & (holds[now == 0].sum(0) == 1)).any(1))
+
+        order = _shuffled(seed, np.arange(len(groups)))
+        numbers = with_objects_in((0, *wanted), numbers, of_groups(shows, member), order, givers=(0, *wanted),
+                                  sizes=sizes, may_leave=may_leave)
     return numbers[member]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from lensmith.base.errors import DataError, Question, UserError
 from lensmith.data.formats.class_folders import class_folders
+from lensmith.data.sources.findings import findings
 
 
 def fill(root, *files):
@@ -310,3 +311,21 @@ def test_labels_in_names_keep_splits(tmp_path):
     fill(tmp_path, "test/c_1.jpg")
     with pytest.raises(DataError, match=r"the label 'c' of .*/test/c_1.jpg is in no name of .*/train, so it could not"):
         class_folders(root, label=r"(.+)_\d+")
+
+
+@pytest.mark.parametrize(("files", "settings", "beside"), [
+    (["a/1.jpg", "b/1.jpg", "x.JPG", "y.png", "note.txt"], {}, ["x.JPG", "y.png"]),
+    (["train/a/1.jpg", "train/b/1.jpg", "test/a/2.jpg", "test/x.jpg", "train/y.jpg", "z.jpg"], {},
+     ["test/x.jpg", "train/y.jpg", "z.jpg"]),
+    (["a/train/1.jpg", "a/test/2.jpg", "b/train/1.jpg", "b/test/2.jpg", "b/x.jpg"], {"layout": "class/split"},
+     ["b/x.jpg"]),
+    (["train/a_1.jpg", "train/b_1.jpg", "c_1.jpg"], {"label": r"(.+)_\d"}, ["c_1.jpg"]),
+    (["a/1.jpg", "b/1.jpg", "a/deep/2.jpg", ".x.jpg", "Thumbs.db"], {}, []),
+])
+def test_pictures_beside_the_class_folders_are_counted(tmp_path, files, settings, beside):
+    account = class_folders(fill(tmp_path, *files), **settings).account
+    assert account.get("beside_classes", {"count": 0, "pictures": []}) == {"count": len(beside), "pictures": beside}
+    (found,) = [one for one in findings({"source": account}) if "beside" in one.words] or [None]
+    total = sum(file.lower().endswith((".jpg", ".png")) and not file.startswith(".") for file in files)
+    assert found is None if not beside else \
+        found.lost and found.sentence().startswith(f"{len(beside)} of {total} pictures beside the class folders")

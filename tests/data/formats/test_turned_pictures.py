@@ -17,6 +17,7 @@ from lensmith.data.formats.boxes.coco import coco
 from lensmith.data.formats.boxes.labelme import labelme
 from lensmith.data.formats.boxes.turned_pictures import drawn_before_rotation
 from lensmith.data.formats.boxes.voc import voc
+from lensmith.data.formats.boxes.yolo import yolo
 from lensmith.data.formats.masks.semantic_masks import labelled_pixels
 from lensmith.data.formats.tables.table import open_table
 from lensmith.data.sources.findings import findings
@@ -167,3 +168,24 @@ def test_mere_differences_of_size_turn_nothing(tmp_path: Path) -> None:
     assert before({}, np.array([[5.0, 10, 20, 38]]), (1,)) == [False] * 3
     assert before({}, np.concatenate((beyond, [[5.0, 10, 20, 38]])), (1, 2)) == [False, True, False]
     assert before({}, np.array([[np.nan] * 4]), (1,)) == [False] * 3
+
+
+@pytest.mark.parametrize(("line", "read"), [("0 0.5 0.5 0.2 0.2", yolo),
+                                            ("0 0.1 0.1 0.5 0.1 0.5 0.5", labelled_pixels)])
+def test_of_labels_in_fractions_nothing_says_whether_they_were_drawn_before(line: str, read: Callable[..., Any],
+                                                                            tmp_path: Path) -> None:
+    """A box in the middle fits either way: the pictures are counted and told with what to do."""
+    for path in [*pictures(tmp_path / "images"), white(tmp_path / "images" / "p1.png", 1),
+                 white(tmp_path / "images" / "empty.png", 6)]:
+        label = tmp_path / "labels" / f"{path.stem}.txt"
+        label.parent.mkdir(exist_ok=True)
+        label.write_text("" if path.stem == "empty" else f"{line}\n")
+    (tmp_path / "data.yaml").write_text("train: images\nnames: [white]\n")
+    account = read(str(tmp_path)).account
+    assert account["maybe_turned"]["count"] == len(ORIENTATIONS) and "turned" not in account
+    (found,) = findings({"source": account})
+    assert found.sentence() == (
+        "5 of 7 pictures with an EXIF rotation, of which labels in fractions do not say whether they were drawn before "
+        "it: taken as drawn on the picture as it is shown; where they were not, take the rotation off the files "
+        "(exiftool -Orientation= FILE)")
+    assert not found.lost and found.names == tuple(f"images/p{orientation}.png" for orientation in sorted(ORIENTATIONS))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from lensmith.base.errors import UserError
-from lensmith.data.sources.deep_values import deep_in_words, given_values, values_of_files
+from lensmith.data.sources.deep_values import cut_in_words, deep_in_words, given_values, values_of_files
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.picture_form import settle_form, survey
 
@@ -71,3 +71,20 @@ def test_more_pixels_than_the_setting_accepts_are_bad(tmp_path):
     assert not survey(source, 9_000).bad
     assert survey(source, 8_999).bad[0].reason == \
         "declares 100 x 90 pixels; at most 8,999 are accepted (pictures.most_pixels)"
+
+
+def test_an_avif_of_more_bits_than_are_read_is_told(tmp_path):
+    values = np.linspace(0, 1023, 3 * 32 * 32).reshape(32, 32, 3).astype(np.uint16)
+    for bits in (10, 12):
+        try:
+            written = cv2.imwrite(str(tmp_path / f"{bits}.avif"), values, [cv2.IMWRITE_AVIF_DEPTH, bits])
+        except cv2.error:
+            written = False
+        if not written:
+            pytest.skip("this OpenCV writes no AVIF")
+    Image.new("RGB", (32, 32), (9, 99, 200)).save(tmp_path / "8.avif")
+    headers = survey(Files([tmp_path / f"{bits}.avif" for bits in (8, 10, 12)], {}, {}, root=tmp_path)).headers
+    assert [(header.deep, header.cut) for header in headers] == [(False, False), (False, True), (False, True)]
+    assert cut_in_words(headers) == ("2 pictures of 10 or 12 bits a channel (AVIF), of which 8 are read: 16-bit PNG "
+                                     "keeps all of them")
+    assert cut_in_words(headers[:1]) == ""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lensmith.base.errors import UserError, nearest
 from lensmith.base.hashed_random import hashed
+from lensmith.base.pictures import PADDING
 from lensmith.data.batches.augment.augmentation import Augmentation
 from lensmith.data.batches.augment.blend import Blend
 from lensmith.data.batches.augment.changes import Changes
@@ -54,16 +55,18 @@ class Augment:
     """
 
     def __init__(self, *, seed: int = 0, classes: Mapping[str, tuple[str, ...]] | None = None, length: int = 0,
-                 epochs: int = 0, **settings: Any):
+                 epochs: int = 0, padding: int | None = None, **settings: Any):
         """Raises UserError for a setting that no augmentation has, and for wrong values.
 
         seed: of the run.
         classes: the names of the classes of each target, which blended targets are spread over.
         length: the samples of the set, among which partners are drawn.
         epochs: of the run, of which the last may go without some augmentations.
+        padding: the value of pixels where no picture is, as Form.level has it; None: a gray of all the dtype's values.
         settings: those of the AUGMENTATIONS, as `flip=True`.
         """
         self.seed, self.classes, self.length, self.epochs = seed, classes or {}, length, epochs
+        self.padding = padding
         self._blend, self._mosaic, self._shrink = Blend(), Mosaic(), Shrink()    # those that a batch is prepared for
         self._used: list[Augmentation] = []
         for augmentation in _augmentations(settings):
@@ -146,6 +149,8 @@ class Augment:
                  partner: Batch | None = None) -> Changes:
         changes = Changes(batch=batch, keys=self._keys(epoch, batch.indices, batch.occurrences), epoch=epoch,
                           seed=self.seed, classes=self.classes, others=others, partner=partner)
+        by_itself = PADDING * (257 if batch.images.dtype == torch.uint16 else 1)
+        changes.placement.padding = by_itself if self.padding is None else self.padding
         for augmentation in self._used:
             augmentation.apply(changes)
         return changes

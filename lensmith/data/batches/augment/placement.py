@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
+from lensmith.base.pictures import PADDING
 from lensmith.data.batches import pixels
 from lensmith.data.batches.augment.random_streams import CUT_X, CUT_Y, X, Y
 from lensmith.data.batches.augment.tile_layout import TILES, compose, lay_out
@@ -32,6 +33,7 @@ class Placement:
     angle: Tensor | None = None                       # float [batch], radians
     zoom: np.ndarray | None = None                    # float32 [batch]: the size of what the picture shows, as a factor
     mosaic: np.ndarray | None = None                  # bool [batch]: what is put together of four
+    padding: int = PADDING                            # the value where no picture is
 
 
 def place(batch: Batch, placement: Placement, uniform: Uniform, *, others: Batch | None) -> Batch:
@@ -62,7 +64,7 @@ def _compose(batch: Batch, placement: Placement, uniform: Uniform, others: Batch
     layout = lay_out(np.concatenate(areas, 1), size, zoom=zoom[:, None].repeat(tiles, 1),
                      mirrored=torch.cat(mirrored, 1).numpy(), at=torch.stack((uniform(X), uniform(Y)), 1).numpy(),
                      mosaic=placement.mosaic if placement.mosaic is not None else np.zeros(count, dtype=bool))
-    return compose(batch, others, layout)
+    return compose(batch, others, layout, padding=placement.padding)
 
 
 def _shift(batch: Batch, placement: Placement, uniform: Uniform) -> Batch:

@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 from lensmith.base.errors import UserError
 from lensmith.base.packed_pixels import scaled
-from lensmith.base.pictures import PADDING
 from lensmith.data.batches.pixels import rounded
 from lensmith.data.sources.sample import Batch
 from lensmith.values.boxes import Boxes
@@ -82,10 +81,11 @@ def lay_out(contents: np.ndarray, size: tuple[int, int], *, zoom: np.ndarray, mi
     return TileLayout((left, top, across, down), (x0, y0, x1, y1), mirrored)
 
 
-def compose(batch: Batch, others: Batch | None, layout: TileLayout) -> Batch:
-    """The pictures of `batch` as `layout` has them; `others` holds the second to fourth tile of each, in a row."""
+def compose(batch: Batch, others: Batch | None, layout: TileLayout, *, padding: int) -> Batch:
+    """The pictures of `batch` as `layout` has them, with the value `padding` where no tile is; `others` holds the
+    second to fourth tile of each, in a row."""
     images = batch.images
-    composed = torch.full_like(images, PADDING * (257 if images.dtype == torch.uint16 else 1))
+    composed = torch.full_like(images, padding)
     source, target = (np.stack(edges, 2).tolist() for edges in (layout.source, layout.target))
     for row, tiles in enumerate(target):
         for tile, (x0, y0, x1, y1) in enumerate(tiles):

@@ -138,7 +138,7 @@ class Tally:
 
     def repairs(self) -> dict[str, Any]:
         """What `usable_boxes` has set right, cut and left out, as data.json keeps it."""
-        return {**self.account("swapped", "turned"), "clipped": self.account("small", "large"),
+        return {**self.account("swapped", "turned", "maybe_turned"), "clipped": self.account("small", "large"),
                 "dropped": self.account("outside", "without_area", "duplicates")}
 
 
@@ -159,6 +159,9 @@ def _source(split: AnnotatedSplit, names: tuple[str, ...], *, root: Path, with_a
     stored = np.zeros(len(headers), dtype=bool)    # pictures whose labels are of the file before its EXIF rotation
     if split.relative:
         corners = corners * edges    # NaN where the picture cannot be read; it will be left out
+        if not split.declared:
+            labelled = np.isin(np.arange(len(headers)), image)
+            tally.add("maybe_turned", np.flatnonzero(labelled & (orientation != 1)), pictures.name)
     else:
         stored = drawn_before_rotation(headers, split.declared, corners, image)
         rows = np.flatnonzero(stored[image])

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from lensmith.base.errors import DataError
+from lensmith.base.left_behind import holds_results, is_left_behind
 from lensmith.base.picture_suffixes import SUFFIXES
 from lensmith.data.formats.tables.read_table import Rows, picture_column, plain_name
 from lensmith.data.sources.picture_files import readable
@@ -58,12 +59,15 @@ def _refuse_elsewhere(rows: Rows, column: str, pictures: str | None) -> None:
 
 
 def _folders(root: Path) -> list[tuple[str, list[str]]]:
-    """The folders at and below `root`, by their path from it, with the files in each."""
+    """The folders at and below `root`, by their path from it, with the files in each, without what programs leave
+    behind and results of our own."""
     found, files = [], 0
     for folder, inner, names in os.walk(root):
         below = os.path.relpath(folder, root)
         deep = 0 if below == "." else below.count(os.sep) + 1
-        inner[:] = [] if deep >= _DEEPEST else sorted(name for name in inner if not name.startswith("."))
+        inner[:] = [] if deep >= _DEEPEST else sorted(
+            name for name in inner if not is_left_behind(name) and not holds_results(os.path.join(folder, name)))
+        names = [name for name in names if not is_left_behind(name)]
         found.append((below, names))
         files += len(names)
         if files > _MOST:

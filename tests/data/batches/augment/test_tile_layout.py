@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lensmith.base.errors import UserError
-from lensmith.base.pictures import PADDING, Place
+from lensmith.base.pictures import PADDING, Form, Place
 from lensmith.data.batches.augment import Augment
 from lensmith.data.formats.drawn_shapes import shapes
 from lensmith.data.sources.sample import Batch
@@ -127,3 +127,16 @@ def test_wrong_settings_are_refused(settings, text):
     with pytest.raises(UserError) as raised:
         Augment(**settings)
     assert text in str(raised.value)
+
+
+def test_where_no_tile_is_the_padding_is_that_of_the_form():
+    """Of 12 bits in 16 it is the same gray as of all 16, and no white."""
+    images = torch.zeros(8, 1, 64, 64, dtype=torch.uint16)
+    places = [Place("a", (16, 64), (1.0, 1.0, 0.0, 24.0))] * 8    # so little content that padding stays around it
+    batch = Batch(images, {}, places, torch.arange(8))
+    form = Form(1, 64, 64, "pad", bits=16, values=(0, 4095))
+    assert form.level(PADDING) == round(114 * 4095 / 255)
+    for padding, shown in ((form.level(PADDING), 1831), (None, 114 * 257)):
+        for settings in ({"mosaic": 1.0}, {"zoom": [0.5, 0.6]}):
+            out = gathered(batch, Augment(**settings, length=8, epochs=2, padding=padding), 0).images
+            assert sorted(out.to(torch.int32).unique().tolist()) == [0, shown]

@@ -24,3 +24,15 @@ def test_one_that_is_there_is_enough(tmp_path, picture):
     picture("sub/b.png")
     (tmp_path / "list.csv").write_text("path,label\na.png,x\nb.png,y\n")
     assert len(open_table(str(tmp_path / "list.csv")).splits["all"]) == 2
+
+
+def test_what_programs_leave_behind_and_our_own_results_are_not_suggested(tmp_path, picture):
+    """They come before the folder of the pictures in the alphabet."""
+    for place in ("@eaDir/a.png", "__MACOSX/a.png", ".thumbnails/a.png", "images/._a.png", "images/a.png"):
+        picture(place)
+    picture("done/pictures/a.png")
+    for name in ("recipe.toml", "run.json"):
+        (tmp_path / "done" / name).write_text("")
+    (tmp_path / "list.csv").write_text("path,label\na.png,x\nb.png,y\n")
+    with pytest.raises(DataError, match=r"and images/a\.png is: say data\.pictures=\"images/\{path\}\""):
+        open_table(str(tmp_path / "list.csv"))
