@@ -43,12 +43,15 @@ def _make(section: recipes.Section, entry: type[Task], **arguments: Any) -> Task
 
 
 def _advice(missing: list[str], classes: Mapping[str, Any]) -> str:
-    """The advice for data that have the boxes of objects but not their pixels."""
+    """The advice for data that have the boxes of objects but not their pixels, or these without telling them apart."""
+    if missing in (["masks"], ["boxes"]) and "mask" in classes:
+        return ": the objects of masks are told apart by files that number them (SegmentationObject/, instances/, " \
+            "*_instanceIds.png), which data.name=object-masks reads"
     if missing != ["masks"] or "boxes" not in classes:
         return ""
     name = next(name for name, entry in TASKS.items() if entry.needs == ("boxes",))
-    return ": the pixels of objects come of YOLO's polygons and of COCO's shapes; learn the boxes with " \
-        f"task.name={name}"
+    return ": the pixels of objects come of YOLO's polygons, of COCO's shapes, and of masks that number them " \
+        f"(SegmentationObject/, data.name=object-masks); learn the boxes with task.name={name}"
 
 
 def settle_parts(section: recipes.Section, classes: Mapping[str, tuple[str, ...]], *,

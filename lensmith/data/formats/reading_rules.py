@@ -15,6 +15,9 @@ CHANGES = {
        "several pages are not",
     6: "labels drawn before the EXIF rotation are turned with their picture, pose labels give their boxes, and white "
        "(255) is void only where it covers less than the other classes",
+    7: "objects of masks that number them have the classes of the masks of classes beside them, and SegmentationObject "
+       "is divided by ImageSets/Segmentation; the masks of Label Studio's brushes give boxes; _classes.csv names the "
+       "classes of Roboflow's masks; a column such as source is no class of boxes, and IsGroupOf marks crowds",
 }
 READING = max(CHANGES)
 

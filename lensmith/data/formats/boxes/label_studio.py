@@ -11,6 +11,7 @@ import numpy as np
 from lensmith.base.errors import DataError
 from lensmith.base.picture_suffixes import SUFFIXES
 from lensmith.data.formats.boxes.annotations import Unlabelled
+from lensmith.data.formats.boxes.brush_rle import brush_mask
 from lensmith.data.formats.boxes.exports import (
     ListedObject,
     ListedPicture,
@@ -23,20 +24,21 @@ from lensmith.data.formats.format import LAYOUT, NOTHING, Evidence, Format
 from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.reading import beginning_of, existing, read_json
 from lensmith.data.sources.picture_files import readable
-from lensmith.data.sources.rasterise import Shape, polygon_from
+from lensmith.data.sources.rasterise import Shape, polygon_from, rle_of
 from lensmith.data.sources.sample import Splits
 
-_LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "labels")
-_WITHOUT_BOX = ("brushlabels", "keypointlabels", "vectorlabels")
+_LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "labels")
+_WITHOUT_BOX = ("keypointlabels", "vectorlabels", "bitmasklabels")
 
 
 def label_studio(path: str, *, images: str | None = None, classes: list[str] | None = None,
                  unlabelled: Unlabelled = "leave", outlines: bool | None = None) -> Splits:
     """The pictures of Label Studio's JSON or JSON-MIN.
 
-    Rectangles, polygons and ellipses give the boxes around them; brushes and keypoints are counted. Of several
-    annotations of a task the first that was not cancelled counts. A picture is found by the last steps of its path,
-    also without the code that uploads get in front. Raises DataError with the file and the task that cannot be used.
+    Rectangles, polygons, ellipses and the masks of brushes give the boxes around them; keypoints and bit masks are
+    counted. Of several annotations of a task the first that was not cancelled counts. A picture is found by the last
+    steps of its path, also without the code that uploads get in front. Raises DataError with the file and the task that
+    cannot be used.
 
     - `path`: the JSON file, or the folder that holds it.
     - `images`: the folder of the pictures, from that of the file; by default where they are found beside it.
@@ -66,7 +68,8 @@ def recognise_label_studio(listing: Listing) -> Evidence:
 
 def _is_label_studio(file: Path) -> bool:
     text = beginning_of(file)
-    return text.lstrip().startswith("[") and re.search(rf'"({"|".join(_LABELS[:3])})"', text) is not None
+    return text.lstrip().startswith("[") and re.search(
+        rf'"({"|".join(_LABELS[:-1])})"|"format"\s*:\s*"rle"', text) is not None
 
 
 def _picture(task: Mapping[str, Any], where: str) -> ListedPicture:
@@ -78,7 +81,7 @@ def _picture(task: Mapping[str, Any], where: str) -> ListedPicture:
     results = _results(task)
     picture = ListedPicture(name, labelled=results is not None)
     for i, (value, width, height) in enumerate(results or ()):
-        if any(kind in value for kind in _WITHOUT_BOX):
+        if any(kind in value for kind in _WITHOUT_BOX) or ("brushlabels" in value and "rle" not in value):
             picture.without_box += 1
             continue
         labels = next((value[kind] for kind in _LABELS if kind in value), None)
@@ -123,7 +126,14 @@ def _shapes_of_min(task: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any],
 
 def _shape(value: Mapping[str, Any], size: tuple[float, float],
            where: str) -> tuple[tuple[float, float, float, float], Shape | None]:
-    """The box around a shape, whose numbers are percent of the picture, and its outline, None of a rectangle."""
+    """The box around a shape, whose numbers are percent of the picture, and its outline, None of a rectangle. A brush
+    that has painted nothing has a box without area."""
+    if "rle" in value:
+        inside = brush_mask(value["rle"], (int(size[1]), int(size[0])), where)
+        rows, columns = (np.flatnonzero(np.any(inside, axis=axis)) for axis in (1, 0))
+        if not len(rows):
+            return (0.0, 0.0, 0.0, 0.0), rle_of(inside, where)
+        return (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)), rle_of(inside, where)
     scale = np.array(size) / 100
     if "points" in value:
         outline = polygon_from((np.array(value["points"], dtype=np.float64) * scale).ravel().tolist(), where)

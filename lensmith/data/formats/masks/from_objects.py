@@ -122,16 +122,23 @@ def coco_outlines(root: Path, images: str | None, classes: tuple[str, ...] | Non
             raise UserError(f"data.classes has {count(len(classes), 'name')}, but {readable(files[first])} has "
                             f"{len(names)}: they are given in the order of the categories' numbers")
         names = classes
-    in_order, splits = with_background(names), {}
+    in_order, splits, objects = with_background(names), {}, dict[str, int]()
     tally = {"crowd": 0, "without_outline": 0, "annotations_without_picture": 0, "listed_twice": 0}
     for split, content in contents.items():
         numbers = _names_by_number(content, files[split], contents[first], names)
         base = picture_folder(files[split], content, None if images is None else folder / Path(images).expanduser())
         index = {number: in_order.index(name) for number, name in numbers.items()}
+        left_out = _left_out(tally)
         splits[split] = _masked(content, files[split], base, index, in_order.index(BACKGROUND), tally)
+        objects[split] = len(content.annotations) - (_left_out(tally) - left_out)
     account = {"layout": "coco", "files": {split: readable(file) for split, file in files.items()},
-               "objects": {split: len(content.annotations) for split, content in contents.items()}, **tally}
+               "objects": objects, **tally}
     return ObjectMasks(splits, in_order, account)
+
+
+def _left_out(tally: Mapping[str, int]) -> int:
+    """How many annotations are in no mask."""
+    return tally["without_outline"] + tally["annotations_without_picture"]
 
 
 def _names_by_number(content: CocoFile, file: Path, first: CocoFile, names: Sequence[str]) -> dict[int, str]:

@@ -8,15 +8,17 @@ from pathlib import Path
 from lensmith.base.errors import DataError, UserError
 from lensmith.data.formats.boxes.yolo_folders import names_by_number, read_config
 from lensmith.data.formats.class_names import check_names, fixed_classes
-from lensmith.data.formats.reading import existing, read_text
+from lensmith.data.formats.listing import Listing
+from lensmith.data.formats.reading import beginning_of, existing, read_text
 from lensmith.data.sources.mask_files import IDS, UNLISTED, Coding, Colours, PixelMask, ids_in
 from lensmith.data.sources.picture_files import readable
 from lensmith.values.semantic_mask import IGNORED
 
 # What files that list classes call the pixels that are neither learned nor measured.
-_VOID_NAMES = ("void", "ignore", "ignored", "__ignore__", "unlabeled", "unlabelled")
+VOID_NAMES = ("void", "ignore", "ignored", "__ignore__", "unlabeled", "unlabelled")
 FILES_OF_NAMES = ("class_dict.csv", "labelmap.txt", "label_colors.txt", "classes.txt", "class_names.txt", "labels.txt",
           "codes.txt", "names.txt")
+_ROBOFLOW, _BY_VALUE = "_classes.csv", re.compile(r"\s*pixel value\s*,\s*class\s*$", re.IGNORECASE | re.MULTILINE)
 _COLOUR_AFTER_NAME = re.compile(r"(?P<name>.+?)\s*[\s,;:]\s*(?P<r>\d{1,3})\s*[\s,;]\s*(?P<g>\d{1,3})\s*[\s,;]\s*"
                                 r"(?P<b>\d{1,3})\b\D*")
 _COLOUR_BEFORE_NAME = re.compile(r"(?P<r>\d{1,3})\s*[\s,;]\s*(?P<g>\d{1,3})\s*[\s,;]\s*(?P<b>\d{1,3})\s*[\s,;:]\s*"
@@ -60,7 +62,30 @@ def class_list(folder: Path, config: Path | None, *, classes: Sequence[str] | st
     if config is not None:
         return read_class_list(config)
     file = next((folder / name for name in FILES_OF_NAMES if (folder / name).is_file()), None)
-    return None if file is None else read_class_list(file)
+    return _list_of_roboflow(folder) if file is None else read_class_list(file)
+
+
+def _list_of_roboflow(folder: Path) -> ClassList | None:
+    """The classes in `_classes.csv`, a row with the value of the pixels and the name for each, which Roboflow puts
+    beside the pictures of each split; None where there is none. Raises DataError where two differ."""
+    found: ClassList | None = None
+    for each in Listing(folder).with_splits():
+        file = each.path / _ROBOFLOW
+        if _ROBOFLOW not in each.files or not _BY_VALUE.match(beginning_of(file)):
+            continue    # that of its classification has a column for each class
+        names: dict[int, str] = {}
+        for number, line in enumerate(read_text(file).splitlines()[1:], 2):
+            value, _, name = map(str.strip, line.partition(","))
+            if not line.strip():
+                continue
+            if not value.isdecimal() or not name or int(value) in names:
+                raise DataError(f"{readable(file)}, line {number}: {line[:60]!r} is no value of pixels with the name "
+                                "of its class, as `1, cat`, or the value is there already")
+            names[int(value)] = name
+        if found is not None and found.names != names:
+            raise DataError(f"{readable(file)} and {found.source} name other classes: make them agree")
+        found = found or _checked(names, readable(file))
+    return found
 
 
 def _checked_ids(ids: Mapping[str, str]) -> dict[int, str]:
@@ -112,18 +137,18 @@ def _checked(names: dict[int, str], source: str, colours: Colours | None = None)
 
 
 def settle_classes(occurring: Collection[int], listed: ClassList | None, void: Sequence[int] | None,
-                   folder: Path, *, white: bool = False) -> MaskClasses:
+                   folder: Path, *, white: bool = False, measured: bool = False) -> MaskClasses:
     """The classes of masks in which some ids occur; raises DataError where they are fewer than two or more than 255.
 
     Void are the ids `void`. Where these are not given, void are the ids that a list calls void, ignored or unlabelled,
     and 255 where it is no class of the list. Without a list each id is a class by its number; 255 is then a class only
     where just one other id occurs. With a list of the ids 0 and 1, masks that hold 0 and 255 alone mean these. Where
-    255 is a `white` foreground it is never void by itself.
+    255 is a `white` foreground it is never void by itself. Masks that are only `measured` on may show one class.
     """
     names, void_ids = _split_off_void(occurring, listed, void, white=white)
     order = tuple(dict.fromkeys(names.values()))
     source = listed.source if listed is not None else f"the masks in {readable(folder)}"
-    if len(order) < 2:
+    if len(order) < (1 if measured else 2):
         raise DataError(f"{source}: {f'one class alone, {order[0]!r}' if order else 'no class'}, beside the void: to "
                         "tell classes apart takes at least two")
     if len(order) > IGNORED:
@@ -146,7 +171,7 @@ def _split_off_void(occurring: Collection[int], listed: ClassList | None,
     if void is not None:
         void_ids = set(void)
     else:
-        void_ids = {id_ for id_, name in names.items() if listed is not None and name.lower() in _VOID_NAMES}
+        void_ids = {id_ for id_, name in names.items() if listed is not None and name.lower() in VOID_NAMES}
         black_and_white = set(occurring) <= {0, IGNORED} and IGNORED in occurring
         if black_and_white and listed is not None and set(names) == {0, 1}:
             names = {0: names[0], IGNORED: names[1]}
@@ -157,14 +182,16 @@ def _split_off_void(occurring: Collection[int], listed: ClassList | None,
 
 
 def classes_of_masks(masks: Sequence[Path], listed: ClassList | None, void: Sequence[int] | None,
-                     folder: Path) -> tuple[MaskClasses, list[dict[int, int]]]:
+                     folder: Path, *, measured: bool = False) -> tuple[MaskClasses, list[dict[int, int]]]:
     """The classes of masks of pixels, and for each mask the number of its pixels by id; every mask is read once.
 
-    `listed` and `void` as of settle_classes. Raises DataError where an id is no class, and where all masks are void.
+    `listed`, `void` and `measured` as of settle_classes. Raises DataError where an id is no class, and where all masks
+    are void.
     """
     pixels_by_id = ids_in(masks, None if listed is None else listed.colours)
     occurring = set().union(*pixels_by_id)
-    settled = settle_classes(occurring, listed, void, folder, white=_white_foreground(pixels_by_id))
+    settled = settle_classes(occurring, listed, void, folder, white=_white_foreground(pixels_by_id),
+                             measured=measured)
     table = settled.coding.table
     for mask, pixels in zip(masks, pixels_by_id, strict=True):
         if any(table[id_] == UNLISTED for id_ in pixels):
@@ -173,7 +200,7 @@ def classes_of_masks(masks: Sequence[Path], listed: ClassList | None, void: Sequ
         raise DataError(f"every mask of {readable(folder)} is void alone (the ids {settled.void}): there is nothing to "
                         "learn; say which ids are void with data.void or data.ids")
     shown = [name for name, ids in settled.ids.items() if occurring.intersection(ids)]
-    if len(shown) == 1 and 0 in settled.ids[shown[0]]:
+    if len(shown) == 1 and 0 in settled.ids[shown[0]] and not measured:
         void_words = f" (void are the ids {settled.void})" if settled.void else ""
         others = ", ".join(name for name in settled.names if name != shown[0])
         raise DataError(f"the masks in {readable(folder)} show {shown[0]!r} alone, and no pixel of "

@@ -10,6 +10,7 @@ from lensmith.base.picture_suffixes import SUFFIXES
 from lensmith.data.formats.given_splits import split_named
 from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.masks.mask_folders import mask_folders
+from lensmith.data.formats.masks.names_of_ids import ClassList
 from lensmith.data.formats.masks.words_in_names import key_of, kind_of
 
 _LOOKED_AT = 20     # folders of pictures are looked at before all of them are taken for such
@@ -34,6 +35,8 @@ class ObjectLayout:
     numbered: bool         # a mask holds all objects of its picture, by their numbers
     sentence: str          # what speaks for it
     left_out: list[str]    # folders of the set with pictures of no split
+    in_no_split: int = 0   # pictures with masks that no list of a split names
+    listed: ClassList | None = None    # the classes, where the layout fixes them
 
 
 def object_layout(listing: Listing) -> ObjectLayout | None:

@@ -29,7 +29,7 @@ _ENDINGS = ("", "_mask", "-mask", "_masks", "_label", "_labels", "_seg", "_L", "
 
 # Cityscapes' 19 classes that count, by their ids in *_labelIds.png and in *_labelTrainIds.png
 # (mcordts/cityscapesScripts, helpers/labels.py). Every other id is void.
-_CITYSCAPES = {7: "road", 8: "sidewalk", 11: "building", 12: "wall", 13: "fence", 17: "pole", 19: "traffic light",
+CITYSCAPES = {7: "road", 8: "sidewalk", 11: "building", 12: "wall", 13: "fence", 17: "pole", 19: "traffic light",
                20: "traffic sign", 21: "vegetation", 22: "terrain", 23: "sky", 24: "person", 25: "rider", 26: "car",
                27: "truck", 28: "bus", 31: "train", 32: "motorcycle", 33: "bicycle"}
 
@@ -148,10 +148,11 @@ def _folders_of_config(config: Path, content: Mapping[str, Any]) -> dict[str, tu
 
 
 def _pair_splits(folders: Mapping[str, tuple[Path, Path]]) -> dict[str, MaskPairs]:
-    return {split: _pair(images, masks) for split, (images, masks) in folders.items()}
+    return {split: pair_by_name(images, masks) for split, (images, masks) in folders.items()}
 
 
-def _pair(images: Path, masks: Path, *, picture_ending: str = "", endings: tuple[str, ...] = _ENDINGS) -> MaskPairs:
+def pair_by_name(images: Path, masks: Path, *, picture_ending: str = "",
+                 endings: tuple[str, ...] = _ENDINGS) -> MaskPairs:
     """Each picture with the mask that lies at the same place below `masks` and has its name, followed by one of the
     endings, or but for words that say picture and mask, as img_01 and mask_01; raises DataError where two masks have
     one name. `picture_ending` is taken off the picture's name before."""
@@ -196,12 +197,12 @@ def _by_key(by_stem: Mapping[str, Path]) -> dict[str, str]:
 def _cityscapes(folders: Mapping[str, tuple[Path, Path]]) -> MaskLayout:
     """Pictures x_leftImg8bit with masks x_gtFine_labelTrainIds, or where there are none of these x_gtFine_labelIds."""
     for ending in ("_gtFine_labelTrainIds", "_gtFine_labelIds"):
-        splits = {split: _pair(*pair, picture_ending="_leftImg8bit", endings=(ending,))
+        splits = {split: pair_by_name(*pair, picture_ending="_leftImg8bit", endings=(ending,))
                   for split, pair in folders.items()}
         if any(pairs.paths for pairs in splits.values()):
             break
     train_ids = ending.endswith("TrainIds")
-    names = dict(enumerate(_CITYSCAPES.values())) if train_ids else _CITYSCAPES
+    names = dict(enumerate(CITYSCAPES.values())) if train_ids else CITYSCAPES
     void = [id_ for id_ in (*range(34), 255) if id_ not in names]
     return MaskLayout("cityscapes", splits, ClassList(names, "Cityscapes' list of classes"), void)
 

@@ -11,6 +11,7 @@ from lensmith.data.formats.boxes.yolo_folders import config_file, describes
 from lensmith.data.formats.class_names import check_names, fixed_classes
 from lensmith.data.formats.format import Format
 from lensmith.data.formats.given_splits import common_root, listed_below, refuse_unlabelled, splits_with_pictures
+from lensmith.data.formats.known_classes import KnownClasses
 from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.masks.from_objects import (
     MaskedPictures,
@@ -23,16 +24,18 @@ from lensmith.data.formats.masks.names_of_ids import MaskClasses, class_list, cl
 from lensmith.data.formats.masks.object_folders import ObjectLayout, object_layout
 from lensmith.data.formats.masks.pair_files import LAYOUTS, MaskLayout, describes_masks, find_masks, recognise_masks
 from lensmith.data.formats.reading import existing
-from lensmith.data.sources.mask_files import IDS, MaskFiles, ObjectsMask, PixelMask
+from lensmith.data.sources.mask_files import IDS, MaskFiles, MaskSource, ObjectsMask, PixelMask
 from lensmith.data.sources.picture_files import Files, readable
 from lensmith.data.sources.picture_form import survey
+from lensmith.data.sources.rasterise import Outlines
 from lensmith.data.sources.sample import Splits
 from lensmith.values.semantic_mask import IGNORED
 
 
 def labelled_pixels(path: str, *, images: str | None = None, masks: str | None = None,
                     classes: list[str] | str | None = None, ids: dict[str, str] | None = None,
-                    void: int | list[int] | None = None, unlabelled: Unlabelled = "leave") -> Splits:
+                    void: int | list[int] | None = None, unlabelled: Unlabelled = "leave",
+                    known: KnownClasses | None = None) -> Splits:
     """Pictures with masks, which are files of pixels or made of objects.
 
     Masks of pixels are gray or palette files, whose values are ids, or files in colours that a list explains. Of
@@ -49,6 +52,7 @@ def labelled_pixels(path: str, *, images: str | None = None, masks: str | None =
     - `void`: the ids that are neither learned nor measured; by default those that a list calls so, and 255.
     - `unlabelled`: a picture without a mask is left out (leave), is an error (refuse), or with objects shows none
       (empty).
+    - `known`: what a network that is measured on the masks has learned; the program passes it.
     """
     root = existing(path)
     folder = root.parent if root.is_file() else root
@@ -69,7 +73,8 @@ def labelled_pixels(path: str, *, images: str | None = None, masks: str | None =
         if unlabelled == "empty":
             raise UserError("data.unlabelled=empty is for objects; a picture without a mask of pixels can be left out "
                             "(leave) or be an error (refuse)")
-        return _masks_of_pixels(root, folder, layout, classes=classes, ids=ids, void=void, unlabelled=unlabelled)
+        return _masks_of_pixels(root, folder, layout, classes=classes, ids=ids, void=void, unlabelled=unlabelled,
+                                known=known)
     for name, value in (("masks", masks), ("ids", ids), ("void", void)):
         if value is not None:
             raise UserError(f"data.{name} is for masks of pixels, and {readable(root)} holds none: leave it out, or "
@@ -98,7 +103,8 @@ def _open_objects(root: Path, images: str | None, classes: tuple[str, ...] | Non
 
 
 def _masks_of_pixels(root: Path, folder: Path, layout: MaskLayout, *, classes: list[str] | str | None,
-                     ids: dict[str, str] | None, void: list[int] | None, unlabelled: Unlabelled) -> Splits:
+                     ids: dict[str, str] | None, void: list[int] | None, unlabelled: Unlabelled,
+                     known: KnownClasses | None) -> Splits:
     """The set of a layout; all its masks are read once for their ids."""
     pairs = list(layout.splits.values())
     without_mask = [path for split in pairs for path in split.without_mask]
@@ -112,9 +118,11 @@ def _masks_of_pixels(root: Path, folder: Path, layout: MaskLayout, *, classes: l
     listed = class_list(folder, layout.config, classes=classes, ids=ids)
     if listed is None and layout.listed is not None:
         listed, void = layout.listed, layout.void if void is None else void
+    if listed is None and known is not None and known.ids and void is None:
+        listed = class_list(folder, None, classes=None, ids=known.ids)
     pictures = [path for split in pairs for path in split.paths]
     masks = [path for split in pairs for path in split.masks]
-    settled, pixels_by_id = classes_of_masks(masks, listed, void, folder)
+    settled, pixels_by_id = classes_of_masks(masks, listed, void, folder, measured=known is not None)
     splits = {name: MaskedPictures(split.paths, [PixelMask(mask, settled.coding) for mask in split.masks])
               for name, split in layout.splits.items()}
     table = settled.coding.table
@@ -179,12 +187,28 @@ def _sources(splits: Mapping[str, MaskedPictures], names: tuple[str, ...], folde
     root = common_root(folder, [path for split in filled.values() for path in split.paths])
     sources = {name: Files(split.paths, {"mask": MaskFiles(tuple(split.masks))}, {"mask": names}, root=root)
                for name, split in filled.items()}
-    pictures: dict[str, Any] = {"pictures": {name: len(source) for name, source in sources.items()}}
-    turned = [source.paths[row] for name, source in sources.items() for row, header in enumerate(survey(source).headers)
-              if header is not None and filled[name].masks[row].is_stored(header)]
-    if turned:
-        pictures["turned"] = {"count": len(turned), "pictures": listed_below(root, turned)}
-    return Splits(dict(sources), {"folder": readable(folder), **pictures, **account})
+    account = {"folder": readable(folder), "pictures": {name: len(source) for name, source in sources.items()},
+               **_turned(sources, filled, root), **account}
+    return Splits(dict(sources), account)
+
+
+def _turned(sources: Mapping[str, Files], splits: Mapping[str, MaskedPictures], root: Path) -> dict[str, Any]:
+    """The pictures with an EXIF rotation whose masks were drawn before it, and those of which nothing says whether they
+    were, as data.json keeps them."""
+    turned, maybe_turned = list[Path](), list[Path]()
+    for name, source in sources.items():
+        for path, mask, header in zip(source.paths, splits[name].masks, survey(source).headers, strict=True):
+            if header is not None and mask.is_stored(header):
+                turned.append(path)
+            elif header is not None and header.orientation != 1 and _is_in_fractions(mask):
+                maybe_turned.append(path)
+    return {key: {"count": len(paths), "pictures": listed_below(root, paths)}
+            for key, paths in (("turned", turned), ("maybe_turned", maybe_turned)) if paths}
+
+
+def _is_in_fractions(mask: MaskSource) -> bool:
+    """Whether a mask is made of objects in fractions of its picture, whatever its size."""
+    return isinstance(mask, Outlines) and mask.relative and bool(mask.objects)
 
 
 MASKS = Format(labelled_pixels, recognise_masks, suffixes=(".yaml", ".yml"), order=2)

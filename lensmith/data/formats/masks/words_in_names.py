@@ -45,5 +45,7 @@ def key_of(stem: str) -> str | None:
     """What the names of a picture and of its mask have in common: images/sat_01 and masks/mask_01 have 01; None where
     nothing is left. The folder in front stays as it is."""
     folder, name = os.path.split(stem)
-    words = [word for word in words_of(name) if word not in _PICTURES | _MASKS | _OBJECTS | {"ground"}]
+    words = words_of(name)
+    of_ids = {"ids"} if {"instance", "label"} & set(words) else set()    # instanceIds, labelIds
+    words = [word for word in words if word not in _PICTURES | _MASKS | _OBJECTS | {"ground"} | of_ids]
     return os.path.join(folder, "_".join(words)) if words else None

@@ -64,7 +64,7 @@ def result(kind: str, label: str, **value: Any) -> dict[str, Any]:
 
 RESULTS = [result("rectanglelabels", "red", x=10, y=10, width=25, height=50, rotation=0),
            result("polygonlabels", "blue", points=[[100 * x / 40, 100 * y / 20] for x, y in POINTS]),
-           result("brushlabels", "red", format="rle", rle=[1, 2]),
+           result("keypointlabels", "red", x=10, y=10, width=1),
            {"type": "choices", "value": {"choices": ["day"]}}]
 
 

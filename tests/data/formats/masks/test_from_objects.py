@@ -8,7 +8,10 @@ import pytest
 from pycocotools import mask as coco_masks
 
 from lensmith.base.errors import DataError, UserError
+from lensmith.data.formats.boxes.coco import coco
 from lensmith.data.formats.masks.from_objects import coco_outlines, with_background, yolo_outlines
+from lensmith.data.formats.masks.semantic_masks import labelled_pixels
+from lensmith.data.sources.findings import findings
 
 LEFT = "0 0 0.5 0 0.5 1 0 1"             # of the picture, in shares
 BELOW = [0, 5, 20, 5, 20, 10, 0, 10]     # of a picture of 20 x 10, in pixels
@@ -133,3 +136,21 @@ def test_names_of_coco_that_do_not_fit_are_named(tmp_path, picture):
         (inner / f"instances_{split}.json").write_text(text)
     with pytest.raises(DataError, match=r"instances_val.json: category 'cat' \(id 18\) is not among those of the tra"):
         coco_outlines(tmp_path, "images", None)
+
+
+def test_what_is_said_of_outlines_is_of_as_many_as_the_files_list(tmp_path, picture):
+    """Of ten annotations two are of no picture, one has no outline, and one is a crowd."""
+    annotations = [{"id": i, "image_id": 1 + i % 2, "category_id": 3, "bbox": [0, 0, 5, 5], "segmentation": [BELOW]}
+                   for i in range(10)]
+    annotations[0]["image_id"] = annotations[7]["image_id"] = 99
+    annotations[4]["segmentation"] = []
+    annotations[5]["iscrowd"] = 1
+    file = coco_file(tmp_path, picture, annotations)
+    account = labelled_pixels(str(file)).account
+    assert account["objects"] == {"all": 7}
+    assert [one.sentence() for one in findings({"source": account})] == [
+        "2 of 10 annotations of a picture that the file does not list, left out",
+        "1 of 10 objects without an outline, left out",
+        "1 of 10 objects marked as a crowd or as difficult: neither learned nor measured"]
+    boxes = coco(str(file)).account    # the same file as boxes, whose totals are counted apart
+    assert {one.of for one in findings({"source": boxes})} == {10}

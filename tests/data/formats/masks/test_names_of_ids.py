@@ -162,3 +162,12 @@ def test_a_foreground_that_covers_nothing_is_named(tmp_path: Path):
         classes_of_masks(drawn(tmp_path, {0: 3, 255: 4}), ClassList({0: "a", 3: "b"}, "x"), [255], tmp_path)
     with pytest.raises(DataError, match=r"holds the id 255 at x=0, y=3, which is none of the ids of a list \(0, 1, 4"):
         classes_of_masks(drawn(tmp_path, {0: 3, 255: 4}), LISTED, None, tmp_path)    # white is not taken for void
+
+
+def test_masks_that_are_only_measured_on_may_show_one_class(tmp_path: Path):
+    settled, _ = classes_of_masks(drawn(tmp_path, {0: 3}), LISTED, None, tmp_path, measured=True)
+    assert settled.names == ("sky", "road", "car")
+    settled, _ = classes_of_masks(drawn(tmp_path, {1: 3, 255: 1}), None, [255], tmp_path, measured=True)
+    assert settled.names == ("1",) and settled.void == [255]
+    with pytest.raises(DataError, match="is void alone"):
+        classes_of_masks(drawn(tmp_path, {255: 3}), LISTED, [255], tmp_path, measured=True)

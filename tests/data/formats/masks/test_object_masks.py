@@ -141,7 +141,10 @@ def test_folders_are_named_by_settings(tmp_path: Path):
     opened = object_masks(str(root), images="images", masks="nuclei", classes=["nucleus"])
     assert opened.splits["all"].classes == {"masks": ("nucleus",)}
     for settings, said in [({"images": "images"}, "data.images and data.masks name the folders"),
-                           ({"classes": ["a", "b"]}, r"data.classes=\['a', 'b'\] names 2 classes; masks of obj"),
+                           ({"images": "images", "masks": "nuclei", "classes": ["a", "b"]},
+                            r"data.classes=\['a', 'b'\] names classes, and nothing tells the class of an object here: "
+                            "a folder of masks of classes beside that of numbers does, or files called"),
+                           ({"images": "images", "masks": "nuclei", "ids": {"1": "a"}}, "data.ids=.* names classes"),
                            ({"images": "images", "masks": "none"}, "data.masks=.*none is no folder"),
                            ({}, "holds no masks of objects: accepted are <id>/images with <id>/masks for each")]:
         with pytest.raises((DataError, UserError), match=said):

@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 
 from lensmith.base.errors import DataError, UserError
+from lensmith.data.formats.detect import recognise
+from lensmith.data.formats.known_classes import KnownClasses
 from lensmith.data.formats.masks.semantic_masks import labelled_pixels
 from lensmith.data.sources.fitting import fit_source
 from lensmith.data.sources.picture_form import settle_form, survey
@@ -245,3 +247,40 @@ def classes_of_size(source) -> torch.Tensor:
     value = fit_source(source, found.headers, settle_form([found], size=320, channels=3)).targets["mask"]
     assert isinstance(value, Mask)
     return value.classes
+
+
+def test_masks_that_a_network_is_measured_on_have_its_classes(tmp_path: Path):
+    """Its ids where the set lists none; the set's own list where it has one."""
+    write(tmp_path, {"a": halves(4, 4), "b": halves(4, 9)})
+    known = KnownClasses({"mask": ("rest", "pet")}, {"0": "rest", "4": "pet", "9": "void"})
+    parts = labelled_pixels(str(tmp_path), known=known)
+    assert parts.splits["all"].classes == {"mask": ("rest", "pet")} and parts.account["void"] == [9]
+    assert classes_of(parts.splits["all"])[:, 0, [0, 11]].tolist() == [[1, 1], [1, 255]]
+    (tmp_path / "classes.txt").write_text("\n".join(f"class {i}" for i in range(10)))
+    assert len(labelled_pixels(str(tmp_path), known=known).splits["all"].classes["mask"]) == 10
+
+
+def test_roboflows_export_of_masks_has_its_class_names(tmp_path: Path):
+    """Pictures with masks beside them in folders of splits, each with a _classes.csv of pixel values."""
+    for split in ("train", "valid", "test"):
+        write(tmp_path / split, {"a_jpg.rf.1f": halves(0, 1), "b_jpg.rf.2e": halves(2, 0)}, images="{}.jpg",
+              to="{}_mask.png")
+        (tmp_path / split / "_classes.csv").write_text("Pixel Value, Class\n0, background\n1, big cat\n2, dog\n")
+    assert recognise(tmp_path) == "masks"
+    parts = labelled_pixels(str(tmp_path))
+    assert {name: len(source) for name, source in parts.splits.items()} == {"train": 2, "valid": 2, "test": 2}
+    assert parts.splits["train"].classes == {"mask": ("background", "big cat", "dog")}
+    assert classes_of(parts.splits["train"])[:, 0, [0, 11]].tolist() == [[0, 1], [2, 0]]
+    assert parts.account["classes_from"].endswith("_classes.csv")
+    assert len(labelled_pixels(str(tmp_path / "train")).splits["all"]) == 2    # one of its folders alone
+    (tmp_path / "valid/_classes.csv").write_text("Pixel Value, Class\n0, background\n1, dog\n2, big cat\n")
+    with pytest.raises(DataError, match="_classes.csv name other classes: make them agree"):
+        labelled_pixels(str(tmp_path))
+    for text in ("1 cat", "x, cat", "1,", "1, cat\n1, dog"):
+        for split in ("train", "valid", "test"):
+            (tmp_path / split / "_classes.csv").write_text(f"pixel value,class\n{text}\n")
+        with pytest.raises(DataError, match=r"_classes.csv, line [23]: '.*' is no value of pixels with the name of"):
+            labelled_pixels(str(tmp_path))
+    for split in ("train", "valid", "test"):    # of its classification, a column for each class: no names of pixels
+        (tmp_path / split / "_classes.csv").write_text("filename,cat,dog\na_jpg.rf.1f.jpg,1,0\n")
+    assert labelled_pixels(str(tmp_path)).splits["train"].classes == {"mask": ("0", "1", "2")}
