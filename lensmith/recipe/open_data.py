@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -13,9 +14,10 @@ from lensmith.base.picture_headers import MOST_PIXELS, accept_pixels
 from lensmith.base.pictures import Fit, Form
 from lensmith.base.progress import ProgressLine
 from lensmith.data.formats.files_below import other_formats
+from lensmith.data.formats.known_classes import KnownClasses
 from lensmith.data.formats.reading_rules import READING
 from lensmith.data.sources.box_statistics import box_statistics
-from lensmith.data.sources.deep_values import deep_in_words, given_values, values_of_files
+from lensmith.data.sources.deep_values import cut_in_words, deep_in_words, given_values, values_of_files
 from lensmith.data.sources.fitting import boxes_of_files, fit_source
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.data.sources.picture_files import Files
@@ -106,32 +108,33 @@ class SurveyedSplits:
         return len(next(iter(self.sources.values())))
 
 
-def open_splits(recipe: recipes.Recipe) -> Splits:
-    """The data set that a resolved recipe names, as its format opens it."""
+def open_splits(recipe: recipes.Recipe, known: KnownClasses | None = None) -> Splits:
+    """The data set that a resolved recipe names, as its format opens it; `known` as of `open_set`."""
     accept_pixels(recipe.get("pictures", {}).get("most_pixels", MOST_PIXELS))
     learned = learned_targets(recipe, {})
-    return open_set(recipe["data"], outlines="masks" in learned if learned else None)
+    return open_set(recipe["data"], outlines="masks" in learned if learned else None, known=known)
 
 
-def open_set(section: recipes.Section, *, outlines: bool | None = None) -> Splits:
+def open_set(section: recipes.Section, *, outlines: bool | None = None, known: KnownClasses | None = None) -> Splits:
     """The data set that a resolved section [data] names.
 
-    `outlines` says whether the task learns the pixels of the objects, None where no task is named. Formats that have
-    none ignore it.
+    `outlines` says whether the task learns the pixels of the objects, None where no task is named. `known` are the
+    targets and classes of a network that is measured on the set. Formats that have no use for them ignore them.
     """
     entry, arguments = entry_of("data", section["name"], trusted=False), arguments_of(section)
     if outlines is not None and "outlines" in signature(entry).parameters:
         arguments = {"outlines": outlines} | arguments
-    opened: Splits = recipes.call(arguments, entry, open_set=open_set)
+    opened: Splits = recipes.call(arguments, entry, open_set=partial(open_set, known=known), known=known)
     others = other_formats(section.get("path", ""))
     return replace(opened, account={**opened.account, "other_formats": others}) if others else opened
 
 
-def open_data(recipe: recipes.Recipe, *, tell: Tell = silent, whole: bool = False, held_out: bool = False) -> Data:
-    """Open, survey, divide and decode the data set of a resolved recipe. `whole` and `held_out` mean what they mean in
-    `prepare`."""
-    return prepare(open_splits(recipe), recipe, name=recipe["data"]["name"], tell=tell, whole=whole,
-                   held_out=held_out)
+def open_data(recipe: recipes.Recipe, *, tell: Tell = silent, whole: bool = False,
+              known: KnownClasses | None = None) -> Data:
+    """Open, survey, divide and decode the data set of a resolved recipe. `whole` means what it means in `prepare`. A
+    set that a network is measured on, whose classes are `known`, may have one class."""
+    return prepare(open_splits(recipe, known), recipe, name=recipe["data"]["name"], tell=tell, whole=whole,
+                   held_out=known is not None)
 
 
 def survey_splits(opened: Splits, recipe: recipes.Recipe, *, held_out: bool = False) -> SurveyedSplits:
@@ -285,14 +288,14 @@ def _too_large(total: int, form: Form, memory: float) -> str:
 def _notes(surveys: Sequence[Survey], form: Form) -> list[str]:
     """Lines about how pictures are brought to the form, unless all have it already."""
     headers = [header for surveyed in surveys for header in surveyed.headers if header is not None]
-    deep = deep_in_words(headers, bits=form.bits, values=form.values)
+    bits = list(filter(None, (deep_in_words(headers, bits=form.bits, values=form.values), cut_in_words(headers))))
     sizes = {(header.height, header.width) for header in headers}
     if sizes == {form.size}:
-        return [deep] * bool(deep)
+        return bits
     method = {"crop": "their middle cut out", "pad": "letterboxed", "squash": "stretched"}[form.fit]
     size_count = "1 size" if len(sizes) == 1 else f"{len(sizes):,} sizes"
     return [f"pictures of {size_count} are brought to {form.height} x {form.width}, {method} "
-            "(pictures.size, pictures.fit)", *[deep] * bool(deep)]
+            "(pictures.size, pictures.fit)", *bits]
 
 
 def _not_measurable(splits: Mapping[str, Any], targets: Mapping[str, Value]) -> list[str]:

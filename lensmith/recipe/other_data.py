@@ -1,6 +1,7 @@
 """Reads the data of a recipe, the data of a Python caller, or other data that a trained network is measured on."""
 
 import shlex
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from lensmith.base.errors import DataError, UserError, nearest
 from lensmith.base.pictures import Form
 from lensmith.data.formats.boxes.annotations import Tally
+from lensmith.data.formats.known_classes import KnownClasses
 from lensmith.data.formats.python_objects import read_dataset
 from lensmith.data.sources.findings import findings, findings_line
 from lensmith.data.sources.picture_form import given_size
@@ -75,10 +77,11 @@ def _check_classes(split: str, classes: dict[str, tuple[str, ...]], train: dict[
 
 
 def other_data(source: str | Path, recipe: recipes.Recipe, form: Form, classes: dict[str, tuple[str, ...]], *,
-               tell: Tell = silent) -> Data:
+               ids: Mapping[str, str] | None = None, tell: Tell = silent) -> Data:
     """Data that a trained network is measured on, in its form and with its classes matched by name.
 
-    A data set without splits stays undivided. Raises DataError for targets or classes that the network does not know.
+    A data set without splits stays undivided. `ids` is what the ids of masks were called where it was trained, for sets
+    that do not say it. Raises DataError for targets or classes that the network does not know.
     """
     pictures = {**recipe["pictures"], "size": list(form.size), "channels": form.channels, "bits": form.bits,
                 "fit": form.fit, "interpolation": form.interpolation, "most_pixels": form.most_pixels,
@@ -87,7 +90,7 @@ def other_data(source: str | Path, recipe: recipes.Recipe, form: Form, classes: 
     loading = recipe["loading"] | {"fraction": 1.0, "background": 1.0}
     measured = {"data": recipe_for(source).get("data", {}), "pictures": pictures, "split": {"valid": 0.0, "test": 0.0},
                 "loading": loading, **{name: recipe[name] for name in ("task", "run")}}
-    data = open_data(resolve(measured, trusted=False), tell=tell, held_out=True)
+    data = open_data(resolve(measured, trusted=False), tell=tell, known=KnownClasses(classes, ids or {}))
     if line := findings_line(findings(data.account), shlex.join(["lensmith", "data", "show", str(source), "--all"])):
         tell(line)
     renamed = dict.fromkeys(_renamed(data.classes, classes))

@@ -31,7 +31,7 @@ PLAIN: dict[str, recipes.Schema] = {
 SECTIONS = ("run", "data", "split", "pictures", "augment", "loading", "backbone", "task", "optimizer", "schedule",
             "learner", "plan")
 # Arguments that the program passes itself, by section. A recipe may not set them.
-_PASSED = {"data": ("open_set",), "split": ("splits", "alike"), "task": ("classes", "targets"),
+_PASSED = {"data": ("open_set", "known"), "split": ("splits", "alike"), "task": ("classes", "targets"),
            "backbone": ("inputs", "size", "outputs"), "optimizer": ("chosen",)}
 OPTIMIZER = "adamw"
 DEFAULTS: recipes.Recipe = {"optimizer": {"name": OPTIMIZER}, "schedule": {"name": "cosine", "warmup": 0.05}}

@@ -35,7 +35,7 @@ from lensmith.recipe.schema import BROUGHT, NO_DATA
 from lensmith.recipe.user_metrics import check_metrics
 from lensmith.ship.export.darknet import Imported
 from lensmith.ship.export.imagenet import ImagenetClassifier
-from lensmith.ship.predict.find_files import find_pictures
+from lensmith.ship.predict.find_files import find_pictures, named_sources
 from lensmith.ship.predict.large_pictures import has_map, predict_tiles, predict_whole
 from lensmith.ship.predict.predict_files import predict_pictures
 from lensmith.ship.predict.prediction import Prediction
@@ -90,6 +90,16 @@ class Trained:
                         ids[os.path.realpath(os.path.join(folder, picture.file_name))] = picture.id
         return ids
 
+    @property
+    def _ids(self) -> dict[str, str]:
+        """What the ids in the masks that it learned from are called, as data.ids; empty where there were none."""
+        source = self.run.facts("data.json").get("source") or {}
+        named, void = source.get("ids"), source.get("void")
+        if not isinstance(named, dict):
+            return {}
+        return {str(id_): name for name, ids in (*named.items(), ("void", void)) if isinstance(ids, list)
+                for id_ in ids}
+
     @cached_property
     def _ready(self) -> tuple[nn.Module, Plan]:
         """The network rewritten for inference, once, and the plan for what is left to do, its threads timed."""
@@ -115,7 +125,7 @@ class Trained:
         A fully convolutional classifier takes pictures at their own size. The answer for a picture does not depend on
         the others, but for the last digits of its scores (`predict_pictures` says how many).
         """
-        several = [sources] if isinstance(sources, str | Path | Image.Image) else list(sources)
+        several = named_sources(sources)
         pictures: list[Path | Image.Image] = []
         for in_memory, neighbours in groupby(several, key=lambda source: isinstance(source, Image.Image)):
             group: list[Any] = list(neighbours)
@@ -165,7 +175,8 @@ class Trained:
         tell: called with each line that is worth showing while the data are read.
         """
         if isinstance(data, str | Path):
-            return self._evaluate(other_data(data, self.recipe, self.form, self.names, tell=tell), split)
+            return self._evaluate(other_data(data, self.recipe, self.form, self.names, ids=self._ids, tell=tell),
+                                  split)
         if self.recipe["data"]["name"] == NO_DATA:
             raise ModelError(f"{self.run} was converted from files of another program and has no data of its own: name "
                              "some to measure on, with validate.data")

@@ -5,9 +5,25 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lensmith.base.errors import DataError, nearest
+from PIL import Image
+
+from lensmith.base.errors import DataError, UserError, nearest
 from lensmith.base.left_behind import holds_results, is_left_behind
 from lensmith.base.picture_suffixes import SUFFIXES, SUFFIXES_IN_WORDS, others_in_words
+
+
+def named_sources(sources: object) -> list[str | Path | Image.Image]:
+    """What a caller from Python names, one or several, as a list; raises UserError for anything else, as an array."""
+    several = list(sources) if isinstance(sources, Iterable) and not isinstance(sources, str | bytes) else [sources]
+    for source in several:
+        if not isinstance(source, str | Path | Image.Image):
+            in_words = {"ndarray": "Image.fromarray(array)", "bytes": "Image.open(io.BytesIO(content))",
+                        "Tensor": "torchvision.transforms.functional.to_pil_image(tensor)"}
+            kind = type(source).__name__
+            hint = f": a Pillow picture of it is {in_words[kind]}" if kind in in_words else ""
+            raise UserError(f"predict takes files, folders, patterns and Pillow pictures, one or a list of them; got "
+                            f"{kind}{hint}")
+    return several
 
 
 def find_pictures(sources: Iterable[str | Path], passed_over: list[Path] | None = None) -> list[Path]:

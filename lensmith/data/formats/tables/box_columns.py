@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.tables.column_kinds import CellSettings, is_label_name, with_unknown_cells
 from lensmith.data.formats.tables.divisions import FALSE, TRUE
 from lensmith.data.formats.tables.number_cells import number_style
+from lensmith.data.formats.tables.open_images import names_of_codes
 from lensmith.data.formats.tables.read_table import Rows, picture_column, plain_name, read_rows, refuse_empty_cells
 from lensmith.data.sources.sample import Splits
 
@@ -26,7 +28,8 @@ CORNERS = (("x0", "y0", "x1", "y1"), ("xmin", "ymin", "xmax", "ymax"), ("x_min",
            ("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"))
 TABLES = (".csv", ".tsv")
 _CLASS = ("label", "class", "category", "class_name", "name")
-_CROWD = ("crowd", "iscrowd", "difficult")
+_CROWD = ("crowd", "iscrowd", "difficult", "isgroupof")
+_UNKNOWN_CROWD = "-1"    # Open Images' word for what nobody has looked at
 
 
 def has_boxes(rows: Rows) -> bool:
@@ -42,11 +45,11 @@ def class_column(rows: Rows, used: Collection[str] = ()) -> str | None:
 
 
 def boxes_of_table(rows: Rows, classes: list[str] | None, *, label: str | None, decimal: str | None = None) -> Splits:
-    """The pictures of a table, in the order in which it first names them, with their boxes in pixels.
+    """The pictures of a table, in the order in which it first names them, with their boxes.
 
-    A line without corners and class names a picture without objects. `label` is the column of the class; without one
-    every object is of the class `object`. `classes` are the only classes, in order. Raises DataError with the line
-    that cannot be used.
+    Corners are in pixels, or where none is beyond 1 in fractions of the picture. A line without corners and class names
+    a picture without objects. `label` is the column of the class; without one every object is of the class `object`.
+    `classes` are the only classes, in order. Raises DataError with the line that cannot be used.
     """
     columns = corner_columns(rows)
     if columns is None:
@@ -62,9 +65,11 @@ def boxes_of_table(rows: Rows, classes: list[str] | None, *, label: str | None, 
     accepted = fixed_classes(classes)
     annotated: dict[str, AnnotatedSplit] = {}
     row_of: dict[str, tuple[str, int]] = {}    # path -> its split and its row there
-    largest = 0.0
+    every = list[float]()
+    labels = rows.column(label) if label else ["object"] * len(splits)
+    names_by_code, named_by = names_of_codes(labels, rows.file.parent)
     cells = zip(rows.column(picture), splits, zip(*(corners_in(rows, name, decimal) for name in columns), strict=True),
-                rows.column(label) if label else ["object"] * len(splits),
+                [names_by_code.get(cell, cell) for cell in labels],
                 rows.column(crowd) if crowd else [""] * len(splits), rows.lines, strict=True)
     for path, row_split, corners, name, crowd_cell, line in cells:
         where = f"{rows.file}, line {line}"
@@ -78,14 +83,32 @@ def boxes_of_table(rows: Rows, classes: list[str] | None, *, label: str | None, 
         if not any(corners) and (not name or label is None):
             continue
         box = [_number(cell, column, where) for cell, column in zip(corners, columns, strict=True)]
-        largest = max(largest, *box)
+        every += box
         target.add(box, name, where=where, crowd=_is_crowd(crowd_cell, where), picture=row_of[path][1])
-    if row_of and 0 < largest <= 1:
-        raise DataError(f"{rows.file}: no corner is beyond 1, which looks like fractions of the picture: pixels are "
-                        "expected")
-    account = {"table": str(rows.file), "kind": "boxes", "kind_because": f"it has the columns {', '.join(columns)}"}
+    relative = are_fractions(every, f"{rows.file}: no corner")
+    for target in annotated.values():
+        target.relative = relative
+    account: dict[str, Any] = {"table": str(rows.file), "kind": "boxes", **_notes(relative, named_by),
+                               "kind_because": f"it has the columns {', '.join(columns)}"}
     parts = sources_of_boxes(annotated, names=accepted, folder=rows.file.parent, account=account)
     return parts if group is None else _with_groups(rows, picture, group, parts)
+
+
+def _notes(relative: bool, named_by: str) -> dict[str, list[str]]:
+    """What has to be said of the corners and of the names of the classes, as data.json keeps it."""
+    notes = [*["no corner is beyond 1: they are fractions of the picture"] * relative,
+             *[f"the classes are called as in {named_by}"] * bool(named_by)]
+    return {"notes": notes} if notes else {}
+
+
+def are_fractions(corners: Sequence[float], what: str) -> bool:
+    """Whether corners of boxes are fractions of their pictures: none is beyond 1, and some lie between 0 and 1, where
+    no pixel ends. Raises DataError, which begins with `what`, where all are 0 and 1 alone."""
+    if not corners or not 0 < max(corners) <= 1:
+        return False
+    if all(corner == int(corner) for corner in corners):
+        raise DataError(f"{what} is beyond 1 and all are whole: neither pixels nor fractions of a picture can be meant")
+    return True
 
 
 def corners_in(rows: Rows, column: str, decimal: str | None) -> list[str]:
@@ -131,7 +154,7 @@ def _number(cell: str, column: str, where: str) -> float:
 
 
 def _is_crowd(cell: str, where: str) -> bool:
-    if cell.lower() in ("", *FALSE):
+    if cell.lower() in ("", _UNKNOWN_CROWD, *FALSE):
         return False
     if cell.lower() in TRUE:
         return True

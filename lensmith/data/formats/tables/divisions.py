@@ -14,12 +14,14 @@ _MOST_FOLDS = 50
 TRUE, FALSE = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")    # in lower case
 
 
-def divided(rows: Rows, split: str | bool, fold: str | int | None) -> tuple[Rows, list[str], str]:
+def divided(rows: Rows, split: str | bool, fold: str | int | None, *,
+            measured: bool = False) -> tuple[Rows, list[str], str]:
     """The table with the split of each row, the columns that say it, and how in words; without any where it has none.
 
     `split` is the setting data.split: the name of the column, false for none, and by itself `split`, for which any
     column stands that is called or filled like one: with words for train and test, is_valid, or folds, of which `fold`
-    is valid. Raises DataError with the line of a cell that names no split, UserError for a fold that there is not.
+    is valid. A table that is only `measured` on and has no row for training is one whole. Raises DataError with the
+    line of a cell that names no split, UserError for a fold that there is not.
     """
     column = split_column(rows, split)
     if split is False:
@@ -34,6 +36,8 @@ def divided(rows: Rows, split: str | bool, fold: str | int | None) -> tuple[Rows
     if division is None:
         return rows, [], ""
     columns, splits, words = division
+    if "train" not in splits and measured:
+        return rows, columns, f"{words}, without train: measured as a whole"
     if "train" not in splits:
         raise DataError(f"{rows.file} gives no picture the split 'train': there is nothing to learn from")
     return replace(rows, splits=splits), columns, words

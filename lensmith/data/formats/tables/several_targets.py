@@ -11,8 +11,9 @@ from lensmith.base.errors import DataError, UserError, nearest
 from lensmith.base.picture_headers import Header
 from lensmith.data.formats.boxes.annotations import AnnotatedSplit, sources_of_boxes
 from lensmith.data.formats.given_splits import LISTED
+from lensmith.data.formats.known_classes import KnownClasses
 from lensmith.data.formats.masks.names_of_ids import class_list, classes_of_masks
-from lensmith.data.formats.tables.box_columns import CORNERS, corners_in
+from lensmith.data.formats.tables.box_columns import CORNERS, are_fractions, corners_in
 from lensmith.data.formats.tables.column_kinds import CellSettings, decide_kind, holds_numbers, value_of
 from lensmith.data.formats.tables.column_roles import columns_to_learn
 from lensmith.data.formats.tables.read_table import Rows, fill_pattern, names_pictures, picture_column
@@ -159,11 +160,12 @@ def _patterns(masks: str | Mapping[str, str] | None, rows: Rows) -> dict[str, st
 
 def read_targets(table: OneRowEach, every: Rows, columns: TargetColumns, *,
                  classes: Sequence[str] | Mapping[str, Sequence[str]] | None, ids: Mapping[str, str] | None,
-                 settings: CellSettings) -> TableTargets:
+                 settings: CellSettings, known: KnownClasses | None = None) -> TableTargets:
     """Every target of a table. What a row leaves empty is unknown, and a row that leaves all empty is left out.
 
     `every` has every row, of which each is a box of its picture; `table` has one a picture. `classes` fixes the names
-    of classes by target, `ids` says what the ids of masks are called. A single target has the name of its kind, as in
+    of classes by target, `ids` says what the ids of masks are called, and `known` what a network has learned that is
+    measured on the table. A single target has the name of its kind, as in
     sets of one target. Raises DataError with the line of a cell or file that cannot be used, UserError for settings
     that do not fit.
     """
@@ -180,7 +182,7 @@ def read_targets(table: OneRowEach, every: Rows, columns: TargetColumns, *,
     for name in columns.names:
         fixed = classes_by_target.get(name)
         if name in columns.masks:
-            target = _read_masks(rows, name, columns.masks[name], fixed, ids)
+            target = _read_masks(rows, name, columns.masks[name], fixed, ids, known)
         elif name in columns.boxes:
             target = _read_boxes(every, paths, table.picture_of_row, name, columns, fixed, settings)
         else:
@@ -261,7 +263,7 @@ def _read_boxes(rows: Rows, paths: list[Path], picture_of_row: np.ndarray, name:
     annotated = AnnotatedSplit(accepted=classes, paths=list(paths))
     labels = rows.column(class_column) if class_column is not None else [name] * len(rows.cells)
     cells = zip(*(corners_in(rows, column, settings.decimal) for column in columns), strict=True)
-    largest = 0.0
+    every = list[float]()
     for i, corners, label, line in zip(picture_of_row.tolist(), cells, labels, rows.lines, strict=True):
         where = f"{rows.file}, line {line}"
         missing = [column for column, cell in zip(columns, corners, strict=True) if not cell]
@@ -273,14 +275,12 @@ def _read_boxes(rows: Rows, paths: list[Path], picture_of_row: np.ndarray, name:
         if not label:
             raise DataError(f"{where}: the box {name!r} has no class: column {class_column!r} is empty")
         box = [_number(cell, column, where) for cell, column in zip(corners, columns, strict=True)]
-        largest = max(largest, *box)
+        every += box
         annotated.add(box, label, where=where, picture=i)
     if not annotated.classes:
         raise DataError(f"{rows.file}: the columns {', '.join(columns)} are empty in every line: there is nothing to "
                         "learn")
-    if largest <= 1:
-        raise DataError(f"{rows.file}: no corner of {name!r} is beyond 1, which looks like fractions of the picture: "
-                        "pixels are expected")
+    annotated.relative = are_fractions(every, f"{rows.file}: no corner of {name!r}")
     parts = sources_of_boxes({"all": annotated}, names=classes, folder=rows.file.parent, account={})
     source = parts.splits["all"]
     value = source.targets["boxes"]
@@ -300,7 +300,7 @@ def _number(cell: str, column: str, where: str) -> float:
 
 
 def _read_masks(rows: Rows, name: str, pattern: str, classes: list[str] | None,
-                ids: Mapping[str, str] | None) -> _Target:
+                ids: Mapping[str, str] | None, network: KnownClasses | None) -> _Target:
     cells, _ = fill_pattern(rows, pattern, "data.masks")
     root = rows.file.parent
     paths = [root / cell if cell else None for cell in cells]
@@ -317,7 +317,9 @@ def _read_masks(rows: Rows, name: str, pattern: str, classes: list[str] | None,
         raise DataError(f"{rows.file}: column {pattern!r} is empty in every line: there is nothing to learn")
     files = [path for path, there in zip(paths, exists, strict=True) if path is not None and there]
     listed = class_list(root, None, classes=classes, ids=ids)
-    settled, _ = classes_of_masks(files, listed, None, root)
+    if listed is None and network is not None and network.ids:
+        listed = class_list(root, None, classes=None, ids=network.ids)
+    settled, _ = classes_of_masks(files, listed, None, root, measured=network is not None)
     value = MaskFiles(tuple(PixelMask(path, settled.coding) for path in files))
     account = {"because": f"the files of {pattern}", "ids": settled.ids, "void": settled.void,
                **({"missing": len(missing)} if missing else {})}

@@ -9,7 +9,9 @@ import numpy as np
 
 from lensmith.base.errors import DataError, UserError, nearest
 from lensmith.data.formats.format import Format
+from lensmith.data.formats.known_classes import KnownClasses
 from lensmith.data.formats.listing import Listing
+from lensmith.data.formats.tables.bbox_column import BoxForm, with_corners
 from lensmith.data.formats.tables.box_columns import (
     CSV,
     TABLES,
@@ -29,10 +31,12 @@ from lensmith.data.formats.tables.column_kinds import (
 from lensmith.data.formats.tables.column_roles import columns_to_learn, set_aside
 from lensmith.data.formats.tables.divisions import divided
 from lensmith.data.formats.tables.find_pictures import refuse_pictures_elsewhere, refuse_unnamed_pictures
+from lensmith.data.formats.tables.known_targets import known_target
 from lensmith.data.formats.tables.one_target import joining, read_one_target
 from lensmith.data.formats.tables.read_table import (
     Rows,
     picture_column,
+    plain_name,
     read_rows,
     refuse_empty_cells,
     with_picture_column,
@@ -50,12 +54,17 @@ from lensmith.data.sources.sample import Splits
 from lensmith.values import of_kind
 from lensmith.values.labels import Label
 
+# Columns that say where a picture comes from, which is no class of its boxes, though it may be the only other text.
+_OF_PICTURES = ("source", "origin", "site", "camera", "device", "location", "dataset", "author", "license", "url",
+                "date", "timestamp", "city", "country")
+
 
 def open_table(path: str, *, target: str | list[str] | None = None, kind: Kind = "auto", separator: str | None = None,
                classes: list[str] | dict[str, list[str]] | None = None, split: str | bool = "split",
                fold: str | int | None = None, delimiter: str | None = None, decimal: str | None = None,
                unknown: list[str] | None = None, pictures: str | None = None, boxes: dict[str, str] | None = None,
-               masks: str | dict[str, str] | None = None, ids: dict[str, str] | None = None) -> Splits:
+               masks: str | dict[str, str] | None = None, ids: dict[str, str] | None = None,
+               bbox: BoxForm | None = None, known: KnownClasses | None = None) -> Splits:
     """The pictures that a table names, relative to its folder, with what it says of them. Several rows of a picture
     are joined.
 
@@ -80,24 +89,31 @@ def open_table(path: str, *, target: str | list[str] | None = None, kind: Kind =
     - `boxes`: of several targets, the column of the class for each set of corners, as {head = "species"}.
     - `masks`: the column that names the files of masks, or a pattern; {outline = pattern} of several.
     - `ids`: what each id in the masks is called, as {1 = "pet"}.
+    - `bbox`: what the four numbers in a column of boxes are, `xywh` or `corners`; by default what all of them can be.
+    - `known`: what a network that is measured on the table has learned; the program passes it.
     """
     check_delimiter(delimiter)
     settings = CellSettings(delimiter, decimal, unknown)
     file = Path(path).expanduser()
-    rows, roles = _with_roles(read_rows(table_of_boxes(Listing(file)) or file if file.is_dir() else file, separator),
-                              pictures, split, fold, is_asked=target is not None)
+    rows = read_rows(table_of_boxes(Listing(file)) or file if file.is_dir() else file, separator)
+    rows, bbox_in_words = with_corners(rows, bbox)
+    rows, roles = _with_roles(rows, pictures, split, fold, is_asked=target is not None, measured=known is not None)
+    if known is not None and target is None and kind == "auto":
+        target, kind = known_target(rows, roles.free, known)
     several = boxes is not None or masks is not None
     box_class = None if several else _box_class(rows, roles, target, kind)
+    if box_class is None and bbox_in_words and not several and target is None and kind == "auto":
+        box_class = ""    # such a column holds boxes, whatever is beside it
     if box_class is not None:
-        return _boxes(rows, roles, box_class, _one_list(classes), decimal)
+        return _boxes(rows, roles, box_class, _one_list(classes), decimal, bbox_in_words)
     columns = target_columns(rows, roles.free if target is not None else roles.learnable, target, boxes=boxes,
                              masks=masks) if kind == "auto" else None
     if columns is None and (several or ids is not None):
         raise _for_several("boxes" if boxes is not None else "masks" if masks is not None else "ids", kind)
-    targets = _several(rows, columns, classes, ids, settings) if columns is not None else \
+    targets = _several(rows, columns, classes, ids, settings, known) if columns is not None else \
         read_one_target(rows, _columns_to_learn(rows, target, roles), kind, _one_list(classes), settings)
     fixed = classes.keys() if isinstance(classes, dict) else targets.classes if classes is not None else ()
-    return _sources(targets, roles, fixed=fixed)
+    return _sources(targets, roles, fixed=fixed, measured=known is not None)
 
 
 @dataclass(frozen=True)
@@ -116,14 +132,14 @@ class _Roles:
         return [name for name in self.free if name not in self.aside]
 
 
-def _with_roles(rows: Rows, pictures: str | None, split: str | bool, fold: str | int | None, *,
-                is_asked: bool) -> tuple[Rows, _Roles]:
-    """The table with its pictures and splits, and what its columns are for; `is_asked`: data.target names the target.
-    Raises DataError, UserError."""
+def _with_roles(rows: Rows, pictures: str | None, split: str | bool, fold: str | int | None, *, is_asked: bool,
+                measured: bool) -> tuple[Rows, _Roles]:
+    """The table with its pictures and splits, and what its columns are for; `is_asked`: data.target names the target,
+    `measured`: nothing is learned from it. Raises DataError, UserError."""
     if pictures is None:
         refuse_unnamed_pictures(rows)
     rows, used = with_picture_column(rows, pictures)
-    rows, division, words = divided(rows, split, fold)
+    rows, division, words = divided(rows, split, fold, measured=measured)
     refuse_empty_cells(rows, picture_column(rows))
     refuse_pictures_elsewhere(rows, pictures)
     group = rows.column_called("group")
@@ -133,13 +149,16 @@ def _with_roles(rows: Rows, pictures: str | None, split: str | bool, fold: str |
     return rows, _Roles(used, division, words, group, free, {} if is_asked else set_aside(rows, free))
 
 
-def _boxes(rows: Rows, roles: _Roles, label: str, classes: list[str] | None, decimal: str | None) -> Splits:
-    """A table of boxes, whose class is in the column `label`, "" where it has none; raises DataError."""
+def _boxes(rows: Rows, roles: _Roles, label: str, classes: list[str] | None, decimal: str | None,
+           bbox_in_words: str) -> Splits:
+    """A table of boxes, whose class is in the column `label`, "" where it has none; `bbox_in_words` says how a column
+    of boxes was read. Raises DataError."""
     parts = boxes_of_table(rows, classes, label=label or None, decimal=decimal)
     corners = corner_columns(rows) or []
     words = f"boxes from {', '.join(corners)}" + (f", their class from {label!r}" if label else "")
     unused = [name for name in roles.free if name not in {*corners, label}]
-    return Splits(parts.splits, {**parts.account, "notes": [_said(rows, roles, words, unused)]})
+    return Splits(parts.splits, {**parts.account, "notes": [
+        _said(rows, roles, words, unused), *filter(None, [bbox_in_words]), *parts.account.get("notes", [])]})
 
 
 def _for_several(setting: str, kind: Kind) -> UserError:
@@ -178,12 +197,12 @@ def _box_class(rows: Rows, roles: _Roles, target: str | list[str] | None, kind: 
         return named[0] if len(named) == 1 and named[0] in beside and is_repeated(rows) else None
     if found is not None or not is_repeated(rows):
         return found
-    texts = [name for name in beside if not holds_numbers(rows, name)]
+    texts = [name for name in beside if not holds_numbers(rows, name) and plain_name(name) not in _OF_PICTURES]
     return texts[0] if len(texts) == 1 else "" if not texts else None
 
 
 def _several(rows: Rows, columns: TargetColumns, classes: list[str] | dict[str, list[str]] | None,
-             ids: dict[str, str] | None, settings: CellSettings) -> TableTargets:
+             ids: dict[str, str] | None, settings: CellSettings, known: KnownClasses | None) -> TableTargets:
     """The targets of a table with several, with the rows of each picture joined; raises DataError, UserError."""
     fixed = [name for names in classes.values() for name in names] if isinstance(classes, dict) else classes
     rows = with_unknown_cells(rows, [name for name in rows.header if name in columns.read], settings, fixed)
@@ -194,7 +213,7 @@ def _several(rows: Rows, columns: TargetColumns, classes: list[str] | dict[str, 
     table = one_row_each(rows, group=rows.column_called("group"), join=joining(readings))
     learned = [*columns.columns, *(name for name in columns.masks.values() if name in rows.header)]
     refuse_contradictions(table, learned)
-    targets = read_targets(table, rows, columns, classes=classes, ids=ids, settings=settings)
+    targets = read_targets(table, rows, columns, classes=classes, ids=ids, settings=settings, known=known)
     return replace(targets, account={**targets.account, **account_of(table, learned)})
 
 
@@ -220,14 +239,15 @@ def _said(rows: Rows, roles: _Roles, targets: str, unused: Sequence[str]) -> str
     return f"{readable(rows.file.name)}: {'; '.join(filter(None, parts))}"
 
 
-def _sources(targets: TableTargets, roles: _Roles, *, fixed: Collection[str]) -> Splits:
-    """The sources of a table by split; `fixed` are the targets whose classes the settings fix."""
+def _sources(targets: TableTargets, roles: _Roles, *, fixed: Collection[str], measured: bool) -> Splits:
+    """The sources of a table by split; `fixed` are the targets whose classes the settings fix, `measured` as of
+    `_with_roles`."""
     rows, root = targets.rows, targets.rows.file.parent
     paths = rows.column(picture_column(rows))
     whole = Files([root / path for path in paths], targets.targets, targets.classes, root=root,
                   groups=None if roles.group is None else np.array(rows.column(roles.group), dtype=str))
     splits = {"all": whole} if rows.splits is None else _divided(rows.splits, whole)
-    for name in of_kind(targets.targets, "label"):
+    for name in of_kind(targets.targets, "label") if not measured else ():
         _check_labels(rows, splits, name, fixed=name in fixed)
     unused = [name for name in rows.header if name not in
               {*roles.pictures, *roles.division, roles.group, *targets.columns}]

@@ -65,8 +65,8 @@ def test_corners_without_a_class_are_numbers_unless_boxes_are_meant(tmp_path, pi
     ("path,x0,y0,x1,y1,label\na.png,1,2,1e309,4,cat\n", r"line 2: the box holds a number that is not finite"),
     ("path,x0,y0,x1,y1,label\na.png,1,2,3,4,\n", r"line 2: the object has no class"),
     ("path,x0,y0,x1,y1,label\na.png,,,,,cat\n", r"line 2: column 'x0' holds ''"),
-    ("path,x0,y0,x1,y1,label\na.png,0.1,0.2,0.3,1,cat\n",
-     r"no corner is beyond 1, which looks like fractions of the picture"),
+    ("path,x0,y0,x1,y1,label\na.png,0,0,1,1,cat\n",
+     r"no corner is beyond 1 and all are whole: neither pixels nor fractions of a picture can be meant"),
     ("path,x0,y0,x1,y1,label\na.png,,,,,\n", r"lists 1 picture to learn from and no object in any"),
     ("path,x0,y0,x1,y1,label,crowd\na.png,1,2,3,4,cat,maybe\n", r"line 2: 'maybe' says neither that the box"),
     ("path,x0,y0,x1,y1,label,split\na.png,1,2,3,4,cat,train\na.png,1,2,3,4,cat,test\n",
@@ -85,3 +85,39 @@ def test_boxes_that_are_asked_for_need_their_columns(tmp_path):
     with pytest.raises(DataError, match=r"has no columns for boxes: accepted are x0, y0, x1, y1, or xmin, .*; its "
                                         r"columns are path, label"):
         open_table(write(tmp_path, "path,label\na.png,cat\nb.png,dog\n"), kind="boxes")
+
+
+def test_corners_of_which_none_is_beyond_1_are_fractions_of_each_picture(tmp_path, picture):
+    picture("a.png", width=40, height=20)
+    picture("b.png", width=10, height=100)
+    parts = open_table(write(tmp_path, "path,x0,y0,x1,y1,label\na.png,0.1,0.2,0.5,1,cat\nb.png,0,0,0.5,0.5,dog\n"))
+    assert parts.splits["all"].targets["boxes"].corners.tolist() == [pytest.approx([4, 4, 20, 20]), [0, 0, 5, 50]]
+    assert "no corner is beyond 1: they are fractions of the picture" in parts.account["notes"]
+
+
+OPEN_IMAGES = ("ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf\n"
+               "000a,xclick,/m/01g317,1,0.25,0.75,0.5,1.0,0,0,0\n000a,xclick,/m/0k4j,1,0.0,0.5,0.0,0.5,1,0,1\n"
+               "000b,xclick,/m/0k4j,1,0.1,0.2,0.3,0.4,0,-1,-1\n")
+
+
+def test_the_tables_of_open_images(tmp_path, picture):
+    """Corners in fractions, in another order, classes by codes, groups as crowds; pictures are named by an id."""
+    for name in ("000a", "000b"):
+        picture(f"train/{name}.jpg", width=40, height=20)
+    file = write(tmp_path, OPEN_IMAGES, "train-annotations-bbox.csv")
+    with pytest.raises(DataError, match=r"train/000[ab].jpg is: say data.pictures=\"train/\{ImageID\}.jpg\""):
+        open_table(file)
+    parts = open_table(file, pictures="train/{ImageID}.jpg")
+    source = parts.splits["all"]
+    boxes = source.targets["boxes"]
+    assert source.classes == {"boxes": ("/m/01g317", "/m/0k4j")} and len(source) == 2
+    assert boxes.corners.tolist() == [[10, 10, 30, 20], [0, 0, 20, 10], pytest.approx([4, 6, 8, 8])]
+    assert boxes.classes.tolist() == [0, 1, 1] and boxes.crowd.tolist() == [False, True, False]
+    names = write(tmp_path, 'LabelName,DisplayName\n/m/01g317,Person\n/m/0k4j,"Car, fast"\n',
+                  "oidv7-class-descriptions-boxable.csv")
+    parts = open_table(file, pictures="train/{ImageID}.jpg")
+    assert parts.splits["all"].classes == {"boxes": ("Car, fast", "Person")}
+    assert f"the classes are called as in {names}" in parts.account["notes"]
+    write(tmp_path, "/m/01g317,Person\n", "oidv7-class-descriptions-boxable.csv")
+    with pytest.raises(DataError, match=r"does not name the class '/m/0k4j': add it, or move the file away"):
+        open_table(file, pictures="train/{ImageID}.jpg")
