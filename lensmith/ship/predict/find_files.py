@@ -4,6 +4,7 @@ import glob
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -14,7 +15,8 @@ from lensmith.base.picture_suffixes import SUFFIXES, SUFFIXES_IN_WORDS, others_i
 
 def named_sources(sources: object) -> list[str | Path | Image.Image]:
     """What a caller from Python names, one or several, as a list; raises UserError for anything else, as an array."""
-    several = list(sources) if isinstance(sources, Iterable) and not isinstance(sources, str | bytes) else [sources]
+    several: list[Any] = list(sources) if isinstance(sources, Iterable) and not isinstance(sources, str | bytes) else \
+        [sources]
     for source in several:
         if not isinstance(source, str | Path | Image.Image):
             in_words = {"ndarray": "Image.fromarray(array)", "bytes": "Image.open(io.BytesIO(content))",
