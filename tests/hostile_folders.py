@@ -26,7 +26,7 @@ COMMANDS: list[tuple[int, list[str]]] = [
     (4, ["val", "RUN", "-q"]),
     (2, ["val", "RUN", "-q", "--data", "shapes"]), (4, ["inspect", "RUN"]), (5, ["compare", "RUN", "OTHER"]),
     (2, ["compare", "OTHER", "RUN", "--json"]), (3, ["list", "runs", "--runs", "RUNS"]),
-    (3, ["train", "RUN", "--dry-run"]),
+    (3, ["train", "RUN", "--dry-run"]), (4, ["doctor", "RUN"]), (1, ["doctor", "RUN", "--json"]),
     (3, ["train", "--resume", "RUN", "-q"]), (1, ["data", "show", "RUN"]),
     (1, ["convert", "RUN", "OUT", "--convolutional"]),
     (1, ["convert", "RUN", "OUT.cfg", "OUT.weights"]), (1, ["convert", "RUN", "OUT", "--to", "coco"]),

@@ -19,6 +19,7 @@ from PIL import Image
 
 from lensmith.api import train
 from lensmith.cli.app import main
+from lensmith.engine.vitals import Vitals
 
 HOSTILE = Path(__file__).with_name("hostile_folders.py")
 SECONDS = 10.0           # of the processor, that a command may take
@@ -45,7 +46,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A classifier, one that began with its weights, and a detector."""
     folder = tmp_path_factory.mktemp("whole")
     common = {"data.count": 60, "data.size": 32, "plan.mode": "exact"}
-    train("shapes", backbone="lenet", epochs=2, name="first", runs=folder, settings=common)
+    with pytest.MonkeyPatch.context() as patch:    # so short a run has no time to be looked at
+        patch.setattr(Vitals, "_is_time", lambda self, report, now: True)
+        train("shapes", backbone="lenet", epochs=2, name="first", runs=folder, settings=common)
     train("shapes", epochs=1, name="second", runs=folder, trust=True,
           settings=common | {"learner.weights": str(folder / "first")})
     train("shapes", task="detection", backbone="csp", epochs=1, name="detector", runs=folder,

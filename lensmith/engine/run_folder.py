@@ -23,8 +23,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 NETWORK_FILE = "network.cfg"   # the file in a run folder that the network is built from
 # What a run writes while it begins, before there is anything to go on with, and afterwards.
 BEGINNING = ("recipe.toml", "plan.json", "environment.json", "data.json")
-WRITTEN = (*BEGINNING, NETWORK_FILE, "weights.json", "run.json", "history.csv", "metrics.json", "last.safetensors",
-           "last.json", "best.safetensors", "best.json", "report.html")
+WRITTEN = (*BEGINNING, NETWORK_FILE, "weights.json", "run.json", "history.csv", "vitals.json", "metrics.json",
+           "last.safetensors", "last.json", "best.safetensors", "best.json", "report.html")
 _PICTURES = "pictures"
 
 

@@ -95,6 +95,7 @@ class Supervised:
         self.sums: dict[str, float] = {}              # of each loss term over the samples of this epoch
         self.micro_batches = 1                        # that a batch is cut into, more where the memory is too small
         self.measured = False    # whether this run has been measured before, be it as epoch 0
+        self.batch: Batch | None = None    # the newest that was learned from
         self.notes: list[str] = []
         self.waited = self.spent = 0.0                # seconds of this epoch, since it was begun or gone on with
 
@@ -127,6 +128,7 @@ class Supervised:
         with Prefetch(_from(self.train, self.epoch, self.position)) as batches:
             for batch in batches:
                 group.append(batch)
+                self.batch = batch
                 # The last group of an epoch may be smaller. Its gradient is the mean over the batches that it has.
                 start = self.position - self.position % accumulate
                 size = min(accumulate, len(self.train) - start)

@@ -24,6 +24,7 @@ from lensmith.models.adapters.whole_network import Whole, adopt
 from lensmith.models.backbones import find_backbone
 from lensmith.models.backbones.whitening import whitenings
 from lensmith.models.darknet.network import Darknet
+from lensmith.models.first_weights import fit_first_weights
 from lensmith.models.freeze import Unfreezing, freeze, gradual_unfreezing
 from lensmith.models.network import Network
 from lensmith.models.room import check_room
@@ -82,7 +83,10 @@ def build_network(recipe: recipes.Recipe, task: Task, form: Form, *, outputs: in
         backbone = adopt(module, inputs=form.channels, size=form.size) if module is not None else \
             recipes.call(arguments_of(section), find_backbone(section["name"], trusted=trusted),
                          inputs=form.channels, size=form.size, outputs=outputs)
-        return Network(backbone, task.head(backbone), mean=mean, deviation=deviation)
+        network = Network(backbone, task.head(backbone), mean=mean, deviation=deviation)
+        if recipe["learner"].get("first_weights") == "fitted" and not network.mean.is_meta:
+            fit_first_weights(network, torch.zeros(2, form.channels, *form.size))
+        return network
 
     if module is None and _may_be_large(recipe, form):
         check_room(build, f"backbone {section['name']!r} with a head for task {recipe['task']['name']!r}")

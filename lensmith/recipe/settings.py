@@ -22,6 +22,7 @@ class RunSettings:
     name: str | None = None    # of the run folder; None: the next free number
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0    # of the first weights, the order and the augmentation
     save_every: float = 60.0   # seconds after which the state is saved within an epoch
+    vitals: bool = True        # whether the network is looked at between steps, for `lensmith doctor`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,8 @@ class LearnerSettings:
     weights: str | None = None      # file or run folder of the weights to begin with, download:NAME, `imagenet`, or
                                     # `none` for drawn ones; None: drawn ones, but `imagenet` where it is usual and no
                                     # backbone is named
+    first_weights: Literal["fitted"] | None = None    # fitted: drawn for the activation behind each layer; None: as the
+                                                      # network draws them itself
     groups: list[dict[str, str | float]] | None = None    # factors on rate and decay by the parameters' names
     freeze: str | int | None = None          # `backbone`, the number of its first blocks, or a pattern of names
     unfreeze: list[int] | None = None        # epochs after which a part of the backbone is unfrozen, its end first

@@ -72,6 +72,8 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
     began: when the time of learner.minutes began, by time.monotonic; None: now.
     tell: called with each line that is worth showing while the data are read.
     """
+    # Where a command says when it began its whole process is the run.
+    prepared_from = time.process_time() if began is None else 0.0
     began, allowed = time.monotonic() if began is None else began, allowed or Allowed()
     objects = [section for section, value in (("data", data), ("backbone", module)) if value is not None]
     check_brought(recipe, objects)
@@ -108,7 +110,7 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
     for note in (lines := _lines_to_tell(run, job)):
         tell(note)
     kept = _write_beginning(run, job, opened.account)
-    return Session(run, job, command, kept, started=now(), understood=lines[0])
+    return Session(run, job, command, kept, started=now(), understood=lines[0], prepared_from=prepared_from)
 
 
 def _lines_to_tell(run: Run, job: Job) -> list[str]:

@@ -1,5 +1,6 @@
 """One training from its recipe to its report: begun, or gone on with, and iterated."""
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -7,7 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from lensmith.base.errors import count
+from lensmith.base.errors import ModelError, count
 from lensmith.data.batches.loader import Loader
 from lensmith.data.sources.findings import findings, much_lost
 from lensmith.data.sources.picture_form import Bad
@@ -18,11 +19,14 @@ from lensmith.engine.learner import Report
 from lensmith.engine.run_folder import Run
 from lensmith.engine.run_loop import Interrupted, Progress, follow, held_signals, told_to_end_as_ctrl_c
 from lensmith.engine.running_statistics import moving_norms
+from lensmith.engine.vitals import Vitals
 from lensmith.models.weights import load_into
 from lensmith.recipe.assemble import Job
 from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.open_data import dropped_as_json
 from lensmith.recipe.schema import Recipe
+from lensmith.study.doctor import diagnose
+from lensmith.study.doctor.facts import Facts
 from lensmith.study.report.page import report as write_report
 from lensmith.study.report.worst_errors import WorstErrors
 from lensmith.tasks.baseline import Baseline, baselines
@@ -30,6 +34,9 @@ from lensmith.tasks.metrics.confusion import NothingToMeasure
 from lensmith.training.baseline_advice import learns_by_heart, stays_at_baseline
 from lensmith.training.understood import listing_command
 from lensmith.training.waiting_advice import advice
+
+_VITALS_EVERY = 5.0    # seconds after which what was seen is written within an epoch
+_CERTAIN = 0.9         # from which on a grave fault is told without being asked for
 
 
 @dataclass
@@ -42,6 +49,7 @@ class Session:
     recipe: Recipe          # as the run folder has it, kept in run.json
     progress: Progress = field(default_factory=Progress)
     started: str = ""
+    prepared_from: float | None = None    # time.process_time() when it began to be prepared; None: where it trains
     understood: str = ""    # the line on data, task and network
     metrics: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)    # what was changed on the way, or should be
@@ -50,9 +58,12 @@ class Session:
                                                       # pictures scores, that much of the data was left out
     unmeasured: dict[str, str] = field(default_factory=dict)    # split -> why it could not be measured
     forecast: Forecast | None = None                  # how long it will still take, once it has begun
+    vitals: Vitals | None = None                      # what looks at the network between steps; None: nothing does
     _measures: bool = False    # it has learned, and is measured
     _advised: bool = False
     _warned: bool = False
+    _diagnosed: bool = False
+    _vitals_written: float = 0.0    # when, by time.monotonic
     _known_baselines: dict[str, dict[str, Baseline]] = field(default_factory=dict)    # by split
     _in_data_json: int = 0    # pictures found bad, and notes, that data.json has got since training began
 
@@ -66,9 +77,11 @@ class Session:
         try:
             self._write_run("running")
             self.forecast = forecast = self._begin_forecast()
+            self.vitals = self._begin_vitals()
             for report in follow(self.job.learner, self.run, self.progress, patience=settings["patience"],
                                  save_every=self.job.recipe["run"]["save_every"]):
                 forecast.note(report, self.job.learner.waited)
+                self._look(report)
                 if report.row is not None:
                     self._note_dropped(self.job.learner.train, self.job.learner.valid)
                 yield self._with_notes(report)
@@ -86,7 +99,8 @@ class Session:
         self.stopped_early = self._why_early()
         with held_signals(), process_group.barrier():
             self._note_dropped(self.job.learner.train, self.job.learner.valid)    # every rank has posted its own by now
-            self.warning = "; ".join(filter(None, (self._at_baseline(), self._much_lost(), self._not_measured())))
+            self.warning = "; ".join(filter(None, (self._at_baseline() or self._grave_fault(), self._much_lost(),
+                                                   self._not_measured())))
             self._write_run("stopped early" if self.stopped_early else "finished", self.stopped_early)
             self._write_report()
         process_group.disconnect()
@@ -102,7 +116,7 @@ class Session:
         """Write why the training ended, as far as that can be written: what ended it is what is said."""
         interrupted = isinstance(error, Interrupted | GeneratorExit)
         reason = str(error) or ("its caller asked for no more" if interrupted else type(error).__name__)
-        for write in (lambda: self._note_dropped(self.job.learner.train, self.job.learner.valid),
+        for write in (lambda: self._note_dropped(self.job.learner.train, self.job.learner.valid), self._write_vitals,
                       lambda: self._write_run("interrupted" if interrupted else "stopped", reason),
                       self._write_report):
             with suppress(Exception):
@@ -114,6 +128,37 @@ class Session:
                         pictures={split: len(source) for split, source in self.job.data.splits.items()},
                         processes=learner.process_group.world_size,
                         decoding=lambda: store is not None and not store.whole)
+
+    def _begin_vitals(self) -> Vitals | None:
+        """What looks at the network from the present step on, with what was seen before; None where nothing is to."""
+        if not self.run.writes or not self.job.recipe["run"]["vitals"]:
+            return None
+        try:
+            before = self.run.facts("vitals.json")
+        except ModelError:    # nothing that learns depends on it
+            before = {}
+        return Vitals(self.job.learner, before, began=self.prepared_from)
+
+    def _look(self, report: Report) -> None:
+        """Look at the network between two steps, where it is time, and keep what is seen."""
+        if self.vitals is None:
+            return
+        seen = self.vitals.look(report)
+        if report.row is not None or (seen and time.monotonic() - self._vitals_written > _VITALS_EVERY):
+            self._write_vitals()
+
+    def _write_vitals(self) -> None:
+        if self.vitals is not None and self.vitals.content["rows"]:
+            self.run.write_json("vitals.json", self.vitals.content)
+            self._vitals_written = time.monotonic()
+
+    def _grave_fault(self) -> str:
+        """The fault that is as good as certain and leaves the run of no use, with its mend; empty where none is."""
+        run = {"score_name": self.job.task.score, "status": "running"}
+        facts = Facts(self.job.recipe, self.progress.history, run, self.metrics, self.job.data.account,
+                      self.vitals.content if self.vitals is not None else {}, str(self.run))
+        grave = next((each for each in diagnose(facts) if each.grave and each.sure >= _CERTAIN), None)
+        return "" if grave is None else f"{grave.sentence()}. `lensmith doctor {self.run}` says more"
 
     def _why_early(self) -> str:
         """Why training ended before its last epoch; empty where it did not."""
@@ -135,11 +180,20 @@ class Session:
             self._advised = bool(text) and report.epoch > 1
             notes += [text] if text else []
         self.notes += notes
-        if report.row is not None and report.step < report.steps and not self._warned:    # the end says it by itself
-            text = self._at_baseline()
-            self._warned = bool(text)
-            notes += [text] if text else []
+        if report.row is not None and report.step < report.steps:    # the end says it by itself
+            notes += self._warnings()
         return replace(report, note="; ".join(notes)) if notes else report
+
+    def _warnings(self) -> list[str]:
+        """What has to be said of the run after an epoch, each once."""
+        texts = []
+        if not self._warned:
+            texts.append(self._at_baseline())
+            self._warned = bool(texts[-1])
+        if not self._warned and not self._diagnosed:
+            texts.append(self._grave_fault())
+            self._diagnosed = bool(texts[-1])
+        return [text for text in texts if text]
 
     def _at_baseline(self) -> str:
         """That the run learns nothing that holds for the valid split, and what to try; empty where it does."""

@@ -1,5 +1,6 @@
 """Faults of augmentation: pictures that are changed until their label is no longer true."""
 
+from lensmith.base.errors import in_short
 from lensmith.study.doctor.diagnosis import Diagnosis
 from lensmith.study.doctor.facts import Facts
 
@@ -24,7 +25,8 @@ def mirrored(facts: Facts) -> Diagnosis | None:
             continue
         what = "left and right" if sides else "digits" if digits else "letters"
         return Diagnosis(
-            f"augment.flip={facts.setting('augment.flip')}, and the classes are {what} ({', '.join(names[:4])}, ...)",
+            f"augment.flip={in_short(facts.setting('augment.flip'))}, and the classes are {what} "
+            f"({', '.join(names[:4])}, ...)",
             f"augmentation destroys the label: {what} are others, or none, in a mirror", "augment.flip=false",
             0.95 if sides else 0.85, grave=bool(sides), settings={"augment.flip": False})
     return None
@@ -36,7 +38,8 @@ _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight
 def cut_away(facts: Facts) -> Diagnosis | None:
     """Crops or erased parts leave little of the object that the label names."""
     crop, erase = facts.setting("augment.resized_crop"), facts.number("augment.erase") or 0.0
-    least = crop[0] if isinstance(crop, list) and crop and isinstance(crop[0], int | float) else 1.0
+    given = crop[0] if isinstance(crop, list) and crop else 1.0
+    least = float(given) if isinstance(given, int | float) and 0 <= given <= 1 else 1.0
     padding, size = facts.number("augment.crop_padding") or 0.0, _edge(facts)
     shifted = padding / size if size else 0.0
     trained, held_out = facts.column("train/loss"), facts.column("valid/loss")

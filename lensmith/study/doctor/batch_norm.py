@@ -5,7 +5,7 @@ from lensmith.study.doctor.facts import Facts
 
 _TINY = 4        # pictures of which means and variances are mostly chance
 _MISFIT = 1.5    # times the loss of the same pictures with their own statistics
-_GAP = 1.0       # standard deviations between the mean of a batch and the running one, beyond any drift
+_GAP = 1.5       # between a batch and the running statistics, as `engine/activations.py` has it, beyond any drift
 
 
 def tiny_batches(facts: Facts) -> Diagnosis | None:
@@ -54,8 +54,8 @@ def foreign_pictures(facts: Facts) -> Diagnosis | None:
         return None
     name, gap = gaps[0]
     return Diagnosis(
-        f"at step {first.get('step', 0)} the pictures reach {name}, the first batch norm, {gap:.1f} standard "
-        "deviations away from the statistics that came with the weights",
+        f"at step {first.get('step', 0)} the pictures reach {name}, the first batch norm, {gap:.1f} away from the "
+        "statistics that came with the weights (in standard deviations, and powers of e of these)",
         "the preprocessing does not fit the weights: another range, mean or order of channels than they were learned "
         "with", "leave scaling and normalising to Lensmith, which takes bytes and standardises them once (no division "
         "by 255 in a network of your own), and look at pictures.channels and pictures.interpolation", 0.9, grave=True)

@@ -136,7 +136,7 @@ class Facts:
 def facts_of(run: Run) -> Facts:
     """The facts of a run folder. Raises ModelError where a file is damaged, and where there is nothing to judge yet."""
     facts = Facts(read_recipe(run.folder / "recipe.toml"), run.read_history(), run.facts("run.json"),
-                  run.facts("metrics.json"), run.facts("data.json"), {}, str(run))
+                  run.facts("metrics.json"), run.facts("data.json"), run.facts("vitals.json"), str(run))
     if not facts.rows and not facts.watched and facts.run.get("status") != "stopped":
         raise ModelError(f"{run} has not finished its first epoch, and nothing was measured within it: go on with "
                          f"lensmith train --resume {run}, then ask again")

@@ -43,9 +43,9 @@ def underfitting(facts: Facts) -> Diagnosis | None:
     if facts.chance is None or len(trained) < 4 or not held_out:
         return None
     fallen = 1 - trained[-1] / facts.chance
-    if not 0.05 < fallen < 0.6 or held_out[-1] > 1.15 * trained[-1]:
-        return None
     quarter = max(1, len(trained) // 4)
+    if not 0.05 < fallen < 0.6 or held_out[-1] > 1.15 * trained[-1] or trained[-1 - quarter] <= 0:
+        return None
     falling = 1 - trained[-1] / trained[-1 - quarter]
     longer = 3 * len(trained)
     if falling > 0.04:

@@ -29,16 +29,23 @@ def flat_activations(facts: Facts) -> Diagnosis | None:
     ratio = _first_to_last(facts, row)
     gradient = "" if ratio is None else f"; the gradient of the first layers is {ratio:.1e} of that of the last"
     kind = layer["kind"]
-    settings: dict[str, Any] = {"backbone.activation": "relu"} if facts.setting("backbone.activation") in (
-        "sigmoid", "tanh") else {}
-    mend = "backbone.activation=relu" if settings else \
-        f"nn.ReLU() in the place of {kind} {layer['name']}, or first weights that fit it: " \
-        "nn.init.xavier_uniform_(layer.weight, gain=4) for the layers before sigmoids"
+    settings, mend = _unflattened(facts, f"{kind} {layer['name']}".rstrip())
     return Diagnosis(
         f"the loss stays at {facts.loss:.4f}, that of guessing ({facts.chance:.4f}); {kind} {layer['name']} differs by "
         f"{least:.1e} from picture to picture{gradient}",
         f"{kind} gives the same for every picture, so that no gradient gets through (saturated, or begun too flat)",
         mend, 0.95, grave=True, settings=settings)
+
+
+def _unflattened(facts: Facts, layer: str) -> tuple[dict[str, Any], str]:
+    """The settings that let a flat layer learn, and the mend in words."""
+    if facts.setting("backbone.activation") in ("sigmoid", "tanh"):
+        return {"backbone.activation": "relu"}, "backbone.activation=relu"
+    if facts.setting("learner.first_weights") == "fitted":
+        return {}, f"nn.ReLU() in the place of {layer}, or batch norm before it"
+    return {"learner.first_weights": "fitted"}, (
+        "learner.first_weights=fitted, which draws the first weights for the activation behind each layer (PyTorch's "
+        f"own are for none), or nn.ReLU() in the place of {layer}")
 
 
 def dead_relus(facts: Facts) -> Diagnosis | None:

@@ -12,6 +12,8 @@ from lensmith.base.read_file import bounded_text
 from lensmith.data.sources.findings import counted_keys, findings
 from lensmith.engine.run_folder import Run
 from lensmith.recipe.schema import read_recipe
+from lensmith.study.doctor import diagnose
+from lensmith.study.doctor.facts import Facts
 from lensmith.study.report import charts
 from lensmith.study.report.box_charts import box_charts, detection_curves
 from lensmith.study.report.errors import ERRORS
@@ -77,6 +79,9 @@ def _contents(run_folder: Run) -> dict[str, Any]:
         "warning": str(run.get("warning") or ""),
         "headline": _headline(splits[0], metrics[splits[0]], score) if splits and score else None,
         "curves": curves,
+        "diagnosed": bool(history),
+        "faults": diagnose(Facts(recipe, history, run, metrics, run_folder.facts("data.json"),
+                                 run_folder.facts("vitals.json"), str(folder))),
         "curves_note": f"{count(int(last), 'epoch')}" + (f"; the weights of epoch {best} were kept as the best."
                                                        if best is not None else "."),
         "parts": [part for name in splits for part in _sections(name, metrics[name], folder, full=name == splits[0])],
