@@ -55,7 +55,9 @@ class Vitals:
         self.spent = self.cost = 0.0    # seconds of the processor, of all looks and of one
         self.next = self.done_before + 1    # the step after which it is looked at next
         self.copies: list[tuple[int, Tensor]] = []    # (number of the weight, its values before the step)
-        self.stopped = ""    # why nothing is measured any more
+        # A copy computes alone: without norms that wait for other processes, on one device.
+        self.stopped = "the network is on several devices, or its norms wait for other processes" \
+            if _is_shared(learner.network) else ""    # why nothing is measured any more
 
     @property
     def content(self) -> dict[str, Any]:
@@ -83,18 +85,12 @@ class Vitals:
 
     def _is_time(self, report: Report, now: float) -> bool:
         """Whether a look fits into the share of the time so far and a little of that to come."""
-        if report.step < self.next or self.learner.batch is None or self._many_devices():
+        if report.step < self.next or self.learner.batch is None:
             return False
         step = (now - self.first) / max(1, report.step - self.done_before)
         batch = self.learner.batch
         cost = self.cost or step * max(0.2, 2 * self._pictures(batch, report.steps) / len(batch)) + 0.01
         return self.spent + cost <= _SHARE * (now - self.began + _CREDIT * step * (report.steps - report.step))
-
-    def _many_devices(self) -> bool:
-        """Whether a copy could not compute alone: norms that wait for other processes, a network on several devices."""
-        network = self.learner.network
-        devices = {parameter.device for parameter in network.parameters()}
-        return len(devices) > 1 or any(isinstance(module, nn.SyncBatchNorm) for module in network.modules())
 
     def _pictures(self, batch: Batch, steps: int) -> int:
         """How many pictures of a batch are kept: so many that some looks fit into the share of so many steps."""
@@ -200,6 +196,12 @@ class Vitals:
             row["updates"][number] = _rounded(change / size) if size and change is not None else None
         self.copies = []
         return True
+
+
+def _is_shared(network: nn.Module) -> bool:
+    """Whether a copy of the network could not compute by itself."""
+    devices = {parameter.device for parameter in network.parameters()}
+    return len(devices) > 1 or any(isinstance(module, nn.SyncBatchNorm) for module in network.modules())
 
 
 def _part(batch: Batch, count: int) -> Batch:

@@ -135,8 +135,9 @@ class Session:
             return None
         try:
             before = self.run.facts("vitals.json")
-        except ModelError:    # nothing that learns depends on it
+        except ModelError:    # nothing that learns depends on it, and the report cannot be made of a damaged file
             before = {}
+            self.run.write_json("vitals.json", {"rows": []})
         return Vitals(self.job.learner, before, began=self.prepared_from)
 
     def _look(self, report: Report) -> None:

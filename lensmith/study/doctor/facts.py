@@ -9,6 +9,7 @@ from lensmith.base.errors import ModelError
 from lensmith.engine.run_folder import Run
 from lensmith.recipe.schema import Recipe, read_recipe
 
+_SETTLED = 200    # steps after which a loss tells something before the first epoch has ended: some begin slowly
 _ORDER = ("valid", "test")    # the first of these splits that was measured at the end stands for what was held out
 
 
@@ -130,7 +131,7 @@ class Facts:
 
     @property
     def _enough(self) -> bool:
-        return bool(self.rows) or len(self.watched) >= 3
+        return bool(self.rows) or (len(self.watched) >= 4 and self.watched[-1].get("step", 0) >= _SETTLED)
 
 
 def facts_of(run: Run) -> Facts:
