@@ -72,8 +72,7 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
     began: when the time of learner.minutes began, by time.monotonic; None: now.
     tell: called with each line that is worth showing while the data are read.
     """
-    # Where a command says when it began its whole process is the run.
-    prepared_from = time.process_time() if began is None else 0.0
+    prepared_from = time.process_time() if began is None else 0.0    # a command's whole process is the run
     began, allowed = time.monotonic() if began is None else began, allowed or Allowed()
     objects = [section for section, value in (("data", data), ("backbone", module)) if value is not None]
     check_brought(recipe, objects)
@@ -107,17 +106,19 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
         raise
     process_group.tell_launcher(str(run))
     opened.account["notes"] += job.notes
-    for note in (lines := _lines_to_tell(run, job)):
-        tell(note)
-    kept = _write_beginning(run, job, opened.account)
-    return Session(run, job, command, kept, started=now(), understood=lines[0], prepared_from=prepared_from)
+    in_words = _tell_beginning(run, job, tell)
+    return Session(run, job, command, _write_beginning(run, job, opened.account), started=now(), understood=in_words,
+                   prepared_from=prepared_from)
 
 
-def _lines_to_tell(run: Run, job: Job) -> list[str]:
-    """What is told before the first step: what was understood, the notes, and what is left out of the data."""
+def _tell_beginning(run: Run, job: Job, tell: Tell) -> str:
+    """Tell what was understood, the notes, and what is left out of the data; -> the first of these lines."""
     account = job.data.account
     lost = findings_line(findings(account), listing_command(run, job.recipe))
-    return [understood(job.recipe, job.data), *account["notes"], *filter(None, [lost])]
+    lines = [understood(job.recipe, job.data), *account["notes"], *filter(None, [lost])]
+    for line in lines:
+        tell(line)
+    return lines[0]
 
 
 def _create_run(process_group: ProcessGroup, runs: Path, *, name: str | None, fallback: str) -> Run:

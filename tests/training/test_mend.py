@@ -29,7 +29,7 @@ def test_the_most_certain_that_settings_mend():
 
 
 def test_it_trains_again_and_says_whether_it_helped(command, tmp_path: Path):
-    common = ("data.count=150", "data.size=20", "--backbone", "lenet3x3", "--epochs", 3, "--batch", 16, "--runs",
+    common = ("data.count=400", "data.size=20", "--backbone", "lenet3x3", "--epochs", 12, "--batch", 16, "--runs",
               tmp_path, "--plan", "exact", "-q", "split.valid=0.2")
     command("train", "shapes", *common, "--name", "slow", "--rate", 1e-7)
     ended = command("doctor", tmp_path / "slow", "--mend")
@@ -47,7 +47,7 @@ def test_what_does_not_go_together_is_refused(command, tmp_path: Path):
     ended = command("doctor", "shapes", "--rates", "--mend")
     assert ended.code == 2 and "--rates is of a recipe and --mend of a run: leave one of the two out" in ended.err
     ended = command("doctor", tmp_path, "optimizer.rate=1")
-    assert ended.code == 2 and "settings and --out go with --rates; got optimizer.rate=1. To train with" in ended.err
+    assert ended.code == 2 and "settings and --out go with --rates; got optimizer.rate=1 (--rate). To train with" in ended.err
     (tmp_path / "old.svg").write_text("mine")
     ended = command("doctor", "shapes", "--rates", "--out", tmp_path / "old.svg")
     assert ended.code == 2 and "old.svg is there already: name a new file" in ended.err

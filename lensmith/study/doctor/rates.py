@@ -1,6 +1,6 @@
 """Faults of the learning rate, from the history and from how far each step moves the weights."""
 
-import math
+from collections.abc import Sequence
 from statistics import median
 
 from lensmith.base.errors import count
@@ -13,6 +13,7 @@ _LITTLE = 2e-5    # the same where hardly anything moves
 _THROWN = 0.3     # the same of one layer that loses what it had within a few steps
 _BLOWN = 1.5      # times the loss of guessing, beyond which a training loss tells that steps overshoot
 _GENTLE = 0.95    # times the loss of the first epoch, below which a rate that is far too low does not come
+_OWN = {"sgd": 0.05, "adam": 1e-3, "adamw": 1e-3, "muon": 0.02}    # the rates of the optimizers by themselves
 _TIMID = 3e-5     # a rate below what any optimizer here is used with
 
 
@@ -31,7 +32,7 @@ def rate_too_high(facts: Facts) -> Diagnosis | None:
     if facts.run.get("status") == "stopped" and "the loss is not finite" in str(facts.run.get("reason") or ""):
         words.append(str(facts.run["reason"]).partition(" (epoch")[0])
         sure = 0.85
-    if facts.chance is not None and losses and max(losses) > _BLOWN * facts.chance:
+    if facts.chance is not None and losses and _is_blown(losses, facts.chance):
         words.append(f"train/loss rose to {max(losses):.4g}, where guessing costs {facts.chance:.4g}")
         sure = max(sure, 0.85)
     if facts.chance is not None and len(losses) >= 2 and losses[-1] > 1.1 * min(losses) and losses[-1] > 0.9 * \
@@ -51,6 +52,13 @@ def rate_too_high(facts: Facts) -> Diagnosis | None:
                      settings={"optimizer.rate": lower} if lower else {})
 
 
+def _is_blown(losses: Sequence[float], chance: float) -> bool:
+    """Whether a loss went far beyond that of guessing. That of the first epoch does by itself where the first weights
+    are large, and then the later ones come down."""
+    later = max(losses[1:], default=0.0)
+    return later > _BLOWN * chance or (losses[0] > _BLOWN * chance and min(losses) > 0.95 * chance)
+
+
 def rate_too_low(facts: Facts) -> Diagnosis | None:
     """The loss has hardly moved, and neither have the weights."""
     rate, losses = facts.number("optimizer.rate"), facts.column("train/loss")
@@ -60,14 +68,14 @@ def rate_too_low(facts: Facts) -> Diagnosis | None:
     if moved is not None:
         if moved >= _LITTLE or moved <= 0:
             return None
-        higher, sure = rate * 10 ** round(math.log10(_USUAL / moved)), 0.9
+        sure = 0.9
         words = f"a step moves the weights by {moved:.1e} of their size, where {_USUAL:.0e} is usual"
     else:
         if len(losses) < 2 or rate > _TIMID or losses[-1] < _GENTLE * losses[0]:
             return None
-        higher, sure = 1e-3, 0.8
+        sure = 0.8
         words = f"train/loss only went from {losses[0]:.4g} to {losses[-1]:.4g} in {count(len(losses), 'epoch')}"
-    higher = _rounded(higher)
+    higher = max(10 * rate, _OWN.get(str(facts.setting("optimizer.name")), 1e-3))
     return Diagnosis(f"{words}; the loss is {facts.loss:.4g}, that of guessing {facts.chance:.4g}",
                      f"the rate is so low that nothing is learned in this time (optimizer.rate={rate:g})",
                      f"--rate {higher:g}; `lensmith doctor RECIPE --rates` finds one", sure, grave=True,
