@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lensmith.base.errors import DataError, UserError, choose
-from lensmith.cli.options import Json, Quiet
+from lensmith.cli.options import Json, Quiet, Trust
 from lensmith.cli.terminal import show, show_findings, teller
 
 
@@ -15,8 +15,12 @@ def check_data(
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...")] = None,
     fail_on: Annotated[str | None, typer.Option(help="End with exit code 3 where this was found: note, warning, error, "
                                                      "a check, or a kind of finding as leak.")] = None,
+    budget: Annotated[float, typer.Option(help="Seconds for a quick probe that looks for suspicious labels; 0: none.",
+                                          min=0)] = 300,
+    run: Annotated[str | None, typer.Option(help="A run folder: suspicious labels, boxes and masks are told by what it "
+                                                 "says of pictures that it never learned from.")] = None,
     every_file: Annotated[bool, typer.Option("--all", help="Every picture of every finding.")] = False,
-    as_json: Json = False, quiet: Quiet = False,
+    as_json: Json = False, quiet: Quiet = False, trust: Trust = False,
 ) -> None:
     """What may be wrong with a data set: damaged files, duplicates, leaks between splits, odd pictures and targets.
 
@@ -34,7 +38,12 @@ def check_data(
     about_pictures = ("run", "data", "split", "pictures", "loading", "task")
     sections = {name: section for name, section in recipe_for(source).items() if name in about_pictures}
     recipe = resolve(recipes.override(sections, overrides or (), SECTIONS), trusted=False)
-    known = know(recipe, source=source, tell=teller(quiet))
+    held_out = None
+    if run is not None:
+        from lensmith.training.trained import load
+
+        held_out = load(run, trust=trust).held_out(source, recipe["data"], tell=teller(quiet))
+    known = know(recipe, source=source, budget=budget, held_out=held_out, tell=teller(quiet))
     findings = by_gravity([finding for check in CHECKS.values() for finding in check.find(known)])
     if as_json:
         show(json.dumps({"source": source, "pictures": len(known.pictures),

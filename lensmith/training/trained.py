@@ -1,7 +1,7 @@
 """A trained network: what Python users call on it."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -41,6 +41,7 @@ from lensmith.ship.predict.predict_files import predict_pictures
 from lensmith.ship.predict.prediction import Prediction
 from lensmith.ship.predict.thresholds import chosen_classes, deciding
 from lensmith.ship.predict.video import FILMS, Frame, frame_predictor, pictures_and_films, watch
+from lensmith.study.check.labels.held_out import HeldOut
 from lensmith.tasks.task import Task
 from lensmith.training.same_data import check_same_data
 from lensmith.training.same_recipe import check_same_recipe
@@ -177,6 +178,32 @@ class Trained:
         if isinstance(data, str | Path):
             return self._evaluate(other_data(data, self.recipe, self.form, self.names, ids=self._ids, tell=tell),
                                   split)
+        return self._evaluate(self._own_data(data, tell), split)
+
+    def held_out(self, data: str | Path, section: Mapping[str, Any], *,
+                 tell: Callable[[str], object] = lambda text: None) -> HeldOut:
+        """The network with the pictures of a data set that it never learned from: of the run's own data what was held
+        out, of other data all.
+
+        data: the set, named as for `lensmith.train`.
+        section: the resolved section [data] that it stands for.
+        """
+        own = self.recipe["data"]
+        if all(_same(section.get(key), own.get(key)) for key in ("name", "path")):
+            loaders = make_loaders(self.recipe, self._own_data(None, tell), self.task)
+            loaders = {split: loader for split, loader in loaders.items() if split != "train"}
+            if not loaders:
+                raise UserError(f"{self.run} learned from all of its pictures, so that it cannot tell which of them "
+                                "are annotated wrongly: train again with split.valid=0.2, or leave the run out")
+        else:
+            others = other_data(data, self.recipe, self.form, self.names, ids=self._ids, tell=tell)
+            loaders = {split: Loader(loader.dataset, loader.batch, workers=loader.workers)
+                       for split, loader in make_loaders(self.recipe, others, self.task).items()}
+        return HeldOut(f"the run {self.run.folder.name}", self.network, self.task, loaders, plan=self.plan,
+                       classes=self.names)
+
+    def _own_data(self, data: Any, tell: Callable[[str], object]) -> Data:
+        """The data that the run learned from, unchanged since. Raises ModelError and DataError where they are not."""
         if self.recipe["data"]["name"] == NO_DATA:
             raise ModelError(f"{self.run} was converted from files of another program and has no data of its own: name "
                              "some to measure on, with validate.data")
@@ -188,7 +215,7 @@ class Trained:
         opened = read_data(self.recipe, data, tell=tell)
         check_same_data(self.run, opened.account, changed=f"the data of {self.run} have changed since it was trained: "
                         "its splits would not be the same pictures. Train again, or put the files back")
-        return self._evaluate(opened, split)
+        return opened
 
     def _evaluate(self, opened: Data, split: str | None) -> dict[str, Any]:
         check_metrics(self.recipe, trusted=self.trusted)
@@ -204,6 +231,12 @@ class Trained:
         task = choose_task(dict(self.recipe), self.classes, targets=opened.splits["train"].targets)
         self.plan.settle()
         return {"split": split} | evaluate(self.network, task, loader, plan=self.plan)
+
+
+def _same(name: Any, other: Any) -> bool:
+    """Whether two names or paths of a recipe mean the same."""
+    return name == other or (isinstance(name, str) and isinstance(other, str)
+                             and os.path.realpath(Path(name).expanduser()) == os.path.realpath(other))
 
 
 def load(folder: str | Path, *, device: str | None = None, backbone: nn.Module | None = None,

@@ -8,6 +8,14 @@ from dataclasses import dataclass
 
 from lensmith.study.check.finding import Finding
 from lensmith.study.check.known_set import KnownSet
+from lensmith.study.check.labels.suspicious_labels import KINDS as LABEL_KINDS
+from lensmith.study.check.labels.suspicious_labels import suspicious_labels
+from lensmith.study.check.labels.suspicious_objects import (
+    BOX_KINDS,
+    MASK_KINDS,
+    suspicious_boxes_of_run,
+    suspicious_masks_of_run,
+)
 from lensmith.study.check.readable_files import unreadable
 
 
@@ -21,5 +29,8 @@ class DataCheck:
 
 CHECKS: dict[str, DataCheck] = {
     "unreadable": DataCheck(unreadable, ("unreadable",)),
+    "suspicious-labels": DataCheck(suspicious_labels, LABEL_KINDS),
+    "suspicious-boxes": DataCheck(suspicious_boxes_of_run, BOX_KINDS),
+    "suspicious-masks": DataCheck(suspicious_masks_of_run, MASK_KINDS),
 }
 KINDS: tuple[str, ...] = tuple(dict.fromkeys(kind for check in CHECKS.values() for kind in check.kinds))

@@ -1,21 +1,25 @@
 """All that the checks know of a data set: its sources, the account of opening it, its pictures and how it is divided.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 
+from lensmith.base.errors import DataError
 from lensmith.base.picture_headers import MOST_PIXELS
 from lensmith.data.sources.sample import Source
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.divide_rows import divided_rows
-from lensmith.recipe.open_data import open_splits, silent
+from lensmith.recipe.open_data import Tell, open_splits, silent
 from lensmith.study.check.finding import PictureAt
+from lensmith.study.check.labels.held_out import HeldOut
 from lensmith.study.check.pictures import Pictures, read_pictures
 from lensmith.values import of_kind
+from lensmith.values.value import Value
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,9 @@ class KnownSet:
     account: Mapping[str, Any]           # what was counted while it was opened, with pictures of the same contents
     pictures: Pictures
     splits: Mapping[str, np.ndarray]     # int64 rows of train, valid and test as training divides the set
+    budget: float = 0.0                  # seconds for a probe that a check trains; 0: none is trained
+    tell: Tell = silent                  # is called with a line where a check takes long
+    held_out: HeldOut | None = None      # a run with pictures that it never learned from, where one is named
 
     @cached_property
     def paths(self) -> Sequence[str]:
@@ -72,13 +79,31 @@ class KnownSet:
         values: list[Any] = [source.targets[target] for source in self.sources.values()]
         return np.concatenate([value.index.numpy() for value in values])
 
+    def row_of(self, path: str) -> int:
+        """The row of the picture of this name. Raises DataError where the set has none."""
+        if path not in self._rows_by_path:
+            raise DataError(f"the set has no picture {path!r}, which the run was asked about: check the data that the "
+                            "run names, or other data")
+        return self._rows_by_path[path]
+
+    @cached_property
+    def _rows_by_path(self) -> dict[str, int]:
+        return {path: row for row, path in enumerate(self.paths)}
+
+    def stacked(self, target: str) -> Value:
+        """What is known of every picture by a target of the kind label, tags or numbers."""
+        values = [source.targets[target] for source in self.sources.values()]
+        return type(values[0])(**{field.name: torch.cat([getattr(value, field.name) for value in values])
+                                  for field in fields(values[0]) if getattr(values[0], field.name) is not None})
+
     def at(self, row: int) -> PictureAt:
         return PictureAt(str(self.split_of[row]), int(row), self.paths[row])
 
 
-def know(recipe: recipes.Recipe, *, source: str, tell: Callable[[str], object] = silent) -> KnownSet:
-    """Open the data set of a resolved recipe and look at every picture. Raises UserError and DataError as training
-    does, where the set cannot be opened or divided."""
+def know(recipe: recipes.Recipe, *, source: str, budget: float = 0.0, held_out: HeldOut | None = None,
+         tell: Tell = silent) -> KnownSet:
+    """Open the data set of a resolved recipe and look at every picture. `budget`, `held_out` and `tell` are as of
+    KnownSet. Raises UserError and DataError as training does, where the set cannot be opened or divided."""
     opened = open_splits(recipe)
     most_pixels = recipe["pictures"].get("most_pixels", MOST_PIXELS)
     pictures = read_pictures(opened.splits, most_pixels=most_pixels, tell=tell)
@@ -88,4 +113,5 @@ def know(recipe: recipes.Recipe, *, source: str, tell: Callable[[str], object] =
         bad[split] = without_header[start : start + len(opened_source)]
         start += len(opened_source)
     splits, same = divided_rows(opened, bad, recipe)
-    return KnownSet(source, recipe, opened.splits, {**opened.account, **same}, pictures, splits)
+    return KnownSet(source, recipe, opened.splits, {**opened.account, **same}, pictures, splits, budget, tell,
+                    held_out)
