@@ -46,9 +46,10 @@ def suspicious_labels(known: KnownSet) -> Iterator[Finding]:
     targets, held_out = known.targets_of("label", "tags"), known.held_out
     for target in targets if held_out is not None else ():
         if held_out is not None and target in held_out.targets:
-            value, told = held_out.labels(target), _is_known(held_out.labels(target))
+            annotated = held_out.labels(target)
+            told = _is_known(annotated)
             rows = np.array([known.row_of(path) for path in held_out.paths])[told]
-            yield from _findings(known, target, value.take(torch.from_numpy(told.nonzero()[0])),
+            yield from _findings(known, target, annotated.take(torch.from_numpy(told.nonzero()[0])),
                                  Said(rows, held_out.logits(target).numpy()[told]), names=held_out.classes[target],
                                  by=held_out.name)
     if held_out is not None or not known.budget or not targets:
