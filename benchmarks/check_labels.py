@@ -48,7 +48,7 @@ BUDGET = 300.0
 FLIPPED, FIRST_OF_PETS = 0.05, 25
 DRAWN, SIZE, OF_EACH, FIRST_OF_DRAWN = 600, 64, 20, 90
 FAULTS = (OVERLOOKED, MISPLACED, OTHER_CLASS)
-EPOCHS = {"boxes": 15, "masks": 6}
+EPOCHS = {"boxes": 10, "masks": 6}
 
 
 def flipped(known: KnownSet, split: str, rows: np.ndarray, number: int, seed: int) -> tuple[KnownSet, str, np.ndarray]:

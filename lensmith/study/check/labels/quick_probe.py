@@ -86,8 +86,8 @@ class QuickProbe:
     @property
     def in_words(self) -> str:
         if self._trains_network:
-            return "a small network, trained by folds"
-        return f"a linear probe by folds on ImageNet features of pictures of {self._features.edge} pixels"
+            return "a small network"
+        return f"a linear probe on ImageNet features ({self._features.edge} pixels)"
 
     @property
     def _trains_network(self) -> bool:

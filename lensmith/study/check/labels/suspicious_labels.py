@@ -73,14 +73,13 @@ def _findings(known: KnownSet, target: str, value: Value, said: Said, *, names: 
         yield Finding(CHECK, "labels-not-told", "note", f"whether labels{named} are wrong cannot be told: {by} knows "
                       "the classes hardly better than the commonest one; name a trained run with --run")
         return
-    judged = f"{by}, which never learned from the picture that it judges; {count(len(said.rows), 'picture')} judged"
     if opinions.likely:
         yield _finding(known, opinions.likely, "suspicious-label", f"{count(len(opinions.likely), 'label')}{named} "
-                       f"{_is(opinions.likely)} likely wrong, the likeliest first: told by {judged}")
+                       f"{_is(opinions.likely)} likely wrong: told by {by} from {count(len(said.rows), 'picture')} "
+                       "that it never learned from")
     if opinions.others:
         yield _finding(known, opinions.others, "doubtful-label", f"{count(len(opinions.others), 'more label')}{named} "
-                       f"{_is(opinions.others)} worth a look: wrong, or of pictures that show no class clearly; by "
-                       f"{by}")
+                       f"{_is(opinions.others)} worth a look: wrong, or of pictures that show no class clearly")
 
 
 def opinions_of(value: Value, said: Said, names: tuple[str, ...]) -> Opinions | None:

@@ -81,7 +81,7 @@ def _findings(check: str, kinds: tuple[str, str], noun: str, pictured: Sequence[
     by = f"told by {held_out.name} from {count(len(held_out.paths), 'picture')} that it never learned from"
     if likely:
         yield Finding(check, kinds[0], "warning", f"{count(len(likely), noun)} {'is' if len(likely) == 1 else 'are'} "
-                      f"likely wrong or lacking, the likeliest first: {by}", tuple(likely[:_LISTED]),
+                      f"likely wrong or lacking: {by}", tuple(likely[:_LISTED]),
                       count=len(likely), leave_out=tuple(dict.fromkeys(one.pictures[0] for one in likely)))
     if others:
         yield Finding(check, kinds[1], "note", f"{count(len(others), 'more ' + noun)} "

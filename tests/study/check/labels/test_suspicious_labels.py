@@ -53,7 +53,7 @@ def test_flipped_labels_are_ranked_first_with_what_they_should_be(monkeypatch: p
     given = known.classes["label"][int(known.stacked("label").index[row])]
     assert first.groups[0].captions[0].startswith(f"labelled {given}, rather {known.classes['label'][row % 3]} (")
     assert {picture.row for picture in first.leave_out} == set(ranked)
-    assert "linear probe by folds" in first.sentence and "360 pictures judged" in first.sentence
+    assert "a linear probe on ImageNet features (96 pixels) from 360 pictures that it never learned" in first.sentence
     assert all(finding.kind == "doubtful-label" and finding.severity == "note" for finding in others)
 
 
@@ -94,7 +94,7 @@ def test_a_network_by_folds_finds_flipped_labels_of_many_small_gray_pictures():
     known, wrong = flipped(flips=100, count=2_400, size=28, channels=1)
     finding = next(iter(suspicious_labels(known)))
     found = {one.pictures[0].row for one in finding.groups}
-    assert "a small network, trained by folds" in finding.sentence
+    assert "told by a small network from 2,400 pictures" in finding.sentence
     assert len(found & wrong) >= 80 and len(found & wrong) >= 0.7 * len(found)
 
 
@@ -103,5 +103,5 @@ def test_imagenet_features_find_flipped_labels_of_drawn_pictures():
     known, wrong = flipped(flips=20, count=480, size=64)
     finding = next(iter(suspicious_labels(known)))
     ranked = [one.pictures[0].row for one in finding.groups]
-    assert "ImageNet features of pictures of" in finding.sentence
+    assert "ImageNet features (128 pixels)" in finding.sentence
     assert len(set(ranked[:30]) & wrong) >= 14
