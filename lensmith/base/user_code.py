@@ -1,5 +1,6 @@
 """Code that a user brings: what `my_file.py:name` or `package.module:name` names, imported where it is trusted."""
 
+import ast
 import importlib
 import importlib.util
 import sys
@@ -40,6 +41,23 @@ def find_attribute(name: str, *, trusted: bool, code: CodeOf = NETWORK) -> tuple
         raise code.error(f"{path} has no {attribute!r}.{nearest(attribute, known)} "
                          f"It has: {', '.join(known) or 'no class or function'}.")
     return module, vars(module)[attribute]
+
+
+def names_in_file(file: str) -> str:
+    """What to say of a file that is named without what is meant in it: which classes and functions it defines. It is
+    read and not run."""
+    path = Path(file)
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError) as error:
+        return f"{file} cannot be read as Python: {described(error)}. {NETWORK.example}"
+    defined = [node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)
+               and not node.name.startswith("_")]
+    if not defined:
+        return (f"{file} defines no network: no class of torch.nn.Module and no function that gives one. "
+                f"{NETWORK.example}")
+    return (f"{file} is a file: say which network of it is meant, as {file}:{defined[-1]}. It defines "
+            f"{', '.join(defined)}")
 
 
 def _import_file(path: Path, code: CodeOf) -> ModuleType:

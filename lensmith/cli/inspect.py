@@ -1,4 +1,4 @@
-"""The verb `inspect`: the layers of a network, or what the checks of an operator say."""
+"""The verb `inspect`: the layers of a network and what is wrong with it, or what the checks of an operator say."""
 
 import json
 from dataclasses import asdict
@@ -8,37 +8,48 @@ import typer
 
 from lensmith.base.errors import ModelError
 from lensmith.cli.options import Json, Trust
-from lensmith.cli.terminal import show, show_layers, show_operator
+from lensmith.cli.show_network import show_faults, show_layers, show_operator
+from lensmith.cli.terminal import show
 
 
 def inspect(
-    network: Annotated[str, typer.Argument(help="A network's name, my_net.py:Net, a run folder, or my_op.py:op.")],
+    network: Annotated[str, typer.Argument(help="A network's name, my_net.py:Net, a recipe, a run folder, or "
+                                                "my_op.py:op.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...",
                                                           help="Settings of the network.")] = None,
-    size: Annotated[int | None, typer.Option(help="Edge of the picture, pixels; by itself 224, or the run's.",
-                                             min=1)] = None,
+    size: Annotated[str | None, typer.Option(help="Edge of the picture, pixels, or height x width, as 240x320; by "
+                                                  "itself 224, or the run's.")] = None,
     channels: Annotated[int | None, typer.Option(help="Channels of the picture; by itself 3, or the run's.",
                                                  min=1)] = None,
+    vector: Annotated[int | None, typer.Option(help="Show a vector of this length in the place of a picture.",
+                                               min=1)] = None,
     classes: Annotated[int, typer.Option(help="Outputs of the last layer.", min=1)] = 10,
+    timed: Annotated[bool, typer.Option("--time", help="Measure each layer's share of the time here.")] = False,
     as_json: Json = False, trust: Trust = False,
 ) -> None:
-    """A network's layers: output shape, parameters, multiply-adds, memory, receptive field. (Also: summary.)
+    """A network's layers: output shape, parameters, multiply-adds, memory, receptive field, and what is wrong with it,
+    with the line of your file and the mend. It needs neither data nor a GPU. (Also: summary.)
 
     Of an operator of torch.library: whether it is whole, on the `examples` that its file gives.
     """
-    from lensmith.cli.layers_by_name import Layers, inspected
+    from lensmith.cli.layers_by_name import Shown, inspected, size_of
+    from lensmith.study.inspect.layers import Inspection
 
-    inspection = inspected(network, overrides or (), size=size, channels=channels, classes=classes, trusted=trust)
-    if isinstance(inspection, Layers):
+    shown = Shown(None if size is None else size_of(size), channels, vector, classes, timed)
+    inspection = inspected(network, overrides or (), shown, trusted=trust)
+    if isinstance(inspection, Inspection):
         problem = inspection.totals.problem
-        facts = {"layers": [asdict(row) for row in inspection.rows], **asdict(inspection.totals)}
+        faults = [{"name": fault.name, "grave": fault.grave, "line": str(fault.place or ""), "words": fault.words}
+                  for fault in inspection.faults]
+        facts = {"layers": [asdict(row) for row in inspection.rows], **asdict(inspection.totals), "faults": faults}
     else:
         problem = inspection.problem
         facts = {**asdict(inspection), "problem": problem}
     if as_json:
         show(json.dumps(facts))
-    elif isinstance(inspection, Layers):
+    elif isinstance(inspection, Inspection):
         show_layers(inspection)
+        show_faults(inspection)
     else:
         show_operator(inspection)
     if problem:

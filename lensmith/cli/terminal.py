@@ -162,28 +162,6 @@ def in_one_line(scores: dict[str, Any]) -> str:
     return f"{'  '.join(words)}  on {count(scores['count'], 'picture')}"
 
 
-def show_operator(operator: Any) -> None:
-    """What the checks of an operator say, and the lines that mend it."""
-    show(operator.schema)
-    print_table(("check", "result", "what"), [(check.name, check.result, check.words) for check in operator.checks])
-    for check in operator.checks:
-        if check.lines:
-            for line in ("", f"{check.name}: write", "", *check.lines.splitlines()):
-                show(line)
-
-
-def show_layers(layers: Any) -> None:
-    """The layers of a network, one a line, and their sums."""
-    print_table(("layer", "kind", "output", "parameters", "multiply-adds", "memory kB", "field"),
-                [(row.name, row.kind, " x ".join(map(str, row.shape)) or "-", f"{row.parameters:,}",
-                  f"{row.multiply_adds:,}", f"{row.activation_bytes / 1000:,.1f}",
-                  "-" if row.receptive_field is None else str(row.receptive_field)) for row in layers.rows])
-    totals = layers.totals
-    show(f"{totals.parameters:,} parameters ({4 * totals.parameters / 1e6:,.2f} MB), "
-          f"{totals.multiply_adds / 1e6:,.2f} million multiply-adds, "
-          f"{totals.activation_bytes / 1e6:,.2f} MB of activations for one picture")
-
-
 def show_comparison(comparison: Any) -> None:
     """The tables of a comparison, each under its title, and what has to be known of them."""
     for number, table in enumerate(comparison.tables):

@@ -30,6 +30,7 @@ from lensmith.models.network import Network
 from lensmith.models.room import check_room
 from lensmith.models.trial_forward import REFUSALS, in_evaluation_mode
 from lensmith.recipe import schema as recipes
+from lensmith.recipe.check_own_network import check_own_network
 from lensmith.recipe.choose_plan import choose_plan
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.defaults import complete_for
@@ -171,6 +172,7 @@ def _begin_network(recipe: recipes.Recipe, data: Data, task: Task, *, module: nn
                              deviation=deviation, module=module, trusted=trusted)
 
     network = build(data.classes, task, module)
+    check_own_network(network, task, recipe["backbone"], data.form)
     _fit_whitenings(network, data)
     _check_shrunk(network, recipe, data.form)
     return network, _begin_with_weights(network, recipe, data, task, build=lambda classes: build(

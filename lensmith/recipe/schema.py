@@ -98,13 +98,15 @@ def settle(section: Section, schema: Schema, what: str, *, passed: Sequence[str]
             names = ", ".join(sorted(parameters)) or "none"
             raise UserError(f"{what} has no setting {key!r}.{nearest(key, parameters)} It has: {names}.")
         settled[key] = _checked(value, parameters[key].annotation, f"{what}: {key}")
+    missing = [name for name, parameter in parameters.items()
+               if name not in settled and parameter.default is parameter.empty]
+    if missing:
+        section_name = what.removeprefix("section ").split()[0].strip("[]")
+        raise UserError(f"{what} needs the setting{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}: give "
+                        f"{'them' if len(missing) > 1 else 'it'} as "
+                        f"{' '.join(f'{section_name}.{name}=...' for name in missing)}")
     for name, parameter in parameters.items():
-        if name in settled:
-            continue
-        if parameter.default is parameter.empty:
-            section_name = what.removeprefix("section ").split()[0].strip("[]")
-            raise UserError(f"{what} needs the setting {name!r}: give it as {section_name}.{name}=...")
-        if parameter.default is not None:
+        if name not in settled and parameter.default is not None:
             settled[name] = parameter.default
     return {name: settled[name] for name in parameters if name in settled}
 

@@ -28,6 +28,7 @@ from lensmith.recipe.run_recipe import keep_files, recipe_of_run
 from lensmith.recipe.schema import BROUGHT
 from lensmith.recipe.sections import resolve
 from lensmith.recipe.user_metrics import check_metrics
+from lensmith.training.own_network import advice_on, explained_errors
 from lensmith.training.same_data import check_same_data
 from lensmith.training.same_recipe import check_same_recipe
 from lensmith.training.session import Session, now
@@ -86,7 +87,7 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
     # A name is taken before the pictures are read, so that a name that cannot be had is known at once.
     run = _create_run(process_group, runs, name=name, fallback="") if name is not None else None
     try:
-        with process_group.barrier():
+        with process_group.barrier(), explained_errors():
             if allowed.downloads and is_download(weights := settled["learner"].get("weights")):
                 process_group.broadcast_json(lambda: str(fetch(weights, settled["backbone"]["name"])))
             opened = read_data(settled, data, tell=tell, process_group=process_group)
@@ -105,7 +106,7 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
             runs.rmdir()
         raise
     process_group.tell_launcher(str(run))
-    opened.account["notes"] += job.notes
+    opened.account["notes"] += [*job.notes, *advice_on(job.learner.network, job.task, opened.form)]
     in_words = _tell_beginning(run, job, tell)
     return Session(run, job, command, _write_beginning(run, job, opened.account), started=now(), understood=in_words,
                    prepared_from=prepared_from)
@@ -161,7 +162,7 @@ def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | 
     begun, has_plan = process_group.broadcast_json(lambda: [(run.folder / "last.safetensors").exists(), run.has_begun])
     if has_plan or begun:
         _tell_other_machine(run, tell)
-    with process_group.barrier():
+    with process_group.barrier(), explained_errors():
         opened = read_data(recipe, data, tell=tell, process_group=process_group)
         if has_plan or begun:
             check_same_data(run, opened.account, changed=f"the data of {run} have changed since it began, so it cannot "

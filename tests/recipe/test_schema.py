@@ -26,7 +26,7 @@ def test_defaults_are_written_out_and_none_is_left_out():
 @pytest.mark.parametrize(("section", "text"), [
     ({"widht": 3}, "net 'x' has no setting 'widht'. Did you mean 'width'? It has: flip, kind, rate, sizes, width."),
     ({"inputs": 3, "width": 1}, "net 'x' has no setting 'inputs'."),
-    ({}, "net 'x' needs the setting 'width'"),
+    ({}, "net 'x' needs the setting 'width': give it as net.width=..."),
     ({"width": "8"}, "net 'x': width must be a whole number; got '8'"),
     ({"width": 8.5}, "net 'x': width must be a whole number; got 8.5"),
     ({"width": True}, "net 'x': width must be a whole number; got True"),

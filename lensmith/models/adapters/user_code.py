@@ -1,7 +1,9 @@
 """Networks that a user brings: a class or function in a file or a package, or a module that is there already."""
 
 import inspect
-from collections.abc import Callable
+import os
+import shlex
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
@@ -11,6 +13,11 @@ from lensmith.base.errors import ModelError, described
 from lensmith.base.user_code import find_attribute
 from lensmith.models.adapters.whole_network import adopt
 from lensmith.models.backbone import Backbone
+
+
+class NotBuilt(ModelError):
+    """A network of the user's own whose constructor raised; what it raised is the cause of this error."""
+
 
 # The arguments that the program passes to a network whose signature has them.
 GIVEN = ("inputs", "size", "outputs")
@@ -27,9 +34,20 @@ def find_outside(name: str, *, trusted: bool) -> Callable[..., Backbone]:
     @wraps(construct)
     def build(*, inputs: int, size: tuple[int, int], outputs: int, **settings: Any) -> Backbone:
         network = construct(inputs=inputs, size=size, outputs=outputs, **settings)
-        return adopt(network, inputs=inputs, size=size, what=name)
+        command = inspect_command(name, inputs, size, settings)
+        return adopt(network, inputs=inputs, size=size, what=name, command=command)
 
     return build
+
+
+def inspect_command(name: str, inputs: int, size: tuple[int, int], settings: Mapping[str, Any]) -> str:
+    """`lensmith inspect my_net.py:Net --size 28 --channels 1`: what shows a network as it meets these pictures."""
+    file, _, attribute = name.rpartition(":")
+    if file.endswith(".py") and not (relative := os.path.relpath(file)).startswith(os.pardir):
+        file = relative
+    edges = str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}"
+    return shlex.join(["lensmith", "inspect", f"{file}:{attribute}", "--size", edges, "--channels", str(inputs),
+                       *(f"{key}={value}" for key, value in settings.items())])
 
 
 def find_module(name: str, *, trusted: bool) -> Callable[..., nn.Module]:
@@ -39,6 +57,8 @@ def find_module(name: str, *, trusted: bool) -> Callable[..., nn.Module]:
 
 def constructor(factory: Any, name: str) -> Callable[..., nn.Module]:
     """`factory`, named `name`, as a constructor with the keywords of find_outside; ModelError if it is none."""
+    if isinstance(factory, nn.Module):    # a network that the file has made already
+        return lambda *, inputs, size, outputs: factory
     if not callable(factory):
         raise ModelError(f"{name} is {type(factory).__name__}, where a class or function that gives a torch.nn.Module "
                          "is expected")
@@ -56,7 +76,7 @@ def constructor(factory: Any, name: str) -> Callable[..., nn.Module]:
         except ModelError:
             raise
         except Exception as error:    # whatever a stranger's constructor may raise
-            raise ModelError(f"{name} could not be built: {described(error)}") from error
+            raise NotBuilt(f"{name} could not be built: {described(error)}") from error
         if not isinstance(network, nn.Module):
             raise ModelError(f"{name} gives {type(network).__name__}, where a torch.nn.Module is expected")
         return network

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from lensmith.base.errors import ModelError, nearest
+from lensmith.base.user_code import names_in_file
 from lensmith.models.adapters.smp_segmenters import PREFIX, find_smp
 from lensmith.models.adapters.timm_backbones import find_timm
 from lensmith.models.adapters.torchvision_classifiers import TORCHVISION, torchvision_network
@@ -55,5 +56,7 @@ def find_backbone(name: str, *, trusted: bool) -> Callable[..., Backbone]:
         return find_smp(name.removeprefix(PREFIX))
     if ":" in name:
         return find_outside(name, trusted=trusted)
+    if name.endswith(".py"):
+        raise ModelError(names_in_file(name))
     raise ModelError(f"unknown backbone {name!r}.{nearest(name, BACKBONES)} `lensmith list backbones` shows all; "
                      "timm:NAME, smp:ARCHITECTURE/ENCODER, FILE.py:CLASS and PACKAGE.MODULE:CLASS are accepted too.")

@@ -52,10 +52,12 @@ class Follow(TorchDispatchMode):
     """
 
     def __init__(self, picture: Tensor, work: Callable[[int], None]):
+        """`picture` is [batch, channels, height, width]; of a vector nothing is followed. `work` is told of each
+        product."""
         super().__init__()
         self.fields = WeakTensorKeyDictionary()
-        self.flattened = WeakTensorKeyDictionary()    # flat tensor -> the shape of a picture's map before the flatten
-        self.fields[picture] = Field()
+        if picture.dim() == 4:
+            self.fields[picture] = Field()
         self.work = work
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
@@ -67,14 +69,7 @@ class Follow(TorchDispatchMode):
         if inputs:
             for output in _tensors((result,)):
                 self.fields[output] = _field(func, args, output.shape, inputs)
-                self._note_flattened(output, inputs[0][0])
         return result
-
-    def _note_flattened(self, output: Tensor, source: Tensor) -> None:
-        if output.dim() == 2 and source.dim() == 4 and output.numel() == source.numel():
-            self.flattened[output] = tuple(source.shape[1:])
-        elif source in self.flattened and output.shape == source.shape:
-            self.flattened[output] = self.flattened[source]
 
 
 Inputs = list[tuple[Tensor, torch.Size, Field | None]]    # those that come from the picture

@@ -83,7 +83,7 @@ def test_a_layer_called_twice_has_two_rows_and_its_parameters_count_once():
         [("conv", 10, 225, 3), ("conv", 0, 225, 5)]
 
 
-def test_parameters_and_products_outside_of_leaves_have_a_row():
+def test_parameters_and_products_outside_of_layers_stand_at_the_calls_that_use_them():
     class Scaled(nn.Module):
         def __init__(self):
             super().__init__()
@@ -94,8 +94,27 @@ def test_parameters_and_products_outside_of_leaves_have_a_row():
             return (self.inner(pictures) * self.scale[:, None, None]).flatten(1) @ torch.ones(48, 2)
 
     rows = inspect_layers(Scaled(), 1, height=4, width=4)
-    assert [(row.name, row.kind, row.shape, row.parameters, row.multiply_adds) for row in rows] == \
-        [("inner", "Conv2d", (3, 4, 4), 6, 48), ("Scaled", "Scaled", (2,), 3, 96)]
+    assert [(row.name, row.kind, row.shape, row.parameters, row.multiply_adds) for row in rows] == [
+        ("inner", "Conv2d", (3, 4, 4), 6, 48), ("getitem(...)", "function", (3, 1, 1), 3, 0),
+        ("mul", "function", (3, 4, 4), 0, 0), ("flatten(1)", "function", (48,), 0, 0),
+        ("ones(48, 2)", "function", (48, 2), 0, 0), ("matmul", "function", (2,), 0, 96)]
+    assert {row.line.rpartition(":")[0] for row in rows} == {"tests/study/inspect/test_layers.py"}
+
+
+def test_rows_follow_the_way_that_control_flow_takes():
+    class Either(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.small, self.large = nn.Conv2d(1, 2, 1), nn.Conv2d(1, 2, 3)
+
+        def forward(self, pictures):
+            for _ in range(2):
+                pictures = pictures.roll(1, 3)
+            return self.large(pictures) if pictures.shape[-1] > 8 else self.small(pictures)
+
+    assert [row.name for row in inspect_layers(Either(), 1, height=9, width=9)] == \
+        ["roll(1, 3)", "roll(1, 3)", "large", "small"]
+    assert [row.name for row in inspect_layers(Either(), 1, height=8, width=8)][2] == "small"
 
 
 def test_modules_that_no_call_reaches_are_named_at_the_end():
@@ -150,27 +169,35 @@ def problem(module, channels=1, height=28, width=28):
 
 
 def test_a_dense_layer_of_the_wrong_width_is_explained_by_the_map_before_it():
-    assert problem(Tutorial()) == (["conv1", "conv2", "fc1"], (
-        "`fc1` expects 400 values, got 256 = 16 x 4 x 4: set in_features = 256, or change the size of the pictures"))
-    rows = inspect_layers(Tutorial(values=256), 1, height=28, width=28)
-    assert [row.problem for row in rows] == ["", "", ""]
+    names, text = problem(Tutorial())
+    assert names == ["conv1", "relu", "max_pool2d(2)", "conv2", "relu", "max_pool2d(2)", "flatten(1)", "relu",
+                     "dropout(0.5, False)", "fc1"]
+    place, _, words = text.partition(": ")
+    assert place.startswith("tests/study/inspect/test_layers.py:") and words == (
+        "fc1 expects 400 features and gets 256 = 16 x 4 x 4: 28 -> 24 (conv1) -> 12 (max_pool2d(2)) -> 8 (conv2) -> 4 "
+        "(max_pool2d(2)). Set in_features=256, or take pictures of 32 x 32 pixels (--size 32).")
+    assert {row.problem for row in inspect_layers(Tutorial(values=256), 1, height=28, width=28)} == {""}
 
 
 @pytest.mark.parametrize(("module", "channels", "edge", "text"), [
     (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.ReLU(), nn.Linear(9, 2)), 3, 8,
-     "`3` expects 9 values, got 3 = 3 x 1 x 1: set in_features = 3, or change the size of the pictures"),
+     "3 expects 9 features and gets 3 = 3 x 1 x 1: 8 -> 1 (0). Set in_features=3."),
     (nn.Sequential(nn.Linear(9, 2)), 3, 8,
-     "`0` expects 9 values, got 8 in the last axis of a map of 3 x 8 x 8: flatten or pool it first"),
-    (Tutorial(), 3, 28, "`conv1` expects 1 channels, got 3 in a map of 3 x 28 x 28: set in_channels = 3"),
-    (Tutorial(), 1, 10, "`conv2` needs maps of at least 5 x 5, got 3 x 3: take larger pictures with pictures.size, or "
-                        "fewer pools before it"),
+     "0 expects 9 features and gets a picture of 3 x 8 x 8, of which it takes the last axis; flattened it has 192 = 3 "
+     "x 8 x 8. Flatten it before, as with x.flatten(1), and set in_features=192, or show it other pictures: --size 3 "
+     "--channels 1."),
+    (Tutorial(), 3, 28, "conv1 expects 1 channel and gets 3, a colour picture. Set in_channels=3, or show it a gray "
+                        "picture: pictures.channels=1 (--channels 1)."),
+    (Tutorial(), 1, 10, "conv2 needs a map of at least 5 x 5 and gets 3 x 3: 10 -> 6 (conv1) -> 3 (max_pool2d(2)). "
+                        "Take pictures of 14 x 14 pixels or more (--size 14), or fewer pools before it, or padding."),
     (nn.Sequential(nn.MaxPool2d(3), nn.MaxPool2d(4)), 1, 9,
-     "`1` needs maps of at least 4 x 4, got 3 x 3: take larger pictures with pictures.size, or fewer pools before it"),
+     "1 needs a map of at least 4 x 4 and gets 3 x 3: 9 -> 3 (0). Take pictures of 12 x 12 pixels or more (--size 12), "
+     "or fewer pools before it, or padding."),
     (nn.Sequential(nn.Conv2d(1, 4, 1), nn.BatchNorm2d(6)), 1, 9,
-     "`1` expects 6 channels, got 4: set num_features = 4"),
+     "1 expects 6 channels and gets 4 from 0. Set num_features=4 of 1, or out_channels=6 of 0."),
 ])
 def test_other_mistakes_are_explained_too(module, channels, edge, text):
-    assert problem(module, channels, edge, edge)[1] == text
+    assert problem(module, channels, edge, edge)[1].endswith(text)
 
 
 def test_what_a_layers_settings_do_not_explain_is_told_in_its_own_words():
@@ -179,10 +206,10 @@ def test_what_a_layers_settings_do_not_explain_is_told_in_its_own_words():
             raise KeyError("lost\nand more")
 
     names, text = problem(nn.Sequential(nn.ReLU(), Cross()))
-    assert names == ["0", "1"] and text == "`1` failed: KeyError: 'lost\\nand more'"
+    assert names == ["0", "1"] and text.endswith(": 1 failed: KeyError: 'lost\\nand more'.")
 
 
-def test_a_failure_outside_of_every_leaf_is_told_of_the_whole():
+def test_maps_that_do_not_lie_over_each_other_are_told_with_the_way_of_both():
     class Sum(nn.Module):
         def __init__(self):
             super().__init__()
@@ -192,4 +219,5 @@ def test_a_failure_outside_of_every_leaf_is_told_of_the_whole():
             return self.one(pictures) + self.two(pictures)
 
     names, text = problem(Sum())
-    assert names == ["one", "two", "Sum"] and text.startswith("`Sum` failed: RuntimeError: The size of tensor a (26)")
+    assert names == ["one", "two", "add"]
+    assert ": add joins maps of 2 x 26 x 26 and 2 x 24 x 24: 28 -> 26 (one); 28 -> 24 (two). " in text
