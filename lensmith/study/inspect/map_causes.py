@@ -60,7 +60,7 @@ def another_picture(evidence: ForwardPass) -> Fault | None:
     if window is None or window.channels is None or len(call.inputs[0].shape) != 4:
         return None
     wanted, got = window.channels, call.inputs[0].shape[1]
-    of_picture = all(other.outputs and other.outputs[0].shape == call.inputs[0].shape
+    of_picture = all(other.outputs and other.outputs[0].shape[1:] == evidence.shape
                      for other in evidence.chain(call.inputs[0].source))
     if wanted == got or not of_picture or len(evidence.shape) != 3:
         return None

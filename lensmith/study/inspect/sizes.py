@@ -22,6 +22,7 @@ class History:
     """The sizes of the maps from the picture to one of them."""
 
     steps: tuple[tuple[str, Size], ...]    # (the call that gave another size, that size), the picture first
+    strides: tuple[int, ...]               # of those steps whose layers say so
 
     @property
     def halvings(self) -> int | None:
@@ -29,7 +30,7 @@ class History:
         sizes = [size for _, size in self.steps]
         halved = all(all(after in (before // 2, -(-before // 2)) for before, after in zip(*pair, strict=True))
                      for pair in pairwise(sizes))
-        return len(sizes) - 1 if halved else None
+        return len(sizes) - 1 if halved and all(stride == 2 for stride in self.strides) else None
 
     def in_words(self) -> str:
         """`28 is halved once`, or `28 -> 24 (conv1) -> 12 (pool)`."""
@@ -65,12 +66,15 @@ def history_to(evidence: ForwardPass, source: int | None) -> History | None:
     if len(evidence.shape) != 3:
         return None
     steps: list[tuple[str, Size]] = [("", (evidence.shape[1], evidence.shape[2]))]
+    strides: list[int] = []
     for call in reversed(evidence.chain(source)):
         if call.outputs and len(call.outputs[0].shape) == 4:
             height, width = call.outputs[0].shape[2:]
             if (height, width) != steps[-1][1]:
                 steps.append((call.name, (height, width)))
-    return History(tuple(steps))
+                stride = getattr(call.module, "stride", ())
+                strides += [stride] if isinstance(stride, int) else stride
+    return History(tuple(steps), tuple(strides))
 
 
 def flattened(evidence: ForwardPass, source: int | None) -> tuple[Call, tuple[int, ...]] | None:

@@ -21,6 +21,8 @@ from lensmith.study.inspect.receptive_field import Follow
 
 PICTURE = -1    # the source of what the network is shown
 _WORDS = 24     # characters up to which the arguments of a functional call are shown
+# What the wrappers of pools pass on where their caller has not named it.
+_USUAL = {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False, "return_indices": False}
 # These may take tensors of several devices: they copy, or their second tensor is an index.
 _BETWEEN_DEVICES = ("to", "copy_", "__getitem__", "__setitem__", "index_put_", "index_put", "type_as", "__get__",
                     "set_", "__set__", "is_same_size", "is_set_to", "new_tensor")
@@ -213,7 +215,8 @@ class Trace(TorchFunctionMode):
         module = self._running[-1].module if self._running else None
         library = module is not None and type(module).__module__.startswith("torch.")
         place = None if library else calling_place()
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        tensors = [leaf for leaf in tree_leaves((args, kwargs))
+                   if isinstance(leaf, Tensor) and not nn.parameter.is_lazy(leaf)]
         facts = tuple(map(self._fact, tensors))    # before it runs, since it may change its argument
         running = _Running(None, tuple(tensors), self._now(), place, len(self.calls))
         call = Call("", "function", _name_of(func), None, place, facts, tuple(_plain(args)), dict(kwargs), func)
@@ -314,7 +317,7 @@ class Trace(TorchFunctionMode):
                            tensor.requires_grad)
 
     def _facts(self, values: Any) -> tuple[TensorFacts, ...]:
-        return tuple(map(self._fact, _tensors(values)))
+        return tuple(self._fact(tensor) for tensor in _tensors(values) if not nn.parameter.is_lazy(tensor))
 
 
 def first_tensor(values: Any) -> Tensor | None:
@@ -324,7 +327,7 @@ def first_tensor(values: Any) -> Tensor | None:
 
 def name_of_call(call: Call) -> str:
     """`view(-1, 400)`: a functional call with those of its arguments that are no tensors, where they are short."""
-    usual = _defaults(call.callee)
+    usual = _USUAL | _defaults(call.callee)
     values = [*map(_short, call.values), *(
         f"{key}={_short(value)}" for key, value in call.named.items()
         if not isinstance(value, Tensor) and not key.startswith("_") and (key not in usual or value != usual[key]))]
