@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from lensmith.study.inspect.calls import PICTURE, Call
 from lensmith.study.inspect.evidence import Cause, Fault, ForwardPass, main_input, times
 from lensmith.study.inspect.sizes import edge_with, flattened, history_to, often
-from lensmith.study.inspect.trace import PICTURE, Call
 
 _RESHAPES = ("view", "reshape", "flatten", "squeeze", "unflatten", "unsqueeze")
 

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from lensmith.study.inspect.calls import PICTURE, Call, TensorFacts
 from lensmith.study.inspect.own_code import CodeLine
-from lensmith.study.inspect.trace import PICTURE, Call, TensorFacts, Trace
+from lensmith.study.inspect.trace import Trace
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from lensmith.base.device import check_memory
 from lensmith.models.trial_forward import in_evaluation_mode
+from lensmith.study.inspect.calls import Call
 from lensmith.study.inspect.evidence import Fault, ForwardPass, at_rest
 from lensmith.study.inspect.own_code import CodeLine
-from lensmith.study.inspect.trace import Call, Trace
+from lensmith.study.inspect.trace import Trace
 from lensmith.study.inspect.what_is_wrong import faults_of
 
 _TURNS, _SECONDS = 21, 3.0    # the timing ends after so many forward passes or seconds, whichever comes first

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from lensmith.base.errors import count
+from lensmith.study.inspect.calls import Call
 from lensmith.study.inspect.evidence import Cause, Fault, ForwardPass
 from lensmith.study.inspect.number_causes import answers_instead_of_scores
-from lensmith.study.inspect.trace import Call
 
 _SCORES_TO_SHARES = {"softmax": "softmax", "sigmoid": "sigmoid", "softmax_": "softmax", "sigmoid_": "sigmoid"}
 _KEEPING = ("view", "reshape", "flatten", "squeeze", "contiguous", "clone", "float", "to", "dropout", "clamp")

@@ -7,9 +7,9 @@ from typing import Any
 from torch import nn
 
 from lensmith.base.errors import count
+from lensmith.study.inspect.calls import Call
 from lensmith.study.inspect.evidence import Cause, Fault, ForwardPass, times
 from lensmith.study.inspect.sizes import history_to, least_edge_past
-from lensmith.study.inspect.trace import Call
 
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d)

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from lensmith.base.errors import described
+from lensmith.study.inspect.calls import PICTURE, Call, TensorFacts, name_of_call
 from lensmith.study.inspect.evidence import Cause, Fault, ForwardPass
-from lensmith.study.inspect.trace import PICTURE, Call, TensorFacts, Trace, name_of_call
+from lensmith.study.inspect.trace import Trace
 
 _MAKING = ("zeros", "ones", "full", "empty", "rand", "randn", "arange", "linspace", "eye", "tensor", "as_tensor",
            "from_numpy", "randint", "randperm", "meshgrid")

@@ -7,8 +7,9 @@ from itertools import pairwise
 import torch
 
 from lensmith.models.trial_forward import in_evaluation_mode
+from lensmith.study.inspect.calls import Call
 from lensmith.study.inspect.evidence import ForwardPass, at_rest, times
-from lensmith.study.inspect.trace import Call, Trace
+from lensmith.study.inspect.trace import Trace
 
 _MOST_HALVINGS = 10
 _MOST = 2048           # pixels: the largest picture that is proposed
