@@ -226,7 +226,9 @@ def show_account(account: dict[str, Any], *, every_file: bool) -> None:
         show(f"{'left out' if finding.lost else 'note'}: {finding.sentence()}")
         for name in finding.names[:shown]:
             show(f"  {name}")
-        if more := finding.number - len(finding.names[:shown]):
+        # Of boxes and annotations the names are those of their pictures, which are fewer.
+        names = finding.number if finding.noun in ("picture", "file") else len(finding.names)
+        if more := names - len(finding.names[:shown]):
             show(f"  and {more:,} more" + ("" if every_file else " (--all lists them)"))
 
 

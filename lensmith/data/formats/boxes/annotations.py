@@ -123,17 +123,18 @@ class Tally:
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
-        self.pictures: dict[str, list[str]] = {}
+        self.pictures: dict[str, dict[str, None]] = {}    # each once, in order
 
     def add(self, what: str, rows: np.ndarray, name: Callable[[int], str]) -> None:
         """Count `what` once for each of `rows`, int64 [k], the numbers of pictures; `name` gives a picture's name."""
         self.counts[what] = self.counts.get(what, 0) + len(rows)
-        names = self.pictures.setdefault(what, [])
-        names += [name(row) for row in dict.fromkeys(rows.tolist())][: LISTED - len(names)]
+        names = self.pictures.setdefault(what, {})
+        for row in dict.fromkeys(rows.tolist()) if len(names) < LISTED else ():
+            names[name(row)] = None
 
     def account(self, *keys: str) -> dict[str, Any]:
         """What was counted under the keys, as data.json keeps it."""
-        return {key: {"count": self.counts[key], "pictures": self.pictures[key]} for key in keys
+        return {key: {"count": self.counts[key], "pictures": list(self.pictures[key])[:LISTED]} for key in keys
                 if self.counts.get(key)}
 
     def repairs(self) -> dict[str, Any]:

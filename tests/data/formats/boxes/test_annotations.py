@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from lensmith.base.errors import DataError
-from lensmith.data.formats.boxes.annotations import AnnotatedSplit, sources_of_boxes
+from lensmith.data.formats.boxes.annotations import AnnotatedSplit, Tally, sources_of_boxes
 from lensmith.data.formats.given_splits import split_named
 from lensmith.data.sources.picture_form import drop, survey
 from lensmith.data.sources.split import divide, fingerprint
@@ -130,3 +131,10 @@ def test_no_box_has_numbers_that_are_none():
             drawn(["x"], [(0, corners, "cat")])
     with pytest.raises(DataError, match=r"holds no picture to learn from"):
         sources_of_boxes({}, names=None, folder="somewhere", account={})
+
+
+def test_a_picture_is_named_once_however_often_it_is_counted():
+    tally = Tally()
+    for row in (3, 3, 5, 3):
+        tally.add("swapped", np.array([row]), lambda row: f"p{row}.png")
+    assert tally.account("swapped", "turned") == {"swapped": {"count": 4, "pictures": ["p3.png", "p5.png"]}}
