@@ -37,7 +37,7 @@ test-slow: .venv/installed-test
 	.venv-benchmark/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
 	@touch $@
 
-# Two of them need the tests' environment: OpenCV 4, which reads Darknet's files, and pycocotools.
+# Three of them need the tests' environment: OpenCV 4, which reads Darknet's files, pycocotools, and cleanlab.
 benchmark: .venv-benchmark/installed .venv/installed-test
 	.venv-benchmark/bin/python benchmarks/start.py
 	.venv-benchmark/bin/python benchmarks/throughput.py
@@ -56,6 +56,7 @@ benchmark: .venv-benchmark/installed .venv/installed-test
 	.venv-benchmark/bin/python benchmarks/defaults.py
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/average_precision.py
+	$(BIN)/python benchmarks/check_labels.py
 	.venv-benchmark/bin/python benchmarks/report.py
 
 clean:

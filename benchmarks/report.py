@@ -38,6 +38,8 @@ JOBS = {
     "tasks": ("Four tasks on one network", "Species, breed, head and outline of pets learned at once, and each alone."),
     "inference": ("One picture after another", "YOLO-Fastest 1.1: from the file to the boxes, beside OpenCV's dnn."),
     "average_precision": ("Average precision", "The same boxes measured by Lensmith and by the two usual packages."),
+    "check-labels": ("Suspicious labels", "Planted faults that `lensmith check` finds, beside cleanlab on the same "
+                     "probabilities or boxes."),
     "kernels": ("Operators", "Operators of our own against their plain forms."),
     "start": ("The command's start", "What `lensmith --help` takes beside Python alone."),
 }
