@@ -53,6 +53,7 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main()
+        signal.signal(signal.SIGINT, signal.default_int_handler)    # which what was interrupted ignores
         out, err = capsys.readouterr()
         return Ended(int(ended.value.code or 0), out, err)
 

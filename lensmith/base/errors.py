@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import TypeVar
 
 Entry = TypeVar("Entry")
+INTERRUPTED = 130    # exit code of what Ctrl-C or SIGTERM ended
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)    # the disk, the quota or the allowed size of a file is used up
 _SHORT = reprlib.Repr()    # of a value in an error
 _SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 120

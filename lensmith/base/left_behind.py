@@ -44,7 +44,7 @@ def holds_runs_alone(folder: str) -> bool:
                     return False
                 if holds_results(entry.path):
                     runs = True
-                elif os.listdir(entry.path):
+                elif any(not is_left_behind(name) for name in os.listdir(entry.path)):
                     return False
     except OSError:
         return False    # whoever reads it says what is wrong

@@ -3,13 +3,15 @@ progress to stderr; nothing heavy is imported before a verb needs it."""
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import typer
 
-from lensmith.base.errors import Question, UserError, as_user_error
+from lensmith.base.errors import INTERRUPTED, Question, UserError, as_user_error
 from lensmith.cli.check import check_data
 from lensmith.cli.convert import convert
 from lensmith.cli.doctor import doctor
@@ -75,8 +77,9 @@ def main(verbs: Mapping[str, Callable[..., Any]] = VERBS) -> None:
     except UserError as error:
         _end(error)
     except typer.Abort:
+        _ignore_ctrl_c()
         tell_error("interrupted")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except _REFUSED as error:
         tell_error(wrong_argument(error, sys.argv[1:]))
         sys.exit(2)
@@ -99,6 +102,8 @@ def _command_with_settings() -> list[str]:
 
 def _end(error: UserError) -> None:
     """Say the error that ended a verb, and leave with its code."""
+    if error.code == INTERRUPTED:
+        _ignore_ctrl_c()
     if _is_for_this_process(error):
         tell_error(error.text(_command_with_settings()) if isinstance(error, Question) else with_flags(str(error)))
     try:
@@ -108,6 +113,12 @@ def _end(error: UserError) -> None:
     if error.at_once:
         os._exit(error.code)
     sys.exit(error.code)
+
+
+def _ignore_ctrl_c() -> None:
+    """What ends already for a Ctrl-C is not interrupted by the next ones, which would be a traceback."""
+    with suppress(ValueError):    # in another thread than the main one
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _is_for_this_process(error: UserError) -> bool:

@@ -7,6 +7,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from lensmith.base.atomic_files import is_leftover, remove_leftovers, write_text
 from lensmith.base.errors import ModelError, UserError, nearest
+from lensmith.base.folder_lock import LOCK, FolderLock, HeldElsewhere, lock_folder
 from lensmith.base.read_file import Unreadable, bounded_text, json_of
 from lensmith.engine.checkpoint import read_state, summary_of, write_state
 from lensmith.engine.run_schemas import problem_with
@@ -36,10 +38,11 @@ class Run:
 
     def __init__(self, folder: Path, *, writes: bool = True):
         self.folder, self.writes = folder, writes
+        self._lock: FolderLock | None = None
 
     @classmethod
     def create(cls, runs: Path, *, name: str | None, fallback: str) -> "Run":
-        """An empty folder under `runs`: `name`, or `fallback` with the next free number.
+        """An empty folder under `runs`, locked: `name`, or `fallback` with the next free number.
 
         Raises UserError where the name is taken, is no plain name, or the folder may not be written. An empty folder
         does not take its name: it remains where a run was killed before it began.
@@ -58,6 +61,7 @@ class Run:
                         else "remove it, since it is no run folder"
                     raise UserError(f"{folder} exists: choose another run.name, or {other}")
                 folder.mkdir(exist_ok=True)
+                run.lock(advice="choose another run.name")
                 run.remove_leftovers()
                 return run
             safe = re.sub(r"[^\w.+-]+", "-", fallback).strip("-.") or "run"
@@ -65,7 +69,9 @@ class Run:
             while True:
                 try:
                     (runs / f"{safe}-{number}").mkdir()
-                    return cls(runs / f"{safe}-{number}")
+                    run = cls(runs / f"{safe}-{number}")
+                    run.lock(advice="choose a run.name")
+                    return run
                 except FileExistsError:
                     number += 1
         except PermissionError as error:
@@ -99,7 +105,28 @@ class Run:
     @property
     def was_never_begun(self) -> bool:
         """Whether the folder is empty but for what a run was writing that was killed before it had its recipe."""
-        return self.folder.is_dir() and all(is_leftover(path.name, WRITTEN) for path in self.folder.iterdir())
+        return self.folder.is_dir() and all(is_leftover(path.name, WRITTEN) or path.name == LOCK
+                                            for path in self.folder.iterdir())
+
+    def lock(self, *, advice: str) -> None:
+        """Keep other processes from training into the folder until `unlock`, or until this process has ended. Raises
+        UserError with the `advice` where another one does. Where files cannot be locked, nothing is kept from it."""
+        try:
+            self._lock = lock_folder(self.folder)
+        except HeldElsewhere as error:
+            raise UserError(f"{self} is being trained by {error.holder}: {advice}") from error
+
+    def unlock(self) -> None:
+        """Let other processes train into the folder."""
+        if self._lock is not None:
+            self._lock.release()
+
+    def abandon(self) -> None:
+        """Remove the folder of a run that could not be begun, as far as it is empty."""
+        self.unlock()
+        if self.writes:
+            with suppress(OSError):    # another command may have begun a run of this name
+                self.folder.rmdir()
 
     def __str__(self) -> str:
         return str(self.folder)

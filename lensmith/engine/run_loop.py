@@ -10,18 +10,61 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from lensmith.base.errors import ModelError, Stopped, UserError, first_line, no_memory
+from lensmith.base.errors import INTERRUPTED, ModelError, Stopped, UserError, first_line, no_memory
 from lensmith.engine.distributed.process_group import Lost
 from lensmith.engine.learner import Learner, Report
 from lensmith.engine.run_folder import Run
 
 _WORTH = 5.0    # seconds of learning that are saved before they are measured
+_CTRL_C = "interrupted"
 
 
 class Interrupted(Stopped):
     """Ctrl-C or SIGTERM: all is saved, and the message says how to go on."""
 
-    code = 130
+    code = INTERRUPTED
+
+
+class Signals:
+    """SIGINT and SIGTERM while a run goes on. They are noted in `caught`, so that none ends the process in the middle
+    of what must be whole, and raise KeyboardInterrupt only within `raised_after`."""
+
+    def __init__(self) -> None:
+        self.caught: list[str] = []
+        self._noted: int | None = None    # how many are noted before one raises; None: all are
+
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        """Within it signals come here, unless it is another thread than the main one that runs."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def raised_after(self, count: int) -> Iterator[None]:
+        """Within it KeyboardInterrupt is raised, once, as soon as more than `count` signals were caught; where one may
+        be noted, a Ctrl-C must be among them."""
+        before, self._noted = self._noted, count
+        try:
+            self._raise_if_due()
+            yield
+        finally:
+            self._noted = before
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.caught.append(_CTRL_C if number == signal.SIGINT else "told to end (SIGTERM)")
+        self._raise_if_due()
+
+    def _raise_if_due(self) -> None:
+        if self._noted is not None and len(self.caught) > self._noted and (not self._noted or _CTRL_C in self.caught):
+            self._noted = None    # the unwinding is not interrupted again
+            raise KeyboardInterrupt
 
 
 @dataclass
@@ -59,16 +102,16 @@ class Progress:
         return not patience or len(self.scores) - 1 - self.best < patience
 
 
-def follow(learner: Learner, run: Run, progress: Progress, *, patience: int = 0,
+def follow(learner: Learner, run: Run, progress: Progress, signals: Signals, *, patience: int = 0,
            save_every: float = 60.0) -> Iterator[Report]:
     """Run the learner to its end, or until `patience` epochs brought nothing better; yields each report, after what it
     reports has been saved where it had to be.
 
     The last state is saved after each epoch and every `save_every` seconds, the best weights after each epoch that is
-    the best so far. SIGINT and SIGTERM are held back until the learner is between two steps. Then the state is saved
-    and Interrupted is raised. At whatever moment the process is killed, the state on the disk is whole, and resuming
-    from it gives the same weights. An epoch is saved before it is measured too, where that is worth it, and where
-    measuring fails: it need not be learned again.
+    the best so far. SIGINT and SIGTERM, which come to `signals`, are held back until the learner is between two steps.
+    Then the state is saved and Interrupted is raised; a second one raises KeyboardInterrupt at once. At whatever moment
+    the process is killed, the state on the disk is whole, and resuming from it gives the same weights. An epoch is
+    saved before it is measured too, where that is worth it, and where measuring fails: it need not be learned again.
     """
     if patience < 0:
         raise UserError(f"learner.patience is a number of epochs, 0 for never stopping early; got {patience}")
@@ -79,7 +122,7 @@ def follow(learner: Learner, run: Run, progress: Progress, *, patience: int = 0,
         run.save_last(learner.state_dict(), _rows(progress), progress.seconds)
         saved = time.monotonic()
 
-    with held_signals() as caught:
+    with signals.raised_after(1):
         if not progress.patient(patience):
             return
         for report in _explained(_saving(learner, save), learner, run):
@@ -94,11 +137,11 @@ def follow(learner: Learner, run: Run, progress: Progress, *, patience: int = 0,
             elif time.monotonic() - saved > (min(save_every, _WORTH) if report.measures else save_every):
                 save()
             yield report
-            if caught:
+            if signals.caught:
                 learner.process_group.ask_to_stop()
             if learner.process_group.stopping:
                 save()
-                reason = caught[0] if caught else "another process was told to end"
+                reason = signals.caught[0] if signals.caught else "another process was told to end"
                 raise Interrupted(f"{reason} after step {report.step} of {report.steps}; all is saved. Go on with: "
                                   f"lensmith train --resume {run}")
             if report.row is not None and not progress.patient(patience):
@@ -180,42 +223,3 @@ def restore(learner: Learner, run: Run) -> Progress:
     if run.writes:
         run.write_summaries(rows)
     return progress
-
-
-@contextmanager
-def told_to_end_as_ctrl_c() -> Iterator[None]:
-    """Within it SIGTERM is a KeyboardInterrupt, as Ctrl-C is, so that what has ended can be written."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def held_signals() -> Iterator[list[str]]:
-    """Within it SIGINT and SIGTERM are noted in the list that it gives, and do not end the process. A second SIGINT
-    does."""
-    caught: list[str] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if caught and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        caught.append("interrupted" if number == signal.SIGINT else "told to end (SIGTERM)")
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

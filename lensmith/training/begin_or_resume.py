@@ -1,7 +1,6 @@
 """A training begun from a recipe, or gone on with from its run folder."""
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,15 +92,14 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
             opened = read_data(settled, data, tell=tell, process_group=process_group)
             job = assemble(settled, opened, module=module, trusted=allowed.network, process_group=process_group,
                            budget=Budget(began + 60 * settled["learner"].get("minutes", 0.0), runs))
-            if run is not None and any(run.folder.iterdir()):
+            if run is not None and not run.was_never_begun:    # as where files cannot be locked
                 raise UserError(f"{run} was begun by another command meanwhile: choose another run.name")
         if run is None:
             label = f"{data_name(settled)}-{job.recipe['backbone']['name'].rpartition('/')[2].removeprefix(BROUGHT)}"
             run = _create_run(process_group, runs, name=None, fallback=label)
     except BaseException:
-        if run is not None and run.writes:
-            with suppress(OSError):    # another command may have begun a run of this name
-                run.folder.rmdir()
+        if run is not None:
+            run.abandon()
         if process_group.is_rank_zero and not runs_existed and runs.is_dir() and not any(runs.iterdir()):
             runs.rmdir()
         raise
@@ -123,9 +121,15 @@ def _tell_beginning(run: Run, job: Job, tell: Tell) -> str:
 
 
 def _create_run(process_group: ProcessGroup, runs: Path, *, name: str | None, fallback: str) -> Run:
-    """The run folder, made by rank 0 and known to every rank."""
-    folder = process_group.broadcast_json(lambda: str(Run.create(runs, name=name, fallback=fallback).folder))
-    return Run(Path(folder), writes=process_group.is_rank_zero)
+    """The run folder, made and locked by rank 0 and known to every rank."""
+    made: list[Run] = []
+
+    def make() -> str:
+        made.append(Run.create(runs, name=name, fallback=fallback))
+        return str(made[0])
+
+    folder = process_group.broadcast_json(make)
+    return made[0] if made else Run(Path(folder), writes=False)
 
 
 def _write_beginning(run: Run, job: Job, account: dict[str, Any]) -> recipes.Recipe:
@@ -156,6 +160,8 @@ def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | 
     check_metrics(recipe, trusted=trusted)
     process_group = connect_processes(recipe["plan"], resumes=True)
     run.writes = process_group.is_rank_zero
+    advice = f"wait until that has ended, or end it, then go on with lensmith train --resume {run}"
+    process_group.broadcast_json(lambda: run.lock(advice=advice))
     process_group.tell_launcher(str(run))
     run.remove_leftovers()
     # A run that was killed before its first checkpoint begins anew, with its plan and its data where it had them.

@@ -17,7 +17,7 @@ from lensmith.engine.forecast import Forecast
 from lensmith.engine.frozen_features import Features
 from lensmith.engine.learner import Report
 from lensmith.engine.run_folder import Run
-from lensmith.engine.run_loop import Interrupted, Progress, follow, held_signals, told_to_end_as_ctrl_c
+from lensmith.engine.run_loop import Interrupted, Progress, Signals, follow
 from lensmith.engine.running_statistics import moving_norms
 from lensmith.engine.vitals import Vitals
 from lensmith.models.weights import load_into
@@ -70,34 +70,46 @@ class Session:
     def __iter__(self) -> Iterator[Report]:
         """Train to the end, then measure the best weights on every split that was held out and write the report.
 
-        However it ends, run.json says why and report.html shows what there is. Rank 0 measures and writes. The other
-        ranks wait for it, so that each of them can load what was trained.
+        However it ends, run.json says why and report.html shows what there is, and the folder is unlocked. Rank 0
+        measures and writes. The other ranks wait for it, so that each of them can load what was trained.
         """
-        settings, process_group = self.job.recipe["learner"], self.job.learner.process_group
+        signals = Signals()
         try:
-            self._write_run("running")
-            self.forecast = forecast = self._begin_forecast()
-            self.vitals = self._begin_vitals()
-            for report in follow(self.job.learner, self.run, self.progress, patience=settings["patience"],
-                                 save_every=self.job.recipe["run"]["save_every"]):
-                forecast.note(report, self.job.learner.waited)
-                self._look(report)
-                if report.row is not None:
-                    self._note_dropped(self.job.learner.train, self.job.learner.valid)
-                yield self._with_notes(report)
-            with process_group.barrier(), told_to_end_as_ctrl_c():
-                self._measures = True
-                if self.run.writes:
-                    self._measure()
-        except (Exception, KeyboardInterrupt, GeneratorExit) as error:
-            ended = self._ended_by(error)
-            with held_signals():
-                self._leave(ended)
-            if ended is error:
-                raise
-            raise ended from error
+            with signals.handled():
+                try:
+                    yield from self._learn_and_measure(signals)
+                except (Exception, KeyboardInterrupt, GeneratorExit) as error:
+                    ended = self._ended_by(error)
+                    self._leave(ended, signals)
+                    if ended is error:
+                        raise
+                    raise ended from error
+                self._finish()
+        finally:
+            self.run.unlock()
+
+    def _learn_and_measure(self, signals: Signals) -> Iterator[Report]:
+        settings, process_group = self.job.recipe["learner"], self.job.learner.process_group
+        self._write_run("running")
+        self.forecast = forecast = self._begin_forecast()
+        self.vitals = self._begin_vitals()
+        for report in follow(self.job.learner, self.run, self.progress, signals, patience=settings["patience"],
+                             save_every=self.job.recipe["run"]["save_every"]):
+            forecast.note(report, self.job.learner.waited)
+            self._look(report)
+            if report.row is not None:
+                self._note_dropped(self.job.learner.train, self.job.learner.valid)
+            yield self._with_notes(report)
+        self._measures = True
+        with process_group.barrier(), signals.raised_after(0):
+            if self.run.writes:
+                self._measure()
+
+    def _finish(self) -> None:
+        """Write that the training has ended by itself."""
+        process_group = self.job.learner.process_group
         self.stopped_early = self._why_early()
-        with held_signals(), process_group.barrier():
+        with process_group.barrier():
             self._note_dropped(self.job.learner.train, self.job.learner.valid)    # every rank has posted its own by now
             self.warning = "; ".join(filter(None, (self._at_baseline() or self._grave_fault(), self._much_lost(),
                                                    self._not_measured())))
@@ -109,17 +121,26 @@ class Session:
         """What ended the training. A second Ctrl-C, and one while it is measured, go on from the last state saved."""
         if not isinstance(error, KeyboardInterrupt):
             return error
-        return Interrupted(f"interrupted {'while it was measured' if self._measures else 'before the step had ended'}; "
-                           f"the last state saved is whole. Go on with: lensmith train --resume {self.run}")
+        when = "while it was measured" if self._measures else "before the step had ended"
+        ended = Interrupted(f"interrupted {when}; {self._whole}")
+        ended.at_once = self.job.learner.process_group.world_size > 1    # the others may be gone already
+        return ended
 
-    def _leave(self, error: BaseException) -> None:
-        """Write why the training ended, as far as that can be written: what ended it is what is said."""
+    @property
+    def _whole(self) -> str:
+        return f"the last state saved is whole. Go on with: lensmith train --resume {self.run}"
+
+    def _leave(self, error: BaseException, signals: Signals) -> None:
+        """Write why the training ended, as far as that can be written: what ended it is what is said. No signal ends
+        the writing of run.json, and a second Ctrl-C that of the rest."""
         interrupted = isinstance(error, Interrupted | GeneratorExit)
-        reason = str(error) or ("its caller asked for no more" if interrupted else type(error).__name__)
+        no_more = "interrupted" if signals.caught else "its caller asked for no more"
+        reason = str(error) or (f"{no_more}; {self._whole}" if interrupted else type(error).__name__)
+        with suppress(Exception):
+            self._write_run("interrupted" if interrupted else "stopped", reason)
         for write in (lambda: self._note_dropped(self.job.learner.train, self.job.learner.valid), self._write_vitals,
-                      lambda: self._write_run("interrupted" if interrupted else "stopped", reason),
                       self._write_report):
-            with suppress(Exception):
+            with suppress(Exception, KeyboardInterrupt), signals.raised_after(len(signals.caught) + 1):
                 write()
 
     def _begin_forecast(self) -> Forecast:

@@ -9,7 +9,7 @@ from lensmith.data.sources.sample import Batch
 from lensmith.engine.optimize import leaves, sgd
 from lensmith.engine.plan.plan import make_plan
 from lensmith.engine.run_folder import Run
-from lensmith.engine.run_loop import Progress, follow
+from lensmith.engine.run_loop import Progress, Signals, follow
 from lensmith.engine.schedule import constant
 from lensmith.engine.stepper import Stepper
 from lensmith.engine.supervised import LearningSettings, Supervised
@@ -87,7 +87,7 @@ def test_one_picture_that_does_not_fit_ends_the_run_with_a_word(tmp_path):
     run = Run.create(tmp_path, name="one", fallback="")
     with pytest.raises(Stopped, match=r"not enough memory for a step: CUDA out of memory.*"
                                       r"Take smaller .* with pictures.size"):
-        list(follow(learner(Room(0, ERRORS[0])), run, Progress()))
+        list(follow(learner(Room(0, ERRORS[0])), run, Progress(), Signals()))
 
 
 def test_another_error_is_not_taken_for_memory():

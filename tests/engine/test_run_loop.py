@@ -2,6 +2,8 @@
 
 import os
 import signal
+import threading
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +14,7 @@ from lensmith.base.errors import Stopped, UserError
 from lensmith.engine.distributed.process_group import ProcessGroup
 from lensmith.engine.learner import Report
 from lensmith.engine.run_folder import Run
-from lensmith.engine.run_loop import Interrupted, Progress, follow, restore
+from lensmith.engine.run_loop import Interrupted, Progress, Signals, follow, restore
 
 
 class Scripted:
@@ -40,11 +42,13 @@ class Scripted:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Run.create(tmp_path, name="x", fallback="")
+    run = Run.create(tmp_path, name="x", fallback="")
+    run.unlock()
+    return run
 
 
 def epochs(learner, run, progress, **settings) -> int:
-    return sum(report.row is not None for report in follow(learner, run, progress, **settings))
+    return sum(report.row is not None for report in follow(learner, run, progress, Signals(), **settings))
 
 
 def test_the_best_weights_are_those_of_the_first_best_epoch(run: Run):
@@ -69,7 +73,7 @@ def test_patience_counts_epochs_since_the_best(run: Run):
 
 def test_a_resumed_run_remembers_its_patience(run: Run):
     scores = [0.1, 0.5, 0.4, 0.3, 0.9]
-    for _ in follow(Scripted(scores[:3]), run, Progress(), patience=2):
+    for _ in follow(Scripted(scores[:3]), run, Progress(), Signals(), patience=2):
         pass
     again = Scripted(scores)
     progress = restore(again, run)
@@ -90,9 +94,9 @@ def test_a_score_that_is_no_number_is_never_the_best(run: Run):
 
 @pytest.mark.parametrize(("number", "word"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "told to end")])
 def test_a_signal_saves_and_says_how_to_go_on(run: Run, number, word):
-    learner = Scripted([0.1, 0.2])
-    with pytest.raises(Interrupted) as raised:
-        for report in follow(learner, run, Progress()):
+    learner, signals = Scripted([0.1, 0.2]), Signals()
+    with pytest.raises(Interrupted) as raised, signals.handled():
+        for report in follow(learner, run, Progress(), signals):
             if report.step == 2:
                 os.kill(os.getpid(), number)
     assert raised.value.code == 130
@@ -103,8 +107,44 @@ def test_a_signal_saves_and_says_how_to_go_on(run: Run, number, word):
     assert signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)
 
 
+@pytest.mark.parametrize(("sent", "count", "raises"), [
+    ([signal.SIGINT], 0, True), ([signal.SIGTERM], 0, True), ([signal.SIGINT], 1, False),
+    ([signal.SIGINT, signal.SIGINT], 1, True), ([signal.SIGTERM, signal.SIGINT], 1, True),
+    ([signal.SIGTERM, signal.SIGTERM], 1, False), ([signal.SIGINT] * 3, None, False)])
+@pytest.mark.parametrize("before", [False, True])
+def test_signals_raise_where_it_was_said_and_once(sent: list[signal.Signals], count: int | None, raises: bool,
+                                                  before: bool):
+    signals, raised = Signals(), 0
+    with signals.handled():
+        for number in sent if before else ():
+            os.kill(os.getpid(), number)
+        try:
+            with nullcontext() if count is None else signals.raised_after(count):
+                for number in () if before else sent:
+                    os.kill(os.getpid(), number)
+        except KeyboardInterrupt:
+            raised += 1
+            for _ in range(3):    # while that unwinds
+                os.kill(os.getpid(), signal.SIGINT)
+    assert raised == raises and len(signals.caught) == len(sent) + 3 * raised
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_signals_are_left_alone_where_another_thread_trains():
+    seen: list[object] = []
+
+    def look():
+        with Signals().handled():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [signal.default_int_handler]
+
+
 def test_it_saves_between_epochs_when_time_has_passed(run: Run):
-    for report in follow(Scripted([0.1]), run, Progress(), save_every=0.0):
+    for report in follow(Scripted([0.1]), run, Progress(), Signals(), save_every=0.0):
         if report.step == 1:
             assert run.read_last()["learner"]["step"] == 1
 

@@ -138,7 +138,8 @@ def test_a_caller_that_asks_for_no_more_leaves_a_true_folder(copy: Path):
     for _ in resume_session(copy):
         break
     facts = json.loads((copy / "run.json").read_text())
-    assert (facts["status"], facts["reason"]) == ("interrupted", "its caller asked for no more")
+    assert facts["status"] == "interrupted" and facts["reason"] == (
+        "its caller asked for no more; the last state saved is whole. Go on with: lensmith train --resume " f"{copy}")
 
 
 def test_what_cannot_be_written_at_the_end_does_not_hide_what_ended_it(copy: Path, command, monkeypatch):

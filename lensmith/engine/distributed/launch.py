@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from lensmith.base.errors import Stopped, UserError
+from lensmith.base.errors import INTERRUPTED, Stopped, UserError
 from lensmith.base.read_file import json_of, toml_of
 
 # Environment variables with the file descriptors that a process inherits: its line to the launcher, and the socket on
@@ -23,6 +23,7 @@ _MOST = 64       # processes that any machine has room for
 _LOOK = 0.05     # seconds between two looks at the processes
 _GRACE = 60.0    # seconds in which rank 0 can save and report, once another process has ended badly
 _SHORT = 15.0    # seconds in which the others can end, once rank 0 has ended
+_WRITING = 10.0  # seconds in which rank 0 can write that it was interrupted, after a second signal
 _DEVICES = re.compile(r"cuda:\d+(,\d+)+")
 
 
@@ -63,8 +64,9 @@ def processes_of(run: Path) -> int:
 def launch(count: int, arguments: Sequence[str], *, program: Sequence[str] = ("-m", "lensmith")) -> int:
     """Run `lensmith ARGUMENTS` as `count` processes of one group, until the last has ended; -> exit code.
 
-    SIGINT and SIGTERM are handed on once, so that the run is saved; a second one ends it unsaved, a third at once.
-    Where one process ends badly, rank 0 has 60 s to report it. Raises Stopped where rank 0 could not.
+    SIGINT and SIGTERM are handed on once, so that the run is saved; a second one ends it unsaved. A third ends what
+    has not ended within 10 s of the second. Where one process ends badly, rank 0 has 60 s to report it. Raises Stopped
+    where rank 0 could not.
     """
     watch = _Watch(count, [sys.executable, *program, *arguments])
     before = {number: signal.signal(number, watch.note) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -81,6 +83,8 @@ class _Watch:
 
     def __init__(self, count: int, command: Sequence[str]):
         self.count, self.signals = count, 0    # signals: how many have been handed on
+        self.second = 0.0                      # when the second one was
+        self.until = float("inf")              # when all are ended that have not ended by then
         self.lines: list[socket.socket] = []
         self.processes: list[subprocess.Popen[bytes]] = []
         # The socket listens from the beginning, so that no other program can take its port.
@@ -114,34 +118,41 @@ class _Watch:
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """Hand a signal on: the first time for the run to be saved; the second ends all but rank 0, which writes that
-        it was interrupted; the third ends it too."""
+        it was interrupted; a third ends it too, when it has had the time to write."""
         self.signals += 1
+        if self.signals == 2:
+            self.second = time.monotonic()
+        if self.signals > 2:
+            self.until = min(self.until, self.second + _WRITING)
+            return
         for rank, process in enumerate(self.processes):
             if process.poll() is None:
-                last = signal.SIGINT if rank == 0 and self.signals == 2 else signal.SIGKILL
+                last = signal.SIGINT if rank == 0 else signal.SIGKILL
                 process.send_signal(signal.SIGTERM if self.signals == 1 else last)
 
     def wait(self) -> int:
         """Wait until all have ended; -> the exit code of the run."""
         failed: int | None = None    # the rank that ended badly first
-        until = float("inf")
-        while any(process.poll() is None for process in self.processes) and time.monotonic() < until:
+        while any(process.poll() is None for process in self.processes) and time.monotonic() < self.until:
             time.sleep(_LOOK)
             if self.processes[0].poll() is not None:    # The others have nothing left to do but to end.
-                until = min(until, time.monotonic() + _SHORT)
+                self.until = min(self.until, time.monotonic() + _SHORT)
             if failed is None and not self.signals:
                 failed = next((rank for rank, process in enumerate(self.processes) if process.poll()), None)
                 if failed is not None:
-                    until = min(until, time.monotonic() + _GRACE)
+                    self.until = min(self.until, time.monotonic() + _GRACE)
                     self._tell(self._fate(failed))
         codes, run = [process.poll() for process in self.processes], self._run()
         self.end()
-        if self.signals:
-            return codes[0] if codes[0] is not None and codes[0] >= 0 else 130
+        go_on = f"; go on with: lensmith train --resume {run}" if run else ""
+        if self.signals and (codes[0] is None or codes[0] < 0):    # It was ended before it could say so.
+            interrupted = Stopped(f"interrupted{go_on}")
+            interrupted.code = INTERRUPTED
+            raise interrupted
         # Rank 0 has said why it failed. Where it did not fail, the run is whole, whatever became of the others.
         if codes[0] is not None and codes[0] >= 0:
             return codes[0]
-        raise Stopped(f"{self._fate(failed or 0)}" + (f"; go on with: lensmith train --resume {run}" if run else ""))
+        raise Stopped(f"{self._fate(failed or 0)}{go_on}")
 
     def _fate(self, rank: int) -> str:
         code = self.processes[rank].returncode

@@ -38,3 +38,4 @@ def write_converted(run: Run, *, recipe: recipes.Recipe, plan: Plan, account: Ma
         "reason": reason, "epochs": 0, "score_name": task.score, "score": None, "version": version("lensmith"),
         "parameters": sum(parameter.numel() for parameter in network.parameters())})
     run.save_best(network.state_dict(), {"epoch": 0}, 0.0)
+    run.unlock()

@@ -153,16 +153,18 @@ def test_a_worker_that_dies_while_its_batch_is_fetched_is_missed_too(error: Exce
     assert len(told) == 1 and f"loading worker {process.pid}" in told[0]
 
 
-def closes_its_files_first() -> None:
-    """End as a process does that the system ends, only that it takes longer: first its files, then the exit code."""
-    os.closerange(3, 1024)
-    time.sleep(0.5)
-    os.kill(os.getpid(), signal.SIGKILL)
+# Ends as a process does that the system ends, only that it takes longer: first its files, then the exit code.
+CLOSES_ITS_FILES_FIRST = """
+import os, signal, time
+os.closerange(3, 1024)
+time.sleep(0.5)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no process ends by parts")
 def test_a_worker_that_is_dying_still_is_waited_for():
-    process = multiprocessing.get_context("fork").Process(target=closes_its_files_first)
+    process = multiprocessing.get_context("spawn").Process(target=exec, args=(CLOSES_ITS_FILES_FIRST,))
     process.start()
     told: list[str] = []
 
@@ -170,7 +172,7 @@ def test_a_worker_that_is_dying_still_is_waited_for():
         raise EOFError
         yield
 
-    assert wait([process.sentinel], timeout=10) == [process.sentinel]    # by which it is not yet known how it ended
+    assert wait([process.sentinel], timeout=60) == [process.sentinel]    # by which it is not yet known how it ended
     assert list(workers._read(Letters(), [0, 1, 2], reading(), [process], told.append)) == ["a", "b", "c"]
     assert len(told) == 1 and f"loading worker {process.pid} was killed by SIGKILL" in told[0]
 

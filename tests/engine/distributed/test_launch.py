@@ -101,10 +101,22 @@ def test_a_run_that_the_first_process_has_ended_well_is_whole(tmp_path):
     assert launch(2, [], program=program(tmp_path, "time.sleep(0.5 * rank)\nsys.exit(7 * rank)")) == 0
 
 
+LAUNCHES = """
+import sys
+from lensmith.base.errors import Stopped
+from lensmith.engine.distributed.launch import launch
+try:
+    sys.exit(launch(2, [], program=sys.argv[1:]))
+except Stopped as error:
+    print(error, file=sys.stderr)
+    sys.exit(error.code)
+"""
+
+
 def launcher(tmp_path: Path, text: str) -> subprocess.Popen:
     """`launch` in a process of its own, which can be given signals."""
-    return subprocess.Popen([sys.executable, "-c", "import sys; from lensmith.engine.distributed.launch import launch; "
-                             "sys.exit(launch(2, [], program=sys.argv[1:]))", *program(tmp_path, text)])
+    return subprocess.Popen([sys.executable, "-c", LAUNCHES, *program(tmp_path, text)], stderr=subprocess.PIPE,
+                            text=True)
 
 
 SAVES = """def saved(number, frame):
@@ -121,7 +133,7 @@ def test_a_signal_is_handed_on_so_that_all_can_save(tmp_path, monkeypatch, numbe
     process = launcher(tmp_path, SAVES)
     wait_for(lambda: all(Path(f"began{rank}").exists() for rank in (0, 1)))
     process.send_signal(number)
-    assert process.wait(30) == 130
+    assert process.communicate(timeout=30)[1] == "" and process.returncode == 130
     assert all(Path(f"saved{rank}").exists() for rank in (0, 1))
 
 
@@ -134,7 +146,35 @@ def test_a_second_signal_ends_what_does_not_listen(tmp_path, monkeypatch):
     wait_for(lambda: all(Path(f"saved{rank}").exists() for rank in (0, 1)))
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 130
+    assert process.communicate(timeout=30)[1].splitlines()[-1] == "interrupted" and process.returncode == 130
+    assert not [rank for rank in (0, 1) if alive(int(Path(f"began{rank}").read_text()))]
+
+
+WRITES = """def saves(number, frame):
+    open(f'told{rank}', 'w').close()
+def writes(number, frame):
+    open(f'writes{rank}', 'w').close()
+    time.sleep(SECONDS)
+    open(f'wrote{rank}', 'w').close()
+    sys.exit(130)
+signal.signal(signal.SIGTERM, saves)
+signal.signal(signal.SIGINT, writes)
+socket.socket(fileno=int(os.environ['LENSMITH_LAUNCHER'])).sendall(b'runs/one\\n')
+open(f'began{rank}', 'w').write(str(os.getpid()))
+while True: time.sleep(1)"""
+
+
+@pytest.mark.parametrize(("seconds", "told"), [
+    (1, ""), pytest.param(60, "interrupted; go on with: lensmith train --resume runs/one\n", marks=pytest.mark.slow)])
+def test_after_a_third_signal_the_first_process_has_the_time_to_write(tmp_path, monkeypatch, seconds, told):
+    monkeypatch.chdir(tmp_path)
+    process = launcher(tmp_path, WRITES.replace("SECONDS", str(seconds)))
+    wait_for(lambda: all(Path(f"began{rank}").exists() for rank in (0, 1)))
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    assert process.communicate(timeout=30)[1] == told and process.returncode == 130
+    assert Path("wrote0").exists() == (seconds == 1) and Path("writes0").exists() and not Path("writes1").exists()
     assert not [rank for rank in (0, 1) if alive(int(Path(f"began{rank}").read_text()))]
 
 
