@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.utils import skip_init
 
 from lensmith.models.darknet.cfg_file import Config, Section
+from lensmith.models.darknet.cfg_options import BESIDE_CLASSES
 from lensmith.models.darknet.layers import (
     ACTIVATIONS,
     EPSILON,
@@ -28,7 +29,7 @@ from lensmith.models.darknet.layers import (
 MOST_WEIGHTS = 2**28     # floats of a network, 1 GiB: VGG-16 has 138 million
 MOST_VALUES = 2**28      # floats of one layer's output for one picture
 PICTURE = -1             # stands for the picture among the numbers of layers
-ENDS = ("yolo", "region", "softmax", "cost")    # kinds that give no map, so that no layer may take what they give
+ENDS = (*BESIDE_CLASSES, "softmax", "cost")    # kinds that give no map, so that no layer may take what they give
 
 
 @dataclass(frozen=True)
@@ -300,5 +301,5 @@ BUILDERS: dict[str, Callable[[Section, list[Shape]], Built]] = {
     "avgpool": _avgpool, "route": _route, "shortcut": _shortcut, "scale_channels": _multiply, "sam": _multiply,
     "upsample": _upsample, "reorg": _reorg, "reorg3d": _reorg, "dropout": _dropout, "activation": _only_activation,
     "batchnorm": _batchnorm, "crop": _crop, "empty": _as_it_is, "softmax": _softmax, "cost": _as_it_is,
-    "yolo": _as_it_is, "region": _as_it_is,
+    **dict.fromkeys(BESIDE_CLASSES, _as_it_is),
 }

@@ -9,7 +9,7 @@ from typing import NoReturn, TypeVar
 
 from lensmith.base.atomic_files import write_atomic
 from lensmith.base.errors import ModelError, nearest
-from lensmith.models.darknet.cfg_options import ALIASES, OPTIONS, UNSUPPORTED
+from lensmith.models.darknet.cfg_options import ALIASES, BESIDE_CLASSES, OPTIONS, UNSUPPORTED
 
 MOST_BYTES = 2**20       # of a cfg file; the longest that are published have 40 thousand
 MOST_SECTIONS = 2048
@@ -189,19 +189,20 @@ def _shown(text: str) -> str:
 def with_classes(config: Config, classes: int) -> Config:
     """The same network for another number of classes: text with other `classes` and other filters before them.
 
-    For a detector the options `classes` of each yolo or region layer and `filters` of the convolution before it are
-    rewritten, for a classifier the width of its last layer with weights. All else in the text stays, so that every
-    other layer keeps its number and its shape. Raises ModelError where the layer before is no convolution.
+    For a detector the options `classes` of each yolo, gaussian_yolo or region layer and `filters` of the convolution
+    before it are rewritten, for a classifier the width of its last layer with weights. All else in the text stays, so
+    that every other layer keeps its number and its shape. Raises ModelError where the layer before is no convolution.
     """
     edits: list[tuple[Section, str, int]] = []
     for number, section in enumerate(config.layers):
-        if section.kind not in ("yolo", "region"):
+        if section.kind not in BESIDE_CLASSES:
             continue
         before = config.layers[number - 1]
         if number == 0 or before.kind != "convolutional":
             section.refuse("must stand right behind a [convolutional] to be given other classes")
         anchors = len(section.integers("mask", least=0, most=MOST)) or section.integer("num", 1, least=1)
-        edits += [(before, "filters", anchors * (classes + 5)), (section, "classes", classes)]
+        numbers = classes + BESIDE_CLASSES[section.kind]
+        edits += [(before, "filters", anchors * numbers), (section, "classes", classes)]
     if not edits:
         weighted = [section for section in config.layers if section.kind in ("convolutional", "connected")]
         if not weighted:

@@ -3,8 +3,11 @@
 ALIASES = {"network": "net", "conv": "convolutional", "conn": "connected", "max": "maxpool", "avg": "avgpool",
            "local_avg": "local_avgpool", "soft": "softmax", "silence": "empty", "deconv": "deconvolutional",
            "lrn": "normalization", "Gaussian_yolo": "gaussian_yolo"}
-UNSUPPORTED = ("detection", "local", "deconvolutional", "normalization", "gaussian_yolo", "crnn", "rnn", "gru", "lstm",
-               "conv_lstm", "history", "contrastive", "implicit", "l2norm", "logistic", "logxent", "iseg")
+UNSUPPORTED = ("detection", "local", "deconvolutional", "normalization", "crnn", "rnn", "gru", "lstm", "conv_lstm",
+               "history", "contrastive", "implicit", "l2norm", "logistic", "logxent", "iseg")
+
+# The layers that are detectors' outputs, and the numbers that each takes for an anchor beside its classes.
+BESIDE_CLASSES = {"yolo": 5, "gaussian_yolo": 9, "region": 5}
 
 # What any layer may carry: how it is trained, and how it is laid out on a GPU.
 _ANY = ("clip onlyforward dont_update burnin_update stopbackward train_only_bn dontload dontloadscales learning_rate "
@@ -45,6 +48,8 @@ _OPTIONS = {
     "cost": "type scale ratio noobj thresh",
     "yolo": "classes num mask anchors scale_x_y objectness_smooth new_coords show_details track_history_size "
             f"sim_thresh dets_for_track dets_for_show track_ciou_norm embedding_layer {_LOSS}",
+    "gaussian_yolo": "classes num mask anchors scale_x_y objectness_smooth show_details uc_normalizer yolo_point "
+                     f"{_LOSS}",
     "region": "coords classes num anchors log sqrt softmax background max rescore thresh classfix absolute coord_scale "
               f"object_scale noobject_scale mask_scale class_scale bias_match tree {_LOSS}",
 }

@@ -1,4 +1,4 @@
-"""Darknet's yolo and region layers: what a cfg says of them, and how their maps become boxes."""
+"""Darknet's yolo, gaussian_yolo and region layers: what a cfg says of them, and how their maps become boxes."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,15 +7,22 @@ import torch
 from torch import Tensor
 
 from lensmith.models.darknet.cfg_file import MOST, Section
+from lensmith.models.darknet.cfg_options import BESIDE_CLASSES
 
 # The logarithm of a width over that of its anchor is cut off here. Real ones stay below 5, and (e^20)^2 is a float32.
 _MOST_STRETCH = 20.0
 IOU_KINDS = ("mse", "iou", "giou", "diou", "ciou")
+NMS_KINDS = ("default", "greedynms", "diounms", "cornersnms")
+POINTS = ("center", "left_top", "right_bottom")
 
 
 @dataclass(frozen=True)
 class YoloLayer:
-    """A `yolo` layer (YOLOv3, v4): its map is [batch, anchors x (4 + 1 + classes), height, width]."""
+    """A `yolo` layer (YOLOv3, v4): its map is [batch, anchors x (4 + 1 + classes), height, width].
+
+    Of a `gaussian_yolo` layer (Choi et al. 2019, "Gaussian YOLOv3", arXiv 1904.04620), which is `uncertain`, it is
+    [batch, anchors x (8 + 1 + classes), height, width]: the mean and the deviation of x, of y, of width, of height.
+    """
 
     number: int                                # of the layer in the file, counted from 0
     stride: int                                # pixels of the picture per cell
@@ -24,6 +31,8 @@ class YoloLayer:
     mask: tuple[int, ...]                      # which of `all_anchors` this layer has
     all_anchors: tuple[tuple[float, float], ...]
     scale_x_y: float = 1.0                     # how far a centre may leave its cell: 1 not at all
+    uncertain: bool = False                    # its boxes have standard deviations, which lower their scores
+    point: str = "center"                      # of the box that is predicted, one of POINTS
     new_coords: bool = False                   # the convolution before is logistic already, widths are squares
     ignore_thresh: float = 0.5                 # in training: a box that overlaps any object more is no background
     truth_thresh: float = 1.0
@@ -38,7 +47,7 @@ class YoloLayer:
 
     @property
     def channels(self) -> int:
-        return len(self.anchors) * (5 + self.classes)
+        return len(self.anchors) * (BESIDE_CLASSES["gaussian_yolo" if self.uncertain else "yolo"] + self.classes)
 
 
 @dataclass(frozen=True)
@@ -62,12 +71,15 @@ class RegionLayer:
 
 
 def decode_yolo(raw: Tensor, layer: YoloLayer | RegionLayer, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-    """The boxes of one layer's map, for pictures of `size` (height, width), as Darknet's get_yolo_box computes them.
+    """The boxes of one layer's map, for pictures of `size` (height, width), as Darknet's get_yolo_box and
+    get_gaussian_yolo_box compute them.
 
     -> corners float [batch, n, 4] (x0 y0 x1 y1, network pixels, not clipped), objectness [batch, n] and class
     probabilities [batch, n, classes], which Darknet multiplies by the objectness; n = anchors x height x width of the
-    map, in this order. Differentiable.
+    map, in this order. Differentiable. The objectness of an uncertain box is lowered by its uncertainty.
     """
+    if isinstance(layer, YoloLayer) and layer.uncertain:
+        raw = without_uncertainty(raw, layer)
     batch, _, rows, columns = raw.shape
     parts = raw.view(batch, len(layer.anchors), 5 + layer.classes, rows, columns).permute(0, 1, 3, 4, 2)
     centre, extent, objectness, classes = parts.split((2, 2, 1, layer.classes), 4)
@@ -85,13 +97,29 @@ def decode_yolo(raw: Tensor, layer: YoloLayer | RegionLayer, size: tuple[int, in
     if isinstance(layer, YoloLayer) and layer.scale_x_y != 1:
         centre = centre * layer.scale_x_y - (layer.scale_x_y - 1) / 2
     centre = (centre + cells) * cell
+    if isinstance(layer, YoloLayer) and layer.point != "center":    # the corner that is predicted is half a box away
+        centre = centre + extent / 2 if layer.point == "left_top" else centre - extent / 2
     corners = torch.cat((centre - extent / 2, centre + extent / 2), 4)
     return corners.flatten(1, 3), objectness.flatten(1), classes.flatten(1, 3)
 
 
+def without_uncertainty(raw: Tensor, layer: YoloLayer) -> Tensor:
+    """The map of a gaussian_yolo layer as that of a yolo layer, [batch, anchors x (5 + classes), height, width].
+
+    The objectness o, before the sigmoid, becomes the one whose sigmoid is sigmoid(o) (1 - u), with u the mean of the
+    four standard deviations: Darknet multiplies the probability of each class by both.
+    """
+    batch, _, rows, columns = raw.shape
+    numbers = raw.view(batch, len(layer.anchors), 9 + layer.classes, rows, columns)
+    numbers = numbers if numbers.dtype == torch.float64 else numbers.float()
+    certainty = 1 - numbers[:, :, 1:8:2].sigmoid().mean(2, keepdim=True)
+    objectness = numbers[:, :, 8:9].sigmoid() * certainty
+    return torch.cat((numbers[:, :, 0:8:2], objectness.logit(), numbers[:, :, 9:]), 2).flatten(1, 2)
+
+
 def read_yolo(section: Section, number: int, cell: tuple[float, float]) -> YoloLayer:
-    """What a [yolo] section says; `cell` is the (width, height) of a cell in pixels of the picture. Raises ModelError
-    for anchors and masks that do not match."""
+    """What a [yolo] or [Gaussian_yolo] section says; `cell` is the (width, height) of a cell in pixels of the picture.
+    Raises ModelError for anchors and masks that do not match."""
     total = section.integer("num", 1, least=1, most=1000)
     anchors = _anchors(section, total)
     mask = section.integers("mask", least=0, most=MOST) or tuple(range(total))
@@ -103,12 +131,13 @@ def read_yolo(section: Section, number: int, cell: tuple[float, float]) -> YoloL
         number, round(max(cell)), section.integer("classes", 20, least=1), tuple(anchors[index] for index in mask),
         mask, anchors,
         scale_x_y=section.number("scale_x_y", 1, least=0.01, most=100),
+        uncertain=section.kind == "gaussian_yolo", point=section.word("yolo_point", "center", POINTS),
         new_coords=bool(section.integer("new_coords", 0)),
         ignore_thresh=section.number("ignore_thresh", 0.5), truth_thresh=section.number("truth_thresh", 1),
         iou_thresh=section.number("iou_thresh", 1), iou_loss=section.word("iou_loss", "mse", IOU_KINDS),
         iou_normalizer=section.number("iou_normalizer", 0.75), obj_normalizer=section.number("obj_normalizer", 1),
         cls_normalizer=section.number("cls_normalizer", 1), label_smooth_eps=section.number("label_smooth_eps", 0),
-        nms_kind=section.word("nms_kind", "default", ("default", "greedynms", "diounms")),
+        nms_kind=section.word("nms_kind", "default", NMS_KINDS),
         beta_nms=section.number("beta_nms", 0.6))
 
 

@@ -11,6 +11,7 @@ from lensmith.base.errors import ModelError
 from lensmith.models.backbone import Backbone, LastMap
 from lensmith.models.darknet.build import ENDS, PICTURE, Layer, layers_of
 from lensmith.models.darknet.cfg_file import Config, parse_cfg, read_cfg
+from lensmith.models.darknet.cfg_options import BESIDE_CLASSES
 from lensmith.models.darknet.decode import RegionLayer, YoloLayer, read_region, read_yolo
 from lensmith.models.initialise import initialise
 from lensmith.models.neck import padded
@@ -23,10 +24,10 @@ DARKNET53 = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))
 class Darknet(Backbone):
     """The network of a cfg, over float pictures of 0..1 [batch, inputs, height, width].
 
-    A detector gives the maps that go into its yolo or region layers, in the file's order (YOLOv3: the coarsest first);
-    `outputs` says what each is, and `decode_yolo` makes boxes of it. A classifier gives one tensor [batch, classes],
-    its scores before the softmax, and a cfg with neither the map of its last layer. With `taps`, numbers of layers, it
-    gives the maps of those instead and has no layer behind the last of them.
+    A detector gives the maps that go into its yolo, gaussian_yolo or region layers, in the file's order (YOLOv3: the
+    coarsest first); `outputs` says what each is, and `decode_yolo` makes boxes of it. A classifier gives one tensor
+    [batch, classes], its scores before the softmax, and a cfg with neither the map of its last layer. With `taps`,
+    numbers of layers, it gives the maps of those instead and has no layer behind the last of them.
 
     `inputs` and `size` (height, width) are those of the cfg where they are not given. Any size works that the strides
     divide. Batch norm has its epsilon, 1e-6, inside the root, as OpenCV has it; Darknet adds 1e-6 outside the root, its
@@ -46,7 +47,7 @@ class Darknet(Backbone):
         self.size = size or _size(config)
         self.standard = (0.0,) * self.inputs, (1.0,) * self.inputs
         self.plan = layers_of(config, inputs=self.inputs, size=self.size)
-        ends = [layer for layer in self.plan if layer.section.kind in ("yolo", "region")]
+        ends = [layer for layer in self.plan if layer.section.kind in BESIDE_CLASSES]
         self.outputs: tuple[YoloLayer | RegionLayer, ...] = () if taps else tuple(map(self._output, ends))
         scored = [layer for layer in self.plan if layer.section.kind in ENDS]
         self.scores = not taps and not ends and bool(scored)    # whether it is a classifier
@@ -75,7 +76,7 @@ class Darknet(Backbone):
             section.refuse("is the first layer: there is nothing before it")
         # The cells always divide the whole picture, as in Darknet, whatever padding the layers before left out.
         cell = self.size[1] / shape.width, self.size[0] / shape.height    # width, height in pixels
-        output = (read_yolo if section.kind == "yolo" else read_region)(section, layer.number, cell)
+        output = (read_region if section.kind == "region" else read_yolo)(section, layer.number, cell)
         before = self.plan[source].section
         activation = before.options.get("activation")
         if isinstance(output, YoloLayer) and output.new_coords and activation and activation.value != "logistic":
@@ -83,8 +84,9 @@ class Darknet(Backbone):
                            "activation=logistic: write that there", "new_coords")
         if shape.channels != output.channels:
             section.refuse(f"with {len(output.anchors)} anchors and {output.classes} classes needs "
-                           f"{len(output.anchors)} x (5 + {output.classes}) = {output.channels} channels, and layer "
-                           f"{source} [{before.kind}] gives {shape.channels}: mend its filters, or mask and classes")
+                           f"{len(output.anchors)} x ({BESIDE_CLASSES[section.kind]} + {output.classes}) = "
+                           f"{output.channels} channels, and layer {source} [{before.kind}] gives {shape.channels}: "
+                           "mend its filters, or mask and classes")
         return output
 
     def _needed(self) -> set[int]:
@@ -182,7 +184,7 @@ def trunk(config: Config, *, layers: int, inputs: int, size: tuple[int, int]) ->
 def _trunk_length(config: Config) -> int:
     """How many layers of a classifier come before its tail."""
     kinds = [section.kind for section in config.layers]
-    if "yolo" in kinds or "region" in kinds:
+    if any(kind in BESIDE_CLASSES for kind in kinds):
         raise ModelError(f"{config.file} is a detector, a whole network: say with layers = N how many of its first "
                          "layers are the backbone, 75 of yolov3.cfg, or give a classifier such as darknet53.cfg")
     tail = next((i for i, kind in enumerate(kinds) if kind in ("avgpool", "connected", "softmax", "cost")), len(kinds))

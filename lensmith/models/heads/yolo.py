@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from lensmith.models.backbone import Size
-from lensmith.models.darknet.decode import RegionLayer, YoloLayer
+from lensmith.models.darknet.decode import RegionLayer, YoloLayer, without_uncertainty
 from lensmith.models.initialise import initialise
 from lensmith.models.neck import Levels, resized_like
 
-# How an anchor's numbers are read: as in YOLOv3, in v4 with new_coords, and in YOLOv2, whose classes exclude others.
-EXPONENTIAL, SQUARED, EXCLUSIVE = 0, 1, 2
+# How an anchor's numbers are read: as in YOLOv3, in v4 with new_coords, and in YOLOv2, whose classes exclude others;
+# the last two as in YOLOv3, for a corner of the box in the place of its centre, as gaussian_yolo layers may have it.
+EXPONENTIAL, SQUARED, EXCLUSIVE, LEFT_TOP, RIGHT_BOTTOM = 0, 1, 2, 3, 4
+_POINTS = {"center": EXPONENTIAL, "left_top": LEFT_TOP, "right_bottom": RIGHT_BOTTOM}
 _MOST_STRETCH = 20.0    # limit of the logarithm of width / anchor: real ones stay below 5, (e^20)^2 is still a float32
 _PRIOR = 0.01           # objectness of an anchor before anything is learned (Lin et al. 2017, "Focal loss")
 
@@ -23,7 +25,7 @@ class Anchored(NamedTuple):
 
     With the raw numbers t, the cell's corner c and stride s, the anchor's extent a and the spread p, a box has
 
-        centre = c + s * (p * sigmoid(t_xy) - (p - 1) / 2)
+        centre = c + s * (p * sigmoid(t_xy) - (p - 1) / 2),  or the corner that the form names
         size   = a * exp(t_wh),  or  a * (2 * sigmoid(t_wh))^2  where the form is SQUARED
         score  = sigmoid(t_object) * sigmoid(t_class),  with the softmax over classes where the form is EXCLUSIVE
     """
@@ -33,7 +35,7 @@ class Anchored(NamedTuple):
     strides: Tensor    # float32 [anchors, 2]: width and height of that cell, pixels
     extents: Tensor    # float32 [anchors, 2]: width and height of the anchor, pixels
     spread: Tensor     # float32 [anchors]: how far a centre may leave its cell: 1 not at all
-    forms: Tensor      # int64 [anchors]: EXPONENTIAL, SQUARED or EXCLUSIVE
+    forms: Tensor      # int64 [anchors]: EXPONENTIAL, SQUARED, EXCLUSIVE, LEFT_TOP or RIGHT_BOTTOM
 
     def above(self, threshold: float) -> "Anchored":
         """The anchors whose objectness reaches the threshold in any picture: no class of the others can score it."""
@@ -43,6 +45,9 @@ class Anchored(NamedTuple):
     def corners(self) -> Tensor:
         """float [..., anchors, 4]: the boxes in pixels, not clipped to the picture."""
         centre, extent = self.centres(), self.sizes()
+        # Added for all anchors: to look whether there are corners would wait for the device.
+        side = (self.forms == LEFT_TOP).to(extent.dtype) - (self.forms == RIGHT_BOTTOM).to(extent.dtype)
+        centre = centre + side[:, None] * extent / 2
         return torch.cat((centre - extent / 2, centre + extent / 2), -1)
 
     def centres(self) -> Tensor:
@@ -148,7 +153,8 @@ class YoloHead(nn.Module):
 
 
 class DarknetHead(nn.Module):
-    """Reads the maps of a Darknet network that comes whole, each as its yolo or region layer prescribes."""
+    """Reads the maps of a Darknet network that comes whole, each as its yolo, gaussian_yolo or region layer
+    prescribes."""
 
     def __init__(self, layers: Sequence[YoloLayer | RegionLayer]):
         super().__init__()
@@ -166,6 +172,9 @@ class DarknetHead(nn.Module):
             cell = float(size[1]) / raw.shape[3], float(size[0]) / raw.shape[2]
         if isinstance(layer, RegionLayer):
             return read_map(raw, extents, cell, form=EXCLUSIVE if layer.softmax else EXPONENTIAL)
+        if layer.uncertain:
+            return read_map(without_uncertainty(raw, layer), extents, cell, spread=layer.scale_x_y,
+                            form=_POINTS[layer.point])
         if not layer.new_coords:
             return read_map(raw, extents, cell, spread=layer.scale_x_y)
         # The convolution before is logistic already, and the loss wants what goes into the sigmoid.

@@ -55,7 +55,6 @@ def test_short_names_are_the_long_ones_and_the_first_of_two_values_counts():
     (NET + "[convolutionl]\n", "some.cfg line 5: unknown section '[convolutionl]'. Did you mean 'convolutional'?"),
     (NET + "[]\n", "some.cfg line 5: unknown section '[]'. Known: net, convolutional"),
     (NET + "[lstm]\n", "some.cfg line 5: [lstm] is a layer of Darknet that is not supported here. Supported: net"),
-    (NET + "[Gaussian_yolo]\n", "[Gaussian_yolo] is a layer of Darknet that is not supported here"),
     (NET + "[conv\n", "some.cfg line 5: '[conv' begins like a section but has no closing bracket"),
     (NET + "[conv]\nfilters\n", "some.cfg line 6: 'filters' under [convolutional] is neither a section nor an option"),
     (NET + "[conv]\n=3\n", "some.cfg line 6: '=3' under [convolutional] is neither"),
