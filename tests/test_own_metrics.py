@@ -11,10 +11,11 @@ import torch
 from sklearn.metrics import cohen_kappa_score, log_loss
 
 import lensmith
-from lensmith.base.errors import UserError
+from lensmith.engine.run_folder import Run
 from lensmith.recipe.other_data import read_data
 from lensmith.tasks.metrics import METRICS
 from lensmith.tasks.metrics.metric import Metric
+from lensmith.tasks.metrics.own import not_measured
 from lensmith.tasks.metrics.rates import fraction_right
 
 Command = Callable[..., Any]
@@ -120,15 +121,43 @@ def test_a_name_that_is_no_metric_is_told_before_anything_is_trained(command: Co
 
 
 @pytest.mark.parametrize(("code", "text"), [
-    ("raise KeyError('no such class')", r"metric '.*:bad' could not be measured: KeyError: 'no such class'"),
-    ("return truth", r"metric '.*:bad' gave Tensor of shape \(\d+,\), where a number is expected"),
-    ("return None", r"metric '.*:bad' gave NoneType, where a number is expected"),
-])
-def test_a_function_that_fails_is_named(file: Path, code: str, text: str) -> None:
-    file.write_text(f"def bad(truth, predicted):\n    {code}\n")
-    with pytest.raises(UserError, match=text):
-        lensmith.train("shapes", backbone="simple", epochs=1, task="classification",
-                       settings={"data.count": 100, "task.metrics": [f"{file}:bad"]})
+    ("raise KeyError('no such class')", "KeyError: 'no such class' (line 2 of {file})"),
+    ("return wrong()\n\n\ndef wrong():\n    return [][0]", "IndexError: list index out of range (line 6 of {file})"),
+    ("import json\n    return json.loads('{')", "JSONDecodeError: Expecting property name enclosed in double quotes: "
+                                               "line 1 column 2 (char 1) (line 3 of {file})"),
+    ("return truth", "it gave Tensor of shape ({count},), where a number is expected"),
+    ("return None", "it gave NoneType, where a number is expected")])
+def test_a_function_that_fails_is_not_measured_and_said_once(command: Command, file: Path, code: str,
+                                                             text: str) -> None:
+    file.write_text(f"def bad(truth, predicted):\n    {code}\n\n\ndef good(truth, predicted):\n    return 0.5\n")
+    ended = command(*SHAPES, "--epochs", 2, asked("bad", "good"), "--name", "one")
+    assert ended.code == 0, ended.err
+    facts, measured = (json.loads(Path(f"runs/one/{name}.json").read_text()) for name in ("run", "metrics"))
+    said = f"metric '{file}:bad' is not measured: {text.format(file=file, count=measured['valid']['count'])}"
+    assert facts["status"] == "finished" and facts["notes"].count(said) == 1 and facts["warning"] == ""
+    assert ended.err.splitlines().count(said) == 1
+    assert measured["test"]["bad"] is None and measured["test"]["good"] == 0.5
+    assert "is not measured" in measured["test"]["details"]["metrics"]["bad"]["problem"]
+    assert re.search(r"bad nan  good 0\.5000", ended.out) and "metric &#39;" in Path("runs/one/report.html").read_text()
+    assert "valid/bad" not in Run.open("runs/one").read_history()[-1]
+    again = command("val", "runs/one", "--split", "valid", "--trust")
+    assert again.code == 0 and again.err.splitlines() == [said] and "bad nan" in again.out
+    again = command("val", "runs/one", "--trust", "--json", "-q")
+    assert json.loads(again.out)["bad"] is None and again.err == ""
+
+
+def test_of_several_tasks_a_part_is_not_measured(file: Path) -> None:
+    details = {"parts": {"a": {"metrics": {"f": {"from": "x.py:f", "problem": "no"}, "g": {"from": "x.py:g"}}},
+                         "b": {"metrics": {"f": {"from": "x.py:f", "problem": "no"}}}}}
+    assert not_measured({"details": details}) == {"x.py:f": "no"} and not_measured({"count": 3}) == {}
+
+
+def test_what_asks_for_scores_that_there_are_none_of_is_told_before_anything_is_trained(command: Command,
+                                                                                        file: Path) -> None:
+    ended = command("train", "shapes", "data.count=60", "--task", "detection", "--backbone", "csp", "backbone.width=8",
+                    asked("surprise"), "--name", "one")
+    assert ended.code == 2 and "surprise ask for scores, which labels and tags alone have" in ended.err
+    assert not Path("runs").exists()
 
 
 def test_a_line_in_the_table_is_all_that_a_metric_takes(command: Command, file: Path,

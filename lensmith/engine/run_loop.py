@@ -77,7 +77,7 @@ class Progress:
 
     @property
     def best(self) -> int:
-        """The index of the best epoch, the first of equals; -1 before the first.
+        """The index of the best epoch, the first of equals; the newest where none has a score; -1 before the first.
 
         Where a head learned first, in epoch 0, the equal one with the least validation loss goes before: a small split
         soon has a perfect score, and cannot tell the head alone and half-learned epochs from those that learned to the
@@ -86,6 +86,8 @@ class Progress:
         if not self.scores:
             return -1
         most = max(self.scores)
+        if most == -math.inf:
+            return len(self.scores) - 1
         first = self.scores.index(most)
         if self.history[0]["epoch"] != 0:
             return first

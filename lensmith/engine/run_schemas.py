@@ -5,7 +5,7 @@ A file may have further entries, as those of other versions have, and lack any t
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Literal, Required
+from typing import Annotated, Any, Literal, NotRequired, Required
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # that of typing does for pydantic from Python 3.12 on
@@ -165,6 +165,7 @@ class Confused(TypedDict):
 class OwnMetric(TypedDict):
     shown: Literal["percent", "number"]
     better: Literal["more", "less"]
+    problem: NotRequired[str]    # why it could not be measured
 
 
 class Details(TypedDict, total=False):

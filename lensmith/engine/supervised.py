@@ -28,6 +28,7 @@ from lensmith.models.freeze import Unfreezing
 from lensmith.models.network import sees_targets
 from lensmith.models.weights import load_into
 from lensmith.tasks.metrics.confusion import NothingToMeasure
+from lensmith.tasks.metrics.own import not_measured
 from lensmith.tasks.task import Task
 
 _NOISE = 2    # the random stream of what the network itself draws: dropout, stochastic depth
@@ -97,6 +98,7 @@ class Supervised:
         self.measured = False    # whether this run has been measured before, be it as epoch 0
         self.batch: Batch | None = None    # the newest that was learned from
         self.notes: list[str] = []
+        self.unmeasured: set[str] = set()    # the user's metrics of which it was noted that they are not measured
         self.waited = self.spent = 0.0                # seconds of this epoch, since it was begun or gone on with
 
     def __iter__(self) -> Iterator[Report]:
@@ -273,10 +275,17 @@ class Supervised:
                                    process_group=self.process_group)
             except NothingToMeasure:    # said before training; the newest epoch is then the best
                 metrics = {}
+            self._note_unmeasured(metrics)
             row |= {f"valid/{name}": value for name, value in metrics.items() if isinstance(value, float)}
             score = metrics.get(self.task.score)
         return Report(self.stepper.done, self.steps, self.epoch, row["train/loss"], row, score,
                       note=self._taken_notes())
+
+    def _note_unmeasured(self, metrics: dict[str, Any]) -> None:
+        """Note, once each, which of the user's own metrics could not be measured."""
+        problems = not_measured(metrics)
+        self.notes += [problem for name, problem in problems.items() if name not in self.unmeasured]
+        self.unmeasured |= problems.keys()
 
     def _taken_notes(self) -> str:
         """The notes since the last report, which are then forgotten."""

@@ -23,6 +23,7 @@ from lensmith.engine.supervised import LearningSettings, Supervised
 from lensmith.models.adapters.whole_network import Whole, adopt
 from lensmith.models.backbones import find_backbone
 from lensmith.models.backbones.whitening import whitenings
+from lensmith.models.darknet.decode import YoloLayer
 from lensmith.models.darknet.network import Darknet
 from lensmith.models.first_weights import fit_first_weights
 from lensmith.models.freeze import Unfreezing, freeze, gradual_unfreezing
@@ -131,6 +132,7 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
     task = choose_task(recipe, data.classes, targets=data.splits["train"].targets)
     _check_patience(settings["patience"], data)
     network, starting_weights = _begin_network(recipe, data, task, module=module, trusted=trusted)
+    _check_learnable(network, task)
     if settings["probe"]:
         check_probe(recipe, task.needs, pretrained=starting_weights is not None or module is not None,
                     processes=process_group.world_size)
@@ -148,7 +150,7 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
                               process_group=process_group, budget=budget if "minutes" in settings else None)
     _place(network, recipe, choice.plan, process_group)
     head_loss = None if begun or not settings["head_first"] else \
-        _fit_head(network, recipe, data, task, choice.plan, process_group, notes)
+        _fit_head(network, recipe, loaders["train"], task, choice.plan, process_group, notes)
     learning = replace(_learning_settings(recipe, unfreezing), head_loss=head_loss)
     batches = make_batches(loaders, network, choice.plan, probe=settings["probe"])
     if "minutes" in settings:
@@ -177,6 +179,19 @@ def _begin_network(recipe: recipes.Recipe, data: Data, task: Task, *, module: nn
     _check_shrunk(network, recipe, data.form)
     return network, _begin_with_weights(network, recipe, data, task, build=lambda classes: build(
         classes, choose_task(recipe, dict(classes)), deepcopy(module)))
+
+
+def _check_learnable(network: Network, task: Task) -> None:
+    """Raises ModelError for a network that can be used alone, UserError for metrics that the task's targets do not
+    have."""
+    task.metrics()
+    trunk = network.backbone
+    if isinstance(trunk, Darknet) and any(isinstance(output, YoloLayer) and output.uncertain
+                                          for output in trunk.outputs):
+        raise ModelError(f"{trunk.config.file}: networks with [Gaussian_yolo] layers can be used and measured, not "
+                         "trained: the loss of their uncertainties is not known here. Give it [yolo] layers, with "
+                         "classes + 5 in the place of classes + 9 filters an anchor before them, or take its first "
+                         "layers as a backbone, with backbone.layers")
 
 
 def _check_patience(patience: int, data: Data) -> None:
@@ -263,11 +278,11 @@ def _place(network: Network, recipe: recipes.Recipe, plan: Plan, process_group: 
         split_on_devices(network, stages)
 
 
-def _fit_head(network: Network, recipe: recipes.Recipe, data: Data, task: Task, plan: Plan,
+def _fit_head(network: Network, recipe: recipes.Recipe, loader: Loader, task: Task, plan: Plan,
               process_group: ProcessGroup, notes: list[str]) -> float:
-    """Fit the head on rank 0 and give it to all; -> its training loss. `notes` gets a line."""
-    fitted = process_group.broadcast(lambda: fit_head(
-        network, recipe, make_loaders(recipe, data, task)["train"], task, plan))
+    """Fit the head on rank 0, by the pictures of all processes, and give it to all; -> its training loss. `notes` gets
+    a line."""
+    fitted = process_group.broadcast(lambda: fit_head(network, recipe, loader.for_process(0, 1), task, plan))
     network.head.load_state_dict(fitted.state)
     notes.append(fitted.note)
     return fitted.loss

@@ -31,6 +31,7 @@ from lensmith.study.report.page import report as write_report
 from lensmith.study.report.worst_errors import WorstErrors
 from lensmith.tasks.baseline import Baseline, baselines
 from lensmith.tasks.metrics.confusion import NothingToMeasure
+from lensmith.tasks.metrics.own import not_measured
 from lensmith.training.baseline_advice import learns_by_heart, stays_at_baseline
 from lensmith.training.understood import listing_command
 from lensmith.training.waiting_advice import advice
@@ -193,7 +194,7 @@ class Session:
 
     def _with_notes(self, report: Report) -> Report:
         """The report with the notes that are new since the last one, each shown once and kept for run.json."""
-        notes = [report.note] if report.note else []
+        notes = [report.note] if report.note and report.note not in self.notes else []
         sources = (self.job.learner.train, self.job.learner.valid, self.job.data.store)
         notes += [note for source in sources for note in getattr(source, "notes", ()) if note not in self.notes]
         if not self._advised:
@@ -227,8 +228,12 @@ class Session:
                                  slow_norms=not learner.settings.norm_floor and bool(moving_norms(learner.network)))
 
     def _not_measured(self) -> str:
-        """Which splits could not be measured; empty where all were."""
-        return "; ".join(f"{split} is not measured: {reason}" for split, reason in self.unmeasured.items())
+        """Which splits, and which metrics of the user's own, could not be measured, as far as no note has said it;
+        empty where all were."""
+        own = {problem for scores in self.metrics.values() for name, problem in not_measured(scores).items()
+               if name not in self.job.learner.unmeasured}
+        return "; ".join([*(f"{split} is not measured: {reason}" for split, reason in self.unmeasured.items()),
+                          *sorted(own)])
 
     def _much_lost(self) -> str:
         """That a tenth or more of something was left out; empty where nothing was."""

@@ -42,6 +42,7 @@ from lensmith.ship.predict.prediction import Prediction
 from lensmith.ship.predict.thresholds import chosen_classes, deciding
 from lensmith.ship.predict.video import FILMS, Frame, frame_predictor, pictures_and_films, watch
 from lensmith.study.check.labels.held_out import HeldOut
+from lensmith.tasks.metrics.own import not_measured
 from lensmith.tasks.task import Task
 from lensmith.training.same_data import check_same_data
 from lensmith.training.same_recipe import check_same_recipe
@@ -176,9 +177,9 @@ class Trained:
         tell: called with each line that is worth showing while the data are read.
         """
         if isinstance(data, str | Path):
-            return self._evaluate(other_data(data, self.recipe, self.form, self.names, ids=self._ids, tell=tell),
-                                  split)
-        return self._evaluate(self._own_data(data, tell), split)
+            return self._evaluate(other_data(data, self.recipe, self.form, self.names, ids=self._ids, tell=tell), split,
+                                  tell)
+        return self._evaluate(self._own_data(data, tell), split, tell)
 
     def held_out(self, data: str | Path, section: Mapping[str, Any], *,
                  tell: Callable[[str], object] = lambda text: None) -> HeldOut:
@@ -217,7 +218,7 @@ class Trained:
                         "its splits would not be the same pictures. Train again, or put the files back")
         return opened
 
-    def _evaluate(self, opened: Data, split: str | None) -> dict[str, Any]:
+    def _evaluate(self, opened: Data, split: str | None, tell: Callable[[str], object]) -> dict[str, Any]:
         check_metrics(self.recipe, trusted=self.trusted)
         loaders = make_loaders(self.recipe, opened, self.task)
         split = split or ("test" if "test" in loaders else "valid" if "valid" in loaders else "train")
@@ -230,7 +231,10 @@ class Trained:
                             rectangular=self.form.fit == "pad" and self.task.needs == ("boxes",))
         task = choose_task(dict(self.recipe), self.classes, targets=opened.splits["train"].targets)
         self.plan.settle()
-        return {"split": split} | evaluate(self.network, task, loader, plan=self.plan)
+        scores = evaluate(self.network, task, loader, plan=self.plan)
+        for problem in not_measured(scores).values():
+            tell(problem)
+        return {"split": split} | scores
 
 
 def _same(name: Any, other: Any) -> bool:

@@ -92,6 +92,13 @@ def test_a_score_that_is_no_number_is_never_the_best(run: Run):
     assert run.read_best()["network"]["weight"].item() == 1
 
 
+def test_where_no_score_is_a_number_the_newest_weights_are_kept_and_patience_never_ends(run: Run):
+    assert epochs(Scripted([float("nan")] * 4), run, Progress(), patience=1) == 4
+    assert run.read_best()["network"]["weight"].item() == 4
+    assert epochs(Scripted([float("nan"), 0.1, float("nan")]), run, Progress()) == 3
+    assert run.read_best()["network"]["weight"].item() == 2
+
+
 @pytest.mark.parametrize(("number", "word"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "told to end")])
 def test_a_signal_saves_and_says_how_to_go_on(run: Run, number, word):
     learner, signals = Scripted([0.1, 0.2]), Signals()

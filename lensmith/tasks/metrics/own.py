@@ -10,12 +10,14 @@ What `function(truth, predicted)` gets, by the kind of the target; pictures with
     mask       two lists of `Mask`, one a picture, uint8 in the network's pixels, 255 where nothing is known
 
 A function with a parameter `scores` gets those of labels and tags too, float [n, classes]; one with a parameter
-`classes` gets their names. It gives a number. How that is shown is said by a `Metric` in the function's place.
+`classes` gets their names. It gives a number. How that is shown is said by a `Metric` in the function's place. Where it
+fails or gives no number, the metric is NaN, and the details say why: what was learned is worth more than one number.
 """
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import cached_property
 from numbers import Real
@@ -132,13 +134,16 @@ class WithOwnMetrics:
 
     def result(self) -> dict[str, Any]:
         """The task's own result with the user's metrics behind its headlines, and how these are shown among the
-        details, as `metrics`. Raises UserError where a function fails or gives no number."""
+        details, as `metrics`; of one that is NaN since it could not be measured, with the `problem`."""
         result = self.inner.result()
         truth, predicted, scores = self._whole()
         extra = {"scores": scores, "classes": self.classes}
-        values = {key: self._value(key, metric, truth, predicted, extra) for key, metric in self.own.metrics.items()}
-        shown = {key: {"from": self.own.names[key], "shown": metric.shown, "better": metric.better}
-                 for key, metric in self.own.metrics.items()}
+        values: dict[str, float] = {}
+        shown: dict[str, dict[str, str]] = {}
+        for key, metric in self.own.metrics.items():
+            values[key], problem = self._value(key, metric, truth, predicted, extra)
+            shown[key] = {"from": self.own.names[key], "shown": metric.shown, "better": metric.better,
+                          **({"problem": problem} if problem else {})}
         headlines = {key: value for key, value in result.items() if key not in ("intervals", "details")}
         return {**headlines, **values, "intervals": result.get("intervals", {}),
                 "details": result["details"] | {"metrics": shown}}
@@ -157,15 +162,32 @@ class WithOwnMetrics:
     def _column(self, side: int, field: str) -> Tensor:
         return torch.cat([getattr(batch[side], field) for batch in self.batches])
 
-    def _value(self, key: str, metric: Metric, truth: Any, predicted: Any, extra: dict[str, Any]) -> float:
-        name = self.own.names[key]
+    def _value(self, key: str, metric: Metric, truth: Any, predicted: Any, extra: dict[str, Any]) -> tuple[float, str]:
+        """The value of a metric, and why it is NaN where it could not be measured."""
+        problem = f"metric {self.own.names[key]!r} is not measured: "
         try:
             value = metric.function(truth, predicted, **{asked: extra[asked] for asked in _asked(metric.function)})
+            if isinstance(value, Tensor | np.ndarray | np.generic) and math.prod(value.shape) == 1:
+                value = value.item()
+            if not isinstance(value, bool) and isinstance(value, Real):
+                return float(value), ""
         except Exception as error:    # whatever a stranger's function may raise
-            raise UserError(f"metric {name!r} could not be measured: {described(error)}") from error
-        if isinstance(value, Tensor | np.ndarray | np.generic) and math.prod(value.shape) == 1:
-            value = value.item()
-        if isinstance(value, bool) or not isinstance(value, Real):
-            shape = f" of shape {tuple(value.shape)}" if isinstance(value, Tensor | np.ndarray) else ""
-            raise UserError(f"metric {name!r} gave {type(value).__name__}{shape}, where a number is expected")
-        return float(value)
+            return math.nan, f"{problem}{described(error)}{_line_of(error)}"
+        shape = f" of shape {tuple(value.shape)}" if isinstance(value, Tensor | np.ndarray) else ""
+        return math.nan, f"{problem}it gave {type(value).__name__}{shape}, where a number is expected"
+
+
+def _line_of(error: Exception) -> str:
+    """Where in the file of the user's function an error came about, as ` (line 7 of my_metrics.py)`."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]    # the first is the call of the function
+    of_file = [frame for frame in frames if frame.filename == frames[0].filename]
+    return f" (line {of_file[-1].lineno} of {of_file[-1].filename})" if of_file else ""
+
+
+def not_measured(scores: Mapping[str, Any]) -> dict[str, str]:
+    """Why metrics of a user's own could not be measured, a sentence each, by where their code is. `scores` are a
+    measurement, or the details of one of its parts."""
+    details = scores.get("details", scores)
+    parts = [not_measured(part) for part in details.get("parts", {}).values()]
+    own = {said["from"]: said["problem"] for said in details.get("metrics", {}).values() if "problem" in said}
+    return {name: problem for problems in (*parts, own) for name, problem in problems.items()}
