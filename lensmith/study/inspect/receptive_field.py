@@ -44,11 +44,20 @@ class Field:
         return replace(self, low=low, high=high)
 
 
+@dataclass(frozen=True)
+class Kernel:
+    """What a convolution multiplies by, without the zeros around it."""
+
+    shape: torch.Size
+    before: Pair = (0, 0)    # rows of zeros above, columns of zeros on the left
+
+
 class Follow(TorchDispatchMode):
     """While it is entered, keeps the Field of each tensor that comes from the picture, and counts multiply-adds.
 
-    The Field is None where cells see the whole picture (after a flatten, a global pool, a squeeze-and-excite gate) and
-    where an operation cannot be followed. The statistics of normalisation layers do not count as seeing.
+    Zeros that are put around a kernel do not count: they are another way to pad the map. The Field is None where cells
+    see the whole picture (after a flatten, a global pool, a squeeze-and-excite gate) and where an operation cannot be
+    followed. The statistics of normalisation layers do not count as seeing.
     """
 
     def __init__(self, picture: Tensor, work: Callable[[int], None]):
@@ -56,6 +65,7 @@ class Follow(TorchDispatchMode):
         product."""
         super().__init__()
         self.fields = WeakTensorKeyDictionary()
+        self.kernels = WeakTensorKeyDictionary()    # kernel with zeros around it -> its Kernel without them
         if picture.dim() == 4:
             self.fields[picture] = Field()
         self.work = work
@@ -65,26 +75,39 @@ class Follow(TorchDispatchMode):
         sources = _tensors(args)
         inputs = [(tensor, tensor.shape, self.fields[tensor]) for tensor in sources if tensor in self.fields]
         result = func(*args, **(kwargs or {}))
-        self.work(_multiply_adds(func, args, result))
+        kernel = None
+        if func.overloadpacket is aten.convolution:
+            kernel = self.kernels.get(args[1]) or Kernel(args[1].shape)
+        elif func.overloadpacket is aten.constant_pad_nd and not inputs:
+            self._note_kernel(result, *args)
+        self.work(_multiply_adds(func, args, result, kernel))
         if inputs:
             for output in _tensors((result,)):
-                self.fields[output] = _field(func, args, output.shape, inputs)
+                self.fields[output] = _field(func, args, output.shape, inputs, kernel)
         return result
+
+    def _note_kernel(self, output: Tensor, kernel: Tensor, padding: list[int], value: float = 0.0) -> None:
+        if kernel.dim() == 4 and len(padding) == 4 and min(padding) >= 0 and value == 0:
+            left, _, above, _ = padding
+            self.kernels[output] = Kernel(kernel.shape, (above, left))
 
 
 Inputs = list[tuple[Tensor, torch.Size, Field | None]]    # those that come from the picture
 
 
-def _field(func: Any, args: tuple, shape: torch.Size, inputs: Inputs) -> Field | None:
-    """The field of an output of this `shape`."""
+def _field(func: Any, args: tuple, shape: torch.Size, inputs: Inputs, kernel: Kernel | None) -> Field | None:
+    """The field of an output of this `shape`; `kernel` is that of a convolution."""
     _, before, first = inputs[0]
     packet = func.overloadpacket
     if first is None:
         return None
-    if packet is aten.convolution:
-        _, weight, _, stride, padding, dilation, transposed, *_ = args
-        kernel = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
-        return None if transposed or len(kernel) != 2 else first.windowed(_pair(kernel), _pair(stride), _pair(padding))
+    if kernel is not None:
+        _, _, _, stride, padding, dilation, transposed, *_ = args
+        if transposed or len(kernel.shape) != 4:
+            return None
+        extents = [(k - 1) * d + 1 for k, d in zip(kernel.shape[2:], dilation, strict=True)]
+        around = [p - zeros * d for p, zeros, d in zip(padding, kernel.before, dilation, strict=True)]
+        return first.windowed(_pair(extents), _pair(stride), _pair(around))
     if packet in (aten.max_pool2d_with_indices, aten.max_pool2d, aten.avg_pool2d):
         return first.windowed(*_pool(packet, args))
     if packet in (aten._adaptive_avg_pool2d, aten.adaptive_max_pool2d):
@@ -170,12 +193,12 @@ def _tensors(values: Any) -> list[Tensor]:
     return [tensor for value in values for tensor in _tensors(value)] if isinstance(values, tuple | list) else []
 
 
-def _multiply_adds(func: Any, args: tuple, result: Any) -> int:
+def _multiply_adds(func: Any, args: tuple, result: Any, kernel: Kernel | None) -> int:
     """The multiply-adds of convolutions and matrix products; those of other operations are few beside them."""
     packet = func.overloadpacket
-    if packet is aten.convolution:
+    if kernel is not None:
         values = args[0] if args[6] else result    # a transposed convolution works once for each value that it takes
-        return values.numel() * args[1][0].numel()
+        return int(values.numel() * math.prod(kernel.shape[1:]))
     if packet in (aten.mm, aten.bmm):
         return result.numel() * args[0].shape[-1]
     if packet in (aten.addmm, aten.baddbmm):

@@ -75,6 +75,11 @@ def test_of_branches_concatenations_shuffles_and_layers_in_channels_last_order(n
     check(BACKBONES[network](inputs=3, size=(edge, edge)), 3, edge, names)
 
 
+def test_of_kernels_with_zeros_around_them():
+    network = BACKBONES["efficientnet_lite0"](inputs=3, size=(150, 150))
+    check(network, 3, 150, ["conv_stem", "blocks.1.0.conv_dw", "blocks.2.0.conv_dw", "blocks.2.1.conv_dw"])
+
+
 def test_a_flatten_a_global_pool_and_a_squeeze_and_excite_gate_see_the_whole_picture():
     class Gate(nn.Module):
         def __init__(self):
