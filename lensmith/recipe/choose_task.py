@@ -5,7 +5,14 @@ from typing import Any
 
 from lensmith.base.errors import UserError
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.sections import arguments_of, learned_targets, named_entry, of_any_targets, task_class
+from lensmith.recipe.sections import (
+    arguments_of,
+    learned_targets,
+    named_entry,
+    of_any_targets,
+    task_class,
+    tasks_with,
+)
 from lensmith.tasks import TASKS
 from lensmith.tasks.parts import check_parts
 from lensmith.tasks.task import Task
@@ -20,11 +27,11 @@ def choose_task(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], *,
     by name of target. `kinds` is needed where several targets are learned and the recipe does not state their kinds.
     Raises UserError if data and task do not fit.
     """
-    section = recipe.get("task")
-    if section is None:
+    section = recipe.get("task", {})
+    if "name" not in section:
         needed = learned_targets(recipe, classes)
         fitting = [name for name, entry in TASKS.items() if needed and entry.needs == needed]
-        section = recipe["task"] = named_entry("task", {"name": (fitting or [of_any_targets()])[0]}, trusted=True)
+        section = recipe["task"] = _of_data((fitting or [of_any_targets()])[0], section)
     entry = task_class(section)
     if entry.of_kinds:
         settle_parts(section, classes, kinds=kinds)
@@ -35,6 +42,16 @@ def choose_task(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], *,
                         f"needs {', '.join(missing)}{_advice(missing, classes)}")
     name = entry.needs[0]
     return _make(section, entry, classes=classes[name], targets=None if targets is None else targets[name])
+
+
+def _of_data(name: str, settings: recipes.Section) -> recipes.Section:
+    """The section of the task that the data are for, with the settings of a recipe that names none. Raises UserError
+    for settings that it does not have."""
+    for key in settings:
+        if name not in (having := tasks_with(key)):
+            raise UserError(f"task.{key} is a setting of {', '.join(having)}, and these data are for {name}: leave it "
+                            f"out, or name the task, as task.name={having[0]}")
+    return named_entry("task", {"name": name, **settings}, trusted=True)
 
 
 def _make(section: recipes.Section, entry: type[Task], **arguments: Any) -> Task:

@@ -1,10 +1,9 @@
 """The sections of a recipe: the schema of each, and the recipe with every default written out."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from inspect import signature
 from typing import Any
 
-from lensmith.base.errors import DataError, UserError, choose, in_short
+from lensmith.base.errors import DataError, UserError, choose, in_short, nearest
 from lensmith.data.batches.augment import AUGMENTATIONS
 from lensmith.data.formats import FORMATS
 from lensmith.data.sources.split import divide
@@ -101,9 +100,14 @@ def resolve(recipe: recipes.Recipe, *, trusted: bool, brought: Sequence[str] = (
             settled[section] = recipes.settle(values, PLAIN[section], f"section [{section}]",
                                               passed=_PASSED.get(section, ()))
         elif values:
-            if section == "task" and set(values) & set(signature(TASKS[of_any_targets()]).parameters):
-                values = {"name": of_any_targets(), **values}    # a setting such as task.parts, which no other task has
-            settled[section] = named_entry(section, values, trusted=trusted)
+            several = of_any_targets()
+            if section != "task" or "name" in values:
+                settled[section] = named_entry(section, values, trusted=trusted)
+            elif any(several in tasks_with(key) for key in values):    # as task.parts, which no other task has
+                settled[section] = named_entry(section, {"name": several, **values}, trusted=trusted)
+            else:    # the data will tell the task
+                check_some_task_has(values)
+                settled[section] = values
     check_length(settled["learner"], settled["plan"])
     if "data" not in settled:
         raise UserError("the recipe names no data: give [data] name = \"fashion-mnist\", or a folder or table as the "
@@ -133,6 +137,21 @@ def learned_targets(recipe: recipes.Recipe, classes: Mapping[str, Any]) -> tuple
     if not set(classes) <= {need for entry in entries for need in entry.needs}:
         return tuple(section.get("parts") or classes)
     return next((entry.needs for entry in entries if set(entry.needs) <= set(classes)), ())
+
+
+def tasks_with(setting: str) -> list[str]:
+    """The tasks that have a setting of this name."""
+    return [name for name, entry in TASKS.items()
+            if setting in recipes.parameters_of(entry) and setting not in _PASSED["task"]]
+
+
+def check_some_task_has(settings: recipes.Section) -> None:
+    """Raises UserError for settings that no task has."""
+    known = {name for entry in TASKS.values() for name in recipes.parameters_of(entry)} - {*_PASSED["task"]}
+    for key in settings:
+        if not tasks_with(key):
+            raise UserError(f"no task has a setting {key!r}.{nearest(key, known)} They have: "
+                            f"{', '.join(sorted(known))}.")
 
 
 def of_any_targets() -> str:

@@ -20,6 +20,8 @@ from lensmith.recipe.sections import learned_targets, weights_named
 from lensmith.values import KINDS
 
 _SPLITS = ("train", "valid", "test")    # in the order in which they are named
+# The names, without suffixes, that the files have by which programs describe a set.
+_OF_EVERY_SET = ("data", "dataset", "obj", "labels", "annotations", "_annotations.coco", "_classes")
 
 
 def understood(recipe: recipes.Recipe, data: Data) -> str:
@@ -31,8 +33,12 @@ def understood(recipe: recipes.Recipe, data: Data) -> str:
 
 
 def data_name(recipe: recipes.Recipe) -> str:
-    """What the data of a recipe are called: the stem of their path, or the name of the set."""
-    return Path(recipe["data"].get("path") or recipe["data"]["name"]).stem.removeprefix(BROUGHT)
+    """What the data of a recipe are called: the stem of their path, or the name of the set. A file that is called as
+    such files are in every set, as data.yaml, has the name of its folder."""
+    path = Path(recipe["data"].get("path") or recipe["data"]["name"])
+    if path.suffix and path.stem.lower() in _OF_EVERY_SET and path.absolute().parent.name:
+        return path.absolute().parent.name
+    return path.stem.removeprefix(BROUGHT)
 
 
 def listing_command(run: Run, recipe: recipes.Recipe) -> str:

@@ -36,8 +36,22 @@ def test_targets_under_names_of_their_own_are_learned_together_and_the_usual_one
 def test_settings_that_only_several_tasks_have_name_the_task():
     settled = resolve({"data": {"name": "shapes"}, "task": {"parts": ["label", "mask"]}}, trusted=False)
     assert settled["task"] == {"name": "multitask", "parts": ["label", "mask"], "balance": "fixed"}
-    with pytest.raises(UserError, match=r"section \[task\] needs a name\. Known: "):
-        resolve({"data": {"name": "shapes"}, "task": {"width": 8}}, trusted=False)
+
+
+def test_settings_without_a_task_are_those_of_the_task_that_the_data_are_for():
+    settled = resolve({"data": {"name": "shapes"}, "task": {"width": 8}}, trusted=False)
+    assert settled["task"] == {"width": 8}
+    task = choose_task(settled, {"mask": ("sky", "sea")})
+    assert settled["task"]["name"] == "segmentation" and settled["task"]["width"] == 8 and task.width == 8
+    settled = resolve({"data": {"name": "shapes"}, "task": {"width": 8}}, trusted=False)
+    assert choose_task(settled, {"boxes": ("a",)}).score == "mAP50-95" and settled["task"]["width"] == 8
+    with pytest.raises(UserError, match=r"^task\.width is a setting of detection, segmentation, instances, and these "
+                                        r"data are for classification: leave it out, or name the task, as task\.name="):
+        choose_task({"task": {"width": 8}}, {"label": ("a",)})
+    with pytest.raises(UserError, match=r"^no task has a setting 'widht'\. Did you mean 'width'\? They have: anchors"):
+        resolve({"data": {"name": "shapes"}, "task": {"widht": 8}}, trusted=False)
+    with pytest.raises(UserError, match=r"^no task has a setting 'classes'\."):
+        resolve({"data": {"name": "shapes"}, "task": {"classes": 8}}, trusted=False)
 
 
 @pytest.mark.parametrize(("section", "kinds", "text"), [

@@ -10,6 +10,7 @@ from PIL import Image
 
 import lensmith
 from lensmith.training.begin_or_resume import Session, begin_session, resume_session
+from lensmith.training.understood import data_name
 
 SHAPES = "of 60 pictures (45 train, 5 valid, 10 test); classification by lenet"
 
@@ -19,6 +20,15 @@ def begun(tmp_path: Path, recipe: dict[str, Any]) -> tuple[Session, list[str]]:
     told: list[str] = []
     recipe = {"plan": {"mode": "exact"}, "data": {"name": "shapes", "count": 60, "size": 20}} | recipe
     return begin_session(recipe, runs=tmp_path / "runs", tell=told.append), told
+
+
+@pytest.mark.parametrize(("path", "name"), [
+    ("/sets/coco128/data.yaml", "coco128"), ("/sets/coco128.yaml", "coco128"), ("/sets/pets", "pets"),
+    ("/sets/pets/Labels.csv", "pets"), ("/sets/pets/breeds.csv", "breeds"), ("/sets/data", "data"),
+    ("/sets/cars/train/_annotations.coco.json", "train"), ("/data.yaml", "data")])
+def test_a_set_has_the_name_of_its_file_or_of_its_folder(path: str, name: str):
+    assert data_name({"data": {"name": "x", "path": path}}) == name
+    assert data_name({"data": {"name": "python:Pets"}}) == "Pets"
 
 
 @pytest.mark.parametrize(("recipe", "text"), [
