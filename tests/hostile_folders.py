@@ -15,30 +15,35 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from lensmith.base.folder_lock import LOCK
+
 VALUES: list[Any] = [None, True, -1, 0, 1, 3, 2.5, -0.0, 1e308, -1e-308, float("nan"), float("inf"), 10**9, 10**18,
                      2**63, 10**30, "", "x", "..", "/", "a\x00b", "\x1b[31m\n", "\udce9", "=cmd|'!A1", "x" * 10_000, [],
                      {}, [[]], [1, "x"], {"x": 1}, [0] * 1000, "0-9999999999", "python:Net", "my_net.py:Net", "cuda:9",
                      "9" * 5000]
-SHAPES = ["shapes", "data.count=60", "data.size=32"]
-# RUN is the damaged run folder, OTHER a whole one on the same data, OUT a new path. Those that train are rare.
+SHAPES = ["shapes", "data.count=24", "data.size=20"]
+# RUN is the damaged run folder, OTHER a whole one on the same data, OUT a new path. Those that take long are rare.
 COMMANDS: list[tuple[int, list[str]]] = [
-    (6, ["predict", "RUN", "PICTURE"]), (2, ["predict", "RUN", "PICTURE", "--json", "--out", "OUT"]),
-    (4, ["val", "RUN", "-q"]),
-    (2, ["val", "RUN", "-q", "--data", "shapes"]), (4, ["inspect", "RUN"]), (5, ["compare", "RUN", "OTHER"]),
-    (2, ["compare", "OTHER", "RUN", "--json"]), (3, ["list", "runs", "--runs", "RUNS"]),
-    (3, ["train", "RUN", "--dry-run"]), (4, ["doctor", "RUN"]), (1, ["doctor", "RUN", "--json"]),
-    (3, ["train", "--resume", "RUN", "-q"]), (1, ["data", "show", "RUN"]),
-    (1, ["convert", "RUN", "OUT", "--convolutional"]),
-    (1, ["convert", "RUN", "OUT.cfg", "OUT.weights"]), (1, ["convert", "RUN", "OUT", "--to", "coco"]),
-    (1, ["train", *SHAPES, "--plan", "RUN/plan.json", "--dry-run"]),
-    (1, ["train", *SHAPES, "--backbone", "RUN", "--dry-run"]),
+    (12, ["predict", "RUN", "PICTURE"]), (4, ["predict", "RUN", "PICTURE", "--json", "--out", "OUT"]),
+    (8, ["val", "RUN", "-q"]), (2, ["val", "RUN", "-q", "--data", "RUN"]), (8, ["inspect", "RUN"]),
+    (14, ["compare", "RUN", "OTHER"]), (4, ["compare", "OTHER", "RUN", "--json"]),
+    (10, ["list", "runs", "--runs", "RUNS"]), (8, ["train", "RUN", "--dry-run"]),
+    (4, ["train", "--resume", "RUN", "-q"]), (2, ["data", "show", "RUN"]), (10, ["doctor", "RUN"]),
+    (2, ["doctor", "RUN", "--json"]), (3, ["check", "RUN"]), (3, ["convert", "RUN", "OUT", "--convolutional"]),
+    (2, ["convert", "RUN", "OUT.cfg", "OUT.weights"]), (2, ["convert", "RUN", "OUT", "--to", "coco"]),
+    (2, ["train", *SHAPES, "--plan", "RUN/plan.json", "--dry-run"]),
+    (2, ["train", *SHAPES, "--backbone", "RUN", "--dry-run"]),
     (1, ["train", *SHAPES, "--weights", "RUN", "--epochs", "1", "--plan", "exact", "-q", "--runs", "OUT"])]
 
 
 def damage(folder: Path, draw: random.Random) -> str:
     """Damage one file of a run folder; -> what was done, in words."""
     read = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix != ".html")
-    file = draw.choice([*read, *read, draw.choice(sorted(folder.rglob("*.png")))])    # of many pictures one
+    # Of many pictures one.
+    written = [draw.choice(sorted(folder.rglob("*.png"))), folder / "report.html", folder / LOCK]
+    file = draw.choice([*read, *read, *written])
+    if file.name == LOCK:
+        file.write_text("process 1 on elsewhere\n")
     how = draw.choice([_change_bytes, _change_bytes, _change_entry, _change_entry, _change_entry, _change_file])
     return f"{file.name}: {how(file, draw)}"
 

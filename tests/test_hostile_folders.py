@@ -11,14 +11,18 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import typer
 from PIL import Image
 
 from lensmith.api import train
-from lensmith.cli.app import main
+from lensmith.base.folder_lock import LOCK
+from lensmith.cli.app import VERBS, application, main
 from lensmith.engine.vitals import Vitals
 
 HOSTILE = Path(__file__).with_name("hostile_folders.py")
@@ -45,16 +49,20 @@ def hostile() -> Iterator[object]:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A classifier, one that began with its weights, and a detector."""
     folder = tmp_path_factory.mktemp("whole")
-    common = {"data.count": 60, "data.size": 32, "plan.mode": "exact"}
+    common = {"data.count": 24, "data.size": 20, "plan.mode": "exact"}
     with pytest.MonkeyPatch.context() as patch:    # so short a run has no time to be looked at
         patch.setattr(Vitals, "_is_time", lambda self, report, now: True)
         train("shapes", backbone="lenet", epochs=2, name="first", runs=folder, settings=common)
     train("shapes", epochs=1, name="second", runs=folder, trust=True,
           settings=common | {"learner.weights": str(folder / "first")})
-    train("shapes", task="detection", backbone="csp", epochs=1, name="detector", runs=folder,
-          settings=common | {"backbone.width": 8})
+    train("shapes", task="detection", backbone="simple", epochs=1, name="detector", runs=folder,
+          settings=common | {"task.width": 8})
     Image.effect_noise((40, 40), 80).convert("RGB").save(folder / "picture.png")
-    return [folder / name for name in ("first", "second", "detector")]
+    runs = [folder / name for name in ("first", "second", "detector")]
+    for run in runs:
+        for picture in sorted(run.rglob("*.png"))[2:]:    # copying them takes as long as most commands
+            picture.unlink()
+    return runs
 
 
 def pair(number: int, runs: list[Path], place: Path, hostile) -> tuple[str, list[str]]:
@@ -69,9 +77,16 @@ def pair(number: int, runs: list[Path], place: Path, hostile) -> tuple[str, list
     return done, hostile.command_for(copy, other, runs[0].parent / "picture.png", place / "out" / "new", draw)
 
 
+@cache
+def command_of(verbs: tuple[str, ...]) -> Any:
+    """The command, made once: it takes as long as reading a run folder."""
+    return typer.main.get_command(application({name: VERBS[name] for name in verbs}))
+
+
 def check(number: int, runs: list[Path], place: Path, hostile, capsys, monkeypatch) -> None:
     done, words = pair(number, runs, place, hostile)
     monkeypatch.setattr(sys, "argv", ["lensmith", *words])
+    monkeypatch.setattr("lensmith.cli.app.application", lambda verbs: command_of(tuple(verbs)))
     what, began = f"pair {number}: {done}; lensmith {' '.join(words)}", time.process_time()
     try:
         with warnings.catch_warnings():
@@ -86,6 +101,17 @@ def check(number: int, runs: list[Path], place: Path, hostile, capsys, monkeypat
     assert code in CODES, f"{what}: exit code {code}"
     assert code == 0 or err.splitlines()[-1].startswith("lensmith: "), f"{what}: {err}"
     assert seconds < SECONDS, f"{what}: {seconds:.0f} s"
+
+
+def test_every_file_and_every_verb_is_reached(runs, tmp_path: Path, hostile):
+    damaged, verbs = set(), set()
+    for number in range(400):
+        done, words = pair(number, runs, tmp_path, hostile)
+        damaged.add(done.partition(":")[0])
+        verbs.add(next(name for name in VERBS if words[: len(name.split())] == name.split()))
+    files = {path.name for run in runs for path in run.rglob("*") if path.is_file() and path.suffix != ".png"}
+    assert files | {LOCK} <= damaged and len(files) >= 13 and any(name.endswith(".png") for name in damaged)
+    assert verbs == set(VERBS) - {"data list", "data get"}    # which take no folder
 
 
 def check_several(numbers: range, runs, place, hostile, capsys, monkeypatch) -> None:

@@ -5,6 +5,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -129,7 +130,7 @@ def _checked(value: Any, annotation: Any, what: str) -> Any:
             raise UserError(f"{what} must be of whole numbers that 64 bits hold; got {in_short(value)}")
         if _NUL.search(text):
             raise UserError(f"{what} has a NUL character, which no name can have; got {in_short(value)}")
-        return TypeAdapter(annotation).validate_json(text, strict=True)
+        return _adapter(annotation).validate_json(text, strict=True)
     except ValidationError as error:
         accepted = dict.fromkeys(_WORDS.get(problem["type"]) or problem["msg"].removeprefix("Input should be ")
                                  for problem in error.errors())
@@ -142,6 +143,19 @@ def _checked(value: Any, annotation: Any, what: str) -> Any:
             raise
         accepted_value = "a finite number" if "Out of range" in str(error) else "a plain value"
         raise UserError(f"{what} must be {accepted_value}; got {in_short(value)}") from error
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    """Made once: to make those of a recipe takes as long as to build a small network."""
+    try:
+        return _kept_adapter(annotation)
+    except TypeError:    # of a user's own code, with something in it that has no hash
+        return TypeAdapter(annotation)
+
+
+@cache
+def _kept_adapter(annotation: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(annotation)
 
 
 def _is_beyond(value: Any) -> bool:
