@@ -80,7 +80,7 @@ def _listing(processes: list[BaseProcess]) -> BaseContext:
         processes.append(make(*arguments, **settings))
         return processes[-1]
 
-    context.Process = listed    # type: ignore[misc]
+    context.Process = listed    # type: ignore[assignment, misc]
     return context
 
 
