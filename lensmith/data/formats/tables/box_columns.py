@@ -44,6 +44,11 @@ def class_column(rows: Rows, used: Collection[str] = ()) -> str | None:
         next(filter(is_label_name, named), None)
 
 
+def crowd_column(rows: Rows) -> str | None:
+    """The column that says which boxes are crowds; None where there is none."""
+    return rows.column_called(*_CROWD)
+
+
 def boxes_of_table(rows: Rows, classes: list[str] | None, *, label: str | None, decimal: str | None = None) -> Splits:
     """The pictures of a table, in the order in which it first names them, with their boxes.
 
@@ -56,7 +61,7 @@ def boxes_of_table(rows: Rows, classes: list[str] | None, *, label: str | None, 
         raise DataError(f"{rows.file} has no columns for boxes: accepted are "
                         f"{', or '.join(', '.join(names) for names in CORNERS)}; its columns are "
                         f"{', '.join(rows.header)}")
-    picture, group, crowd = picture_column(rows), rows.column_called("group"), rows.column_called(*_CROWD)
+    picture, group, crowd = picture_column(rows), rows.column_called("group"), crowd_column(rows)
     for name in filter(None, (picture, group)):
         refuse_empty_cells(rows, name)
     filled = [*columns, *filter(None, (label, crowd))]    # where nan is an empty cell

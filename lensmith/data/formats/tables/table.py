@@ -18,6 +18,7 @@ from lensmith.data.formats.tables.box_columns import (
     boxes_of_table,
     class_column,
     corner_columns,
+    crowd_column,
     recognise_table,
     table_of_boxes,
 )
@@ -156,7 +157,7 @@ def _boxes(rows: Rows, roles: _Roles, label: str, classes: list[str] | None, dec
     parts = boxes_of_table(rows, classes, label=label or None, decimal=decimal)
     corners = corner_columns(rows) or []
     words = f"boxes from {', '.join(corners)}" + (f", their class from {label!r}" if label else "")
-    unused = [name for name in roles.free if name not in {*corners, label}]
+    unused = [name for name in roles.free if name not in {*corners, label, crowd_column(rows)}]
     return Splits(parts.splits, {**parts.account, "notes": [
         _said(rows, roles, words, unused), *filter(None, [bbox_in_words]), *parts.account.get("notes", [])]})
 

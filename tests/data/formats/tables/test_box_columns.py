@@ -113,6 +113,7 @@ def test_the_tables_of_open_images(tmp_path, picture):
     assert source.classes == {"boxes": ("/m/01g317", "/m/0k4j")} and len(source) == 2
     assert boxes.corners.tolist() == [[10, 10, 30, 20], [0, 0, 20, 10], pytest.approx([4, 6, 8, 8])]
     assert boxes.classes.tolist() == [0, 1, 1] and boxes.crowd.tolist() == [False, True, False]
+    assert "'IsTruncated'" in parts.account["notes"][0] and "IsGroupOf" not in parts.account["notes"][0]
     names = write(tmp_path, 'LabelName,DisplayName\n/m/01g317,Person\n/m/0k4j,"Car, fast"\n',
                   "oidv7-class-descriptions-boxable.csv")
     parts = open_table(file, pictures="train/{ImageID}.jpg")
