@@ -250,6 +250,8 @@ class VitalFacts(TypedDict, total=False):
     strides: Annotated[list[Annotated[int, Field(ge=1, le=_EDGE)]], Field(max_length=_WATCHED)]
     anchors: Annotated[list[Extent], Field(max_length=_WATCHED)]
     rows: Annotated[list[VitalRow], Field(max_length=10 * _WATCHED)]
+    spent: Maybe    # seconds of the processor that all of it took since the run was last gone on with
+    of: Maybe       # and of the whole process since then
     note: str
 
 

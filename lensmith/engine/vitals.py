@@ -62,7 +62,8 @@ class Vitals:
     @property
     def content(self) -> dict[str, Any]:
         """That of vitals.json."""
-        return self.found | ({"note": self.stopped} if self.stopped else {})
+        spent = {"spent": round(self.spent, 3), "of": round(time.process_time() - self.began, 3)}
+        return self.found | spent | ({"note": self.stopped} if self.stopped else {})
 
     def look(self, report: Report) -> bool:
         """Look at the learner after the step that is reported, where it is time; whether anything was found.

@@ -125,7 +125,7 @@ def test_a_network_that_cannot_be_looked_at_does_not_end_the_training():
 
     vitals = always(Vitals(learner_of(NoCopy())))
     assert not vitals.look(report(1)) and not vitals.look(report(2))
-    assert vitals.content == {"version": 1, "rows": [], "note": "TypeError: cannot be copied"}
+    assert vitals.content["rows"] == [] and vitals.content["note"] == "TypeError: cannot be copied"
 
 
 def test_it_keeps_to_its_share_of_the_time():
@@ -149,4 +149,4 @@ def test_what_a_killed_run_saw_after_its_last_checkpoint_is_seen_again():
     learner.stepper.done = 6
     assert [row["step"] for row in Vitals(learner, {"version": 1, "rows": rows}).content["rows"]] == [1, 5]
     begun_anew = Vitals(learner_of(Net()), {"version": 1, "weights": ["x"], "rows": rows})
-    assert begun_anew.content == {"version": 1, "rows": []}
+    assert begun_anew.content["rows"] == [] and "weights" not in begun_anew.content

@@ -7,6 +7,7 @@ from lensmith.study.doctor.facts import Facts
 _SIDES = (("left", "right"), ("links", "rechts"))    # words of classes that a mirror exchanges
 _MIRRORED = {"b": "d", "p": "q", "s": "z"}           # letters that look like another one in a mirror, or like none
 _LEAST_PART = 0.3    # of a picture that a crop must leave, for its object to be likely there
+_NOTHING = 0.08      # of a picture, in which no object is told
 _LOST = 1.5          # times the valid loss, to which crops and erasing raise the loss of the training pictures
 
 
@@ -62,7 +63,8 @@ def cut_away(facts: Facts) -> Diagnosis | None:
         words.append(f"train/loss is {harder:.1f} times valid/loss")
     return Diagnosis("; ".join(words), "augmentation destroys the label: what it names is often cut away",
                      ", ".join(f"{place}={value}" for place, value in settings.items()),
-                     0.85 if much else 0.6 if least < 0.15 or shifted > 0.5 else 0.45, grave=False, settings=settings)
+                     0.92 if least < _NOTHING else 0.85 if much else 0.6 if least < 0.15 or shifted > 0.5 else 0.45,
+                     grave=False, settings=settings)
 
 
 def _edge(facts: Facts) -> float:

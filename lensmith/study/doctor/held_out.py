@@ -8,7 +8,7 @@ _LATEST = 3        # epochs that are looked at: one may be chance
 _FALL = 0.2        # the fraction by which a training loss has fallen where something is learned
 _SPREADS = 2.0     # standard deviations above a baseline up to which a score may be luck
 _UNEVEN = 1.5      # times the even share, from which on one class is so frequent that naming it pays
-_RISE = 1.25       # times its least, to which a valid loss has risen where a run overfits
+_RISE = 1.1        # times its least, to which a valid loss has risen where a run overfits
 _SHARED = 0.02     # fraction of the held-out pictures that may have been learned too
 _AGAINST_IT = ("crop_padding", "mixup", "erase", "rotate")    # augmentations that keep a network from it
 _SUPPORT = 5       # pictures of a class below which it is chance whether it is ever named
@@ -21,7 +21,7 @@ def overfitting(facts: Facts) -> Diagnosis | None:
         return None
     least = held_out.index(min(held_out))
     later = len(held_out) - 1 - least
-    if later < _LATEST - 1 or held_out[-1] < _RISE * held_out[least] or trained[-1] > 0.7 * held_out[-1]:
+    if later < _LATEST - 1 or held_out[-1] < _RISE * held_out[least] or trained[-1] > 0.5 * held_out[-1]:
         return None
     rise = held_out[-1] / held_out[least]
     settings: dict[str, object] = {"learner.patience": max(3, len(held_out) // 5)}
@@ -44,7 +44,7 @@ def underfitting(facts: Facts) -> Diagnosis | None:
         return None
     fallen = 1 - trained[-1] / facts.chance
     quarter = max(1, len(trained) // 4)
-    if not 0.05 < fallen < 0.6 or held_out[-1] > 1.15 * trained[-1] or trained[-1 - quarter] <= 0:
+    if not -0.05 < fallen < 0.6 or held_out[-1] > 1.15 * trained[-1] or trained[-1 - quarter] <= 0:
         return None
     falling = 1 - trained[-1] / trained[-1 - quarter]
     longer = 3 * len(trained)
@@ -54,9 +54,10 @@ def underfitting(facts: Facts) -> Diagnosis | None:
     else:
         cause = "the network is too small, or too strongly regularised, to learn its training pictures (underfitting)"
         mend, settings = "a larger network (--backbone), larger pictures (--size), less augmentation and decay", {}
-    return Diagnosis(f"train/loss {trained[-1]:.4g} and valid/loss {held_out[-1]:.4g} are both only {fallen:.0%} below "
-                     f"that of guessing ({facts.chance:.4g}), and the last {count(quarter, 'epoch')} brought "
-                     f"{falling:.1%}", cause, mend, 0.5, grave=False, settings=settings)
+    where = f"only {fallen:.0%} below" if fallen > 0.05 else "at"
+    return Diagnosis(f"train/loss {trained[-1]:.4g} and valid/loss {held_out[-1]:.4g} are {where} that of guessing "
+                     f"({facts.chance:.4g}), and the last {count(quarter, 'epoch')} brought {falling:.1%}", cause, mend,
+                     0.5 if fallen > 0.05 else 0.45, grave=False, settings=settings)
 
 
 def no_better_than_commonest(facts: Facts) -> Diagnosis | None:
@@ -80,7 +81,7 @@ def shuffled_labels(facts: Facts) -> Diagnosis | None:
     if facts.chance is None or facts.commonest is None or len(facts.scores) < _LATEST or not held_out:
         return None
     even = max(facts.commonest[1], 1 / len(facts.class_counts()))
-    if not _is_at(facts, even) or min(held_out) < 0.98 * facts.chance:
+    if not _is_at(facts, even) or min(held_out) < 0.98 * facts.chance or max(trained) > 1.5 * facts.chance:
         return None
     fallen = trained[0] - trained[-1] >= _FALL * abs(trained[0]) or trained[-1] < 0.9 * facts.chance
     return Diagnosis(
@@ -88,7 +89,7 @@ def shuffled_labels(facts: Facts) -> Diagnosis | None:
         f"falls below {min(held_out):.4g} (guessing: {facts.chance:.4g}), while train/loss is {trained[-1]:.4g}",
         "the labels say nothing about the pictures that holds for others: they are shuffled, or shifted against the "
         "pictures", "look at pictures beside their labels (`lensmith check DATA`, and the worst errors in report.html) "
-        "and at what pairs them, as the rows of a table", 0.8 if fallen else 0.6, grave=True)
+        "and at what pairs them, as the rows of a table", 0.8 if fallen else 0.5, grave=True)
 
 
 def shared_pictures(facts: Facts) -> Diagnosis | None:
@@ -123,7 +124,8 @@ def class_never_predicted(facts: Facts) -> Diagnosis | None:
             f"of {sum(shown[i] for i in never):,} held-out pictures of {names}{target} none is named so, nor any other",
             f"the network never answers {names}: too few pictures of it, or a weight of nearly 0 in the loss",
             "loading.balance=true or task.class_weights=balanced; more pictures of it; look whether its labels are "
-            "right", 0.88, grave=False,
+            "right", 0.88 if len(never) <= max(1, len(rows) // 4) and not facts.stays_at_chance(0.05) else 0.4,
+            grave=False,
             settings={} if facts.setting("loading.balance") else {"loading.balance": True})
     return None
 

@@ -9,8 +9,10 @@ from lensmith.study.doctor.facts import Facts
 
 _USUAL = 1e-3     # of its own size, by which a step of a healthy training moves a weight
 _FAR = 0.1        # the same where a step throws what was learned away
+_STILL = 1e-4     # the same below which no step overshoots
 _LITTLE = 2e-5    # the same where hardly anything moves
-_THROWN = 0.3     # the same of one layer that loses what it had within a few steps
+_THROWN = 0.02    # the same of one layer that loses what it had within some ten steps
+_APART = 15       # times what the others move, from which on a layer has a rate of its own
 _BLOWN = 1.5      # times the loss of guessing, beyond which a training loss tells that steps overshoot
 _GENTLE = 0.95    # times the loss of the first epoch, below which a rate that is far too low does not come
 _OWN = {"sgd": 0.05, "adam": 1e-3, "adamw": 1e-3, "muon": 0.02}    # the rates of the optimizers by themselves
@@ -32,6 +34,8 @@ def rate_too_high(facts: Facts) -> Diagnosis | None:
     if facts.run.get("status") == "stopped" and "the loss is not finite" in str(facts.run.get("reason") or ""):
         words.append(str(facts.run["reason"]).partition(" (epoch")[0])
         sure = 0.85
+    if moved is not None and moved < _STILL and not words:
+        return None
     if facts.chance is not None and losses and _is_blown(losses, facts.chance):
         words.append(f"train/loss rose to {max(losses):.4g}, where guessing costs {facts.chance:.4g}")
         sure = max(sure, 0.85)
@@ -94,13 +98,14 @@ def thrown_layer(facts: Facts) -> Diagnosis | None:
         return None
     worst = max(of_layer, key=lambda name: of_layer[name])
     others = median(ratio for name, ratio in of_layer.items() if name != worst)
-    if of_layer[worst] < _THROWN or others > of_layer[worst] / 30:
+    if of_layer[worst] < _THROWN or others > of_layer[worst] / _APART:
         return None
     return Diagnosis(
         f"a step moves {worst} by {of_layer[worst]:.0%} of its size, and the other weights by {others:.2%}",
         f"the rate of {worst} is far above that of the other layers",
         "take its entry out of learner.groups" if facts.setting("learner.groups") else
-        f"learner.groups=[{{match=\"{worst}\", rate=0.1}}]", 0.85, grave=True,
+        f"learner.groups=[{{match=\"{worst}\", rate=0.1}}]", 0.8 if of_layer[worst] > _FAR else 0.65,
+        grave=facts.stays_at_chance(0.1),
         settings={"learner.groups": []} if facts.setting("learner.groups") else
         {"learner.groups": [{"match": worst, "rate": 0.1}]})
 
