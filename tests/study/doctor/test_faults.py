@@ -179,7 +179,7 @@ def test_what_is_meant_is_no_accident():
 
 def test_a_rate_that_is_too_low_is_told_from_the_history_alone():
     slow = replace(SICK["rate too low"], recipe=table({"optimizer": {"rate": 1e-6}}), vitals={})
-    (found,) = diagnose(slow)
+    found = diagnose(slow)[0]
     assert found.fault == "rate too low" and found.settings == {"optimizer.rate": 1e-3}
     assert "train/loss only went from 1.385 to 1.38 in 6 epochs" in found.sentence()
 

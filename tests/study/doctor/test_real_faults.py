@@ -46,7 +46,7 @@ def pets() -> list[str]:
             "data.split=false", "--size", "64"]
 
 
-def drawn(count: int = 900, size: int = 24) -> list[str]:
+def drawn(count: int = 2400, size: int = 24) -> list[str]:
     return ["shapes", f"data.count={count}", f"data.size={size}"]
 
 
