@@ -44,6 +44,7 @@ benchmark: .venv-benchmark/installed .venv/installed-test
 	.venv-benchmark/bin/python benchmarks/throughput.py --isa avx2
 	.venv-benchmark/bin/python benchmarks/candidates.py
 	.venv-benchmark/bin/python benchmarks/folders.py
+	.venv-benchmark/bin/python benchmarks/check.py
 	.venv-benchmark/bin/python benchmarks/kernels.py
 	.venv-benchmark/bin/python benchmarks/classic.py
 	.venv-benchmark/bin/python benchmarks/classic.py --lenet 3

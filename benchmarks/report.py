@@ -41,6 +41,8 @@ JOBS = {
     "check-labels": ("Suspicious labels", "Planted faults that `lensmith check` finds, beside cleanlab on the same "
                      "probabilities or boxes."),
     "kernels": ("Operators", "Operators of our own against their plain forms."),
+    "check": ("The data before any training", "`lensmith check` and cleanvision on the 60,000 files of CIFAR-10, and "
+              "near duplicates planted there."),
     "start": ("The command's start", "What `lensmith --help` takes beside Python alone."),
 }
 

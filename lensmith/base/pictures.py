@@ -105,10 +105,15 @@ def decode(source: Path | bytes, form: Form, *, name: str | None = None) -> tupl
     if form.most_pixels > MOST_PIXELS:    # asked for by the recipe; this may be a worker process
         accept_pixels(form.most_pixels)
     with readable_picture(source, form.most_pixels) as image:
-        if form.values is not None and pixel_kind(image).bits > 8:
-            return bring_values(deep_values(source, image), form, name=_name_of(source, name))
-        reduction = _reduce(image, form)
-        return bring(upright(image), form, name=_name_of(source, name), reduction=reduction)
+        return decode_opened(image, source, form, name=_name_of(source, name))
+
+
+def decode_opened(image: Image.Image, source: Path | bytes, form: Form, *, name: str = "") -> tuple[Tensor, Place]:
+    """As `decode`, of a picture that `readable_picture` has opened from `source`, within it."""
+    if form.values is not None and pixel_kind(image).bits > 8:
+        return bring_values(deep_values(source, image), form, name=name)
+    reduction = _reduce(image, form)
+    return bring(upright(image), form, name=name, reduction=reduction)
 
 
 def _name_of(source: Path | bytes, name: str | None) -> str:

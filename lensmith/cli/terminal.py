@@ -1,7 +1,7 @@
 """What the command line shows: progress, tables, numbers in words."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lensmith.base.errors import UserError, count, escaped
@@ -232,20 +232,29 @@ def show_account(account: dict[str, Any], *, every_file: bool) -> None:
             show(f"  and {more:,} more" + ("" if every_file else " (--all lists them)"))
 
 
-def show_findings(findings: Iterable[Any], *, every_file: bool) -> None:
-    """The findings of a check of a data set, a line each, with the first pictures of each or `every_file`."""
-    rows = list(findings)
-    if not rows:
-        show("nothing was found")
+def show_findings(findings: Sequence[Any], *, pictures: int, command: str, every_file: bool) -> None:
+    """The findings of a check of a data set, a line each, and the pictures of each where `every_file` is asked for;
+    `command` is how to ask."""
+    counts = {severity: sum(finding.severity == severity for finding in findings)
+              for severity in ("error", "warning", "note")}
+    in_words = ", ".join(count(number, severity) for severity, number in counts.items() if number)
+    show(f"{count(pictures, 'picture')} looked at: {in_words or 'nothing was found'}")
+    if not findings:
         return
-    print_table(("severity", "kind", "count", "what"),
-                [(row.severity, row.kind, f"{row.number:,}", row.sentence) for row in rows])
-    for row in rows if every_file else ():
+    kinds, numbers = (max(map(len, words)) for words in ([finding.kind for finding in findings],
+                                                         [f"{finding.number:,}" for finding in findings]))
+    for finding in findings:
+        show(f"{finding.severity:<7}  {finding.kind:<{kinds}}  {finding.number:>{numbers},}  {finding.sentence}")
+    if not every_file:
+        show(f"every picture of each: {command}")
+    for finding in findings if every_file else ():
         show("")
-        show(f"{row.kind}: {row.sentence}")
-        for group in row.groups:
-            show("  " + "; ".join(" ".join(filter(None, (picture.split, picture.path, *group.captions[i : i + 1])))
-                                  for i, picture in enumerate(group.pictures)))
+        show(f"{finding.kind}: {finding.sentence}")
+        for group in finding.groups:
+            captions = [f"({caption})" for caption in group.captions] + [""] * len(group.pictures)
+            words = [" ".join(filter(None, (picture.split, picture.path, caption))) for picture, caption in
+                     zip(group.pictures, captions, strict=False)]
+            show("  " + " = ".join(words) + ("" if group.score is None else f" {group.score:.3f}"))
 
 
 def _show_boxes(statistics: dict[str, Any]) -> None:

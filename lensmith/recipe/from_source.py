@@ -17,7 +17,7 @@ from lensmith.models.adapters.published_weights import (
     published,
 )
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.run_recipe import with_network_file
+from lensmith.recipe.run_recipe import with_own_files
 from lensmith.recipe.schema import BROUGHT, NO_DATA
 from lensmith.recipe.sections import weights_named
 from lensmith.recipe.user_metrics import anchor_metrics
@@ -36,7 +36,7 @@ def recipe_for(source: str | Path) -> recipes.Recipe:
     if known_set is not None and "path" not in known_set.needs:
         return {"data": {"name": str(source)}}
     if path.is_dir() and (path / "recipe.toml").is_file():
-        recipe = with_network_file(recipes.read_recipe(path / "recipe.toml"), path)
+        recipe = with_own_files(recipes.read_recipe(path / "recipe.toml"), path)
         recipe.get("run", {}).pop("name", None)
         return recipe
     # The reader of tables refuses a table that does not exist, and its message names the nearest file.
@@ -70,7 +70,7 @@ def on_backbone_of_run(recipe: recipes.Recipe) -> recipes.Recipe:
     if weights is not None:
         raise UserError(f"backbone.name={str(folder)!r} brings the weights of that run; got learner.weights="
                         f"{str(weights)!r} beside it: leave one of the two out")
-    backbone = with_network_file(recipes.read_recipe(folder / "recipe.toml"), folder).get("backbone", {})
+    backbone = with_own_files(recipes.read_recipe(folder / "recipe.toml"), folder).get("backbone", {})
     if "name" not in backbone or str(backbone["name"]).startswith(BROUGHT):
         raise ModelError(f"{folder} was trained on a Python object as its backbone, which its files do not hold: from "
                          "Python, pass it again as backbone=... with settings={'learner.weights': ...}")
@@ -107,7 +107,7 @@ def _with_network(recipe: recipes.Recipe) -> recipes.Recipe:
     folder = _run_of_weights(recipe)
     if "backbone" in recipe or folder is None:
         return recipe
-    former = with_network_file(recipes.read_recipe(folder / "recipe.toml"), folder)
+    former = with_own_files(recipes.read_recipe(folder / "recipe.toml"), folder)
     if str(former.get("backbone", {}).get("name", "")).startswith(BROUGHT):
         return recipe
     return {name: former[name] for name in ("backbone", "task") if name in former} | recipe
@@ -140,13 +140,14 @@ def _as_published(recipe: recipes.Recipe) -> recipes.Recipe:
 
 def anchored(recipe: recipes.Recipe) -> recipes.Recipe:
     """The recipe with absolute paths, so that later commands on the run folder work in any directory."""
-    paths = [("data", "path"), ("learner", "weights"), ("backbone", "cfg")]
+    paths = [("data", "path"), ("data", "leave_out"), ("learner", "weights"), ("backbone", "cfg")]
     for section, key in paths + [("plan", "mode")] * (recipe["plan"]["mode"] not in ("auto", "exact")):
         if key in recipe.get(section, {}) and not is_word(recipe[section][key]):
             recipe[section][key] = str(Path(recipe[section][key]).expanduser().absolute())
     for data in recipe.get("data", {}).get("sets", {}).values():
-        if "path" in data:
-            data["path"] = str(Path(data["path"]).expanduser().absolute())
+        for key in ("path", "leave_out"):
+            if key in data:
+                data[key] = str(Path(data[key]).expanduser().absolute())
     backbone = recipe.get("backbone", {})
     path, _, attribute = str(backbone.get("name", "")).rpartition(":")
     if path.endswith(".py"):

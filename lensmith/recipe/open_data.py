@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from lensmith.data.sources.box_statistics import box_statistics
 from lensmith.data.sources.deep_values import cut_in_words, deep_in_words, given_values, values_of_files
 from lensmith.data.sources.fitting import boxes_of_files, fit_source
 from lensmith.data.sources.in_memory import InMemory
+from lensmith.data.sources.leave_out import without_listed
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.picture_form import Bad, Survey, drop, refuse, settle_form, survey
 from lensmith.data.sources.sample import Collection, Source, Splits
@@ -122,9 +124,12 @@ def open_set(section: recipes.Section, *, outlines: bool | None = None, known: K
     targets and classes of a network that is measured on the set. Formats that have no use for them ignore them.
     """
     entry, arguments = entry_of("data", section["name"], trusted=False), arguments_of(section)
+    leave_out = arguments.pop("leave_out", None)
     if outlines is not None and "outlines" in signature(entry).parameters:
         arguments = {"outlines": outlines} | arguments
     opened: Splits = recipes.call(arguments, entry, open_set=partial(open_set, known=known), known=known)
+    if leave_out is not None:
+        opened = without_listed(opened, Path(leave_out).expanduser())
     others = other_formats(section.get("path", ""))
     return replace(opened, account={**opened.account, "other_formats": others}) if others else opened
 
@@ -141,7 +146,7 @@ def survey_splits(opened: Splits, recipe: recipes.Recipe, *, held_out: bool = Fa
     """Read the headers of all pictures, drop or refuse those that cannot be read, and settle the form. A set that is
     not `held_out` is learned from: raises DataError where it has one class alone."""
     if not held_out:
-        _refuse_one_class(opened)
+        refuse_one_class(opened)
     settings = recipe["pictures"]
     dropped: list[Bad] = []
     surveys, sources = [], {}
@@ -205,7 +210,7 @@ def prepare(opened: Splits, recipe: recipes.Recipe, *, name: str, tell: Tell = s
     return Data(ready.splits, form, account, ready.store, surveyed.natural, surveyed.pictures)
 
 
-def _refuse_one_class(opened: Splits) -> None:
+def refuse_one_class(opened: Splits) -> None:
     """Raise a DataError where a label of the set to learn from has one class alone."""
     first = next(iter(opened.splits.values()))
     for target in of_kind(first.targets, "label"):

@@ -1,6 +1,7 @@
 """The recipe in a run folder, and the file that its network is built from."""
 
 import shutil
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from torch import nn
 
 from lensmith.base.atomic_files import write_atomic
 from lensmith.base.errors import ModelError, UserError
-from lensmith.engine.run_folder import NETWORK_FILE, Run
+from lensmith.engine.run_folder import LEAVE_OUT_FILE, NETWORK_FILE, Run
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.schema import BROUGHT
 from lensmith.recipe.sections import resolve
@@ -23,7 +24,7 @@ _MASKS_BEFORE = {"kernel": 1, "class_weights": "none"}
 
 def recipe_of_run(run: Run, *, module: nn.Module | None, data: Any, trusted: bool) -> recipes.Recipe:
     """The resolved recipe of a run folder. Raises ModelError if the Python caller has to pass an object again."""
-    recipe = with_network_file(recipes.read_recipe(run.folder / "recipe.toml"), run.folder)
+    recipe = with_own_files(recipes.read_recipe(run.folder / "recipe.toml"), run.folder)
     brought = [section for section in ("data", "backbone")
                if str(recipe.get(section, {}).get("name", "")).startswith(BROUGHT)]
     for section, argument in (("data", data), ("backbone", module)):
@@ -51,17 +52,38 @@ def _complete_as_before(recipe: recipes.Recipe) -> None:
             settings.update(_MASKS_BEFORE | settings)
 
 
-def with_network_file(recipe: recipes.Recipe, folder: Path) -> recipes.Recipe:
-    """The recipe of a run folder with the path of the network's file in that folder, wherever the folder is now."""
+def with_own_files(recipe: recipes.Recipe, folder: Path) -> recipes.Recipe:
+    """The recipe of a run folder with the paths of the files that `keep_files` has put there, wherever the folder is
+    now."""
     if recipe.get("backbone", {}).get("cfg") == NETWORK_FILE:
         recipe["backbone"]["cfg"] = str((folder / NETWORK_FILE).absolute())
+    for section, file in _lists(recipe.get("data", {})):
+        if section["leave_out"] == file:
+            section["leave_out"] = str((folder / file).absolute())
     return recipe
 
 
 def keep_files(recipe: recipes.Recipe, run: Run) -> recipes.Recipe:
-    """Copy the file that the network is built from into the run folder, and return the recipe that names the copy."""
-    backbone = recipe["backbone"]
-    if "cfg" not in backbone or not run.writes:
+    """Copy the file that the network is built from and the lists of pictures to leave out into the run folder, and
+    return the recipe that names the copies."""
+    if not run.writes:
         return recipe
-    write_atomic(run.folder / NETWORK_FILE, partial(shutil.copyfile, backbone["cfg"]))
-    return recipe | {"backbone": backbone | {"cfg": NETWORK_FILE}}
+    kept = deepcopy(recipe)
+    if "cfg" in kept["backbone"]:
+        write_atomic(run.folder / NETWORK_FILE, partial(shutil.copyfile, kept["backbone"]["cfg"]))
+        kept["backbone"]["cfg"] = NETWORK_FILE
+    for section, file in _lists(kept.get("data", {})):
+        write_atomic(run.folder / file, partial(shutil.copyfile, section["leave_out"]))
+        section["leave_out"] = file
+    return kept
+
+
+def _lists(data: recipes.Section) -> list[tuple[recipes.Section, str]]:
+    """Each section of the data that names a list of pictures to leave out, with the name of its copy in a run
+    folder."""
+    sections = [(data, LEAVE_OUT_FILE)]
+    sets = data.get("sets")
+    for part, section in (sets.items() if isinstance(sets, dict) else ()):
+        if isinstance(section, dict):
+            sections.append((section, f"{part}-{LEAVE_OUT_FILE}"))
+    return [(section, file) for section, file in sections if section.get("leave_out") is not None]

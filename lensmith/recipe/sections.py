@@ -13,7 +13,14 @@ from lensmith.models.adapters.embedded_weights import IMAGENET, NONE
 from lensmith.models.backbones import find_backbone
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.choose_plan import FIXED
-from lensmith.recipe.settings import LearnerSettings, LoadingSettings, PictureSettings, PlanSettings, RunSettings
+from lensmith.recipe.settings import (
+    LearnerSettings,
+    LoadingSettings,
+    PictureSettings,
+    PlanSettings,
+    RunSettings,
+    SetSettings,
+)
 from lensmith.tasks import TASKS
 from lensmith.tasks.task import Task
 
@@ -176,7 +183,8 @@ def named_entry(section: str, values: recipes.Section, *, trusted: bool) -> reci
     name = values["name"]
     entry = entry_of(section, name, trusted=trusted)
     arguments = {key: value for key, value in values.items() if key != "name"}
-    settled = {"name": name, **recipes.settle(arguments, entry, f"{section} {name!r}",
+    schema: recipes.Schema = {"format": entry, "every format": SetSettings} if section == "data" else entry
+    settled = {"name": name, **recipes.settle(arguments, schema, f"{section} {name!r}",
                                               passed=_PASSED.get(section, ()))}
     if section == "data" and "sets" in settled:
         settled["sets"] = {part: _settled_set(part, values) for part, values in settled["sets"].items()}

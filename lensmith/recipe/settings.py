@@ -26,6 +26,13 @@ class RunSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SetSettings:
+    """[data], beside the settings of the format that it names."""
+
+    leave_out: str | None = None    # a file that lists pictures to be used for nothing, as `lensmith check` writes it
+
+
+@dataclass(frozen=True, kw_only=True)
 class PictureSettings:
     """[pictures]: the form that every picture is brought to."""
 

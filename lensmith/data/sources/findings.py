@@ -1,7 +1,7 @@
 """What was left out of a data set, changed in it or guessed, in words: the one place that says what was counted."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lensmith.base.errors import count
@@ -20,6 +20,7 @@ class Counted:
     words: str                     # what follows the number and the noun
     lost: bool                     # whether they are neither learned nor measured
     names: tuple[str, ...] = ()    # the files
+    key: str = ""                  # of the account that counts them; one within another has a dot
 
     def sentence(self) -> str:
         """`6 of 12 annotations name a picture that the file does not list`"""
@@ -86,6 +87,7 @@ _KINDS = {
     "same_contents": _Kind("picture", "with the contents of another one, kept in one split", lost=False,
                            whole="pictures"),
     "two_labels": _Kind("picture", "with the contents of one that has another label", lost=False, whole="pictures"),
+    "listed_to_leave_out": _Kind("picture", "on the list of data.leave_out, left out", lost=False, whole="pictures"),
     "crowd": _Kind("object", "marked as a crowd or as difficult: neither learned nor measured", lost=False,
                    whole="objects"),
     "contradictions": _Kind("picture", "of which rows say different things, not known there", lost=False,
@@ -97,7 +99,8 @@ _KINDS = {
 }
 _LOST_OBJECTS = ("annotations_without_picture", "without_outline", "without_class", "shapes_without_box",
                  "dropped.outside", "dropped.without_area", "dropped.duplicates")
-_LOST_PICTURES = ("pictures_not_listed", "beside_classes", "in_no_split", "without_target", "other_formats")
+_LOST_PICTURES = ("pictures_not_listed", "beside_classes", "in_no_split", "without_target", "listed_to_leave_out",
+                  "other_formats")
 
 
 def findings(account: Mapping[str, Any]) -> list[Counted]:
@@ -114,7 +117,7 @@ def findings(account: Mapping[str, Any]) -> list[Counted]:
                              lost=True, names=names))
     for inner in ("sets", "parts"):
         for name, part in _mapping(source.get(inner)).items():
-            found += [Counted(each.number, each.of, each.noun, f"{each.words} ({name})", each.lost, each.names)
+            found += [replace(each, words=f"{each.words} ({name})")
                       for each in _of_set(_mapping(part), unreadable=0, shown=0)]
     return sorted(found, key=lambda each: not each.lost)
 
@@ -161,7 +164,7 @@ def _of_set(source: Mapping[str, Any], *, unreadable: int, shown: int) -> Iterat
         number, names = counted[key]
         if number:
             shown_names = f" ({', '.join(names[:_NAMED])}{' ...' if len(names) > _NAMED else ''})" if kind.named else ""
-            yield Counted(number, wholes[kind.whole], kind.noun, kind.words + shown_names, kind.lost, names)
+            yield Counted(number, wholes[kind.whole], kind.noun, kind.words + shown_names, kind.lost, names, key)
     others, names = counted["other_formats"]
     if others:
         words = f"in formats that are not read, left out: {_mapping(source.get('other_formats')).get('words', '')}"

@@ -31,6 +31,14 @@ _FRACTION = 0.5       # of the free memory that masks may take; pictures, which 
 Colours = dict[tuple[int, int, int], int]    # red, green, blue -> id
 
 
+class MaskOfAnotherSize(DataError):
+    """A mask that has not the size of its picture."""
+
+
+class StrayId(DataError):
+    """A mask with an id or a colour that nothing says the class of."""
+
+
 class MaskSource(Protocol):
     """Where the mask of one picture comes from."""
 
@@ -73,8 +81,8 @@ class PixelMask:
         if (high, wide) != size and (wide, high) == size and orientation in TURNED:
             return upright_pixels(classes, orientation)
         if (high, wide) != size:
-            raise DataError(f"mask {readable(self.path)} is {wide} x {high} pixels (width x height), and its picture "
-                            f"{width} x {height}: a mask has the size of its picture")
+            raise MaskOfAnotherSize(f"mask {readable(self.path)} is {wide} x {high} pixels (width x height), and its "
+                                    f"picture {width} x {height}: a mask has the size of its picture")
         return classes
 
     def is_stored(self, header: Header) -> bool:
@@ -92,8 +100,8 @@ class PixelMask:
         classes = self.coding.table[ids]
         if (classes == UNLISTED).any():
             y, x = np.argwhere(classes == UNLISTED)[0]
-            raise DataError(f"mask {readable(self.path)} holds the id {ids[y, x]} at x={x}, y={y}, which is none of "
-                            f"{self.coding.listed}: add it there, or say what it is with data.ids or data.void")
+            raise StrayId(f"mask {readable(self.path)} holds the id {ids[y, x]} at x={x}, y={y}, which is none of "
+                          f"{self.coding.listed}: add it there, or say what it is with data.ids or data.void")
         return classes.astype(np.uint8)
 
 
@@ -214,9 +222,9 @@ def _ids_of_colours(pixels: np.ndarray, colours: Colours | None, path: Path) -> 
     rows = np.searchsorted(listed_codes, codes).clip(max=len(listed_codes) - 1)
     if (listed_codes[rows] != codes).any():
         y, x = np.argwhere(listed_codes[rows] != codes)[0]
-        raise DataError(f"mask {readable(path)} holds the colour {','.join(map(str, pixels[y, x]))} at x={x}, y={y}, "
-                        "which is none of the list of classes: add it there, or mend the mask (was it resized, or a "
-                        "JPEG?)")
+        raise StrayId(f"mask {readable(path)} holds the colour {','.join(map(str, pixels[y, x]))} at x={x}, y={y}, "
+                      "which is none of the list of classes: add it there, or mend the mask (was it resized, or a "
+                      "JPEG?)")
     return np.array([colours[red, green, blue] for red, green, blue in listed.tolist()], dtype=np.uint16)[rows]
 
 

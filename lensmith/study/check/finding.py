@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 Severity = Literal["note", "warning", "error"]
 SEVERITIES: tuple[Severity, ...] = ("note", "warning", "error")
 _NOTHING: Mapping[str, float] = MappingProxyType({})
+Corners = tuple[float, ...]    # x0 y0 x1 y1 in pixels of the file
 
 
 class PictureAt(NamedTuple):
@@ -27,8 +28,7 @@ class Pictured:
     pictures: tuple[PictureAt, ...]
     captions: tuple[str, ...] = ()    # below each of the pictures; () where their paths say enough
     score: float | None = None        # how sure or how bad; groups are listed from the highest down
-    boxes: tuple[tuple[float, float, float, float], ...] = ()    # x0 y0 x1 y1 in pixels of the file, drawn into the
-                                                                 # first picture
+    boxes: tuple[Corners, ...] = ()    # drawn into the first picture
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,14 @@ class Finding:
         return {"check": self.check, "kind": self.kind, "severity": self.severity, "count": self.number,
                 "sentence": self.sentence, "numbers": dict(self.numbers), "groups": groups,
                 "leave_out": [picture.path for picture in self.leave_out]}
+
+
+def failing(findings: list[Finding], word: str | None) -> list[Finding]:
+    """The findings that `word` means: a severity and the graver ones, a check, or a kind; none without a word."""
+    if word in SEVERITIES:
+        least = SEVERITIES.index(word)
+        return [finding for finding in findings if SEVERITIES.index(finding.severity) >= least]
+    return [finding for finding in findings if word in (finding.check, finding.kind)]
 
 
 def by_gravity(findings: list[Finding]) -> list[Finding]:

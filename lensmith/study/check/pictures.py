@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from lensmith.base.orientation import TURNED, orientation_in_header
-from lensmith.base.picture_headers import BadPicture, read_file, readable_picture
-from lensmith.base.pictures import Form, decode, refit, to_pil
+from lensmith.base.picture_headers import BadPicture, read_file, read_header, readable_picture
+from lensmith.base.pictures import Form, decode, decode_opened, refit, to_pil
 from lensmith.base.pixel_kinds import pixel_kind
 from lensmith.base.progress import ProgressLine
 from lensmith.data.sources.picture_files import Files
@@ -92,10 +92,10 @@ class _Reader:
             bits = pixel_kind(image).bits
             orientation = orientation_in_header(image)
             width, height = image.size[::-1] if orientation in TURNED else image.size
-            mode = image.mode
-        self._note(row, (height, width), mode, bits)
-        self.orientations[row] = orientation
-        return _stretched(decode(content, _form((height, width), bits, self.most_pixels))[0])
+            self._note(row, (height, width), image.mode, bits)
+            self.orientations[row] = orientation
+            picture = decode_opened(image, content, _form((height, width), bits, self.most_pixels))[0]
+        return _stretched(picture)
 
     def _of_memory(self, picture: Tensor, row: int) -> Tensor:
         channels, height, width = picture.shape
@@ -147,6 +147,23 @@ def read_pictures(sources: Mapping[str, Source], *, most_pixels: int, tell: Call
     return Pictures(reader.light, reader.colours, reader.sizes, reader.contents, reader.modes,
                     tuple(reader.mode_names), reader.orientations, reader.darkest, reader.lightest, reader.contrast,
                     reader.sharpness, dict(sorted(reader.reasons.items())))
+
+
+def picture_to_show(source: Any, index: int, longest: int) -> Image.Image | None:
+    """Picture `index` of a source, its longer edge at most `longest` pixels; None where it cannot be read."""
+    try:
+        if not isinstance(source, Files):
+            image = to_pil(_stretched(source[index].image))
+        else:
+            header = read_header(source.paths[index])
+            scale = min(1.0, longest / max(header.height, header.width))
+            height, width = (max(1, round(edge * scale)) for edge in (header.height, header.width))
+            form = Form(3, height, width, "squash", 16 if header.deep else 8)
+            image = to_pil(_stretched(decode(source.paths[index], form)[0]))
+    except BadPicture:
+        return None
+    image.thumbnail((longest, longest))
+    return image
 
 
 def _form(size: tuple[int, int], bits: int, most_pixels: int) -> Form:

@@ -5,15 +5,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lensmith.base.errors import DataError, UserError
+from lensmith.base.errors import DataError, UserError, count
 from lensmith.data.formats.boxes.yolo_folders import names_by_number, read_config
 from lensmith.data.formats.class_names import check_names, fixed_classes
 from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.reading import beginning_of, existing, read_text
-from lensmith.data.sources.mask_files import IDS, UNLISTED, Coding, Colours, PixelMask, ids_in
+from lensmith.data.sources.mask_files import IDS, UNLISTED, Coding, Colours, PixelMask, StrayId, ids_in
 from lensmith.data.sources.picture_files import readable
 from lensmith.values.semantic_mask import IGNORED
 
+_NAMED = 5    # masks that an error names
 # What files that list classes call the pixels that are neither learned nor measured.
 VOID_NAMES = ("void", "ignore", "ignored", "__ignore__", "unlabeled", "unlabelled")
 FILES_OF_NAMES = ("class_dict.csv", "labelmap.txt", "label_colors.txt", "classes.txt", "class_names.txt", "labels.txt",
@@ -193,9 +194,14 @@ def classes_of_masks(masks: Sequence[Path], listed: ClassList | None, void: Sequ
     settled = settle_classes(occurring, listed, void, folder, white=_white_foreground(pixels_by_id),
                              measured=measured)
     table = settled.coding.table
-    for mask, pixels in zip(masks, pixels_by_id, strict=True):
-        if any(table[id_] == UNLISTED for id_ in pixels):
-            PixelMask(mask, settled.coding).classes()    # raises the error that says where the id is
+    stray = [mask for mask, pixels in zip(masks, pixels_by_id, strict=True)
+             if any(table[id_] == UNLISTED for id_ in pixels)]
+    if stray:
+        try:
+            PixelMask(stray[0], settled.coding).classes()    # raises the error that says where the id is
+        except StrayId as error:
+            others = f" ({count(len(stray) - 1, 'more mask')} with such ids: {_some(stray[1:])})" if stray[1:] else ""
+            raise StrayId(f"{error}{others}") from error
     if all(table[id_] == IGNORED for pixels in pixels_by_id for id_ in pixels):
         raise DataError(f"every mask of {readable(folder)} is void alone (the ids {settled.void}): there is nothing to "
                         "learn; say which ids are void with data.void or data.ids")
@@ -208,6 +214,10 @@ def classes_of_masks(masks: Sequence[Path], listed: ClassList | None, void: Sequ
                         f"({', '.join(map(str, sorted(occurring)[:10]))}) are, with "
                         "data.ids or data.void")
     return settled, pixels_by_id
+
+
+def _some(masks: Sequence[Path]) -> str:
+    return ", ".join(readable(mask.name) for mask in masks[:_NAMED]) + (" ..." if len(masks) > _NAMED else "")
 
 
 def _white_foreground(pixels_by_id: Sequence[Mapping[int, int]]) -> bool:
