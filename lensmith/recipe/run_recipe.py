@@ -18,6 +18,9 @@ from lensmith.recipe.sections import resolve
 # What a run does whose recipe was written before the setting was there, and would now get another default.
 _BEFORE = (("learner", "head_first", 0), ("pictures", "values", "clipped"), ("pictures", "most_pixels", 89_000_000),
            ("split", "objects", False))
+# What depends on the data and stands in the recipe of every run.
+_WRITTEN_OUT = (("loading", "batch"), ("learner", "epochs"), ("learner", "average"), ("augment", None),
+                ("optimizer", None), ("task", "name"))
 # The same of a task of masks, which `gamma` tells, alone or among several, where it lacks the first of these.
 _MASKS_BEFORE = {"kernel": 1, "class_weights": "none"}
 
@@ -40,6 +43,15 @@ def recipe_of_run(run: Run, *, module: nn.Module | None, data: Any, trusted: boo
         raise
     except UserError as error:
         raise ModelError(f"{run.folder / 'recipe.toml'} does not fit this version: {error}") from error
+
+
+def check_whole(recipe: recipes.Recipe, run: Run) -> None:
+    """Raises ModelError where a resolved recipe lacks what every training has written out."""
+    lacking = [section if key is None else f"{section}.{key}" for section, key in _WRITTEN_OUT
+               if section not in recipe or (key is not None and key not in recipe[section])]
+    if lacking:
+        raise ModelError(f"{run.folder / 'recipe.toml'} is damaged (it lacks {', '.join(lacking)}): put it back, or "
+                         "train again")
 
 
 def _complete_as_before(recipe: recipes.Recipe) -> None:

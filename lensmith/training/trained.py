@@ -30,7 +30,7 @@ from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.open_data import Data
 from lensmith.recipe.other_data import other_data, read_data
-from lensmith.recipe.run_recipe import recipe_of_run
+from lensmith.recipe.run_recipe import check_whole, recipe_of_run
 from lensmith.recipe.schema import BROUGHT, NO_DATA
 from lensmith.recipe.user_metrics import check_metrics
 from lensmith.ship.export.darknet import Imported
@@ -259,6 +259,7 @@ def load(folder: str | Path, *, device: str | None = None, backbone: nn.Module |
         return _imagenet(device)
     run = Run.open(folder)
     recipe = recipe_of_run(run, module=backbone, data=True, trusted=trust)
+    check_whole(recipe, run)
     facts = run.read_json("data.json")
     try:
         classes = {name: tuple(names) for name, names in facts["classes"].items()}
