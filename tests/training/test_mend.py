@@ -28,6 +28,7 @@ def test_the_most_certain_that_settings_mend():
         mending(run, [])
 
 
+@pytest.mark.slow
 def test_it_trains_again_and_says_whether_it_helped(command, tmp_path: Path):
     common = ("data.count=400", "data.size=20", "--backbone", "lenet3x3", "--epochs", 12, "--batch", 16, "--runs",
               tmp_path, "--plan", "exact", "-q", "split.valid=0.2")
