@@ -74,6 +74,12 @@ class ModelError(UserError):
     code = 4
 
 
+class Disagreement(UserError):
+    """A file that was written and does not answer as the network that it was made of."""
+
+    code = 5
+
+
 class Stopped(UserError):
     """Training ended before its time, for the reason named in the message."""
 

@@ -15,6 +15,7 @@ from lensmith.base.errors import INTERRUPTED, Question, UserError, as_user_error
 from lensmith.cli.check import check_data
 from lensmith.cli.convert import convert
 from lensmith.cli.doctor import doctor
+from lensmith.cli.export import export
 from lensmith.cli.inspect import inspect
 from lensmith.cli.lists import data_get, data_list, data_show, list_
 from lensmith.cli.measure import compare, val
@@ -31,6 +32,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "predict": predict,
     "convert": convert,
+    "export": export,
     "inspect": inspect,
     "check": check_data,
     "doctor": doctor,

@@ -2,19 +2,22 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lensmith.base.errors import ModelError
+from lensmith.base.errors import ModelError, count
 from lensmith.cli.options import Json, Trust
 from lensmith.cli.show_network import show_faults, show_layers, show_operator
 from lensmith.cli.terminal import show
 
+_NAMED = 10    # classes that are named
+
 
 def inspect(
-    network: Annotated[str, typer.Argument(help="A network's name, my_net.py:Net, a recipe, a run folder, or "
-                                                "my_op.py:op.")],
+    network: Annotated[str, typer.Argument(help="A network's name, my_net.py:Net, a recipe, a run folder, a file of "
+                                                "`lensmith export`, or my_op.py:op.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...",
                                                           help="Settings of the network.")] = None,
     size: Annotated[str | None, typer.Option(help="Edge of the picture, pixels, or height x width, as 240x320; by "
@@ -32,6 +35,9 @@ def inspect(
 
     Of an operator of torch.library: whether it is whole, on the `examples` that its file gives.
     """
+    if network.lower().endswith(".onnx"):
+        _inspect_file(network, as_json=as_json)
+        return
     from lensmith.cli.layers_by_name import Shown, inspected, size_of
     from lensmith.study.inspect.layers import Inspection
 
@@ -54,3 +60,25 @@ def inspect(
         show_operator(inspection)
     if problem:
         raise ModelError(problem)
+
+
+def _inspect_file(name: str, *, as_json: bool) -> None:
+    """Say what an exported file takes, what it gives and what it is made of."""
+    from lensmith.ship.runtimes.file_facts import outputs_of
+    from lensmith.training.from_file import file_contents
+
+    file = file_contents(Path(name))
+    facts = file.facts
+    if as_json:
+        show(json.dumps(json.loads(facts.as_json()) | {"operators": file.operators, "parameters": file.parameters}))
+        return
+    size = "of any size" if facts.any_size else "of this size alone"
+    show(f"{name}  task {facts.task['name']}, {file.parameters:,} parameters, written by Lensmith {facts.version}")
+    show(f"  takes pictures: uint{facts.form.bits} [batch, {facts.form.channels}, {facts.form.height}, "
+         f"{facts.form.width}], {size}; brought by {facts.form.fit}, {facts.form.interpolation}")
+    for target, about in facts.targets.items():
+        classes = ", ".join(about.classes[:_NAMED]) + (", ..." if len(about.classes) > _NAMED else "")
+        outputs = ", ".join(outputs_of(target, about.kind))
+        number = count(len(about.classes), "quantity" if about.kind == "numbers" else "class")
+        show(f"  gives {outputs}: {about.kind} of {number} ({classes})")
+    show("  operators: " + ", ".join(f"{operator} {number}" for operator, number in sorted(file.operators.items())))

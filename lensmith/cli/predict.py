@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lensmith.base.errors import UserError, count
-from lensmith.cli.options import Device, Json, Trust
-from lensmith.cli.terminal import show, tell_error
+from lensmith.cli.options import Device, Json, Runtime, Trust
+from lensmith.cli.terminal import show, tell_error, teller
 
 if TYPE_CHECKING:
     from lensmith.ship.predict.prediction import Prediction
@@ -20,8 +20,9 @@ _NAMED = 10    # files that are passed over and named
 
 
 def predict(
-    run: Annotated[str, typer.Argument(help="A run folder, or imagenet: a network that knows 1,000 classes and comes "
-                                            "with the installation. Left out with --cfg.")],
+    run: Annotated[str, typer.Argument(help="A run folder, a file of `lensmith export`, or imagenet: a network that "
+                                            "knows 1,000 classes and comes with the installation. Left out with "
+                                            "--cfg.")],
     sources: Annotated[list[str] | None, typer.Argument(help="Files, folders, patterns such as 'photos/*.jpg', films, "
                                                              "or camera:0.")] = None,
     top: Annotated[int, typer.Option(help="How many classes or objects to print.", min=1)] = 3,
@@ -37,21 +38,22 @@ def predict(
     cfg: Annotated[Path | None, typer.Option(help="A Darknet cfg in the place of RUN; with --weights.")] = None,
     weights: Annotated[Path | None, typer.Option(help="The Darknet weights of --cfg.")] = None,
     names: Annotated[Path | None, typer.Option(help="The class names of --cfg, one a line.")] = None,
-    device: Device = None, as_json: Json = False, trust: Trust = False,
+    runtime: Runtime = None, device: Device = None, as_json: Json = False, trust: Trust = False,
 ) -> None:
     """Say what pictures show, and films: a line a second, with --json one a frame."""
     from lensmith.base.output_folder import check_output
     from lensmith.ship.answers.answer import ELSEWHERE
     from lensmith.ship.predict.video import pictures_and_films
     from lensmith.ship.predict.write_files import write_predictions
-    from lensmith.training.trained import darknet, load
+    from lensmith.training.from_file import opened
+    from lensmith.training.trained import darknet
 
     if (cfg is None) != (weights is None):
         raise UserError("--cfg and --weights go together: give both files of the network")
     if cfg is not None and weights is not None:
         trained, sources = darknet(cfg, weights, names), [run, *(sources or [])]
     else:
-        trained = load(run, device=device, trust=trust)
+        trained = opened(run, runtime=runtime, device=device, trust=trust, tell=teller(False))
     if out is not None:
         check_output(out, advice=ELSEWHERE)    # before the work, not after it
     if not sources:

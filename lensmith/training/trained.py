@@ -41,6 +41,7 @@ from lensmith.ship.predict.predict_files import predict_pictures
 from lensmith.ship.predict.prediction import Prediction
 from lensmith.ship.predict.thresholds import chosen_classes, deciding
 from lensmith.ship.predict.video import FILMS, Frame, frame_predictor, pictures_and_films, watch
+from lensmith.ship.runtimes.file_network import FileNetwork
 from lensmith.study.check.labels.held_out import HeldOut
 from lensmith.tasks.metrics.own import not_measured
 from lensmith.tasks.task import Task
@@ -103,7 +104,7 @@ class Trained:
                 for id_ in ids}
 
     @cached_property
-    def _ready(self) -> tuple[nn.Module, Plan]:
+    def ready(self) -> tuple[nn.Module, Plan]:
         """The network rewritten for inference, once, and the plan for what is left to do, its threads timed."""
         pictures = torch.zeros((2, self.form.channels, *self.form.size), dtype=self.form.dtype)
         network, plan = for_inference(self.network, self.plan, pictures.to(self.plan.device))
@@ -132,7 +133,7 @@ class Trained:
         for in_memory, neighbours in groupby(several, key=lambda source: isinstance(source, Image.Image)):
             group: list[Any] = list(neighbours)
             pictures += group if in_memory else find_pictures(group)
-        network, plan = self._ready
+        network, plan = self.ready
         plan.settle()
         task = deciding(self.task, threshold=threshold, overlap=overlap)
         only = chosen_classes(self.task, self.names, classes)
@@ -160,7 +161,7 @@ class Trained:
         if pictures:
             raise DataError(f"{pictures[0]} is no film: accepted are {', '.join(FILMS)} and camera:0; pictures go to "
                             "predict")
-        network, plan = self._ready
+        network, plan = self.ready
         plan.settle()
         task = deciding(self.task, threshold=threshold, overlap=overlap)
         look = frame_predictor(network, task, form=self.form, plan=plan, names=self.names,
@@ -206,8 +207,10 @@ class Trained:
     def _own_data(self, data: Any, tell: Callable[[str], object]) -> Data:
         """The data that the run learned from, unchanged since. Raises ModelError and DataError where they are not."""
         if self.recipe["data"]["name"] == NO_DATA:
-            raise ModelError(f"{self.run} was converted from files of another program and has no data of its own: name "
-                             "some to measure on, with validate.data")
+            what = "was converted from files of another program" if not isinstance(self.network, FileNetwork) else \
+                "is a file"
+            raise ModelError(f"{self.run} {what} and has no data of its own: name some to measure on, with "
+                             "validate.data")
         if self.recipe["data"]["name"].startswith(BROUGHT) and data is None:
             raise ModelError(f"{self.run} was trained on a Python object as its data: from Python, pass it again as "
                              "data={'train': ..., 'test': ...}")
@@ -229,7 +232,8 @@ class Trained:
         if split == "train":    # measured in order and as they are, while they are learned from shuffled and augmented
             loader = Loader(loader.dataset, loader.batch, workers=loader.workers,
                             rectangular=self.form.fit == "pad" and self.task.needs == ("boxes",))
-        task = choose_task(dict(self.recipe), self.classes, targets=opened.splits["train"].targets)
+        task = self.task if isinstance(self.network, FileNetwork) else \
+            choose_task(dict(self.recipe), self.classes, targets=opened.splits["train"].targets)
         self.plan.settle()
         scores = evaluate(self.network, task, loader, plan=self.plan)
         for problem in not_measured(scores).values():

@@ -89,7 +89,8 @@ def read_map(raw: Tensor, extents: Tensor, cell: tuple[float, float], *, spread:
     cells = torch.stack(torch.meshgrid(x, y, indexing="xy"), 2).flatten(0, 1) * stride
     count = anchors * rows * columns
     return Anchored(flat, cells.repeat(anchors, 1), stride.expand(count, 2),
-                    extents.to(torch.float32).repeat_interleave(rows * columns, 0),
+                    # Each as often as there are cells. ONNX has no repeat_interleave of a number that it learns late.
+                    extents.to(torch.float32)[:, None].expand(-1, rows * columns, -1).flatten(0, 1),
                     torch.full((count,), spread, device=raw.device), torch.full((count,), form, device=raw.device))
 
 

@@ -1,0 +1,109 @@
+"""A network in a file in the place of one of PyTorch: its output is named tensors, and its task reads them."""
+
+from collections.abc import Mapping
+from copy import copy
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from lensmith.base.errors import ModelError, UserError
+from lensmith.base.pictures import PADDING
+from lensmith.ship.runtimes.file_facts import FileFacts
+from lensmith.ship.runtimes.named_tensors import value_in
+from lensmith.ship.runtimes.runtime import OpenFile
+from lensmith.tasks.nms import SHOWN
+from lensmith.tasks.task import Metrics, Task
+from lensmith.values.value import Value
+
+
+class FileNetwork(nn.Module):
+    """Pictures as they are -> the outputs of the file by name."""
+
+    def __init__(self, run: OpenFile, facts: FileFacts):
+        super().__init__()
+        self.run, self.facts = run, facts
+
+    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
+        return self.run(as_the_file_takes(pictures, self.facts))
+
+
+def as_the_file_takes(pictures: Tensor, facts: FileFacts) -> Tensor:
+    """The pictures; where the file takes one size alone, smaller ones padded on the right and below, where no pixel
+    moves. Raises ModelError for larger ones."""
+    form, (height, width) = facts.form, pictures.shape[2:]
+    if facts.any_size or (height, width) == form.size:
+        return pictures
+    if height > form.height or width > form.width:
+        raise ModelError(f"the file takes pictures of {form.height} x {form.width} pixels alone; these have {height} x "
+                         f"{width}: predict without predict.tiles, or with the run")
+    padded = torch.full((len(pictures), form.channels, *form.size), form.level(PADDING), dtype=pictures.dtype)
+    padded[:, :, :height, :width] = pictures
+    return padded
+
+
+class FileTask:
+    """The task of a run for the outputs of its file: what it measures and what its answers are called is the run's."""
+
+    of_kinds: Mapping[str, type[Task]] | None = None
+    on_last_map = False
+    window: list[int] | None = None
+
+    def __init__(self, task: Task, facts: FileFacts):
+        self.task, self.facts, self.needs, self.score = task, facts, tuple(facts.targets), task.score
+        self.threshold: float | None = None    # of objects; None: all that the file has
+        self.for_files = False                 # whether what brings an answer to the size of its file is kept
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        return self.task.objects
+
+    @property
+    def overlap(self) -> float | None:
+        return self.task.overlap
+
+    @property
+    def kept_per_pixel(self) -> int:
+        return self.task.with_thresholds(None, None).kept_per_pixel if self.for_files else 0
+
+    def head(self, backbone: Any) -> nn.Module:
+        raise ModelError("a network in a file cannot be trained: train the run that it was exported from")
+
+    def loss(self, output: Any, targets: dict[str, Value]) -> dict[str, Tensor]:
+        """No loss: a file has answers alone."""
+        return {}
+
+    def decode(self, output: Mapping[str, Tensor]) -> dict[str, Value]:
+        return {name: value_in(output, name, target, threshold=self.threshold, for_files=self.for_files)
+                for name, target in self.facts.targets.items()}
+
+    def evidence(self, output: Mapping[str, Tensor], index: int) -> Tensor:
+        return output[self.needs[0]][:, index]
+
+    def metrics(self) -> Metrics:
+        return self.task.metrics()
+
+    def with_thresholds(self, threshold: float | None, overlap: float | None) -> Self:
+        """As of a run's task. Raises UserError for another overlap: the file has left boxes out by its own."""
+        decided = {target.overlap for target in self.facts.targets.values() if target.overlap is not None}
+        if overlap is not None and decided - {overlap}:
+            own = ", ".join(f"{number:g}" for number in sorted(decided))
+            raise UserError(f"predict.overlap={overlap:g} cannot be asked of a file, which has left boxes out by {own} "
+                            "already: predict with the run")
+        chosen = copy(self)
+        chosen.threshold, chosen.for_files = SHOWN if threshold is None else threshold, True
+        return chosen
+
+    def scoring_layers(self, network: nn.Module) -> list[tuple[nn.Module, int]]:
+        return []
+
+    def notes(self, augment: Mapping[str, Any]) -> list[str]:
+        return []
+
+    @staticmethod
+    def usual(section: Mapping[str, Any], known: Any) -> Any:
+        raise AssertionError("a file is not trained")
+
+    @staticmethod
+    def forbids(section: Mapping[str, Any], augment: Mapping[str, Any]) -> None:
+        """A file forbids nothing: it is not trained."""

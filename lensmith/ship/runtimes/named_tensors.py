@@ -1,0 +1,72 @@
+"""The tensors that a file gives, by name, as stacked values."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from lensmith.base.errors import ModelError
+from lensmith.ship.runtimes.file_facts import TargetFacts, outputs_of
+from lensmith.values.boxes import Boxes
+from lensmith.values.instance_masks import Masks, pack_bits
+from lensmith.values.labels import Label, Numbers, Tags
+from lensmith.values.semantic_mask import Mask
+from lensmith.values.value import Value
+
+_PER_OBJECT = (("batch", "most"), ("batch", "most"), ("batch",))    # classes, scores and their number
+# The axes of each output of a kind, in the order of `outputs_of`; those of a fixed length are in `_check_shapes`.
+_AXES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "label": (("batch", "classes"),), "tags": (("batch", "classes"),), "numbers": (("batch", "classes"),),
+    "mask": (("batch", "height", "width"), ("batch", "classes", "height", "width")),
+    "boxes": (("batch", "most", "corners"), *_PER_OBJECT),
+    "masks": (("batch", "most", "height", "width"), ("batch", "most", "corners"), *_PER_OBJECT,
+              ("batch", "most", "rows", "columns")),
+}
+
+
+def value_in(tensors: Mapping[str, Tensor], name: str, target: TargetFacts, *, threshold: float | None = None,
+             for_files: bool = False) -> Value:
+    """The stacked value of the target `name` in the tensors of a batch (`file_facts.outputs_of`).
+
+    Of objects those from `threshold` on, by itself all. `for_files` keeps what bringing an answer to the size of its
+    file needs. Raises ModelError where a tensor is missing or has another shape than the target's.
+    """
+    _check_shapes(tensors, name, target)
+    first = tensors[name]
+    if target.kind == "label":
+        return Label(first.argmax(1), first)
+    if target.kind == "tags":
+        assert target.threshold is not None
+        return Tags((first >= target.threshold).float(), first)
+    if target.kind == "numbers":
+        return Numbers(first)
+    if target.kind == "mask":
+        return Mask(first, tensors[f"{name}_scores"] if for_files else None)
+    return _objects(tensors, name, target, threshold=threshold, for_files=for_files)
+
+
+def _check_shapes(tensors: Mapping[str, Tensor], name: str, target: TargetFacts) -> None:
+    fixed = {"classes": len(target.classes), "most": target.most, "corners": 4}
+    for output, axes in zip(outputs_of(name, target.kind), _AXES[target.kind], strict=True):
+        if output not in tensors:
+            raise ModelError(f"the file gives no output {output!r}, which its target {name!r} has: export the run "
+                             "again")
+        shape = tuple(tensors[output].shape)
+        if len(shape) != len(axes) or \
+                any(fixed.get(axis, edge) != edge for axis, edge in zip(axes, shape, strict=True)):
+            raise ModelError(f"the file's output {output!r} has shape {' x '.join(map(str, shape))}, and its target "
+                             f"says {' x '.join(str(fixed.get(axis, axis)) for axis in axes)}: export the run again")
+
+
+def _objects(tensors: Mapping[str, Tensor], name: str, target: TargetFacts, *, threshold: float | None,
+             for_files: bool) -> Boxes:
+    scores = tensors[f"{name}_scores"]
+    there = torch.arange(scores.shape[1]) < tensors[f"{name}_count"][:, None]
+    if threshold is not None:
+        there &= scores >= threshold
+    image, _ = there.nonzero(as_tuple=True)
+    classes = tensors[f"{name}_classes"][there].long()    # OpenVINO gives int32
+    if target.kind == "boxes":
+        return Boxes(tensors[name][there], classes, scores[there], image)
+    return Masks(tensors[f"{name}_boxes"][there], classes, scores[there], image, bits=pack_bits(tensors[name][there]),
+                 margins=tensors[f"{name}_margins"][there] if for_files else None)

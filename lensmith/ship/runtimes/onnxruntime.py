@@ -1,0 +1,39 @@
+"""The runtime `onnxruntime`."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lensmith.base.errors import ModelError, first_line
+from lensmith.ship.runtimes.file_facts import INPUT
+from lensmith.ship.runtimes.packages import import_quietly
+from lensmith.ship.runtimes.runtime import OpenFile, Runtime
+
+_FATAL = 4    # the severity from which it logs: what is less says nothing that a user could mend
+
+
+def open_with_onnxruntime(file: Path, threads: int) -> OpenFile:
+    """The file, ready to be run on the CPU. Raises ModelError where onnxruntime refuses it."""
+    onnxruntime = import_quietly("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = _FATAL
+    try:
+        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ModelError(f"onnxruntime cannot open {file} ({first_line(error)[:300]}): export the run again") from error
+    names = [output.name for output in session.get_outputs()]
+
+    def run(pictures: Tensor) -> dict[str, Tensor]:
+        try:
+            outputs = session.run(names, {INPUT: pictures.contiguous().numpy()})
+        except Exception as error:
+            raise ModelError(f"onnxruntime cannot run {file} on pictures of {'x'.join(map(str, pictures.shape[1:]))} "
+                             f"({first_line(error)[:300]})") from error
+        return {name: torch.from_numpy(output) for name, output in zip(names, outputs, strict=True)}
+
+    return run
+
+
+ONNXRUNTIME = Runtime("onnxruntime", open_with_onnxruntime)

@@ -1,0 +1,38 @@
+"""The runtime `openvino`."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lensmith.base.errors import ModelError, first_line
+from lensmith.ship.runtimes.packages import import_quietly
+from lensmith.ship.runtimes.runtime import OpenFile, Runtime
+
+
+def open_with_openvino(file: Path, threads: int) -> OpenFile:
+    """The file, ready to be run on the CPU in float32. Raises ModelError where OpenVINO refuses it."""
+    openvino = import_quietly("openvino")
+    try:
+        core = openvino.Core()
+        # Without the hint it computes in bfloat16 wherever the CPU can.
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+        compiled = core.compile_model(core.read_model(str(file)), "CPU", settings)
+    except Exception as error:
+        raise ModelError(f"openvino cannot open {file} ({first_line(error)[:300]}): export the run again") from error
+    names = [sorted(output.get_names()) for output in compiled.outputs]    # an output may have several
+
+    def run(pictures: Tensor) -> dict[str, Tensor]:
+        try:
+            outputs = compiled([pictures.contiguous().numpy()])
+        except Exception as error:
+            raise ModelError(f"openvino cannot run {file} on pictures of {'x'.join(map(str, pictures.shape[1:]))} "
+                             f"({first_line(error)[:300]})") from error
+        # A copy: the next call writes into the same memory.
+        return {name: torch.from_numpy(outputs[number].copy()) for number, several in enumerate(names)
+                for name in several}
+
+    return run
+
+
+OPENVINO = Runtime("openvino", open_with_openvino)

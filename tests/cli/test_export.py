@@ -1,0 +1,204 @@
+"""The verb `export`, and a file of it in the place of a run: the run's numbers, and what is refused in one line."""
+
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+
+from lensmith.base.errors import Disagreement
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def file(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained run as an ONNX file, written by the command in a process of its own."""
+    path = tmp_path_factory.mktemp("exported") / "model.onnx"
+    done = subprocess.run([sys.executable, "-m", "lensmith", "export", str(trained), "--to", "onnx", "--out",
+                           str(path)], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"file {path}  ") and len(lines) == 3
+    for line, runtime in zip(lines[1:], ("onnxruntime", "openvino"), strict=True):
+        assert re.fullmatch(rf"  {runtime} label: 100.0 % of the answers the same, probabilities at most \S+ apart on "
+                            r"100 pictures \(test\)", line)
+    return path
+
+
+def test_export_json_says_how_far_the_file_agrees(file: Path):
+    report = json.loads((file.parent / "export.json").read_text())
+    assert report["agrees"] and report["pictures"] == 100 and report["of"] == "test" and report["size"] == [20, 20]
+    assert report["bytes"] == file.stat().st_size and len(report["fingerprint"]["weights"]) == 32
+    assert set(report["runtimes"]) == {"onnxruntime", "openvino"}
+    for found in report["runtimes"].values():
+        assert found["label"]["largest_difference"] < 1e-4 and found["label"]["agreement"] == 1
+    assert sorted(path.name for path in file.parent.iterdir()) == ["export.json", "model.onnx"]
+
+
+def test_a_file_predicts_and_measures_as_its_run(file: Path, trained: Path, photos: Path, command):
+    by_run = json.loads(command("predict", trained, photos, "--json").out)
+    for runtime in ("onnxruntime", "openvino"):
+        by_file = json.loads(command("predict", file, photos, "--json", "--runtime", runtime).out)
+        assert [one["file"] for one in by_file] == [one["file"] for one in by_run]
+        for ours, theirs in zip(by_run, by_file, strict=True):
+            assert ours["label"] == theirs["label"]
+            assert ours["scores"] == pytest.approx(theirs["scores"], abs=1e-4)
+    expected = json.loads(command("val", trained, "--data", photos, "--json").out)
+    measured = json.loads(command("val", file, "--data", photos, "--json").out)
+    assert measured["accuracy_top1"] == expected["accuracy_top1"] and measured["count"] == 60
+    assert "loss" not in measured    # a file has answers alone
+
+
+def test_a_run_is_computed_by_another_runtime(trained: Path, photos: Path, command):
+    by_torch = json.loads(command("predict", trained, photos, "--json").out)
+    for runtime in ("onnxruntime", "auto"):
+        ended = command("predict", trained, photos, "--json", "--runtime", runtime)
+        for ours, theirs in zip(by_torch, json.loads(ended.out), strict=True):
+            assert ours["label"] == theirs["label"] and ours["scores"] == pytest.approx(theirs["scores"], abs=1e-4)
+    assert re.search(r"^runtime (torch|onnxruntime|openvino): (\w+ [\d.]+ ms(, )?){3} a picture$", ended.err,
+                     re.MULTILINE)
+    again = command("predict", trained, photos, "--json", "--runtime", "auto").err
+    assert again == ended.err    # from the cache: the same digits
+
+
+def test_inspect_says_what_goes_in_and_out(file: Path, command):
+    lines = command("inspect", file).out.splitlines()
+    assert re.fullmatch(rf"{file}  task classification, [\d,]+ parameters, written by Lensmith \S+", lines[0])
+    assert lines[1] == "  takes pictures: uint8 [batch, 3, 20, 20], of this size alone; brought by crop, bilinear"
+    assert lines[2].startswith("  gives label: label of 3 classes (") and "Conv 2" in lines[3]
+    assert json.loads(command("inspect", file, "--json").out)["outputs"] == {"label": ["label"]}
+
+
+def test_the_program_of_the_documentation_says_the_same(file: Path, trained: Path, photos: Path, command,
+                                                        tmp_path: Path):
+    page = (ROOT / "docs" / "export.md").read_text()
+    program = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[-1]
+    imported = re.findall(r"^(?:import|from) .*", program, re.MULTILINE)
+    assert len(program.splitlines()) <= 40 and not [line for line in imported if "lensmith" in line or "torch" in line]
+    script = tmp_path / "answer.py"
+    script.write_text(program)
+    picture = sorted(photos.rglob("*.png"))[0]
+    done = subprocess.run([sys.executable, "-I", str(script), str(file), str(picture)], capture_output=True, text=True,
+                          check=True)
+    name, _, scores = done.stdout.partition(" ")
+    expected = json.loads(command("predict", trained, picture, "--json").out)[0]["scores"]
+    assert name == "label" and json.loads(scores.replace("'", '"')) == pytest.approx(expected, abs=2e-4)
+
+
+def test_a_file_that_does_not_agree_is_not_called_good(trained: Path, tmp_path: Path, command,
+                                                       monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("lensmith.ship.export.parity._DIFFERENCE", -1.0)
+    ended = command("export", trained, "--out", tmp_path / "bad.onnx", "--quiet")
+    assert ended.code == Disagreement.code == 5
+    assert ended.err == (f"lensmith: {tmp_path / 'bad.onnx'} does not answer as {trained} does: "
+                         f"{tmp_path / 'export.json'} says where. Do not use it\n")
+    assert json.loads((tmp_path / "export.json").read_text())["agrees"] is False
+
+
+def test_what_cannot_be_exported_is_one_line(trained: Path, tmp_path: Path, command):
+    lacking = tmp_path / "lacking"
+    shutil.copytree(trained, lacking)
+    (lacking / "best.safetensors").unlink()
+    ended = command("export", lacking)
+    assert ended.code == 4 and ended.err.count("\n") == 1 and "best.safetensors" in ended.err
+    ended = command("export", trained, "--to", "onx")
+    assert ended.code == 2 and "unknown export.to (--to) 'onx'. Did you mean 'onnx'? Known: onnx." in ended.err
+    ended = command("export", trained, "--out", tmp_path / "absent" / "model.onnx")
+    assert ended.code == 2 and "cannot write" in ended.err
+    assert "choose another file with export.out (--out)" in ended.err
+    ended = command("predict", trained, "x.png", "--runtime", "onnxrt")
+    assert ended.code == 2 and "unknown predict.runtime (--runtime) 'onnxrt'. Did you mean 'onnxruntime'?" in ended.err
+
+
+def test_files_that_cannot_be_used_are_one_line(file: Path, photos: Path, tmp_path: Path, command):
+    def refused(path: Path, text: str, code: int = 4) -> None:
+        ended = command("predict", path, photos, "--runtime", "onnxruntime")
+        assert ended.code == code and ended.err.count("\n") == 1 and ended.out == "", ended.err
+        assert text in ended.err, ended.err
+
+    refused(file.with_name("modle.onnx"), "Did you mean 'model.onnx'?")
+    (tmp_path / "text.onnx").write_text("no network")
+    refused(tmp_path / "text.onnx", "is not an ONNX file, or is damaged")
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    refused(tmp_path / "empty.onnx", "was not written by Lensmith")
+    (tmp_path / "half.onnx").write_bytes(file.read_bytes()[:2000])
+    refused(tmp_path / "half.onnx", f"lensmith: {tmp_path / 'half.onnx'} ")
+    model = onnx.load(file)
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "other.onnx")
+    refused(tmp_path / "other.onnx", "was not written by Lensmith: its metadata have no entry 'lensmith'")
+    model = onnx.load(file)
+    model.metadata_props[0].value = model.metadata_props[0].value.replace('"format": 1', '"format": 9')
+    onnx.save(model, tmp_path / "newer.onnx")
+    refused(tmp_path / "newer.onnx", "has facts of format 9, and this version reads 1")
+    for location in ("../weights.bin", "/etc/passwd"):
+        model = onnx.load(file)
+        weights = model.graph.initializer[0]
+        weights.ClearField("raw_data")
+        weights.data_location = onnx.TensorProto.EXTERNAL
+        weights.external_data.add(key="location", value=location)
+        (tmp_path / "far.onnx").write_bytes(model.SerializeToString())
+        refused(tmp_path / "far.onnx", f"reads its weights from '{location}', outside of its folder, which is refused")
+    ended = command("predict", file, photos, "--runtime", "torch")
+    assert ended.code == 2 and "torch runs the network of a run folder" in ended.err
+    ended = command("val", file)
+    assert ended.code == 4 and "is a file and has no data of its own: name some to measure on" in ended.err
+
+
+def test_a_file_that_ends_the_process_that_reads_it(file: Path, photos: Path, command, monkeypatch: pytest.MonkeyPatch,
+                                                    tmp_path: Path):
+    script = tmp_path / "dies.py"
+    script.write_text("import os\nos.abort()\n")
+    monkeypatch.setattr("lensmith.ship.runtimes.checked_file._SCRIPT", script)
+    ended = command("predict", file, photos)
+    assert ended.code == 4 and "is damaged: it ends the process that reads it (code -6)" in ended.err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_mutated_files_give_one_line_each(file: Path, photos: Path, tmp_path: Path, command):
+    """Bytes turned, cut out and doubled by chance: an answer, or one line."""
+    chance, whole = random.Random(0), file.read_bytes()
+    picture = sorted(photos.rglob("*.png"))[0]
+    for number in range(1000):
+        content = bytearray(whole)
+        for _ in range(chance.choice((1, 3, 30))):
+            place = chance.randrange(len(content) if number % 2 else 3000)
+            change = chance.randrange(3)
+            if change == 0:
+                content[place % len(content)] = chance.randrange(256)
+            elif change == 1:
+                del content[place : place + chance.randrange(1, 50)]
+            else:
+                content[place:place] = content[place : place + chance.randrange(1, 50)]
+        mutated = tmp_path / "mutated.onnx"
+        mutated.write_bytes(bytes(content))
+        ended = command("predict", mutated, picture, "--runtime", "onnxruntime")
+        assert ended.code in (0, 2, 4) and ended.err.count("\n") == (ended.code != 0), (number, ended)
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_nothing_is_sent_and_nothing_is_written_into_the_home_folder(file: Path, photos: Path, tmp_path: Path,
+                                                                     runtime: str):
+    """Python cannot see what a library sends by itself, so the system calls of all processes are looked at."""
+    home, log = tmp_path / "home", tmp_path / "calls"
+    home.mkdir()
+    environment = {name: value for name, value in os.environ.items()
+                   if not name.startswith(("XDG_", "LENSMITH_", "ORT_"))}
+    picture = sorted(photos.rglob("*.png"))[0]
+    subprocess.run(["strace", "-f", "-qq", "-e", "trace=socket,connect,sendto,sendmsg", "-o", str(log), sys.executable,
+                    "-m", "lensmith", "predict", str(file), str(picture), "--runtime", runtime], check=True,
+                   capture_output=True, env=environment | {"HOME": str(home)}, cwd=tmp_path)
+    calls = log.read_text().splitlines()
+    reaching = [call for call in calls if re.search(r"AF_INET6?\b", call) and not re.search(r"127\.0\.0\.1|::1", call)]
+    assert not reaching, reaching
+    written = [path for path in home.rglob("*") if path.relative_to(home).parts[:2] != (".cache", "lensmith")
+               and path != home / ".cache"]
+    assert not written, written
