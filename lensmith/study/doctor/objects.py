@@ -8,7 +8,7 @@ from lensmith.study.doctor.facts import Facts
 
 _FINEST = 8       # pixels: the finest stride of the detectors, where it was not read of the network
 _FIT = 4.0        # an anchor fits objects of at most so many times its area or as small a part of it
-_BACKGROUND = 0.999
+_BACKGROUND = 0.98
 _STARVED = 0.02   # of the whole loss, below which a part has no say
 
 

@@ -245,7 +245,7 @@ def test_masks_that_are_all_background(tmp_path: Path, data: str):
         pets()
         source = [str(RECIPES / "pets3-outline.toml"), f"data.path={DATA / 'pets3'}", "--size", "64", "--scratch",
                   "--backbone", "csp", "backbone.width=8", "task.class_weights=[1.0, 0.0001]"]
-    run = trained(tmp_path, *source, "--task", "segmentation", "task.loss=cross_entropy", "--epochs", "3", "--batch",
+    run = trained(tmp_path, *source, "--task", "segmentation", "task.loss=cross_entropy", "--epochs", "8", "--batch",
                   "16")
     check_named(run, "all background")
 
