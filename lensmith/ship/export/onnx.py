@@ -26,6 +26,7 @@ ADVICE = "choose another file with export.out"
 _LARGEST = (1 << 31) - (1 << 20)    # bytes: protobuf's limit of a file
 _EXAMPLE = 2                        # pictures: one would be taken for a constant
 _LARGER = 32                        # pixels by which another size is larger
+_LEAST = 64                         # pixels of an edge: a map of one cell would be taken for one of that size alone
 
 
 def write_onnx(network: nn.Module, task: Task, facts: FileFacts, path: Path) -> FileFacts:
@@ -56,6 +57,8 @@ def write_onnx(network: nn.Module, task: Task, facts: FileFacts, path: Path) -> 
 
 def _takes_other_sizes(network: nn.Module, form: Form) -> bool:
     """Whether PyTorch can run the network on larger pictures: a dense layer behind a map cannot."""
+    if min(form.size) < _LEAST:
+        return False
     try:
         with torch.no_grad():
             network(torch.zeros((1, form.channels, form.height + _LARGER, form.width + 2 * _LARGER), dtype=form.dtype))
