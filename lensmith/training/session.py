@@ -133,7 +133,7 @@ class Session:
 
     def _leave(self, error: BaseException, signals: Signals) -> None:
         """Write why the training ended, as far as that can be written: what ended it is what is said. No signal ends
-        the writing of run.json, and a second Ctrl-C that of the rest."""
+        the writing of run.json. Of the rest two more are borne, since who is in a hurry presses Ctrl-C three times."""
         interrupted = isinstance(error, Interrupted | GeneratorExit)
         no_more = "interrupted" if signals.caught else "its caller asked for no more"
         reason = str(error) or (f"{no_more}; {self._whole}" if interrupted else type(error).__name__)
@@ -141,7 +141,7 @@ class Session:
             self._write_run("interrupted" if interrupted else "stopped", reason)
         for write in (lambda: self._note_dropped(self.job.learner.train, self.job.learner.valid), self._write_vitals,
                       self._write_report):
-            with suppress(Exception, KeyboardInterrupt), signals.raised_after(len(signals.caught) + 1):
+            with suppress(Exception, KeyboardInterrupt), signals.raised_after(len(signals.caught) + 2):
                 write()
 
     def _begin_forecast(self) -> Forecast:

@@ -1,6 +1,6 @@
 """A network whose output is already the answer: named tensors of a fixed number, by operations that a file can hold."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,11 +17,16 @@ from lensmith.ship.runtimes.file_facts import OBJECTS_IN_FILES, TargetFacts, out
 from lensmith.tasks.multitask import Multitask
 from lensmith.tasks.nms import SHOWN
 from lensmith.tasks.task import Task
-from lensmith.values.labels import Label, Numbers, Tags
-from lensmith.values.semantic_mask import Mask
 
 CANDIDATES = 1000    # boxes of a picture that NMS looks at, those with the best scores, as in `tasks.nms`
 _SUPPRESSIONS = ("batched", "agnostic")    # those that ONNX has an operator for
+# kind of a whole picture's value -> its tensors, in the order of `outputs_of`.
+_TENSORS: dict[str, Callable[[Any], tuple[Tensor, ...]]] = {
+    "label": lambda value: (value.scores,),
+    "tags": lambda value: (value.scores,),
+    "numbers": lambda value: (value.values,),
+    "mask": lambda value: (value.classes, value.scores),
+}
 
 
 class AnsweringNetwork(nn.Module):
@@ -76,17 +81,10 @@ def _tensors(name: str, task: Any, output: Any, size: tuple[int, int]) -> dict[s
         raise ModelError("a detector of torchvision that comes whole looks for its objects by code that no file can "
                          "hold (layer head.model, pytorch/vision#9306): train task 'detection' on another backbone")
     decided = task.with_thresholds(None, None) if kind == "mask" else task    # a mask with its scores
-    value = decided.decode(output)[kind]
-    if isinstance(value, Mask):
-        assert value.scores is not None
-        return dict(zip(outputs_of(name, kind), (value.classes, value.scores), strict=True))
-    if isinstance(value, Label | Tags):
-        assert value.scores is not None
-        return {name: value.scores}
-    if isinstance(value, Numbers):
-        return {name: value.values}
-    raise ModelError(f"values of kind {value.kind!r} have no form in a file: accepted are label, tags, numbers, boxes, "
-                     "mask and masks")
+    if kind not in _TENSORS:
+        raise ModelError(f"values of kind {kind!r} have no form in a file: accepted are "
+                         f"{', '.join([*_TENSORS, *OBJECTS_IN_FILES])}")
+    return dict(zip(outputs_of(name, kind), _TENSORS[kind](decided.decode(output)[kind]), strict=True))
 
 
 def _object_tensors(task: Any, output: Points | Anchored | MaskedPoints, size: tuple[int, int]) -> tuple[Tensor, ...]:

@@ -1,6 +1,6 @@
 """How far the answers of an exported file are those of the run: by target, over pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +11,18 @@ from lensmith.ship.runtimes.file_facts import OBJECTS_IN_FILES, TargetFacts
 from lensmith.values.box_arithmetic import pairwise_iou
 from lensmith.values.boxes import Boxes
 from lensmith.values.instance_masks import Masks, pixel_counts
-from lensmith.values.labels import Label, Numbers, Tags
-from lensmith.values.semantic_mask import Mask
 from lensmith.values.value import Value
 
 SAME_BOX = 0.99     # the IoU from which two boxes of one class are the same one
 SAME_MASK = 0.97    # the same of their pixels: a pixel of an outline goes either way where its margin is near 0
 _AGREEMENT = 0.99   # the least fraction of answers that are the same
 _DIFFERENCE = 1e-3  # the largest difference of a probability, or of a number as a fraction of the largest one
+# kind -> what is answered of each picture; its `scores` are compared as numbers.
+_ANSWERS: dict[str, Callable[[Any], Tensor]] = {
+    "label": lambda value: value.index,
+    "tags": lambda value: value.present,
+    "mask": lambda value: value.classes,
+}
 
 
 @dataclass
@@ -49,19 +53,16 @@ class Parity:
 
     def add(self, expected: Value, found: Value) -> None:
         """Count the stacked answers of a batch: the run's, and the file's."""
-        if isinstance(expected, Boxes) and isinstance(found, Boxes):
+        if isinstance(expected, Boxes):
+            assert isinstance(found, Boxes)
             self._add_objects(expected, found)
-        elif isinstance(expected, Label) and isinstance(found, Label):
-            self._add(expected.scores, found.scores, expected.index == found.index)
-        elif isinstance(expected, Tags) and isinstance(found, Tags):
-            self._add(expected.scores, found.scores, expected.present == found.present)
-        elif isinstance(expected, Mask) and isinstance(found, Mask):
-            self._add(expected.scores, found.scores, expected.classes == found.classes)
-        else:
-            assert isinstance(expected, Numbers) and isinstance(found, Numbers)
-            scale = expected.values.abs().amax().clamp(min=1.0)
-            difference = (expected.values - found.values) / scale
+        elif expected.kind == "numbers":
+            scale = expected.values.abs().amax().clamp(min=1.0)    # type: ignore[attr-defined]
+            difference = (expected.values - found.values) / scale    # type: ignore[attr-defined]
             self._add(difference, torch.zeros_like(difference), difference.abs() <= _DIFFERENCE)
+        else:
+            answer = _ANSWERS[expected.kind]
+            self._add(expected.scores, found.scores, answer(expected) == answer(found))    # type: ignore[attr-defined]
 
     def _add(self, expected: Tensor | None, found: Tensor | None, same: Tensor) -> None:
         assert expected is not None and found is not None

@@ -1,6 +1,6 @@
 """The tensors that a file gives, by name, as stacked values."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -22,6 +22,13 @@ _AXES: dict[str, tuple[tuple[str, ...], ...]] = {
     "masks": (("batch", "most", "height", "width"), ("batch", "most", "corners"), *_PER_OBJECT,
               ("batch", "most", "rows", "columns")),
 }
+# kind of a whole picture's value -> it, from its first tensor, its pixels' scores and the threshold of the target.
+_OF_PICTURES: dict[str, Callable[[Tensor, Tensor | None, float | None], Value]] = {
+    "label": lambda first, scores, threshold: Label(first.argmax(1), first),
+    "tags": lambda first, scores, threshold: Tags((first >= (threshold or 0.0)).float(), first),
+    "numbers": lambda first, scores, threshold: Numbers(first),
+    "mask": lambda first, scores, threshold: Mask(first, scores),
+}
 
 
 def value_in(tensors: Mapping[str, Tensor], name: str, target: TargetFacts, *, threshold: float | None = None,
@@ -32,16 +39,9 @@ def value_in(tensors: Mapping[str, Tensor], name: str, target: TargetFacts, *, t
     file needs. Raises ModelError where a tensor is missing or has another shape than the target's.
     """
     _check_shapes(tensors, name, target)
-    first = tensors[name]
-    if target.kind == "label":
-        return Label(first.argmax(1), first)
-    if target.kind == "tags":
-        assert target.threshold is not None
-        return Tags((first >= target.threshold).float(), first)
-    if target.kind == "numbers":
-        return Numbers(first)
-    if target.kind == "mask":
-        return Mask(first, tensors[f"{name}_scores"] if for_files else None)
+    if target.kind in _OF_PICTURES:
+        scores = tensors.get(f"{name}_scores") if for_files else None
+        return _OF_PICTURES[target.kind](tensors[name], scores, target.threshold)
     return _objects(tensors, name, target, threshold=threshold, for_files=for_files)
 
 

@@ -115,10 +115,10 @@ def test_what_is_alike_moves_only_where_train_and_every_split_keep_something() -
     strata = np.array([0, 0, 0, 0, 1, 1])
     numbers = np.array([0, 1, 0, 2, 0, 1])
     apart = np.arange(6)
-    assert _together(numbers, apart, strata).tolist() == numbers.tolist()
+    assert _together(numbers, apart, strata, None).tolist() == numbers.tolist()
     alike = np.array([0, 0, 2, 3, 4, 4])    # the last two are all of stratum 1, and then the last of valid
-    assert _together(numbers, alike, strata).tolist() == [0, 0, 0, 2, 0, 1]
-    assert _together(np.array([0, 1]), np.array([0, 0]), np.array([0, 0])).tolist() == [0, 1]
+    assert _together(numbers, alike, strata, None).tolist() == [0, 0, 0, 2, 0, 1]
+    assert _together(np.array([0, 1]), np.array([0, 0]), np.array([0, 0]), None).tolist() == [0, 1]
 
 
 def test_coco_and_lists_that_name_a_picture_twice_are_refused_where_asked() -> None:

@@ -76,8 +76,9 @@ def test_a_report_has_its_sections_in_order(write_run: Write) -> None:
     path = report(folder)
     assert path == folder / "report.html"
     assert Page(path).headings == [
-        "classification-1", "Learning", "Test: 400 pictures", "By class, the worst first",
-        "Which class is taken for which", "Most confused", "The worst errors", "Validation: 400 pictures", "Data",
+        "classification-1", "Learning", "What may keep it from learning", "Test: 400 pictures",
+        "By class, the worst first", "Which class is taken for which", "Most confused", "The worst errors",
+        "Validation: 400 pictures", "Data",
         "Splits", "Left out", "How it was made", "The command", "To use the network", "Plan", "Machine", "Recipe"]
 
 
@@ -340,9 +341,10 @@ def test_a_detector_has_its_curves_its_background_and_its_pairs_of_pictures(writ
     test = json.loads((folder / "metrics.json").read_text())["test"]
     page = Page(report(folder))
     assert page.headings == [
-        "detection-1", "Learning", "Test: 60 pictures", "By class, the worst first", "Precision, recall and the score",
-        "Which class is taken for which", "The worst errors", "Validation: 60 pictures", "Data", "Splits", "Boxes",
-        "Left out", "How it was made", "The command", "To use the network", "Plan", "Machine", "Recipe"]
+        "detection-1", "Learning", "What may keep it from learning", "Small objects ", "Test: 60 pictures",
+        "By class, the worst first", "Precision, recall and the score", "Which class is taken for which",
+        "The worst errors", "Validation: 60 pictures", "Data", "Splits", "Boxes", "Left out",
+        "How it was made", "The command", "To use the network", "Plan", "Machine", "Recipe"]
     summary = page.text[: page.text.index("Learning")]
     assert f"{test['mAP50-95']:.3f} mAP50-95 On 60 test pictures with 108 objects, the average precision is " in summary
     assert f"{test['mAP50']:.3f} where an overlap of one half is enough (mAP50)." in summary

@@ -1,8 +1,9 @@
 """What a trained network says of pictures that it never learned from, beside what is annotated."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +23,6 @@ from lensmith.study.check.labels.suspicious_masks import (
 )
 from lensmith.tasks.task import Task
 from lensmith.values.boxes import Boxes
-from lensmith.values.instance_masks import Masks
 from lensmith.values.labels import Label, Tags
 from lensmith.values.semantic_mask import Mask
 from lensmith.values.value import Value
@@ -73,9 +73,7 @@ class HeldOut:
     def labels(self, target: str) -> Label | Tags:
         """What is annotated of a label or tags, stacked."""
         values = self._seen.labels[target]
-        if isinstance(values[0], Label):
-            return Label(torch.cat([value.index for value in values if isinstance(value, Label)]))
-        return Tags(torch.cat([value.present for value in values if isinstance(value, Tags)]))
+        return _STACKED[values[0].kind](values)
 
     def boxes(self, target: str) -> tuple[list[Boxes], list[Boxes]]:
         """What is annotated and what is predicted in each picture, in the pixels of the files."""
@@ -118,7 +116,7 @@ class _Seen:
     def __init__(self, classes: Mapping[str, tuple[str, ...]]):
         self.places: list[Place] = []
         self.logits: dict[str, list[Tensor]] = {}
-        self.labels: dict[str, list[Label | Tags]] = {}
+        self.labels: dict[str, list[Value]] = {}
         self.annotated: dict[str, list[Boxes]] = {}
         self.predicted: dict[str, list[Boxes]] = {}
         self.confidences: dict[str, ClassConfidence] = {}
@@ -128,22 +126,42 @@ class _Seen:
         self.places += list(batch.places)
         truth, said = in_files(batch.targets, batch.places), in_files(predicted, batch.places)
         for target, value in said.items():
-            if isinstance(value, Label | Tags):
-                assert value.scores is not None
-                scores = value.scores.clamp(_SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
-                self.logits.setdefault(target, []).append(scores.log() if isinstance(value, Label) else scores.logit())
-                annotated = truth[target]
-                assert isinstance(annotated, Label | Tags)
-                self.labels.setdefault(target, []).append(annotated)
-            elif isinstance(value, Boxes):
-                for kept, boxes in ((self.annotated, truth[target]), (self.predicted, value)):
-                    plain = boxes.boxes() if isinstance(boxes, Masks) else boxes
-                    assert isinstance(plain, Boxes)
-                    kept.setdefault(target, []).extend(plain[row] for row in range(len(batch)))
-            elif isinstance(value, Mask):
+            if value.kind in _KEEP:
+                _KEEP[value.kind](self, target, truth[target], value, len(batch))
+            elif target in self._masks(batch):
                 confidence = self.confidences.setdefault(target, ClassConfidence(len(self._classes[target])))
                 for row in range(len(batch)):
                     confidence.update(*_mask_of(batch.targets[target], predicted[target], row))
+
+    def _masks(self, batch: Batch) -> set[str]:
+        """The targets that are a class for every pixel, which are judged in the pixels that the network sees."""
+        return {target for target, value in batch.targets.items() if isinstance(value, Mask)}
+
+    def keep_scores(self, target: str, truth: Value, logits: Tensor) -> None:
+        self.logits.setdefault(target, []).append(logits)
+        self.labels.setdefault(target, []).append(truth)
+
+    def keep_boxes(self, target: str, truth: Boxes, said: Boxes, count: int) -> None:
+        for kept, boxes in ((self.annotated, truth), (self.predicted, said)):
+            kept.setdefault(target, []).extend(boxes[row] for row in range(count))
+
+
+def _probabilities(said: Any) -> Tensor:
+    return said.scores.clamp(_SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
+
+
+# kind -> how what is annotated and what is said of it in so many pictures, in the pixels of the files, are kept.
+_KEEP: dict[str, Callable[[_Seen, str, Any, Any, int], None]] = {
+    "label": lambda seen, target, truth, said, count: seen.keep_scores(target, truth, _probabilities(said).log()),
+    "tags": lambda seen, target, truth, said, count: seen.keep_scores(target, truth, _probabilities(said).logit()),
+    "boxes": lambda seen, target, truth, said, count: seen.keep_boxes(target, truth, said, count),
+    "masks": lambda seen, target, truth, said, count: seen.keep_boxes(target, truth.boxes(), said.boxes(), count),
+}
+# kind -> what is annotated of all pictures, stacked.
+_STACKED: dict[str, Callable[[list[Any]], Label | Tags]] = {
+    "label": lambda values: Label(torch.cat([value.index for value in values])),
+    "tags": lambda values: Tags(torch.cat([value.present for value in values])),
+}
 
 
 def _mask_of(truth: Value, predicted: Value, row: int) -> tuple[Tensor, Tensor]:
