@@ -33,7 +33,8 @@ COMMANDS: list[tuple[int, list[str]]] = [
     (2, ["convert", "RUN", "OUT.cfg", "OUT.weights"]), (2, ["convert", "RUN", "OUT", "--to", "coco"]),
     (2, ["train", *SHAPES, "--plan", "RUN/plan.json", "--dry-run"]),
     (2, ["train", *SHAPES, "--backbone", "RUN", "--dry-run"]),
-    (1, ["train", *SHAPES, "--weights", "RUN", "--epochs", "1", "--plan", "exact", "-q", "--runs", "OUT"])]
+    (1, ["train", *SHAPES, "--weights", "RUN", "--epochs", "1", "--plan", "exact", "-q", "--runs", "OUT"]),
+    (2, ["export", "RUN", "--out", "OUT.onnx"])]
 
 
 def damage(folder: Path, draw: random.Random) -> str:
