@@ -29,7 +29,7 @@ COMMANDS: list[tuple[int, list[str]]] = [
     (14, ["compare", "RUN", "OTHER"]), (4, ["compare", "OTHER", "RUN", "--json"]),
     (10, ["list", "runs", "--runs", "RUNS"]), (8, ["train", "RUN", "--dry-run"]),
     (4, ["train", "--resume", "RUN", "-q"]), (2, ["data", "show", "RUN"]), (10, ["doctor", "RUN"]),
-    (2, ["doctor", "RUN", "--json"]), (3, ["check", "RUN"]), (3, ["convert", "RUN", "OUT", "--convolutional"]),
+    (2, ["doctor", "RUN", "--json"]), (3, ["check", "RUN", "--out", "OUT"]), (3, ["convert", "RUN", "OUT", "--convolutional"]),
     (2, ["convert", "RUN", "OUT.cfg", "OUT.weights"]), (2, ["convert", "RUN", "OUT", "--to", "coco"]),
     (2, ["train", *SHAPES, "--plan", "RUN/plan.json", "--dry-run"]),
     (2, ["train", *SHAPES, "--backbone", "RUN", "--dry-run"]),
