@@ -29,9 +29,9 @@ COMMANDS: list[tuple[int, list[str]]] = [
     (14, ["compare", "RUN", "OTHER"]), (4, ["compare", "OTHER", "RUN", "--json"]),
     (10, ["list", "runs", "--runs", "RUNS"]), (8, ["train", "RUN", "--dry-run"]),
     (4, ["train", "--resume", "RUN", "-q"]), (2, ["data", "show", "RUN"]), (10, ["doctor", "RUN"]),
-    (2, ["doctor", "RUN", "--json"]), (3, ["check", "RUN", "--out", "OUT"]), (3, ["convert", "RUN", "OUT", "--convolutional"]),
-    (2, ["convert", "RUN", "OUT.cfg", "OUT.weights"]), (2, ["convert", "RUN", "OUT", "--to", "coco"]),
-    (2, ["train", *SHAPES, "--plan", "RUN/plan.json", "--dry-run"]),
+    (2, ["doctor", "RUN", "--json"]), (3, ["check", "RUN", "--out", "OUT"]),
+    (3, ["convert", "RUN", "OUT", "--convolutional"]), (2, ["convert", "RUN", "OUT.cfg", "OUT.weights"]),
+    (2, ["convert", "RUN", "OUT", "--to", "coco"]), (2, ["train", *SHAPES, "--plan", "RUN/plan.json", "--dry-run"]),
     (2, ["train", *SHAPES, "--backbone", "RUN", "--dry-run"]),
     (1, ["train", *SHAPES, "--weights", "RUN", "--epochs", "1", "--plan", "exact", "-q", "--runs", "OUT"]),
     (2, ["export", "RUN", "--out", "OUT.onnx"])]
