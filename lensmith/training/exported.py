@@ -24,10 +24,9 @@ from lensmith.ship.export import TARGETS
 from lensmith.ship.export.in_graph import judged, target_facts
 from lensmith.ship.export.onnx import ADVICE
 from lensmith.ship.export.parity import Parity, parities
-from lensmith.ship.runtimes import RUNTIMES
 from lensmith.ship.runtimes.file_facts import FileFacts
-from lensmith.ship.runtimes.file_network import FileNetwork, FileTask, as_the_file_takes
-from lensmith.ship.runtimes.timing import installed
+from lensmith.ship.runtimes.file_network import FileTask, as_the_file_takes, network_in
+from lensmith.ship.runtimes.timing import installed_for_files
 from lensmith.training.trained import Trained
 
 PICTURES = 100      # that the answers of file and run are compared on
@@ -71,8 +70,7 @@ def export_run(trained: Trained, target: str = "onnx", *, out: str | Path | None
     report = {"file": file.name, "target": target, "version": facts.version, "fingerprint": facts.fingerprint,
               "bytes": file.stat().st_size, "size": "any" if facts.any_size else list(facts.form.size),
               "pictures": sum(len(batch) for batch in pictures), "of": of}
-    compared = {name: _parity(trained, facts, file, name, pictures) for name in installed()
-                if RUNTIMES[name].open is not None}
+    compared = {name: _parity(trained, facts, file, name, pictures) for name in installed_for_files()}
     report["runtimes"] = {name: {target: parity.as_json() for target, parity in found.items()}
                           for name, found in compared.items()}
     report["agrees"] = all(parity.agrees for found in compared.values() for parity in found.values())
@@ -150,9 +148,7 @@ def _drawn(form: Form) -> list[Tensor]:
 @torch.inference_mode()
 def _parity(trained: Trained, facts: FileFacts, file: Path, runtime: str, pictures: list[Tensor]) -> dict[str, Parity]:
     """How far the file in a runtime answers as the run does, by target."""
-    opener = RUNTIMES[runtime].open
-    assert opener is not None
-    network, task = FileNetwork(opener(file, torch.get_num_threads()), facts), FileTask(trained.task, facts)
+    network, task = network_in(file, facts, runtime), FileTask(trained.task, facts)
     task.for_files = True
     ours, found = judged(trained.task), parities(facts.targets)
     for batch in pictures:

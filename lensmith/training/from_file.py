@@ -21,9 +21,9 @@ from lensmith.ship.export.onnx import SUFFIX, write_onnx
 from lensmith.ship.runtimes import RUNTIMES
 from lensmith.ship.runtimes.checked_file import CheckedFile, check_file
 from lensmith.ship.runtimes.file_facts import FileFacts
-from lensmith.ship.runtimes.file_network import FileNetwork, FileTask
+from lensmith.ship.runtimes.file_network import FileNetwork, FileTask, network_in
 from lensmith.ship.runtimes.packages import COMMAND, check_installed
-from lensmith.ship.runtimes.timing import installed, timed
+from lensmith.ship.runtimes.timing import installed_for_files, timed
 from lensmith.training.exported import facts_of_run
 from lensmith.training.trained import Trained, load
 
@@ -87,7 +87,7 @@ def _of_file(file: Path, runtime: str, tell: Tell) -> Trained:
         task = choose_task(recipe, classes)
     except UserError as error:
         raise ModelError(f"{file} has a task that this version does not know ({error}): export again") from error
-    networks = {name: _network(name, file, facts) for name in names}
+    networks = {name: network_in(file, facts, name) for name in names}
     chosen = _quickest({name: network.forward for name, network in networks.items()}, facts, tell)
     return Trained(Run(file), recipe, _in_place_of_a_network(networks[chosen]), FileTask(task, facts), classes,
                    facts.form, _plan(), facts.category_ids)
@@ -104,7 +104,7 @@ def _of_run(trained: Trained, runtimes: list[str], plain: Trained, tell: Tell) -
         folder.mkdir(parents=True, exist_ok=True)
         write_onnx(plain.network, plain.task, facts, file)
     facts = check_file(file, names[0]).facts
-    networks = {name: _network(name, file, facts) for name in names}
+    networks = {name: network_in(file, facts, name) for name in names}
     options: dict[str, Callable[[torch.Tensor], object]] = {name: network.forward for name, network in networks.items()}
     if "torch" in runtimes:
         network, plan = trained.ready
@@ -123,7 +123,7 @@ def _plan() -> Plan:
 
 def _file_runtimes() -> list[str]:
     """The runtimes for files that are here. Raises UserError where none is."""
-    names = [name for name in installed() if RUNTIMES[name].open is not None]
+    names = installed_for_files()
     if not names:
         raise UserError(f"a file needs onnxruntime or openvino, and neither is installed: {COMMAND}")
     return names
@@ -132,12 +132,6 @@ def _file_runtimes() -> list[str]:
 def _in_place_of_a_network(network: FileNetwork) -> Network:
     """To predict and to measure, all that is asked of a network is its output, which its task reads."""
     return cast(Network, network)
-
-
-def _network(runtime: str, file: Path, facts: FileFacts) -> FileNetwork:
-    opener = RUNTIMES[runtime].open
-    assert opener is not None
-    return FileNetwork(opener(file, torch.get_num_threads()), facts).eval()
 
 
 @torch.inference_mode()

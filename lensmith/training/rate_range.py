@@ -59,7 +59,8 @@ def rate_range(recipe: recipes.Recipe, *, steps: int = 100, trusted: bool = Fals
             if report.row is None:
                 rates.append(LOW * (HIGH / LOW) ** ((report.step - 0.5) / steps))
                 raw.append(report.loss)
-            if report.step >= steps or _smoothed(raw)[-1] > _BLOWN * min(_smoothed(raw)):
+            losses = _smoothed(raw)
+            if report.step >= steps or losses[-1] > _BLOWN * min(losses):
                 break
     except Stopped:    # the loss is not finite
         if not raw:

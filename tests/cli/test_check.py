@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.study.check.conftest import drawn
+from tests.study.check.conftest import drawn, write_class_set
 
 CHECK = ("check", "--budget", "0")    # without a probe, which is trained for suspicious labels
 
@@ -16,14 +16,7 @@ CHECK = ("check", "--budget", "0")    # without a probe, which is trained for su
 @pytest.fixture
 def leaking(tmp_path: Path) -> Path:
     """Two classes in train and test; one test picture is a mirrored training picture, one training file is empty."""
-    seed = 0
-    for split, number in (("train", 10), ("test", 5)):
-        for name in ("cat", "dog"):
-            folder = tmp_path / "set" / split / name
-            folder.mkdir(parents=True)
-            for i in range(number):
-                seed += 1
-                drawn(seed, 24, 24).save(folder / f"{i}.png")
+    write_class_set(tmp_path / "set", {"train": 10, "test": 5}, 24, 24, digits=1)
     Image.open(tmp_path / "set/train/dog/3.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(
         tmp_path / "set/test/dog/copy.png")
     (tmp_path / "set/train/cat/none.png").write_bytes(b"")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from copy import copy
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from lensmith.base.errors import ModelError, UserError
 from lensmith.base.pictures import PADDING
+from lensmith.ship.runtimes import RUNTIMES
 from lensmith.ship.runtimes.file_facts import FileFacts
 from lensmith.ship.runtimes.named_tensors import value_in
 from lensmith.ship.runtimes.runtime import OpenFile
@@ -26,6 +28,13 @@ class FileNetwork(nn.Module):
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
         return self.run(as_the_file_takes(pictures, self.facts))
+
+
+def network_in(file: Path, facts: FileFacts, runtime: str) -> FileNetwork:
+    """The network that a file holds, computed by a runtime for files on as many threads as PyTorch takes."""
+    opener = RUNTIMES[runtime].open
+    assert opener is not None
+    return FileNetwork(opener(file, torch.get_num_threads()), facts).eval()
 
 
 def as_the_file_takes(pictures: Tensor, facts: FileFacts) -> Tensor:

@@ -17,9 +17,9 @@ _TRIES = 5      # timed runs of each runtime, of which the fastest counts
 _LONG = 0.5     # seconds of a run that is not repeated
 
 
-def installed() -> list[str]:
-    """The names of the runtimes that are here."""
-    return [name for name, runtime in RUNTIMES.items() if is_installed(runtime.package)]
+def installed_for_files() -> list[str]:
+    """The names of the runtimes that are here and open a file."""
+    return [name for name, runtime in RUNTIMES.items() if runtime.open is not None and is_installed(runtime.package)]
 
 
 def seconds_of(run: Callable[[], object]) -> float:

@@ -24,18 +24,25 @@ def drawn(seed: int, width: int = 48, height: int = 40) -> Image.Image:
     return Image.fromarray((0.6 * blended[0] + 0.4 * blended[1]).astype(np.uint8))
 
 
-@pytest.fixture
-def class_set(tmp_path: Path) -> Path:
-    """train and test of two classes, 12 and 6 pictures of each, none like another."""
+def write_class_set(root: Path, numbers: dict[str, int], width: int = 48, height: int = 40, *,
+                    digits: int = 2) -> Path:
+    """A set of the classes cat and dog with so many pictures of each in every split, none like another; `digits` is how
+    many the names of the files have."""
     seed = 0
-    for split, number in (("train", 12), ("test", 6)):
+    for split, number in numbers.items():
         for name in ("cat", "dog"):
-            folder = tmp_path / "set" / split / name
+            folder = root / split / name
             folder.mkdir(parents=True)
             for i in range(number):
                 seed += 1
-                drawn(seed).save(folder / f"{i:02}.png")
-    return tmp_path / "set"
+                drawn(seed, width, height).save(folder / f"{i:0{digits}}.png")
+    return root
+
+
+@pytest.fixture
+def class_set(tmp_path: Path) -> Path:
+    """train and test of two classes, 12 and 6 pictures of each, none like another."""
+    return write_class_set(tmp_path / "set", {"train": 12, "test": 6})
 
 
 @pytest.fixture

@@ -128,14 +128,10 @@ class _Seen:
         for target, value in said.items():
             if value.kind in _KEEP:
                 _KEEP[value.kind](self, target, truth[target], value, len(batch))
-            elif target in self._masks(batch):
+            elif isinstance(value, Mask):    # judged in the pixels that the network sees
                 confidence = self.confidences.setdefault(target, ClassConfidence(len(self._classes[target])))
                 for row in range(len(batch)):
                     confidence.update(*_mask_of(batch.targets[target], predicted[target], row))
-
-    def _masks(self, batch: Batch) -> set[str]:
-        """The targets that are a class for every pixel, which are judged in the pixels that the network sees."""
-        return {target for target, value in batch.targets.items() if isinstance(value, Mask)}
 
     def keep_scores(self, target: str, truth: Value, logits: Tensor) -> None:
         self.logits.setdefault(target, []).append(logits)
