@@ -138,7 +138,7 @@ class _Watch:
             if self.processes[0].poll() is not None:    # The others have nothing left to do but to end.
                 self.until = min(self.until, time.monotonic() + _SHORT)
             if failed is None and not self.signals:
-                failed = next((rank for rank, process in enumerate(self.processes) if process.poll()), None)
+                failed = self._failed()
                 if failed is not None:
                     self.until = min(self.until, time.monotonic() + _GRACE)
                     self._tell(self._fate(failed))
@@ -153,6 +153,11 @@ class _Watch:
         if codes[0] is not None and codes[0] >= 0:
             return codes[0]
         raise Stopped(f"{self._fate(failed or 0)}{go_on}")
+
+    def _failed(self) -> int | None:
+        """The rank that has ended badly; one that was killed before one that ended by itself, perhaps for its loss."""
+        codes = {rank: code for rank, process in enumerate(self.processes) if (code := process.poll())}
+        return min(codes, key=lambda rank: (codes[rank] > 0, rank), default=None)
 
     def _fate(self, rank: int) -> str:
         code = self.processes[rank].returncode

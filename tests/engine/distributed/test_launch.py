@@ -70,9 +70,11 @@ sys.exit(6)""")
 
 
 def test_where_the_first_process_is_killed_the_launcher_says_it_and_how_to_go_on(tmp_path):
-    killed = program(tmp_path, """if rank == 0:
-    socket.socket(fileno=int(os.environ['LENSMITH_LAUNCHER'])).sendall(b'runs/one\\n')
+    killed = program(tmp_path, """line = socket.socket(fileno=int(os.environ['LENSMITH_LAUNCHER']))
+if rank == 0:
+    line.sendall(b'runs/one\\n')
     os.kill(os.getpid(), signal.SIGKILL)
+line.recv(1000)    # The word of what became of the first.
 sys.exit(6)""")
     with pytest.raises(Stopped) as raised:
         launch(2, [], program=killed)
