@@ -15,6 +15,8 @@ import torch
 from lensmith.base.errors import UserError
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3    # of glibc's malloc.h
+# What Linux calls the instructions that multiply bfloat16, on x86 and on ARM.
+_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "timm")
 
 
@@ -33,6 +35,19 @@ def choose_device(name: str = "auto") -> torch.device:
     if device.type == "mps" and not mps:
         raise UserError("device 'mps' is not on this machine: use plan.device=auto or cpu")
     return device
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the CPU has instructions for bfloat16; without them it takes several times as long as float32. Only Linux
+    tells."""
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()    # of oneDNN, which PyTorch and OpenVINO compute with
+    if limit and not any(word in limit for word in ("BF16", "AMX", "FP16", "DEFAULT", "ALL")):
+        return False
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return False
+    return any(_BFLOAT16 & set(line.split()) for line in lines if line.lower().startswith(("flags", "features")))
 
 
 def free_memory() -> int:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lensmith.base.errors import ModelError, UserError
 from lensmith.base.pictures import PADDING
 from lensmith.ship.runtimes import RUNTIMES
+from lensmith.ship.runtimes.candidates import FLOAT32
 from lensmith.ship.runtimes.file_facts import FileFacts
 from lensmith.ship.runtimes.named_tensors import value_in
 from lensmith.ship.runtimes.runtime import OpenFile
@@ -30,11 +31,12 @@ class FileNetwork(nn.Module):
         return self.run(as_the_file_takes(pictures, self.facts))
 
 
-def network_in(file: Path, facts: FileFacts, runtime: str) -> FileNetwork:
-    """The network that a file holds, computed by a runtime for files on as many threads as PyTorch takes."""
+def network_in(file: Path, facts: FileFacts, runtime: str, *, threads: int = 0,
+               precision: str = FLOAT32) -> FileNetwork:
+    """The network that a file holds, computed by a runtime for files; with 0 threads on as many as PyTorch takes."""
     opener = RUNTIMES[runtime].open
     assert opener is not None
-    return FileNetwork(opener(file, torch.get_num_threads()), facts).eval()
+    return FileNetwork(opener(file, threads or torch.get_num_threads(), precision), facts).eval()
 
 
 def as_the_file_takes(pictures: Tensor, facts: FileFacts) -> Tensor:

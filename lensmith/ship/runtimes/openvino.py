@@ -9,14 +9,18 @@ from lensmith.base.errors import ModelError, first_line
 from lensmith.ship.runtimes.packages import import_quietly
 from lensmith.ship.runtimes.runtime import OpenFile, Runtime
 
+_HINTS = {"float32": "f32", "bfloat16": "bf16"}    # a precision -> what OpenVINO calls it
 
-def open_with_openvino(file: Path, threads: int) -> OpenFile:
-    """The file, ready to be run on the CPU in float32. Raises ModelError where OpenVINO refuses it."""
+
+def open_with_openvino(file: Path, threads: int, precision: str = "float32") -> OpenFile:
+    """The file, ready to be run on the CPU: what it has in float32 in float32 or `bfloat16`, and INT8 as it is. Raises
+    ModelError where OpenVINO refuses it."""
     openvino = import_quietly("openvino")
     try:
         core = openvino.Core()
         # Without the hint it computes in bfloat16 wherever the CPU can.
-        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+        settings = {"INFERENCE_PRECISION_HINT": _HINTS.get(precision, "f32"), "INFERENCE_NUM_THREADS": threads,
+                    "PERFORMANCE_HINT": "LATENCY"}
         compiled = core.compile_model(core.read_model(str(file)), "CPU", settings)
     except Exception as error:
         raise ModelError(f"openvino cannot open {file} ({first_line(error)[:300]}): export the run again") from error
@@ -35,4 +39,4 @@ def open_with_openvino(file: Path, threads: int) -> OpenFile:
     return run
 
 
-OPENVINO = Runtime("openvino", open_with_openvino)
+OPENVINO = Runtime("openvino", tuple(_HINTS), open_with_openvino)

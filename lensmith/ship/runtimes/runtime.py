@@ -19,6 +19,9 @@ class OpenFile(Protocol):
 class Runtime:
     """One entry of the table `RUNTIMES`."""
 
-    package: str    # that has to be installed
-    # From a file and a number of threads; None of torch, which runs the network of a run folder and no file.
-    open: Callable[[Path, int], OpenFile] | None
+    package: str                   # that has to be installed
+    # What it can multiply weights of float32 in, on a machine that has it. An INT8 file is opened like one of float32.
+    precisions: tuple[str, ...]
+    # From a file, a number of threads and a precision; None of torch, which runs the network of a run folder and no
+    # file.
+    open: Callable[[Path, int, str], OpenFile] | None
