@@ -96,6 +96,9 @@ class Angles:
     def evidence(self, output: Tensor, index: int) -> Tensor:
         return output[:, index]
 
+    def class_logits(self, output: Tensor) -> dict[str, Tensor]:
+        return {}
+
     def metrics(self) -> "AngleMetrics":
         return AngleMetrics()
 

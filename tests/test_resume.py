@@ -102,6 +102,18 @@ def test_a_killed_run_on_masks_ends_with_the_same_bits(tmp_path: Path):
         "augment.flip=true", "augment.brightness=0.2", "learner.average=0.98"])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["classification", "segmentation"])
+def test_a_killed_run_that_learns_from_a_teacher_ends_with_the_same_bits(tmp_path: Path, task: str):
+    common = ["train", "shapes", "data.count=240", "data.size=16", "--task", task, "--backbone", "csp",
+              "backbone.width=8", "--batch", "6", "--device", "cpu", "run.save_every=0.02", *PLAIN]
+    ended = start(*common, "--epochs", "1", "--seed", "5", "--name", "teacher", "--runs", str(tmp_path))
+    _, told = ended.communicate(timeout=300)
+    assert ended.returncode == 0, told
+    killed_twice(tmp_path, [*common, "--epochs", "3", "--teacher", str(tmp_path / "teacher"), "learner.average=0.98",
+                            "augment.flip=true", "augment.brightness=0.2"])
+
+
 def killed_twice(tmp_path: Path, common: list[str]) -> None:
     """A run of three epochs that is killed twice ends as the one that is not."""
     common = [*common, "--runs", str(tmp_path)]

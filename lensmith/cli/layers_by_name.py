@@ -20,7 +20,7 @@ from lensmith.models.darknet.network import Darknet
 from lensmith.models.network import Network
 from lensmith.models.room import check_room
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.assemble import build_network
+from lensmith.recipe.build_network import build_network
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.defaults import complete_for
 from lensmith.recipe.from_source import check_brought, fit_to_weights

@@ -31,6 +31,7 @@ FLAGS: dict[str, str] = {
     "seed": "run.seed",
     "name": "run.name",
     "weights": "learner.weights",
+    "teacher": "learner.teacher",
     "freeze": "learner.freeze",
     "probe": "learner.probe",
     "on_bad": "pictures.on_bad",

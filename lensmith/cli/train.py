@@ -49,6 +49,7 @@ def train(
                                                      "download:NAME of published ones.")] = None,
     scratch: Annotated[bool, typer.Option("--scratch", help="Begin from nothing, where ImageNet weights are the "
                                                             "default.")] = False,
+    teacher: Annotated[str | None, typer.Option(help="A run folder: its answers are learned beside the truth.")] = None,
     freeze: Annotated[str | None, typer.Option(help="What is frozen: backbone, the number of its first blocks, or a "
                                                     "pattern of names.")] = None,
     probe: Annotated[bool, typer.Option("--probe", help="The head alone learns, from maps computed once.")] = False,

@@ -26,8 +26,9 @@ NETWORK_FILE = "network.cfg"   # the file in a run folder that the network is bu
 LEAVE_OUT_FILE = "leave_out.csv"    # the list in a run folder of the pictures that its data are used without
 # What a run writes while it begins, before there is anything to go on with, and afterwards.
 BEGINNING = ("recipe.toml", "plan.json", "environment.json", "data.json")
-WRITTEN = (*BEGINNING, NETWORK_FILE, LEAVE_OUT_FILE, "weights.json", "run.json", "history.csv", "vitals.json",
-           "metrics.json", "last.safetensors", "last.json", "best.safetensors", "best.json", "report.html")
+WRITTEN = (*BEGINNING, NETWORK_FILE, LEAVE_OUT_FILE, "weights.json", "teacher.json", "run.json", "history.csv",
+           "vitals.json", "metrics.json", "last.safetensors", "last.json", "best.safetensors", "best.json",
+           "report.html")
 _PICTURES = "pictures"
 
 

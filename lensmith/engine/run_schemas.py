@@ -262,6 +262,13 @@ class WeightsFacts(TypedDict, total=False):
     tensors: list[dict[str, str]]
 
 
+class TeacherFacts(TypedDict, total=False):
+    """teacher.json"""
+
+    run: str
+    fingerprint: Required[str]
+
+
 Epoch = Annotated[float, Field(ge=0, le=1e9)]
 # A row of the history; its other entries are numbers too.
 HistoryRow = TypedDict("HistoryRow", {"epoch": Epoch, "step": Annotated[float, Field(ge=0, le=1e15)], "score": float,
@@ -308,7 +315,7 @@ class SupervisedState(TypedDict, total=False):
 # By the file, or the part of it; under a key without a suffix the check of entries whose names are not known before.
 _SCHEMAS: dict[str, Any] = {
     "data.json": DataAccount, "run.json": RunFacts, "plan.json": PlanFacts, "weights.json": WeightsFacts,
-    "vitals.json": VitalFacts,
+    "vitals.json": VitalFacts, "teacher.json": TeacherFacts,
     "environment.json": dict[str, Any], "best.safetensors": SavedBest, "last.safetensors": SavedLast,
     "supervised learner": SupervisedState,
     "metrics.json": dict[str, Measured], "metrics": dict[str, dict[str, str | Maybe]],

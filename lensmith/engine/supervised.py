@@ -24,6 +24,7 @@ from lensmith.engine.plan.plan import Plan
 from lensmith.engine.run_schemas import problem_with
 from lensmith.engine.running_statistics import RunningStatistics, moving_norms, retake
 from lensmith.engine.stepper import Stepper
+from lensmith.engine.teacher import Teacher
 from lensmith.models.freeze import Unfreezing
 from lensmith.models.network import sees_targets
 from lensmith.models.weights import load_into
@@ -55,6 +56,7 @@ class LearningSettings:
     seed: int = 0                           # of what the network itself draws
     unfreezing: Unfreezing | None = None    # which parameters learn in which epoch; None where all do in all
     norm_floor: float = 0.0                 # the least momentum of batch norm; 0 leaves it as the network has it
+    teacher: Teacher | None = None          # what is learned from beside the truth
     head_loss: float | None = None          # the training loss of a head that has learned already: the network is then
                                             # measured before its first step, as epoch 0; None where it has not
 
@@ -210,6 +212,8 @@ class Supervised:
                     with self._moving_statistics(position, begun, fraction):
                         output = self.wrapped(self.plan.arrange(micro_batch.images), *seen)
                     terms = self.task.loss(output, micro_batch.targets)
+                    if self.settings.teacher is not None:
+                        terms = self.settings.teacher.join(terms, output, self.plan.arrange(micro_batch.images))
                 values = {name: term.item() for name, term in terms.items()}
                 whole, means = self.process_group.reduce_loss(len(micro_batch), values)
                 if not _finite(values):

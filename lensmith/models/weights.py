@@ -1,5 +1,6 @@
 """Weights files: read without running anything in them, and put into the network that they belong to."""
 
+import hashlib
 import pickle
 import warnings
 import zipfile
@@ -236,3 +237,13 @@ def _first_line(error: Exception) -> str:
     if isinstance(error, pickle.UnpicklingError):    # torch's first line is advice to switch the protection off
         return "torch cannot read its pickle"
     return f"{type(error).__name__}: {str(error).splitlines()[0][:120]}" if str(error) else type(error).__name__
+
+
+def weights_fingerprint(network: nn.Module) -> str:
+    """A hash of all weights and buffers, 32 hex digits."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in network.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        numbers = tensor.detach().cpu()    # NumPy has no bfloat16
+        digest.update((numbers.float() if numbers.dtype == torch.bfloat16 else numbers).numpy().tobytes())
+    return digest.hexdigest()

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from lensmith.base.device import keep_freed_memory
-from lensmith.base.errors import ModelError, UserError, described, no_memory
-from lensmith.base.hashed_random import seed_of
+from lensmith.base.errors import ModelError, UserError
 from lensmith.base.pictures import Form
 from lensmith.data.batches.loader import Loader
 from lensmith.data.store.channel_statistics import lacking_variation, some_pictures, statistics
@@ -20,17 +19,15 @@ from lensmith.engine.plan.candidates import Choice
 from lensmith.engine.plan.plan import Plan
 from lensmith.engine.running_statistics import moving_norms, usual_norm_floor
 from lensmith.engine.supervised import LearningSettings, Supervised
-from lensmith.models.adapters.whole_network import Whole, adopt
-from lensmith.models.backbones import find_backbone
+from lensmith.models.adapters.whole_network import Whole
 from lensmith.models.backbones.whitening import whitenings
 from lensmith.models.darknet.decode import YoloLayer
 from lensmith.models.darknet.network import Darknet
-from lensmith.models.first_weights import fit_first_weights
 from lensmith.models.freeze import Unfreezing, freeze, gradual_unfreezing
 from lensmith.models.network import Network
-from lensmith.models.room import check_room
 from lensmith.models.trial_forward import REFUSALS, in_evaluation_mode
 from lensmith.recipe import schema as recipes
+from lensmith.recipe.build_network import build_network
 from lensmith.recipe.check_own_network import check_own_network
 from lensmith.recipe.choose_plan import choose_plan
 from lensmith.recipe.choose_task import choose_task
@@ -41,7 +38,7 @@ from lensmith.recipe.make_learner import copy_of, make_batches, make_learner
 from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.make_optimizers import make_stepper
 from lensmith.recipe.open_data import Data
-from lensmith.recipe.sections import arguments_of, weights_named
+from lensmith.recipe.sections import weights_named
 from lensmith.recipe.starting_weights import (
     Build,
     Classes,
@@ -50,10 +47,8 @@ from lensmith.recipe.starting_weights import (
     check_probe,
     standardise_as_published,
 )
+from lensmith.recipe.teacher import FoundTeacher, find_teacher
 from lensmith.tasks.task import Task
-
-_USUAL = 1024    # edges of pictures and widths of heads up to which no network here is beyond any memory
-_WEIGHTS = 3    # the random stream of the first weights, another one than those of the order and the augmentation
 
 
 @dataclass(frozen=True)
@@ -67,49 +62,11 @@ class Job:
     learner: Supervised
     notes: tuple[str, ...] = ()    # what was decided for the user, a line each
     starting_weights: StartingWeights | None = None    # None if the network begins with fresh weights
+    teacher: FoundTeacher | None = None                # None if the truth alone is learned from
 
     @property
     def plan(self) -> Plan:
         return self.choice.plan
-
-
-def build_network(recipe: recipes.Recipe, task: Task, form: Form, *, outputs: int, mean: list[float],
-                  deviation: list[float], module: nn.Module | None = None, trusted: bool = True) -> Network:
-    """The network of a resolved recipe with fresh weights, which depend on the run's seed alone.
-
-    `module` is a backbone that a Python caller passes.
-    """
-    section = recipe["backbone"]
-
-    def build() -> Network:
-        backbone = adopt(module, inputs=form.channels, size=form.size) if module is not None else \
-            recipes.call(arguments_of(section), find_backbone(section["name"], trusted=trusted),
-                         inputs=form.channels, size=form.size, outputs=outputs)
-        network = Network(backbone, task.head(backbone), mean=mean, deviation=deviation)
-        if recipe["learner"].get("first_weights") == "fitted" and not network.mean.is_meta:
-            fit_first_weights(network, torch.zeros(2, form.channels, *form.size))
-        return network
-
-    if module is None and _may_be_large(recipe, form):
-        check_room(build, f"backbone {section['name']!r} with a head for task {recipe['task']['name']!r}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_of(recipe["run"]["seed"], _WEIGHTS))
-        try:
-            return build()
-        except (OverflowError, ZeroDivisionError, IndexError, TypeError, ValueError, RuntimeError) as error:
-            if module is not None or isinstance(error, UserError) or no_memory(error):
-                raise
-            raise ModelError(f"backbone {section['name']!r} cannot be built with these settings for pictures of "
-                             f"{form.height} x {form.width} pixels ({described(error)})") from error
-
-
-def _may_be_large(recipe: recipes.Recipe, form: Form) -> bool:
-    """Whether settings could ask for a network of any size: those of torchvision and timm, and code of the user's own,
-    have sizes of their own."""
-    section, task = arguments_of(recipe["backbone"]), arguments_of(recipe["task"])
-    chosen = "cfg" in section or not all(isinstance(value, bool | str) for value in section.values())
-    return ":" not in recipe["backbone"]["name"] and (
-        chosen or max(form.size) > _USUAL or any(isinstance(value, int) and value > _USUAL for value in task.values()))
 
 
 def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = None, trusted: bool = True,
@@ -136,9 +93,10 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
     if settings["probe"]:
         check_probe(recipe, task.needs, pretrained=starting_weights is not None or module is not None,
                     processes=process_group.world_size)
-    notes = [module.note for module in network.modules() if isinstance(module, Whole) and module.note]
-    notes += [*_passed_over(network), *task.notes(recipe["augment"]),
-              *(starting_weights.notes if starting_weights is not None else ())]
+    teacher = find_teacher(settings, network, task, data.classes, data.form, trusted=trusted)
+    notes = [*_passed_over(network), *task.notes(recipe["augment"]),
+             *(starting_weights.notes if starting_weights is not None else ()),
+             *(teacher.notes if teacher is not None else ())]
     if resumed_plan is None:
         notes += filter(None, [lacking_variation(data.splits["train"], data.form)])
     unfreezing = _freeze(network, settings, notes)
@@ -151,7 +109,8 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
     _place(network, recipe, choice.plan, process_group)
     head_loss = None if begun or not settings["head_first"] else \
         _fit_head(network, recipe, loaders["train"], task, choice.plan, process_group, notes)
-    learning = replace(_learning_settings(recipe, unfreezing), head_loss=head_loss)
+    learning = replace(_learning_settings(recipe, unfreezing), head_loss=head_loss,
+                       teacher=teacher.placed(choice.plan) if teacher is not None else None)
     batches = make_batches(loaders, network, choice.plan, probe=settings["probe"])
     if "minutes" in settings:
         recipe, note = settle_epochs(asked, recipe, data, budget, make_learner(
@@ -161,7 +120,7 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
         if not settings["probe"]:    # a probe's maps are computed, and do not depend on the epochs
             batches = make_batches(make_loaders(recipe, data, task, process_group), network, choice.plan, probe=False)
     learner = make_learner(network, recipe, task, batches, choice.plan, learning, process_group)
-    return Job(recipe, data, task, choice, learner, tuple(notes), starting_weights)
+    return Job(recipe, data, task, choice, learner, tuple(notes), starting_weights, teacher)
 
 
 def _begin_network(recipe: recipes.Recipe, data: Data, task: Task, *, module: nn.Module | None,
@@ -215,10 +174,12 @@ def _begin_with_weights(network: Network, recipe: recipes.Recipe, data: Data, ta
 
 
 def _passed_over(network: Network) -> list[str]:
-    """A line on what the cfg of a Darknet network says that Darknet passes over too."""
+    """A line on what a network that comes whole does otherwise, and on what the cfg of a Darknet network says that
+    Darknet passes over too."""
+    whole = [module.note for module in network.modules() if isinstance(module, Whole) and module.note]
     configs = [module.config for module in network.modules() if isinstance(module, Darknet)]
-    return [f"{config.file}: passed over, as Darknet does, {', '.join(config.passed_over[:5])}"
-            f"{' ...' if len(config.passed_over) > 5 else ''}" for config in configs if config.passed_over]
+    return whole + [f"{config.file}: passed over, as Darknet does, {', '.join(config.passed_over[:5])}"
+                    f"{' ...' if len(config.passed_over) > 5 else ''}" for config in configs if config.passed_over]
 
 
 def _freeze(network: Network, settings: recipes.Section, notes: list[str]) -> Unfreezing | None:

@@ -15,6 +15,8 @@ from lensmith.tasks.usual_settings import Known, Usual
 
 # A linear probe trains one dense layer on maps that are kept: its epochs cost next to nothing.
 _PROBE_EPOCHS = 20
+# Of what is learned from a teacher, measured by benchmarks/distillation.py --search.
+TEACHER_WEIGHT, TEMPERATURE = 0.9, 4.0
 HEAD_RATE = 3e-3
 
 
@@ -61,6 +63,7 @@ def complete(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], form: 
     learner.setdefault("epochs", usual.epochs)
     learner.setdefault("average", usual.average)
     _settle_head_first(full, entry, usual)
+    _settle_teacher(learner)
     full["loading"].setdefault("batch", usual.batch)
     if "optimizer" not in full:
         rate = HEAD_RATE if probe and usual.rate is None else usual.rate
@@ -128,6 +131,21 @@ def _settle_head_first(recipe: recipes.Recipe, entry: type[Task], usual: Usual) 
     if learner["head_first"] and wanted is None and "freeze" not in learner and usual.freeze is not None:
         learner["freeze"] = usual.freeze
     learner.setdefault("depth_decay", usual.depth_decay if learner["head_first"] else 1.0)
+
+
+def _settle_teacher(learner: recipes.Section) -> None:
+    """Write out how much is learned from a teacher. Raises UserError where there is none, and for a probe."""
+    for name in ("teacher_weight", "temperature"):
+        if name in learner and "teacher" not in learner:
+            raise UserError(f"learner.{name}={learner[name]} is of what is learned from a teacher, and there is none: "
+                            "give learner.teacher=RUN, or leave it out")
+    if "teacher" not in learner:
+        return
+    if learner["probe"]:
+        raise UserError("learner.probe learns from maps, and a teacher has to look at pictures: leave learner.teacher "
+                        "or learner.probe out")
+    learner.setdefault("teacher_weight", TEACHER_WEIGHT)
+    learner.setdefault("temperature", TEMPERATURE)
 
 
 def _check(augment: recipes.Section, form: Form) -> None:

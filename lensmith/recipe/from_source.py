@@ -140,7 +140,8 @@ def _as_published(recipe: recipes.Recipe) -> recipes.Recipe:
 
 def anchored(recipe: recipes.Recipe) -> recipes.Recipe:
     """The recipe with absolute paths, so that later commands on the run folder work in any directory."""
-    paths = [("data", "path"), ("data", "leave_out"), ("learner", "weights"), ("backbone", "cfg")]
+    paths = [("data", "path"), ("data", "leave_out"), ("learner", "weights"), ("learner", "teacher"),
+             ("backbone", "cfg")]
     for section, key in paths + [("plan", "mode")] * (recipe["plan"]["mode"] not in ("auto", "exact")):
         if key in recipe.get(section, {}) and not is_word(recipe[section][key]):
             recipe[section][key] = str(Path(recipe[section][key]).expanduser().absolute())

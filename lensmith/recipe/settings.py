@@ -91,6 +91,11 @@ class LearnerSettings:
     head_first: Annotated[int, Field(ge=0)] | None = None    # epochs in which the head alone learns, from maps that the
                                                              # backbone computes once, before all do; None: as is
                                                              # usual with weights that have learned, else 0
+    teacher: str | None = None      # a run folder whose answers are learned beside the truth; None: the truth alone
+    teacher_weight: Annotated[float, Field(gt=0, le=1)] | None = None    # of the teacher's answers in the loss, the
+                                                                         # truth has the rest; None: 0.9, with a teacher
+    temperature: Annotated[float, Field(gt=0, le=100)] | None = None     # that the answers of both are softened by;
+                                                                         # None: 4, with a teacher
     probe: bool = False             # the head alone learns, from maps that the backbone computes once
 
 

@@ -87,6 +87,9 @@ class Classification:
     def evidence(self, output: Tensor, index: int) -> Tensor:
         return self._of_picture(output)[:, index]
 
+    def class_logits(self, output: Tensor) -> dict[str, Tensor]:
+        return {"label": self._of_picture(output)}
+
     def metrics(self) -> Metrics:
         return self.own_metrics.beside(LabelMetrics(self.classes), "label", self.classes)
 

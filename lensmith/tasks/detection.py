@@ -141,6 +141,9 @@ class Detection:
     def evidence(self, output: Points, index: int) -> Tensor:
         return output.logits[:, :, index].amax(1)
 
+    def class_logits(self, output: Any) -> dict[str, Tensor]:
+        return {}
+
     def metrics(self) -> Metrics:
         return self.own_metrics.beside(BoxMetrics(self.classes), "boxes", self.classes)
 

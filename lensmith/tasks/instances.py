@@ -151,6 +151,9 @@ class Instances:
     def evidence(self, output: MaskedPoints, index: int) -> Tensor:
         return output.logits[:, :, index].amax(1)
 
+    def class_logits(self, output: Any) -> dict[str, Tensor]:
+        return {}
+
     def metrics(self) -> Metrics:
         return self.own_metrics.beside(InstanceMetrics(self.classes), "masks", self.classes)
 

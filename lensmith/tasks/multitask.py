@@ -137,6 +137,10 @@ class Multitask:
         name = next((name for name, task in self.tasks.items() if task.needs == ("label",)), self.needs[0])
         return self.tasks[name].evidence(output.parts[name], index)
 
+    def class_logits(self, output: Answers) -> dict[str, Tensor]:
+        return {name: logits for name, task in self.tasks.items()
+                for logits in task.class_logits(output.parts[name]).values()}
+
     def metrics(self) -> "SeveralMetrics":
         return SeveralMetrics(self.tasks)
 

@@ -98,6 +98,9 @@ class Regression:
     def evidence(self, output: Standard, index: int) -> Tensor:
         return output.values[:, index]
 
+    def class_logits(self, output: Any) -> dict[str, Tensor]:
+        return {}
+
     def metrics(self) -> Metrics:
         return self.own_metrics.beside(NumberMetrics(self.classes), "numbers", self.classes)
 

@@ -70,6 +70,9 @@ class Tagging:
     def evidence(self, output: Tensor, index: int) -> Tensor:
         return output[:, index]
 
+    def class_logits(self, output: Any) -> dict[str, Tensor]:
+        return {}
+
     def metrics(self) -> Metrics:
         return self.own_metrics.beside(TagMetrics(self.classes), "tags", self.classes)
 

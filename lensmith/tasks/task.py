@@ -85,6 +85,10 @@ class Task(Protocol):
     def evidence(self, output: Any, index: int) -> Tensor:
         """[batch]: how strongly the output speaks for `index`. Explanations differentiate it."""
 
+    def class_logits(self, output: Any) -> dict[str, Tensor]:
+        """Float [batch, classes, ...], before the softmax, of each target that is one class of several: what another
+        network can learn from this one. Empty of a task that has none."""
+
     def metrics(self) -> Metrics:
         """A fresh count."""
 

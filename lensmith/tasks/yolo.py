@@ -124,6 +124,9 @@ class Yolo:
     def evidence(self, output: Anchored, index: int) -> Tensor:
         return (output.raw[..., 4] + output.raw[..., 5 + index]).amax(1)
 
+    def class_logits(self, output: Any) -> dict[str, Tensor]:
+        return {}
+
     def metrics(self) -> Metrics:
         return self.own_metrics.beside(BoxMetrics(self.classes), "boxes", self.classes)
 

@@ -26,6 +26,7 @@ from lensmith.recipe.other_data import read_data
 from lensmith.recipe.run_recipe import keep_files, recipe_of_run
 from lensmith.recipe.schema import BROUGHT
 from lensmith.recipe.sections import resolve
+from lensmith.recipe.teacher import check_same_teacher
 from lensmith.recipe.user_metrics import check_metrics
 from lensmith.training.own_network import advice_on, explained_errors
 from lensmith.training.same_data import check_same_data
@@ -137,6 +138,8 @@ def _write_beginning(run: Run, job: Job, account: dict[str, Any]) -> recipes.Rec
     is begun again when it is resumed."""
     kept = keep_files(job.recipe, run)
     run.write("recipe.toml", recipes.as_toml(kept))
+    if job.teacher is not None:    # before what tells that the run has begun
+        run.write_json("teacher.json", job.teacher.as_json())
     run.write_json("plan.json", job.choice.as_json())
     run.write_json("environment.json", environment())
     run.write_json("data.json", account)
@@ -177,6 +180,8 @@ def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | 
         plan = plan_from_json(run.read_json("plan.json")) if has_plan or begun else None
         job = assemble(recipe, opened, module=module, trusted=trusted, resumed_plan=plan, begun=begun,
                        process_group=process_group)
+        if has_plan or begun:
+            check_same_teacher(run, job.teacher)
     kept = facts.get("recipe") or recipes.read_recipe(run.folder / "recipe.toml")
     session = Session(run, job, facts.get("command") or "", kept, started=facts.get("started") or now(),
                       notes=list(facts.get("notes") or []),

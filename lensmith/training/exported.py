@@ -1,6 +1,5 @@
 """A run written as a file for other programs, and the parity of its answers with the run's."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from lensmith.base.atomic_files import write_text
@@ -17,6 +16,7 @@ from lensmith.base.errors import DataError, choose
 from lensmith.base.pictures import Form
 from lensmith.data.batches.loader import Loader
 from lensmith.engine.run_folder import finite
+from lensmith.models.weights import weights_fingerprint
 from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.other_data import other_data, read_data
 from lensmith.recipe.schema import BROUGHT, NO_DATA
@@ -86,16 +86,6 @@ def facts_of_run(trained: Trained) -> FileFacts:
                      version=version("lensmith"),
                      fingerprint={"weights": weights_fingerprint(trained.network),
                                   "data": data if isinstance(data, str) else None})
-
-
-def weights_fingerprint(network: nn.Module) -> str:
-    """A hash of all weights and buffers, 32 hex digits."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in network.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        numbers = tensor.detach().cpu()    # NumPy has no bfloat16
-        digest.update((numbers.float() if numbers.dtype == torch.bfloat16 else numbers).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _without_metrics(section: dict[str, Any]) -> dict[str, Any]:

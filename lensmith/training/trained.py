@@ -13,9 +13,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from lensmith.base.device import check_picture_fits
 from lensmith.base.errors import DataError, ModelError, UserError, nearest
-from lensmith.base.pictures import Form, form_of
+from lensmith.base.pictures import Form
 from lensmith.data.batches.loader import Loader
 from lensmith.data.formats.boxes.coco import CocoFile, read_coco_file
 from lensmith.engine.evaluate import evaluate, for_inference, quickest
@@ -23,14 +22,12 @@ from lensmith.engine.plan.plan import Plan, make_plan, plan_from_json
 from lensmith.engine.run_folder import Run
 from lensmith.models.adapters.embedded_weights import IMAGENET
 from lensmith.models.network import Network
-from lensmith.models.weights import load_into
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.assemble import build_network
+from lensmith.recipe.build_network import network_of_run
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.open_data import Data
 from lensmith.recipe.other_data import other_data, read_data
-from lensmith.recipe.run_recipe import check_whole, recipe_of_run
 from lensmith.recipe.schema import BROUGHT, NO_DATA
 from lensmith.recipe.user_metrics import check_metrics
 from lensmith.ship.export.darknet import Imported
@@ -262,28 +259,15 @@ def load(folder: str | Path, *, device: str | None = None, backbone: nn.Module |
     if folder == IMAGENET:
         return _imagenet(device)
     run = Run.open(folder)
-    recipe = recipe_of_run(run, module=backbone, data=True, trusted=trust)
-    check_whole(recipe, run)
-    facts = run.read_json("data.json")
-    try:
-        classes = {name: tuple(names) for name, names in facts["classes"].items()}
-        form = form_of(facts["form"])
-        check_picture_fits(form.channels, form.height, form.width)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{run.folder / 'data.json'} is incomplete ({error}): train again") from error
-    task = choose_task(recipe, classes)
+    learned = network_of_run(run, module=backbone, trusted=trust)
     plan = plan_from_json(run.read_json("plan.json"))
     # Compiling takes longer than most predictions do, and the machine of the training may have had more cores.
     plan = replace(plan, compiled=False, threads=min(plan.threads, os.cpu_count() or 1))
     if device is not None:
         plan = make_plan(device=device)
-    best = run.read_best()
-    network = build_network(recipe, task, form, outputs=len(classes[task.needs[0]]), mean=[0.0] * form.channels,
-                            deviation=[1.0] * form.channels, module=backbone, trusted=trust)
-    load_into(network, best["network"], what=f"{run.folder / 'best.safetensors'}")
-    plan.place(network)
-    network.eval()
-    return Trained(run, recipe, network, task, classes, form, plan, _category_ids(facts), trusted=trust)
+    plan.place(learned.network)
+    return Trained(run, learned.recipe, learned.network, learned.task, learned.classes, learned.form, plan,
+                   _category_ids(learned.facts), trusted=trust)
 
 
 def _imagenet(device: str | None) -> Trained:
@@ -294,7 +278,7 @@ def _imagenet(device: str | None) -> Trained:
                    classifier.form, classifier.plan)
 
 
-def _category_ids(facts: dict[str, Any]) -> tuple[int, ...] | None:
+def _category_ids(facts: Mapping[str, Any]) -> tuple[int, ...] | None:
     """The numbers of the classes in the COCO file; None where there are none, or none that a file can hold."""
     ids = (facts.get("source") or {}).get("category_ids")
     return tuple(ids) if isinstance(ids, list) and all(type(number) is int for number in ids) else None

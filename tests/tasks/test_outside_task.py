@@ -60,6 +60,9 @@ class Brightness:
     def evidence(self, output: Tensor, index: int) -> Tensor:
         return output[:, 0] if index else -output[:, 0]
 
+    def class_logits(self, output: Tensor) -> dict[str, Tensor]:
+        return {}
+
     def metrics(self) -> LabelMetrics:
         return LabelMetrics(self.classes)
 

@@ -20,8 +20,8 @@ from lensmith.values.semantic_mask import Mask
 from lensmith.values.value import Value
 
 MEMBERS = ("needs", "score", "on_last_map", "of_kinds", "usual", "forbids", "objects", "overlap", "window",
-           "kept_per_pixel", "head", "loss", "decode", "evidence", "metrics", "with_thresholds", "scoring_layers",
-           "notes")
+           "kept_per_pixel", "head", "loss", "decode", "evidence", "class_logits", "metrics", "with_thresholds",
+           "scoring_layers", "notes")
 CLASSES = ("a", "b", "c", "d", "e")
 OBJECTS = Boxes(torch.tensor([[1.0, 1, 7, 6], [0, 2, 4, 8], [2, 2, 8, 8]]), torch.tensor([0, 4, 1]), torch.ones(3),
                 image=torch.tensor([0, 1, 2]))

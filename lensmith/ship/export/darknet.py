@@ -11,7 +11,7 @@ from lensmith.models.darknet.network import Darknet
 from lensmith.models.darknet.weights_file import read_darknet_weights, write_darknet_weights
 from lensmith.models.network import Network
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.assemble import build_network
+from lensmith.recipe.build_network import build_network
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.defaults import complete
 from lensmith.recipe.run_recipe import keep_files

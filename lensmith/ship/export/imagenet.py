@@ -8,7 +8,7 @@ from lensmith.engine.run_folder import Run
 from lensmith.models.adapters.embedded_weights import IMAGENET, embedded, imagenet_classes
 from lensmith.models.network import Network
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.assemble import build_network
+from lensmith.recipe.build_network import build_network
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.defaults import complete
 from lensmith.recipe.schema import NO_DATA

@@ -91,6 +91,10 @@ class FileTask:
     def evidence(self, output: Mapping[str, Tensor], index: int) -> Tensor:
         return output[self.needs[0]][:, index]
 
+    def class_logits(self, output: Any) -> dict[str, Tensor]:
+        """No logits: a file has answers alone."""
+        return {}
+
     def metrics(self) -> Metrics:
         return self.task.metrics()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from lensmith.base.errors import ModelError
 from lensmith.engine.run_folder import Run
+from lensmith.engine.teacher import TERM
 from lensmith.recipe.schema import Recipe, read_recipe
 
 _SETTLED = 200    # steps after which a loss tells something before the first epoch has ended: some begin slowly
@@ -53,8 +54,15 @@ class Facts:
         return [row for row in self.history if row["epoch"] > 0]
 
     def column(self, name: str) -> list[float]:
-        """A column of the history, without the epochs that have nothing in it."""
-        return [row[name] for row in self.rows if name in row]
+        """A column of the history, without the epochs that have nothing in it. The training loss is that of the truth,
+        which the held-out loss and guessing are compared with, and not what was learned from a teacher."""
+        weight = self.number("learner.teacher_weight") if name == "train/loss" else None
+        if weight is None:
+            return [row[name] for row in self.rows if name in row]
+        if weight == 1:    # the truth was not looked at
+            return []
+        return [sum(value for key, value in row.items() if key.startswith("train/") and key != name
+                    and not key.endswith(TERM)) / (1 - weight) for row in self.rows]
 
     @property
     def score(self) -> str:
