@@ -11,8 +11,9 @@ from lensmith.base.errors import UserError
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Run the user's own code that the run folder names.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps; train: cuda:0,1 too.")]
-Runtime = Annotated[str | None, typer.Option(help="What computes the answers: torch, onnxruntime, openvino, or auto, "
-                                                 "which times those that are here; by itself torch, for a file auto.")]
+Runtime = Annotated[str | None, typer.Option(help="What computes the answers: torch, onnxruntime, openvino, in 16 bits "
+                                                 "torch:bfloat16 and openvino:bfloat16, or auto, which takes the "
+                                                 "fastest here; by itself torch, for a file auto.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
 # The parameter of `lensmith train` -> the setting that it stands for. The flag is the parameter's name with hyphens.

@@ -53,7 +53,7 @@ def predict(
     if cfg is not None and weights is not None:
         trained, sources = darknet(cfg, weights, names), [run, *(sources or [])]
     else:
-        trained = opened(run, runtime=runtime, device=device, trust=trust, tell=teller(False))
+        trained = opened(run, runtime=runtime, device=device, trust=trust, overlap=iou, tell=teller(False))
     if out is not None:
         check_output(out, advice=ELSEWHERE)    # before the work, not after it
     if not sources:

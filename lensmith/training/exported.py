@@ -24,9 +24,9 @@ from lensmith.ship.export import TARGETS
 from lensmith.ship.export.in_graph import judged, target_facts
 from lensmith.ship.export.onnx import ADVICE
 from lensmith.ship.export.parity import Parity, parities
+from lensmith.ship.runtimes.candidates import installed_for_files
 from lensmith.ship.runtimes.file_facts import FileFacts
 from lensmith.ship.runtimes.file_network import FileTask, as_the_file_takes, network_in
-from lensmith.ship.runtimes.timing import installed_for_files
 from lensmith.training.trained import Trained
 
 PICTURES = 100      # that the answers of file and run are compared on
@@ -114,6 +114,18 @@ def _pictures(trained: Trained, data: str | None, tell: Tell) -> tuple[list[Tens
     split = next(name for name in ("test", "valid", "train") if name in loaders)
     loader = Loader(loaders[split].dataset, _AT_ONCE, workers=0, rectangular=loaders[split].rectangular)
     return list(_first(loader)), split if data is None else f"{split} of {data}"
+
+
+def held_out_pictures(trained: Trained, number: int) -> list[Tensor]:
+    """Batches of up to so many pictures that the run did not learn from; none where it has none that can be read."""
+    pictures, of = _pictures(trained, None, lambda text: None)
+    if of not in ("test", "valid"):
+        return []
+    batches = []
+    for batch in pictures:
+        batches.append(batch[:number])
+        number -= len(batches[-1])
+    return [batch for batch in batches if len(batch)]
 
 
 def _first(loader: Loader) -> Iterator[Tensor]:

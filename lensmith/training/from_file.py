@@ -9,27 +9,44 @@ from typing import Any, cast
 import torch
 
 from lensmith.base.cache_folder import cache_folder
-from lensmith.base.errors import ModelError, UserError, choose
+from lensmith.base.device import choose_device
+from lensmith.base.errors import ModelError, UserError
 from lensmith.engine.plan.plan import Plan, make_plan
 from lensmith.engine.run_folder import Run
+from lensmith.models.adapters.embedded_weights import IMAGENET
 from lensmith.models.network import Network
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.defaults import complete
 from lensmith.recipe.schema import NO_DATA
 from lensmith.recipe.sections import resolve
+from lensmith.ship.export.in_graph import judged
 from lensmith.ship.export.onnx import SUFFIX, write_onnx
 from lensmith.ship.runtimes import RUNTIMES
+from lensmith.ship.runtimes.candidates import (
+    FLOAT32,
+    Candidate,
+    for_files,
+    installed_for_files,
+    missing,
+    runtime_and_precision,
+    thread_numbers,
+)
 from lensmith.ship.runtimes.checked_file import CheckedFile, check_file
-from lensmith.ship.runtimes.file_facts import FileFacts
-from lensmith.ship.runtimes.file_network import FileNetwork, FileTask, network_in
-from lensmith.ship.runtimes.packages import COMMAND, check_installed
-from lensmith.ship.runtimes.timing import installed_for_files, timed
-from lensmith.training.exported import facts_of_run
-from lensmith.training.trained import Trained, load
+from lensmith.ship.runtimes.choice import FastestWay, Way
+from lensmith.ship.runtimes.file_facts import OBJECTS_IN_FILES, FileFacts
+from lensmith.ship.runtimes.file_network import FileNetwork, FileTask, network_in, takes
+from lensmith.ship.runtimes.packages import COMMAND
+from lensmith.ship.runtimes.torch_plans import candidate_of, inference_plans, open_with_torch
+from lensmith.tasks.task import Task
+from lensmith.training.exported import facts_of_run, held_out_pictures
+from lensmith.training.same_answers import HELD_OUT, SameAnswers
+from lensmith.training.trained import Trained, load, plan_of_run
 
 AUTO = "auto"
-_TIMED = 8    # pictures that are answered together while runtimes are timed
+_SHOWN = 2        # pictures that the rewrites of PyTorch's network are tried on
+_QUANTISED = "QuantizeLinear"    # the operator of a file whose weights are INT8
 Tell = Callable[[str], object]
+Openers = dict[Candidate, Callable[[], Way]]
 
 
 def is_exported(name: str | Path) -> bool:
@@ -38,48 +55,48 @@ def is_exported(name: str | Path) -> bool:
 
 def file_contents(file: Path) -> CheckedFile:
     """What an exported file holds. Raises ModelError for one that cannot be used."""
-    return check_file(file, _file_runtimes()[0])
+    return check_file(file, file_runtimes()[0])
 
 
 def opened(name: str | Path, *, runtime: str | None = None, device: str | None = None, trust: bool = False,
-           tell: Tell = lambda text: None) -> Trained:
+           overlap: float | None = None, tell: Tell = lambda text: None) -> Trained:
     """The trained network of a run folder or of an exported file, computed by a runtime.
 
     name: a run folder, "imagenet", or a file that `lensmith export` wrote.
-    runtime: one of `ship.runtimes.RUNTIMES`, or "auto", which times those that are here; by itself torch for a run and
-        auto for a file.
+    runtime: one of `ship.runtimes.RUNTIMES`, behind it a precision, as "openvino:bfloat16"; or "auto", which times
+        those that are here once pictures come; by itself torch for a run and auto for a file.
     device, trust: as of `load`.
+    overlap: what predictions will ask for, which only PyTorch can decide anew.
     tell: called with what "auto" has chosen.
     """
-    if runtime is not None and runtime != AUTO:
-        check_installed(choose(RUNTIMES, runtime, "predict.runtime").package)
+    asked = None if runtime in (None, AUTO) else runtime_and_precision(str(runtime))
     if is_exported(name):
         if device not in (None, "auto", "cpu"):
             raise UserError(f"an exported file is computed on the CPU; got device {device!r}: use the run for others")
-        return _of_file(Path(name), runtime or AUTO, tell)
-    trained = load(name, device=device, trust=trust)
+        return _of_file(Path(name), asked, tell)
     if runtime in (None, "torch"):
+        return load(name, device=device, trust=trust)
+    own = make_plan(device="cpu") if name == IMAGENET else plan_of_run(Run.open(name))
+    on = own.device if device is None else str(choose_device(device))
+    if torch.device(on).type != "cpu":
+        raise UserError(f"predict.runtime={runtime} computes on the CPU, and {name} on {on}: leave it out, or add "
+                        "--device cpu")
+    trained = load(name, device="cpu", trust=trust)
+    if asked is not None:
+        return _of_run(trained, *asked)
+    if overlap is not None:
+        tell("runtime torch: --iou is decided by the run, and a file has left boxes out by its own")
         return trained
-    if torch.device(trained.plan.device).type != "cpu":
-        raise UserError(f"predict.runtime={runtime} computes on the CPU, and {name} on {trained.plan.device}: leave it "
-                        "out, or add --device cpu")
-    plain = load(name, device="cpu", trust=trust)
-    if runtime != AUTO:
-        return _of_run(trained, [str(runtime)], plain, tell)
-    try:
-        return _of_run(trained, ["torch", *_file_runtimes()], plain, tell)
-    except UserError as error:    # a package is missing, or the network has no form in a file
-        tell(f"runtime torch: {error}")
-        return trained
+    return _fastest_of_run(trained, own, tell)
 
 
-def _of_file(file: Path, runtime: str, tell: Tell) -> Trained:
-    if runtime == "torch":
+def _of_file(file: Path, asked: tuple[str, str] | None, tell: Tell) -> Trained:
+    if asked is not None and asked[0] == "torch":
         raise UserError(f"torch runs the network of a run folder, and {file} is a file: accepted are auto, onnxruntime "
                         "and openvino")
-    names = _file_runtimes() if runtime == AUTO else [runtime]
-    facts = check_file(file, names[0]).facts
-    classes = facts.names
+    names = file_runtimes() if asked is None else [asked[0]]
+    checked = check_file(file, names[0])
+    facts, classes = checked.facts, checked.facts.names
     settings: Any = {"data": {"name": NO_DATA}, "backbone": {"name": "lenet"}, "task": facts.task,
                      "pictures": {"size": list(facts.form.size), "channels": facts.form.channels}}
     try:
@@ -87,33 +104,92 @@ def _of_file(file: Path, runtime: str, tell: Tell) -> Trained:
         task = choose_task(recipe, classes)
     except UserError as error:
         raise ModelError(f"{file} has a task that this version does not know ({error}): export again") from error
-    networks = {name: network_in(file, facts, name) for name in names}
-    chosen = _quickest({name: network.forward for name, network in networks.items()}, facts, tell)
-    return Trained(Run(file), recipe, _in_place_of_a_network(networks[chosen]), FileTask(task, facts), classes,
-                   facts.form, _plan(), facts.category_ids)
+    if asked is None:
+        precision = "int8" if _QUANTISED in checked.operators else FLOAT32
+        candidates = [one for one in for_files(names, thread_numbers(), of_file=precision)
+                      if one.precision == precision]    # a file brings no held-out pictures to judge 16 bits by
+        openers = {one: partial(_way_of_file, file, facts, task, one) for one in candidates}
+        reference = next(iter(openers.values()))
+        network = _fastest(openers, SameAnswers(reference, facts), facts, tell,
+                           means=f"{facts.key()} {file.stat().st_size}")
+    else:
+        network = network_in(file, facts, asked[0], precision=asked[1])
+    return Trained(Run(file), recipe, _in_place_of_a_network(network), FileTask(task, facts), classes, facts.form,
+                   _plan(), facts.category_ids)
 
 
-def _of_run(trained: Trained, runtimes: list[str], plain: Trained, tell: Tell) -> Trained:
-    """The run computed by the fastest of the `runtimes`, its network written as a file into the cache, where it is not
-    there yet. `plain` is the same in float32 on the CPU."""
-    names = [name for name in runtimes if RUNTIMES[name].open is not None]
-    facts = facts_of_run(plain)
+def _of_run(trained: Trained, runtime: str, precision: str) -> Trained:
+    """The run, which is on the CPU in float32, computed as is asked for."""
+    if runtime == "torch":
+        plan = make_plan(device="cpu", precision=precision, rewrites=("fold_batch_norm",))    # type: ignore[arg-type]
+        plan.place(trained.network)
+        return replace(trained, plan=plan)
+    file, facts = run_in_a_file(trained, runtime)
+    return replace(trained, network=_in_place_of_a_network(network_in(file, facts, runtime, precision=precision)),
+                   task=FileTask(trained.task, facts), plan=_plan())
+
+
+def _fastest_of_run(trained: Trained, own: Plan, tell: Tell) -> Trained:
+    """The run computed by whatever is fastest, once pictures come. `own` is the plan that it was trained in."""
+    for name, command in missing().items():
+        tell(f"runtime {name} is not tried: it is not installed: {command}")
+    try:
+        facts = facts_of_run(trained)
+    except ModelError as error:    # its answers have no form in a file
+        tell(f"runtime torch: {error}")
+        return trained
+    openers: Openers = {}
+    try:
+        names = file_runtimes()
+        file, facts = run_in_a_file(trained, names[0])
+        openers |= {one: partial(_way_of_file, file, facts, trained.task, one)
+                    for one in for_files(names, thread_numbers())}
+    except UserError as error:    # a package is missing, or the network has no form in a file
+        tell(f"runtime torch: {error}")
+    openers |= {candidate_of(plan): partial(_way_of_torch, trained, plan)
+                for plan in inference_plans(thread_numbers(), own=own)}
+    if any(target.kind in OBJECTS_IN_FILES for target in facts.targets.values()):    # of these 16 bits lose some
+        openers = {one: opener for one, opener in openers.items() if one.precision == FLOAT32}
+    same = SameAnswers(partial(_way_of_torch, trained, make_plan(device="cpu", layout="contiguous")), facts,
+                       lambda: held_out_pictures(trained, HELD_OUT))
+    network = _fastest(openers, same, facts, tell, means=facts.key())
+    return replace(trained, network=_in_place_of_a_network(network), task=FileTask(trained.task, facts), plan=_plan())
+
+
+def run_in_a_file(trained: Trained, runtime: str) -> tuple[Path, FileFacts]:
+    """The network of a run as a file in the cache, where it is written unless it is there, and what it says of itself.
+
+    Raises UserError where a package is missing, ModelError for a network that has no form in a file.
+    """
+    facts = facts_of_run(trained)
     folder = cache_folder() / "exports"
     file = folder / f"{facts.key()}{SUFFIX}"
     if not file.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        write_onnx(plain.network, plain.task, facts, file)
-    facts = check_file(file, names[0]).facts
-    networks = {name: network_in(file, facts, name) for name in names}
-    options: dict[str, Callable[[torch.Tensor], object]] = {name: network.forward for name, network in networks.items()}
-    if "torch" in runtimes:
-        network, plan = trained.ready
-        options["torch"] = lambda pictures: trained.task.decode(network(plan.arrange(pictures)))
-    chosen = _quickest(options, facts, tell)
-    if chosen == "torch":
-        return trained
-    return replace(trained, network=_in_place_of_a_network(networks[chosen]), task=FileTask(plain.task, facts),
-                   plan=_plan())
+        write_onnx(trained.network, trained.task, facts, file)
+    return file, check_file(file, runtime).facts
+
+
+def _fastest(openers: Openers, same: SameAnswers, facts: FileFacts, tell: Tell, *, means: str) -> FileNetwork:
+    """A network that computes by the fastest of the `openers` whose answers are the `same`."""
+    def limited(size: tuple[int, int]) -> list[str]:
+        return [] if takes(facts, size) else [name for name in RUNTIMES if name != "torch"]
+
+    way = FastestWay(openers, same.problem, means=means, limited=limited, tell=tell)
+    return FileNetwork(way, None, account=way.account).eval()
+
+
+def _way_of_file(file: Path, facts: FileFacts, task: Task, candidate: Candidate) -> Way:
+    network = network_in(file, facts, candidate.runtime, threads=candidate.threads, precision=candidate.precision)
+    decoding = FileTask(task, facts)
+    decoding.for_files = True
+    return Way(network.forward, decoding.decode)
+
+
+def _way_of_torch(trained: Trained, plan: Plan) -> Way:
+    decoding, form = judged(trained.task), trained.form
+    shown = torch.zeros((_SHOWN, form.channels, *form.size), dtype=form.dtype)
+    return Way(open_with_torch(trained.network, plan, shown), lambda output: decoding.decode(output.output))
 
 
 def _plan() -> Plan:
@@ -121,7 +197,7 @@ def _plan() -> Plan:
     return make_plan(device="cpu", layout="contiguous", threads=1)
 
 
-def _file_runtimes() -> list[str]:
+def file_runtimes() -> list[str]:
     """The runtimes for files that are here. Raises UserError where none is."""
     names = installed_for_files()
     if not names:
@@ -132,18 +208,3 @@ def _file_runtimes() -> list[str]:
 def _in_place_of_a_network(network: FileNetwork) -> Network:
     """To predict and to measure, all that is asked of a network is its output, which its task reads."""
     return cast(Network, network)
-
-
-@torch.inference_mode()
-def _quickest(options: dict[str, Callable[[torch.Tensor], object]], facts: FileFacts, tell: Tell) -> str:
-    """The name of the option that takes the least time for pictures of the file's form."""
-    if len(options) == 1:
-        return next(iter(options))
-    form = facts.form
-    pictures = torch.zeros((_TIMED, form.channels, *form.size), dtype=form.dtype)
-    seconds = timed({name: partial(run, pictures) for name, run in options.items()},
-                    means=f"{facts.key()} {_TIMED} {torch.get_num_threads()}")
-    chosen = min(seconds, key=lambda name: seconds[name])
-    of_each = ", ".join(f"{name} {1000 * taken / _TIMED:.2f} ms" for name, taken in seconds.items())
-    tell(f"runtime {chosen}: {of_each} a picture")
-    return chosen

@@ -235,7 +235,8 @@ class Trained:
         scores = evaluate(self.network, task, loader, plan=self.plan)
         for problem in not_measured(scores).values():
             tell(problem)
-        return {"split": split} | scores
+        ran = {"runtime": self.network.account()} if isinstance(self.network, FileNetwork) else {}
+        return {"split": split} | scores | ran
 
 
 def _same(name: Any, other: Any) -> bool:
@@ -260,14 +261,17 @@ def load(folder: str | Path, *, device: str | None = None, backbone: nn.Module |
         return _imagenet(device)
     run = Run.open(folder)
     learned = network_of_run(run, module=backbone, trusted=trust)
-    plan = plan_from_json(run.read_json("plan.json"))
-    # Compiling takes longer than most predictions do, and the machine of the training may have had more cores.
-    plan = replace(plan, compiled=False, threads=min(plan.threads, os.cpu_count() or 1))
-    if device is not None:
-        plan = make_plan(device=device)
+    plan = plan_of_run(run) if device is None else make_plan(device=device)
     plan.place(learned.network)
     return Trained(run, learned.recipe, learned.network, learned.task, learned.classes, learned.form, plan,
                    _category_ids(learned.facts), trusted=trust)
+
+
+def plan_of_run(run: Run) -> Plan:
+    """The plan that a run was trained in, as it predicts by it on this machine."""
+    plan = plan_from_json(run.read_json("plan.json"))
+    # Compiling takes longer than most predictions do, and the machine of the training may have had more cores.
+    return replace(plan, compiled=False, threads=min(plan.threads, os.cpu_count() or 1))
 
 
 def _imagenet(device: str | None) -> Trained:

@@ -61,10 +61,31 @@ def test_a_run_is_computed_by_another_runtime(trained: Path, photos: Path, comma
         ended = command("predict", trained, photos, "--json", "--runtime", runtime)
         for ours, theirs in zip(by_torch, json.loads(ended.out), strict=True):
             assert ours["label"] == theirs["label"] and ours["scores"] == pytest.approx(theirs["scores"], abs=1e-4)
-    assert re.search(r"^runtime (torch|onnxruntime|openvino): (\w+ [\d.]+ ms(, )?){3} a picture$", ended.err,
-                     re.MULTILINE)
+    assert re.search(r"^runtime (torch|onnxruntime|openvino), .*\d threads? for \d+ pictures at once: (\w+ [\d.]+ ms"
+                     r"(, )?){1,3} a picture$", ended.err, re.MULTILINE)
     again = command("predict", trained, photos, "--json", "--runtime", "auto").err
     assert again == ended.err    # from the cache: the same digits
+
+
+def test_val_records_what_computed(trained: Path, command):
+    by_torch = json.loads(command("val", trained, "--json").out)
+    assert "runtime" not in by_torch
+    scores = json.loads(command("val", trained, "--runtime", "onnxruntime", "--json").out)
+    assert scores["accuracy_top1"] == pytest.approx(by_torch["accuracy_top1"], abs=0.01)
+    row, = scores["runtime"]
+    assert (row["runtime"], row["precision"]) == ("onnxruntime", "float32") and row["threads"] >= 1
+    scores = json.loads(command("val", trained, "--runtime", "auto", "--json").out)
+    row = scores["runtime"][0]
+    assert row["runtime"] in ("torch", "onnxruntime", "openvino") and row["pictures"] > 1
+    assert {tried["runtime"] for tried in row["tried"]} == {"torch", "onnxruntime", "openvino"}
+    assert sum(tried["verdict"] == "chosen" for tried in row["tried"]) == 1
+    assert re.match(r"accuracy_top1", command("val", trained, "--runtime", "auto", "-q").out.split("  ")[1].strip())
+
+
+def test_another_overlap_is_decided_by_the_run(trained: Path, photos: Path, command):
+    ended = command("predict", trained, photos, "--runtime", "auto", "--iou", "0.3")
+    assert ended.code == 2 and "predict.overlap" in ended.err    # a classifier finds no objects
+    assert "runtime torch: --iou is decided by the run" in ended.err
 
 
 def test_inspect_says_what_goes_in_and_out(file: Path, command):

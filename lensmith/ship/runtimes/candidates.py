@@ -74,6 +74,11 @@ def for_files(runtimes: Sequence[str], threads: Sequence[int], *, of_file: str =
             for number in threads]
 
 
+def installed_for_files() -> list[str]:
+    """The names of the runtimes that are here and open a file."""
+    return [name for name, runtime in RUNTIMES.items() if runtime.open is not None and is_installed(runtime.package)]
+
+
 def missing() -> Mapping[str, str]:
     """The runtimes that are not installed, each with the command that installs it."""
     return {name: COMMAND for name, runtime in RUNTIMES.items() if not is_installed(runtime.package)}

@@ -1,7 +1,8 @@
 """A network in a file in the place of one of PyTorch: its output is named tensors, and its task reads them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,32 +12,44 @@ from torch import Tensor, nn
 from lensmith.base.errors import ModelError, UserError
 from lensmith.base.pictures import PADDING
 from lensmith.ship.runtimes import RUNTIMES
-from lensmith.ship.runtimes.candidates import FLOAT32
+from lensmith.ship.runtimes.candidates import FLOAT32, Candidate
 from lensmith.ship.runtimes.file_facts import FileFacts
 from lensmith.ship.runtimes.named_tensors import value_in
-from lensmith.ship.runtimes.runtime import OpenFile
+from lensmith.ship.runtimes.torch_plans import OfTorch
 from lensmith.tasks.nms import SHOWN
 from lensmith.tasks.task import Metrics, Task
 from lensmith.values.value import Value
 
 
 class FileNetwork(nn.Module):
-    """Pictures as they are -> the outputs of the file by name."""
+    """Pictures as they are -> the outputs of the file by name, or those of PyTorch where `run` has chosen it."""
 
-    def __init__(self, run: OpenFile, facts: FileFacts):
+    def __init__(self, run: Callable[[Tensor], Any], facts: FileFacts | None, *,
+                 account: Callable[[], list[dict[str, Any]]] = list):
+        """
+        run: from pictures to an output.
+        facts: those of the file, to whose size smaller pictures are padded; None where `run` does that.
+        account: says as JSON by which runtimes, precisions and threads it computes.
+        """
         super().__init__()
-        self.run, self.facts = run, facts
+        self.run, self.facts, self.account = run, facts, account
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        return self.run(as_the_file_takes(pictures, self.facts))
+    def forward(self, pictures: Tensor) -> Any:
+        return self.run(pictures if self.facts is None else as_the_file_takes(pictures, self.facts))
 
 
 def network_in(file: Path, facts: FileFacts, runtime: str, *, threads: int = 0,
                precision: str = FLOAT32) -> FileNetwork:
     """The network that a file holds, computed by a runtime for files; with 0 threads on as many as PyTorch takes."""
-    opener = RUNTIMES[runtime].open
+    opener, threads = RUNTIMES[runtime].open, threads or torch.get_num_threads()
     assert opener is not None
-    return FileNetwork(opener(file, threads or torch.get_num_threads(), precision), facts).eval()
+    return FileNetwork(opener(file, threads, precision), facts, account=lambda: [
+        asdict(Candidate(runtime, precision, threads))]).eval()
+
+
+def takes(facts: FileFacts, size: tuple[int, int]) -> bool:
+    """Whether the file takes pictures of (height, width)."""
+    return facts.any_size or (size[0] <= facts.form.height and size[1] <= facts.form.width)
 
 
 def as_the_file_takes(pictures: Tensor, facts: FileFacts) -> Tensor:
@@ -45,7 +58,7 @@ def as_the_file_takes(pictures: Tensor, facts: FileFacts) -> Tensor:
     form, (height, width) = facts.form, pictures.shape[2:]
     if facts.any_size or (height, width) == form.size:
         return pictures
-    if height > form.height or width > form.width:
+    if not takes(facts, (height, width)):
         raise ModelError(f"the file takes pictures of {form.height} x {form.width} pixels alone; these have {height} x "
                          f"{width}: predict without predict.tiles, or with the run")
     padded = torch.full((len(pictures), form.channels, *form.size), form.level(PADDING), dtype=pictures.dtype)
@@ -62,6 +75,7 @@ class FileTask:
 
     def __init__(self, task: Task, facts: FileFacts):
         self.task, self.facts, self.needs, self.score = task, facts, tuple(facts.targets), task.score
+        self.own = task                        # what decodes outputs of PyTorch, by the same thresholds
         self.threshold: float | None = None    # of objects; None: all that the file has
         self.for_files = False                 # whether what brings an answer to the size of its file is kept
 
@@ -84,11 +98,15 @@ class FileTask:
         """No loss: a file has answers alone."""
         return {}
 
-    def decode(self, output: Mapping[str, Tensor]) -> dict[str, Value]:
+    def decode(self, output: Mapping[str, Tensor] | OfTorch) -> dict[str, Value]:
+        if isinstance(output, OfTorch):
+            return self.own.decode(output.output)
         return {name: value_in(output, name, target, threshold=self.threshold, for_files=self.for_files)
                 for name, target in self.facts.targets.items()}
 
-    def evidence(self, output: Mapping[str, Tensor], index: int) -> Tensor:
+    def evidence(self, output: Mapping[str, Tensor] | OfTorch, index: int) -> Tensor:
+        if isinstance(output, OfTorch):
+            return self.own.evidence(output.output, index)
         return output[self.needs[0]][:, index]
 
     def class_logits(self, output: Any) -> dict[str, Tensor]:
@@ -106,6 +124,7 @@ class FileTask:
             raise UserError(f"predict.overlap={overlap:g} cannot be asked of a file, which has left boxes out by {own} "
                             "already: predict with the run")
         chosen = copy(self)
+        chosen.own = self.own.with_thresholds(threshold, None)
         chosen.threshold, chosen.for_files = SHOWN if threshold is None else threshold, True
         return chosen
 

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from lensmith.models.trial_forward import in_evaluation_mode
 from lensmith.ship.runtimes import RUNTIMES
-from lensmith.ship.runtimes.candidates import FLOAT32, for_files
-from lensmith.ship.runtimes.packages import is_installed
+from lensmith.ship.runtimes.candidates import FLOAT32, for_files, installed_for_files
 
 _FEWEST, _MOST = 5, 200    # rounds
 
@@ -50,9 +49,8 @@ def latency_of(network: Path | nn.Module, shape: Sequence[int], *, dtype: torch.
                 return latencies({"torch": lambda: network(pictures)}, seconds=seconds)
         finally:
             torch.set_num_threads(former)
-    names = [name for name, runtime in RUNTIMES.items() if runtime.open is not None and is_installed(runtime.package)]
     runs: dict[str, Callable[[], object]] = {}
-    for candidate in for_files(names, (threads,), of_file=of_file):
+    for candidate in for_files(installed_for_files(), (threads,), of_file=of_file):
         opener = RUNTIMES[candidate.runtime].open
         assert opener is not None
         opened = opener(network, threads, candidate.precision)
