@@ -108,7 +108,7 @@ def _of_file(file: Path, asked: tuple[str, str] | None, tell: Tell) -> Trained:
         precision = "int8" if _QUANTISED in checked.operators else FLOAT32
         candidates = [one for one in for_files(names, thread_numbers(), of_file=precision)
                       if one.precision == precision]    # a file brings no held-out pictures to judge 16 bits by
-        openers = {one: partial(_way_of_file, file, facts, task, one) for one in candidates}
+        openers: Openers = {one: partial(_way_of_file, file, facts, task, one) for one in candidates}
         reference = next(iter(openers.values()))
         network = _fastest(openers, SameAnswers(reference, facts), facts, tell,
                            means=f"{facts.key()} {file.stat().st_size}")

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from lensmith.models.trial_forward import in_evaluation_mode
 from lensmith.ship.runtimes import RUNTIMES
 from lensmith.ship.runtimes.candidates import FLOAT32, for_files, installed_for_files
 
+Name = TypeVar("Name")
 _FEWEST, _MOST = 5, 200    # rounds
 
 
@@ -78,11 +80,11 @@ def latency(times: Sequence[float]) -> Latency:
     return Latency(float(middle), float(late), len(times))
 
 
-def in_turn(runs: Mapping[str, Callable[[], object]], *, seconds: float,
-            clock: Callable[[], float] = time.perf_counter) -> dict[str, list[float]]:
+def in_turn(runs: Mapping[Name, Callable[[], object]], *, seconds: float,
+            clock: Callable[[], float] = time.perf_counter) -> dict[Name, list[float]]:
     """The seconds of the calls of each of the `runs`, which take turns for about `seconds` altogether, and at least
     five times. The first call of each, which prepares, does not count."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
+    times: dict[Name, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         run()
     end = time.perf_counter() + seconds
