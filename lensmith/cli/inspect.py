@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from lensmith.base.errors import ModelError, count
-from lensmith.cli.options import Json, Trust
+from lensmith.base.errors import ModelError, UserError, count
+from lensmith.cli.options import FormOf, Json, Trust
 from lensmith.cli.show_network import show_faults, show_layers, show_operator
 from lensmith.cli.terminal import show
 
@@ -16,8 +16,8 @@ _NAMED = 10    # classes that are named
 
 
 def inspect(
-    network: Annotated[str, typer.Argument(help="A network's name, my_net.py:Net, a recipe, a run folder, a file of "
-                                                "`lensmith export`, or my_op.py:op.")],
+    network: Annotated[str, typer.Argument(help="A network's name, my_net.py:Net, a recipe, a run folder, an ONNX "
+                                                "file, or my_op.py:op.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...",
                                                           help="Settings of the network.")] = None,
     size: Annotated[str | None, typer.Option(help="Edge of the picture, pixels, or height x width, as 240x320; by "
@@ -28,6 +28,7 @@ def inspect(
                                                min=1)] = None,
     classes: Annotated[int, typer.Option(help="Outputs of the last layer.", min=1)] = 10,
     timed: Annotated[bool, typer.Option("--time", help="Measure each layer's share of the time here.")] = False,
+    form: FormOf = None,
     as_json: Json = False, trust: Trust = False,
 ) -> None:
     """A network's layers: output shape, parameters, multiply-adds, memory, receptive field, and what is wrong with it,
@@ -36,8 +37,10 @@ def inspect(
     Of an operator of torch.library: whether it is whole, on the `examples` that its file gives.
     """
     if network.lower().endswith(".onnx"):
-        _inspect_file(network, as_json=as_json)
+        _inspect_file(network, form, as_json=as_json)
         return
+    if form is not None:
+        raise UserError(f"--form says what an ONNX file of others takes, and {network} is none: leave it out")
     from lensmith.cli.layers_by_name import Shown, inspected, size_of
     from lensmith.study.inspect.layers import Inspection
 
@@ -62,20 +65,22 @@ def inspect(
         raise ModelError(problem)
 
 
-def _inspect_file(name: str, *, as_json: bool) -> None:
-    """Say what an exported file takes, what it gives and what it is made of."""
+def _inspect_file(name: str, form: Path | None, *, as_json: bool) -> None:
+    """Say what an ONNX file takes, what it gives and what it is made of."""
     from lensmith.ship.runtimes.file_facts import outputs_of
     from lensmith.training.from_file import file_contents
 
-    file = file_contents(Path(name))
+    file = file_contents(Path(name), form)
     facts = file.facts
     if as_json:
         show(json.dumps(json.loads(facts.as_json()) | {"operators": file.operators, "parameters": file.parameters}))
         return
     size = "of any size" if facts.any_size else "of this size alone"
-    show(f"{name}  task {facts.task['name']}, {file.parameters:,} parameters, written by Lensmith {facts.version}")
-    show(f"  takes pictures: uint{facts.form.bits} [batch, {facts.form.channels}, {facts.form.height}, "
-         f"{facts.form.width}], {size}; brought by {facts.form.fit}, {facts.form.interpolation}")
+    by = "others" if file.signature else f"Lensmith {facts.version}"
+    show(f"{name}  task {facts.task['name']}, {file.parameters:,} parameters, written by {by}")
+    kind = file.signature.type if file.signature else f"uint{facts.form.bits}"
+    show(f"  takes pictures: {kind} [batch, {facts.form.channels}, {facts.form.height}, {facts.form.width}], {size}; "
+         f"brought by {facts.form.fit}, {facts.form.interpolation}")
     for target, about in facts.targets.items():
         classes = ", ".join(about.classes[:_NAMED]) + (", ..." if len(about.classes) > _NAMED else "")
         outputs = ", ".join(outputs_of(target, about.kind))

@@ -6,21 +6,22 @@ from typing import Annotated
 
 import typer
 
-from lensmith.cli.options import Device, Json, Quiet, Runtime, Trust
+from lensmith.cli.options import Device, FormOf, Json, Quiet, Runtime, Trust
 from lensmith.cli.terminal import in_one_line, show, show_classes, show_comparison, teller
 
 
 def val(
-    run: Annotated[str, typer.Argument(help="A run folder; with --data a file of `lensmith export`, or imagenet.")],
+    run: Annotated[str, typer.Argument(help="A run folder; with --data an ONNX file, or imagenet.")],
     split: Annotated[str | None, typer.Option(help="train, valid or test; by itself test where there is one.")] = None,
     data: Annotated[str | None, typer.Option(help="Other data to measure on than the run's own.")] = None,
-    runtime: Runtime = None, device: Device = None, as_json: Json = False, quiet: Quiet = False, trust: Trust = False,
+    runtime: Runtime = None, form: FormOf = None, device: Device = None, as_json: Json = False, quiet: Quiet = False,
+    trust: Trust = False,
 ) -> None:
     """Measure a trained network on a split of its data. (Also: validate, test.)"""
     from lensmith.engine.run_folder import finite
     from lensmith.training.from_file import opened
 
-    trained = opened(run, runtime=runtime, device=device, trust=trust, tell=teller(quiet))
+    trained = opened(run, runtime=runtime, device=device, form=form, trust=trust, tell=teller(quiet))
     scores = trained.validate(split, data=data, tell=teller(quiet))
     if as_json:
         show(json.dumps(finite(scores)))

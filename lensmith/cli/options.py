@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +15,8 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps
 Runtime = Annotated[str | None, typer.Option(help="What computes the answers: torch, onnxruntime, openvino, in 16 bits "
                                                  "torch:bfloat16 and openvino:bfloat16, or auto, which takes the "
                                                  "fastest here; by itself torch, for a file auto.")]
+FormOf = Annotated[Path | None, typer.Option("--form", help="Of an ONNX file that others have written: a TOML file "
+                                                           "that says what it takes and gives (docs/export.md).")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
 # The parameter of `lensmith train` -> the setting that it stands for. The flag is the parameter's name with hyphens.
@@ -52,6 +55,7 @@ ARGUMENTS: dict[str, str] = {
     "watch.out": "--out",
     "watch.every": "--every",
     "predict.runtime": "--runtime",
+    "predict.form": "--form",
     "export.to": "--to",
     "export.out": "--out",
     "export.data": "--data",

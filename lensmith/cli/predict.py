@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lensmith.base.errors import UserError, count
-from lensmith.cli.options import Device, Json, Runtime, Trust
+from lensmith.cli.options import Device, FormOf, Json, Runtime, Trust
 from lensmith.cli.terminal import show, tell_error, teller
 
 if TYPE_CHECKING:
@@ -20,9 +20,8 @@ _NAMED = 10    # files that are passed over and named
 
 
 def predict(
-    run: Annotated[str, typer.Argument(help="A run folder, a file of `lensmith export`, or imagenet: a network that "
-                                            "knows 1,000 classes and comes with the installation. Left out with "
-                                            "--cfg.")],
+    run: Annotated[str, typer.Argument(help="A run folder, an ONNX file, or imagenet: a network that knows 1,000 "
+                                            "classes and comes with the installation. Left out with --cfg.")],
     sources: Annotated[list[str] | None, typer.Argument(help="Files, folders, patterns such as 'photos/*.jpg', films, "
                                                              "or camera:0.")] = None,
     top: Annotated[int, typer.Option(help="How many classes or objects to print.", min=1)] = 3,
@@ -38,7 +37,7 @@ def predict(
     cfg: Annotated[Path | None, typer.Option(help="A Darknet cfg in the place of RUN; with --weights.")] = None,
     weights: Annotated[Path | None, typer.Option(help="The Darknet weights of --cfg.")] = None,
     names: Annotated[Path | None, typer.Option(help="The class names of --cfg, one a line.")] = None,
-    runtime: Runtime = None, device: Device = None, as_json: Json = False, trust: Trust = False,
+    runtime: Runtime = None, form: FormOf = None, device: Device = None, as_json: Json = False, trust: Trust = False,
 ) -> None:
     """Say what pictures show, and films: a line a second, with --json one a frame."""
     from lensmith.base.output_folder import check_output
@@ -51,9 +50,11 @@ def predict(
     if (cfg is None) != (weights is None):
         raise UserError("--cfg and --weights go together: give both files of the network")
     if cfg is not None and weights is not None:
+        if form is not None:
+            raise UserError("--form is for an ONNX file, and --cfg names a network of Darknet: leave it out")
         trained, sources = darknet(cfg, weights, names), [run, *(sources or [])]
     else:
-        trained = opened(run, runtime=runtime, device=device, trust=trust, overlap=iou, tell=teller(False))
+        trained = opened(run, runtime=runtime, device=device, form=form, trust=trust, overlap=iou, tell=teller(False))
     if out is not None:
         check_output(out, advice=ELSEWHERE)    # before the work, not after it
     if not sources:

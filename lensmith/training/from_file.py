@@ -53,16 +53,18 @@ def is_exported(name: str | Path) -> bool:
     return str(name).lower().endswith(SUFFIX)
 
 
-def file_contents(file: Path) -> CheckedFile:
-    """What an exported file holds. Raises ModelError for one that cannot be used."""
-    return check_file(file, file_runtimes()[0])
+def file_contents(file: Path, form: Path | None = None) -> CheckedFile:
+    """What an ONNX file holds, by its `form` where others have written it. Raises ModelError for one that cannot be
+    used."""
+    return check_file(file, file_runtimes()[:1], form)
 
 
-def opened(name: str | Path, *, runtime: str | None = None, device: str | None = None, trust: bool = False,
-           overlap: float | None = None, tell: Tell = lambda text: None) -> Trained:
-    """The trained network of a run folder or of an exported file, computed by a runtime.
+def opened(name: str | Path, *, runtime: str | None = None, device: str | None = None, form: Path | None = None,
+           trust: bool = False, overlap: float | None = None, tell: Tell = lambda text: None) -> Trained:
+    """The trained network of a run folder or of an ONNX file, computed by a runtime.
 
-    name: a run folder, "imagenet", or a file that `lensmith export` wrote.
+    name: a run folder, "imagenet", or an ONNX file, which `lensmith export` or others have written.
+    form: of a file of others, the TOML file that says what it takes and gives (docs/export.md).
     runtime: one of `ship.runtimes.RUNTIMES`, behind it a precision, as "openvino:bfloat16"; or "auto", which times
         those that are here once pictures come; by itself torch for a run and auto for a file.
     device, trust: as of `load`.
@@ -73,7 +75,9 @@ def opened(name: str | Path, *, runtime: str | None = None, device: str | None =
     if is_exported(name):
         if device not in (None, "auto", "cpu"):
             raise UserError(f"an exported file is computed on the CPU; got device {device!r}: use the run for others")
-        return _of_file(Path(name), asked, tell)
+        return _of_file(Path(name), asked, form, tell)
+    if form is not None:
+        raise UserError(f"predict.form says what an ONNX file of others takes, and {name} is none: leave it out")
     if runtime in (None, "torch"):
         return load(name, device=device, trust=trust)
     own = make_plan(device="cpu") if name == IMAGENET else plan_of_run(Run.open(name))
@@ -90,13 +94,15 @@ def opened(name: str | Path, *, runtime: str | None = None, device: str | None =
     return _fastest_of_run(trained, own, tell)
 
 
-def _of_file(file: Path, asked: tuple[str, str] | None, tell: Tell) -> Trained:
+def _of_file(file: Path, asked: tuple[str, str] | None, form: Path | None, tell: Tell) -> Trained:
     if asked is not None and asked[0] == "torch":
         raise UserError(f"torch runs the network of a run folder, and {file} is a file: accepted are auto, onnxruntime "
                         "and openvino")
     names = file_runtimes() if asked is None else [asked[0]]
-    checked = check_file(file, names[0])
+    checked = check_file(file, names, form)
     facts, classes = checked.facts, checked.facts.names
+    for name in set(names) - set(checked.runtimes):
+        tell(f"runtime {name} is not tried: it cannot run {file}")
     settings: Any = {"data": {"name": NO_DATA}, "backbone": {"name": "lenet"}, "task": facts.task,
                      "pictures": {"size": list(facts.form.size), "channels": facts.form.channels}}
     try:
@@ -106,14 +112,14 @@ def _of_file(file: Path, asked: tuple[str, str] | None, tell: Tell) -> Trained:
         raise ModelError(f"{file} has a task that this version does not know ({error}): export again") from error
     if asked is None:
         precision = "int8" if _QUANTISED in checked.operators else FLOAT32
-        candidates = [one for one in for_files(names, thread_numbers(), of_file=precision)
+        candidates = [one for one in for_files(checked.runtimes, thread_numbers(), of_file=precision)
                       if one.precision == precision]    # a file brings no held-out pictures to judge 16 bits by
-        openers: Openers = {one: partial(_way_of_file, file, facts, task, one) for one in candidates}
+        openers: Openers = {one: partial(_way_of_file, file, facts, task, one, checked) for one in candidates}
         reference = next(iter(openers.values()))
         network = _fastest(openers, SameAnswers(reference, facts), facts, tell,
                            means=f"{facts.key()} {file.stat().st_size}")
     else:
-        network = network_in(file, facts, asked[0], precision=asked[1])
+        network = network_in(file, facts, asked[0], precision=asked[1], checked=checked)
     return Trained(Run(file), recipe, _in_place_of_a_network(network), FileTask(task, facts), classes, facts.form,
                    _plan(), facts.category_ids)
 
@@ -167,7 +173,7 @@ def run_in_a_file(trained: Trained, runtime: str) -> tuple[Path, FileFacts]:
     if not file.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         write_onnx(trained.network, trained.task, facts, file)
-    return file, check_file(file, runtime).facts
+    return file, check_file(file, [runtime]).facts
 
 
 def _fastest(openers: Openers, same: SameAnswers, facts: FileFacts, tell: Tell, *, means: str) -> FileNetwork:
@@ -179,8 +185,10 @@ def _fastest(openers: Openers, same: SameAnswers, facts: FileFacts, tell: Tell, 
     return FileNetwork(way, None, account=way.account).eval()
 
 
-def _way_of_file(file: Path, facts: FileFacts, task: Task, candidate: Candidate) -> Way:
-    network = network_in(file, facts, candidate.runtime, threads=candidate.threads, precision=candidate.precision)
+def _way_of_file(file: Path, facts: FileFacts, task: Task, candidate: Candidate,
+                 checked: CheckedFile | None = None) -> Way:
+    network = network_in(file, facts, candidate.runtime, threads=candidate.threads, precision=candidate.precision,
+                         checked=checked)
     decoding = FileTask(task, facts)
     decoding.for_files = True
     return Way(network.forward, decoding.decode)

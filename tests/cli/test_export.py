@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import re
 import shutil
 import subprocess
@@ -178,30 +177,7 @@ def test_a_file_that_ends_the_process_that_reads_it(file: Path, photos: Path, co
     script.write_text("import os\nos.abort()\n")
     monkeypatch.setattr("lensmith.ship.runtimes.checked_file._SCRIPT", script)
     ended = command("predict", file, photos)
-    assert ended.code == 4 and "is damaged: it ends the process that reads it (code -6)" in ended.err
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_mutated_files_give_one_line_each(file: Path, photos: Path, tmp_path: Path, command):
-    """Bytes turned, cut out and doubled by chance: an answer, or one line."""
-    chance, whole = random.Random(0), file.read_bytes()
-    picture = sorted(photos.rglob("*.png"))[0]
-    for number in range(1000):
-        content = bytearray(whole)
-        for _ in range(chance.choice((1, 3, 30))):
-            place = chance.randrange(len(content) if number % 2 else 3000)
-            change = chance.randrange(3)
-            if change == 0:
-                content[place % len(content)] = chance.randrange(256)
-            elif change == 1:
-                del content[place : place + chance.randrange(1, 50)]
-            else:
-                content[place:place] = content[place : place + chance.randrange(1, 50)]
-        mutated = tmp_path / "mutated.onnx"
-        mutated.write_bytes(bytes(content))
-        ended = command("predict", mutated, picture, "--runtime", "onnxruntime")
-        assert ended.code in (0, 2, 4) and ended.err.count("\n") == (ended.code != 0), (number, ended)
+    assert ended.code == 4 and "is damaged or hostile: it ends the process that reads it (code -6)" in ended.err
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")

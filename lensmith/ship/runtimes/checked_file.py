@@ -2,51 +2,79 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from lensmith.base.device import free_memory
 from lensmith.base.errors import ModelError, nearest
 from lensmith.ship.runtimes.file_facts import FileFacts, facts_of_file
+from lensmith.ship.runtimes.form_file import Signature, facts_of_others, form_size, read_form
 from lensmith.ship.runtimes.packages import check_installed
 
 _SCRIPT = Path(__file__).with_name("look_into_file.py")
-_SECONDS = 300    # that opening and running a file may take
+_SECONDS = 300    # that opening and running a file may take, however busy the machine is
 
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """What an ONNX file holds."""
+    """What an ONNX file holds, and how it is run."""
 
     facts: FileFacts
-    operators: dict[str, int]    # how often each occurs
-    parameters: int              # numbers of its weights
+    operators: dict[str, int]       # how often each occurs
+    parameters: int                 # numbers of its weights
+    runtimes: tuple[str, ...]       # those that have run it
+    memory: int                     # bytes that one picture takes beside the network
+    signature: Signature | None     # of a file that others have written
 
 
-def check_file(file: Path, runtime: str) -> CheckedFile:
-    """What the file holds, once the `runtime` has run it on one picture elsewhere.
+def check_file(file: Path, runtimes: Sequence[str], form: Path | None = None) -> CheckedFile:
+    """What the file holds, once each of the `runtimes` has run it on one picture elsewhere; those that cannot are left
+    out.
 
-    Raises ModelError for a file that is absent, damaged, hostile, or not Lensmith's; UserError where a package is
-    missing.
+    form: of a file that others have written, the file that says what it takes and gives.
+
+    Raises ModelError for a file that is absent, damaged or hostile, or not Lensmith's and without a form; UserError
+    where a package is missing, or for a form that does not belong to the file.
     """
     if not file.is_file():
         siblings = [path.name for path in file.parent.iterdir()] if file.parent.is_dir() else []
         raise ModelError(f"there is no file {file}.{nearest(file.name, siblings)}")
-    check_installed("onnx", runtime)
+    check_installed("onnx", *runtimes)
+    said = None if form is None else read_form(form)
+    size = None if said is None else form_size(said)
+    found = _looked_into(file, {"runtimes": list(runtimes), "free": free_memory(), "form": None if said is None else {
+        "file": str(form), "size": size, "channels": 3}})
+    if said is None or form is None:
+        facts, signature = facts_of_file(found["facts"], str(file)), None
+    else:
+        facts, signature = facts_of_others(form, said, found["signature"], str(file))
+    return CheckedFile(facts, dict(found["operators"]), int(found["parameters"]),
+                       tuple(name for name in runtimes if name not in found["failed"]), int(found["memory"]), signature)
+
+
+def _looked_into(file: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """What `look_into_file` says of the file. Raises ModelError where it cannot be used."""
     # -I: neither the folder of the script nor that of the user is looked in for modules.
-    command = [sys.executable, "-I", "-W", "ignore", str(_SCRIPT), str(file), runtime]
+    command = [sys.executable, "-I", "-W", "ignore", str(_SCRIPT), json.dumps({"path": str(file), **request})]
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False,
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False, errors="replace",
                                env=os.environ | {"ORT_DISABLE_TELEMETRY": "1"})
     except subprocess.TimeoutExpired as error:
         raise ModelError(f"{file} is not open after {_SECONDS} seconds: it is damaged, or too large for this machine"
                          ) from error
+    if ended.returncode == -getattr(signal, "SIGXCPU", 0) != 0:
+        raise ModelError(f"{file} takes far more time for one picture than a network of its size should: it is damaged "
+                         "or hostile")
     try:
-        found = json.loads(ended.stdout.splitlines()[-1])
+        found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
     except (IndexError, ValueError) as error:
-        raise ModelError(f"{file} is damaged: it ends the process that reads it (code {ended.returncode}): export the "
-                         "run again") from error
-    if "facts" not in found:
+        raise ModelError(f"{file} is damaged or hostile: it ends the process that reads it (code {ended.returncode})"
+                         ) from error
+    if "error" in found:
         raise ModelError(f"{file} {found['error']}")
-    return CheckedFile(facts_of_file(found["facts"], str(file)), dict(found["operators"]), int(found["parameters"]))
+    return found

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, get_args
 
 from lensmith.base.device import check_picture_fits
-from lensmith.base.errors import ModelError, UserError, in_short
+from lensmith.base.errors import ModelError, in_short
 from lensmith.base.pictures import Fit, Form, Interpolation, form_of
 
 KEY = "lensmith"    # of the entry in the metadata of an ONNX file
@@ -94,7 +94,7 @@ def facts_of_file(text: str, file: str) -> FileFacts:
                          str(content["version"]), dict(content["fingerprint"]))
     except ModelError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, UserError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise ModelError(f"what {file} says of itself cannot be read ({what}): export the run again") from error
 

@@ -9,12 +9,16 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from lensmith.base.device import free_memory
 from lensmith.base.errors import ModelError, UserError
 from lensmith.base.pictures import PADDING
 from lensmith.ship.runtimes import RUNTIMES
 from lensmith.ship.runtimes.candidates import FLOAT32, Candidate
+from lensmith.ship.runtimes.checked_file import CheckedFile
 from lensmith.ship.runtimes.file_facts import FileFacts
+from lensmith.ship.runtimes.foreign_file import ForeignFile
 from lensmith.ship.runtimes.named_tensors import value_in
+from lensmith.ship.runtimes.runtime import OpenFile
 from lensmith.ship.runtimes.torch_plans import OfTorch
 from lensmith.tasks.nms import SHOWN
 from lensmith.tasks.task import Metrics, Task
@@ -38,13 +42,30 @@ class FileNetwork(nn.Module):
         return self.run(pictures if self.facts is None else as_the_file_takes(pictures, self.facts))
 
 
-def network_in(file: Path, facts: FileFacts, runtime: str, *, threads: int = 0,
-               precision: str = FLOAT32) -> FileNetwork:
-    """The network that a file holds, computed by a runtime for files; with 0 threads on as many as PyTorch takes."""
+def network_in(file: Path, facts: FileFacts, runtime: str, *, threads: int = 0, precision: str = FLOAT32,
+               checked: CheckedFile | None = None) -> FileNetwork:
+    """The network that a file holds, computed by a runtime for files; with 0 threads on as many as PyTorch takes.
+
+    checked: of a file that anybody may have written, what was found in it: what comes in and out is brought to what
+        the file takes, and only as many pictures go in at once as half of the memory that is free holds.
+    """
     opener, threads = RUNTIMES[runtime].open, threads or torch.get_num_threads()
     assert opener is not None
-    return FileNetwork(opener(file, threads, precision), facts, account=lambda: [
-        asdict(Candidate(runtime, precision, threads))]).eval()
+    run = opener(file, threads, precision)
+    if checked is not None:
+        run = run if checked.signature is None else ForeignFile(run, checked.signature, *facts.targets)
+        run = _in_parts(run, max(1, free_memory() // 2 // max(1, checked.memory)))
+    return FileNetwork(run, facts, account=lambda: [asdict(Candidate(runtime, precision, threads))]).eval()
+
+
+def _in_parts(run: OpenFile, most: int) -> OpenFile:
+    """The same, given at most so many pictures at once."""
+    def in_parts(pictures: Tensor) -> dict[str, Tensor]:
+        outputs = [run(part) for part in pictures.split(most)]
+        return outputs[0] if len(outputs) == 1 else \
+            {name: torch.cat([output[name] for output in outputs]) for name in outputs[0]}
+
+    return in_parts
 
 
 def takes(facts: FileFacts, size: tuple[int, int]) -> bool:

@@ -5,10 +5,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lensmith.base.errors import ModelError, first_line
+from lensmith.base.errors import ModelError
 from lensmith.ship.runtimes.packages import import_quietly
 from lensmith.ship.runtimes.runtime import OpenFile, Runtime
 
+# How the lines of its errors begin that say where in its code something was noticed, and not what.
+_WHERE = ("Exception from", "Check '", "Details:", "Not Implemented:")
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}    # a precision -> what OpenVINO calls it
 
 
@@ -23,7 +25,7 @@ def open_with_openvino(file: Path, threads: int, precision: str = "float32") -> 
                     "PERFORMANCE_HINT": "LATENCY"}
         compiled = core.compile_model(core.read_model(str(file)), "CPU", settings)
     except Exception as error:
-        raise ModelError(f"openvino cannot open {file} ({first_line(error)[:300]}): export the run again") from error
+        raise ModelError(f"openvino cannot open {file} ({_reason(error)}): export the run again") from error
     names = [sorted(output.get_names()) for output in compiled.outputs]    # an output may have several
 
     def run(pictures: Tensor) -> dict[str, Tensor]:
@@ -31,12 +33,19 @@ def open_with_openvino(file: Path, threads: int, precision: str = "float32") -> 
             outputs = compiled([pictures.contiguous().numpy()])
         except Exception as error:
             raise ModelError(f"openvino cannot run {file} on pictures of {'x'.join(map(str, pictures.shape[1:]))} "
-                             f"({first_line(error)[:300]})") from error
+                             f"({_reason(error)})") from error
         # A copy: the next call writes into the same memory.
         return {name: torch.from_numpy(outputs[number].copy()) for number, several in enumerate(names)
                 for name in several}
 
     return run
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of an error that says what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith(_WHERE)]
+    return next(iter(said or lines), type(error).__name__)[:300]
 
 
 OPENVINO = Runtime("openvino", tuple(_HINTS), open_with_openvino)
