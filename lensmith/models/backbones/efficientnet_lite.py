@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -96,6 +97,9 @@ class HalvingConvolution(nn.Conv2d):
     """
 
     def forward(self, maps: Tensor) -> Tensor:
+        if torch.compiler.is_exporting():    # OpenVINO takes no kernel whose size follows that of the pictures
+            above, left = (extent % 2 for extent in maps.shape[-2:])
+            return self._conv_forward(F.pad(maps, (left, 0, above, 0)), F.pad(self.weight, (1, 0, 1, 0)), self.bias)
         above, left = (1 - extent % 2 for extent in maps.shape[-2:])
         return self._conv_forward(maps, F.pad(self.weight, (left, 0, above, 0)), self.bias)
 

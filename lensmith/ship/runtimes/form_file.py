@@ -80,8 +80,8 @@ def facts_of_others(path: Path, form: FormFile, found: Mapping[str, Any], file: 
     `path` is that of the form; `found` is the signature that `look_into_file` found in `file`. Raises UserError where
     the form lacks something or does not belong to the file.
     """
-    channels = found["channels"]
-    check_picture_fits(channels, *found["size"])
+    channels, (height, width) = found["channels"], found["size"]
+    check_picture_fits(channels, height, width)
     kind, axes, least, most = _KINDS[form.task]
     output = _output(path, form, found["outputs"])
     shape = found["outputs"][output]
@@ -94,7 +94,7 @@ def facts_of_others(path: Path, form: FormFile, found: Mapping[str, Any], file: 
     mean, deviation = _standardising(path, form, channels, file, whole=found["type"] == "uint8")
     facts = FileFacts({kind: TargetFacts(kind, _classes(path, form, shape[1], file),
                                          form.threshold if kind == "tags" else None)},
-                      Form(channels, *found["size"], fit=form.fit, interpolation=form.interpolation),
+                      Form(channels, height, width, fit=form.fit, interpolation=form.interpolation),
                       any_size=found["any_size"], task={"name": form.task}, category_ids=None, version=_BY,
                       fingerprint={"weights": _hash_of(Path(file)), "data": None})
     return facts, Signature(found["type"], found["channels_last"], found["batch"], form.colours == "bgr", mean,

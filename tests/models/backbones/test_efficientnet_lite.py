@@ -54,9 +54,11 @@ def test_a_file_for_timms_network_fits():
 
 @pytest.mark.parametrize("size", [(8, 8), (7, 9), (6, 5), (1, 2)])
 @pytest.mark.parametrize(("kernel", "groups"), [(3, 1), (5, 6)])
-def test_half_the_extent_is_that_of_padded_maps(size, kernel, groups):
+@pytest.mark.parametrize("exporting", [False, True])
+def test_half_the_extent_is_that_of_padded_maps(size, kernel, groups, exporting, monkeypatch):
     """The oracle pads the maps as TensorFlow documents "SAME": the smaller half of the padding comes first."""
     torch.manual_seed(0)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: exporting)
     layer = HalvingConvolution(6, 12, kernel, 2, kernel // 2, groups=groups, bias=True).double()
     maps = torch.randn(2, 6, *size, dtype=torch.float64, requires_grad=True)
     padding = []
