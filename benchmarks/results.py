@@ -32,7 +32,8 @@ import json, os, sys, time
 started = time.perf_counter()
 process = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
 _, status, usage = os.wait4(process, 0)
-print("", json.dumps([os.waitstatus_to_exitcode(status), time.perf_counter() - started, usage.ru_maxrss]), sep="\\n")
+seconds, busy = time.perf_counter() - started, usage.ru_utime + usage.ru_stime
+print("", json.dumps([os.waitstatus_to_exitcode(status), seconds, usage.ru_maxrss, busy]), sep="\\n")
 """
 # Of what is told of the machine, all that does not change with the hour.
 _SAME = ("processor", "cores", "threads", "memory_gb", "instructions", "cuda", "python", "packages")
@@ -97,6 +98,7 @@ class Ended:
     output: str
     seconds: float     # from its start
     megabytes: float   # most memory of it, or of the largest of the processes that it started
+    processor_seconds: float    # of it and the processes that it started
 
 
 def whole_run(command: Sequence[str], environment: Mapping[str, str]) -> Ended:
@@ -104,10 +106,10 @@ def whole_run(command: Sequence[str], environment: Mapping[str, str]) -> Ended:
     done = subprocess.run([sys.executable, "-S", "-c", _LAUNCHER, *command], env={**os.environ, **environment},
                           stdout=subprocess.PIPE, text=True)
     output, _, told = done.stdout.rstrip("\n").rpartition("\n")
-    status, seconds, peak = json.loads(told) if done.returncode == 0 else ("it could not be started", 0, 0)
+    status, seconds, peak, busy = json.loads(told) if done.returncode == 0 else ("it could not be started", 0, 0, 0)
     if status:
         sys.exit(f"{shlex.join(command)} failed: {status}")
-    return Ended(output, seconds, peak / (2 ** 20 if sys.platform == "darwin" else 2 ** 10))
+    return Ended(output, seconds, peak / (2 ** 20 if sys.platform == "darwin" else 2 ** 10), busy)
 
 
 def newest(folder: Path) -> Path:

@@ -11,7 +11,7 @@ from lensmith.base.pictures import Form
 from lensmith.models.adapters.whole_network import Whole
 from lensmith.study.inspect.explain import in_own_words
 from lensmith.study.inspect.layers import inspect_network
-from lensmith.study.inspect.learning_causes import ENDING
+from lensmith.study.inspect.learning_causes import ENDINGS
 from lensmith.study.inspect.own_code import places_of_building
 from lensmith.tasks.task import Task
 
@@ -40,4 +40,4 @@ def advice_on(network: nn.Module, task: Task, form: Form) -> list[str]:
         return []
     faults = inspect_network(copy, (form.channels, *form.size)).faults
     scores = bool(task.scoring_layers(network))    # other tasks, as numbers between 0 and 1, may end with a sigmoid
-    return [fault.sentence() for fault in faults if (scores if fault.name == ENDING else fault.grave)]
+    return [fault.sentence() for fault in faults if (scores if fault.name in ENDINGS else fault.grave)]

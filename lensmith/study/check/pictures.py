@@ -19,13 +19,11 @@ from lensmith.base.progress import ProgressLine
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.sample import Source
 from lensmith.data.store.file_hashes import LENGTH, content_hash
+from lensmith.study.check.measures import COLOURS, EDGE, measured
 
-EDGE = 32          # pixels of a thumbnail, each way
-COLOURS = 8        # pixels of its colours, each way
 _LOOKED_AT = 128   # pixels: the shorter edge at which larger pictures are decoded, and light and sharpness measured
 _LONGEST = 512     # pixels: the longer edge then, at most
 _TOGETHER = 64     # pictures that a thread gets at a time
-_DARKEST, _LIGHTEST = 0.01, 0.99    # the quantiles that stand for black and white: a few pixels do not count
 
 
 @dataclass(frozen=True)
@@ -74,8 +72,9 @@ class _Reader:
         self.contrast, self.sharpness = np.zeros(number, np.float32), np.full(number, np.nan, np.float32)
         self.reasons: dict[int, str] = {}
 
-    def read(self, source: Any, index: int, row: int) -> None:
-        """Look at picture `index` of a source, which is `row` of the arrays."""
+    def read(self, source: Any, index: int, row: int) -> np.ndarray | None:
+        """Look at picture `index` of a source, which is `row` of the arrays -> uint8 [1 or 3, height, width], which is
+        not measured yet; None where it cannot be read."""
         try:
             if isinstance(source, Files):
                 picture = self._decoded(read_file(source.paths[index]), row)
@@ -83,8 +82,8 @@ class _Reader:
                 picture = self._of_memory(source[index].image, row)
         except BadPicture as error:
             self.reasons[row] = str(error)
-            return
-        self._measure(to_pil(picture), row)
+            return None
+        return picture.numpy()
 
     def _decoded(self, content: bytes, row: int) -> Tensor:
         self.contents[row] = np.frombuffer(content_hash(content), np.uint8)
@@ -110,24 +109,18 @@ class _Reader:
         self.sizes[row] = size
         self.modes[row] = self.mode_names.setdefault(name, len(self.mode_names))
 
-    def _measure(self, image: Image.Image, row: int) -> None:
-        """The thumbnail of a picture and how light and sharp it is, of its 8-bit form."""
-        if image.mode == "L":
-            light = image
-        else:
-            light, *colours = image.convert("YCbCr").split()
-            for plane, colour in enumerate(colours):
-                self.colours[row, plane] = np.asarray(_small(colour, COLOURS))
-        self.light[row] = np.asarray(_small(light, EDGE))
-        counts = np.array(light.histogram()).cumsum()
-        self.darkest[row], self.lightest[row] = np.searchsorted(counts, [_DARKEST * counts[-1],
-                                                                         _LIGHTEST * counts[-1]])
-        values = np.asarray(light, np.float32)
-        self.contrast[row] = deviation = values.std()
-        if deviation > 0 and min(values.shape) > 2:
-            across = values[:, 2:] - 2 * values[:, 1:-1] + values[:, :-2]
-            down = values[2:] - 2 * values[1:-1] + values[:-2]
-            self.sharpness[row] = (np.square(across).mean() + np.square(down).mean()) / (2 * deviation**2)
+    def measure(self, pictures: Mapping[int, np.ndarray]) -> None:
+        """Measure decoded pictures, uint8 [1 or 3, height, width] by row, those of one size together."""
+        rows_of_shape: dict[tuple[int, ...], list[int]] = {}
+        for row, picture in pictures.items():
+            rows_of_shape.setdefault(picture.shape, []).append(row)
+        for rows in rows_of_shape.values():
+            found = measured(np.stack([pictures[row] for row in rows]))
+            self.light[rows] = found.light
+            if found.colours is not None:
+                self.colours[rows] = found.colours
+            self.darkest[rows], self.lightest[rows] = found.darkest, found.lightest
+            self.contrast[rows], self.sharpness[rows] = found.contrast, found.sharpness
 
 
 def read_pictures(sources: Mapping[str, Source], *, most_pixels: int, tell: Callable[[str], object]) -> Pictures:
@@ -137,8 +130,9 @@ def read_pictures(sources: Mapping[str, Source], *, most_pixels: int, tell: Call
     reader, progress = _Reader(len(places), most_pixels), ProgressLine("looked at", len(places), tell)
 
     def read(start: int) -> int:
-        for row in range(start, min(start + _TOGETHER, len(places))):
-            reader.read(*places[row], row)
+        pictures = {row: picture for row in range(start, min(start + _TOGETHER, len(places)))
+                    if (picture := reader.read(*places[row], row)) is not None}
+        reader.measure(pictures)
         return start
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -181,7 +175,3 @@ def _stretched(picture: Tensor) -> Tensor:
     values = picture.to(torch.float32)
     low, high = float(values.min()), float(values.max())
     return ((values - low) * (255 / max(1.0, high - low))).round().to(torch.uint8)
-
-
-def _small(plane: Image.Image, edge: int) -> Image.Image:
-    return plane if plane.size == (edge, edge) else plane.resize((edge, edge), Image.Resampling.BILINEAR)

@@ -7,8 +7,10 @@ from torch import Tensor, nn
 
 from lensmith.study.inspect.calls import PICTURE, Call
 from lensmith.study.inspect.evidence import Cause, Fault, ForwardPass, main_input, times
+from lensmith.study.inspect.join_causes import batch_joined
 from lensmith.study.inspect.sizes import edge_with, flattened, history_to, often
 
+_REDUCING = ("mean", "sum", "amax", "amin", "std", "var")
 _RESHAPES = ("view", "reshape", "flatten", "squeeze", "unflatten", "unsqueeze")
 
 
@@ -44,13 +46,22 @@ def wrong_width(evidence: ForwardPass) -> Fault | None:
     if got == wanted:
         return None
     words = f"{call.name} expects {wanted} features and gets {got}"
+    chain = evidence.chain(fact.source)
+    view = next((other for other in chain if other.outputs and _rows(other, evidence.batch)), None)
+    if view is not None and len(fact.shape) == 2 and fact.shape[0] != evidence.batch:
+        return _rows_made(evidence, view, wanted=wanted)
+    mean = next((other for other in chain[:1] if 1 in _axes(other)), None)
+    if mean is not None and mean.inputs[0].shape[1] == wanted:
+        return Fault(f"{words}: {evidence.where(mean)} goes over the {wanted} channels of "
+                     f"{times(mean.inputs[0].shape[1:])}, and {got} rows or columns are left. Write "
+                     f"x.{mean.function}((2, 3))", call.place)
     found = flattened(evidence, fact.source)
     if found is not None:
         history = history_to(evidence, main_input(found[0]).source)
         told = f": {history.in_words()}" if history is not None else ""
         mend = _mend(evidence, call, wanted=wanted, shape=found[1])
         return Fault(f"{words} = {times(found[1])}{told}. {mend[0].upper()}{mend[1:]}", call.place)
-    before = next((other for other in evidence.chain(fact.source) if isinstance(other.module, nn.Linear)), None)
+    before = next((other for other in chain if isinstance(other.module, nn.Linear)), None)
     if before is not None:
         return Fault(f"{words} from {evidence.where(before)}. Set in_features={got} of {call.name}, or "
                      f"out_features={wanted} of {before.name}", call.place)
@@ -81,12 +92,18 @@ def pictures_mixed(evidence: ForwardPass) -> Fault | None:
         next((fact.source for fact in evidence.failing.inputs if fact.source is not None), None)
     call = next((call for call in evidence.chain(source) if call.outputs and _rows(call, evidence.batch)), None)
     if call is None:
-        if not isinstance(output, Tensor):
-            return None
+        joined = batch_joined(evidence, source)
+        if joined is not None or not isinstance(output, Tensor):
+            return joined
         return Fault(f"the network gives {list(output.shape)} for {_pictures(evidence.batch)}, where the first number "
                      f"should be {evidence.batch}. Look for the line that changes it")
+    return _rows_made(evidence, call)
+
+
+def _rows_made(evidence: ForwardPass, call: Call, *, wanted: int | None = None) -> Fault:
+    """What is said of a call that makes another number of rows; `wanted` features follow, by itself those of a row."""
     shape, after = call.inputs[0].shape[1:], call.outputs[0].shape
-    row = after[-1] if len(after) > 1 else math.prod(after)
+    row = wanted or (after[-1] if len(after) > 1 else math.prod(after))
     if call.function == "squeeze" or len(after) < 2:
         return Fault(f"{call.name} makes {list(after)} of {_pictures(evidence.batch)}: it takes the batch away where "
                      "it is one picture. Write x.flatten(1)", call.place)
@@ -139,6 +156,14 @@ def _rows(call: Call, batch: int) -> bool:
     """Whether a call reshapes what has a row a picture into another number of rows."""
     before, after = call.inputs[0].shape, call.outputs[0].shape
     return call.function in _RESHAPES and before[0] == batch and after[:1] != (batch,)
+
+
+def _axes(call: Call) -> tuple[int, ...]:
+    """The axes of a map that a mean, a sum or the like goes over; none of another call."""
+    if call.function not in _REDUCING or not call.inputs or len(call.inputs[0].shape) != 4:
+        return ()
+    axes = call.named.get("dim", call.named.get("axis", call.values[0] if call.values else ()))
+    return tuple(axis % 4 for axis in (axes if isinstance(axes, list | tuple) else [axes]) if isinstance(axis, int))
 
 
 def _origin(evidence: ForwardPass, call: Call, shape: tuple[int, ...]) -> str:

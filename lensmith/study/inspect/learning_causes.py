@@ -1,6 +1,7 @@
 """What keeps a network from learning though its forward pass works."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -10,30 +11,65 @@ from lensmith.study.inspect.calls import Call
 from lensmith.study.inspect.evidence import Cause, Fault, ForwardPass
 from lensmith.study.inspect.number_causes import answers_instead_of_scores
 
-_SCORES_TO_SHARES = {"softmax": "softmax", "sigmoid": "sigmoid", "softmax_": "softmax", "sigmoid_": "sigmoid"}
+_ENDS = {nn.Softmax: "softmax", nn.Softmax2d: "softmax", nn.LogSoftmax: "log_softmax", nn.Sigmoid: "sigmoid",
+         nn.ReLU: "relu"}
+_KEEPING_MODULES = (nn.Flatten, nn.Dropout, nn.Identity)
 _KEEPING = ("view", "reshape", "flatten", "squeeze", "contiguous", "clone", "float", "to", "dropout", "clamp")
 _CUTTING = ("detach", "detach_", "data", "argmax", "round", "sign", "floor", "ceil", "long", "int", "byte", "bool")
 _NAMED = 4    # modules of a list
-ENDING = "softmax before cross entropy"
+ENDINGS = ("softmax before cross entropy", "relu before cross entropy")
 
 
 def softmax_at_the_end(evidence: ForwardPass) -> Fault | None:
     """An output that is a softmax or a sigmoid already, of which the loss takes one again."""
+    call = _end(evidence)
+    word = _word_of(call)
+    if call is None or word not in ("softmax", "log_softmax", "sigmoid"):
+        return None
+    if word == "sigmoid":
+        return Fault(f"{call.name} ends the network with a sigmoid, which cross entropy takes by itself: where it is "
+                     "to score classes or tags, return the scores before it", call.place, grave=False)
+    if _axis(call) == 0:
+        return Fault(f"{call.name} works along the batch: what it says of one picture depends on the others. Return "
+                     "the scores before it, of which cross entropy takes a softmax for each picture", call.place)
+    if word == "log_softmax":    # of which a softmax gives the same again
+        return None
+    return Fault(f"{call.name} ends the network with a softmax, and cross entropy takes one of its own: gradients "
+                 "become small and training stalls. Return the scores before it", call.place)
+
+
+def relu_at_the_end(evidence: ForwardPass) -> Fault | None:
+    """Scores of a dense layer that go through a relu."""
+    call = _end(evidence)
+    if call is None or _word_of(call) != "relu" or not call.inputs or len(call.inputs[0].shape) != 2:
+        return None
+    before = next((other for other in evidence.chain(call.inputs[0].source)[:1]), None)
+    if before is None or not (isinstance(before.module, nn.Linear) or before.function == "linear"):
+        return None
+    return Fault(f"{call.name} ends the network with a relu: scores of {before.name} below 0 become 0, and get no "
+                 "gradient. Where they score classes or tags, return them as they are", call.place, grave=False)
+
+
+def _end(evidence: ForwardPass) -> Call | None:
+    """The last call of a network that gives scores, before those that only move or round them."""
     output = evidence.trace.output
     if not isinstance(output, Tensor) or output.dim() not in (2, 4):
         return None
-    for call in evidence.chain(evidence.trace.source_of(output)):
-        word = "softmax" if isinstance(call.module, nn.Softmax | nn.Softmax2d) else \
-            "sigmoid" if isinstance(call.module, nn.Sigmoid) else _SCORES_TO_SHARES.get(call.function)
-        if word == "sigmoid":
-            return Fault(f"{call.name} ends the network with a sigmoid, which cross entropy takes by itself: where it "
-                         "is to score classes or tags, return the scores before it", call.place, grave=False)
-        if word is not None:
-            return Fault(f"{call.name} ends the network with a {word}, and cross entropy takes one of its own: "
-                         "gradients become small and training stalls. Return the scores before it", call.place)
-        if call.function not in _KEEPING and not isinstance(call.module, nn.Flatten | nn.Dropout | nn.Identity):
-            return None
-    return None
+    return next((call for call in evidence.chain(evidence.trace.source_of(output))
+                 if call.function not in _KEEPING and not isinstance(call.module, _KEEPING_MODULES)), None)
+
+
+def _word_of(call: Call | None) -> str | None:
+    """`softmax`, for a layer and for a function; None of one that is none of these."""
+    if call is None:
+        return None
+    return next((word for kinds, word in _ENDS.items() if isinstance(call.module, kinds)),
+                call.function.strip("_") or None)
+
+
+def _axis(call: Call) -> Any:
+    numbers = [value for value in call.values if isinstance(value, int)]
+    return getattr(call.module, "dim", call.named.get("dim", numbers[0] if numbers else None))
 
 
 def made_in_forward(evidence: ForwardPass) -> Fault | None:
@@ -154,7 +190,8 @@ EVALUATED: Mapping[str, Cause] = {
     "shared weights": shared_weights,
 }
 LEARNING: Mapping[str, Cause] = {
-    ENDING: softmax_at_the_end,
+    ENDINGS[0]: softmax_at_the_end,
+    ENDINGS[1]: relu_at_the_end,
     "answers instead of scores": answers_instead_of_scores,
     "parameters without a gradient": without_gradient,
 }

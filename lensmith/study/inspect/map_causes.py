@@ -1,4 +1,4 @@
-"""What is wrong with a map before a layer: its channels, its size, the order of its axes, what it is joined with."""
+"""What is wrong with a map before a layer: its channels, its size, the order of its axes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from torch import nn
 from lensmith.base.errors import count
 from lensmith.study.inspect.calls import Call
 from lensmith.study.inspect.evidence import Cause, Fault, ForwardPass, times
+from lensmith.study.inspect.join_causes import JOINING_ROWS
 from lensmith.study.inspect.sizes import history_to, least_edge_past
 
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm2d)
 _MOVING = ("permute", "transpose", "movedim", "moveaxis", "swapaxes")
-_JOINING = ("add", "sub", "mul", "div", "cat", "concat", "add_", "mul_", "where", "maximum", "minimum")
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def channels_that_do_not_follow(evidence: ForwardPass) -> Fault | None:
     before = next((other for other in evidence.chain(call.inputs[0].source) if _changes_channels(other)), None)
     if before is None:
         return Fault(f"{words}. Set {setting}={got} of {call.name}", call.place)
-    if before.function in ("cat", "concat", "concatenate"):
+    if before.function in JOINING_ROWS:
         parts = [fact.shape[1] for fact in before.inputs if len(fact.shape) == 4]
         return Fault(f"{words} = {' + '.join(map(str, parts))}, joined by {evidence.where(before)}. Set "
                      f"{setting}={got} of {call.name}", call.place)
@@ -141,24 +141,6 @@ def groups_of_another_map(evidence: ForwardPass) -> Fault | None:
                  f"over. {groups_in_words(channels)}", call.place)
 
 
-def maps_of_two_sizes(evidence: ForwardPass) -> Fault | None:
-    """Maps that are joined and do not lie over each other."""
-    call = evidence.failing
-    maps = [fact for fact in call.inputs if len(fact.shape) == 4]
-    if call.function not in _JOINING or len(maps) < 2:
-        return None
-    first, second = maps[0].shape[1:], next((fact.shape[1:] for fact in maps if fact.shape[1:] != maps[0].shape[1:]),
-                                            maps[1].shape[1:])
-    histories = [history_to(evidence, fact.source) for fact in maps[:2]]
-    told = "; ".join(history.in_words() for history in histories if history is not None)
-    if first[1:] != second[1:]:
-        mend = "Give the layers of both branches the same strides and paddings, as padding=1 with a kernel of 3"
-    else:
-        mend = "Give the last layers of both branches the same out_channels, or bring one of them with a convolution " \
-            "of 1 x 1"
-    return Fault(f"{call.function} joins maps of {times(first)} and {times(second)}: {told}. {mend}", call.place)
-
-
 def groups_in_words(channels: int) -> str:
     """`32 channels can have 1, 2, 4, 8, 16 or 32 groups`"""
     numbers = [str(number) for number in range(1, channels + 1) if channels % number == 0]
@@ -209,7 +191,7 @@ def _groups(call: Call) -> Any:
 
 
 def _changes_channels(call: Call) -> bool:
-    if isinstance(call.module, _CONVOLUTIONS) or call.function in ("conv2d", "cat", "concat", "concatenate"):
+    if isinstance(call.module, _CONVOLUTIONS) or call.function in ("conv2d", *JOINING_ROWS):
         return True
     before = next((fact.shape for fact in call.inputs if fact.source is not None), ())
     after = call.outputs[0].shape if call.outputs else ()
@@ -233,5 +215,4 @@ MAPS: Mapping[str, Cause] = {
     "a kernel larger than its input": map_too_small,
     "a vector where a map is due": vector_where_a_map_is_due,
     "groups that do not divide": groups_of_another_map,
-    "maps of two sizes": maps_of_two_sizes,
 }

@@ -3,7 +3,7 @@
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -61,6 +61,14 @@ def place_of(error: BaseException) -> CodeLine | None:
             place = CodeLine(traceback.tb_frame.f_code.co_filename, traceback.tb_lineno)
         traceback = traceback.tb_next
     return place
+
+
+def last_own_line(function: Callable[..., Any]) -> CodeLine | None:
+    """The last line of a function, where that is in a file of the user's own."""
+    code = getattr(function, "__code__", None)
+    if code is None or not _is_own(code.co_filename):
+        return None
+    return CodeLine(code.co_filename, max(line for _, _, line in code.co_lines() if line is not None))
 
 
 @contextmanager

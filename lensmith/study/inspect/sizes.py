@@ -86,7 +86,7 @@ def flattened(evidence: ForwardPass, source: int | None) -> tuple[Call, tuple[in
             return None
         after = call.outputs[0].shape
         before = next((fact.shape for fact in call.inputs if fact.source is not None), ())
-        if len(before) == 4 and len(after) == 2 and math.prod(before) == math.prod(after):
+        if len(before) == 4 and len(after) == 2 and before[0] == after[0] and math.prod(before) == math.prod(after):
             return call, tuple(before[1:])
         if before != after:
             return None
@@ -114,13 +114,13 @@ def least_edge_past(evidence: ForwardPass) -> int | None:
     if len(evidence.shape) != 3:
         return None
     low = high = max(evidence.shape[1:])
-    while not _gets_past(evidence, high):
+    while not gets_past(evidence, high):
         low, high = high + 1, 2 * high
         if high > _MOST:
             return None
     while low < high:
         middle = (low + high) // 2
-        if _gets_past(evidence, middle):
+        if gets_past(evidence, middle):
             high = middle
         else:
             low = middle + 1
@@ -134,7 +134,8 @@ def _features_at(evidence: ForwardPass, edge: int, call: Call) -> int:
     return math.prod(same.inputs[0].shape) if same is not None and same.inputs else 0
 
 
-def _gets_past(evidence: ForwardPass, edge: int) -> bool:
+def gets_past(evidence: ForwardPass, edge: int) -> bool:
+    """Whether a square picture with this edge gets past the call that failed."""
     trace = _at(evidence, edge)
     return trace.error is None or len(trace.calls) > len(evidence.calls)
 

@@ -14,16 +14,19 @@ from lensmith.models.network import sees_targets
 from lensmith.models.trial_forward import in_evaluation_mode
 from lensmith.study.inspect.dense_causes import DENSE, ROWS
 from lensmith.study.inspect.evidence import Cause, Fault, ForwardPass, at_rest, in_training_mode
+from lensmith.study.inspect.join_causes import JOINS
 from lensmith.study.inspect.learning_causes import EVALUATED, LEARNING
 from lensmith.study.inspect.map_causes import MAPS
 from lensmith.study.inspect.number_causes import NUMBERS, left_behind, other_device
+from lensmith.study.inspect.overwriting_causes import OVERWRITING
 from lensmith.study.inspect.own_code import CodeLine
+from lensmith.study.inspect.slip_causes import HIDDEN, RETURNED, SLIPS, layers_in_a_list
 from lensmith.study.inspect.trace import Trace
 
 # Why a forward pass ends: the name of the cause -> what finds it and says so. The first that fits is told.
-FAILURES: Mapping[str, Cause] = {**NUMBERS, **DENSE, **MAPS}
+FAILURES: Mapping[str, Cause] = {**SLIPS, **NUMBERS, **JOINS, **DENSE, **MAPS}
 # What is wrong though it does not end. All that fit are told.
-FINDINGS: Mapping[str, Cause] = {**ROWS, "two devices": other_device, **EVALUATED}
+FINDINGS: Mapping[str, Cause] = {**HIDDEN, **RETURNED, **ROWS, "two devices": other_device, **EVALUATED}
 _PICTURES = 2    # of the second forward pass: another batch than one tells what mixes pictures
 
 
@@ -42,8 +45,9 @@ def faults_of(evidence: ForwardPass, *, checked: bool) -> tuple[tuple[Fault, ...
     if not sees_targets(evidence.trace.network):
         learning, more = _in_training(evidence)
         faults += [fault for fault in more if fault.name not in {known.name for known in faults}]
-    # A library's network is moved by many already, and what is made in forward is told.
-    if any(call.place is not None for call in evidence.calls) and not evidence.trace.made:
+    # A library's network is moved by many already; what is made in forward, or hidden in a list, is told.
+    if any(call.place is not None for call in evidence.calls) and not evidence.trace.made and \
+            layers_in_a_list(evidence) is None:
         faults += _on_another_device(evidence)
     return tuple(sorted(faults, key=lambda fault: not fault.grave)), learning
 
@@ -70,7 +74,7 @@ def _in_training(evidence: ForwardPass) -> tuple[Trace | None, list[Fault]]:
         trace = Trace(network, shown, built=evidence.trace.built).run(follow=False, keeping=True)
     learning = replace(evidence, trace=trace)
     if trace.error is None:
-        return trace, _found({**ROWS, **LEARNING}, learning)
+        return trace, _found({**ROWS, **LEARNING, **OVERWRITING}, learning)
     fault = next(iter(_found({**ROWS, **FAILURES}, learning)), why_it_failed(learning))
     if fault.place is None:    # a library's network, which may need targets to learn
         return None, []
@@ -105,7 +109,7 @@ def whole_failure(network: nn.Module, shape: tuple[int, ...], *, built: Mapping[
         with at_rest(network), in_evaluation_mode(network):
             trace = Trace(network, torch.zeros(number, *shape, device=device), built=built).run(follow=False)
         evidence = ForwardPass(trace, shape, modules)
-        found = _found(ROWS, evidence)
+        found = _found({**RETURNED, **ROWS}, evidence)
         if found or trace.error is not None:
             return found[0] if found else why_it_failed(evidence)
     return None

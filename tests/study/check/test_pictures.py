@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from lensmith.data.sources.in_memory import InMemory, Numbered
-from lensmith.study.check.pictures import EDGE, picture_to_show, read_pictures
+from lensmith.study.check.measures import EDGE
+from lensmith.study.check.pictures import picture_to_show, read_pictures
 from tests.study.check.conftest import drawn
 
 
