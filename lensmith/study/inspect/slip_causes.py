@@ -11,7 +11,7 @@ from lensmith.base.errors import count
 from lensmith.study.inspect.evidence import Cause, Fault, ForwardPass
 from lensmith.study.inspect.own_code import CodeLine, last_own_line
 
-_LISTS = {list: "nn.ModuleList", tuple: "nn.ModuleList", dict: "nn.ModuleDict"}
+_LISTS: dict[type, str] = {list: "nn.ModuleList", tuple: "nn.ModuleList", dict: "nn.ModuleDict"}
 
 
 def no_forward(evidence: ForwardPass) -> Fault | None:
