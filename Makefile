@@ -58,6 +58,7 @@ benchmark: .venv-benchmark/installed .venv/installed-test
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/average_precision.py
 	$(BIN)/python benchmarks/check_labels.py
+	$(BIN)/python benchmarks/vitals.py
 	.venv-benchmark/bin/python benchmarks/report.py
 
 clean:

@@ -43,6 +43,8 @@ JOBS = {
     "kernels": ("Operators", "Operators of our own against their plain forms."),
     "check": ("The data before any training", "`lensmith check` and cleanvision on the 60,000 files of CIFAR-10, and "
               "near duplicates planted there."),
+    "vitals": ("Looking at a network while it learns", "Processor time and peak memory of what `lensmith doctor` "
+               "reads of a run."),
     "start": ("The command's start", "What `lensmith --help` takes beside Python alone."),
 }
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lensmith.base.errors import UserError
+from lensmith.base.errors import ModelError, UserError
 from lensmith.cli.options import Json, Quiet, Trust
 from lensmith.cli.terminal import print_table, show, show_training, teller
 
@@ -22,21 +22,20 @@ def doctor(
                                                           help="With --rates, settings of the recipe.")] = None,
     rates: Annotated[bool, typer.Option("--rates", help="Steps at growing rates: which rate the recipe can bear.")]
     = False,
-    steps: Annotated[int, typer.Option(help="With --rates, how many.", min=20)] = 100,
+    steps: Annotated[int | None, typer.Option(help="With --rates, how many: 100 by itself.", min=20)] = None,
     out: Annotated[Path | None, typer.Option(help="With --rates, a new file for the curve, SVG.")] = None,
     mend: Annotated[bool, typer.Option("--mend", help="Train again with the mend of what was found.")] = False,
     as_json: Json = False, quiet: Quiet = False, trust: Trust = False,
 ) -> None:
     """Why a run does not learn: what was measured, the cause and the mend, the most certain first."""
-    _check_arguments(overrides, out, rates=rates, mend=mend)
+    _check_arguments(overrides, steps, out, rates=rates, mend=mend)
     if rates:
-        _test_rates(run, overrides or [], steps=steps, out=out, as_json=as_json, quiet=quiet, trust=trust)
+        _test_rates(run, overrides or [], steps=steps or 100, out=out, as_json=as_json, quiet=quiet, trust=trust)
         return
-    from lensmith.engine.run_folder import Run
     from lensmith.study.doctor import diagnose
     from lensmith.study.doctor.facts import facts_of
 
-    opened = Run.open(run)
+    opened = _opened(run)
     found = diagnose(facts_of(opened))
     mended = _mend(opened, found, quiet=quiet, trust=trust) if mend else {}
     if as_json:
@@ -50,15 +49,32 @@ def doctor(
         show("nothing found: the run shows no sign of a fault that is known here")
 
 
-def _check_arguments(overrides: list[str] | None, out: Path | None, *, rates: bool, mend: bool) -> None:
+def _check_arguments(overrides: list[str] | None, steps: int | None, out: Path | None, *, rates: bool,
+                     mend: bool) -> None:
     if rates and mend:
         raise UserError("--rates is of a recipe and --mend of a run: leave one of the two out")
-    if (overrides or out is not None) and not rates:
-        raise UserError(f"settings and --out go with --rates; got {' '.join(overrides or [f'--out {out}'])}. To train "
-                        "with other settings: lensmith train RUN section.key=value")
+    given = [*(overrides or ()), *([] if steps is None else [f"--steps {steps}"]),
+             *([] if out is None else [f"--out {out}"])]
+    if given and not rates:
+        raise UserError(f"settings, --steps and --out go with --rates; got {' '.join(given)}. To train with other "
+                        "settings: lensmith train RUN section.key=value")
     if out is not None and (out.exists() or out.suffix != ".svg"):
         raise UserError(f"{out} is {'there already' if out.exists() else 'no .svg'}: name a new file, as --out "
                         "rates.svg")
+
+
+def _opened(run: str) -> Any:
+    """The run folder. Raises ModelError, which names --rates where this is a recipe, a folder or a known data set."""
+    from lensmith.data.formats import FORMATS
+    from lensmith.engine.run_folder import Run
+
+    try:
+        return Run.open(run)
+    except ModelError as error:
+        if not (run in FORMATS or Path(run).is_dir() or (Path(run).suffix == ".toml" and Path(run).is_file())):
+            raise
+        raise ModelError(f"{str(error).rstrip('.')}. To find a rate for a recipe or data: lensmith doctor {run} "
+                         "--rates") from error
 
 
 def _mend(opened: Any, found: Any, *, quiet: bool, trust: bool) -> dict[str, Any]:

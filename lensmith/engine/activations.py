@@ -14,6 +14,7 @@ from lensmith.engine.running_statistics import Norm
 # nn.ReLU and a call of F.relu in a forward come here alike.
 _RELUS = ("relu", "relu_", "relu6", "threshold")
 _SQUASHING = {"sigmoid": 1.0, "sigmoid_": 1.0, "tanh": 2.0, "tanh_": 2.0}
+_FEWEST = 64    # values of a channel, of which a mean and a deviation are not mostly chance
 
 
 @dataclass
@@ -81,8 +82,11 @@ def _leave(path: list[str]) -> None:
 @torch.no_grad()
 def _gap(found: Activations, name: str, norm: Norm, inputs: Tensor) -> None:
     """How far a batch is from the running statistics: |m - M| / S + |ln(s / S)| with its mean m and std s and the
-    running M and S; the median of the channels, of which some hardly vary."""
+    running M and S; the median of the channels, of which some hardly vary. Nothing where a channel has too few
+    values."""
     assert norm.running_mean is not None and norm.running_var is not None
+    if inputs.numel() < _FEWEST * inputs.shape[1]:
+        return
     variance, mean = torch.var_mean(inputs.float(), [axis for axis in range(inputs.ndim) if axis != 1], correction=0)
     expected = norm.running_var + norm.eps
     gap = (mean - norm.running_mean).abs() / expected.sqrt() + ((variance + norm.eps) / expected).log().abs() / 2

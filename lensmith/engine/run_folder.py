@@ -168,8 +168,12 @@ class Run:
         path = self.folder / "history.csv"
         try:
             lines = bounded_text(path).splitlines()
+            table = csv.DictReader(lines)
+            if lines and "epoch" not in (table.fieldnames or ()):
+                raise ModelError(f"{path} is damaged (its first line names no column 'epoch'): put it back, or delete "
+                                 "it")
             rows = [{name: number for name, text in line.items() if (number := _number(text)) is not None}
-                    for line in csv.DictReader(lines)]
+                    for line in table]
         except Unreadable as error:
             if error.missing:
                 return []

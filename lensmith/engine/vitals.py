@@ -6,8 +6,9 @@ copy that is thrown away, on pictures of one batch that was kept.
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,7 +27,10 @@ from lensmith.models.trial_forward import in_evaluation_mode
 VERSION = 1
 _SHARE = 0.015      # of the processor's time of a run, that this may take
 _CREDIT = 0.1       # of the time to come, against which the first steps may be looked at
-_PICTURES = 32      # of a batch that are kept at most, and at least 4
+_PICTURES = 32      # of a batch that are kept at most,
+_FEWEST = 4         # and at least
+_LOOKS = 8          # for which there is to be time, where that leaves so many pictures
+_OVERHEAD = 0.01    # seconds that a look takes of the smallest network
 _LAYERS = 24        # weights, activations and norms that are written, spread over the depth
 _MOVED = 8          # weights of which a step's change is measured
 _COPIED = 1 << 18   # values of such a weight that are copied at most
@@ -73,49 +77,72 @@ class Vitals:
         if report.row is not None or self.stopped:
             return False
         began = time.process_time()
-        if not self.copies and not self._is_time(report, began):
+        measures = not self.copies
+        if measures and not self._is_time(report, began):
             return False
         try:
-            found = self._compare() if self.copies else self._measure(report)
+            found = self._measure(report) if measures else self._compare()
         except Exception as error:    # a network of the user's own may not bear being copied, or memory be short
             self.stopped, self.copies, found = described(error), [], False
         took = time.process_time() - began
         self.spent += took
-        self.cost = max(0.5 * self.cost, took)
+        if measures:
+            self.cost = max(0.5 * self.cost, took)
+            self.next = report.step + self._gap(report)
         return found
 
     def _is_time(self, report: Report, now: float) -> bool:
         """Whether a look fits into the share of the time so far and a little of that to come."""
-        if report.step < self.next or self.learner.batch is None:
-            return False
-        step = (now - self.first) / max(1, report.step - self.done_before)
         batch = self.learner.batch
-        cost = self.cost or step * max(0.2, 2 * self._pictures(batch, report.steps) / len(batch)) + 0.01
+        if report.step < self.next or batch is None:
+            return False
+        step = self._step(report, now)
+        cost = self.cost or step * max(0.2, 2 * self._pictures(report) / len(batch)) + _OVERHEAD
         return self.spent + cost <= _SHARE * (now - self.began + _CREDIT * step * (report.steps - report.step))
 
-    def _pictures(self, batch: Batch, steps: int) -> int:
-        """How many pictures of a batch are kept: so many that some looks fit into the share of so many steps."""
-        return min(len(batch), _PICTURES, max(4, math.ceil(len(batch) * steps / 800)))
+    def _step(self, report: Report, now: float) -> float:
+        """Seconds of the processor that a step takes by itself."""
+        return (now - self.first - self.spent) / max(1, report.step - self.done_before)
+
+    def _budget(self, report: Report) -> float:
+        """Seconds of the processor that all looks may take until the end of the run, from the present step on."""
+        now = time.process_time()
+        return _SHARE * (now - self.began + self._step(report, now) * (report.steps - report.step)) - self.spent
+
+    def _gap(self, report: Report) -> int:
+        """Steps until the next look, so that those that can be had are spread to the end of the run, and in a long run
+        are more frequent at its beginning."""
+        looks = max(1.0, self._budget(report) / max(self.cost, 1e-6))
+        return max(1, report.step // 8, report.steps // _ROWS, math.ceil((report.steps - report.step) / looks))
+
+    def _pictures(self, report: Report) -> int:
+        """How many pictures of a batch are kept: so many that some looks fit into what they may take. A look computes a
+        picture forward twice and backward once."""
+        assert self.learner.batch is not None
+        batch, step = len(self.learner.batch), max(self._step(report, time.process_time()), 1e-6)
+        affordable = batch * (self._budget(report) / _LOOKS - _OVERHEAD) / (1.5 * step)
+        return min(batch, _PICTURES, max(_FEWEST, int(affordable)))
 
     def _measure(self, report: Report) -> bool:
         """Add a row: the losses, norms and activations of the network as it is after this step."""
         learner = self.learner
         if self.kept is None:
             assert learner.batch is not None
-            self.kept = _part(learner.batch, self._pictures(learner.batch, report.steps)).to(learner.plan.device)
+            self.kept = _part(learner.batch, self._pictures(report)).to(learner.plan.device)
         network = deepcopy(learner.network)    # not compiled, whatever the network is
+        if "weights" not in self.found:
+            self.found["weights"] = _spread([name for name, weight in network.named_parameters() if weight.ndim > 1])
         devices = [torch.device(learner.plan.device)] if learner.plan.device.startswith("cuda") else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(0)
             plain = self._plain_loss(network)
-            loss, output, seen = self._learn(network)
-        if not self.found.get("weights"):
-            self._describe(network, seen)
+            loss, output, seen, gradients = self._learn(network)
+        if "activations" not in self.found:
+            self._describe(network, seen, gradients.keys())
         self.found["probabilities"] = self.found.get("probabilities", True) and _are_probabilities(output)
         self.found["evaluating"] = _in_evaluation(learner.network)[:_NAMED]
         self.found["rows"].append({"step": report.step, "epoch": report.epoch, "loss": loss, "plain_loss": plain,
-                                   **self._norms(network), **self._numbers(seen)})
-        self.next = report.step + max(1, report.step // 8, report.steps // _ROWS)
+                                   **self._norms(network, gradients), **self._numbers(seen)})
         self._copy_weights()
         return not self.copies
 
@@ -129,8 +156,9 @@ class Vitals:
             terms = self.learner.task.loss(network(plan.arrange(self.kept.images)), self.kept.targets)
         return float(sum(term.item() for term in terms.values()))
 
-    def _learn(self, network: nn.Module) -> tuple[float, Any, Activations]:
-        """The loss on the kept pictures as they are learned from, with gradients; -> it, the output, activations."""
+    def _learn(self, network: nn.Module) -> tuple[float, Any, Activations, dict[str, Tensor | None]]:
+        """The loss on the kept pictures as they are learned from; -> it, the output, the activations, and of each
+        parameter that got a gradient its norm, None where that is not looked at."""
         assert self.kept is not None
         learner, kept = self.learner, self.kept
         seen = (kept.targets,) if sees_targets(network) else ()
@@ -141,21 +169,22 @@ class Vitals:
             terms = learner.task.loss(output, kept.targets)
         loss = torch.stack([term.float() for term in terms.values()]).sum()
         scale = learner.stepper.scale.value if learner.stepper.scale is not None else 1.0
+        gradients: dict[str, Tensor | None] = {}
+        for name, parameter in network.named_parameters():
+            if parameter.requires_grad:
+                measured = name in self.found["weights"]
+                parameter.register_post_accumulate_grad_hook(partial(_take, gradients, name, measured))
         (loss * scale).backward()
-        for parameter in network.parameters():
-            if parameter.grad is not None and scale != 1.0:
-                parameter.grad /= scale
-        return loss.item(), output, activations
+        return loss.item(), output, activations, {
+            name: None if norm is None else norm / scale for name, norm in gradients.items()}
 
-    def _describe(self, network: nn.Module, seen: Activations) -> None:
-        """Write down what is looked at, and what does not change while the network learns."""
-        weights = [name for name, parameter in network.named_parameters() if parameter.ndim > 1]
+    def _describe(self, network: nn.Module, seen: Activations, gradients: Collection[str]) -> None:
+        """Write down what is looked at, and what does not change while the network learns; `gradients` are the names
+        of what got one."""
         places = [*seen.silent, *seen.spread]
-        gradients = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
         learning = [leaf.name for leaf in self.learner.stepper.leaves]
         self.found |= {
             "pictures": len(self.kept) if self.kept is not None else 0,
-            "weights": _spread(weights),
             "activations": [{"name": place, "kind": kind} for place, kind in seen.kinds.items()
                             if place in _spread(places)],
             "norms": _spread(list(seen.norm_gaps)),
@@ -164,15 +193,12 @@ class Vitals:
             "decayed_norms": _decayed_norms(self.learner)[:_NAMED],
             "strides": _strides(network), "anchors": _anchors(network)}
 
-    def _norms(self, network: nn.Module) -> dict[str, Any]:
+    def _norms(self, network: nn.Module, gradients: Mapping[str, Tensor | None]) -> dict[str, Any]:
         """Of each weight that is looked at its norm and that of its gradient."""
         parameters = dict(network.named_parameters())
-        chosen = [parameters[name] for name in self.found["weights"] if name in parameters]
-        with_gradient = [weight for weight in chosen if weight.grad is not None]
-        norms = _read([weight.detach().norm() for weight in chosen])
-        gradients = iter(_read([weight.grad.norm() for weight in with_gradient if weight.grad is not None]))
-        return {"weights": norms, "updates": [None] * len(chosen),
-                "gradients": [None if weight.grad is None else next(gradients) for weight in chosen]}
+        names = [name for name in self.found["weights"] if name in parameters]
+        return {"weights": _read([parameters[name].detach().norm() for name in names]), "updates": [None] * len(names),
+                "gradients": _of({name: norm for name, norm in gradients.items() if norm is not None}, names)}
 
     def _numbers(self, seen: Activations) -> dict[str, Any]:
         """The activations of the places that are looked at, in their order."""
@@ -197,6 +223,14 @@ class Vitals:
             row["updates"][number] = _rounded(change / size) if size and change is not None else None
         self.copies = []
         return True
+
+
+def _take(gradients: dict[str, Tensor | None], name: str, measured: bool, parameter: Tensor) -> None:
+    """Note the gradient of a parameter and let it go before the next one is computed: all of them would take as much
+    memory as the network."""
+    assert parameter.grad is not None
+    gradients[name] = parameter.grad.norm() if measured else None
+    parameter.grad = None
 
 
 def _is_shared(network: nn.Module) -> bool:

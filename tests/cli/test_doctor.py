@@ -56,6 +56,27 @@ def test_json_has_all(command, high: Path):
     assert set(faults[0]) == {"fault", "sure", "grave", "cause", "measured", "mend", "settings"}
 
 
+def test_a_loss_that_was_high_at_first_says_nothing_after_a_few_steps(command, high: Path):
+    (high / "history.csv").write_text("epoch,step,train/loss,valid/loss,valid/accuracy_top1\n1,2,1.9,1.2,0.3\n")
+    assert command("doctor", high).out.startswith("nothing found")
+
+
+def test_a_recipe_or_data_in_the_place_of_a_run(command, high: Path):
+    ended = command("doctor", "shapes")
+    assert ended.code == 4 and ended.err == (
+        "lensmith: there is no run folder shapes. `lensmith list runs` shows those that are there. To find a rate for "
+        "a recipe or data: lensmith doctor shapes --rates\n")
+    ended = command("doctor", high.parent)
+    assert ended.code == 4 and f"recipe.toml. To find a rate for a recipe or data: lensmith doctor {high.parent} " \
+        "--rates" in ended.err
+    assert command("doctor", high / "recipe.toml").err.endswith("--rates\n")
+
+
+def test_what_goes_with_rates_alone_is_refused_without(command, high: Path):
+    ended = command("doctor", high, "--steps", 50)
+    assert ended.code == 2 and "settings, --steps and --out go with --rates; got --steps 50. To train" in ended.err
+
+
 def test_a_run_without_a_fault(command, high: Path):
     (high / "history.csv").write_text("epoch,step,train/loss,valid/loss,valid/accuracy_top1\n1,10,0.5,0.5,0.8\n")
     assert command("doctor", high).out == "nothing found: the run shows no sign of a fault that is known here\n"
@@ -72,6 +93,11 @@ def test_a_run_that_never_finished_its_first_epoch(command, high: Path):
 def test_what_is_no_run_or_damaged(command, high: Path):
     ended = command("doctor", high.parent / "hihg")
     assert ended.code == 4 and "there is no run folder" in ended.err and "Did you mean 'high'?" in ended.err
+    history = high / "history.csv"
+    history.write_text("{[broken")
+    ended = command("doctor", high)
+    assert ended.code == 4 and f"{history} is damaged (its first line names no column 'epoch'): put it" in ended.err
+    history.write_text(HISTORY)
     (high / "data.json").write_text("[")
     ended = command("doctor", high)
     assert ended.code == 4 and f"{high / 'data.json'} is damaged" in ended.err

@@ -44,8 +44,9 @@ def learner_of(network: nn.Module, **other: Any) -> Any:
 
 
 def always(vitals: Vitals) -> Vitals:
-    """The same, whatever it takes."""
-    vitals._is_time = lambda report, now: report.step >= vitals.next    # type: ignore[method-assign]
+    """The same, whatever it takes, of a run that has taken long."""
+    vitals.began -= 100
+    vitals._is_time = lambda report, now: True    # type: ignore[method-assign]
     return vitals
 
 
@@ -128,19 +129,36 @@ def test_a_network_that_cannot_be_looked_at_does_not_end_the_training():
     assert vitals.content["rows"] == [] and vitals.content["note"] == "TypeError: cannot be copied"
 
 
-def test_it_keeps_to_its_share_of_the_time():
-    """Steps of 20 ms: looks of 20 ms and more may take 1.5 % of the time so far and of a tenth of that to come."""
-    clock = [0.0]
-    vitals = Vitals(learner_of(Net()))
-    vitals.began, vitals.first, vitals.cost = 0.0, 0.0, 0.02
-    looks = 0
-    for step in range(1, 2001):
-        clock[0] += 0.02
-        if vitals._is_time(report(step, 2000), clock[0]):
-            looks += 1
-            vitals.spent += 0.02
-            vitals.next = step + max(1, step // 8, 20)
-    assert 15 < looks <= 31 and vitals.spent <= 0.02 * clock[0]
+class Clock:
+    """The processor's time, which passes as it is told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def process_time(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(("steps", "look", "fewest", "most"), [(2000, 0.02, 20, 32), (60, 0.015, 3, 4),
+                                                               (100, 0.004, 8, 17), (50, 0.02, 2, 3)])
+def test_it_keeps_to_its_share(monkeypatch: pytest.MonkeyPatch, steps: int, look: float, fewest: int, most: int):
+    """Steps of 20 ms, after 2.5 s of preparation: looks may take 1.5 % of the time so far and of a tenth of that to
+    come, and are spread over the run."""
+    clock = Clock()
+    monkeypatch.setattr("lensmith.engine.vitals.time", clock)
+    vitals, looks = Vitals(learner_of(Net()), began=-2.5), list[int]()
+
+    def measure(report: Report) -> bool:
+        clock.now += look
+        looks.append(report.step)
+        return True
+
+    monkeypatch.setattr(vitals, "_measure", measure)
+    for step in range(1, steps + 1):
+        clock.now += 0.02
+        vitals.look(report(step, steps))
+    assert fewest <= len(looks) <= most and vitals.spent <= 0.02 * (clock.now + 2.5), looks
+    assert looks[-1] > 0.5 * steps, looks
 
 
 def test_what_a_killed_run_saw_after_its_last_checkpoint_is_seen_again():

@@ -49,7 +49,7 @@ def test_what_does_not_go_together_is_refused(command, tmp_path: Path):
     assert ended.code == 2 and "--rates is of a recipe and --mend of a run: leave one of the two out" in ended.err
     ended = command("doctor", tmp_path, "optimizer.rate=1")
     assert ended.code == 2
-    assert "settings and --out go with --rates; got optimizer.rate=1 (--rate). To train with" in ended.err
+    assert "settings, --steps and --out go with --rates; got optimizer.rate=1 (--rate). To train with" in ended.err
     (tmp_path / "old.svg").write_text("mine")
     ended = command("doctor", "shapes", "--rates", "--out", tmp_path / "old.svg")
     assert ended.code == 2 and "old.svg is there already: name a new file" in ended.err

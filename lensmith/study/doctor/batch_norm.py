@@ -1,11 +1,17 @@
 """Faults of batch norm: batches that are too small for it, and running statistics that do not fit."""
 
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
+
 from lensmith.study.doctor.diagnosis import Diagnosis
 from lensmith.study.doctor.facts import Facts
 
 _TINY = 4        # pictures of which means and variances are mostly chance
 _MISFIT = 1.5    # times the loss of the same pictures with their own statistics
-_GAP = 1.5       # between a batch and the running statistics, as `engine/activations.py` has it, beyond any drift
+_LAGS = 0.6      # between a batch and the running statistics, as `engine/activations.py` has it: those of healthy runs
+                 # stay below 0.4, of statistics that lag they are 0.7 to 1.3
+_GAP = 1.5       # the same, beyond any drift
 
 
 def tiny_batches(facts: Facts) -> Diagnosis | None:
@@ -25,22 +31,32 @@ def tiny_batches(facts: Facts) -> Diagnosis | None:
 
 
 def running_statistics(facts: Facts) -> Diagnosis | None:
-    """The same pictures cost much more with the running statistics than with their own."""
-    pairs = [(row["loss"], row["plain_loss"]) for row in facts.watched[1:]
-             if row.get("loss") is not None and row.get("plain_loss") is not None]
-    if len(pairs) < 2 or not facts.vitals.get("norms"):
+    """The same pictures cost more with the running statistics than with their own, which lie far from these."""
+    rows = [row for row in facts.watched[1:] if row.get("loss") is not None and row.get("plain_loss") is not None]
+    latest = rows[-3:]
+    if len(latest) < 2:
         return None
-    latest = pairs[-3:]
-    if not all(plain > _MISFIT * loss + 0.2 for loss, plain in latest):
+    much = all(row["plain_loss"] > _MISFIT * row["loss"] + 0.2 for row in latest)
+    gaps = [_middle_gap(row) for row in latest]
+    costlier = sum(row["plain_loss"] for row in latest) > sum(row["loss"] for row in latest)
+    meant = facts.setting("learner.freeze") or facts.setting("learner.probe")    # norms that keep what they have
+    if not much and (meant or not costlier or min(gaps) < _LAGS):
         return None
-    loss, plain = latest[-1]
     own = facts.number("learner.norm_floor")
     settings = {"learner.norm_floor": 0.1} if not own or own < 0.1 else {}
     mend = "learner.norm_floor=0.1 (the least momentum of batch norm)" if settings else \
         "larger batches (--batch), or nn.GroupNorm"
-    return Diagnosis(f"the same pictures cost {loss:.4g} with their own statistics and {plain:.4g} with the running "
-                     "ones, as in use", "the running statistics of batch norm do not fit the weights: they lag behind, "
-                     "or come from other pictures", mend, 0.9, grave=True, settings=settings)
+    away = f", which lie {gaps[-1]:.1f} away (in standard deviations, and powers of e of these)" if gaps[-1] else ""
+    return Diagnosis(f"the same pictures cost {latest[-1]['loss']:.4g} with their own statistics and "
+                     f"{latest[-1]['plain_loss']:.4g} with the running ones, as in use{away}", "the running statistics "
+                     "of batch norm do not fit the weights: they lag behind, or come from other pictures", mend,
+                     0.9 if much else 0.8, grave=much, settings=settings)
+
+
+def _middle_gap(row: Mapping[str, Any]) -> float:
+    """The gap of the norm in the middle, by size, as it was watched; 0 where none was measured."""
+    gaps = [gap for gap in row.get("norm_gaps") or () if gap is not None]
+    return median(gaps) if gaps else 0.0
 
 
 def foreign_pictures(facts: Facts) -> Diagnosis | None:

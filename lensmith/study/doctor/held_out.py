@@ -11,6 +11,7 @@ _UNEVEN = 1.5      # times the even share, from which on one class is so frequen
 _RISE = 1.1        # times its least, to which a valid loss has risen where a run overfits
 _SHARED = 0.02     # fraction of the held-out pictures that may have been learned too
 _AGAINST_IT = ("crop_padding", "mixup", "erase", "rotate")    # augmentations that keep a network from it
+_EARLY = 0.7       # of the loss of guessing, above which a network is far from done, and says so of some classes last
 _SUPPORT = 5       # pictures of a class below which it is chance whether it is ever named
 
 
@@ -119,13 +120,14 @@ def class_never_predicted(facts: Facts) -> Diagnosis | None:
         if not never or len(never) > len(rows) // 2:    # of most classes it is another fault
             continue
         names = ", ".join(repr(rows[i]["class"]) for i in never[:5])
+        few = len(never) <= max(1, len(rows) // 4) and not facts.stays_at_chance(0.05)
+        early = facts.chance is not None and facts.loss is not None and facts.loss > _EARLY * facts.chance
         target = "" if len(facts.measured.get("details", {}).get("parts", ())) == 0 else f" (target {name})"
         return Diagnosis(
             f"of {sum(shown[i] for i in never):,} held-out pictures of {names}{target} none is named so, nor any other",
             f"the network never answers {names}: too few pictures of it, or a weight of nearly 0 in the loss",
             "loading.balance=true or task.class_weights=balanced; more pictures of it; look whether its labels are "
-            "right", 0.88 if len(never) <= max(1, len(rows) // 4) and not facts.stays_at_chance(0.05) else 0.4,
-            grave=False,
+            "right", 0.4 if not few else 0.6 if early else 0.88, grave=False,
             settings={} if facts.setting("loading.balance") else {"loading.balance": True})
     return None
 

@@ -14,16 +14,19 @@ _LITTLE = 2e-5    # the same where hardly anything moves
 _THROWN = 0.02    # the same of one layer that loses what it had within some ten steps
 _APART = 15       # times what the others move, from which on a layer has a rate of its own
 _BLOWN = 1.5      # times the loss of guessing, beyond which a training loss tells that steps overshoot
+_FEW = 20         # steps in which a loss that was high at first may not have come down
 _GENTLE = 0.95    # times the loss of the first epoch, below which a rate that is far too low does not come
 _OWN = {"sgd": 0.05, "adam": 1e-3, "adamw": 1e-3, "muon": 0.02}    # the rates of the optimizers by themselves
 _TIMID = 3e-5     # a rate below what any optimizer here is used with
 
 
 def moves(facts: Facts) -> list[float]:
-    """How far a step moved each weight that was looked at, as a fraction of its own size, after the first tenth of the
-    steps that were watched."""
+    """How far a step moved each weight that was looked at and got a gradient, as a fraction of its own size, after the
+    first tenth of the steps that were watched."""
     rows = facts.watched
-    return [ratio for row in rows[len(rows) // 10:] for ratio in row.get("updates") or () if ratio is not None]
+    return [ratio for row in rows[len(rows) // 10:]
+            for ratio, gradient in zip(row.get("updates") or (), row.get("gradients") or (), strict=False)
+            if ratio is not None and gradient]
 
 
 def rate_too_high(facts: Facts) -> Diagnosis | None:
@@ -36,7 +39,7 @@ def rate_too_high(facts: Facts) -> Diagnosis | None:
         sure = 0.85
     if moved is not None and moved < _STILL and not words:
         return None
-    if facts.chance is not None and losses and _is_blown(losses, facts.chance):
+    if facts.chance is not None and losses and _is_blown(losses, facts.chance, facts.rows[-1].get("step", 0)):
         words.append(f"train/loss rose to {max(losses):.4g}, where guessing costs {facts.chance:.4g}")
         sure = max(sure, 0.85)
     if facts.chance is not None and len(losses) >= 2 and losses[-1] > 1.1 * min(losses) and losses[-1] > 0.9 * \
@@ -56,11 +59,11 @@ def rate_too_high(facts: Facts) -> Diagnosis | None:
                      settings={"optimizer.rate": lower} if lower else {})
 
 
-def _is_blown(losses: Sequence[float], chance: float) -> bool:
+def _is_blown(losses: Sequence[float], chance: float, steps: float) -> bool:
     """Whether a loss went far beyond that of guessing. That of the first epoch does by itself where the first weights
-    are large, and then the later ones come down."""
+    are large, and then the later ones come down, which takes some `steps`."""
     later = max(losses[1:], default=0.0)
-    return later > _BLOWN * chance or (losses[0] > _BLOWN * chance and min(losses) > 0.95 * chance)
+    return steps >= _FEW and (later > _BLOWN * chance or (losses[0] > _BLOWN * chance and min(losses) > 0.95 * chance))
 
 
 def rate_too_low(facts: Facts) -> Diagnosis | None:

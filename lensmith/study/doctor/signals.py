@@ -16,7 +16,7 @@ _LARGE = 1e4       # norm of a gradient over that of its weight, beyond any that
 
 def flat_activations(facts: Facts) -> Diagnosis | None:
     """The loss stays that of guessing, since sigmoids or tanhs give the same for every picture."""
-    if not facts.stays_at_chance() or not facts.watched:
+    if not facts.stays_at_chance(0.05) or not facts.watched:
         return None
     row, layers = facts.watched[-1], list(facts.vitals.get("activations") or ())
     spreads = [(layer, value) for layer, value in zip(layers, row.get("spread") or (), strict=False)
