@@ -103,14 +103,14 @@ def thrown_layer(facts: Facts) -> Diagnosis | None:
     others = median(ratio for name, ratio in of_layer.items() if name != worst)
     if of_layer[worst] < _THROWN or others > of_layer[worst] / _APART:
         return None
+    groups, lost = facts.setting("learner.groups"), facts.stays_at_chance(0.1)
+    # Dead units and a loss that rises come of it too, where the recipe gives layers rates of their own.
+    sure = 0.94 if groups and lost else 0.8 if of_layer[worst] > _FAR else 0.65
     return Diagnosis(
         f"a step moves {worst} by {of_layer[worst]:.0%} of its size, and the other weights by {others:.2%}",
         f"the rate of {worst} is far above that of the other layers",
-        "take its entry out of learner.groups" if facts.setting("learner.groups") else
-        f"learner.groups=[{{match=\"{worst}\", rate=0.1}}]", 0.8 if of_layer[worst] > _FAR else 0.65,
-        grave=facts.stays_at_chance(0.1),
-        settings={"learner.groups": []} if facts.setting("learner.groups") else
-        {"learner.groups": [{"match": worst, "rate": 0.1}]})
+        "take its entry out of learner.groups" if groups else f"learner.groups=[{{match=\"{worst}\", rate=0.1}}]", sure,
+        grave=lost, settings={"learner.groups": [] if groups else [{"match": worst, "rate": 0.1}]})
 
 
 def _rounded(rate: float) -> float:
