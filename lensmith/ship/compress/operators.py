@@ -186,7 +186,7 @@ def convolution(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs
                       "a convolution that cannot be narrowed", images)
         return
     cells = (images if transposed else output)[0, 0].numel()
-    recorder.call(name, cells, tuple(images.shape[1:]))
+    recorder.call(name, cells, tuple(images.shape[1:]), taking=1 - int(transposed))
     incoming = incoming.flatten()
     outgoing = recorder.axis(name, int(transposed), output.shape[1])
     if groups == 1:
@@ -263,6 +263,12 @@ def layer_norm(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs:
     recorder.note(output[0], recorder.of(values))
 
 
+def restrided(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+    """Another order in memory, as the mean of maps in channels_last gets; the values stay where they are."""
+    rule = passed if output.shape == args[0].shape else unknown
+    rule(recorder, function, args, kwargs, output)
+
+
 # The name of an operator of ATen, in place or not -> its rule. Those with the tag `pointwise` need none.
 RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("alias", "detach", "lift_fresh", "clone", "_to_copy", "contiguous", "zeros_like", "ones_like",
@@ -278,6 +284,7 @@ RULES: Mapping[str, Rule] = {
                      "reflection_pad2d", "replication_pad2d"), pooled),
     **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "var_mean"), averaged),
     **dict.fromkeys(("_softmax", "_log_softmax"), softmax),
+    "as_strided": restrided,
     "convolution": convolution,
     "addmm": dense,
     "mm": dense,

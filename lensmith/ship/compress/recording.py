@@ -20,6 +20,7 @@ class Call:
 
     layer: str                  # its name
     weight: str                 # the name of its weight
+    taking: int                 # the dimension of the weight that takes the inputs in
     cells: int = 0              # positions that the weight is applied at for one picture, over all calls
     inputs: list[tuple[int, ...]] = field(default_factory=list)    # the shape of what came in, for each call
 
@@ -84,9 +85,9 @@ class Recorder(TorchDispatchMode):
             self.obstacles.setdefault(f"{self.here[-1] if self.here else 'the network'} ({why})")
         self.numbers.fix(numbers)
 
-    def call(self, weight: str, cells: int, shape: tuple[int, ...]) -> None:
+    def call(self, weight: str, cells: int, shape: tuple[int, ...], *, taking: int = 1) -> None:
         """Note that a layer was computed."""
-        call = self.calls.setdefault(weight, Call(self.owners[weight][0], weight))
+        call = self.calls.setdefault(weight, Call(self.owners[weight][0], weight, taking))
         call.cells += cells
         call.inputs.append(shape)
 
