@@ -13,6 +13,7 @@ import typer
 
 from lensmith.base.errors import INTERRUPTED, Question, UserError, as_user_error
 from lensmith.cli.check import check_data
+from lensmith.cli.compress import compress
 from lensmith.cli.convert import convert
 from lensmith.cli.doctor import doctor
 from lensmith.cli.export import export
@@ -33,6 +34,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "predict": predict,
     "convert": convert,
     "export": export,
+    "compress": compress,
     "inspect": inspect,
     "check": check_data,
     "doctor": doctor,

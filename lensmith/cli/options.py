@@ -60,6 +60,11 @@ ARGUMENTS: dict[str, str] = {
     "export.out": "--out",
     "export.data": "--data",
     "compare.out": "--out",
+    "compress.speed": "--speed",
+    "compress.macs": "--macs",
+    "compress.size": "--size",
+    "compress.lose": "--lose",
+    "compress.by": "--by",
 }
 
 

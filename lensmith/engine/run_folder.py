@@ -23,12 +23,14 @@ from lensmith.engine.run_schemas import problem_with
 _NAME = re.compile(r"[\w][\w.+-]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 NETWORK_FILE = "network.cfg"   # the file in a run folder that the network is built from
+FIRST_WEIGHTS_FILE = "first.safetensors"    # the weights in a run folder that a pruned network begins with
+COMPRESS_FILE = "compress.json"    # what a compression cost and gained
 LEAVE_OUT_FILE = "leave_out.csv"    # the list in a run folder of the pictures that its data are used without
 # What a run writes while it begins, before there is anything to go on with, and afterwards.
 BEGINNING = ("recipe.toml", "plan.json", "environment.json", "data.json")
-WRITTEN = (*BEGINNING, NETWORK_FILE, LEAVE_OUT_FILE, "weights.json", "teacher.json", "run.json", "history.csv",
-           "vitals.json", "metrics.json", "last.safetensors", "last.json", "best.safetensors", "best.json",
-           "report.html")
+WRITTEN = (*BEGINNING, NETWORK_FILE, LEAVE_OUT_FILE, FIRST_WEIGHTS_FILE, COMPRESS_FILE, "weights.json",
+           "teacher.json", "run.json", "history.csv", "vitals.json", "metrics.json", "last.safetensors", "last.json",
+           "best.safetensors", "best.json", "report.html")
 _PICTURES = "pictures"
 
 

@@ -85,7 +85,7 @@ KINDS: tuple[tuple[type[nn.Module], LayerKind], ...] = (
     (nn.Conv2d, LayerKind(_outputs_first, lambda layer: (("weight", 1),) if layer.groups == 1 else (),
                           _fit_convolution)),
     (nn.ConvTranspose2d, LayerKind(
-        lambda layer: (("weight", 1),) + ((("bias", 0),) if layer.bias is not None else ()) if layer.groups == 1 else (),
+        lambda layer: () if layer.groups > 1 else (("weight", 1), ("bias", 0))[: 1 + (layer.bias is not None)],
         lambda layer: (("weight", 0),) if layer.groups == 1 else (), _fit_transposed)),
     (nn.Linear, LayerKind(_outputs_first, lambda layer: (("weight", 1),), _fit_dense)),
     (nn.modules.batchnorm._BatchNorm, LayerKind(_of_vectors, _none, _fit_batch_norm)),
@@ -95,7 +95,7 @@ KINDS: tuple[tuple[type[nn.Module], LayerKind], ...] = (
 )
 
 
-def kind_of(layer: nn.Module) -> LayerKind | None:
+def layer_kind(layer: nn.Module) -> LayerKind | None:
     """The entry of KINDS for a layer; None of any other module."""
     return next((kind for type_, kind in KINDS if isinstance(layer, type_)), None)
 
@@ -110,7 +110,7 @@ def widths_in(network: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> Widt
     """The layers of which a file with tensors of these `shapes`, by name, has fewer channels than the network."""
     widths = Widths({}, {})
     for name, layer in network.named_modules():
-        kind = kind_of(layer)
+        kind = layer_kind(layer)
         if kind is not None:
             for side, axes in ((widths.outputs, kind.outputs(layer)), (widths.inputs, kind.inputs(layer))):
                 for tensor, dimension in axes[:1]:
@@ -146,7 +146,7 @@ def narrow(network: nn.Module, widths: Widths) -> None:
 def _axes(network: nn.Module, name: str, side: str) -> list[Axis]:
     """The tensors with their dimensions that are the outputs or the inputs of a layer, or a parameter's own."""
     modules = dict(network.named_modules())
-    kind = kind_of(modules[name]) if name in modules else None
+    kind = layer_kind(modules[name]) if name in modules else None
     if kind is not None:
         axes = [(f"{name}.{tensor}", dimension) for tensor, dimension in getattr(kind, side)(modules[name])]
     else:
@@ -154,7 +154,7 @@ def _axes(network: nn.Module, name: str, side: str) -> list[Axis]:
         axis = None if parameter is None or side == INPUTS else free_axis(parameter)
         axes = [] if axis is None else [(name, axis)]
     if not axes:
-        layers = [layer for layer, module in modules.items() if kind_of(module) is not None]
+        layers = [layer for layer, module in modules.items() if layer_kind(module) is not None]
         raise ModelError(f"pruned.{side} names {name!r}, which the network has no layer for.{nearest(name, layers)} "
                          "They belong to another backbone or task: leave section [pruned] out")
     return axes
@@ -181,7 +181,7 @@ def put_tensors(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             if buffer is not None and id(buffer) in replaced:
                 module._buffers[key] = replaced[id(buffer)]
                 changed = True
-        kind = kind_of(module)
+        kind = layer_kind(module)
         if changed and kind is not None:
             try:
                 kind.fit(module)

@@ -17,7 +17,9 @@ from lensmith.models.backbones import find_backbone
 from lensmith.models.first_weights import fit_first_weights
 from lensmith.models.network import Network
 from lensmith.models.room import check_room
+from lensmith.models.trial_forward import REFUSALS, in_evaluation_mode
 from lensmith.models.weights import load_into
+from lensmith.models.widths import Widths, narrow
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.run_recipe import check_whole, recipe_of_run
@@ -54,6 +56,8 @@ def build_network(recipe: recipes.Recipe, task: Task, form: Form, *, outputs: in
             recipes.call(arguments_of(section), find_backbone(section["name"], trusted=trusted),
                          inputs=form.channels, size=form.size, outputs=outputs)
         network = Network(backbone, task.head(backbone), mean=mean, deviation=deviation)
+        if recipe.get("pruned"):
+            _cut(network, recipe["pruned"], form)
         if recipe["learner"].get("first_weights") == "fitted" and not network.mean.is_meta:
             fit_first_weights(network, torch.zeros(2, form.channels, *form.size))
         return network
@@ -69,6 +73,20 @@ def build_network(recipe: recipes.Recipe, task: Task, form: Form, *, outputs: in
                 raise
             raise ModelError(f"backbone {section['name']!r} cannot be built with these settings for pictures of "
                              f"{form.height} x {form.width} pixels ({described(error)})") from error
+
+
+def _cut(network: Network, section: recipes.Section, form: Form) -> None:
+    """Cut a network to the widths of section [pruned]. Raises ModelError where they are not of this network, or do not
+    go together."""
+    narrow(network, Widths(section.get("outputs", {}), section.get("inputs", {})))
+    if network.mean.is_meta:
+        return
+    try:
+        with in_evaluation_mode(network):
+            network(torch.zeros((1, form.channels, *form.size), dtype=form.dtype))
+    except REFUSALS as error:
+        raise ModelError(f"the channels in section [pruned] do not go together ({described(error)}): put the file "
+                         "back, or compress the network again") from error
 
 
 def _may_be_large(recipe: recipes.Recipe, form: Form) -> bool:

@@ -70,11 +70,13 @@ def on_backbone_of_run(recipe: recipes.Recipe) -> recipes.Recipe:
     if weights is not None:
         raise UserError(f"backbone.name={str(folder)!r} brings the weights of that run; got learner.weights="
                         f"{str(weights)!r} beside it: leave one of the two out")
-    backbone = with_own_files(recipes.read_recipe(folder / "recipe.toml"), folder).get("backbone", {})
+    former = with_own_files(recipes.read_recipe(folder / "recipe.toml"), folder)
+    backbone = former.get("backbone", {})
     if "name" not in backbone or str(backbone["name"]).startswith(BROUGHT):
         raise ModelError(f"{folder} was trained on a Python object as its backbone, which its files do not hold: from "
                          "Python, pass it again as backbone=... with settings={'learner.weights': ...}")
-    return recipe | {"backbone": backbone | section | {"name": backbone["name"]},
+    cut = {"pruned": former["pruned"]} if "pruned" in former else {}
+    return recipe | cut | {"backbone": backbone | section | {"name": backbone["name"]},
                      "learner": recipe.get("learner", {}) | {"weights": str(folder)}}
 
 
@@ -110,7 +112,7 @@ def _with_network(recipe: recipes.Recipe) -> recipes.Recipe:
     former = with_own_files(recipes.read_recipe(folder / "recipe.toml"), folder)
     if str(former.get("backbone", {}).get("name", "")).startswith(BROUGHT):
         return recipe
-    return {name: former[name] for name in ("backbone", "task") if name in former} | recipe
+    return {name: former[name] for name in ("backbone", "pruned", "task") if name in former} | recipe
 
 
 def _run_of_weights(recipe: recipes.Recipe) -> Path | None:

@@ -10,7 +10,7 @@ from torch import nn
 
 from lensmith.base.atomic_files import write_atomic
 from lensmith.base.errors import ModelError, UserError
-from lensmith.engine.run_folder import LEAVE_OUT_FILE, NETWORK_FILE, Run
+from lensmith.engine.run_folder import FIRST_WEIGHTS_FILE, LEAVE_OUT_FILE, NETWORK_FILE, Run
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.schema import BROUGHT
 from lensmith.recipe.sections import resolve
@@ -69,6 +69,8 @@ def with_own_files(recipe: recipes.Recipe, folder: Path) -> recipes.Recipe:
     now."""
     if recipe.get("backbone", {}).get("cfg") == NETWORK_FILE:
         recipe["backbone"]["cfg"] = str((folder / NETWORK_FILE).absolute())
+    if recipe.get("learner", {}).get("weights") == FIRST_WEIGHTS_FILE:
+        recipe["learner"]["weights"] = str((folder / FIRST_WEIGHTS_FILE).absolute())
     for section, file in _lists(recipe.get("data", {})):
         if section["leave_out"] == file:
             section["leave_out"] = str((folder / file).absolute())
@@ -76,14 +78,18 @@ def with_own_files(recipe: recipes.Recipe, folder: Path) -> recipes.Recipe:
 
 
 def keep_files(recipe: recipes.Recipe, run: Run) -> recipes.Recipe:
-    """Copy the file that the network is built from and the lists of pictures to leave out into the run folder, and
-    return the recipe that names the copies."""
+    """Copy the file that the network is built from, the weights that a pruned one begins with and the lists of pictures
+    to leave out into the run folder, and return the recipe that names the copies."""
     if not run.writes:
         return recipe
     kept = deepcopy(recipe)
     if "cfg" in kept["backbone"]:
         write_atomic(run.folder / NETWORK_FILE, partial(shutil.copyfile, kept["backbone"]["cfg"]))
         kept["backbone"]["cfg"] = NETWORK_FILE
+    weights = kept["learner"].get("weights")
+    if "pruned" in kept and weights is not None and Path(weights).is_file():
+        write_atomic(run.folder / FIRST_WEIGHTS_FILE, partial(shutil.copyfile, weights))
+        kept["learner"]["weights"] = FIRST_WEIGHTS_FILE
     for section, file in _lists(kept.get("data", {})):
         write_atomic(run.folder / file, partial(shutil.copyfile, section["leave_out"]))
         section["leave_out"] = file

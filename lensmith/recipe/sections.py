@@ -18,6 +18,7 @@ from lensmith.recipe.settings import (
     LoadingSettings,
     PictureSettings,
     PlanSettings,
+    PrunedSettings,
     RunSettings,
     SetSettings,
 )
@@ -31,11 +32,12 @@ PLAIN: dict[str, recipes.Schema] = {
     "pictures": PictureSettings,
     "augment": AUGMENTATIONS,
     "loading": LoadingSettings,
+    "pruned": PrunedSettings,
     "learner": LearnerSettings,
     "plan": PlanSettings,
 }
-SECTIONS = ("run", "data", "split", "pictures", "augment", "loading", "backbone", "task", "optimizer", "schedule",
-            "learner", "plan")
+SECTIONS = ("run", "data", "split", "pictures", "augment", "loading", "backbone", "pruned", "task", "optimizer",
+            "schedule", "learner", "plan")
 # Arguments that the program passes itself, by section. A recipe may not set them.
 _PASSED = {"data": ("open_set", "known"), "split": ("splits", "alike"), "task": ("classes", "targets"),
            "backbone": ("inputs", "size", "outputs"), "optimizer": ("chosen",)}
@@ -55,6 +57,8 @@ def switch(recipe: recipes.Recipe, flags: Mapping[str, Any]) -> recipes.Recipe:
             weights_named(recipe) == IMAGENET:
         kept["learner"] = {key: value for key, value in recipe["learner"].items() if key != "weights"}
         kept["pictures"] = {key: value for key, value in recipe.get("pictures", {}).items() if key != "interpolation"}
+    if flags.get("backbone.name") not in (None, recipe.get("backbone", {}).get("name")):
+        kept.pop("pruned", None)    # its layers are those of the former network
     for path, value in flags.items():
         section, _, key = path.partition(".")
         if key == "name" and section != "run" and value is not None and recipe.get(section, {}).get("name") != value:
@@ -94,8 +98,8 @@ def resolve(recipe: recipes.Recipe, *, trusted: bool, brought: Sequence[str] = (
         choose(dict.fromkeys(SECTIONS), section, "section")
     settled: recipes.Recipe = {}
     for section in SECTIONS:
-        if section in ("augment", "optimizer") and section not in recipe:
-            continue    # chosen later, by the kind of pictures and the task
+        if section in ("augment", "optimizer", "pruned") and section not in recipe:
+            continue    # chosen later, by the kind of pictures and the task, or not there
         if section in brought:
             settled[section] = dict(recipe[section])
             continue

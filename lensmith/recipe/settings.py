@@ -100,6 +100,15 @@ class LearnerSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrunedSettings:
+    """[pruned], of a network that `lensmith compress` has cut: the channels of its layers, by their names, that are
+    fewer than the backbone and the head have by themselves."""
+
+    outputs: dict[str, Annotated[int, Field(ge=1)]] | None = None    # channels that come out of a layer
+    inputs: dict[str, Annotated[int, Field(ge=1)]] | None = None     # channels that go into it
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlanSettings:
     """[plan]: how to run."""
 

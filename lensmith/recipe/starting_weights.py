@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lensmith.base.errors import ModelError, UserError, count
 from lensmith.base.pictures import Form
-from lensmith.engine.run_folder import Run
+from lensmith.engine.run_folder import FIRST_WEIGHTS_FILE, Run
 from lensmith.models.adapters.embedded_weights import CLASSES, IMAGENET, embedded_weights, imagenet_classes
 from lensmith.models.adapters.published_weights import file_of
 from lensmith.models.backbone import Backbone
@@ -91,7 +91,7 @@ def begin_with(network: Network, source: str, form: Form, *, name: str, classes:
             notes.append(f"the last layer{f' of {target}' if len(classes) > 1 else ''} keeps {len(kept)} of "
                          f"{count(len(names), 'class')} by name{': ' * bool(kept)}{', '.join(kept[:10])}"
                          f"{' ...' if len(kept) > 10 else ''}")
-    fitted = fit_into(network, weights, what=str(file), other=other)
+    fitted = fit_into(network, weights, what=_called(file), other=other)
     if source == IMAGENET:    # the line on what was understood says it, and weights.json has every tensor
         return StartingWeights(fitted, tuple(notes))
     notes.insert(0, fitted.in_words())
@@ -100,6 +100,11 @@ def begin_with(network: Network, source: str, form: Form, *, name: str, classes:
                            for buffer in (network.mean, network.deviation))
         notes.append(f"pictures are standardised as the weights are used to: mean {mean}, deviation {deviation}")
     return StartingWeights(fitted, tuple(notes))
+
+
+def _called(file: Path) -> str:
+    """What a file is called. That of a pruned network lies in the run's own folder, wherever it was written before."""
+    return file.name if file.name == FIRST_WEIGHTS_FILE else str(file)
 
 
 def _read(network: Network, file: Path) -> tuple[dict[str, Tensor], Classes]:

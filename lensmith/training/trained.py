@@ -177,7 +177,7 @@ class Trained:
         if isinstance(data, str | Path):
             return self._evaluate(other_data(data, self.recipe, self.form, self.names, ids=self._ids, tell=tell), split,
                                   tell)
-        return self._evaluate(self._own_data(data, tell), split, tell)
+        return self._evaluate(self.own_data(data, tell), split, tell)
 
     def held_out(self, data: str | Path, section: Mapping[str, Any], *,
                  tell: Callable[[str], object] = lambda text: None) -> HeldOut:
@@ -189,7 +189,7 @@ class Trained:
         """
         own = self.recipe["data"]
         if all(_same(section.get(key), own.get(key)) for key in ("name", "path")):
-            loaders = make_loaders(self.recipe, self._own_data(None, tell), self.task)
+            loaders = make_loaders(self.recipe, self.own_data(None, tell), self.task)
             loaders = {split: loader for split, loader in loaders.items() if split != "train"}
             if not loaders:
                 raise UserError(f"{self.run} learned from all of its pictures, so that it cannot tell which of them "
@@ -201,7 +201,7 @@ class Trained:
         return HeldOut(f"the run {self.run.folder.name}", self.network, self.task, loaders, plan=self.plan,
                        classes=self.names)
 
-    def _own_data(self, data: Any, tell: Callable[[str], object]) -> Data:
+    def own_data(self, data: Any, tell: Callable[[str], object]) -> Data:
         """The data that the run learned from, unchanged since. Raises ModelError and DataError where they are not."""
         if self.recipe["data"]["name"] == NO_DATA:
             what = "was converted from files of another program" if not isinstance(self.network, FileNetwork) else \

@@ -13,14 +13,14 @@ from lensmith.base.pictures import Form
 from lensmith.models.trial_forward import in_evaluation_mode
 from lensmith.models.widths import Axis, put_tensors, tensor_named
 from lensmith.ship.compress.numbered import FIXED
-from lensmith.ship.compress.operators import follow
-from lensmith.ship.compress.recording import Call, Recorder, fix_outputs, modules_noted
+from lensmith.ship.compress.operators import follow_operator
+from lensmith.ship.compress.recording import LayerCall, Recorder, fix_outputs, modules_noted
 
 Unit = Mapping[Axis, Tensor]    # of each dimension the places that are left out together, int64
 
 
 @dataclass(frozen=True)
-class Group:
+class ChannelGroup:
     """Channels of the same layers, of which any number may be left out.
 
     Invariant: every unit has as many places of each dimension as the others.
@@ -35,9 +35,9 @@ class Group:
 class ChannelGraph:
     """What a network consists of, as far as leaving channels out goes."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[ChannelGroup, ...]
     lengths: Mapping[Axis, int]        # of all dimensions that are channels
-    calls: Mapping[str, Call]          # what was computed, by the name of the weight
+    calls: Mapping[str, LayerCall]          # what was computed, by the name of the weight
     obstacles: tuple[str, ...]         # layers whose operators keep channels, and why
 
 
@@ -47,7 +47,7 @@ def read_channels(network: nn.Module, form: Form) -> ChannelGraph:
     Channels of the output are never among them. Raises ModelError, with the layer, where the network cannot be run or
     no channel can be left out.
     """
-    recorder = Recorder(network, follow)
+    recorder = Recorder(network, follow_operator)
     picture = torch.zeros((1, form.channels, *form.size), dtype=form.dtype)
     try:
         with in_evaluation_mode(network), modules_noted(network, recorder), recorder:
@@ -65,7 +65,7 @@ def read_channels(network: nn.Module, form: Form) -> ChannelGraph:
                         obstacles)
 
 
-def _groups(recorder: Recorder) -> tuple[Group, ...]:
+def _groups(recorder: Recorder) -> tuple[ChannelGroup, ...]:
     """The sets of tied numbers, those with places in the same dimensions together."""
     members: dict[int, dict[Axis, list[int]]] = defaultdict(lambda: defaultdict(list))
     for axis, numbers in recorder.axes.items():
@@ -83,7 +83,7 @@ def _groups(recorder: Recorder) -> tuple[Group, ...]:
         if len(units) < 2 or not any(axis[0] in recorder.calls for axis, _ in key):
             continue
         first = min((axis for axis, _ in key if axis[0] in order), key=lambda axis: (order[axis[0]], axis[1]))
-        groups.append(Group(recorder.calls[first[0]].layer, tuple(units), dict(key)))
+        groups.append(ChannelGroup(recorder.calls[first[0]].layer, tuple(units), dict(key)))
     return tuple(sorted(groups, key=lambda group: min(order.get(axis[0], len(order)) for axis in group.places)))
 
 
@@ -94,10 +94,10 @@ def cut(network: nn.Module, units: Sequence[Unit]) -> nn.Module:
         for axis, places in unit.items():
             gone[axis].append(places)
     tensors: dict[str, Tensor] = {}
-    for (name, dimension), places in gone.items():
+    for (name, dimension), several in gone.items():
         tensor = tensors.get(name, tensor_named(network, name).detach())
         stays = torch.ones(tensor.shape[dimension], dtype=torch.bool)
-        stays[torch.cat(places)] = False
+        stays[torch.cat(several)] = False
         tensors[name] = tensor.index_select(dimension, stays.nonzero()[:, 0])
     smaller = deepcopy(network)
     put_tensors(smaller, tensors)

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -118,7 +119,8 @@ def _call(layer: nn.Module, shapes: list[tuple[int, ...]], inputs: float, output
     if isinstance(layer, nn.ConvTranspose2d):
         maps = [torch.randn(1, kept[0] if layer.groups == 1 else shape[0], *shape[1:]) for shape in shapes]
         kernel = smaller if layer.groups == 1 else weight
-        return lambda: [F.conv_transpose2d(value, kernel, None, layer.stride, layer.padding, layer.output_padding,
+        padding: Any = layer.padding    # a word, which a transposed convolution never has
+        return lambda: [F.conv_transpose2d(value, kernel, None, layer.stride, padding, layer.output_padding,
                                            layer.groups, layer.dilation) for value in maps]
     groups = layer.groups
     if groups > 1:    # whole groups are left out

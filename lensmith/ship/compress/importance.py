@@ -1,4 +1,4 @@
-"""How much each channel matters: by the loss on training pictures, by its weights, or by the scale of its batch norm."""
+"""How much each channel matters: by the loss on training pictures, its weights, or the scale of its batch norm."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lensmith.base.errors import choose
 from lensmith.data.sources.sample import Batch
 from lensmith.models.widths import Axis, tensor_named
-from lensmith.ship.compress.channels import ChannelGraph, Group
+from lensmith.ship.compress.channels import ChannelGraph, ChannelGroup
 from lensmith.tasks.task import Task
 
 By = Literal["taylor", "norm", "scale"]
@@ -29,7 +29,7 @@ def importance(network: nn.Module, graph: ChannelGraph, task: Task, batches: Ite
     return [_of_units(group, axes) for group in graph.groups]
 
 
-def _of_units(group: Group, axes: ByAxis) -> Tensor:
+def _of_units(group: ChannelGroup, axes: ByAxis) -> Tensor:
     return torch.tensor([sum(float(axes[axis][places].sum()) for axis, places in unit.items() if axis in axes)
                          for unit in group.units])
 

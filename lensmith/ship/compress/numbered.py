@@ -1,4 +1,4 @@
-"""Numbers for the channels of a network, and which of them can only be left out together."""
+"""ChannelNumbers for the channels of a network, and which of them can only be left out together."""
 
 from collections.abc import Iterable
 
@@ -8,8 +8,8 @@ from torch import Tensor
 FIXED = 0    # the number of whatever stays
 
 
-class Numbers:
-    """Each channel of each tensor has a number. Numbers that are tied form one set (union-find); what is tied to FIXED
+class ChannelNumbers:
+    """Each channel of each tensor has a number. Those that are tied form one set (union-find); what is tied to FIXED
     stays."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ def varies(numbers: Tensor) -> list[int]:
             and not torch.equal(numbers, numbers.narrow(dimension, 0, 1).expand_as(numbers))]
 
 
-def reduced(numbers: Tensor, dimensions: Iterable[int]) -> Tensor | None:
+def same_along(numbers: Tensor, dimensions: Iterable[int]) -> Tensor | None:
     """The numbers with these dimensions of length one; None where they differ along them, whatever is FIXED aside, as
     the zeros of a padding are."""
     for dimension in dimensions:

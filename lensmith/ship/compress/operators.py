@@ -8,40 +8,41 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from lensmith.models.widths import kind_of
-from lensmith.ship.compress.numbered import FIXED, reduced, varies
+from lensmith.models.widths import layer_kind
+from lensmith.ship.compress.numbered import FIXED, same_along, varies
 from lensmith.ship.compress.recording import Recorder
 
 Rule = Callable[[Recorder, Any, tuple[Any, ...], dict[str, Any], Any], None]
 
 
-def follow(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+def follow_operator(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
+                    output: Any) -> None:
     """Give the output of an operator its numbers, and tie those that it computes with each other."""
-    inputs = tensors_in((args, kwargs))
+    inputs = _tensors_in((args, kwargs))
     if not inputs:
         return    # a constant
     name = function._schema.name.partition("::")[2]
     rule = RULES.get(name) or RULES.get(name.removesuffix("_"))
     if rule is None and torch.Tag.pointwise in function.tags:
-        rule = pointwise
-    (rule or unknown)(recorder, function, args, kwargs, output)
+        rule = _pointwise
+    (rule or _unknown)(recorder, function, args, kwargs, output)
 
 
-def tensors_in(value: Any) -> list[Tensor]:
+def _tensors_in(value: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
-def unknown(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+def _unknown(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
     """An operator without a rule: what goes into it stays."""
-    recorder.stop(function._schema.name.partition("::")[2].strip("_"), *tensors_in((args, kwargs)))
+    recorder.stop(function._schema.name.partition("::")[2].strip("_"), *_tensors_in((args, kwargs)))
 
 
-def passed(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+def _passed(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
     """A copy, in another type perhaps, or a constant of the same shape."""
     recorder.note(output, recorder.of(args[0]))
 
 
-def moved(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+def _moved(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
     """Values that are moved: the numbers are moved by the same operator."""
     first = args[0] if isinstance(args[0], Tensor) else None
     if first is not None and first.ndim == 2 and id(first) in recorder.names and output.shape == first.shape[::-1]:
@@ -52,11 +53,11 @@ def moved(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict
         recorder.note(tensor, its_numbers)
 
 
-def padded(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+def _padded(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
     recorder.note(output, function(recorder.of(args[0]), args[1], FIXED))
 
 
-def viewed(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+def _viewed(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
     """A view in another shape. Where it divides the channels, as a shuffle does, those that differ in the first of the
     new dimensions alone go together, so that this one keeps its length."""
     numbers = recorder.of(args[0])
@@ -96,7 +97,7 @@ def _aligned(shape: tuple[int, ...], target: tuple[int, ...]) -> list[tuple[list
     return groups
 
 
-def split(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+def _split(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
     """Equal parts stay equal: the channels at one place of all parts go together."""
     numbers = recorder.of(args[0])
     dimension = (args[2] if len(args) > 2 else kwargs.get("dim", 0)) % numbers.ndim
@@ -111,7 +112,7 @@ def split(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict
         recorder.note(tensor, part)
 
 
-def chosen(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+def _chosen(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
     """Places that are chosen by their numbers: where they are channels, these stay."""
     numbers = recorder.of(args[0])
     dimension = (args[1] if len(args) > 1 else 0) % numbers.ndim
@@ -121,12 +122,12 @@ def chosen(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dic
     recorder.note(output, taken)
 
 
-def pointwise(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+def _pointwise(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
     """A function of the values at each place: the channels at one place go together."""
     if not isinstance(output, Tensor):
-        unknown(recorder, function, args, kwargs, output)
+        _unknown(recorder, function, args, kwargs, output)
         return
-    found = [recorder.of(tensor) for tensor in tensors_in((args, kwargs))]
+    found = [recorder.of(tensor) for tensor in _tensors_in((args, kwargs))]
     channels = {dimension - some.ndim for some in found for dimension in varies(some)}    # counted from the end
     result: Tensor | None = None
     for numbers in found:
@@ -140,33 +141,33 @@ def pointwise(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: 
     recorder.note(output, torch.full(output.shape, FIXED) if result is None else result)
 
 
-def pooled(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+def _pooled(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
     """Pools and resizing: each channel of [batch, channels, height, width] by itself."""
     maps = output[0] if isinstance(output, tuple) else output
-    numbers = reduced(recorder.of(args[0]), (2, 3))
+    numbers = same_along(recorder.of(args[0]), (2, 3))
     if numbers is None:
         recorder.stop("a pool over channels", args[0])
         return
     recorder.note(maps, numbers.expand(maps.shape))
 
 
-def averaged(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+def _averaged(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
     """A reduction over dimensions; over channels they stay. The larger of two tensors has the same name."""
     if len(args) > 1 and isinstance(args[1], Tensor):
-        pointwise(recorder, function, args, kwargs, output)
+        _pointwise(recorder, function, args, kwargs, output)
         return
     numbers = recorder.of(args[0])
     dimensions = args[1] if len(args) > 1 and args[1] is not None else kwargs.get("dim") or range(numbers.ndim)
     over = [dimension % numbers.ndim for dimension in ([dimensions] if isinstance(dimensions, int) else dimensions)]
-    result = reduced(numbers, over)
+    result = same_along(numbers, over)
     if result is None:
         recorder.stop(f"{function._schema.name.partition('::')[2]} over channels", args[0])
         return
-    for tensor in tensors_in(output):
+    for tensor in _tensors_in(output):
         recorder.note(tensor, result.reshape(tensor.shape))
 
 
-def softmax(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+def _softmax(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
     """Along places the channels pass; along channels they stay."""
     numbers = recorder.of(args[0])
     if args[1] % numbers.ndim in varies(numbers):
@@ -175,12 +176,12 @@ def softmax(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: di
     recorder.note(output, numbers)
 
 
-def convolution(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+def _convolution(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
     images, weight, bias, groups, transposed = args[0], args[1], args[2], args[8], args[6]
     name = recorder.names.get(id(weight), "")
     layer = recorder.owners[name][1] if name else None
-    incoming = reduced(recorder.of(images), range(2, images.ndim))
-    if layer is None or kind_of(layer) is None or not name.endswith("weight") or incoming is None or \
+    incoming = same_along(recorder.of(images), range(2, images.ndim))
+    if layer is None or layer_kind(layer) is None or not name.endswith("weight") or incoming is None or \
             (transposed and groups > 1):
         recorder.stop("a convolution with weights that are computed" if layer is None else
                       "a convolution that cannot be narrowed", images)
@@ -205,19 +206,19 @@ def _add_vector(recorder: Recorder, vector: Tensor | None, numbers: Tensor) -> N
     if vector is None:
         return
     name = recorder.names.get(id(vector))
-    if name is None or kind_of(recorder.owners[name][1]) is None:
+    if name is None or layer_kind(recorder.owners[name][1]) is None:
         recorder.numbers.tie(recorder.of(vector), numbers)
     else:
         recorder.numbers.tie(recorder.axis(name, 0, len(vector)), numbers)
 
 
-def dense(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+def _dense(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
     """addmm(bias, rows, weight) and mm(rows, weight), the weight transposed before."""
     bias, rows, weight = args if len(args) == 3 else (None, *args)
     name = recorder.turned[id(weight)][1] if id(weight) in recorder.turned else ""
-    incoming = reduced(recorder.of(rows), (0,))
+    incoming = same_along(recorder.of(rows), (0,))
     if not name or not isinstance(recorder.owners[name][1], nn.Linear) or incoming is None:
-        recorder.stop("a product of matrices", *tensors_in(args))
+        recorder.stop("a product of matrices", *_tensors_in(args))
         return
     recorder.call(name, len(rows), tuple(rows.shape[1:]))
     recorder.numbers.tie(recorder.axis(name, 1, rows.shape[1]), incoming.flatten())
@@ -226,8 +227,8 @@ def dense(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict
     recorder.note(output, outgoing.view(1, -1).expand(output.shape))
 
 
-def batch_norm(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-    numbers = reduced(recorder.of(args[0]), (0, *range(2, args[0].ndim)))
+def _batch_norm(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+    numbers = same_along(recorder.of(args[0]), (0, *range(2, args[0].ndim)))
     if numbers is None:
         recorder.stop("a norm over channels", args[0])
         return
@@ -236,10 +237,10 @@ def batch_norm(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs:
     recorder.note(output[0], recorder.of(args[0]))
 
 
-def group_norm(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+def _group_norm(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
     """Of several groups whole ones are left out."""
     maps, groups = args[0], args[6]
-    numbers = reduced(recorder.of(maps), (0, *range(2, maps.ndim)))
+    numbers = same_along(recorder.of(maps), (0, *range(2, maps.ndim)))
     if numbers is None or args[1] is None:
         recorder.stop("a norm that cannot be narrowed", maps)
         return
@@ -251,10 +252,10 @@ def group_norm(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs:
     recorder.note(output[0], recorder.of(maps))
 
 
-def layer_norm(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+def _layer_norm(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
     """Over the last dimension; over several the channels stay."""
     values = args[0]
-    numbers = reduced(recorder.of(values), range(values.ndim - 1))
+    numbers = same_along(recorder.of(values), range(values.ndim - 1))
     if len(args[1]) != 1 or numbers is None or args[2] is None:
         recorder.stop("a norm that cannot be narrowed", values)
         return
@@ -263,33 +264,33 @@ def layer_norm(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs:
     recorder.note(output[0], recorder.of(values))
 
 
-def restrided(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+def _restrided(recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
     """Another order in memory, as the mean of maps in channels_last gets; the values stay where they are."""
-    rule = passed if output.shape == args[0].shape else unknown
+    rule = _passed if output.shape == args[0].shape else _unknown
     rule(recorder, function, args, kwargs, output)
 
 
 # The name of an operator of ATen, in place or not -> its rule. Those with the tag `pointwise` need none.
 RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("alias", "detach", "lift_fresh", "clone", "_to_copy", "contiguous", "zeros_like", "ones_like",
-                     "full_like", "empty_like", "rand_like", "native_dropout"), passed),
+                     "full_like", "empty_like", "rand_like", "native_dropout"), _passed),
     **dict.fromkeys(("t", "transpose", "permute", "unsqueeze", "squeeze", "expand", "cat", "stack", "repeat", "flip"),
-                    moved),
-    **dict.fromkeys(("view", "_unsafe_view", "_reshape_alias", "reshape"), viewed),
-    **dict.fromkeys(("split", "split_with_sizes"), split),
-    **dict.fromkeys(("slice", "select"), chosen),
-    **dict.fromkeys(("constant_pad_nd",), padded),
+                    _moved),
+    **dict.fromkeys(("view", "_unsafe_view", "_reshape_alias", "reshape"), _viewed),
+    **dict.fromkeys(("split", "split_with_sizes"), _split),
+    **dict.fromkeys(("slice", "select"), _chosen),
+    **dict.fromkeys(("constant_pad_nd",), _padded),
     **dict.fromkeys(("max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool2d",
                      "upsample_nearest2d", "upsample_bilinear2d", "_upsample_bilinear2d_aa", "upsample_bicubic2d",
-                     "reflection_pad2d", "replication_pad2d"), pooled),
-    **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "var_mean"), averaged),
-    **dict.fromkeys(("_softmax", "_log_softmax"), softmax),
-    "as_strided": restrided,
-    "convolution": convolution,
-    "addmm": dense,
-    "mm": dense,
-    "native_batch_norm": batch_norm,
-    "_native_batch_norm_legit_no_training": batch_norm,
-    "native_group_norm": group_norm,
-    "native_layer_norm": layer_norm,
+                     "reflection_pad2d", "replication_pad2d"), _pooled),
+    **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "var_mean"), _averaged),
+    **dict.fromkeys(("_softmax", "_log_softmax"), _softmax),
+    "as_strided": _restrided,
+    "convolution": _convolution,
+    "addmm": _dense,
+    "mm": _dense,
+    "native_batch_norm": _batch_norm,
+    "_native_batch_norm_legit_no_training": _batch_norm,
+    "native_group_norm": _group_norm,
+    "native_layer_norm": _layer_norm,
 }

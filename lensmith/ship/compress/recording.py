@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lensmith.models.widths import Axis, free_axis, kind_of
-from lensmith.ship.compress.numbered import FIXED, Numbers
+from lensmith.models.widths import Axis, free_axis, layer_kind
+from lensmith.ship.compress.numbered import FIXED, ChannelNumbers
 
 
 @dataclass
-class Call:
+class LayerCall:
     """One layer with weights, as it was computed."""
 
     layer: str                  # its name
@@ -34,12 +34,12 @@ class Recorder(TorchDispatchMode):
     """
 
     def __init__(self, network: nn.Module, follow: Callable[..., None]):
-        """`follow` is `operators.follow`: what each operator does to the numbers."""
+        """`follow` is `operators.follow_operator`: what each operator does to the numbers."""
         super().__init__()
         self.follow = follow
-        self.numbers = Numbers()
+        self.numbers = ChannelNumbers()
         self.axes: dict[Axis, Tensor] = {}       # -> int64 [length]: the numbers of its places
-        self.calls: dict[str, Call] = {}         # by the name of the weight
+        self.calls: dict[str, LayerCall] = {}         # by the name of the weight
         self.obstacles: dict[str, None] = {}     # what keeps channels, a line each
         self.here: list[str] = []                # the modules that are computing, outermost first
         self.names: dict[int, str] = {}          # id of a parameter or buffer -> its name
@@ -69,7 +69,7 @@ class Recorder(TorchDispatchMode):
             return self._known[id(tensor)][1]
         name, axis = self.names.get(id(tensor)), free_axis(tensor)
         if name is None or axis is None or not isinstance(tensor, nn.Parameter) or \
-                kind_of(self.owners[name][1]) is not None:
+                layer_kind(self.owners[name][1]) is not None:
             return torch.full(tensor.shape, FIXED)
         return self.axis(name, axis, tensor.shape[axis]).view(tensor.shape)
 
@@ -87,7 +87,7 @@ class Recorder(TorchDispatchMode):
 
     def call(self, weight: str, cells: int, shape: tuple[int, ...], *, taking: int = 1) -> None:
         """Note that a layer was computed."""
-        call = self.calls.setdefault(weight, Call(self.owners[weight][0], weight, taking))
+        call = self.calls.setdefault(weight, LayerCall(self.owners[weight][0], weight, taking))
         call.cells += cells
         call.inputs.append(shape)
 

@@ -19,7 +19,9 @@ FRACTIONS = (0.25, 0.5, 0.75, 0.9375)    # of a group's channels whose loss is m
 # one group alone and without learning says little of a group that loses nearly everything.
 CAPS = (0.5, 0.75, 0.875, 0.9375)
 _LEAST = 1e-6    # of the loss, and of the whole cost: so that steps that add nothing are ordered by what they save
-_WIDE, _STEP = 32, 8    # channels of a group from which it keeps a multiple of eight, which kernels are made for
+# (channels of a group from which it keeps a multiple, that multiple): kernels compute eight or sixteen at once.
+_MULTIPLES = ((64, 8), (32, 4), (0, 1))
+_STEPS = 16    # of a wide group, at most
 
 
 @dataclass(frozen=True)
@@ -120,12 +122,10 @@ def _greedy(graph: ChannelGraph, curves: Sequence[Curve], cost: Cost, wanted: fl
 
 def _next(removed: int, units: int, cap: float) -> int | None:
     """The number of units after the next step; None where the group may give no more."""
-    most = min(units - 1, int(cap * units))
-    step = _STEP if units >= _WIDE else max(1, units // 8)
-    further = removed + step
-    if units >= _WIDE:
-        further = units - (units - removed - 1) // _STEP * _STEP    # the next smaller multiple of eight stays
-    return further if further <= most else None
+    multiple = next(multiple for least, multiple in _MULTIPLES if units >= least)
+    step = max(multiple, units // _STEPS // multiple * multiple)
+    further = units - (units - removed - 1) // step * step    # the next smaller multiple stays
+    return further if further <= min(units - 1, int(cap * units)) else None
 
 
 def chosen_units(graph: ChannelGraph, importances: Sequence[Tensor], removed: Sequence[int]) -> list[Unit]:

@@ -16,6 +16,7 @@ from lensmith.study.doctor import diagnose
 from lensmith.study.doctor.facts import Facts
 from lensmith.study.report import charts
 from lensmith.study.report.box_charts import box_charts, detection_curves
+from lensmith.study.report.compression_table import compression
 from lensmith.study.report.errors import ERRORS
 from lensmith.study.report.metric_words import metric_text, own_metrics, pictures_counted, sentence
 from lensmith.study.report.run_tables import candidates, fitting
@@ -84,6 +85,7 @@ def _contents(run_folder: Run) -> dict[str, Any]:
                                  run_folder.facts("vitals.json"), str(folder))),
         "curves_note": f"{count(int(last), 'epoch')}" + (f"; the weights of epoch {best} were kept as the best."
                                                        if best is not None else "."),
+        "compression": compression(run_folder.facts("compress.json")),
         "parts": [part for name in splits for part in _sections(name, metrics[name], folder, full=name == splits[0])],
         "data": _data(run_folder.facts("data.json")),
         "command": run.get("command"),
