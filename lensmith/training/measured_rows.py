@@ -23,9 +23,8 @@ from lensmith.ship.compress.paired import PARTS, PairedScore, difference, paired
 from lensmith.ship.compress.rows import CompressionRow
 from lensmith.ship.export.onnx import write_onnx
 from lensmith.ship.runtimes import RUNTIMES
-from lensmith.ship.runtimes.candidates import FLOAT32, for_files
+from lensmith.ship.runtimes.candidates import FLOAT32, for_files, installed_for_files
 from lensmith.ship.runtimes.latency import Latency, drawn_batch, latencies
-from lensmith.ship.runtimes.timing import installed_for_files
 from lensmith.tasks.task import Task
 from lensmith.training.exported import facts_of_run
 from lensmith.training.trained import Trained
