@@ -40,7 +40,7 @@ WITHOUT_ENTRY = {"data/formats/python_objects.py: _NAMES", "tasks/metrics/own.py
                  "ship/export/in_graph.py: _TENSORS", "ship/export/parity.py: _ANSWERS",
                  "ship/runtimes/named_tensors.py: _AXES", "ship/runtimes/named_tensors.py: _OF_PICTURES",
                  "study/check/contradictions.py: _NUMBERS",
-                 "study/check/labels/held_out.py: _KEEP"}
+                 "study/check/labels/held_out.py: _KEEP", "study/explain/answers.py: EXPLAINED"}
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Angles:
         cosine, sine = output.float().unbind(1)
         return {"angle": Angle(torch.rad2deg(torch.atan2(sine, cosine))[:, None] / 2 % 180)}
 
-    def evidence(self, output: Tensor, index: int) -> Tensor:
+    def evidence(self, output: Tensor, index: int, of: Mapping[str, Value] | None = None) -> Tensor:
         return output[:, index]
 
     def class_logits(self, output: Tensor) -> dict[str, Tensor]:
@@ -232,6 +232,7 @@ def test_a_new_kind_is_its_value_and_an_entry_in_the_table_of_each_floor():
     - study/check/contradictions.py: _NUMBERS, only where equal pictures may contradict each other in it
     - study/check/labels/held_out.py: _KEEP, only where annotations of it are to be doubted by what a run says
     - ship/answers/__init__.py: ANSWERS, and a file: in words, JSON, table, drawn on the picture, files of its own
+    - study/explain/answers.py: EXPLAINED, only where it is to be explained: which answers of it
     - study/report/errors/__init__.py: ERRORS, and a file: how wrong, in words, drawn
 
     and a format that gives it, as any format.

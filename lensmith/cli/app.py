@@ -16,6 +16,7 @@ from lensmith.cli.check import check_data
 from lensmith.cli.compress import compress
 from lensmith.cli.convert import convert
 from lensmith.cli.doctor import doctor
+from lensmith.cli.explain import explain
 from lensmith.cli.export import export
 from lensmith.cli.inspect import inspect
 from lensmith.cli.lists import data_get, data_list, data_show, list_
@@ -33,6 +34,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "predict": predict,
     "convert": convert,
+    "explain": explain,
     "export": export,
     "compress": compress,
     "inspect": inspect,

@@ -84,7 +84,7 @@ class Classification:
         scores = self._of_picture(output).float().softmax(1)
         return {"label": Label(scores.argmax(1), scores)}
 
-    def evidence(self, output: Tensor, index: int) -> Tensor:
+    def evidence(self, output: Tensor, index: int, of: Mapping[str, Value] | None = None) -> Tensor:
         return self._of_picture(output)[:, index]
 
     def class_logits(self, output: Tensor) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from lensmith.base.errors import UserError
 from lensmith.models.backbone import Backbone
 from lensmith.models.heads.points import Points, PointsHead, corners_of
 from lensmith.tasks.check_settings import check_augment, check_settings, decoding
+from lensmith.tasks.evidence import best_score, evidence_of_object
 from lensmith.tasks.losses.point_assignment import Assignment, in_crowds, pad, task_aligned
 from lensmith.tasks.metrics.boxes import BoxMetrics
 from lensmith.tasks.metrics.own import OwnMetrics
@@ -138,8 +139,10 @@ class Detection:
         return {"boxes": nms_of_scores(output.corners(), scores, self.suppression, threshold=self.threshold,
                                        overlap=self.overlap, most=self.most, stable=self.stable)}
 
-    def evidence(self, output: Points, index: int) -> Tensor:
-        return output.logits[:, :, index].amax(1)
+    def evidence(self, output: Points | Boxes, index: int, of: Mapping[str, Value] | None = None) -> Tensor:
+        if isinstance(output, Boxes):
+            return best_score(output, index, of)
+        return evidence_of_object(output.logits[:, :, index], output.corners(), of)
 
     def class_logits(self, output: Any) -> dict[str, Tensor]:
         return {}

@@ -13,6 +13,7 @@ from lensmith.models.backbone import Backbone
 from lensmith.models.heads.prototypes import MaskedPoints, PrototypesHead
 from lensmith.tasks.check_settings import check_augment, check_settings
 from lensmith.tasks.detection import Detection
+from lensmith.tasks.evidence import best_score, evidence_of_object
 from lensmith.tasks.losses.point_assignment import Assignment
 from lensmith.tasks.metrics.instances import InstanceMetrics
 from lensmith.tasks.metrics.own import OwnMetrics
@@ -148,8 +149,10 @@ class Instances:
                       margins=torch.cat(margins) if self.keeps_margins else None)
         return {"masks": masks}
 
-    def evidence(self, output: MaskedPoints, index: int) -> Tensor:
-        return output.logits[:, :, index].amax(1)
+    def evidence(self, output: MaskedPoints | Masks, index: int, of: Mapping[str, Value] | None = None) -> Tensor:
+        if isinstance(output, Masks):
+            return best_score(output, index, of)
+        return evidence_of_object(output.logits[:, :, index], output.corners(), of)
 
     def class_logits(self, output: Any) -> dict[str, Tensor]:
         return {}

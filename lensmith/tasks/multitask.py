@@ -132,8 +132,12 @@ class Multitask:
     def decode(self, output: Answers) -> dict[str, Value]:
         return {name: task.decode(output.parts[name])[task.needs[0]] for name, task in self.tasks.items()}
 
-    def evidence(self, output: Answers, index: int) -> Tensor:
-        """The evidence of the first part that is a label, else of the first part."""
+    def evidence(self, output: Answers, index: int, of: Mapping[str, Value] | None = None) -> Tensor:
+        """The evidence of the part that `of` names; by itself of the first that is a label, else of the first."""
+        if of is not None:
+            ((name, value),) = of.items()
+            task = self.tasks[name]
+            return task.evidence(output.parts[name], index, {task.needs[0]: value})
         name = next((name for name, task in self.tasks.items() if task.needs == ("label",)), self.needs[0])
         return self.tasks[name].evidence(output.parts[name], index)
 

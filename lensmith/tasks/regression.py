@@ -95,7 +95,7 @@ class Regression:
     def decode(self, output: Standard) -> dict[str, Value]:
         return {"numbers": Numbers(output.values.float() * output.deviation + output.mean)}
 
-    def evidence(self, output: Standard, index: int) -> Tensor:
+    def evidence(self, output: Standard, index: int, of: Mapping[str, Value] | None = None) -> Tensor:
         return output.values[:, index]
 
     def class_logits(self, output: Any) -> dict[str, Tensor]:

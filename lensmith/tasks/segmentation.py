@@ -116,9 +116,13 @@ class Segmentation:
         scores = output.float().softmax(1) if self.keeps_scores else None
         return {"mask": Mask(output.argmax(1).to(torch.uint8), scores)}
 
-    def evidence(self, output: Tensor, index: int) -> Tensor:
-        """The mean score of the class over the picture."""
-        return output[:, index].mean((1, 2))
+    def evidence(self, output: Tensor, index: int, of: Mapping[str, Value] | None = None) -> Tensor:
+        """The mean score of the class over the pixels that a mask gives to it; over the picture where it gives none."""
+        mask = None if of is None else of["mask"]
+        assert mask is None or isinstance(mask, Mask)
+        pixels = None if mask is None else mask.classes.to(output.device) == index
+        scores = output[:, index]
+        return scores.mean((1, 2)) if pixels is None or not bool(pixels.any()) else scores[:, pixels].mean(1)
 
     def class_logits(self, output: Tensor) -> dict[str, Tensor]:
         return {"mask": output}

@@ -67,7 +67,7 @@ class Tagging:
         scores = output.float().sigmoid()
         return {"tags": Tags((scores >= self.threshold).float(), scores)}
 
-    def evidence(self, output: Tensor, index: int) -> Tensor:
+    def evidence(self, output: Tensor, index: int, of: Mapping[str, Value] | None = None) -> Tensor:
         return output[:, index]
 
     def class_logits(self, output: Any) -> dict[str, Tensor]:

@@ -82,8 +82,11 @@ class Task(Protocol):
     def decode(self, output: Any) -> dict[str, Value]:
         """Stacked predictions, in the same form as the targets."""
 
-    def evidence(self, output: Any, index: int) -> Tensor:
-        """[batch]: how strongly the output speaks for `index`. Explanations differentiate it."""
+    def evidence(self, output: Any, index: int, of: Mapping[str, Value] | None = None) -> Tensor:
+        """[batch]: how strongly the output speaks for `index`. Explanations differentiate it.
+
+        `of` is one single answer by its target, in the pixels of the network: one object, or a mask whose pixels of the
+        class count alone. It also says which target of several is meant."""
 
     def class_logits(self, output: Any) -> dict[str, Tensor]:
         """Float [batch, classes, ...], before the softmax, of each target that is one class of several: what another

@@ -11,6 +11,7 @@ from lensmith.base.errors import UserError
 from lensmith.models.backbone import Backbone
 from lensmith.models.heads.yolo import EXCLUSIVE, SQUARED, Anchored, DarknetHead, YoloHead
 from lensmith.tasks.check_settings import check_augment, check_settings, decoding
+from lensmith.tasks.evidence import evidence_of_object
 from lensmith.tasks.losses.anchor_sizes import cluster
 from lensmith.tasks.losses.point_assignment import Padded, best_anchors, in_crowds, pad
 from lensmith.tasks.metrics.boxes import BoxMetrics
@@ -121,8 +122,8 @@ class Yolo:
                                        threshold=self.threshold, overlap=self.overlap, most=self.most,
                                        stable=self.stable)}
 
-    def evidence(self, output: Anchored, index: int) -> Tensor:
-        return (output.raw[..., 4] + output.raw[..., 5 + index]).amax(1)
+    def evidence(self, output: Anchored, index: int, of: Mapping[str, Value] | None = None) -> Tensor:
+        return evidence_of_object(output.raw[..., 4] + output.raw[..., 5 + index], output.corners(), of)
 
     def class_logits(self, output: Any) -> dict[str, Tensor]:
         return {}

@@ -40,8 +40,10 @@ from lensmith.ship.predict.thresholds import chosen_classes, deciding
 from lensmith.ship.predict.video import FILMS, Frame, frame_predictor, pictures_and_films, watch
 from lensmith.ship.runtimes.file_network import FileNetwork
 from lensmith.study.check.labels.held_out import HeldOut
+from lensmith.study.explain.explained_picture import USUAL, Asked, ExplainedPicture
 from lensmith.tasks.metrics.own import not_measured
 from lensmith.tasks.task import Task
+from lensmith.training.explained import explain_pictures
 from lensmith.training.same_data import check_same_data
 from lensmith.training.same_recipe import check_same_recipe
 
@@ -164,6 +166,30 @@ class Trained:
         look = frame_predictor(network, task, form=self.form, plan=plan, names=self.names,
                                only=chosen_classes(self.task, self.names, classes))
         return watch(films, look, out=None if out is None else Path(out), every=every, top=top)
+
+    def explain(self, sources: str | Path | Image.Image | Sequence[str | Path | Image.Image], *,
+                method: str | Sequence[str] = USUAL, wanted: str | None = None, layers: Sequence[str] = (),
+                check: bool = False, tell: Callable[[str], object] = lambda text: None,
+                **settings: Any) -> list[ExplainedPicture]:
+        """What the network looked at in each picture that can be read: `[0].explanations[0].map` is float32 [height,
+        width] in the pixels of the first file.
+
+        sources: as of `predict`.
+        method: of the table `METHODS` of study/explain/methods, one or several.
+        wanted: the class, tag or quantity to explain; what the network says by itself.
+        layers: whose maps class activation maps are made of, by their names in `inspect`; found by itself.
+        check: whether to take pixels away by each map, and of objects to look whether the strongest lies in the box.
+        tell: called with a line on a picture that cannot be read.
+        settings: of the methods, as masks=1000 of rise.
+
+        Raises UserError for a method, setting, layer or class that there is not or that cannot be.
+        """
+        pictures: list[Any] = []
+        for source in named_sources(sources):
+            pictures += [source] if isinstance(source, Image.Image) else find_pictures([source])
+        asked = Asked((method,) if isinstance(method, str) else tuple(method), settings, wanted, tuple(layers), check)
+        return list(explain_pictures(self.network, self.task, pictures, asked, form=self.form, plan=self.plan,
+                              names=self.names, tell=tell))
 
     def validate(self, split: str | None = None, *, data: Any = None,
                  tell: Callable[[str], object] = lambda text: None) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class Mask(Value):
         """
         in_file = torch.full(place.size, IGNORED, dtype=torch.uint8)
         (rows, seen_rows), (columns, seen_columns) = (
-            _sources(place.size[axis], self.classes.shape[axis], place.fit[1 - axis], place.fit[3 - axis])
+            sources_of_pixels(place.size[axis], self.classes.shape[axis], place.fit[1 - axis], place.fit[3 - axis])
             for axis in range(2))
         if not len(rows) or not len(columns):
             return replace(self, classes=in_file, scores=None)
@@ -72,7 +72,7 @@ class Mask(Value):
         return {"pixels": dict(zip(names, counts.tolist(), strict=True))}
 
 
-def _sources(length: int, edge: int, scale: float, shift: float) -> tuple[Tensor, slice]:
+def sources_of_pixels(length: int, edge: int, scale: float, shift: float) -> tuple[Tensor, slice]:
     """Where the `length` pixels of an axis of the file lie among the network's `edge` cells, and which pixels it saw.
 
     -> positions of the seen pixels in cells, counted from the middle of the first cell, and the slice of these pixels.

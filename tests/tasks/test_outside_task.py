@@ -57,7 +57,7 @@ class Brightness:
         second = (self.steepness * output[:, 0]).sigmoid()
         return {"label": Label((second >= 0.5).long(), torch.stack((1 - second, second), 1))}
 
-    def evidence(self, output: Tensor, index: int) -> Tensor:
+    def evidence(self, output: Tensor, index: int, of: Mapping[str, Value] | None = None) -> Tensor:
         return output[:, 0] if index else -output[:, 0]
 
     def class_logits(self, output: Tensor) -> dict[str, Tensor]:

@@ -1,0 +1,79 @@
+"""The layers whose maps stand for what a network saw: found by itself, or named."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lensmith.base.errors import UserError, nearest
+from lensmith.models.network import Network
+
+_NAMED = 8    # layers that a refusal lists
+
+
+@torch.no_grad()
+def map_layers(network: Network, picture: Tensor, *, several: bool) -> tuple[str, ...]:
+    """The names of the modules that give the maps which explanations are made of, in the order in which they run.
+
+    They are those of the backbone's maps that have more than one cell: the last one for what is said of a whole
+    picture, all of them where `several`, as for objects of all sizes. Where the backbone gives none, as a network of
+    the user's own that ends in scores, it is the last module that gives maps. Empty where the network has none.
+    """
+    seen = _maps_by_module(network, picture)
+    in_backbone = {name: found for name, found in seen.items() if name.split(".")[0] == "backbone"}
+    in_backbone.pop("backbone", None)
+    of_maps = [_module_of(one, in_backbone) for one in _backbone_maps(network, picture)]
+    chosen = list(dict.fromkeys(filter(None, of_maps))) or list(seen)[-1:]
+    return tuple(chosen if several else chosen[-1:])
+
+
+def named_layers(network: Network, picture: Tensor, names: Sequence[str]) -> tuple[str, ...]:
+    """The same names, or with the "backbone." or "head." that was left out. Raises UserError for a module that there is
+    not, or that gives no maps."""
+    seen, modules = _maps_by_module(network, picture), dict(network.named_modules())
+    found = []
+    for name in names:
+        whole = next((one for one in (name, f"backbone.{name}", f"head.{name}") if one in modules), None)
+        if whole is None:
+            raise UserError(f"the network has no layer {name!r}.{nearest(name, modules)} `lensmith inspect` lists its "
+                            "layers")
+        if whole not in seen:
+            some = ", ".join(list(seen)[-_NAMED:])
+            raise UserError(f"layer {name!r} gives no maps with more than one cell, which explanations are made of; "
+                            f"the last ones that do: {some or 'none'}")
+        found.append(whole)
+    return tuple(found)
+
+
+def _maps_by_module(network: Network, picture: Tensor) -> dict[str, Tensor]:
+    """What each module gives that is maps with more than one cell, by its name, in the order in which they end."""
+    found: dict[str, Tensor] = {}
+
+    def look(name: str, output: Any) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] * output.shape[3] > 1:
+            found.pop(name, None)    # a module that runs twice stands where it ran last
+            found[name] = output
+
+    hooks = [module.register_forward_hook(lambda _, __, output, name=name: look(name, output))
+             for name, module in network.named_modules() if name]
+    try:
+        network(picture[None])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def _backbone_maps(network: Network, picture: Tensor) -> list[Tensor]:
+    maps = network.backbone(network.standardise(picture[None]))
+    return [one for one in (maps if isinstance(maps, list | tuple) else [maps])
+            if isinstance(one, Tensor) and one.ndim == 4 and one.shape[2] * one.shape[3] > 1]
+
+
+def _module_of(wanted: Tensor, seen: Mapping[str, Tensor]) -> str:
+    """The module that gives a map, of nested ones the outermost; where the map was changed behind all modules, as by a
+    function, the last one that gives as many channels and cells. Empty where there is none."""
+    alike = [name for name, found in seen.items() if found.shape == wanted.shape]
+    equal = [name for name in alike if torch.equal(seen[name], wanted)]
+    return (equal or alike or [""])[-1]
