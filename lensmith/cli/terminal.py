@@ -241,10 +241,9 @@ def show_findings(findings: Sequence[Any], *, pictures: int, command: str, every
     show(f"{count(pictures, 'picture')} looked at: {in_words or 'nothing was found'}")
     if not findings:
         return
-    kinds, numbers = (max(map(len, words)) for words in ([finding.kind for finding in findings],
-                                                         [f"{finding.number:,}" for finding in findings]))
+    kinds = max(len(finding.kind) for finding in findings)
     for finding in findings:
-        show(f"{finding.severity:<7}  {finding.kind:<{kinds}}  {finding.number:>{numbers},}  {finding.sentence}")
+        show(f"{finding.severity:<7}  {finding.kind:<{kinds}}  {finding.sentence}")
     if not every_file:
         show(f"every picture of each: {command}")
     for finding in findings if every_file else ():

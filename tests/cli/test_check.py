@@ -29,9 +29,9 @@ def test_the_table_says_what_was_found_and_where_all_of_it_is(leaking: Path, com
     assert done.code == 0
     lines = done.out.splitlines()
     assert lines[0] == "32 pictures looked at: 1 error, 1 warning"
-    assert re.fullmatch(r"error +leak +1  1 picture with nearly the contents of another .*\(train and test\): what is "
+    assert re.fullmatch(r"error +leak +1 picture with nearly the contents of another .*\(train and test\): what is "
                         "measured on them was learned", lines[1])
-    assert lines[2] == "warning  empty  1  1 picture of 0 bytes: training leaves each out"
+    assert lines[2] == "warning  empty  1 picture of 0 bytes: training leaves each out"
     assert f"every picture of each: lensmith check {leaking} split.valid=0 --all" in lines
     assert lines[-1] == f"the page with the pictures: {tmp_path / 'page' / 'check.html'}"
     assert {path: path.read_bytes() for path in leaking.rglob("*.png")} == before

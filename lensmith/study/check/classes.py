@@ -21,16 +21,16 @@ def missing_classes(known: KnownSet) -> Iterator[Finding]:
         noun = _noun(known, target)
         for split, counts in per_split.items():
             absent = [name for name, number in counts.items() if not number]
-            follows = "it cannot be learned" if split == "train" else "it is not measured there"
             if absent:
                 yield Finding("classes", "missing-class", "error" if split == "train" else "warning",
                               f"{_of_target(known, target)}{count(len(absent), 'class')} without any {noun} in {split} "
-                              f"({_some(absent)}): {follows}", count=len(absent))
+                              f"({first_names(absent)}): {unseen_in(split, len(absent))}", count=len(absent))
         few = [name for name, number in per_split.get("train", {}).items() if 0 < number < _FEW]
         if few:
             yield Finding("classes", "few", "warning",
                           f"{_of_target(known, target)}{count(len(few), 'class')} with fewer than {_FEW} {noun}s in "
-                          f"train ({_some(few)}): hardly anything can be learned of it", count=len(few),
+                          f"train ({first_names(few)}): hardly anything can be learned of "
+                          f"{'it' if len(few) == 1 else 'them'}", count=len(few),
                           numbers={"fewer_than": _FEW})
 
 
@@ -86,5 +86,12 @@ def _of_target(known: KnownSet, target: str) -> str:
     return f"{target}: " if len(known.classes) > 1 else ""
 
 
-def _some(names: list[str]) -> str:
+def unseen_in(split: str, number: int) -> str:
+    """What follows for so many classes of which a split shows nothing."""
+    they, are = ("it", "is") if number == 1 else ("they", "are")
+    return f"{they} cannot be learned" if split == "train" else f"{they} {are} not measured there"
+
+
+def first_names(names: list[str]) -> str:
+    """The first of these class names, for a sentence."""
     return ", ".join(names[:_NAMED]) + (" ..." if len(names) > _NAMED else "")

@@ -11,6 +11,7 @@ import numpy as np
 
 from lensmith.base.errors import DataError, count
 from lensmith.data.sources.mask_files import MaskFiles, MaskOfAnotherSize, StrayId
+from lensmith.study.check.classes import first_names, unseen_in
 from lensmith.study.check.finding import Finding, Pictured
 from lensmith.study.check.known_set import KnownSet
 
@@ -37,8 +38,8 @@ def odd_masks(known: KnownSet) -> Iterator[Finding]:
             absent = [name for name, number in zip(known.classes[target], pixels.tolist(), strict=False) if not number]
             if absent and pixels.any():
                 yield Finding("masks", "missing-class", "error" if split == "train" else "warning",
-                              f"{count(len(absent), 'class')} without a pixel in {split} ({', '.join(absent[:5])}): "
-                              f"{'it cannot be learned' if split == 'train' else 'it is not measured there'}",
+                              f"{count(len(absent), 'class')} without a pixel in {split} ({first_names(absent)}): "
+                              f"{unseen_in(split, len(absent))}",
                               count=len(absent))
         for kind, groups in wrong.items():
             yield Finding("masks", kind, "error", f"{count(len(groups), 'picture')} {_WORDS[kind]}", tuple(groups),

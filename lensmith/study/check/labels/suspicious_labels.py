@@ -73,13 +73,14 @@ def _findings(known: KnownSet, target: str, value: Value, said: Said, *, names: 
         yield Finding(CHECK, "labels-not-told", "note", f"whether labels{named} are wrong cannot be told: {by} knows "
                       "the classes hardly better than the commonest one; name a trained run with --run")
         return
+    source = f"told by {by} from {count(len(said.rows), 'picture')} that it never learned from"
     if opinions.likely:
         yield _finding(known, opinions.likely, "suspicious-label", f"{count(len(opinions.likely), 'label')}{named} "
-                       f"{_is(opinions.likely)} likely wrong: told by {by} from {count(len(said.rows), 'picture')} "
-                       "that it never learned from")
+                       f"{_is(opinions.likely)} likely wrong: {source}")
     if opinions.others:
-        yield _finding(known, opinions.others, "doubtful-label", f"{count(len(opinions.others), 'more label')}{named} "
-                       f"{_is(opinions.others)} worth a look: wrong, or of pictures that show no class clearly")
+        what, why = ("more label", "") if opinions.likely else ("label", f" ({source})")
+        yield _finding(known, opinions.others, "doubtful-label", f"{count(len(opinions.others), what)}{named} "
+                       f"{_is(opinions.others)} worth a look: wrong, or of pictures that show no class clearly{why}")
 
 
 def opinions_of(value: Value, said: Said, names: tuple[str, ...]) -> Opinions | None:

@@ -11,7 +11,7 @@ from lensmith.study.check.known_set import KnownSet, know
 from lensmith.study.check.labels import quick_probe
 from lensmith.study.check.labels.picture_features import PictureFeatures
 from lensmith.study.check.labels.quick_probe import Said
-from lensmith.study.check.labels.suspicious_labels import opinions_of, suspicious_labels
+from lensmith.study.check.labels.suspicious_labels import Opinions, opinions_of, suspicious_labels
 from lensmith.values.labels import Label, Tags
 
 
@@ -55,6 +55,18 @@ def test_flipped_labels_are_ranked_first_with_what_they_should_be(monkeypatch: p
     assert {picture.row for picture in first.leave_out} == set(ranked)
     assert "a linear probe on ImageNet features (96 pixels) from 360 pictures that it never learned" in first.sentence
     assert all(finding.kind == "doubtful-label" and finding.severity == "note" for finding in others)
+
+
+def test_labels_that_are_only_doubtful_are_no_more_than_others(monkeypatch: pytest.MonkeyPatch):
+    known, _ = flipped(flips=3, count=120, size=16)
+    monkeypatch.setattr(quick_probe, "features_of", by_true_class(known))
+    whole = opinions_of
+    monkeypatch.setattr("lensmith.study.check.labels.suspicious_labels.opinions_of", lambda *told: Opinions(
+        [], [*whole(*told).likely, *whole(*told).others]))
+    (finding,) = suspicious_labels(known)
+    assert finding.kind == "doubtful-label" and "more" not in finding.sentence
+    assert finding.sentence.endswith("(told by a linear probe on ImageNet features (96 pixels) from 120 pictures that "
+                                     "it never learned from)")
 
 
 def test_labels_that_nothing_tells_apart_are_said_to_be_unjudged(monkeypatch: pytest.MonkeyPatch):
