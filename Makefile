@@ -56,6 +56,7 @@ benchmark: .venv-benchmark/installed .venv/installed-test
 	.venv-benchmark/bin/python benchmarks/tasks.py
 	.venv-benchmark/bin/python benchmarks/defaults.py
 	$(BIN)/python benchmarks/inference.py
+	$(BIN)/python benchmarks/opencv.py
 	$(BIN)/python benchmarks/average_precision.py
 	$(BIN)/python benchmarks/check_labels.py
 	$(BIN)/python benchmarks/vitals.py

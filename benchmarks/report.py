@@ -36,7 +36,9 @@ JOBS = {
     "defaults-candidates": ("What the defaults were chosen by", "Accuracy on what was held out of the pictures to "
                             "train, of candidates of ours."),
     "tasks": ("Four tasks on one network", "Species, breed, head and outline of pets learned at once, and each alone."),
-    "inference": ("One picture after another", "YOLO-Fastest 1.1: from the file to the boxes, beside OpenCV's dnn."),
+    "inference": ("Answers by the fastest runtime", "What `--runtime auto` takes beside PyTorch, its compiler, "
+                  "onnxruntime and OpenVINO called by hand, from the batch to the decoded answers, in turn."),
+    "opencv": ("One picture after another", "YOLO-Fastest 1.1: from the file to the boxes, beside OpenCV's dnn."),
     "average_precision": ("Average precision", "The same boxes measured by Lensmith and by the two usual packages."),
     "check-labels": ("Suspicious labels", "Planted faults that `lensmith check` finds, beside cleanlab on the same "
                      "probabilities or boxes."),

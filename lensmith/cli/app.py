@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from lensmith.base.errors import INTERRUPTED, Question, UserError, as_user_error
+from lensmith.cli.benchmark import benchmark
 from lensmith.cli.check import check_data
 from lensmith.cli.compress import compress
 from lensmith.cli.convert import convert
@@ -38,6 +39,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "export": export,
     "compress": compress,
     "inspect": inspect,
+    "benchmark": benchmark,
     "check": check_data,
     "doctor": doctor,
     "list": list_,

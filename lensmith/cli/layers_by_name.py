@@ -1,8 +1,8 @@
-"""The layers of any network by its name, and the checks of an operator by its file."""
+"""Any network by its name, its layers, and the checks of an operator by its file."""
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,9 @@ from lensmith.study.inspect.evidence import Fault, times
 from lensmith.study.inspect.explain import in_own_words
 from lensmith.study.inspect.layers import Inspection, inspect_network
 from lensmith.study.inspect.operators import Operator, check_operator, is_operator
-from lensmith.study.inspect.own_code import places_of_building
+from lensmith.study.inspect.own_code import CodeLine, places_of_building
 from lensmith.tasks import TASKS
-from lensmith.training.trained import load
+from lensmith.training.trained import Trained, load
 
 _SIDE = 224    # pixels: the picture that a network is shown where none is named, ImageNet's
 # What a network that comes whole has -> its task. One for masks of objects refuses boxes by a `detector` of its own.
@@ -53,6 +53,17 @@ class Shown:
     def shape(self, *, channels: int, size: Size) -> tuple[int, ...]:
         """That of the picture or the vector, where `channels` and `size` are usual."""
         return (self.vector,) if self.vector is not None else (self.channels or channels, *(self.size or size))
+
+
+@dataclass(frozen=True)
+class NamedNetwork:
+    """A network that was named, and what it is shown."""
+
+    network: nn.Module
+    shape: tuple[int, ...]                # of a picture [channels, height, width], or of a vector
+    trained: Trained | None = None        # where it is that of a run
+    built: Mapping[nn.Module, CodeLine] = field(default_factory=dict)    # the lines of the user's own that built it
+    note: Fault | None = None             # what is to be known of what it is shown
 
 
 def size_of(text: str) -> Size:
@@ -77,6 +88,15 @@ def layers(name: str, settings: Sequence[str] = (), *, size: int | None = None, 
 
 def inspected(name: str, settings: Sequence[str], shown: Shown, *, trusted: bool) -> Inspection | Operator:
     """As `layers`, and where `my_op.py:op` names an operator of torch.library, what its checks found."""
+    named = network_named(name, settings, shown, trusted=trusted)
+    if isinstance(named, Operator):
+        return named
+    inspection = inspect_network(named.network, named.shape, timed=shown.timed, built=named.built)
+    return inspection if named.note is None else replace(inspection, faults=(*inspection.faults, named.note))
+
+
+def network_named(name: str, settings: Sequence[str], shown: Shown, *, trusted: bool) -> NamedNetwork | Operator:
+    """The network of the tables, of `my_net.py:Net`, of a recipe, or of a run folder, or the operator."""
     if shown.vector is not None and (shown.size is not None or shown.channels is not None):
         raise UserError(f"--vector {shown.vector} shows the network a vector in the place of a picture: leave --size "
                         "and --channels out, or --vector")
@@ -110,7 +130,7 @@ def _section(settings: Sequence[str], entry: Callable[..., Any], name: str) -> r
     return recipes.settle(arguments, entry, f"backbone {name!r}", passed=("inputs", "size", "outputs"))
 
 
-def _of_table(name: str, settings: Sequence[str], shown: Shown) -> Inspection:
+def _of_table(name: str, settings: Sequence[str], shown: Shown) -> NamedNetwork:
     entry = find_backbone(name, trusted=True)
     section = _section(settings, entry, name)
     depth, height, width = shown.shape(channels=3, size=(_SIDE, _SIDE))
@@ -121,10 +141,10 @@ def _of_table(name: str, settings: Sequence[str], shown: Shown) -> Inspection:
 
     check_picture_fits(depth, height, width)
     check_room(build, f"backbone {name!r} with these settings")
-    return inspect_network(build(), (depth, height, width), timed=shown.timed)
+    return NamedNetwork(build(), (depth, height, width))
 
 
-def _of_own_code(name: str, file: str, settings: Sequence[str], shown: Shown) -> Inspection | Operator:
+def _of_own_code(name: str, file: str, settings: Sequence[str], shown: Shown) -> NamedNetwork | Operator:
     """Of a module that does not fit too, since its layers are what one wants to see: nothing is asked of it here."""
     module, attribute = find_attribute(name, trusted=True)
     if is_operator(attribute):
@@ -141,21 +161,21 @@ def _of_own_code(name: str, file: str, settings: Sequence[str], shown: Shown) ->
             raise in_own_words(error, built=built) from error
     if is_backbone(network) and shown.vector is None:
         network = _with_head(adopt(network, inputs=depth, size=(size[0], size[1])), shown.classes, channels=depth)
-    return inspect_network(network, shape, timed=shown.timed, built=built)
+    return NamedNetwork(network, shape, built=built)
 
 
-def _of_cfg(name: str, shown: Shown) -> Inspection:
+def _of_cfg(name: str, shown: Shown) -> NamedNetwork:
     """Of a Darknet cfg, for pictures of its own size where none is asked for."""
     _refuse_vector(name, shown)
     network = Darknet(read_cfg(Path(name).expanduser()), inputs=shown.channels, size=shown.size)
-    return inspect_network(network, (network.inputs, *network.size), timed=shown.timed)
+    return NamedNetwork(network, (network.inputs, *network.size))
 
 
-def _of_run(folder: str, shown: Shown, *, trusted: bool) -> Inspection:
+def _of_run(folder: str, shown: Shown, *, trusted: bool) -> NamedNetwork:
     _refuse_vector(folder, shown)
     trained = load(folder, device="cpu", trust=trusted)
     form = trained.form
-    return inspect_network(trained.network, shown.shape(channels=form.channels, size=form.size), timed=shown.timed)
+    return NamedNetwork(trained.network, shown.shape(channels=form.channels, size=form.size), trained)
 
 
 def _refuse_vector(name: str, shown: Shown) -> None:
@@ -163,7 +183,7 @@ def _refuse_vector(name: str, shown: Shown) -> None:
         raise UserError(f"{name} takes pictures: leave --vector out")
 
 
-def _of_recipe(name: str, settings: Sequence[str], shown: Shown, *, trusted: bool) -> Inspection:
+def _of_recipe(name: str, settings: Sequence[str], shown: Shown, *, trusted: bool) -> NamedNetwork:
     """Of the network that a recipe trains: for the form and the classes of its data where these are here."""
     _refuse_vector(name, shown)
     items = [item if "." in item.partition("=")[0] else f"backbone.{item}" for item in settings]
@@ -184,10 +204,10 @@ def _of_recipe(name: str, settings: Sequence[str], shown: Shown, *, trusted: boo
                                     deviation=[1.0] * depth)
         except ModelError as error:
             raise in_own_words(error, built=built) from error
-    return inspect_network(network, (depth, height, width), timed=shown.timed, built=built)
+    return NamedNetwork(network, (depth, height, width), built=built)
 
 
-def _of_recipe_alone(name: str, settled: recipes.Recipe, shown: Shown, error: DataError) -> Inspection:
+def _of_recipe_alone(name: str, settled: recipes.Recipe, shown: Shown, error: DataError) -> NamedNetwork:
     """Of a recipe whose data are not here: its network for the form that it names, or for one that is usual."""
     if "backbone" not in settled:
         raise UserError(f"{name} names no network, and its data, which decide which one is usual, are not here "
@@ -198,12 +218,12 @@ def _of_recipe_alone(name: str, settled: recipes.Recipe, shown: Shown, error: Da
     shown = replace(shown, size=shown.size or (height, width), channels=shown.channels or pictures.get("channels"))
     items = [f"{key}={value!r}" if not isinstance(value, str) else f"{key}={value}"
              for key, value in arguments_of(section).items()]
-    inspection = inspected(section["name"], items, shown, trusted=True)
-    assert isinstance(inspection, Inspection)    # a recipe names no operator
+    named = network_named(section["name"], items, shown, trusted=True)
+    assert isinstance(named, NamedNetwork)    # a recipe names no operator
     picture = times(shown.shape(channels=3, size=(height, width)))
     note = Fault(f"the data of {name} are not here, so that its network is shown a picture of {picture}: "
                  "--size, --channels and --classes say otherwise", grave=False, name="data elsewhere")
-    return replace(inspection, faults=(*inspection.faults, note))
+    return replace(named, note=note)
 
 
 def _with_head(backbone: Any, classes: int, *, channels: int) -> Network:

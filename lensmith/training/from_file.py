@@ -44,7 +44,7 @@ from lensmith.training.trained import Trained, load, plan_of_run
 
 AUTO = "auto"
 _SHOWN = 2        # pictures that the rewrites of PyTorch's network are tried on
-_QUANTISED = "QuantizeLinear"    # the operator of a file whose weights are INT8
+QUANTISED = "QuantizeLinear"    # the operator of a file whose weights are INT8
 Tell = Callable[[str], object]
 Openers = dict[Candidate, Callable[[], Way]]
 
@@ -91,7 +91,7 @@ def opened(name: str | Path, *, runtime: str | None = None, device: str | None =
     if overlap is not None:
         tell("runtime torch: --iou is decided by the run, and a file has left boxes out by its own")
         return trained
-    return _fastest_of_run(trained, own, tell)
+    return fastest_of_run(trained, own, tell)
 
 
 def _of_file(file: Path, asked: tuple[str, str] | None, form: Path | None, tell: Tell) -> Trained:
@@ -111,7 +111,7 @@ def _of_file(file: Path, asked: tuple[str, str] | None, form: Path | None, tell:
     except UserError as error:
         raise ModelError(f"{file} has a task that this version does not know ({error}): export again") from error
     if asked is None:
-        precision = "int8" if _QUANTISED in checked.operators else FLOAT32
+        precision = "int8" if QUANTISED in checked.operators else FLOAT32
         candidates = [one for one in for_files(checked.runtimes, thread_numbers(), of_file=precision)
                       if one.precision == precision]    # a file brings no held-out pictures to judge 16 bits by
         openers: Openers = {one: partial(_way_of_file, file, facts, task, one, checked) for one in candidates}
@@ -135,7 +135,7 @@ def _of_run(trained: Trained, runtime: str, precision: str) -> Trained:
                    task=FileTask(trained.task, facts), plan=_plan())
 
 
-def _fastest_of_run(trained: Trained, own: Plan, tell: Tell) -> Trained:
+def fastest_of_run(trained: Trained, own: Plan, tell: Tell) -> Trained:
     """The run computed by whatever is fastest, once pictures come. `own` is the plan that it was trained in."""
     for name, command in missing().items():
         tell(f"runtime {name} is not tried: it is not installed: {command}")

@@ -17,6 +17,7 @@ from lensmith.ship.runtimes.form_file import Signature, facts_of_others, form_si
 from lensmith.ship.runtimes.packages import check_installed
 
 _SCRIPT = Path(__file__).with_name("look_into_file.py")
+_USUAL = (224, 224)    # height and width of a picture, ImageNet's, where neither the file nor the user says it
 _SECONDS = 300    # that opening and running a file may take, however busy the machine is
 
 
@@ -41,9 +42,7 @@ def check_file(file: Path, runtimes: Sequence[str], form: Path | None = None) ->
     Raises ModelError for a file that is absent, damaged or hostile, or not Lensmith's and without a form; UserError
     where a package is missing, or for a form that does not belong to the file.
     """
-    if not file.is_file():
-        siblings = [path.name for path in file.parent.iterdir()] if file.parent.is_dir() else []
-        raise ModelError(f"there is no file {file}.{nearest(file.name, siblings)}")
+    _check_there(file)
     check_installed("onnx", *runtimes)
     said = None if form is None else read_form(form)
     size = None if said is None else form_size(said)
@@ -55,6 +54,51 @@ def check_file(file: Path, runtimes: Sequence[str], form: Path | None = None) ->
         facts, signature = facts_of_others(form, said, found["signature"], str(file))
     return CheckedFile(facts, dict(found["operators"]), int(found["parameters"]),
                        tuple(name for name in runtimes if name not in found["failed"]), int(found["memory"]), signature)
+
+
+@dataclass(frozen=True)
+class AnyFile:
+    """What an ONNX file of anybody's takes and is made of."""
+
+    shape: tuple[int, ...]    # of a picture, in the file's order of axes
+    dtype: str                # uint8, uint16, float16 or float32
+    batch: int | None         # pictures that it takes at once; None where any number
+    operators: dict[str, int]
+    parameters: int
+    runtimes: tuple[str, ...]    # those that have run it
+
+
+def check_any_file(file: Path, runtimes: Sequence[str], *, size: tuple[int, int] | None = None,
+                   channels: int | None = None) -> AnyFile:
+    """What a file holds that need not be Lensmith's, once each of the `runtimes` has run it on one picture elsewhere.
+
+    size, channels: of the picture, (height, width), where the file leaves them open; 224 and 3 by themselves.
+
+    Raises ModelError for a file that is absent, damaged or hostile, or that takes no such pictures.
+    """
+    _check_there(file)
+    check_installed("onnx", *runtimes)
+    form = {"file": "the command", "size": size, "channels": channels or 3, "usual": _USUAL}
+    found = _looked_into(file, {"runtimes": list(runtimes), "free": free_memory(), "form": form, "anybodys": True})
+    if found["facts"] is not None:
+        own = facts_of_file(found["facts"], str(file)).form
+        shape, dtype, batch, depth = (own.channels, *own.size), f"uint{own.bits}", None, own.channels
+    else:
+        sign = found["signature"]
+        depth, dtype, batch = int(sign["channels"]), str(sign["type"]), sign["batch"]
+        height, width = sign["size"]
+        shape = (height, width, depth) if sign["channels_last"] else (depth, height, width)
+    if channels not in (None, depth):
+        raise ModelError(f"{file} takes pictures of {depth} channels, and {channels} are asked for: leave --channels "
+                         "out")
+    return AnyFile(shape, dtype, batch, dict(found["operators"]), int(found["parameters"]),
+                   tuple(name for name in runtimes if name not in found["failed"]))
+
+
+def _check_there(file: Path) -> None:
+    if not file.is_file():
+        siblings = [path.name for path in file.parent.iterdir()] if file.parent.is_dir() else []
+        raise ModelError(f"there is no file {file}.{nearest(file.name, siblings)}")
 
 
 def _looked_into(file: Path, request: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from lensmith.base.device import Busy, environment, multiplies_bfloat16
 from lensmith.base.errors import ModelError, UserError
 from lensmith.ship.runtimes import RUNTIMES
 from lensmith.ship.runtimes.candidates import Candidate
-from lensmith.ship.runtimes.latency import in_turn
+from lensmith.ship.runtimes.latency import in_turn, quantile, timed_call
 from lensmith.ship.runtimes.packages import is_installed
 from lensmith.values.value import Value
 
@@ -29,6 +29,7 @@ _SECONDS = 1.5      # that the candidates take turns for
 _LONG = 0.5         # seconds from which a batch is cut for timing
 _NEAR = 2.0         # a candidate whose first timed call took more than this many times the best's takes no turns
 _FAR = 4.0          # once the first of a runtime's took more than this many times the best's, its others get no look
+_BUSY = 0.5         # the fraction of the machine that other programs take above which CPU time decides
 _QUIET = 0.25       # the fraction of the machine that other programs may take for a choice to be kept for good
 _AGAIN = 3600.0     # seconds after which a choice that was made beside more of them is made again
 
@@ -49,7 +50,7 @@ class Tried:
     """What became of one candidate."""
 
     candidate: Candidate
-    seconds: float | None    # of the timed pictures: a quarter of the calls took less; None where it was not timed
+    seconds: float | None    # that a quarter of its calls took less than; None where it was not timed
     verdict: str             # "chosen", "slower", "refused: ...", "not tried: ..."
 
 
@@ -62,10 +63,11 @@ class RuntimeChoice:
     tried: tuple[Tried, ...]    # the best first
     source: str = "timed"       # or "the cache"
     other_load: float | None = None    # the fraction of the machine that other programs took meanwhile
+    clock: str = "time"                # or "CPU time", by which the candidates were ranked
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self.candidate), "pictures": self.pictures, "source": self.source,
-                "other_load": self.other_load,
+                "other_load": self.other_load, "clock": self.clock,
                 "tried": [{**asdict(tried.candidate), "verdict": tried.verdict, "milliseconds": None
                            if tried.seconds is None else round(1000 * tried.seconds, 4)} for tried in self.tried]}
 
@@ -78,7 +80,8 @@ class RuntimeChoice:
                 best[name] = min(tried.seconds, best.get(name, tried.seconds))
         times = ", ".join(f"{name} {1000 * seconds / self.pictures:.2f} ms" for name, seconds in best.items())
         how_many = "one picture" if self.pictures == 1 else f"{self.pictures} pictures at once"
-        return f"{self.candidate.in_words()} for {how_many}: {times} a picture"
+        why = "" if self.clock == "time" else " by CPU time, since other programs hold the cores"
+        return f"{self.candidate.in_words()} for {how_many}: {times} a picture{why}"
 
 
 def choice_from(content: Mapping[str, Any], source: str) -> RuntimeChoice:
@@ -88,7 +91,8 @@ def choice_from(content: Mapping[str, Any], source: str) -> RuntimeChoice:
     pictures, load = int(content["pictures"]), content["other_load"]
     if pictures < 1:
         raise ValueError("a choice without pictures")
-    return RuntimeChoice(_candidate(content), pictures, tried, source, None if load is None else float(load))
+    return RuntimeChoice(_candidate(content), pictures, tried, source, None if load is None else float(load),
+                         str(content["clock"]))
 
 
 def _candidate(content: Mapping[str, Any]) -> Candidate:
@@ -175,14 +179,18 @@ class _Search:
         for candidate in [one for one in self.near if self.looks[one] > _NEAR * least]:
             self.out.append(Tried(candidate, self.looks[candidate], "slower"))
             del self.near[candidate]
+        calls = in_turn({candidate: lambda way=way: way.answers(self.pictures)    # type: ignore[misc]
+                         for candidate, way in self.near.items()}, seconds=_SECONDS)
+        # Where the cores are taken, the time that passes tells who was interrupted, and CPU time who gets done first.
+        load = self.busy.others()
+        clock = int((load or 0.0) > _BUSY)
         # Other programs only ever add to a time, and the least of several threads' times is luck: hence the quarter.
-        times = in_turn({candidate: lambda way=way: way.answers(self.pictures)    # type: ignore[misc]
-                         for candidate, way in self.near.items()}, seconds=_SECONDS, clock=time.perf_counter)
-        quarters = {candidate: float(torch.tensor(some).quantile(0.25)) for candidate, some in times.items()}
+        quarters = {candidate: quantile([took[clock] for took in some], 0.25) for candidate, some in calls.items()}
         best = min(quarters, key=lambda candidate: quarters[candidate])
         timed = [Tried(candidate, seconds, "chosen" if candidate == best else "slower")
                  for candidate, seconds in sorted(quarters.items(), key=lambda item: item[1])]
-        choice = RuntimeChoice(best, len(self.pictures), (*timed, *self.out), other_load=self.busy.others())
+        choice = RuntimeChoice(best, len(self.pictures), (*timed, *self.out), other_load=load,
+                               clock=("time", "CPU time")[clock])
         return choice, self.near[best]
 
     def _look(self, candidate: Candidate, opener: Callable[[], Way]) -> None:
@@ -208,9 +216,8 @@ class _Search:
         self.near[candidate], self.looks[candidate] = way, seconds
 
     def _seconds(self, way: Way) -> float:
-        began = time.perf_counter()
-        way.answers(self.pictures)
-        return time.perf_counter() - began
+        """Of one call: those that passed, or those that one thread computed where others interrupted it."""
+        return min(timed_call(lambda: way.answers(self.pictures)))
 
 
 def _recall(path: Any) -> RuntimeChoice | None:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,16 +17,24 @@ Name = TypeVar("Name")
 _FEWEST, _MOST = 5, 200    # rounds
 
 
+class Took(NamedTuple):
+    """What one call took."""
+
+    seconds: float    # that passed
+    cpu: float        # seconds that all threads of this process computed
+
+
 @dataclass(frozen=True)
 class Latency:
     """The time that a batch takes."""
 
     p50: float    # seconds in which half of the calls had ended
     p95: float    # seconds in which 95 of 100 had ended
+    cpu: float    # seconds that all threads computed, the median: steadier where other programs take the cores
     calls: int
 
     def as_json(self) -> dict[str, float | int]:
-        return {"p50": self.p50, "p95": self.p95, "calls": self.calls}
+        return {"p50": self.p50, "p95": self.p95, "cpu": self.cpu, "calls": self.calls}
 
 
 def latency_of(network: Path | nn.Module, shape: Sequence[int], *, dtype: torch.dtype = torch.uint8, threads: int = 0,
@@ -74,17 +82,21 @@ def latencies(runs: Mapping[str, Callable[[], object]], *, seconds: float) -> di
     return {name: latency(times) for name, times in in_turn(runs, seconds=seconds).items()}
 
 
-def latency(times: Sequence[float]) -> Latency:
-    """The latency that measured seconds show."""
-    middle, late = torch.tensor(times, dtype=torch.float64).quantile(torch.tensor([0.5, 0.95], dtype=torch.float64))
-    return Latency(float(middle), float(late), len(times))
+def latency(calls: Sequence[Took]) -> Latency:
+    """The latency that measured calls show."""
+    seconds, cpu = zip(*calls, strict=True)
+    return Latency(quantile(seconds, 0.5), quantile(seconds, 0.95), quantile(cpu, 0.5), len(calls))
 
 
-def in_turn(runs: Mapping[Name, Callable[[], object]], *, seconds: float,
-            clock: Callable[[], float] = time.perf_counter) -> dict[Name, list[float]]:
-    """The seconds of the calls of each of the `runs`, which take turns for about `seconds` altogether, and at least
-    five times. The first call of each, which prepares, does not count."""
-    times: dict[Name, list[float]] = {name: [] for name in runs}
+def quantile(times: Sequence[float], fraction: float) -> float:
+    """The time below which that fraction lies."""
+    return float(torch.tensor(times, dtype=torch.float64).quantile(fraction))
+
+
+def in_turn(runs: Mapping[Name, Callable[[], object]], *, seconds: float) -> dict[Name, list[Took]]:
+    """The calls of each of the `runs`, which take turns for about `seconds` altogether, and at least five times. The
+    first call of each, which prepares, does not count."""
+    calls: dict[Name, list[Took]] = {name: [] for name in runs}
     for run in runs.values():
         run()
     end = time.perf_counter() + seconds
@@ -92,7 +104,12 @@ def in_turn(runs: Mapping[Name, Callable[[], object]], *, seconds: float,
         if number >= _FEWEST and time.perf_counter() > end:
             break
         for name, run in runs.items():
-            began = clock()
-            run()
-            times[name].append(clock() - began)
-    return times
+            calls[name].append(timed_call(run))
+    return calls
+
+
+def timed_call(run: Callable[[], object]) -> Took:
+    """What one call of `run` takes."""
+    began, computed = time.perf_counter(), time.process_time()
+    run()
+    return Took(time.perf_counter() - began, time.process_time() - computed)

@@ -1,7 +1,8 @@
 """Looks into an ONNX file that may be damaged or hostile, in a process of its own that may end by it.
 
 Run as a script with one argument, JSON: the `path` of the file, the `runtimes` that are to run it, the `form` that a
-user says a file of others takes, or null, and the bytes of memory that are `free`. It writes one line of JSON: `facts`,
+user says a file of others takes, or null, the bytes of memory that are `free`, and whether `anybodys` file will do, for
+which the form is then a wish. It writes one line of JSON: `facts`,
 what Lensmith has written into the file, or else `signature`, what goes in and comes out; the `operators` by name, the
 number of `parameters`, the bytes of `memory` that one picture takes beside the network, and in `failed` of each runtime
 that cannot run it why; or `error`, why the file cannot be used. It imports nothing of Lensmith, so that it starts
@@ -33,7 +34,8 @@ class _Unusable(Exception):
     """Why the file cannot be used."""
 
 
-def look_into(path: str, runtimes: list[str], form: dict[str, Any] | None, free: int) -> dict[str, Any]:
+def look_into(path: str, runtimes: list[str], form: dict[str, Any] | None, free: int, *,
+              anybodys: bool = False) -> dict[str, Any]:
     """What the file holds. Raises _Unusable, or whatever a damaged file makes of a library."""
     size = os.path.getsize(path)
     if size > _LARGEST:
@@ -51,7 +53,7 @@ def look_into(path: str, runtimes: list[str], form: dict[str, Any] | None, free:
         raise _Unusable(f"was not written by Lensmith: its metadata have no entry {_KEY!r}, which says the classes, "
                         "the form of the pictures and what the outputs mean. Say it in a file with predict.form, "
                         "as docs/export.md shows, or write one with `lensmith export RUN`")
-    if facts is not None and form is not None:
+    if facts is not None and form is not None and not anybodys:
         raise _Unusable("was written by Lensmith and says itself what it takes: leave predict.form out")
     try:
         onnx.checker.check_model(path)
@@ -145,7 +147,8 @@ def _signature(model: Any, form: dict[str, Any]) -> dict[str, Any]:
         own = " x ".join(str(edge or "?") for edge in edges)
         raise _Unusable(f"takes pictures of {own} pixels, and size in {form['file']} is {asked[0]} x {asked[1]}: leave "
                         "size out")
-    size = [edge or wanted for edge, wanted in zip(edges, asked, strict=True)]
+    usual = form.get("usual", (None, None))
+    size = [edge or wanted or other for edge, wanted, other in zip(edges, asked, usual, strict=True)]
     if None in size:
         raise _Unusable(f"takes pictures of any size: say in {form['file']} to which they are brought, as "
                         "size = [224, 224]")

@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from lensmith.base.device import Busy
 from lensmith.base.errors import ModelError, UserError
 from lensmith.ship.runtimes import choice as choosing
 from lensmith.ship.runtimes.candidates import Candidate, for_files, missing, runtime_and_precision, thread_numbers
 from lensmith.ship.runtimes.choice import FastestWay, Way, choice_from, choose_way
 
 ONE, EIGHT = torch.zeros((1, 3, 8, 8), dtype=torch.uint8), torch.zeros((8, 3, 8, 8), dtype=torch.uint8)
-NOW = [0.0]    # seconds, which pass only where a way computes
+NOW, COMPUTED = [0.0], [0.0]    # seconds, which pass only where a way computes
 SLOW, FAR = Candidate("torch", "float32", 2), Candidate("torch", "float32", 1)
 FAST = Candidate("openvino", "float32", 1)
 
@@ -26,13 +27,18 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LENSMITH_CACHE", str(tmp_path))
     monkeypatch.setattr(choosing, "_SECONDS", 0.0)
     monkeypatch.setattr("time.perf_counter", lambda: NOW[0])
+    monkeypatch.setattr("time.process_time", lambda: COMPUTED[0])
+    monkeypatch.setattr(Busy, "others", lambda self: 0.1)
     return tmp_path / "runtimes"
 
 
-def sleeping(opened: list[Candidate], candidate: Candidate, each: float, whole: float = 0.0) -> Callable[[], Way]:
-    """Opens a way that takes so many seconds a picture and a batch, and says who computed."""
+def sleeping(opened: list[Candidate], candidate: Candidate, each: float, whole: float = 0.0, *,
+             cpu: float = 1.0) -> Callable[[], Way]:
+    """Opens a way that takes so many seconds a picture and a batch, and says who computed. It computes for `cpu` times
+    as long."""
     def run(pictures: Tensor) -> str:
         NOW[0] += whole + each * len(pictures)
+        COMPUTED[0] += cpu * (whole + each * len(pictures))
         return candidate.runtime
 
     def opener() -> Way:
@@ -89,6 +95,17 @@ def test_who_answers_otherwise_or_cannot_be_opened_is_refused():
     assert choice_from(json.loads(json.dumps(choice.as_json())), "timed").as_json() == choice.as_json()
     with pytest.raises(ModelError, match="torch: it cannot be opened"):
         choose_way({FAST: broken, FAR: broken}, agrees, ONE, means="b")
+
+
+def test_cpu_time_decides_where_other_programs_hold_the_cores(monkeypatch: pytest.MonkeyPatch):
+    openers = {FAST: sleeping([], FAST, 0.002, cpu=2.0), SLOW: sleeping([], SLOW, 0.003, cpu=1.0)}
+    quiet, _ = choose_way(openers, agrees, ONE, means="a")
+    assert quiet.candidate == FAST and quiet.clock == "time" and "CPU" not in quiet.in_words()
+    monkeypatch.setattr(Busy, "others", lambda self: 0.8)
+    busy, _ = choose_way(openers, agrees, ONE, means="b")
+    assert busy.candidate == SLOW and busy.clock == "CPU time" and busy.other_load == 0.8
+    assert busy.in_words().endswith("torch 3.00 ms, openvino 4.00 ms a picture by CPU time, since other programs hold "
+                                    "the cores")
 
 
 def test_a_long_batch_is_cut_while_it_is_timed(monkeypatch: pytest.MonkeyPatch):

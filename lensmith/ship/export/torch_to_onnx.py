@@ -1,0 +1,112 @@
+"""A module of PyTorch's as an ONNX model, by torch.export, without what the exporter says and notes."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lensmith.base.errors import ModelError, first_line, no_memory
+from lensmith.ship.export.suppression import in_onnx
+
+Axes = dict[int, Any]    # of a tensor: those that are free, as torch.export.Dim
+
+
+def as_onnx(module: nn.Module, examples: tuple[Any, ...], axes: tuple[Any, ...], inputs: Sequence[str],
+            outputs: Sequence[str], *, named: nn.Module | None = None) -> Any:
+    """The ModelProto of a module.
+
+    examples: its arguments, tensors or lists of them.
+    axes: `Axes` in the place of each of these tensors.
+    inputs, outputs: the names of the tensors in the file.
+    named: the part of the module whose layers a user knows by their names; by itself the module.
+
+    Raises ModelError that names the layer for a module that has no form in ONNX.
+    """
+    # Here, because importing it takes 1.7 s; without it `torchvision::nms` has no translation.
+    import torchvision  # noqa: F401
+
+    try:
+        with _quiet(), torch.no_grad():
+            captured = torch.export.export(module, examples, dynamic_shapes=axes, strict=False)
+            program: Any = torch.onnx.export(captured, dynamo=True, verbose=False, external_data=False,
+                                             input_names=list(inputs), output_names=list(outputs),
+                                             custom_translation_table={
+                                                 torch.ops.lensmith.best_of_overlapping.default: in_onnx})
+    except ModelError:
+        raise
+    except Exception as error:
+        if no_memory(error):
+            raise
+        layer = _layer_of(error, named or module)
+        raise ModelError(f"the network cannot be written as ONNX: {layer} has no translation "
+                         f"({_reason(error)})") from error
+    model = program.model_proto
+    _drop_traces(model)
+    return model
+
+
+def _drop_traces(model: Any) -> None:
+    """Leave out what the exporter notes on each node: lines of code, with the paths of this machine."""
+    del model.metadata_props[:]
+    todo = [model.graph, *model.functions]
+    while todo:
+        graph = todo.pop()
+        graph.ClearField("metadata_props")
+        graph.ClearField("doc_string")
+        for field in ("input", "output", "value_info", "initializer"):
+            for value in getattr(graph, field, ()):
+                if not isinstance(value, str):    # a function's inputs are names alone
+                    value.ClearField("metadata_props")
+                    value.ClearField("doc_string")
+        for node in graph.node:
+            node.ClearField("metadata_props")
+            node.ClearField("doc_string")
+            todo += [attribute.g for attribute in node.attribute if attribute.HasField("g")]
+            todo += [inner for attribute in node.attribute for inner in attribute.graphs]
+
+
+def _layer_of(error: BaseException, network: nn.Module) -> str:
+    """The innermost layer in whose forward pass the error was raised, by its name and with its line."""
+    names = {id(module): name for name, module in network.named_modules()}
+    found = "the network"
+    cause: BaseException | None = error
+    while cause is not None:
+        trace = cause.__traceback__
+        while trace is not None:
+            module = trace.tb_frame.f_locals.get("self")
+            if isinstance(module, nn.Module) and names.get(id(module)):
+                where = f"{Path(trace.tb_frame.f_code.co_filename).name} line {trace.tb_lineno}"
+                found = f"layer {names[id(module)]} ({type(module).__name__}, {where})"
+            trace = trace.tb_next
+        cause = cause.__cause__
+    return found
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of the error that others were raised from."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return first_line(error)[:300]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """PyTorch's exporter warns and logs about its own code, which no user can mend. Its trace is made only where
+    somebody listens, and then takes longer than the rest."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.__trace")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
