@@ -38,6 +38,7 @@ SIZE, COUNT = 16, 48
 # What a kind without an entry has here is right for an angle: names that the data set lists, and a value for a picture.
 WITHOUT_ENTRY = {"data/formats/python_objects.py: _NAMES", "tasks/metrics/own.py: _FIELDS",
                  "ship/export/in_graph.py: _TENSORS", "ship/export/parity.py: _ANSWERS",
+                 "ship/runtimes/foreign_file.py: _FROM_LOGITS",
                  "ship/runtimes/named_tensors.py: _AXES", "ship/runtimes/named_tensors.py: _OF_PICTURES",
                  "study/check/contradictions.py: _NUMBERS",
                  "study/check/labels/held_out.py: _KEEP", "study/explain/answers.py: EXPLAINED"}
@@ -229,6 +230,7 @@ def test_a_new_kind_is_its_value_and_an_entry_in_the_table_of_each_floor():
     - ship/export/parity.py: _ANSWERS, only where it is to leave in a file: what is compared
     - ship/runtimes/named_tensors.py: _AXES, only where it is to leave in a file: the axes of these tensors
     - ship/runtimes/named_tensors.py: _OF_PICTURES, only where it is to leave in a file: the value that they are
+    - ship/runtimes/foreign_file.py: _FROM_LOGITS, only where files of others may give it
     - study/check/contradictions.py: _NUMBERS, only where equal pictures may contradict each other in it
     - study/check/labels/held_out.py: _KEEP, only where annotations of it are to be doubted by what a run says
     - ship/answers/__init__.py: ANSWERS, and a file: in words, JSON, table, drawn on the picture, files of its own

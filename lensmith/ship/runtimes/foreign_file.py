@@ -1,6 +1,6 @@
 """A file that others have written in the place of one of Lensmith's: pictures as they are in, named tensors out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -11,6 +11,11 @@ from lensmith.ship.runtimes.form_file import Signature
 from lensmith.ship.runtimes.runtime import OpenFile
 
 _TYPES = {"float32": torch.float32, "float16": torch.float16, "uint8": torch.uint8}
+# The kinds that such a file can give, each with what makes its scores of what a network ends in.
+_FROM_LOGITS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "label": lambda logits: logits.softmax(1), "tags": torch.sigmoid, "numbers": lambda numbers: numbers,
+    "mask": lambda logits: logits.softmax(1),
+}
 
 
 class ForeignFile:
@@ -49,6 +54,4 @@ class ForeignFile:
             scores = scores.flatten(1)
         elif scores.shape[2:] != pictures.shape[2:]:    # many networks give a quarter of the size
             scores = F.interpolate(scores, pictures.shape[2:], mode="bilinear", align_corners=False)
-        if not self.signature.logits or self.kind == "numbers":
-            return scores
-        return scores.sigmoid() if self.kind == "tags" else scores.softmax(1)
+        return _FROM_LOGITS[self.kind](scores) if self.signature.logits else scores
