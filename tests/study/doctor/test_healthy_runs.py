@@ -31,7 +31,8 @@ HEALTHY: dict[str, Callable[[Path], list[str]]] = {
     "shapes-lenet": lambda place: [str(RECIPES / "shapes-lenet.toml"), "data.count=1800"],
     "fashion-lenet": lambda place: [str(RECIPES / "fashion-lenet.toml"), *fashion(0.15)[1:]],
     "fashion-fast": lambda place: [str(RECIPES / "fashion-fast.toml"), *fashion(0.15)[1:]],
-    "fashion-small": lambda place: [str(RECIPES / "fashion-small.toml"), *fashion(0.02)[1:], "--epochs", "3"],
+    "fashion-small": lambda place: [str(RECIPES / "fashion-small.toml"), *fashion(0.02)[1:], "--epochs", "2",
+                                    "--rate", "0.02"],    # since 0.2 is for 14 epochs of all pictures
     "mnist-lenet": lambda place: [str(RECIPES / "mnist-lenet.toml"), *digits()[1:]],
     "mnist by default": lambda place: digits(),
     "fashion, sgd": lambda place: [*fashion(), "--backbone", "lenet", "--optimizer", "sgd", "--epochs", "4"],

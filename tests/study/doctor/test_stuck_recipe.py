@@ -16,7 +16,7 @@ from tests.study.doctor.conftest import FASHION, RECIPES, Trained, needed, own
 
 pytestmark = pytest.mark.slow
 
-GUESSING = 2.29    # just below ln 10 = 2.3026
+LUCK = 0.15    # a valid accuracy that guessing one of ten classes does not reach
 
 
 def of_first_epoch(run: Path) -> list[Diagnosis]:
@@ -30,11 +30,11 @@ def test_stuck_seeds_are_named_within_the_first_epoch_and_mended(tmp_path: Path,
     needed(FASHION)
     stuck = []
     for seed in range(5):
-        run = trained(str(RECIPES / "fashion-lenet.toml"), *own(tmp_path, "Sigmoids"), "--epochs", "2", "--seed",
+        run = trained(str(RECIPES / "fashion-lenet.toml"), *own(tmp_path, "Sigmoids"), "--epochs", "1", "--seed",
                       str(seed), name=f"seed{seed}")
         found = of_first_epoch(run)
         named = bool(found) and found[0].fault == "saturated activations"
-        is_stuck = facts_of(Run(run)).rows[-1]["train/loss"] > GUESSING
+        is_stuck = facts_of(Run(run)).scores[-1] < LUCK
         assert named == is_stuck, (seed, [each.sentence() for each in found])
         stuck += [run] if is_stuck else []
     assert len(stuck) >= 2, "fewer than two seeds are stuck on this machine"
@@ -42,4 +42,4 @@ def test_stuck_seeds_are_named_within_the_first_epoch_and_mended(tmp_path: Path,
         healed = command("doctor", run, "--mend", "--json", "--trust", "-q")
         told = json.loads(healed.out)
         assert told["outcome"].startswith("it helped: valid accuracy_top1 0.1"), told
-        assert facts_of(Run(Path(told["mended"]))).rows[-1]["train/loss"] < 1.0
+        assert facts_of(Run(Path(told["mended"]))).scores[-1] > 0.6
