@@ -211,7 +211,8 @@ def test_a_run_of_several_parts_begins_another(trained: Path, tmp_path: Path, co
     assert any(name.startswith("head.heads.of_head.classify") for name in kept) and fresh["of_other_classes"] == 0
 
 
-@pytest.mark.parametrize("balance", ["gradients", pytest.param("uncertainty", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("balance", ["gradients", "uncertainty"])
 def test_a_killed_run_of_several_tasks_ends_with_the_same_bits(balance: str, tmp_path: Path):
     killed_twice(tmp_path, [
         "train", "shapes", "data.count=120", "data.size=24", "--task", "multitask", *SMALL[:-2], "--batch", "6",

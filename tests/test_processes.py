@@ -193,6 +193,7 @@ open(f'{rank}.json', 'w').write(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_a_script_trains_twice_and_has_what_was_trained_in_each_process(tmp_path):
     (tmp_path / "twice.py").write_text(TRAINS_TWICE)
     assert launch(2, [], program=[str(tmp_path / "twice.py")]) == 0
@@ -227,6 +228,7 @@ def test_a_mistake_is_told_once_and_leaves_no_run_folder(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_torchrun_starts_the_processes_as_well(tmp_path):
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d",
                 "--rdzv-endpoint", "127.0.0.1:0", "-m", "lensmith")

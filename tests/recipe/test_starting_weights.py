@@ -136,6 +136,7 @@ def test_a_run_that_wakes_by_depth_goes_on_to_the_same_bits(trained: Path, tmp_p
     assert notes[-1].split(" (")[0].split(" from")[0] in (tmp_path / "killed" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_two_processes_wake_a_backbone_together(trained: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     process = start("train", "shapes", "data.count=120", *COMMON, "--weights", str(trained), "--epochs", "3",
