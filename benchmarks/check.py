@@ -1,7 +1,7 @@
 """`lensmith check` on CIFAR-10 and Fashion-MNIST: planted near duplicates that it finds, pairs that it names on the
 untouched set, and time and memory beside cleanvision.
 
-    python benchmarks/check.py [--planted 100] [--tar FILE] [--sheet sheet.jpg] [--no-write]
+    python benchmarks/check.py [--planted 100] [--pictures 60000] [--tar FILE] [--sheet sheet.jpg] [--no-write]
 
 The 60,000 JPEG files of cifar10-jpeg.tar in LENSMITH_DATA. Copies of 100 training pictures are planted into the test
 split: a quarter each cropped to 90 % to 97 % of the edge, mirrored, re-encoded at JPEG quality 40, and 20 % brighter or
@@ -54,6 +54,15 @@ def changed(image: Image.Image, change: str, draw: random.Random) -> bytes:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=40 if change in ("JPEG 40", ALL_CHANGES) else 75)
     return file.getvalue()
+
+
+def thin_out(folder: Path, number: int) -> None:
+    """Leave about so many pictures of the folder, evenly from all of its folders."""
+    pictures = sorted(folder.rglob("*.jpg"))
+    kept = set(pictures[:: max(1, len(pictures) // number)])
+    for picture in pictures:
+        if picture not in kept:
+            picture.unlink()
 
 
 def plant(folder: Path, number: int, seed: int) -> dict[str, str]:
@@ -116,6 +125,7 @@ def sheet(folder: Path, pairs: list[tuple[str, str]], file: Path, seed: int) -> 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--planted", type=int, default=100)
+    arguments.add_argument("--pictures", type=int, default=60_000, help="of CIFAR-10, evenly from all classes")
     arguments.add_argument("--tar", type=Path, default=Path(os.environ.get("LENSMITH_DATA", "")) / "cifar10-jpeg.tar")
     arguments.add_argument("--sheet", type=Path)
     arguments.add_argument("--seed", type=int, default=0)
@@ -125,6 +135,7 @@ def main() -> None:
         folder, cache = Path(temporary) / "cifar10", Path(temporary) / "cache"
         with tarfile.open(given.tar) as archive:
             archive.extractall(folder, filter="data")
+        thin_out(folder, given.pictures)
         peer = whole_run([sys.executable, "-c", _PEER, str(folder)], {})
         untouched = checked(str(folder), cache)
         if given.sheet is not None:
@@ -136,7 +147,8 @@ def main() -> None:
             row("Lensmith, CIFAR-10 with planted copies", with_planted.ended, with_planted, peer),
             row("cleanvision, CIFAR-10", peer, None, peer),
             row("Lensmith, Fashion-MNIST", gray.ended, gray, None)]
-    notes = [*found_of(planted, with_planted), f"cleanvision: {peer.output.splitlines()[-1]} sets of duplicates"]
+    notes = [f"{given.pictures:,} pictures of CIFAR-10", *found_of(planted, with_planted),
+             f"cleanvision: {peer.output.splitlines()[-1]} sets of duplicates"]
     print(*(json.dumps(line) for line in rows), *notes, sep="\n")
     if not given.no_write:
         write("check", this_command(), rows, notes)
