@@ -169,7 +169,7 @@ class Run:
         such file. Raises ModelError where it is damaged."""
         path = self.folder / "history.csv"
         try:
-            lines = bounded_text(path).splitlines()
+            lines = [line for line in bounded_text(path).splitlines() if line]    # one that is empty before any epoch
             table = csv.DictReader(lines)
             if lines and "epoch" not in (table.fieldnames or ()):
                 raise ModelError(f"{path} is damaged (its first line names no column 'epoch'): put it back, or delete "

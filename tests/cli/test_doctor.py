@@ -90,6 +90,11 @@ def test_a_run_that_never_finished_its_first_epoch(command, high: Path):
         f"train --resume {high}, then ask again\n")
 
 
+def test_a_run_within_its_first_epoch_whose_history_is_empty_yet(command, high: Path):
+    (high / "history.csv").write_text("\n")
+    assert "has not finished its first epoch" in command("doctor", high).err
+
+
 def test_what_is_no_run_or_damaged(command, high: Path):
     ended = command("doctor", high.parent / "hihg")
     assert ended.code == 4 and "there is no run folder" in ended.err and "Did you mean 'high'?" in ended.err
