@@ -98,8 +98,10 @@ class HalvingConvolution(nn.Conv2d):
 
     def forward(self, maps: Tensor) -> Tensor:
         if torch.compiler.is_exporting():    # OpenVINO takes no kernel whose size follows that of the pictures
-            above, left = (extent % 2 for extent in maps.shape[-2:])
-            return self._conv_forward(F.pad(maps, (left, 0, above, 0)), F.pad(self.weight, (1, 0, 1, 0)), self.bias)
+            half = self.kernel_size[0] // 2
+            above, left = (half - 1 + extent % 2 for extent in maps.shape[-2:])
+            return F.conv2d(F.pad(maps, (left, half, above, half)), self.weight, self.bias, self.stride,
+                            groups=self.groups)
         above, left = (1 - extent % 2 for extent in maps.shape[-2:])
         return self._conv_forward(maps, F.pad(self.weight, (left, 0, above, 0)), self.bias)
 

@@ -1,10 +1,5 @@
 """The target `onnx`: a network as one ONNX file that takes pictures as they are and gives answers."""
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from lensmith.base.atomic_files import write_atomic
-from lensmith.base.errors import ModelError, first_line, no_memory
+from lensmith.base.errors import ModelError, no_memory
 from lensmith.base.pictures import Form
 from lensmith.ship.export.in_graph import AnsweringNetwork
 from lensmith.ship.export.suppression import in_onnx
+from lensmith.ship.export.untranslated import in_words, quiet
 from lensmith.ship.runtimes.file_facts import INPUT, KEY, FileFacts, outputs_of
 from lensmith.ship.runtimes.packages import check_installed
 from lensmith.tasks.task import Task
@@ -80,7 +76,7 @@ def _captured(network: nn.Module, pictures: Tensor, *, any_size: bool) -> torch.
     axes: dict[int, Any] = {0: torch.export.Dim("batch")}
     if any_size:
         axes |= {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         return torch.export.export(network, (pictures,), dynamic_shapes=(axes,), strict=False)
 
 
@@ -89,7 +85,7 @@ def _program(network: AnsweringNetwork, facts: FileFacts) -> Any:
     names = [output for name, target in facts.targets.items() for output in outputs_of(name, target.kind)]
     try:
         captured = _captured(network, _example(facts.form), any_size=facts.any_size)
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             return torch.onnx.export(captured, dynamo=True, verbose=False, external_data=False, input_names=[INPUT],
                                      output_names=names, custom_translation_table={
                                          torch.ops.lensmith.best_of_overlapping.default: in_onnx})
@@ -98,9 +94,7 @@ def _program(network: AnsweringNetwork, facts: FileFacts) -> Any:
     except Exception as error:
         if no_memory(error):
             raise
-        layer = _layer_of(error, network.network)
-        raise ModelError(f"the network cannot be written as ONNX: {layer} has no translation "
-                         f"({_reason(error)})") from error
+        raise ModelError(f"the network cannot be written as ONNX: {in_words(error, network.network)}") from error
 
 
 def _drop_traces(model: Any) -> None:
@@ -121,44 +115,3 @@ def _drop_traces(model: Any) -> None:
             node.ClearField("doc_string")
             todo += [attribute.g for attribute in node.attribute if attribute.HasField("g")]
             todo += [inner for attribute in node.attribute for inner in attribute.graphs]
-
-
-def _layer_of(error: BaseException, network: nn.Module) -> str:
-    """The innermost layer in whose forward pass the error was raised, by its name and with its line."""
-    names = {id(module): name for name, module in network.named_modules()}
-    found = "the network"
-    cause: BaseException | None = error
-    while cause is not None:
-        trace = cause.__traceback__
-        while trace is not None:
-            module = trace.tb_frame.f_locals.get("self")
-            if isinstance(module, nn.Module) and names.get(id(module)):
-                where = f"{Path(trace.tb_frame.f_code.co_filename).name} line {trace.tb_lineno}"
-                found = f"layer {names[id(module)]} ({type(module).__name__}, {where})"
-            trace = trace.tb_next
-        cause = cause.__cause__
-    return found
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of the error that others were raised from."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return first_line(error)[:300]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """PyTorch's exporter warns and logs about its own code, which no user can mend. Its trace is made only where
-    somebody listens, and then takes longer than the rest."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.__trace")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -106,16 +106,38 @@ def test_a_torchvision_detector_is_refused_by_its_layer():
         write_onnx(network, kind, facts, Path("never.onnx"))
 
 
-def test_an_operator_without_a_translation_is_named_with_its_layer_and_line(tmp_path: Path):
-    class Odd(nn.Module):
-        def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
-            return torch.linalg.eigvals(maps[-1][:, :3, :3, :3].float()).real.mean((1, 2))
+class Odd(nn.Module):
+    """A head with an operator that ONNX has not."""
 
-    network, kind, facts = made("stack", 20, "classification")
-    with pytest.raises(ModelError, match="cannot be written as ONNX: "):
-        write_onnx(Network(network.backbone, Odd(), mean=[0.0] * 3, deviation=[1.0] * 3).eval(), kind, facts,
-                   tmp_path / "odd.onnx")
-    assert not list(tmp_path.iterdir())
+    def __init__(self, head: nn.Module):
+        super().__init__()
+        self.inner = head
+
+    def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        return torch.special.bessel_j0(self.inner(maps))    # this line is named
+
+
+class Branching(Odd):
+    """A head that goes one way or the other by the values of a tensor."""
+
+    def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        scores = self.inner(maps)
+        return scores if scores.sum() > 0 else -scores    # and this one
+
+
+@pytest.mark.parametrize(("kind", "line", "text"), [
+    (Odd, "this line is named", "has the operator prims.bessel_j0, for which there is no translation"),
+    (Branching, "and this one", "goes one way or the other by the values of a tensor, which a file cannot: use")])
+def test_an_operator_without_a_translation_is_named_with_its_layer_and_line(tmp_path: Path, capfd, kind, line, text):
+    network, task, facts = made("stack", 20, "classification")
+    other = Network(network.backbone, kind(network.head), mean=[0.0] * 3, deviation=[1.0] * 3).eval()
+    number = next(i for i, row in enumerate(Path(__file__).read_text().splitlines(), 1) if row.endswith(f"# {line}"))
+    with pytest.raises(ModelError) as refused:
+        write_onnx(other, task, facts, tmp_path / "odd.onnx")
+    said = str(refused.value)
+    assert said.startswith(f"the network cannot be written as ONNX: layer head ({kind.__name__}, {Path(__file__).name} "
+                           f"line {number}) {text}") and "\n" not in said
+    assert not list(tmp_path.iterdir()) and capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("kind", ["soft", "diou"])
