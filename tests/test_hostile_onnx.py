@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 
 HERE = Path(__file__).parent
-SECONDS = 10.0          # of the processor, that a command may take beside importing PyTorch
+SECONDS = 10.0          # of the processor, in which a file is refused, beside importing PyTorch
+ANSWERED = 20.0         # in which one that is slow and not refused answers: it is run once before, to look into it
 WAIT = 300.0            # seconds until it is ended, however busy the machine is
 MEMORY = 4 << 30        # bytes that one of its processes may have
 CODES = (0, 2, 3, 4)
@@ -137,5 +138,6 @@ def test_a_thousand_damaged_files(models: list[onnx.ModelProto], place: Path, ho
         what = f"file {number}: {done}; lensmith {' '.join(words)}"
         found = forks.run(words)
         check(found, what)
-        assert found["seconds"] < SECONDS, f"{what}: {found['seconds']:.1f} s of the processor"
+        limit = SECONDS if found["code"] else ANSWERED
+        assert found["seconds"] < limit, f"{what}: {found['seconds']:.1f} s of the processor"
         assert found["memory"] < MEMORY, f"{what}: {found['memory'] >> 20:,} MB"
