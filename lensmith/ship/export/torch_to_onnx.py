@@ -1,18 +1,14 @@
 """A module of PyTorch's as an ONNX model, by torch.export, without what the exporter says and notes."""
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from lensmith.base.errors import ModelError, first_line, no_memory
+from lensmith.base.errors import ModelError, no_memory
 from lensmith.ship.export.suppression import in_onnx
+from lensmith.ship.export.untranslated import in_words, quiet
 
 Axes = dict[int, Any]    # of a tensor: those that are free, as torch.export.Dim
 
@@ -32,7 +28,7 @@ def as_onnx(module: nn.Module, examples: tuple[Any, ...], axes: tuple[Any, ...],
     import torchvision  # noqa: F401
 
     try:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             captured = torch.export.export(module, examples, dynamic_shapes=axes, strict=False)
             program: Any = torch.onnx.export(captured, dynamo=True, verbose=False, external_data=False,
                                              input_names=list(inputs), output_names=list(outputs),
@@ -43,9 +39,7 @@ def as_onnx(module: nn.Module, examples: tuple[Any, ...], axes: tuple[Any, ...],
     except Exception as error:
         if no_memory(error):
             raise
-        layer = _layer_of(error, named or module)
-        raise ModelError(f"the network cannot be written as ONNX: {layer} has no translation "
-                         f"({_reason(error)})") from error
+        raise ModelError(f"the network cannot be written as ONNX: {in_words(error, named or module)}") from error
     model = program.model_proto
     _drop_traces(model)
     return model
@@ -69,44 +63,3 @@ def _drop_traces(model: Any) -> None:
             node.ClearField("doc_string")
             todo += [attribute.g for attribute in node.attribute if attribute.HasField("g")]
             todo += [inner for attribute in node.attribute for inner in attribute.graphs]
-
-
-def _layer_of(error: BaseException, network: nn.Module) -> str:
-    """The innermost layer in whose forward pass the error was raised, by its name and with its line."""
-    names = {id(module): name for name, module in network.named_modules()}
-    found = "the network"
-    cause: BaseException | None = error
-    while cause is not None:
-        trace = cause.__traceback__
-        while trace is not None:
-            module = trace.tb_frame.f_locals.get("self")
-            if isinstance(module, nn.Module) and names.get(id(module)):
-                where = f"{Path(trace.tb_frame.f_code.co_filename).name} line {trace.tb_lineno}"
-                found = f"layer {names[id(module)]} ({type(module).__name__}, {where})"
-            trace = trace.tb_next
-        cause = cause.__cause__
-    return found
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of the error that others were raised from."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return first_line(error)[:300]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """PyTorch's exporter warns and logs about its own code, which no user can mend. Its trace is made only where
-    somebody listens, and then takes longer than the rest."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.__trace")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
