@@ -173,7 +173,7 @@ def main() -> None:
     arguments.add_argument("--compiled", default="1")
     arguments.add_argument("--add", action="store_true")
     asked = arguments.parse_args()
-    about = machine(2048, 0.5)
+    about = machine(512, 0.2)
     old = former("inference", about) if asked.add else {}
     rows: list[dict[str, Any]] = []
     with TemporaryDirectory() as folder:

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import onnx
 import pytest
+from torch import Tensor
 
 from lensmith.base.errors import Disagreement
+from lensmith.training.exported import held_out_pictures
+from lensmith.training.trained import Trained
 
 ROOT = Path(__file__).parents[2]
 
@@ -203,3 +206,32 @@ def test_nothing_is_sent_and_nothing_is_written_into_the_home_folder(file: Path,
     written = [path for path in home.rglob("*") if path.relative_to(home).parts[:2] != (".cache", "lensmith")
                and path != home / ".cache"]
     assert not written, written
+
+
+def test_16_bits_are_judged_by_held_out_pictures_where_the_processor_has_them(trained: Path, command,
+                                                                               monkeypatch: pytest.MonkeyPatch):
+    """Any processor computes in bfloat16, however slowly: what is looked at here is who may be chosen."""
+    held_out: list[int] = []
+
+    def counted(run: Trained, number: int) -> list[Tensor]:
+        batches = held_out_pictures(run, number)
+        held_out.append(sum(map(len, batches)))
+        return batches
+
+    monkeypatch.setattr("lensmith.training.from_file.held_out_pictures", counted)
+    monkeypatch.setattr("lensmith.ship.runtimes.candidates.multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr("lensmith.ship.runtimes.choice.multiplies_bfloat16", lambda: True)
+    tried = json.loads(command("val", trained, "--runtime", "auto", "--json").out)["runtime"][0]["tried"]
+    sixteen = [row for row in tried if row["precision"] == "bfloat16"]
+    assert {row["runtime"] for row in sixteen} == {"torch", "openvino"}
+    assert {row["verdict"].partition(":")[0] for row in sixteen} <= {"chosen", "slower", "not tried", "refused"}
+    assert held_out == [32]    # read once
+    monkeypatch.setattr("lensmith.training.from_file.held_out_pictures", lambda trained, number: [])
+    monkeypatch.setenv("LENSMITH_CACHE", os.environ["LENSMITH_CACHE"] + "-other")
+    tried = json.loads(command("val", trained, "--runtime", "auto", "--json").out)["runtime"][0]["tried"]
+    assert {row["verdict"] for row in tried if row["precision"] == "bfloat16"} <= {
+        "refused: there are no held-out pictures to compare its answers in bfloat16 on",
+        "not tried: torch was far slower"}
+    ended = command("val", trained, "--runtime", "openvino:bfloat16", "--json")
+    assert json.loads(ended.out)["runtime"][0]["precision"] == "bfloat16"
+    assert json.loads(command("val", trained, "--runtime", "torch:bfloat16", "--json").out)["count"] == 90
