@@ -31,7 +31,7 @@ from lensmith.ship.compress import costs
 from lensmith.ship.compress.channels import ChannelGraph, cut, left, read_channels
 from lensmith.ship.compress.importance import By, importance
 from lensmith.ship.compress.shares import FRACTIONS, Curve, chosen_units, sensitivity, shares
-from lensmith.ship.runtimes.latency import drawn_batch, in_turn
+from lensmith.ship.runtimes.latency import drawn_batch, in_turn, quantile
 from lensmith.tasks.task import Task
 from lensmith.training.begin_or_resume import Allowed, begin_session
 from lensmith.training.measured_rows import some_batches
@@ -185,10 +185,10 @@ def measured_speed(network: nn.Module, smaller: nn.Module, trained: Trained) -> 
         with torch.inference_mode():
             folded = [fold_batch_norm(each, picture) or each for each in (network, smaller)]
             times = in_turn({"original": lambda: folded[0](picture), "pruned": lambda: folded[1](picture)},
-                            seconds=_ROUNDS, clock=time.thread_time)
+                            seconds=_ROUNDS)
     finally:
         torch.set_num_threads(threads)
-    before, after = (float(torch.tensor(times[name]).median()) for name in ("original", "pruned"))
+    before, after = (quantile([took.cpu for took in times[name]], 0.5) for name in ("original", "pruned"))
     return before / after
 
 

@@ -125,10 +125,11 @@ class FileTask:
         return {name: value_in(output, name, target, threshold=self.threshold, for_files=self.for_files)
                 for name, target in self.facts.targets.items()}
 
-    def evidence(self, output: Mapping[str, Tensor] | OfTorch, index: int) -> Tensor:
+    def evidence(self, output: Mapping[str, Tensor] | OfTorch, index: int,
+                 of: Mapping[str, Value] | None = None) -> Tensor:
         if isinstance(output, OfTorch):
-            return self.own.evidence(output.output, index)
-        return output[self.needs[0]][:, index]
+            return self.own.evidence(output.output, index, of)
+        return output[next(iter(of)) if of else self.needs[0]][:, index]
 
     def class_logits(self, output: Any) -> dict[str, Tensor]:
         """No logits: a file has answers alone."""
