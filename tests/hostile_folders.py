@@ -23,18 +23,21 @@ VALUES: list[Any] = [None, True, -1, 0, 1, 3, 2.5, -0.0, 1e308, -1e-308, float("
                      "9" * 5000]
 SHAPES = ["shapes", "data.count=24", "data.size=20"]
 # RUN is the damaged run folder, OTHER a whole one on the same data, OUT a new path. Those that take long are rare.
-COMMANDS: list[tuple[int, list[str]]] = [
+COMMANDS: list[tuple[float, list[str]]] = [
     (12, ["predict", "RUN", "PICTURE"]), (4, ["predict", "RUN", "PICTURE", "--json", "--out", "OUT"]),
     (8, ["val", "RUN", "-q"]), (2, ["val", "RUN", "-q", "--data", "RUN"]), (8, ["inspect", "RUN"]),
     (14, ["compare", "RUN", "OTHER"]), (4, ["compare", "OTHER", "RUN", "--json"]),
     (10, ["list", "runs", "--runs", "RUNS"]), (8, ["train", "RUN", "--dry-run"]),
     (4, ["train", "--resume", "RUN", "-q"]), (2, ["data", "show", "RUN"]), (10, ["doctor", "RUN"]),
-    (2, ["doctor", "RUN", "--json"]), (3, ["check", "RUN", "--out", "OUT"]),
+    (2, ["doctor", "RUN", "--json"]), (0.3, ["check", "RUN", "--out", "OUT"]),
+    (2, ["check", "RUN", "--out", "OUT", "--budget", "0"]),
     (3, ["convert", "RUN", "OUT", "--convolutional"]), (2, ["convert", "RUN", "OUT.cfg", "OUT.weights"]),
     (2, ["convert", "RUN", "OUT", "--to", "coco"]), (2, ["train", *SHAPES, "--plan", "RUN/plan.json", "--dry-run"]),
     (2, ["train", *SHAPES, "--backbone", "RUN", "--dry-run"]),
     (1, ["train", *SHAPES, "--weights", "RUN", "--epochs", "1", "--plan", "exact", "-q", "--runs", "OUT"]),
-    (2, ["export", "RUN", "--out", "OUT.onnx"])]
+    (0.5, ["export", "RUN", "--out", "OUT.onnx"]), (0.3, ["predict", "RUN", "PICTURE", "--runtime", "onnxruntime"]),
+    (1, ["predict", "RUN/model.onnx", "PICTURE"]), (0.5, ["val", "RUN/model.onnx", "-q", "--data", "OTHER"]),
+    (0.5, ["inspect", "RUN/model.onnx"])]
 
 
 def damage(folder: Path, draw: random.Random) -> str:
