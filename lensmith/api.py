@@ -49,7 +49,8 @@ def train(data: Any, *, valid: Any = None, test: Any = None, backbone: str | nn.
                 "loading.batch": batch, "optimizer.rate": rate, "pictures.size": size,
                 "plan.device": device, "run.seed": seed, "run.name": name,
                 "backbone.name": f"{BROUGHT}{type(backbone).__name__}" if module is not None else backbone}
-    recipe = {"data": {"name": f"{BROUGHT}{type(data).__name__}"}} if from_python else recipe_for(data)
+    recipe = {"data": {"name": f"{BROUGHT}{type(data).__name__}"}} if from_python else \
+        recipe_for(data, name=(settings or {}).get("data.name"))
     changed = {place: value for place, value in by_place.items() if value is not None} | (settings or {})
     recipe = switch(without_other_length(recipe, changed), {**by_place, **(settings or {})})
     splits = {"train": data, "valid": valid, "test": test} if from_python else None

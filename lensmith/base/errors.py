@@ -58,8 +58,9 @@ class Question(DataError):
             command = ["lensmith", "train", self.source]
         commands = []
         for answer in self.answers:
+            places = {setting.partition("=")[0] for setting in answer.settings}
             words = [answer.source if answer.source is not None and _same_path(word, self.source) else word
-                     for word in command]
+                     for word in command if word.partition("=")[0] not in places]
             commands.append(f"`{shlex.join([*words, *answer.settings])}` {answer.in_words}")
         return f"{self.why}: {'; '.join(commands)}"
 
@@ -101,7 +102,10 @@ def choose(table: Mapping[str, Entry], name: str, what: str, *, error: type[User
 
 def count(number: int, noun: str) -> str:
     """`1 picture`, `1,200 pictures`."""
-    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith(("s", "x", "tch")) else "s")
+    if noun.endswith("y") and noun[-2] not in "aeou":
+        plural = noun[:-1] + "ies"
+    else:
+        plural = noun + ("es" if noun.endswith(("s", "x", "tch")) else "s")
     return f"{number:,} {noun if number == 1 else plural}"
 
 

@@ -85,7 +85,8 @@ def _recipe(source: str, overrides: Sequence[str]) -> "Recipe":
     from lensmith.recipe.from_source import recipe_for
     from lensmith.recipe.sections import SECTIONS, resolve
 
-    sections = {name: section for name, section in recipe_for(source).items() if name in _ABOUT_PICTURES}
+    sections = {name: section for name, section in recipe_for(source, name=schema.data_name_in(overrides)).items()
+                if name in _ABOUT_PICTURES}
     return resolve(schema.override(sections, overrides, SECTIONS), trusted=False)
 
 

@@ -1,6 +1,8 @@
 """What `lensmith convert` does: which of the conversions its arguments ask for, and what was done, by name."""
 
+import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from lensmith.engine.plan.plan import plan_from_json
 from lensmith.models.adapters.embedded_weights import IMAGENET
 from lensmith.recipe.from_source import recipe_for
 from lensmith.recipe.open_data import Tell, open_splits, silent
+from lensmith.recipe.schema import data_name_in, override
 from lensmith.recipe.sections import resolve
 from lensmith.ship.export.darknet import Imported, write_darknet
 from lensmith.ship.export.imagenet import ImagenetClassifier
@@ -21,13 +24,17 @@ from lensmith.training.trained import load
 def _usage() -> str:
     return ("lensmith convert takes CFG WEIGHTS RUN (Darknet's files to a run folder), RUN CFG WEIGHTS (a run that "
             f"came from a cfg, back), {IMAGENET} RUN, RUN NEW --convolutional, or DATA FOLDER --to "
-            f"{'|'.join(writers())}")
+            f"{'|'.join(writers())} [data.KEY=VALUE ...]")
 
 
 def converted(sources: list[str], *, to: str | None, names: Path | None, images: str, trust: bool, command: str,
               convolutional: bool = False, tell: Tell = silent) -> dict[str, Any]:
     """Convert `sources`; -> what was done, by name. `tell` gets a line on what a data set loses. Raises UserError for
     arguments that mean nothing together."""
+    settings = [source for source in sources if re.match(r"data\.[a-z_]+=", source)]
+    sources = [source for source in sources if source not in settings]
+    if settings and to is None:
+        raise UserError(f"{_usage()}; got {' '.join(settings)} without --to")
     paths = [Path(source) for source in sources]
     suffixes = [path.suffix.lower() for path in paths]
     if convolutional:
@@ -37,7 +44,7 @@ def converted(sources: list[str], *, to: str | None, names: Path | None, images:
     if to is not None:
         if len(sources) != 2 or names is not None:
             raise UserError(f"{_usage()}; got --to {to} with {', '.join(sources)}")
-        return _data(sources[0], paths[1], to, images, tell)
+        return _data(sources[0], settings, paths[1], to, images, tell)
     if len(paths) == 3 and suffixes[:2] == [".cfg", ".weights"]:
         return _run(Imported(paths[0], paths[1], names), paths[2], command=command)
     if len(paths) == 2 and sources[0] == IMAGENET and names is None:
@@ -65,8 +72,9 @@ def _convolutional(source: Path, folder: Path, *, trust: bool, command: str) -> 
             "window": f"{window[0]} x {window[1]} cells"}
 
 
-def _data(source: str, folder: Path, to: str, images: str, tell: Tell) -> dict[str, Any]:
-    opened = open_splits(resolve({"data": recipe_for(source).get("data", {})}, trusted=False))
+def _data(source: str, settings: Sequence[str], folder: Path, to: str, images: str, tell: Tell) -> dict[str, Any]:
+    section = {"data": recipe_for(source, name=data_name_in(settings)).get("data", {})}
+    opened = open_splits(resolve(override(section, settings, ("data",)), trusted=False))
     if line := findings_line(findings({"source": opened.account}),
                            shlex.join(["lensmith", "data", "show", source, "--all"])):
         tell(line)

@@ -55,7 +55,8 @@ def data_show(
     from lensmith.recipe.sections import SECTIONS, resolve
 
     about_pictures = ("data", "split", "pictures", "loading")
-    sections = {name: section for name, section in recipe_for(source).items() if name in about_pictures}
+    found = recipe_for(source, name=recipes.data_name_in(overrides or ()))
+    sections = {name: section for name, section in found.items() if name in about_pictures}
     recipe = recipes.override(sections, overrides or (), SECTIONS)
     account = open_data(resolve(recipe, trusted=False), tell=teller(False), whole=True).account
     if as_json:

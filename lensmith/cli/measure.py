@@ -6,12 +6,15 @@ from typing import Annotated
 
 import typer
 
+from lensmith.base.errors import UserError
 from lensmith.cli.options import Device, FormOf, Json, Quiet, Runtime, Trust
 from lensmith.cli.terminal import in_one_line, show, show_classes, show_comparison, teller
 
 
 def val(
     run: Annotated[str, typer.Argument(help="A run folder; with --data an ONNX file, or imagenet.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[DATA.KEY=VALUE]...",
+                                                          help="How --data is read.")] = None,
     split: Annotated[str | None, typer.Option(help="train, valid or test; by itself test where there is one.")] = None,
     data: Annotated[str | None, typer.Option(help="Other data to measure on than the run's own.")] = None,
     runtime: Runtime = None, form: FormOf = None, device: Device = None, as_json: Json = False, quiet: Quiet = False,
@@ -21,8 +24,10 @@ def val(
     from lensmith.engine.run_folder import finite
     from lensmith.training.from_file import opened
 
+    if overrides and data is None:
+        raise UserError(f"settings say how --data is read, and it is not given; got {' '.join(overrides)}")
     trained = opened(run, runtime=runtime, device=device, form=form, trust=trust, tell=teller(quiet))
-    scores = trained.validate(split, data=data, tell=teller(quiet))
+    scores = trained.validate(split, data=data, settings=overrides or (), tell=teller(quiet))
     if as_json:
         show(json.dumps(finite(scores)))
         return

@@ -132,7 +132,7 @@ def _recipe_of(source: str | None, settings: dict[str, Any], overrides: Sequence
         raise UserError(f"the first argument names the data or the recipe; got the setting {source!r}")
     places = {place for place, value in settings.items() if value is not None} | \
         {text.partition("=")[0].strip() for text in overrides}
-    recipe = without_other_length(recipe_for(source), places)
+    recipe = without_other_length(recipe_for(source, name=recipes.data_name_in(overrides)), places)
     recipe = recipes.override(switch(recipe, settings), overrides, SECTIONS)
     # Code that is named in this command is the user's own word; code that a file names needs --trust.
     named_here = settings["backbone.name"] is not None or any(text.startswith("backbone.name=") for text in overrides)

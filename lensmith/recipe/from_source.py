@@ -23,11 +23,12 @@ from lensmith.recipe.sections import weights_named
 from lensmith.recipe.user_metrics import anchor_metrics
 
 
-def recipe_for(source: str | Path) -> recipes.Recipe:
+def recipe_for(source: str | Path, *, name: Any = None) -> recipes.Recipe:
     """The incomplete recipe that a source of the command line stands for.
 
     A source is a recipe file, the name of a data set, a run folder, whose recipe is taken, or a file or folder in a
-    known format. Raises DataError for anything else.
+    known format: in that which the setting data.`name` says, else in the one that it is recognised by. Raises DataError
+    for anything else.
     """
     path = Path(source)
     if path.suffix == ".toml":
@@ -39,6 +40,8 @@ def recipe_for(source: str | Path) -> recipes.Recipe:
         recipe = with_own_files(recipes.read_recipe(path / "recipe.toml"), path)
         recipe.get("run", {}).pop("name", None)
         return recipe
+    if isinstance(name, str):
+        return {"data": {"name": name, "path": str(source)}}
     # The reader of tables refuses a table that does not exist, and its message names the nearest file.
     is_table = path.suffix.lower() in FORMATS["table"].suffixes
     name = "table" if is_table and not path.is_file() else recognise(path)

@@ -1,7 +1,7 @@
 """Reads the data of a recipe, the data of a Python caller, or other data that a trained network is measured on."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -77,18 +77,21 @@ def _check_classes(split: str, classes: dict[str, tuple[str, ...]], train: dict[
 
 
 def other_data(source: str | Path, recipe: recipes.Recipe, form: Form, classes: dict[str, tuple[str, ...]], *,
-               ids: Mapping[str, str] | None = None, tell: Tell = silent) -> Data:
+               ids: Mapping[str, str] | None = None, settings: Sequence[str] = (), tell: Tell = silent) -> Data:
     """Data that a trained network is measured on, in its form and with its classes matched by name.
 
     A data set without splits stays undivided. `ids` is what the ids of masks were called where it was trained, for sets
-    that do not say it. Raises DataError for targets or classes that the network does not know.
+    that do not say it, and `settings` say how the set is read, as data.name=masks. Raises DataError for targets or
+    classes that the network does not know.
     """
     pictures = {**recipe["pictures"], "size": list(form.size), "channels": form.channels, "bits": form.bits,
                 "fit": form.fit, "interpolation": form.interpolation, "most_pixels": form.most_pixels,
                 "values": "clipped" if form.values is None else list(form.values)}
     # The fraction and the background of training do not apply: all pictures are measured.
     loading = recipe["loading"] | {"fraction": 1.0, "background": 1.0}
-    measured = {"data": recipe_for(source).get("data", {}), "pictures": pictures, "split": {"valid": 0.0, "test": 0.0},
+    found = recipe_for(source, name=recipes.data_name_in(settings)).get("data", {})
+    section = recipes.override({"data": found}, settings, ("data",))
+    measured = {**section, "pictures": pictures, "split": {"valid": 0.0, "test": 0.0},
                 "loading": loading, **{name: recipe[name] for name in ("task", "run")}}
     data = open_data(resolve(measured, trusted=False), tell=tell, known=KnownClasses(classes, ids or {}))
     if line := findings_line(findings(data.account), shlex.join(["lensmith", "data", "show", str(source), "--all"])):

@@ -62,6 +62,12 @@ def override(recipe: Recipe, items: Sequence[str], sections: Sequence[str]) -> R
     return changed
 
 
+def data_name_in(items: Sequence[str]) -> Any:
+    """What the settings `section.key=value` give for data.name; None where they give none."""
+    named = [item for item in items if item.partition("=")[0].strip() == "data.name"]
+    return override({}, named, ("data",)).get("data", {}).get("name")
+
+
 def put(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     """The recipe with each {"section.key": value} put in. A value of None changes nothing."""
     changed = {name: dict(section) for name, section in recipe.items()}

@@ -191,18 +191,19 @@ class Trained:
         return list(explain_pictures(self.network, self.task, pictures, asked, form=self.form, plan=self.plan,
                               names=self.names, tell=tell))
 
-    def validate(self, split: str | None = None, *, data: Any = None,
+    def validate(self, split: str | None = None, *, data: Any = None, settings: Sequence[str] = (),
                  tell: Callable[[str], object] = lambda text: None) -> dict[str, Any]:
         """The task's metrics on a split of the run's data.
 
         split: by itself `test` where there is one, else `valid`.
         data: other data to measure on, named as for `lensmith.train`, which may have fewer classes than the network.
             For a run that was trained on Python objects, these again by split.
+        settings: how other data are read, as ["data.name=masks"].
         tell: called with each line that is worth showing while the data are read.
         """
         if isinstance(data, str | Path):
-            return self._evaluate(other_data(data, self.recipe, self.form, self.names, ids=self._ids, tell=tell), split,
-                                  tell)
+            return self._evaluate(other_data(data, self.recipe, self.form, self.names, ids=self._ids, settings=settings,
+                                             tell=tell), split, tell)
         return self._evaluate(self.own_data(data, tell), split, tell)
 
     def held_out(self, data: str | Path, section: Mapping[str, Any], *,

@@ -2,10 +2,11 @@
 
 import os
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,15 +20,18 @@ from lensmith.data.formats.files_below import entries_of, files_below, pictures_
 from lensmith.data.formats.format import BESIDE, NOTHING, Evidence, Format
 from lensmith.data.formats.given_splits import listed_below
 from lensmith.data.formats.listing import Listing
+from lensmith.data.formats.masks.words_in_names import masks_among
 from lensmith.data.sources.picture_files import Files, name_below, readable
 from lensmith.data.sources.sample import Splits
 from lensmith.values.labels import Label
 
+GroupsOf = Callable[[list[Path]], np.ndarray]    # the group of each picture
 _LISTED = 100    # the account names at most so many ignored files
 
 
 def class_folders(path: str, *, group: str | None = None, layout: Layout | None = None,
-                  classes: list[str] | None = None, label: str | None = None) -> Splits:
+                  classes: list[str] | None = None, label: str | None = None,
+                  masks: Literal["learn", "leave"] = "learn") -> Splits:
     """The pictures under a folder, labelled by the class folder that they lie in or below, or by their names.
 
     What programs leave behind is passed over. Files without a picture's suffix are counted and listed in the account,
@@ -37,10 +41,14 @@ def class_folders(path: str, *, group: str | None = None, layout: Layout | None 
     - `path`: the folder, which holds class folders, or train, valid and test with class folders in each.
     - `group`: a regular expression for the names of files. What its first bracket matches is the picture's group (a
       patient, a person, a video), and the pictures of a group stay in one split. By default nothing is grouped.
-    - `layout`: what the folders are: `class`, `split/class` or `class/split`. By default their names tell.
+    - `layout`: what the folders are: `class`, `split/class` or `class/split`; `part/class` of folders that each hold
+      all classes, as folds, and `group/class` of such that stay in one split each, as patients. By default their names
+      tell.
     - `classes`: the only class folders that are learned. By default all.
     - `label`: a regular expression for the names of files, whose first bracket is the label, as `(.+)_\\d+`. The
       folders are then those of splits, or say nothing.
+    - `masks`: whether pictures that are called as the masks of others beside them are learned as well, or left out
+      (leave).
     """
     root = Path(path).expanduser()
     expression = None if group is None else _expression(group, "group", "^(patient[0-9]+)_")
@@ -52,27 +60,68 @@ def class_folders(path: str, *, group: str | None = None, layout: Layout | None 
                             "one of them")
         in_names = _by_name(root, _expression(label, "label", r"(.+)_\d+"), fixed_classes(classes), ignored)
         folders = [folder.path for folder in _split_folders(root).values()]
-        return _opened(root, in_names, "label in the name", [], expression, ignored, folders)
+        return _opened(root, in_names, "label in the name", [],
+                       None if expression is None else (lambda paths: _groups(paths, expression)), ignored, folders)
     settled = class_layout(root, layout=layout, classes=fixed_classes(classes))
     pictures = {split: _by_class(by_class, root, ignored=ignored) for split, by_class in settled.folders.items()}
+    left_masks = _without_masks(pictures) if masks == "leave" else []
     for split, missing in pictures.items():
         known = pictures.get("train", pictures.get("all", {}))
         for extra in sorted(set(missing) - set(known)):
-            folder = settled.folders[split][extra].parent
-            train = next(iter(settled.folders["train"].values())).parent
+            folder = settled.folders[split][extra][0].parent
+            train = next(iter(settled.folders["train"].values()))[0].parent
             raise DataError(f"class folder {extra!r} in {folder} is not in {train}, so it could not be learned."
-                            f"{nearest(extra, known)} Add it there, rename it or take it out.")
-    return _opened(root, pictures, "/".join(f"<{word}>" for word in settled.name.split("/")), settled.left_out,
-                   expression, ignored,
-                   [folder for by_class in settled.folders.values() for folder in by_class.values()])
+                            f"{_nearest_class(extra, known)} Add it there, rename it or take it out.")
+    if settled.name == "group/class" and expression is not None:
+        raise UserError("data.layout=group/class takes the groups from folders and data.group from the names of files: "
+                        "give one of them")
+    opened = _opened(root, pictures, "/".join(f"<{word}>" for word in settled.name.split("/")), settled.left_out,
+                     (lambda paths: _groups_by_folder(paths, root)) if settled.name == "group/class" else
+                     None if expression is None else (lambda paths: _groups(paths, expression)), ignored,
+                     [folder for by_class in settled.folders.values() for folders in by_class.values()
+                      for folder in folders])
+    if left_masks:
+        opened.account["masks_left_out"] = {"count": len(left_masks), "pictures": listed_below(root, left_masks)}
+    return opened
+
+
+def _without_masks(pictures: Mapping[str, dict[str, list[Path]]]) -> list[Path]:
+    """Take the masks of other pictures out of each class; -> those that were taken out. Raises DataError where nothing
+    else is left of one."""
+    left = list[Path]()
+    for by_class in pictures.values():
+        for name, paths in by_class.items():
+            masks = set(masks_among([os.fspath(path) for path in paths]))
+            by_class[name] = [path for path in paths if os.fspath(path) not in masks]
+            left += [path for path in paths if os.fspath(path) in masks]
+            if not by_class[name]:
+                raise DataError(f"all pictures of class {name!r} are called as masks of others: take the class out, or "
+                                "say data.masks=learn")
+    return left
+
+
+def _nearest_class(name: str, known: Collection[str]) -> str:
+    """What a class that is not known may be meant as, also where it differs in case, or in how an accent is coded."""
+    def plain(text: str) -> str:
+        return unicodedata.normalize("NFC", text)
+
+    same = next((other for other in known if plain(other) == plain(name)), None)
+    if same is not None:
+        return f" {same!r} there looks the same and is coded otherwise (Unicode NFC and NFD): give both one name."
+    return nearest(name, known)
+
+
+def _groups_by_folder(paths: list[Path], root: Path) -> np.ndarray:
+    """The folder below `root` in which each picture lies, str [pictures]."""
+    return np.array([path.relative_to(root).parts[0] for path in paths], dtype=str)
 
 
 def _opened(root: Path, pictures: Mapping[str, Mapping[str, list[Path]]], layout: str, left_out: list[str],
-            expression: re.Pattern[str] | None, ignored: list[str], folders: Sequence[Path]) -> Splits:
+            groups_of: GroupsOf | None, ignored: list[str], folders: Sequence[Path]) -> Splits:
     """The sources of pictures by split and class, with the account of the set; `folders` are those that all pictures
     lie in. Raises DataError."""
     classes = tuple(sorted(pictures.get("train", pictures.get("all", {}))))
-    splits = {split: _source(by_class, classes, root=root, expression=expression)
+    splits = {split: _source(by_class, classes, root=root, groups_of=groups_of)
               for split, by_class in pictures.items()}
     suffixes = Counter(os.path.splitext(file)[1].lower() or "(no suffix)" for file in ignored
                        if not file.lower().endswith(OTHER_SUFFIXES))    # which are counted for every format
@@ -156,16 +205,18 @@ def _check_existing(root: Path) -> None:
     raise DataError(f"folder {root} does not exist.{near or ' Check data.path.'}")
 
 
-def _by_class(folders: Mapping[str, Path], root: Path, *, ignored: list[str]) -> dict[str, list[Path]]:
+def _by_class(folders: Mapping[str, Sequence[Path]], root: Path, *, ignored: list[str]) -> dict[str, list[Path]]:
     """The pictures of each class, ordered by their path; other files are added to `ignored`. Raises DataError."""
     pictures = {}
-    for name, folder in folders.items():
+    for name, of_class in folders.items():
+        folder = of_class[0]
         if readable(name) != name:
             raise DataError(f"class folder {readable(name)!r} in {readable(folder.parent)} has a name that is not "
                             "UTF-8 text, so the class could not be written down: rename it")
-        pictures[name] = [Path(picture) for picture in sorted(pictures_below(os.fspath(folder), ignored=ignored))]
+        pictures[name] = [Path(picture) for each in of_class
+                          for picture in sorted(pictures_below(os.fspath(each), ignored=ignored))]
         if not pictures[name]:
-            others = others_in_words(files_below(os.fspath(folder), OTHER_SUFFIXES))
+            others = others_in_words(file for each in of_class for file in files_below(os.fspath(each), OTHER_SUFFIXES))
             raise DataError(f"class folder {folder} holds no picture ({SUFFIXES_IN_WORDS}): fill it or remove it "
                             f"from {root}" + (f". It holds {others}" if others else ""))
     return pictures
@@ -178,11 +229,11 @@ def _first_names(files: list[str], root: Path) -> list[str]:
 
 
 def _source(by_class: Mapping[str, list[Path]], classes: tuple[str, ...], *, root: Path,
-            expression: re.Pattern[str] | None) -> Files:
+            groups_of: GroupsOf | None) -> Files:
     names = sorted(by_class)
     paths = [path for name in names for path in by_class[name]]
     index = np.repeat([classes.index(name) for name in names], [len(by_class[name]) for name in names])
-    groups = None if expression is None else _groups(paths, expression)
+    groups = None if groups_of is None else groups_of(paths)
     return Files(paths, {"label": Label(torch.from_numpy(index).long())}, {"label": classes}, root=root, groups=groups)
 
 

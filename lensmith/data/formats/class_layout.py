@@ -10,12 +10,13 @@ from lensmith.base.errors import DataError, Question, Reading, count, nearest
 from lensmith.base.left_behind import holds_runs_alone
 from lensmith.base.picture_suffixes import SUFFIXES
 from lensmith.data.formats.archives import archives_in_words
-from lensmith.data.formats.given_splits import SPLITS, split_named
+from lensmith.data.formats.given_splits import SPLITS, split_named, splits_beside
 from lensmith.data.formats.labels_in_names import suggested_pattern
 from lensmith.data.formats.listing import Listing
 from lensmith.data.sources.picture_files import readable
 
-Layout = Literal["class", "split/class", "class/split"]
+Layout = Literal["class", "split/class", "class/split", "part/class", "group/class"]
+OF_PARTS = ("part/class", "group/class")    # the layouts in which a class has a folder in each part
 ACCEPTED = "accepted are <split>/<class>/<pictures> with the splits train, valid (or val, validation) and test, " \
            "<class>/<split>/<pictures>, and <class>/<pictures>"
 _IN_ORDER = ("train", "valid", "test")
@@ -26,7 +27,7 @@ class ClassLayout:
     """The class folders of a set by split, "all" where it has no splits, and the folders that belong to neither."""
 
     name: Layout
-    folders: dict[str, dict[str, Path]]    # split -> class -> its folder
+    folders: dict[str, dict[str, tuple[Path, ...]]]    # split -> class -> its folders
     left_out: list[str] = field(default_factory=list)
 
 
@@ -56,43 +57,64 @@ def class_layout(root: Path, *, layout: Layout | None = None, classes: Sequence[
 
 def _settle(listing: Listing, names: list[str], layout: Layout | None, classes: Sequence[str] | None) -> ClassLayout:
     if layout == "class" or (layout is None and classes is not None and set(classes) <= set(names)):
-        return ClassLayout("class", {"all": {name: listing.path / name for name in names}})
+        return ClassLayout("class", {"all": {name: (listing.path / name,) for name in names}})
+    if layout in OF_PARTS:
+        return _class_by_part(listing, names, layout)
     if layout == "class/split" or (layout is None and _each_is_divided(listing, names)):
         return _class_by_split(listing, names)
     splits = {split: folder for split, folder in listing.splits.items() if folder.path.name in names}
     others = [name for name in names if name not in {folder.path.name for folder in splits.values()}]
-    held = {split: held for split, folder in splits.items() if (held := _classes_in(folder, splits.get("train")))}
+    held = {split: held for split, folder in splits.items() if (held := classes_in(folder, splits.get("train")))}
     if "train" in held:
         left_out = [folder.path.name for split, folder in splits.items() if split not in held]
         return ClassLayout("split/class", {split: held[split] for split in _IN_ORDER if split in held},
                            sorted([*others, *left_out]))
     if held and others and all(set(by_class) <= set(others) for by_class in held.values()) and layout is None:
         # test/cat and test/dog beside cat and dog: what is not in test is to learn from.
-        return ClassLayout("split/class", {"train": {name: listing.path / name for name in others}} |
-                           {split: held[split] for split in _IN_ORDER if split in held})
+        beside: dict[str, tuple[Path, ...]] = {name: (listing.path / name,) for name in others}
+        return ClassLayout("split/class", {"train": beside, **{split: held[split] for split in _IN_ORDER
+                                                               if split in held}})
     if layout is None and _are_classes(splits, others):
-        return ClassLayout("class", {"all": {name: listing.path / name for name in names}})
+        return ClassLayout("class", {"all": {name: (listing.path / name,) for name in names}})
     raise _unclear(listing, splits, others)
 
 
-def _classes_in(folder: Listing, train: Listing | None) -> dict[str, Path]:
+def classes_in(folder: Listing, train: Listing | None) -> dict[str, tuple[Path, ...]]:
     """The class folders in the folder of a split; where it holds nothing but one folder with the class folders, as
-    seg_train/seg_train, those in it."""
-    known = set(train.folders) if train is not None and train is not folder else set()
+    seg_train/seg_train, those in it. `train` is the folder of that split."""
+    known = set(train.folders) if train is not None and train is not folder and len(train.folders) > 1 else set()
     while len(folder.folders) == 1 and not folder.ending(SUFFIXES) and folder.folders[0] not in known:
         inner = folder.inner(folder.folders[0])
         if inner is None or not inner.folders or inner.ending(SUFFIXES):
             break
         folder = inner
-    return {name: folder.path / name for name in folder.folders}
+    return {name: (folder.path / name,) for name in folder.folders}
 
 
 def _are_classes(splits: dict[str, Listing], others: list[str]) -> bool:
     """Whether folders of pictures that are called after splits are classes like those beside them: a train beside a
-    bus and a car. A set without train has no split by these names, but where they are the plain ones."""
+    bus and a car. A set without train has no split by these names, but where they are the plain ones, or alike but for
+    the word, as set_train and set_test."""
     if not splits or (set(splits) == {"train"} and others):
         return True
-    return bool(others) and not any(folder.path.name.lower() in SPLITS for folder in splits.values())
+    names = [folder.path.name for folder in splits.values()]
+    return bool(others) and not any(name.lower() in SPLITS for name in names) and not splits_beside(names)
+
+
+def _class_by_part(listing: Listing, names: list[str], layout: Layout) -> ClassLayout:
+    """Parts that each hold the class folders: folds, sources, patients. Raises DataError where none holds any."""
+    by_class: dict[str, tuple[Path, ...]] = {}
+    left_out = []
+    for name in names:
+        folder = listing.inner(name)
+        inner = [] if folder is None else folder.folders
+        left_out += [] if inner else [name]
+        for class_name in inner:
+            by_class[class_name] = (*by_class.get(class_name, ()), listing.path / name / class_name)
+    if not by_class:
+        raise DataError(f"data.layout={layout}, and no folder of {readable(listing.path)} holds class folders: "
+                        f"{ACCEPTED}")
+    return ClassLayout(layout, {"all": by_class}, left_out)
 
 
 def _each_is_divided(listing: Listing, names: list[str]) -> bool:
@@ -104,14 +126,14 @@ def _each_is_divided(listing: Listing, names: list[str]) -> bool:
 
 def _class_by_split(listing: Listing, names: list[str]) -> ClassLayout:
     """Each class with folders of splits in it."""
-    by_split: dict[str, dict[str, Path]] = {}
+    by_split: dict[str, dict[str, tuple[Path, ...]]] = {}
     left_out = []
     for name in names:
         folder = listing.inner(name)
         assert folder is not None
         used = folder.splits
         for split, inner in used.items():
-            by_split.setdefault(split, {})[name] = inner.path
+            by_split.setdefault(split, {})[name] = (inner.path,)
         left_out += [f"{name}/{inner}" for inner in folder.folders
                      if inner not in {split_folder.path.name for split_folder in used.values()}]
     if "train" not in by_split:

@@ -7,6 +7,7 @@ from lensmith.data.formats import FORMATS
 from lensmith.data.formats.format import LAYOUT, NOTHING
 from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.rivals import ask_about_classes, ask_about_masks
+from lensmith.data.formats.unread import refuse_unread
 
 _OTHERWISE = "folder"    # a folder that speaks for no format is one of class folders, whose reader says what it lacks
 
@@ -17,7 +18,8 @@ def recognise(path: Path) -> str | None:
 
     Of the formats of the lowest order with any support the one with the most is taken; masks of pixels are therefore
     learned only where nothing else is, and with boxes beside them data.name=masks says so. Raises DataError where two
-    formats fit equally well, Question where something speaks for another reading of class folders or of masks.
+    formats fit equally well and for layouts that are known and not read, Question where something speaks for another
+    reading of class folders or of masks.
     """
     listing = Listing(path)
     if listing.is_file:
@@ -38,6 +40,7 @@ def recognise(path: Path) -> str | None:
                 ask_about_masks(listing)
             if matches[0] != _OTHERWISE:
                 return matches[0]
+    refuse_unread(listing)
     ask_about_classes(listing, _is_of_a_format)
     return _OTHERWISE
 

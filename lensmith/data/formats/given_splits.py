@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from lensmith.base.errors import DataError, count
+from lensmith.base.left_behind import leads_to
+from lensmith.data.formats.masks.words_in_names import words_of
 from lensmith.data.sources.picture_files import readable
 
 LISTED = 10_000    # an account names at most so many pictures of each thing that it counts
 SPLITS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
 _WORDS = SPLITS | {"training": "train", "trn": "train", "validate": "valid", "validating": "valid", "dev": "valid",
                    "devel": "valid", "testing": "test", "tst": "test", "eval": "test", "evaluation": "test"}
+_ALL_BUT_TEST = re.compile(r"train(ing)?[\s_.-]*val(id|idation)?")    # train_val, as a folder beside test
 # What stands before and behind these words in the names of folders and says nothing: obj_train_data, TestImages.
 _SAYS_NOTHING = "datasets|dataset|data|sets|set|images|image|imgs|img|pictures|photos|samples|seg|obj|stage|split|" \
                 "part|subset|folder|files|jpgs|jpg|png"
@@ -65,26 +68,48 @@ def split_named(name: str) -> str | None:
 
 def split_folders(root: Path) -> dict[str, Path]:
     """The folders in `root` that are called after a split, by split; raises DataError where two name one."""
-    names = [name for name in os.listdir(root) if split_named(name)]
-    return folders_by_split(root, [name for name in names if os.path.isdir(root / name)])
+    with os.scandir(root) as entries:
+        return folders_by_split(root, [entry.name for entry in entries if leads_to(entry.is_dir)])
 
 
 def folders_by_split(root: Path, folders: Sequence[str]) -> dict[str, Path]:
     """Of the named folders in `root` those that are called after a split, by split; raises DataError as above.
 
-    A folder with the plain name of a split comes before those with longer ones: train before train_old.
+    A folder with the plain name of a split comes before those with longer ones: train before train_old. Where no name
+    alone says train, those of WIDER_train and WIDER_val beside each other do.
     """
     by_split: dict[str, Path] = {}
     # Plain names last, so that they take the place of others.
     for name in sorted(folders, key=lambda name: (_plain(name), name)):
-        split = split_named(name)
+        split = split_named(name) or ("train" if _ALL_BUT_TEST.fullmatch(name.lower()) else None)
         if split is None:
             continue
         if split in by_split and _plain(by_split[split].name) == _plain(name):
             raise DataError(f"{root} holds both {by_split[split].name!r} and {name!r}, which name one split: join "
                             "or rename them, or list the folders in a data.yaml")
         by_split[split] = root / name
+    if "train" not in by_split:
+        beside = splits_beside(folders)
+        if len(set(beside.values())) == len(beside):
+            by_split |= {split: root / name for name, split in beside.items()}
     return {split: by_split[split] for split in sorted(by_split)}
+
+
+def splits_beside(names: Sequence[str]) -> dict[str, str]:
+    """The split of each name that others are like but for one word, which names another split: WIDER_train, WIDER_val.
+
+    Train is one of them.
+    """
+    alike: dict[tuple[str, ...], dict[str, str]] = {}    # the other words -> name -> split
+    for name in names:
+        words = words_of(name)
+        said = [i for i, word in enumerate(words) if word in _WORDS]
+        if len(said) == 1 and len(words) > 1:
+            rest = (*words[: said[0]], *words[said[0] + 1 :])
+            alike.setdefault(rest, {})[name] = _WORDS[words[said[0]]]
+    divided = [group for group in alike.values()
+               if "train" in group.values() and len(set(group.values())) == len(group) > 1]
+    return {name: split for group in divided for name, split in group.items()}
 
 
 def _plain(name: str) -> bool:

@@ -18,6 +18,9 @@ CHANGES = {
     7: "objects of masks that number them have the classes of the masks of classes beside them, and SegmentationObject "
        "is divided by ImageSets/Segmentation; the masks of Label Studio's brushes give boxes; _classes.csv names the "
        "classes of Roboflow's masks; a column such as source is no class of boxes, and IsGroupOf marks crowds",
+    8: "folders whose names differ by a word for a split alone, as WIDER_train and WIDER_val, and train_val are "
+       "splits; of masks that number objects by class * 256 + n beside masks of classes the classes are read; columns "
+       "as x_center, y_center, width, height are boxes, and those of identifiers as lesion_id are not learned",
 }
 READING = max(CHANGES)
 

@@ -13,8 +13,9 @@ from lensmith.base.left_behind import holds_runs_alone
 from lensmith.base.picture_headers import BadPicture
 from lensmith.base.picture_suffixes import SUFFIXES
 from lensmith.base.pictures import read_stored
-from lensmith.data.formats.class_layout import class_layout
+from lensmith.data.formats.class_layout import class_layout, classes_in
 from lensmith.data.formats.given_splits import split_named
+from lensmith.data.formats.inside_classes import ask_inside, kinds_inside, masks_inside
 from lensmith.data.formats.listing import Listing
 from lensmith.data.formats.masks.mask_folders import mask_folders
 from lensmith.data.formats.masks.names_of_ids import FILES_OF_NAMES
@@ -37,12 +38,32 @@ def ask_about_classes(listing: Listing, is_set: Callable[[Listing], bool]) -> No
     pictures of the same names, or splits within some classes. `is_set` says whether a folder is of another format."""
     folders = [name for name in listing.folders if not holds_runs_alone(os.fspath(listing.path / name))]
     train = listing.splits.get("train")
-    if train is not None and any(_holds_pictures(inner) for inner in _inner(train, train.folders)):
+    if train is not None and _holds_classes(train, train):
+        folders = [folders[0].name for folders in classes_in(train, train).values()]
+        question = ask_inside(train, folders, splits=True) if set(folders) == set(train.folders) else None
+        if question is not None:
+            raise _question_about(listing, question)
         return
-    for ask in (_sets_below, _tables, _pictures_and_masks, _splits_in_classes):
+    for ask in (_masks_in_several, _sets_below, _tables, _pictures_and_masks, _splits_in_classes, _inside):
         question = ask(listing, folders, is_set)
         if question is not None:
             raise question
+
+
+def _masks_in_several(listing: Listing, folders: list[str], is_set: Callable[[Listing], bool]) -> Question | None:
+    """Classes with images and masks in each, which are no sets of their own."""
+    inner = _inner(listing, folders[:_LOOKED_AT])
+    several = [folder for folder in inner if kinds_inside(folder) == {"pictures", "masks"}]
+    return masks_inside(readable(listing.path), several) if len(several) > 1 and not listing.splits else None
+
+
+def _inside(listing: Listing, folders: list[str], is_set: Callable[[Listing], bool]) -> Question | None:
+    return None if listing.splits else ask_inside(listing, folders, splits=False)
+
+
+def _question_about(listing: Listing, question: Question) -> Question:
+    """The question about a folder of a split, asked of the set."""
+    return Question(readable(listing.path), question.why, question.answers)
 
 
 def ask_about_masks(listing: Listing) -> None:
@@ -73,6 +94,12 @@ def _inner(folder: Listing, names: list[str]) -> list[Listing]:
     return [inner for name in names if (inner := folder.inner(name)) is not None]
 
 
+def _holds_classes(folder: Listing, train: Listing) -> bool:
+    """Whether the folder of a split holds class folders, `train` being that of train."""
+    return any(inner is not None and _holds_pictures(inner) for folders in classes_in(folder, train).values()
+               for inner in [folder.at(folders[0])])
+
+
 def _holds_pictures(folder: Listing) -> bool:
     return bool(folder.ending(SUFFIXES))
 
@@ -80,7 +107,7 @@ def _holds_pictures(folder: Listing) -> bool:
 def _is_of_classes(folder: Listing) -> bool:
     """Whether a folder is one of class folders, or of splits with these."""
     train = folder.splits.get("train")
-    if train is not None and any(map(_holds_pictures, _inner(train, train.folders))):
+    if train is not None and _holds_classes(train, train):
         return True
     return not _holds_pictures(folder) and sum(map(_holds_pictures, _inner(folder, folder.folders[:_LOOKED_AT]))) > 1
 
@@ -109,7 +136,7 @@ def _sets_in(folders: list[Listing], is_set: Callable[[Listing], bool], *, deep:
     """The folders that are sets of their own by the names in them, else those in them."""
     for folder in folders:
         train = folder.splits.get("train")
-        divided = train is not None and any(map(_holds_pictures, _inner(train, train.folders)))
+        divided = train is not None and _holds_classes(train, train)
         if divided or is_set(folder):
             yield folder
         elif deep > 0 and not _holds_pictures(folder):
@@ -120,10 +147,11 @@ def _tables(listing: Listing, folders: list[str], is_set: Callable[[Listing], bo
     """Where no folder is a class by its name, and a table names the pictures in them."""
     if not all(split_named(name) or kind_of(name) == "pictures" for name in folders):
         return None
-    tables = listing.ending((".csv", ".tsv"))
+    tables = [name for name in listing.ending((".csv", ".tsv")) if "submission" not in name.lower()]
     inner = _inner(listing, folders)
     stems = {os.path.splitext(name)[0] for folder in [listing, *inner] for name in folder.ending(SUFFIXES)}
     naming = [name for name in tables if stems and _names_pictures(listing.path / name, stems)]
+    naming.sort(key=lambda name: (split_named(os.path.splitext(name)[0]) == "test", name))    # it may lack labels
     if not naming:
         return None
     path = readable(listing.path)
@@ -201,5 +229,6 @@ def _splits_in_classes(listing: Listing, folders: list[str], is_set: Callable[[L
     path = readable(listing.path)
     return Question(path, f"{len(divided)} of {len(folders)} folders of {path} hold folders called after splits, and "
                     "other things too", [
-                        Reading("takes them for splits and leaves the rest out", ("data.layout=class/split",)),
-                        Reading("learns all below a folder as its class", ("data.layout=class",))])
+                        Reading("takes them for splits and leaves the rest out",
+                                ("data.name=folder", "data.layout=class/split")),
+                        Reading("learns all below a folder as its class", ("data.name=folder", "data.layout=class"))])

@@ -176,8 +176,8 @@ def ids_of(path: Path, colours: Colours | None) -> np.ndarray:
         raise DataError(f"mask {readable(path)} {error}: mend it, or take it away") from error
     if path.suffix.lower() in LOSSY:
         return _black_and_white(image, path)
-    if image.mode == "LA":
-        image = image.getchannel("L")
+    if image.mode in ("LA", "RGBA"):
+        image = _alpha_alone(image)
     if image.mode in ("RGB", "RGBA") or (image.mode == "P" and colours is not None):
         # By RGBA: Pillow warns where a palette with transparency is brought to RGB.
         pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGBA"))[:, :, :3]
@@ -192,6 +192,14 @@ def ids_of(path: Path, colours: Colours | None) -> np.ndarray:
         raise DataError(f"mask {readable(path)} holds the id {ids.min() if ids.min() < 0 else ids.max()}: accepted are "
                         f"0 to {IDS - 1:,}")
     return ids
+
+
+def _alpha_alone(image: Image.Image) -> Image.Image:
+    """The mask in a picture with transparency: its alpha where the colours are the same everywhere, else without it."""
+    *colours, alpha = image.split()
+    if all(low == high for low, high in (each.getextrema() for each in colours)) and len(set(alpha.getextrema())) > 1:
+        return alpha
+    return image.getchannel("L") if image.mode == "LA" else image
 
 
 def _black_and_white(image: Image.Image, path: Path) -> np.ndarray:

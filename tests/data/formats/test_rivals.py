@@ -55,7 +55,7 @@ def test_plain_class_folders_are_not_asked_about(names: list[str], tmp_path: Pat
 
 def test_splits_in_some_classes(tmp_path: Path):
     touch(tmp_path, "cat/train/1.png", "cat/test/1.png", "dog/train/1.png", "dog/test/1.png", "dog/9.png")
-    assert asked(tmp_path) == ["data.layout=class/split", "data.layout=class"]
+    assert asked(tmp_path) == ["data.name=folder data.layout=class/split", "data.name=folder data.layout=class"]
 
 
 @pytest.mark.parametrize(("files", "answers"), [

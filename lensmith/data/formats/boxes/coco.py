@@ -136,6 +136,8 @@ def coco_files(folder: Listing) -> list[Path]:
     """The JSON files in a folder that are called as COCO's are, or that begin with pictures or annotations."""
     inner = next((folder.inner(name) for name in folder.folders if name.lower() in ("annotations", "annotation")), None)
     files = [] if inner is None else _json_files(inner)
+    if files and begins_with_key(files[0], "shapes"):    # LabelMe's, one a picture
+        return []
     if not files:
         beside = _json_files(folder)
         # LabelMe's files and lists of classes have neither of these keys.

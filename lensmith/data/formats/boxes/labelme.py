@@ -24,6 +24,7 @@ from lensmith.data.sources.sample import Splits
 
 # The least number of points of which a shape has a box around it; other shapes, points and lines, have none.
 _POINTS = {"rectangle": 2, "polygon": 3, "circle": 2, "mask": 2}
+_APART = ("annotations", "annotation", "labels", "json", "jsons")    # folders of JSON files beside that of the pictures
 
 
 class LabelMeShape(BaseModel):
@@ -96,7 +97,8 @@ def labelme(path: str, *, classes: list[str] | None = None, unlabelled: Unlabell
 
 def recognise_labelme(listing: Listing) -> Evidence:
     """JSON files beside pictures, or beside none where the first one lists shapes: its picture lies elsewhere."""
-    for folder in listing.with_splits():
+    apart = [inner for name in listing.folders if name.lower() in _APART and (inner := listing.inner(name)) is not None]
+    for folder in [*listing.with_splits(), *apart]:
         file = folder.beside_picture(".json")
         if file is not None:
             return Evidence(BESIDE, sentence=f"{file} beside a picture")

@@ -1,11 +1,12 @@
 """What the ids of masks are called: by a list of classes from the settings or a file, else by the ids that occur."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lensmith.base.errors import DataError, UserError, count
+from lensmith.base.errors import DataError, Question, Reading, UserError, count
 from lensmith.data.formats.boxes.yolo_folders import names_by_number, read_config
 from lensmith.data.formats.class_names import check_names, fixed_classes
 from lensmith.data.formats.listing import Listing
@@ -15,6 +16,8 @@ from lensmith.data.sources.picture_files import readable
 from lensmith.values.semantic_mask import IGNORED
 
 _NAMED = 5    # masks that an error names
+_WHITE = 255
+_MANY_IDS, _EDGES = 16, 0.2    # more ids, which at most so many of the pixels have: the gray edges of black and white
 # What files that list classes call the pixels that are neither learned nor measured.
 VOID_NAMES = ("void", "ignore", "ignored", "__ignore__", "unlabeled", "unlabelled")
 FILES_OF_NAMES = ("class_dict.csv", "labelmap.txt", "label_colors.txt", "classes.txt", "class_names.txt", "labels.txt",
@@ -90,11 +93,16 @@ def _list_of_roboflow(folder: Path) -> ClassList | None:
 
 
 def _checked_ids(ids: Mapping[str, str]) -> dict[int, str]:
+    names: dict[int, str] = {}
     for key, name in ids.items():
-        if not re.fullmatch(r"\d{1,5}", key) or int(key) >= IDS or not name:
+        match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", key)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not first <= last < IDS or not name or names.keys() & range(first, last + 1):
             raise UserError(f"data.ids: {key!r} = {name!r} is not possible: accepted are the number of an id, 0 to "
-                            f"{IDS - 1}, and the name of its class, or void, as in {{1 = \"pet\", 3 = \"void\"}}")
-    return {int(key): name for key, name in ids.items()}
+                            f"{IDS - 1}, or several as 0-127, none of them twice, and the name of the class, or void, "
+                            "as in {1 = \"pet\", 3 = \"void\"}")
+        names |= dict.fromkeys(range(first, last + 1), name)
+    return names
 
 
 def read_class_list(file: Path) -> ClassList:
@@ -191,6 +199,8 @@ def classes_of_masks(masks: Sequence[Path], listed: ClassList | None, void: Sequ
     """
     pixels_by_id = ids_in(masks, None if listed is None else listed.colours)
     occurring = set().union(*pixels_by_id)
+    if listed is None and void is None and not measured:
+        _ask_about_gray_edges(pixels_by_id, folder)
     settled = settle_classes(occurring, listed, void, folder, white=_white_foreground(pixels_by_id),
                              measured=measured)
     table = settled.coding.table
@@ -214,6 +224,20 @@ def classes_of_masks(masks: Sequence[Path], listed: ClassList | None, void: Sequ
                         f"({', '.join(map(str, sorted(occurring)[:10]))}) are, with "
                         "data.ids or data.void")
     return settled, pixels_by_id
+
+
+def _ask_about_gray_edges(pixels_by_id: Sequence[Mapping[int, int]], folder: Path) -> None:
+    """Raise a Question where nearly all pixels are black or white, and the rest has many values between them."""
+    total, between = Counter[int](), 0
+    for pixels in pixels_by_id:
+        total.update(pixels)
+    between = sum(number for id_, number in total.items() if id_ not in (0, _WHITE))
+    if len(total) > _MANY_IDS and max(total) == _WHITE and total[0] and between <= _EDGES * total.total():
+        raise Question(readable(folder), f"the masks in {readable(folder)} have {len(total)} values, and all but "
+                       f"{between / total.total():.1%} of their pixels are 0 or 255: the others look like the gray "
+                       "edges of masks that were resized or drawn smoothly, and are no classes", [
+                           Reading("takes gray for black or white, whichever is nearer",
+                                   ("data.name=masks", 'data.ids={0-127 = "background", 128-255 = "object"}'))])
 
 
 def _some(masks: Sequence[Path]) -> str:

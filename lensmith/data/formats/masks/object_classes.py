@@ -1,5 +1,6 @@
 """Which class the objects of masks with numbers are of: by the number itself, or by the mask of classes beside it."""
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from lensmith.data.sources.mask_files import ids_of
 from lensmith.data.sources.picture_files import readable
 from lensmith.values.semantic_mask import IGNORED
 
+BYTE = 256     # KITTI and Mapillary Vistas number an object class * 256 + n
+_COMPARED = 12    # masks of numbers with those of classes
 BASE = 1000    # Cityscapes numbers an object class * 1000 + n (mcordts/cityscapesScripts, json2instanceImg.py)
 _BACKGROUND = ("background", "_background_", "__background__", "bg")
 _LOOKED_AT = 50    # XML files
@@ -41,8 +44,56 @@ class ObjectClasses(Protocol):
     def listed(self) -> ClassList | None:
         """The names of the ids; None: their numbers."""
 
+    @property
+    def folders(self) -> Collection[str]:
+        """The folders of the masks of classes that were used."""
+
     def of(self, mask: Path, objects: Sequence[MaskedObject]) -> list[ClassedObject]:
         """The objects of a mask with their classes, without what is no object. Raises DataError with the file."""
+
+
+def _class_or_crowd(each: MaskedObject, class_id: int, things: Collection[int], *,
+                    single: bool) -> ClassedObject | None:
+    """An object whose number holds its class: of things that are not told apart a crowd, of a class without objects
+    None, and `single` ones of an unlisted class without it."""
+    if class_id in things:
+        return ClassedObject(each, class_id, crowd=not single)
+    return ClassedObject(each, None) if single else None
+
+
+@dataclass(frozen=True)
+class ClassInUpperByte:
+    """The class is the number divided by 256, as in KITTI and Mapillary Vistas. Where the rest is 0 nobody has told
+    objects apart: of things it is a crowd, and of anything else no object."""
+
+    listed: ClassList | None
+    things: frozenset[int]    # the classes that have objects
+    folders: frozenset[str]
+
+    @classmethod
+    def among(cls, numbers: Collection[int], listed: ClassList | None, folders: Collection[str]) -> "ClassInUpperByte":
+        """As `ClassInNumber.among`; `folders` are those of the masks of classes."""
+        things = {number // BYTE for number in numbers if number % BYTE}
+        return cls(listed, frozenset(things if listed is None else things & listed.names.keys()), frozenset(folders))
+
+    def of(self, mask: Path, objects: Sequence[MaskedObject]) -> list[ClassedObject]:
+        classed = [_class_or_crowd(each, each.number // BYTE, self.things, single=each.number % BYTE > 0)
+                   for each in objects]
+        return [each for each in classed if each is not None]
+
+
+def holds_the_classes(beside: Mapping[Path, Path]) -> bool:
+    """Whether each mask of numbers divided by 256 is the mask of classes `beside` it; a few are read."""
+    with_class = False
+    for mask, classes in list(beside.items())[:: max(1, len(beside) // _COMPARED)][:_COMPARED]:
+        try:
+            numbers, ids = ids_of(mask, None), ids_of(classes, None)
+        except DataError:    # in colours, or told where it is read
+            return False
+        if numbers.shape != ids.shape or (numbers.astype(np.int64) // BYTE != ids).any():
+            return False
+        with_class |= bool((ids > 0).any())
+    return with_class
 
 
 @dataclass(frozen=True)
@@ -52,6 +103,7 @@ class ClassInNumber:
 
     listed: ClassList | None
     things: frozenset[int]    # the classes that have objects
+    folders: tuple[str, ...] = ()
 
     @classmethod
     def among(cls, numbers: Collection[int], listed: ClassList | None) -> "ClassInNumber":
@@ -60,15 +112,9 @@ class ClassInNumber:
         return cls(listed, frozenset(things if listed is None else things & listed.names.keys()))
 
     def of(self, mask: Path, objects: Sequence[MaskedObject]) -> list[ClassedObject]:
-        classed = []
-        for each in objects:
-            single = each.number >= BASE
-            class_id = each.number // BASE if single else each.number
-            if class_id in self.things:
-                classed.append(ClassedObject(each, class_id, crowd=not single))
-            elif single:
-                classed.append(ClassedObject(each, None))
-        return classed
+        classed = [_class_or_crowd(each, each.number // BASE if each.number >= BASE else each.number, self.things,
+                                   single=each.number >= BASE) for each in objects]
+        return [each for each in classed if each is not None]
 
 
 @dataclass(frozen=True)
@@ -77,6 +123,10 @@ class ClassesBeside:
 
     listed: ClassList | None
     masks: Mapping[Path, Path]    # the mask of classes for a mask of numbers
+
+    @property
+    def folders(self) -> set[str]:
+        return set(map(os.path.dirname, self.masks.values()))
 
     def of(self, mask: Path, objects: Sequence[MaskedObject]) -> list[ClassedObject]:
         beside = self.masks.get(mask)

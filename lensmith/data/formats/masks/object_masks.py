@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lensmith.base.errors import DataError, Question, UserError
+from lensmith.base.errors import DataError, UserError
 from lensmith.data.formats.boxes.annotations import AnnotatedSplit, Unlabelled, sources_of_boxes
 from lensmith.data.formats.boxes.voc import image_sets
 from lensmith.data.formats.class_names import fixed_classes, ordered
@@ -15,14 +15,16 @@ from lensmith.data.formats.format import LAYOUT, Evidence, Format
 from lensmith.data.formats.given_splits import listed_below, refuse_unlabelled
 from lensmith.data.formats.known_classes import KnownClasses
 from lensmith.data.formats.listing import Listing
-from lensmith.data.formats.masks.mask_folders import MaskFolders, mask_folders, paired_by_split
+from lensmith.data.formats.masks.mask_folders import MaskFolders, mask_choices, mask_folders, named_folders
 from lensmith.data.formats.masks.names_of_ids import ClassList, class_list
 from lensmith.data.formats.masks.object_classes import (
     BASE,
     ClassedObject,
     ClassesBeside,
     ClassInNumber,
+    ClassInUpperByte,
     ObjectClasses,
+    holds_the_classes,
     is_thing,
     voc_classes,
 )
@@ -84,8 +86,8 @@ def object_masks(path: str, *, images: str | None = None, masks: str | None = No
         raise UserError(f"data.{'classes' if ids is None else 'ids'}={classes if ids is None else ids} names classes, "
                         "and nothing tells the class of an object here: a folder of masks of classes beside that of "
                         "numbers does, or files called *_instanceIds.png with class * 1000 + n")
-    if isinstance(by, ClassesBeside):    # whose folder is not left out
-        used = {mask.relative_to(root).parts[0] for mask in by.masks.values()}
+    if by is not None and by.folders:    # which are not left out
+        used = {Path(folder).relative_to(root).parts[0] for folder in by.folders}
         layout = replace(layout, left_out=[name for name in layout.left_out if name not in used])
     tally, with_outlines = _Tally(), outlines is not False
     annotated = {split: _annotated(pairs, void_number(numbers), by, numbered=layout.numbered,
@@ -125,11 +127,7 @@ def _layout_of(root: Path, images: str | None, masks: str | None) -> ObjectLayou
         raise UserError("data.images and data.masks name the folders of pictures and masks together: name both")
     listing = Listing(root)
     if images is not None and masks is not None:
-        folders = [root / Path(name).expanduser() for name in (images, masks)]
-        for setting, folder in zip(("images", "masks"), folders, strict=True):
-            if not folder.is_dir():
-                raise DataError(f"data.{setting}={folder} is no folder")
-        return ObjectLayout(pair_numbered(paired_by_split(*map(Listing, folders)), listing), True, "", [])
+        return ObjectLayout(pair_numbered(named_folders(root, images, masks), listing), True, "", [])
     layout = object_layout(listing)
     if layout is not None:
         return _divided(root, layout)
@@ -183,20 +181,24 @@ def _classes_by(root: Path, layout: ObjectLayout, numbers: Sequence[set[int]], c
         listed = class_list(root, None, classes=classes, ids=ids) or layout.listed
         return ClassInNumber.among(occurring, listed)
     listing = Listing(root)
-    try:
-        named = mask_folders(listing)
-    except Question:    # several folders of masks, of which none is plainly that of the classes
+    choices = [beside for named in mask_choices(listing) if named.name != "cityscapes"
+               if (beside := _masks_beside(layout, pair_numbered(named.by_split, listing)))]
+    in_upper_byte = next((beside for beside in choices if holds_the_classes(beside)), None)
+    if in_upper_byte is not None:
+        listed = class_list(root, None, classes=classes, ids=ids)
+        return ClassInUpperByte.among(occurring, listed, set(map(os.path.dirname, in_upper_byte.values())))
+    if len(choices) != 1:    # of several folders of masks none is plainly that of the classes
         return None
-    if named is None or named.name == "cityscapes":
-        return None
-    of_picture = {path: masks_of[0] for pairs in pair_numbered(named.by_split, listing).values()
+    return ClassesBeside(class_list(root, None, classes=classes, ids=ids) or voc_classes(listing), choices[0])
+
+
+def _masks_beside(layout: ObjectLayout, of_classes: Mapping[str, PicturesWithObjects]) -> dict[Path, Path]:
+    """The mask of classes for each mask of numbers, where both are of one picture."""
+    of_picture = {path: masks_of[0] for pairs in of_classes.values()
                   for path, masks_of in zip(pairs.paths, pairs.masks, strict=True)}
-    beside = {mask: of_picture[path] for pairs in layout.splits.values()
-              for path, masks_of in zip(pairs.paths, pairs.masks, strict=True) for mask in masks_of
-              if path in of_picture and of_picture[path] != mask}
-    if not beside:
-        return None
-    return ClassesBeside(class_list(root, None, classes=classes, ids=ids) or voc_classes(listing), beside)
+    return {mask: of_picture[path] for pairs in layout.splits.values()
+            for path, masks_of in zip(pairs.paths, pairs.masks, strict=True) for mask in masks_of
+            if path in of_picture and of_picture[path] != mask}
 
 
 def _annotated(pairs: PicturesWithObjects, void: Sequence[int], by: ObjectClasses | None, *, numbered: bool,

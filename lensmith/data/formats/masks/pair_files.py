@@ -1,8 +1,9 @@
 """Masks of pixels in folders: which file is the mask of which picture, in the layouts that are in use."""
 
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from lensmith.data.formats.files_below import pictures_below
 from lensmith.data.formats.format import BESIDE, LAYOUT, NOTHING, Evidence
 from lensmith.data.formats.given_splits import split_folders, split_named
 from lensmith.data.formats.listing import Listing
-from lensmith.data.formats.masks.mask_folders import LOSSLESS, mask_folders, paired_by_split
+from lensmith.data.formats.masks.mask_folders import LOSSLESS, mask_folders, named_folders
 from lensmith.data.formats.masks.names_of_ids import ClassList
 from lensmith.data.formats.masks.object_folders import object_layout
 from lensmith.data.formats.masks.words_in_names import key_of, names_a_mask
@@ -63,11 +64,7 @@ def find_masks(root: Path, *, images: str | None = None, masks: str | None = Non
     None where the folder has none of the layouts. `images` and `masks` name the two folders in it.
     """
     if images is not None and masks is not None:
-        folders = [root / Path(name).expanduser() for name in (images, masks)]
-        for setting, path in zip(("images", "masks"), folders, strict=True):
-            if not path.is_dir():
-                raise DataError(f"data.{setting}={path} is no folder")
-        return MaskLayout("named", _pair_splits(paired_by_split(*map(Listing, folders))))
+        return MaskLayout("named", _pair_splits(named_folders(root, images, masks)))
     listing = Listing(root)
     config = root if listing.is_file else described_by(listing)
     if config is not None:
@@ -170,8 +167,21 @@ def pair_by_name(images: Path, masks: Path, *, picture_ending: str = "",
         used.add(mask)
         pairs.paths.append(Path(picture))
         pairs.masks.append(by_stem[mask])
+    if not pairs.paths and picture_ending == "":
+        _pair_by_number(pairs, list(by_stem.values()))
+        used = {stem for stem, path in by_stem.items() if path in pairs.masks}
     pairs.orphans = [path for stem, path in by_stem.items() if stem not in used]
     return pairs
+
+
+def _pair_by_number(pairs: MaskPairs, masks: Sequence[Path]) -> None:
+    """Pair pictures and masks by the first number in their names, as 21_training with 21_manual1, where every picture
+    has another one and every mask has that of a picture."""
+    by_number = [{found[0].lstrip("0"): path for path in paths if (found := re.search(r"\d+", path.stem))}
+                 for paths in (pairs.without_mask, masks)]
+    pictures, numbered = by_number
+    if len(pictures) == len(pairs.without_mask) and len(numbered) == len(masks) and pictures.keys() == numbered.keys():
+        pairs.paths, pairs.masks, pairs.without_mask = list(pictures.values()), [numbered[n] for n in pictures], []
 
 
 def _by_stem(folder: Path, endings: tuple[str, ...]) -> dict[str, Path]:

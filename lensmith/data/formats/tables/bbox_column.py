@@ -7,12 +7,12 @@ from typing import Literal
 
 import numpy as np
 
-from lensmith.base.errors import DataError, Question, Reading, UserError
+from lensmith.base.errors import DataError, Question, Reading
 from lensmith.data.formats.tables.column_kinds import UNKNOWN
 from lensmith.data.formats.tables.read_table import Rows, plain_name
 from lensmith.data.sources.picture_files import readable
 
-BoxForm = Literal["xywh", "corners"]
+BoxForm = Literal["xywh", "corners", "centre"]
 _NAMES = ("bbox", "box", "bounding_box", "boundingbox", "bounding_boxes", "boxes", "bboxes")
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _BOX = re.compile(rf"[\[(]?\s*({_NUMBER})(?:\s*[,;]\s*|\s+)({_NUMBER})(?:\s*[,;]\s*|\s+)({_NUMBER})(?:\s*[,;]\s*|\s+)"
@@ -20,7 +20,8 @@ _BOX = re.compile(rf"[\[(]?\s*({_NUMBER})(?:\s*[,;]\s*|\s+)({_NUMBER})(?:\s*[,;]
 _NONE = (*UNKNOWN, "[]", "()", "none")    # of a picture without a box
 _SIZES = (("width", "height"), ("image_width", "image_height"), ("img_width", "img_height"))
 _SLACK = 1.0    # pixels by which a box may leave its picture and still be of it
-_WORDS = {"xywh": "x, y, width, height", "corners": "x0, y0, x1, y1"}
+WORDS = {"xywh": "x, y, width, height", "corners": "x0, y0, x1, y1",
+         "centre": "x and y of the middle, width, height"}
 
 
 def with_corners(rows: Rows, form: BoxForm | None) -> tuple[Rows, str]:
@@ -29,28 +30,33 @@ def with_corners(rows: Rows, form: BoxForm | None) -> tuple[Rows, str]:
 
     `form` is the setting data.bbox. Without it boxes are of the form that all of them can have: two corners are in
     order, and a corner and a size stay in the picture, where the table says its size. Raises Question where they can
-    have both, DataError with the line of a cell that is no box, UserError for a setting that does not fit.
+    have both, DataError with the line of a cell that is no box.
     """
     column = next((name for name in rows.header if plain_name(name) in _NAMES and _holds_boxes(rows.column(name))),
                   None)
     if column is None or {"x0", "y0", "x1", "y1"} & set(rows.header):
-        if form is not None:
-            raise UserError(f"data.bbox={form} is for a column of boxes, as bbox with [834.0, 222.0, 56.0, 36.0], and "
-                            f"{rows.file} has none: leave it out")
         return rows, ""
     boxes = [_box(cell, rows, column, line) for cell, line in zip(rows.column(column), rows.lines, strict=True)]
     known = np.array([box for box in boxes if box is not None], dtype=np.float64)
     because = "data.bbox"
     if form is None:
         form, because = _form_of(rows, column, known, _sizes(rows, [box is not None for box in boxes]))
-    cells = [["", "", "", ""] if box is None else list(map(_text, box if form == "corners" else
-                                                           (box[0], box[1], box[0] + box[2], box[1] + box[3])))
-             for box in boxes]
+    cells = [corners_of(box, form) for box in boxes]
     at = rows.header.index(column)
-    words = f"the boxes in {column!r} are {_WORDS[form]} ({because})"
+    words = f"the boxes in {column!r} are {WORDS[form]} ({because})"
     return replace(rows, header=[*rows.header[:at], "x0", "y0", "x1", "y1", *rows.header[at + 1 :]],
                    cells=[[*row[:at], *corners, *row[at + 1 :]]
                           for row, corners in zip(rows.cells, cells, strict=True)]), words
+
+
+def corners_of(box: tuple[float, float, float, float] | None, form: BoxForm) -> list[str]:
+    """The cells of the corners x0, y0, x1, y1 of a box, which are empty where there is none."""
+    if box is None:
+        return ["", "", "", ""]
+    x, y, third, fourth = box
+    corners = {"corners": box, "xywh": (x, y, x + third, y + fourth),
+               "centre": (x - third / 2, y - fourth / 2, x + third / 2, y + fourth / 2)}
+    return list(map(_text, corners[form]))
 
 
 def _holds_boxes(cells: Sequence[str]) -> bool:
@@ -92,10 +98,10 @@ def _form_of(rows: Rows, column: str, boxes: np.ndarray, sizes: np.ndarray | Non
     if sizes is not None:
         beyond = (boxes[:, :2] + boxes[:, 2:] > sizes + _SLACK).any(1)
         if beyond.any():
-            return "corners", f"{int(beyond.sum()):,} would leave their pictures as {_WORDS['xywh']}"
+            return "corners", f"{int(beyond.sum()):,} would leave their pictures as {WORDS['xywh']}"
     source = readable(rows.file)
-    raise Question(source, f"the boxes in column {column!r} of {source} can be {_WORDS['xywh']} as well as "
-                   f"{_WORDS['corners']}", [Reading(f"takes them for {_WORDS[form]}", (f"data.bbox={form}",))
+    raise Question(source, f"the boxes in column {column!r} of {source} can be {WORDS['xywh']} as well as "
+                   f"{WORDS['corners']}", [Reading(f"takes them for {WORDS[form]}", (f"data.bbox={form}",))
                                             for form in ("xywh", "corners")])
 
 

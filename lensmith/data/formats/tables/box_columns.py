@@ -22,6 +22,7 @@ from lensmith.data.formats.tables.divisions import FALSE, TRUE
 from lensmith.data.formats.tables.number_cells import number_style
 from lensmith.data.formats.tables.open_images import names_of_codes
 from lensmith.data.formats.tables.read_table import Rows, picture_column, plain_name, read_rows, refuse_empty_cells
+from lensmith.data.formats.tables.tables_of_splits import tables_of_splits
 from lensmith.data.sources.sample import Splits
 
 CORNERS = (("x0", "y0", "x1", "y1"), ("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"),
@@ -124,7 +125,11 @@ def corners_in(rows: Rows, column: str, decimal: str | None) -> list[str]:
 
 
 def recognise_table(listing: Listing) -> Evidence:
-    """A single table in the folder, with columns for boxes. A table of anything else has to be named itself."""
+    """A single table in the folder, with columns for boxes, or one beside the pictures of each split. A table of
+    anything else has to be named itself."""
+    by_split = tables_of_splits(listing)
+    if by_split:
+        return Evidence(LAYOUT, sentence=" and ".join(f"{file.parent.name}/{file.name}" for file in by_split.values()))
     file = table_of_boxes(listing)
     return Evidence() if file is None else Evidence(LAYOUT, sentence=f"{file.name} has columns for boxes")
 

@@ -25,6 +25,9 @@ def set_aside(rows: Rows, free: Sequence[str]) -> dict[str, str]:
             reasons[name] = f"it counts the lines from {cells[0]}"
         elif plain_name(name).endswith("_id") and len(cells) >= _LEAST and len(set(cells)) == len(cells):
             reasons[name] = "an identifier, another in each line"
+        elif plain_name(name).endswith("_id") and len(cells) >= _LEAST and 2 * len(set(cells)) >= len(cells):
+            reasons[name] = f"an identifier, {len(set(cells))} in {len(cells)} lines; called group it keeps their " \
+                "pictures in one split"
         elif plain_name(name) != "mask" and names_pictures(rows, name):
             reasons[name] = "it names files"
         elif len(cells) >= _LEAST and len(set(cells)) == 1 and not holds_numbers(rows, name):

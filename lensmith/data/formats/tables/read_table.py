@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from lensmith.base.csv_cells import unguarded
 from lensmith.base.errors import DataError, UserError, count, nearest
 from lensmith.base.picture_suffixes import SUFFIXES
 
+JSON_LINES = (".jsonl", ".ndjson")
 _FIELD = re.compile(r"\{([^{}]*)\}")    # of a pattern: the name of a column between braces
 _PICTURE = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "image_file",
             "image_name", "img", "img_path", "picture")
@@ -90,6 +92,8 @@ def _read_cells(file: Path, separator: str | None) -> tuple[list[list[str]], lis
         raise DataError(f"{file} is not UTF-8 text (byte {error.start}): save it as CSV in UTF-8") from error
     except OSError as error:
         raise DataError(f"table {file} cannot be read ({error.strerror})") from error
+    if file.suffix.lower() in JSON_LINES:
+        return _cells_of_json(file, text)
     opened_text = io.StringIO(text, newline="")
     first = opened_text.readline()
     if (named := _SEPARATOR_LINE.fullmatch(first)) is not None:
@@ -107,6 +111,26 @@ def _read_cells(file: Path, separator: str | None) -> tuple[list[list[str]], lis
     except csv.Error as error:
         raise DataError(f"{file}, line {line}: cannot be read as a table ({error})") from error
     return rows, lines, separator
+
+
+def _cells_of_json(file: Path, text: str) -> tuple[list[list[str]], list[int], str]:
+    """As `_read_cells`, of a file with an object in each line, whose keys are the columns."""
+    objects, lines = list[dict[str, object]](), [0]
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            content = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{file}, line {number} is not JSON") from error
+        if not isinstance(content, dict):
+            raise DataError(f"{file}, line {number}: an object is expected, as {{\"file_name\": \"a.png\"}}")
+        objects.append(content)
+        lines.append(number)
+    header = list(dict.fromkeys(key for content in objects for key in content))
+    cells = [["" if (value := content.get(key)) is None else value if isinstance(value, str) else json.dumps(value)
+              for key in header] for content in objects]
+    return [header, *([unguarded(cell.strip()) for cell in row] for row in cells)], lines, ","
 
 
 def refuse_empty_cells(rows: Rows, name: str, *, hint: str = "") -> None:
@@ -149,10 +173,30 @@ def with_picture_column(rows: Rows, pictures: str | None) -> tuple[Rows, set[str
     paths, used = fill_pattern(rows, pictures, "data.pictures")
     for name in used:
         refuse_empty_cells(rows, name)
+    if "*" in os.path.dirname(pictures):
+        paths = _in_folders(rows, paths, pictures)
     kept = [i for i, name in enumerate(rows.header) if name != "path"]
     header = ["path", *(rows.header[i] for i in kept)]
     cells = [[path, *(row[i] for i in kept)] for path, row in zip(_paths(rows, paths), rows.cells, strict=True)]
     return replace(rows, header=header, cells=cells), {"path", *used}
+
+
+def _in_folders(rows: Rows, paths: Sequence[str], pattern: str) -> list[str]:
+    """The paths with the folder that holds each in the place of one with a `*`. Raises DataError where none is of that
+    name, or two hold a picture; a picture that is in none keeps its path."""
+    root, folder = rows.file.parent, os.path.dirname(pattern)
+    folders = sorted(each for each in root.glob(folder) if each.is_dir())
+    if not folders:
+        raise DataError(f"{rows.file}: no folder is called as {folder!r} in data.pictures={pattern!r}")
+    holding: dict[str, str] = {}
+    for each in folders:
+        for name in os.listdir(each):
+            if name in holding and name.lower().endswith(SUFFIXES):
+                raise DataError(f"{rows.file}: data.pictures={pattern!r} finds {name} in {holding[name]} and in "
+                                f"{each.name}: name the folder by a column")
+            holding[name] = os.path.relpath(each, root)
+    return [os.path.join(holding[name], name) if (name := os.path.basename(path)) in holding else path
+            for path in paths]
 
 
 def _paths(rows: Rows, cells: Sequence[str]) -> list[str]:

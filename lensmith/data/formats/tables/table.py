@@ -50,6 +50,8 @@ from lensmith.data.formats.tables.repeated_pictures import (
 )
 from lensmith.data.formats.tables.several_labels import check_delimiter
 from lensmith.data.formats.tables.several_targets import TableTargets, TargetColumns, read_targets, target_columns
+from lensmith.data.formats.tables.side_columns import refuse_run_lengths, with_sides
+from lensmith.data.formats.tables.tables_of_splits import joined_rows, tables_of_splits
 from lensmith.data.sources.picture_files import Files, readable
 from lensmith.data.sources.sample import Splits
 from lensmith.values import of_kind
@@ -72,7 +74,7 @@ def open_table(path: str, *, target: str | list[str] | None = None, kind: Kind =
     A picture that is not there is found when the headers are read. Raises DataError with the line for a cell that
     cannot be used, UserError for settings that do not fit.
 
-    - `path`: the table, or a folder with one table of boxes in it.
+    - `path`: the table, or a folder with one table of boxes in it, or with a table beside the pictures of each split.
     - `target`: the columns to learn; by default that which is called label, else all but those of the picture, the
       split, the group and those that are set aside (`set_aside`). Of boxes, the column of their class.
     - `kind`: label, tags, numbers or boxes; auto decides by the columns (`_box_class`, `target_columns`,
@@ -90,15 +92,23 @@ def open_table(path: str, *, target: str | list[str] | None = None, kind: Kind =
     - `boxes`: of several targets, the column of the class for each set of corners, as {head = "species"}.
     - `masks`: the column that names the files of masks, or a pattern; {outline = pattern} of several.
     - `ids`: what each id in the masks is called, as {1 = "pet"}.
-    - `bbox`: what the four numbers in a column of boxes are, `xywh` or `corners`; by default what all of them can be.
+    - `bbox`: what the four numbers in a column of boxes are, or in columns as x, y, width, height: `xywh`, `corners` or
+      `centre`; by default what all of them can be.
     - `known`: what a network that is measured on the table has learned; the program passes it.
     """
     check_delimiter(delimiter)
     settings = CellSettings(delimiter, decimal, unknown)
     file = Path(path).expanduser()
-    rows = read_rows(table_of_boxes(Listing(file)) or file if file.is_dir() else file, separator)
+    rows = _read(file, separator)
     rows, bbox_in_words = with_corners(rows, bbox)
+    if not bbox_in_words:
+        rows, bbox_in_words = with_sides(rows, bbox, ask=target is None and kind in ("auto", "boxes"))
+    if bbox is not None and not bbox_in_words:
+        raise UserError(f"data.bbox={bbox} is for a column of boxes, as bbox with [834.0, 222.0, 56.0, 36.0], or for "
+                        f"columns as x, y, width, height, and {rows.file} has none: leave it out")
     rows, roles = _with_roles(rows, pictures, split, fold, is_asked=target is not None, measured=known is not None)
+    if target is None and kind == "auto":
+        refuse_run_lengths(rows, roles.free)
     if known is not None and target is None and kind == "auto":
         target, kind = known_target(rows, roles.free, known)
     several = boxes is not None or masks is not None
@@ -115,6 +125,15 @@ def open_table(path: str, *, target: str | list[str] | None = None, kind: Kind =
         read_one_target(rows, _columns_to_learn(rows, target, roles), kind, _one_list(classes), settings)
     fixed = classes.keys() if isinstance(classes, dict) else targets.classes if classes is not None else ()
     return _sources(targets, roles, fixed=fixed, measured=known is not None)
+
+
+def _read(file: Path, separator: str | None) -> Rows:
+    """The table in a file; of a folder the tables of its splits, or its table of boxes."""
+    if not file.is_dir():
+        return read_rows(file, separator)
+    listing = Listing(file)
+    by_split = tables_of_splits(listing)
+    return joined_rows(by_split, file, separator) if by_split else read_rows(table_of_boxes(listing) or file, separator)
 
 
 @dataclass(frozen=True)
@@ -140,7 +159,10 @@ def _with_roles(rows: Rows, pictures: str | None, split: str | bool, fold: str |
     if pictures is None:
         refuse_unnamed_pictures(rows)
     rows, used = with_picture_column(rows, pictures)
-    rows, division, words = divided(rows, split, fold, measured=measured)
+    if rows.splits is not None:
+        division, words = list[str](), "divided by the folders of their splits"
+    else:
+        rows, division, words = divided(rows, split, fold, measured=measured)
     refuse_empty_cells(rows, picture_column(rows))
     refuse_pictures_elsewhere(rows, pictures)
     group = rows.column_called("group")

@@ -122,7 +122,10 @@ def test_settings_that_do_not_fit_are_named(tmp_path: Path):
     for settings, said in (
             ({"classes": ["a"], "ids": {"1": "a"}}, "data.ids and data.classes both name the classes: give one of the"),
             ({"ids": {"one": "a"}}, "data.ids: 'one' = 'a' is not possible: accepted are the number of an id, 0 to "
-                                    "65535, and the name of its class, or void, as in {1 = \"pet\", 3 = \"void\"}"),
+                                    "65535, or several as 0-127, none of them twice, and the name of the class, or "
+                                    "void, as in {1 = \"pet\", 3 = \"void\"}"),
+            ({"ids": {"0-9": "a", "5": "b"}}, "data.ids: '5' = 'b' is not possible"),
+            ({"ids": {"9-0": "a"}}, "data.ids: '9-0' = 'a' is not possible"),
             ({"ids": {"70000": "a"}}, "data.ids: '70000' = 'a' is not possible"),
             ({"ids": {"7": ""}}, "data.ids: '7' = '' is not possible"),
             ({"classes": ["a", "a"]}, "data.classes=['a', 'a'] must hold at least one name, none empty and none twice"),

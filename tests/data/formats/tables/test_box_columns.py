@@ -105,7 +105,8 @@ def test_the_tables_of_open_images(tmp_path, picture):
     for name in ("000a", "000b"):
         picture(f"train/{name}.jpg", width=40, height=20)
     file = write(tmp_path, OPEN_IMAGES, "train-annotations-bbox.csv")
-    with pytest.raises(DataError, match=r"train/000[ab].jpg is: say data.pictures=\"train/\{ImageID\}.jpg\""):
+    with pytest.raises(DataError, match=r"train/000[ab].jpg is: `lensmith train \S+ data.name=table "
+                                        r"'data.pictures=train/\{ImageID\}.jpg'` takes those in train"):
         open_table(file)
     parts = open_table(file, pictures="train/{ImageID}.jpg")
     source = parts.splits["all"]

@@ -7,9 +7,9 @@ from lensmith.data.formats.tables.table import open_table
 
 
 @pytest.mark.parametrize(("head", "name", "place", "said"), [
-    ("id,label", "a", "train_images/a.png", r"column 'id' names is there \(a\), and train_images/a\.png is: say "
-     r"data\.pictures=\"train_images/\{id\}\.png\""),
-    ("path,label", "a.png", "images/all/a.png", r"say data\.pictures=\"images/all/\{path\}\""),
+    ("id,label", "a", "train_images/a.png", r"column 'id' names is there \(a\), and train_images/a\.png is: `lensmith "
+     r"train \S+list.csv data\.name=table 'data\.pictures=train_images/\{id\}\.png'` takes those in train_images"),
+    ("path,label", "a.png", "images/all/a.png", r"'data\.pictures=images/all/\{path\}'` takes"),
     ("path,label", "/home/me/a.png", "images/a.png", r"paths are taken from the folder of the table: mend them, or "
      r"write a pattern over columns, as data\.pictures=\"images/\{name\}\.jpg\"")])
 def test_they_are_found_below_the_table(tmp_path, picture, head, name, place, said):
@@ -34,5 +34,5 @@ def test_what_programs_leave_behind_and_our_own_results_are_not_suggested(tmp_pa
     for name in ("recipe.toml", "run.json"):
         (tmp_path / "done" / name).write_text("")
     (tmp_path / "list.csv").write_text("path,label\na.png,x\nb.png,y\n")
-    with pytest.raises(DataError, match=r"and images/a\.png is: say data\.pictures=\"images/\{path\}\""):
+    with pytest.raises(DataError, match=r"and images/a\.png is: `[^`]* 'data\.pictures=images/\{path\}'`"):
         open_table(str(tmp_path / "list.csv"))
