@@ -60,8 +60,8 @@ def class_folders(path: str, *, group: str | None = None, layout: Layout | None 
                             "one of them")
         in_names = _by_name(root, _expression(label, "label", r"(.+)_\d+"), fixed_classes(classes), ignored)
         folders = [folder.path for folder in _split_folders(root).values()]
-        return _opened(root, in_names, "label in the name", [],
-                       None if expression is None else (lambda paths: _groups(paths, expression)), ignored, folders)
+        return _opened(root, in_names, "label in the name", [], _grouping(root, expression, by_folder=False), ignored,
+                       folders)
     settled = class_layout(root, layout=layout, classes=fixed_classes(classes))
     pictures = {split: _by_class(by_class, root, ignored=ignored) for split, by_class in settled.folders.items()}
     left_masks = _without_masks(pictures) if masks == "leave" else []
@@ -72,12 +72,8 @@ def class_folders(path: str, *, group: str | None = None, layout: Layout | None 
             train = next(iter(settled.folders["train"].values()))[0].parent
             raise DataError(f"class folder {extra!r} in {folder} is not in {train}, so it could not be learned."
                             f"{_nearest_class(extra, known)} Add it there, rename it or take it out.")
-    if settled.name == "group/class" and expression is not None:
-        raise UserError("data.layout=group/class takes the groups from folders and data.group from the names of files: "
-                        "give one of them")
     opened = _opened(root, pictures, "/".join(f"<{word}>" for word in settled.name.split("/")), settled.left_out,
-                     (lambda paths: _groups_by_folder(paths, root)) if settled.name == "group/class" else
-                     None if expression is None else (lambda paths: _groups(paths, expression)), ignored,
+                     _grouping(root, expression, by_folder=settled.name == "group/class"), ignored,
                      [folder for by_class in settled.folders.values() for folders in by_class.values()
                       for folder in folders])
     if left_masks:
@@ -109,6 +105,16 @@ def _nearest_class(name: str, known: Collection[str]) -> str:
     if same is not None:
         return f" {same!r} there looks the same and is coded otherwise (Unicode NFC and NFD): give both one name."
     return nearest(name, known)
+
+
+def _grouping(root: Path, expression: re.Pattern[str] | None, *, by_folder: bool) -> GroupsOf | None:
+    """What groups the pictures: the folder below `root`, the expression, or nothing. Raises UserError for both."""
+    if by_folder and expression is not None:
+        raise UserError("data.layout=group/class takes the groups from folders and data.group from the names of files: "
+                        "give one of them")
+    if by_folder:
+        return lambda paths: _groups_by_folder(paths, root)
+    return None if expression is None else (lambda paths: _groups(paths, expression))
 
 
 def _groups_by_folder(paths: list[Path], root: Path) -> np.ndarray:

@@ -24,7 +24,7 @@ from lensmith.data.formats.masks.names_of_ids import MaskClasses, class_list, cl
 from lensmith.data.formats.masks.object_folders import ObjectLayout, object_layout
 from lensmith.data.formats.masks.pair_files import LAYOUTS, MaskLayout, describes_masks, find_masks, recognise_masks
 from lensmith.data.formats.reading import existing
-from lensmith.data.sources.mask_files import IDS, MaskFiles, MaskSource, ObjectsMask, PixelMask
+from lensmith.data.sources.mask_files import IDS, LOSSY, MaskFiles, MaskSource, ObjectsMask, PixelMask
 from lensmith.data.sources.picture_files import Files, readable
 from lensmith.data.sources.picture_form import survey
 from lensmith.data.sources.rasterise import Outlines
@@ -131,6 +131,9 @@ def _masks_of_pixels(root: Path, folder: Path, layout: MaskLayout, *, classes: l
     fractions = _fractions(pixels_by_id, settled)
     notes = [f"left out of {readable(root)}, since neither pictures nor masks: "
              f"{', '.join(map(readable, layout.left_out))}"] if layout.left_out else []
+    if lossy := sum(mask.suffix.lower() in LOSSY for mask in masks):
+        notes.append(f"{count(lossy, 'mask')} in a format that changes pixels (JPEG and the like), brought to black "
+                     "and white, 0 and 255, which is certain in them")
     if void_fraction := fractions["(void)"]:
         notes.append(f"void, neither learned nor measured, are the ids {', '.join(map(str, settled.void[:10]))}"
                      f"{' ...' if len(settled.void) > 10 else ''} of the masks: {void_fraction:.1%} of their pixels "

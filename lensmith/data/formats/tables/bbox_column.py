@@ -41,7 +41,7 @@ def with_corners(rows: Rows, form: BoxForm | None) -> tuple[Rows, str]:
     because = "data.bbox"
     if form is None:
         form, because = _form_of(rows, column, known, _sizes(rows, [box is not None for box in boxes]))
-    cells = [corners_of(box, form) for box in boxes]
+    cells = [corner_cells(box, form) for box in boxes]
     at = rows.header.index(column)
     words = f"the boxes in {column!r} are {WORDS[form]} ({because})"
     return replace(rows, header=[*rows.header[:at], "x0", "y0", "x1", "y1", *rows.header[at + 1 :]],
@@ -49,7 +49,7 @@ def with_corners(rows: Rows, form: BoxForm | None) -> tuple[Rows, str]:
                           for row, corners in zip(rows.cells, cells, strict=True)]), words
 
 
-def corners_of(box: tuple[float, float, float, float] | None, form: BoxForm) -> list[str]:
+def corner_cells(box: tuple[float, float, float, float] | None, form: BoxForm) -> list[str]:
     """The cells of the corners x0, y0, x1, y1 of a box, which are empty where there is none."""
     if box is None:
         return ["", "", "", ""]

@@ -9,6 +9,7 @@ from lensmith.data.formats.tables.number_cells import is_whole
 from lensmith.data.formats.tables.read_table import Rows, names_pictures, plain_name
 
 _INDEX = re.compile(r"(unnamed_\d+)*|(row_?)?(index|idx|id|no|nr|number|num)|row|#|level_\d+|uuid|guid")
+_GROUPS = 5   # different identifiers, which half as many rows have: they are of people or places, and no class
 _LEAST = 3    # rows: fewer do not show that a column counts them
 
 
@@ -25,7 +26,8 @@ def set_aside(rows: Rows, free: Sequence[str]) -> dict[str, str]:
             reasons[name] = f"it counts the lines from {cells[0]}"
         elif plain_name(name).endswith("_id") and len(cells) >= _LEAST and len(set(cells)) == len(cells):
             reasons[name] = "an identifier, another in each line"
-        elif plain_name(name).endswith("_id") and len(cells) >= _LEAST and 2 * len(set(cells)) >= len(cells):
+        elif plain_name(name).endswith("_id") and not is_label_name(name) and len(set(cells)) >= _GROUPS and \
+                2 * len(set(cells)) >= len(cells):
             reasons[name] = f"an identifier, {len(set(cells))} in {len(cells)} lines; called group it keeps their " \
                 "pictures in one split"
         elif plain_name(name) != "mask" and names_pictures(rows, name):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lensmith.base.errors import DataError, Question, Reading
-from lensmith.data.formats.tables.bbox_column import WORDS, BoxForm, corners_of
+from lensmith.data.formats.tables.bbox_column import WORDS, BoxForm, corner_cells
 from lensmith.data.formats.tables.box_columns import class_column, corner_columns
 from lensmith.data.formats.tables.column_kinds import UNKNOWN
 from lensmith.data.formats.tables.read_table import Rows
@@ -45,7 +45,7 @@ def with_sides(rows: Rows, form: BoxForm | None, *, ask: bool) -> tuple[Rows, st
     words = f"the boxes in {', '.join(map(repr, columns))} are {WORDS[settled]} " \
         f"({'data.bbox' if form else 'the columns are called so'})"
     return replace(rows, header=[*(rows.header[i] for i in kept), "x0", "y0", "x1", "y1"],
-                   cells=[[*(row[i] for i in kept), *corners_of(box, settled)]
+                   cells=[[*(row[i] for i in kept), *corner_cells(box, settled)]
                           for row, box in zip(rows.cells, boxes, strict=True)]), words
 
 

@@ -100,15 +100,8 @@ def open_table(path: str, *, target: str | list[str] | None = None, kind: Kind =
     settings = CellSettings(delimiter, decimal, unknown)
     file = Path(path).expanduser()
     rows = _read(file, separator)
-    rows, bbox_in_words = with_corners(rows, bbox)
-    if not bbox_in_words:
-        rows, bbox_in_words = with_sides(rows, bbox, ask=target is None and kind in ("auto", "boxes"))
-    if bbox is not None and not bbox_in_words:
-        raise UserError(f"data.bbox={bbox} is for a column of boxes, as bbox with [834.0, 222.0, 56.0, 36.0], or for "
-                        f"columns as x, y, width, height, and {rows.file} has none: leave it out")
+    rows, bbox_in_words = _with_corners(rows, bbox, ask=target is None and kind in ("auto", "boxes"))
     rows, roles = _with_roles(rows, pictures, split, fold, is_asked=target is not None, measured=known is not None)
-    if target is None and kind == "auto":
-        refuse_run_lengths(rows, roles.free)
     if known is not None and target is None and kind == "auto":
         target, kind = known_target(rows, roles.free, known)
     several = boxes is not None or masks is not None
@@ -125,6 +118,18 @@ def open_table(path: str, *, target: str | list[str] | None = None, kind: Kind =
         read_one_target(rows, _columns_to_learn(rows, target, roles), kind, _one_list(classes), settings)
     fixed = classes.keys() if isinstance(classes, dict) else targets.classes if classes is not None else ()
     return _sources(targets, roles, fixed=fixed, measured=known is not None)
+
+
+def _with_corners(rows: Rows, bbox: BoxForm | None, *, ask: bool) -> tuple[Rows, str]:
+    """The table with corners in the place of a column of boxes or of their sides; `ask` as of `with_sides`. Raises
+    UserError for data.bbox where it has neither."""
+    rows, words = with_corners(rows, bbox)
+    if not words:
+        rows, words = with_sides(rows, bbox, ask=ask)
+    if bbox is not None and not words:
+        raise UserError(f"data.bbox={bbox} is for a column of boxes, as bbox with [834.0, 222.0, 56.0, 36.0], or for "
+                        f"columns as x, y, width, height, and {rows.file} has none: leave it out")
+    return rows, words
 
 
 def _read(file: Path, separator: str | None) -> Rows:
@@ -169,6 +174,8 @@ def _with_roles(rows: Rows, pictures: str | None, split: str | bool, fold: str |
     if group is not None:
         refuse_empty_cells(rows, group)
     free = [name for name in rows.header if name not in {*used, *division, group, rows.column_called("split")}]
+    if not is_asked:
+        refuse_run_lengths(rows, free)
     return rows, _Roles(used, division, words, group, free, {} if is_asked else set_aside(rows, free))
 
 

@@ -132,3 +132,10 @@ def test_two_folders_of_masks_are_asked_about(tmp_path: Path):
             mask(tmp_path / f"{name}/{i}.png", square(1))
     assert asked(tmp_path) == ["data.name=masks data.images=images data.masks=masks",
                                "data.name=masks data.images=images data.masks=segmentations"]
+
+
+def test_masks_in_jpeg_are_told(tmp_path: Path):
+    for i in range(4):
+        photo(tmp_path / f"images/{i}.png", i)
+        mask(tmp_path / f"masks/{i}.jpg", square(255))
+    assert "4 masks in a format that changes pixels (JPEG" in labelled_pixels(str(tmp_path)).account["notes"][0]

@@ -67,7 +67,7 @@ def test_values_of_pixels_are_named(header: str, tmp_path: Path):
 
 
 def test_an_identifier_of_several_pictures_is_no_target(tmp_path: Path, picture):
-    file = table(tmp_path, picture, "lesion_id,dx", *(f"L{i // 2},{'ab'[i % 2]}" for i in range(6)))
+    file = table(tmp_path, picture, "lesion_id,dx", *(f"L{i // 2},{'ab'[i % 2]}" for i in range(12)))
     opened = open_table(file)
     assert list(opened.splits["all"].targets) == ["label"]
-    assert "'lesion_id' (an identifier, 3 in 6 lines; called group it keeps" in opened.account["notes"][0]
+    assert "'lesion_id' (an identifier, 6 in 12 lines; called group it keeps" in opened.account["notes"][0]
