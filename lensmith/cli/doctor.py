@@ -100,7 +100,7 @@ def _test_rates(source: str, overrides: list[str], *, steps: int, out: Path | No
     from lensmith.study.report.rate_chart import rate_chart
     from lensmith.training.rate_range import rate_range
 
-    recipe = recipes.override(recipe_for(source), overrides, SECTIONS)
+    recipe = recipes.override(recipe_for(source, name=recipes.data_name_in(overrides)), overrides, SECTIONS)
     named = any(text.startswith("backbone.name=") for text in overrides)    # code named here is the user's own word
     found = rate_range(recipe, steps=steps, trusted=trust or named, tell=teller(quiet))
     if out is not None:
