@@ -11,6 +11,7 @@ from lensmith.engine.teacher import TERM
 from lensmith.recipe.schema import Recipe, read_recipe
 
 _SETTLED = 200    # steps after which a loss tells something before the first epoch has ended: some begin slowly
+_BEGUN = 20       # the same after whole epochs: of fewer any network has learned little
 _ORDER = ("valid", "test")    # the first of these splits that was measured at the end stands for what was held out
 
 
@@ -139,7 +140,9 @@ class Facts:
 
     @property
     def _enough(self) -> bool:
-        return bool(self.rows) or (len(self.watched) >= 4 and self.watched[-1].get("step", 0) >= _SETTLED)
+        if self.rows:
+            return self.rows[-1].get("step", 0) >= _BEGUN
+        return len(self.watched) >= 4 and self.watched[-1].get("step", 0) >= _SETTLED
 
 
 def facts_of(run: Run) -> Facts:

@@ -1,6 +1,6 @@
 """Faults of the learning rate, from the history and from how far each step moves the weights."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 from lensmith.base.errors import count
@@ -39,7 +39,7 @@ def rate_too_high(facts: Facts) -> Diagnosis | None:
         sure = 0.85
     if moved is not None and moved < _STILL and not words:
         return None
-    if facts.chance is not None and losses and _is_blown(losses, facts.chance, facts.rows[-1].get("step", 0)):
+    if facts.chance is not None and losses and _is_blown(facts.rows, facts.chance):
         words.append(f"train/loss rose to {max(losses):.4g}, where guessing costs {facts.chance:.4g}")
         sure = max(sure, 0.85)
     if facts.chance is not None and len(losses) >= 2 and losses[-1] > 1.1 * min(losses) and losses[-1] > 0.9 * \
@@ -59,11 +59,13 @@ def rate_too_high(facts: Facts) -> Diagnosis | None:
                      settings={"optimizer.rate": lower} if lower else {})
 
 
-def _is_blown(losses: Sequence[float], chance: float, steps: float) -> bool:
-    """Whether a loss went far beyond that of guessing. That of the first epoch does by itself where the first weights
-    are large, and then the later ones come down, which takes some `steps`."""
-    later = max(losses[1:], default=0.0)
-    return steps >= _FEW and (later > _BLOWN * chance or (losses[0] > _BLOWN * chance and min(losses) > 0.95 * chance))
+def _is_blown(rows: Sequence[Mapping[str, float]], chance: float) -> bool:
+    """Whether a training loss went far beyond that of guessing. That of the first epoch, and of the first steps, does
+    by itself where the first weights are large, and then the later ones come down."""
+    losses = [(row["train/loss"], row.get("step", 0)) for row in rows if "train/loss" in row]
+    later = max((loss for loss, step in losses[1:] if step > _FEW), default=0.0)
+    stays = losses[-1][1] > _FEW and losses[0][0] > _BLOWN * chance and min(losses)[0] > 0.95 * chance
+    return later > _BLOWN * chance or stays
 
 
 def rate_too_low(facts: Facts) -> Diagnosis | None:

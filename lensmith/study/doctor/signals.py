@@ -8,7 +8,9 @@ from lensmith.study.doctor.facts import Facts
 
 _FLAT = 0.02       # spread of a sigmoid over the pictures, of its range, below which it says nearly nothing of them
 _DEAD = 0.9        # fraction of a layer's units that are never above 0, from which on little comes through
-_SOME_DEAD = 0.6
+_SOME_DEAD = 0.6   # the same where the loss stays that of guessing, of so many pictures
+_MANY = 16
+_OF_FEW = 0.8      # and of fewer, of which a healthy unit may give 0 for all
 _VANISHED = 1e-4   # gradient over weight of the first layers, to that of the last ones
 _EXPLODED = 1e3
 _LARGE = 1e4       # norm of a gradient over that of its weight, beyond any that steps were made for
@@ -59,7 +61,8 @@ def dead_relus(facts: Facts) -> Diagnosis | None:
         return None
     layer, most = max(silent, key=lambda pair: float(pair[1]))
     stuck = facts.stays_at_chance(0.05)
-    if most < (_SOME_DEAD if stuck else _DEAD):
+    some = _SOME_DEAD if facts.vitals.get("pictures", 0) >= _MANY else _OF_FEW
+    if most < (some if stuck else _DEAD):
         return None
     rate = facts.number("optimizer.rate")
     lower = float(f"{rate / 10:.2g}") if rate else None
