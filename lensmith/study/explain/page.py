@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def write_explanations(about: str, pictures: Sequence[ExplainedPicture], folder:
             for place, explanation in enumerate(explained.explanations):
                 drawn = with_map(picture, explanation.map, corners=_in_file(explanation, explained))
                 name = f"{number:03d}-{place:02d}-{explanation.method}-{_safe(explanation.answer.name)}.png"
-                write_atomic(aside / name, lambda path, drawn=drawn: drawn.save(path, format="PNG"))
+                write_atomic(aside / name, partial(drawn.save, format="PNG"))
                 rows.append(_row(explanation, drawn, name))
                 facts.append({"file": explained.file, "picture": name, **explanation.as_json()})
             shown.append({"file": escaped(explained.file), "data": _as_data(picture), "rows": rows})
