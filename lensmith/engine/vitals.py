@@ -59,6 +59,7 @@ class Vitals:
         self.spent = self.cost = 0.0    # seconds of the processor, of all looks and of one
         self.next = self.done_before + 1    # the step after which it is looked at next
         self.copies: list[tuple[int, Tensor]] = []    # (number of the weight, its values before the step)
+        self.brought = _statistics(learner.network) if self.done_before == 0 else {}    # that norms begin with
         # A copy computes alone: without norms that wait for other processes, on one device.
         self.stopped = "the network is on several devices, or its norms wait for other processes" \
             if _is_shared(learner.network) else ""    # why nothing is measured any more
@@ -136,6 +137,8 @@ class Vitals:
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(0)
             plain = self._plain_loss(network)
+            if not self.found["rows"]:    # the first batch has replaced them already, where norms follow fast
+                network.load_state_dict(self.brought, strict=False)
             loss, output, seen, gradients = self._learn(network)
         if "activations" not in self.found:
             self._describe(network, seen, gradients.keys())
@@ -223,6 +226,12 @@ class Vitals:
             row["updates"][number] = _rounded(change / size) if size and change is not None else None
         self.copies = []
         return True
+
+
+def _statistics(network: nn.Module) -> dict[str, Tensor]:
+    """The running statistics of the norms, by their names in the network's state."""
+    return {f"{name}.{kind}": value.clone() for name, module in network.named_modules() if isinstance(module, Norm)
+            for kind in ("running_mean", "running_var") if (value := getattr(module, kind)) is not None}
 
 
 def _take(gradients: dict[str, Tensor | None], name: str, measured: bool, parameter: Tensor) -> None:

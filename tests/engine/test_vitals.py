@@ -97,6 +97,20 @@ def test_dead_and_flat_units_are_counted():
     assert found.kinds == {"1": "ReLU", "4": "Tanh"}
 
 
+def test_the_first_look_compares_with_the_statistics_that_came_with_the_weights():
+    network = Net().train()
+    network(PICTURES)
+    network.norm.running_mean -= 5 * network.norm.running_var.sqrt()
+    vitals = always(Vitals(learner_of(network)))
+    network.norm.momentum = 1.0
+    network(PICTURES)    # as a step does, which forgets them
+    vitals.look(report(1))
+    vitals.look(report(2))
+    vitals.look(report(3))
+    first, second = (row["norm_gaps"][0] for row in vitals.content["rows"])
+    assert first > 3 and second < 0.1
+
+
 def test_what_is_wrong_with_a_network_is_noted():
     class Odd(Net):
         def __init__(self) -> None:

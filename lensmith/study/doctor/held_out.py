@@ -16,13 +16,16 @@ _SUPPORT = 5       # pictures of a class below which it is chance whether it is 
 
 
 def overfitting(facts: Facts) -> Diagnosis | None:
-    """The valid loss rises while the training loss falls."""
+    """The valid loss rises, or stays far above it, while the training loss falls."""
     held_out, trained = facts.column("valid/loss"), facts.column("train/loss")
     if len(held_out) < _LATEST + 1 or len(trained) != len(held_out) or min(held_out) <= 0:
         return None
     least = held_out.index(min(held_out))
     later = len(held_out) - 1 - least
-    if later < _LATEST - 1 or held_out[-1] < _RISE * held_out[least] or trained[-1] > 0.5 * held_out[-1]:
+    risen = later >= _LATEST - 1 and held_out[-1] >= _RISE * held_out[least] and trained[-1] <= 0.5 * held_out[-1]
+    stalled = (facts.chance is not None and held_out[-1] > 0.25 * facts.chance and trained[-1] < 0.2 * held_out[-1]
+               and held_out[-1] > 0.97 * held_out[len(held_out) // 2])
+    if not risen and not stalled:
         return None
     rise = held_out[-1] / held_out[least]
     settings: dict[str, object] = {"learner.patience": max(3, len(held_out) // 5)}
@@ -31,8 +34,8 @@ def overfitting(facts: Facts) -> Diagnosis | None:
         settings["augment.mixup"] = 0.2
         more.append("augment.mixup=0.2")
     return Diagnosis(
-        f"valid/loss is lowest in epoch {facts.rows[least]['epoch']:.0f} ({held_out[least]:.4g}) and has risen to "
-        f"{held_out[-1]:.4g} while train/loss fell to {trained[-1]:.4g}",
+        f"valid/loss is lowest in epoch {facts.rows[least]['epoch']:.0f} ({held_out[least]:.4g}) and "
+        f"{'has risen to' if risen else 'is still'} {held_out[-1]:.4g} while train/loss fell to {trained[-1]:.4g}",
         "the network learns its training pictures by heart (overfitting)",
         f"{', '.join([*more, 'more pictures', 'a stronger optimizer.decay'])}; the weights of the best epoch are kept "
         "anyway", min(0.9, 0.55 + 0.15 * (rise - 1)), grave=False, settings=settings)
