@@ -12,7 +12,7 @@ from lensmith.base.errors import ModelError, no_memory
 from lensmith.base.pictures import Form
 from lensmith.ship.export.in_graph import AnsweringNetwork
 from lensmith.ship.export.suppression import in_onnx
-from lensmith.ship.export.untranslated import in_words, quiet
+from lensmith.ship.export.untranslated import quiet, what_lacks
 from lensmith.ship.runtimes.file_facts import INPUT, KEY, FileFacts, outputs_of
 from lensmith.ship.runtimes.packages import check_installed
 from lensmith.tasks.task import Task
@@ -94,7 +94,7 @@ def _program(network: AnsweringNetwork, facts: FileFacts) -> Any:
     except Exception as error:
         if no_memory(error):
             raise
-        raise ModelError(f"the network cannot be written as ONNX: {in_words(error, network.network)}") from error
+        raise ModelError(f"the network cannot be written as ONNX: {what_lacks(error, network.network)}") from error
 
 
 def _drop_traces(model: Any) -> None:

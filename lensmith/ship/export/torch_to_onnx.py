@@ -8,7 +8,7 @@ from torch import nn
 
 from lensmith.base.errors import ModelError, no_memory
 from lensmith.ship.export.suppression import in_onnx
-from lensmith.ship.export.untranslated import in_words, quiet
+from lensmith.ship.export.untranslated import quiet, what_lacks
 
 Axes = dict[int, Any]    # of a tensor: those that are free, as torch.export.Dim
 
@@ -39,7 +39,7 @@ def as_onnx(module: nn.Module, examples: tuple[Any, ...], axes: tuple[Any, ...],
     except Exception as error:
         if no_memory(error):
             raise
-        raise ModelError(f"the network cannot be written as ONNX: {in_words(error, named or module)}") from error
+        raise ModelError(f"the network cannot be written as ONNX: {what_lacks(error, named or module)}") from error
     model = program.model_proto
     _drop_traces(model)
     return model

@@ -19,7 +19,7 @@ _OPERATOR = re.compile(r"No ONNX function found for <OpOverload\(op='([^']+)'")
 _DEPENDS = "data-dependent"    # in the error of a branch by the values of a tensor
 
 
-def in_words(error: BaseException, network: nn.Module) -> str:
+def what_lacks(error: BaseException, network: nn.Module) -> str:
     """`layer head (Odd, my_net.py line 18) has operator prims.bessel_j0, which ONNX has not`"""
     layer, reason = _layer_of(error, network), _reason(error)
     operator = _OPERATOR.search(reason)
