@@ -96,7 +96,7 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
     teacher = find_teacher(settings, network, task, data.classes, data.form, trusted=trusted)
     notes = [*_passed_over(network), *task.notes(recipe["augment"]),
              *(note for each in (starting_weights, teacher) if each is not None for note in each.notes)]
-    notes += filter(None, [lacking_variation(data.splits["train"], data.form)] * (resumed_plan is None))
+    notes += filter(None, [lacking_variation(data.splits["train"], data.form)] if resumed_plan is None else [])
     unfreezing = _freeze(network, settings, notes)
     loaders = make_loaders(recipe, data, task, process_group)
     _settle_norm_floor(settings, network, len(loaders["train"]), resumed=resumed_plan is not None)
