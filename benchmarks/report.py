@@ -35,6 +35,9 @@ JOBS = {
                          "from elsewhere."),
     "defaults-candidates": ("What the defaults were chosen by", "Accuracy on what was held out of the pictures to "
                             "train, of candidates of ours."),
+    "int8": ("In INT8", "ResNet-18 on CIFAR-10 as ONNX files in float32 and INT8."),
+    "distillation": ("From a larger network", "A student that learns from a teacher, and the same alone."),
+    "distillation-search": ("How much of a teacher", "Weights and temperatures that the defaults were taken from."),
     "tasks": ("Four tasks on one network", "Species, breed, head and outline of pets learned at once, and each alone."),
     "inference": ("Answers by the fastest runtime", "What `--runtime auto` takes beside PyTorch, its compiler, "
                   "onnxruntime and OpenVINO called by hand, from the batch to the decoded answers, in turn."),

@@ -8,7 +8,7 @@ from torch import Tensor
 
 # The streams of what is drawn for a set of pictures, apart from those of the augmentation. The numbers of existing runs
 # follow from these: they are not to be changed.
-ORDER, FRACTION, BACKGROUND, HEAD = 1, 2, 3, 4
+ORDER, FRACTION, BACKGROUND, HEAD, CALIBRATION = 1, 2, 3, 4, 5
 
 _STEP, _MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
 _GOLDEN = np.uint64(_STEP)

@@ -59,6 +59,8 @@ ARGUMENTS: dict[str, str] = {
     "export.to": "--to",
     "export.out": "--out",
     "export.data": "--data",
+    "export.lose": "--lose",
+    "export.calibration": "--calibration",
     "compare.out": "--out",
     "compress.speed": "--speed",
     "compress.macs": "--macs",

@@ -15,7 +15,8 @@ from lensmith.tasks.usual_settings import Known, Usual
 
 # A linear probe trains one dense layer on maps that are kept: its epochs cost next to nothing.
 _PROBE_EPOCHS = 20
-# Of what is learned from a teacher, measured by benchmarks/distillation.py --search.
+# Of what is learned from a teacher, as in the comparison of Tian, Krishnan and Isola 2020 (arXiv 1910.10699);
+# benchmarks/distillation.py --search measures others.
 TEACHER_WEIGHT, TEMPERATURE = 0.9, 4.0
 HEAD_RATE = 3e-3
 

@@ -65,12 +65,12 @@ def export_run(trained: Trained, target: str = "onnx", *, out: str | Path | None
     write = choose(TARGETS, target, "export.to")
     file = Path(out) if out is not None else trained.folder / f"model.{target}"
     facts = facts_of_run(trained)
-    pictures, of = _pictures(trained, data, tell)
+    pictures, of = compared_pictures(trained, data, tell)
     facts = write(trained.network, trained.task, facts, file)
     report = {"file": file.name, "target": target, "version": facts.version, "fingerprint": facts.fingerprint,
               "bytes": file.stat().st_size, "size": "any" if facts.any_size else list(facts.form.size),
               "pictures": sum(len(batch) for batch in pictures), "of": of}
-    compared = {name: _parity(trained, facts, file, name, pictures) for name in installed_for_files()}
+    compared = {name: parity_of(trained, facts, file, name, pictures) for name in installed_for_files()}
     report["runtimes"] = {name: {target: parity.as_json() for target, parity in found.items()}
                           for name, found in compared.items()}
     report["agrees"] = all(parity.agrees for found in compared.values() for parity in found.values())
@@ -82,19 +82,19 @@ def facts_of_run(trained: Trained) -> FileFacts:
     """What a file of the run says of itself."""
     data = trained.run.facts("data.json").get("fingerprint")
     return FileFacts(target_facts(trained.task, trained.classes), trained.form, any_size=True,
-                     task=_without_metrics(trained.recipe["task"]), category_ids=trained.category_ids,
+                     task=without_metrics(trained.recipe["task"]), category_ids=trained.category_ids,
                      version=version("lensmith"),
                      fingerprint={"weights": weights_fingerprint(trained.network),
                                   "data": data if isinstance(data, str) else None})
 
 
-def _without_metrics(section: dict[str, Any]) -> dict[str, Any]:
+def without_metrics(section: dict[str, Any]) -> dict[str, Any]:
     """The section [task] without metrics of the user's own, whose code does not travel along."""
-    return {key: _without_metrics(value) if isinstance(value, dict) else value for key, value in section.items()
+    return {key: without_metrics(value) if isinstance(value, dict) else value for key, value in section.items()
             if key != "metrics"}
 
 
-def _pictures(trained: Trained, data: str | None, tell: Tell) -> tuple[list[Tensor], str]:
+def compared_pictures(trained: Trained, data: str | None, tell: Tell) -> tuple[list[Tensor], str]:
     """Up to PICTURES pictures in batches as the network is given them, and what they are of."""
     name = str(trained.recipe["data"]["name"])
     if data is None and (name == NO_DATA or name.startswith(BROUGHT)):
@@ -118,7 +118,7 @@ def _pictures(trained: Trained, data: str | None, tell: Tell) -> tuple[list[Tens
 
 def held_out_pictures(trained: Trained, number: int) -> list[Tensor]:
     """Batches of up to so many pictures that the run did not learn from; none where it has none that can be read."""
-    pictures, of = _pictures(trained, None, lambda text: None)
+    pictures, of = compared_pictures(trained, None, lambda text: None)
     if of not in ("test", "valid"):
         return []
     batches = []
@@ -148,7 +148,8 @@ def _drawn(form: Form) -> list[Tensor]:
 
 
 @torch.inference_mode()
-def _parity(trained: Trained, facts: FileFacts, file: Path, runtime: str, pictures: list[Tensor]) -> dict[str, Parity]:
+def parity_of(trained: Trained, facts: FileFacts, file: Path, runtime: str,
+              pictures: list[Tensor]) -> dict[str, Parity]:
     """How far the file in a runtime answers as the run does, by target."""
     network, task = network_in(file, facts, runtime), FileTask(trained.task, facts)
     task.for_files = True

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from lensmith.base.errors import UserError
-from lensmith.base.hashed_random import BACKGROUND, FRACTION, seed_of
+from lensmith.base.hashed_random import BACKGROUND, CALIBRATION, FRACTION, hashed, seed_of
+from lensmith.data.sources.kinds import TARGETS
 from lensmith.data.sources.kinds.label import stratifying
 from lensmith.data.sources.sample import Collection
 from lensmith.data.sources.split import apportion
@@ -80,3 +81,18 @@ def without_background(collection: Any, most: float, seed: int) -> Any:
     draw = torch.Generator().manual_seed(seed_of(seed, 0, BACKGROUND))
     kept[empty[torch.randperm(len(empty), generator=draw)[:room]]] = True
     return collection.subset(kept.nonzero()[:, 0].tolist())
+
+
+def rows_by_class(collection: Collection, needs: Sequence[str], number: int) -> list[int]:
+    """So many rows, ascending, in which every class of the first of the targets `needs` that a set is divided by has
+    as many as any other, as far as it has them; chosen by hash. All rows where there are no more."""
+    rows = hashed(np.arange(len(collection)), CALIBRATION).argsort(kind="stable")
+    kinds = [(TARGETS[collection.targets[name].kind], name) for name in needs]
+    stratum = next((kind.strata(collection, [name]) for kind, name in kinds if kind.strata is not None),
+                   np.zeros(len(collection), dtype=np.int64))[rows]
+    # The place of each row among those of its class: all first ones come before all second ones.
+    order = np.argsort(stratum, kind="stable")
+    starts = np.searchsorted(stratum[order], stratum)
+    place = np.empty(len(rows), dtype=np.int64)
+    place[order] = np.arange(len(rows))
+    return sorted(rows[np.argsort(place - starts, kind="stable")][:number].tolist())
