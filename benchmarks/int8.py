@@ -22,7 +22,7 @@ import lensmith
 from lensmith.data.batches.loader import Loader
 from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.other_data import read_data
-from lensmith.ship.compress.paired import PARTS, Measured, difference, measured
+from lensmith.ship.compress.paired import PARTS, PairedScore, difference, paired_score
 from lensmith.ship.runtimes import RUNTIMES
 from lensmith.ship.runtimes.candidates import installed_for_files
 from lensmith.ship.runtimes.latency import drawn_batch, latencies
@@ -52,13 +52,13 @@ def trained_run(given: argparse.Namespace, folder: Path, data: Path) -> Path:
                                runs=folder / "runs", settings=settings).folder)
 
 
-def on_test(run: Trained, file: Path, runtime: str) -> Measured:
+def on_test(run: Trained, file: Path, runtime: str) -> PairedScore:
     """What a file scores in a runtime on the run's test pictures."""
     test = make_loaders(run.recipe, read_data(run.recipe, None), run.task)["test"]
     batches = Loader(test.dataset, min(test.batch, len(test.dataset) // PARTS), workers=test.workers)
     network = opened(file, runtime=runtime)
     network.plan.settle()
-    return measured(network.network, network.task, batches, number=len(batches), plan=network.plan)
+    return paired_score(network.network, network.task, batches, number=len(batches), plan=network.plan)
 
 
 def rows_of(run: Trained, files: dict[str, Path], seconds: float) -> list[Row]:

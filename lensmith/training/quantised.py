@@ -25,7 +25,7 @@ from lensmith.recipe.open_data import Data
 from lensmith.recipe.other_data import other_data, read_data
 from lensmith.recipe.schema import BROUGHT, NO_DATA
 from lensmith.ship.compress.int8 import Quantiser, no_room
-from lensmith.ship.compress.paired import PARTS, Difference, Measured, difference, measured
+from lensmith.ship.compress.paired import PARTS, Difference, PairedScore, difference, paired_score
 from lensmith.ship.export.onnx import ADVICE, SUFFIX, write_onnx
 from lensmith.ship.runtimes import RUNTIMES
 from lensmith.ship.runtimes.candidates import installed_for_files
@@ -77,12 +77,13 @@ class _Scorer:
     loader: Loader
     split: str
 
-    def __call__(self, file: Path, runtime: str = _JUDGE) -> Measured:
+    def __call__(self, file: Path, runtime: str = _JUDGE) -> PairedScore:
         """The score of a file in a runtime."""
         section = without_metrics(self.trained.recipe["task"])
         task = FileTask(choose_task(dict(self.trained.recipe) | {"task": section}, self.trained.classes), self.facts)
         plan = make_plan(device="cpu", layout="contiguous", threads=torch.get_num_threads())
-        return measured(network_in(file, self.facts, runtime), task, self.loader, number=len(self.loader), plan=plan)
+        network = network_in(file, self.facts, runtime)
+        return paired_score(network, task, self.loader, number=len(self.loader), plan=plan)
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def export_int8(trained: Trained, settings: Int8Settings, *, out: str | Path | N
     return Exported(file, report)
 
 
-def _search(quantiser: Quantiser, scorer: _Scorer, before: Measured, lose: float, tell: Tell) -> list[_Form]:
+def _search(quantiser: Quantiser, scorer: _Scorer, before: PairedScore, lose: float, tell: Tell) -> list[_Form]:
     """The INT8 forms that were tried: all layers first; where that loses too much the 1, 2, 4, ... that cost most stay
     in float32, at most half of them."""
     tried: list[_Form] = []
