@@ -11,7 +11,7 @@ LINES, PARAMETERS = 50, 8
 # Their parameters are settings of a recipe, options of a verb, or what a caller of `lensmith.train` may say.
 SETTINGS = {"api.py train", "cli/train.py train", "cli/predict.py predict", "cli/doctor.py doctor",
             "cli/check.py check_data", "cli/compress.py compress", "cli/measure.py val", "cli/inspect.py inspect",
-            "cli/explain.py explain", "cli/benchmark.py benchmark",
+            "cli/explain.py explain", "cli/benchmark.py benchmark", "cli/export.py export",
             "data/formats/tables/table.py open_table", "data/sources/split.py divide",
             "models/backbones/stack_layers.py conv", "tasks/detection.py Detection.__init__",
             "tasks/instances.py Instances.__init__", "tasks/segmentation.py Segmentation.__init__",

@@ -16,7 +16,7 @@ from torch import Tensor
 from lensmith.base.atomic_files import write_atomic, write_text
 from lensmith.base.errors import UserError, count
 from lensmith.data.batches.loader import Loader
-from lensmith.data.sources.subsets import narrowed, rows_by_class
+from lensmith.data.sources.subsets import evenly_by_class, narrowed
 from lensmith.engine.plan.plan import make_plan
 from lensmith.engine.run_folder import finite
 from lensmith.recipe.choose_task import choose_task
@@ -201,7 +201,7 @@ def _calibration(trained: Trained, opened: Data, number: int) -> list[Tensor]:
         raise UserError(f"INT8 is calibrated on pictures of every class, and {split} has "
                         f"{count(len(source), 'picture')} for {count(classes, 'class')}: name a larger set with "
                         "export.data")
-    chosen: Any = source.subset(rows_by_class(source, needs, number))
+    chosen: Any = source.subset(evenly_by_class(source, needs, number))
     return [batch.images for batch in Loader(chosen, _AT_ONCE, workers=0)]
 
 
@@ -215,7 +215,7 @@ def _deciding(trained: Trained, opened: Data, tell: Tell) -> tuple[Loader, str]:
     loader = loaders[split]
     dataset: Any = loader.dataset
     if len(dataset) > _MOST:
-        dataset = dataset.subset(rows_by_class(dataset, trained.task.needs, _MOST))
+        dataset = dataset.subset(evenly_by_class(dataset, trained.task.needs, _MOST))
     batch = max(1, min(loader.batch, len(dataset) // PARTS))
     return Loader(dataset, batch, workers=loader.workers, rectangular=loader.rectangular), split
 

@@ -83,7 +83,7 @@ def without_background(collection: Any, most: float, seed: int) -> Any:
     return collection.subset(kept.nonzero()[:, 0].tolist())
 
 
-def rows_by_class(collection: Collection, needs: Sequence[str], number: int) -> list[int]:
+def evenly_by_class(collection: Collection, needs: Sequence[str], number: int) -> list[int]:
     """So many rows, ascending, in which every class of the first of the targets `needs` that a set is divided by has
     as many as any other, as far as it has them; chosen by hash. All rows where there are no more."""
     rows = hashed(np.arange(len(collection)), CALIBRATION).argsort(kind="stable")
