@@ -29,6 +29,7 @@ from lensmith.training.trained import load
 
 HOSTILE = Path(__file__).with_name("hostile_folders.py")
 SECONDS = 10.0           # of the processor, that a command may take
+EXPORTING = 30.0         # that torch's exporter may: a whole detector takes it 8 on a busy machine
 MEMORY = 8 << 30         # bytes of addresses that a process of its own gets; torch itself reserves several GB
 CODES = (0, 2, 3, 4, 5, 6)
 IN_PROCESS, A_TEST, QUICK = 20_000, 500, 40    # pairs in all, in one test of the slow tier, and in the fast tier
@@ -109,7 +110,8 @@ def check(number: int, runs: list[Path], place: Path, hostile, capsys, monkeypat
     torch.set_num_threads(1)
     assert code in CODES, f"{what}: exit code {code}"
     assert code == 0 or err.splitlines()[-1].startswith("lensmith: "), f"{what}: {err}"
-    assert seconds < SECONDS, f"{what}: {seconds:.0f} s"
+    limit = EXPORTING if words[0] == "export" or "--runtime" in words else SECONDS
+    assert seconds < limit, f"{what}: {seconds:.0f} s"
 
 
 def test_every_file_and_every_verb_is_reached(runs, tmp_path: Path, hostile):

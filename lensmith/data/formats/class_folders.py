@@ -15,7 +15,7 @@ from lensmith.base.errors import DataError, UserError, count, nearest
 from lensmith.base.left_behind import is_folder
 from lensmith.base.picture_suffixes import OTHER_SUFFIXES, SUFFIXES, SUFFIXES_IN_WORDS, others_in_words
 from lensmith.data.formats.class_layout import Layout, class_layout
-from lensmith.data.formats.class_names import fixed_classes
+from lensmith.data.formats.class_names import alike, fixed_classes
 from lensmith.data.formats.files_below import entries_of, files_below, pictures_below
 from lensmith.data.formats.format import BESIDE, NOTHING, Evidence, Format
 from lensmith.data.formats.given_splits import listed_below
@@ -136,6 +136,8 @@ def _opened(root: Path, pictures: Mapping[str, Mapping[str, list[Path]]], layout
         "pictures": {split: len(source) for split, source in splits.items()},
         "ignored": {readable(suffix): number for suffix, number in sorted(suffixes.items())},
         "ignored_files": _first_names(ignored, root), "ignored_folders": list(map(readable, left_out))}
+    if same := alike(classes, "one of them"):
+        account["notes"] = same
     if beside := _pictures_beside(root, folders):
         account["beside_classes"] = {"count": len(beside), "pictures": listed_below(root, beside)}
     return Splits(dict(splits), account)

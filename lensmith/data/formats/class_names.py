@@ -1,15 +1,28 @@
 """The names of classes: their order, and what cannot be a name."""
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 
-from lensmith.base.errors import DataError, UserError
+from lensmith.base.errors import DataError, UserError, count
 
 
 def ordered(names: set[str]) -> tuple[str, ...]:
     """The names in order: by size where all are whole numbers, else by the alphabet."""
     whole = all(re.fullmatch(r"[+-]?\d{1,18}", name) for name in names)
     return tuple(sorted(names, key=(lambda name: (int(name), name)) if whole else None))
+
+
+def alike(names: Sequence[str], where: str, often: Counter[str] | None = None) -> list[str]:
+    """A sentence for the classes that differ by case or blanks alone; `where` they are written, and `often`: how many
+    pictures show each."""
+    by_form: dict[str, list[str]] = {}
+    for name in names:
+        by_form.setdefault("".join(unicodedata.normalize("NFKC", name).casefold().split()), []).append(name)
+    return ["classes that differ by case or blanks alone: " +
+            ", ".join(f"{name!r}" + (f" ({count(often[name], 'picture')})" if often else "") for name in same) +
+            f"; they are learned apart unless {where} is mended" for same in by_form.values() if len(same) > 1]
 
 
 def check_names(names: Sequence[str], where: str) -> None:

@@ -62,6 +62,12 @@ def _lists(listing: Listing) -> str | None:
                  if _LISTED.match(beginning_of(listing.path / name))), None)
 
 
+def _choices(listing: Listing) -> str | None:
+    """A JSON file of Label Studio's tasks with choices."""
+    return next((name for name in listing.ending((".json",))[:_LOOKED_AT]
+                 if (text := beginning_of(listing.path / name)).lstrip().startswith("[") and '"choices"' in text), None)
+
+
 # What the layout is called, the place in it that tells, and what to do.
 _UNREAD: tuple[tuple[str, Callable[[Listing], str | None], str], ...] = (
     ("a project of Supervisely's", _holding("ann", ".jpg.json"),
@@ -74,6 +80,8 @@ _UNREAD: tuple[tuple[str, Callable[[Listing], str | None], str], ...] = (
     ("WIDER FACE's lists", _holding("wider_face_split", ".txt"), _CONVERT),
     ("Create ML's boxes", _file_called("createml.json"), _FROM_ROBOFLOW),
     ("keras-yolo3's list of boxes", _file_called("_annotations.txt"), _FROM_ROBOFLOW),
+    ("Label Studio's choices", _choices, "export it from Label Studio as CSV, and name the column of its choice with "
+     "data.target"),
     ("lines of JSON", _file_called(".jsonl"), "export it as COCO, YOLO, Pascal VOC or CSV"),
     ("a list of pictures with the numbers of their classes", _lists,
      "make it a table with a first line that names its columns, as path,label"),

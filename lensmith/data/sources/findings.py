@@ -57,7 +57,8 @@ _KINDS = {
     "empty_masks": _Kind("mask", "without any object", lost=False),
     "without_outline": _Kind("object", "without an outline, left out", whole="objects"),
     "without_class": _Kind("object", "of which nothing says the class, left out", whole="objects"),
-    "shapes_without_box": _Kind("shape", "of points or lines, which have no box, left out", whole="objects"),
+    "shapes_without_box": _Kind("shape", "of points or lines, which have no box, or of bit masks, which an export as "
+                                         "COCO holds, left out", whole="objects"),
     "beside_classes": _Kind("picture", "beside the class folders and in none of them, left out", whole="pictures"),
     "masks_left_out": _Kind("picture", "called as the mask of another one, left out (data.masks)", lost=False),
     "in_no_split": _Kind("picture", "in no list of a split, left out", whole="pictures"),

@@ -150,7 +150,8 @@ def _fill(numbers: np.ndarray, strata: np.ndarray, order: np.ndarray, *, number:
     train = np.bincount(strata[numbers == 0])
     if train.max() < 2:
         name = _NAMES[number]
-        raise DataError(f"the set's {count(len(numbers), 'sample')} are too few to take a {name} split from: add "
+        are = "is" if len(numbers) == 1 else "are"
+        raise DataError(f"the set's {count(len(numbers), 'sample')} {are} too few to take a {name} split from: add "
                         f"samples, or set split.{name}=0")
     numbers[next(row for row in order if numbers[row] == 0 and strata[row] == train.argmax())] = number
 

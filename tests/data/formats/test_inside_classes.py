@@ -119,3 +119,9 @@ def test_flat_folders_alike_but_for_the_word_for_a_split_are_no_classes(tmp_path
     touch(tmp_path, *several("box_train/{}.jpg", "box_test/{}.jpg", "query/{}.jpg"))
     with pytest.raises(DataError, match="'box_test', 'box_train', called after splits"):
         class_folders(str(tmp_path))
+
+
+def test_classes_that_differ_by_case_are_told(tmp_path: Path):
+    opened = class_folders(str(touch(tmp_path, "Cat/1.png", "cat/2.png", "dog/3.png")))
+    assert opened.account["notes"] == ["classes that differ by case or blanks alone: 'Cat', 'cat'; they are learned "
+                                       "apart unless one of them is mended"]

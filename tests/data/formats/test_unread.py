@@ -17,6 +17,8 @@ NAMED = [
     ({"train/a.jpg": "", "train/_annotations.createml.json": "[]"}, "Create ML's boxes (train/_annotations.createml"),
     ({"train/a.jpg": "", "train/_annotations.txt": "a.jpg 1,2,3,4,0"}, "keras-yolo3's list of boxes (train/_annotatio"),
     ({"train/a.jpg": "", "train/x.jsonl": '{"prompt": 1}'}, "lines of JSON (train/x.jsonl)"),
+    ({"images/a.jpg": "", "p.json": '[{"data": {"image": "a.jpg"}, "annotations": [{"type": "choices"}]}]'},
+     "Label Studio's choices (p.json)"),
     ({"img/a.jpg": "", "train.txt": "img/a.jpg 0\nimg/b.jpg 1\n"}, "a list of pictures with the numbers of their clas"),
 ]
 

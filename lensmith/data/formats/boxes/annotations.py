@@ -12,7 +12,7 @@ import torch
 
 from lensmith.base.errors import DataError, count, nearest
 from lensmith.data.formats.boxes.turned_pictures import drawn_before_rotation, turned_corners
-from lensmith.data.formats.class_names import check_names, ordered
+from lensmith.data.formats.class_names import alike, check_names, ordered
 from lensmith.data.formats.given_splits import LISTED, common_root, listed_below, splits_with_pictures
 from lensmith.data.sources.outlined_objects import with_outlines
 from lensmith.data.sources.picture_files import Files
@@ -100,6 +100,8 @@ def sources_of_boxes(annotated: Mapping[str, AnnotatedSplit], *, names: Sequence
               "size_differs": tally.account("size_differs").get("size_differs", {"count": 0, "pictures": []}),
               "in_two_splits": {"count": len(in_two), "pictures": listed_below(root, in_two)},
               **({"without_outline": without_outline} if without_outline else {})}
+    if same := alike(names, "one of them"):
+        counts["notes"] = [*account.get("notes", []), *same]
     return Splits(dict(splits), {**account, **counts})
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lensmith.base.errors import DataError
+from lensmith.base.errors import DataError, count
 from lensmith.data.formats.boxes.annotations import Unlabelled
 from lensmith.data.formats.boxes.exports import (
     ListedObject,
@@ -59,6 +59,10 @@ def cvat(path: str, *, images: str | None = None, classes: list[str] | None = No
     for element in elements:
         split = split_named(element.get("subset") or "") if divided else "all"
         pictures.setdefault(split or "all", []).append(_picture(element, file))
+    tags = sum(len(element.findall("tag")) for element in elements)
+    if tags and not any(picture.objects for of_split in pictures.values() for picture in of_split):
+        raise DataError(f"{readable(file)} holds {count(tags, 'tag')} of whole pictures and no shape: they are not "
+                        "read from here; export the task from CVAT as ImageNet, which gives class folders")
     return sources_of_export(pictures, root, layout="cvat", images=images, classes=classes, unlabelled=unlabelled,
                              outlines=outlines)
 

@@ -2,7 +2,6 @@
 
 import math
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Literal
 import torch
 
 from lensmith.base.errors import DataError, UserError, count, nearest
-from lensmith.data.formats.class_names import ordered
+from lensmith.data.formats.class_names import alike, ordered
 from lensmith.data.formats.tables.divisions import FALSE, TRUE
 from lensmith.data.formats.tables.number_cells import NumberStyle, is_whole, number_style
 from lensmith.data.formats.tables.read_table import Rows, plain_name
@@ -194,7 +193,7 @@ def value_of(rows: Rows, columns: Sequence[str], reading: CellReading, classes: 
         return _one_hot(rows, columns)
     if kind == "tags":
         names, tags = _tags(rows, columns[0], reading.delimiter, classes)
-        return names, tags, alike(names)
+        return names, tags, alike(names, "the table")
     cells = rows.column(columns[0])
     if classes is None and all(map(_is_whole_float, cells)):    # as pandas writes whole numbers beside empty cells
         cells = [cell.partition(".")[0] for cell in cells]
@@ -205,17 +204,8 @@ def value_of(rows: Rows, columns: Sequence[str], reading: CellReading, classes: 
     for cell, line in zip(cells, rows.lines, strict=True):
         if cell not in index:
             raise _not_in_classes(rows, line, "label", cell, names)
-    return names, Label(torch.tensor([index[cell] for cell in cells], dtype=torch.int64)), alike(names, Counter(cells))
-
-
-def alike(names: Sequence[str], often: Counter[str] | None = None) -> list[str]:
-    """A sentence for the classes that differ by case or blanks alone; `often`: how many pictures show each."""
-    by_form: dict[str, list[str]] = {}
-    for name in names:
-        by_form.setdefault("".join(unicodedata.normalize("NFKC", name).casefold().split()), []).append(name)
-    return ["classes that differ by case or blanks alone: " +
-            ", ".join(f"{name!r}" + (f" ({count(often[name], 'picture')})" if often else "") for name in same) +
-            "; they are learned apart unless the table is mended" for same in by_form.values() if len(same) > 1]
+    label = Label(torch.tensor([index[cell] for cell in cells], dtype=torch.int64))
+    return names, label, alike(names, "the table", Counter(cells))
 
 
 def _not_in_classes(rows: Rows, line: int, what: str, cell: str, names: Sequence[str]) -> DataError:

@@ -213,3 +213,10 @@ def test_an_entry_that_is_wrong_is_named(kind: str, name: str, content: Any, sai
     (tmp_path / name).unlink()
     with pytest.raises(DataError, match="holds no"):
         OPEN[kind](str(tmp_path))
+
+
+def test_tags_of_whole_pictures_are_named(tmp_path):
+    (tmp_path / "annotations.xml").write_text(
+        '<annotations><image id="0" name="a.png" width="9" height="9"><tag label="cat"/></image></annotations>')
+    with pytest.raises(DataError, match="holds 1 tag of whole pictures and no shape: .* from CVAT as ImageNet"):
+        cvat(str(tmp_path))
