@@ -21,6 +21,8 @@ JOBS = {
                 "script."),
     "classic": ("The classic job", "Whole processes: LeNet with sigmoids on Fashion-MNIST, five epochs."),
     "cifar": ("CIFAR-10", "The recipe `cifar-fast`, and the same with `--plan exact`."),
+    "compress": ("Half of the multiply-adds", "ResNet-18 on CIFAR-10, cut by `lensmith compress` and trained on for a "
+                 "third of its epochs."),
     "detection": ("Objects from scratch", "Lensmith and Ultralytics' YOLOv8n on the same set, in the same time; both "
                   "measured by the same code."),
     "segmentation": ("Outlines of pets", "Lensmith's U-Net and that of segmentation_models_pytorch in a plain loop, "

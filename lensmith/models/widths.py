@@ -20,6 +20,17 @@ class Widths:
     outputs: dict[str, int] = field(default_factory=dict)
     inputs: dict[str, int] = field(default_factory=dict)
 
+    def below(self, front: str) -> "Widths":
+        """Those whose names begin so, without their beginning."""
+        return Widths(*({name.removeprefix(front): number for name, number in side.items() if name.startswith(front)}
+                        for side in (self.outputs, self.inputs)))
+
+    def of_layers(self, network: nn.Module) -> "Widths":
+        """Those whose layers or parameters a network has."""
+        known = {name for name, _ in (*network.named_modules(), *network.named_parameters(remove_duplicate=False))}
+        return Widths(*({name: number for name, number in side.items() if name in known}
+                        for side in (self.outputs, self.inputs)))
+
 
 @dataclass(frozen=True)
 class LayerKind:
@@ -126,24 +137,25 @@ def widths_in(network: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> Widt
     return widths
 
 
-def narrow(network: nn.Module, widths: Widths) -> None:
-    """Cut the layers of a network that was just built to these widths; of each the first channels stay.
+def narrow(network: nn.Module, widths: Widths, *, front: str = "") -> None:
+    """Cut the layers of a network that was just built to these widths; of each the first channels stay. Errors have
+    `front` before the names.
 
     Raises ModelError for a layer that the network does not have and for a number of channels that it cannot have.
     """
     tensors: dict[str, Tensor] = {}
     for side, numbers in ((OUTPUTS, widths.outputs), (INPUTS, widths.inputs)):
         for name, number in numbers.items():
-            for path, dimension in _axes(network, name, side):
+            for path, dimension in _axes(network, name, side, front):
                 tensor = tensors.get(path, tensor_named(network, path))
                 if not 1 <= number <= tensor.shape[dimension]:
-                    raise ModelError(f"pruned.{side}: {name} has {tensor.shape[dimension]} {side} and cannot be cut to "
-                                     f"{number}")
+                    raise ModelError(f"pruned.{side}: {front}{name} has {tensor.shape[dimension]} {side} and cannot be "
+                                     f"cut to {number}")
                 tensors[path] = tensor.detach().narrow(dimension, 0, number)
     put_tensors(network, {path: tensor.clone() for path, tensor in tensors.items()})
 
 
-def _axes(network: nn.Module, name: str, side: str) -> list[Axis]:
+def _axes(network: nn.Module, name: str, side: str, front: str) -> list[Axis]:
     """The tensors with their dimensions that are the outputs or the inputs of a layer, or a parameter's own."""
     modules = dict(network.named_modules())
     kind = layer_kind(modules[name]) if name in modules else None
@@ -155,8 +167,8 @@ def _axes(network: nn.Module, name: str, side: str) -> list[Axis]:
         axes = [] if axis is None else [(name, axis)]
     if not axes:
         layers = [layer for layer, module in modules.items() if layer_kind(module) is not None]
-        raise ModelError(f"pruned.{side} names {name!r}, which the network has no layer for.{nearest(name, layers)} "
-                         "They belong to another backbone or task: leave section [pruned] out")
+        raise ModelError(f"pruned.{side} names {front + name!r}, which the network has no layer for."
+                         f"{nearest(name, layers)} They belong to another backbone: leave section [pruned] out")
     return axes
 
 

@@ -13,19 +13,21 @@ from lensmith.base.hashed_random import seed_of
 from lensmith.base.pictures import Form, form_of
 from lensmith.engine.run_folder import Run
 from lensmith.models.adapters.whole_network import adopt
+from lensmith.models.backbone import Backbone
 from lensmith.models.backbones import find_backbone
 from lensmith.models.first_weights import fit_first_weights
 from lensmith.models.network import Network
 from lensmith.models.room import check_room
 from lensmith.models.trial_forward import REFUSALS, in_evaluation_mode
 from lensmith.models.weights import load_into
-from lensmith.models.widths import Widths, narrow
+from lensmith.models.widths import INPUTS, OUTPUTS, Widths, narrow
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.run_recipe import check_whole, recipe_of_run
 from lensmith.recipe.sections import arguments_of
 from lensmith.tasks.task import Task
 
+BACKBONE, HEAD = "backbone.", "head."    # what the names of a network's tensors begin with
 _USUAL = 1024    # edges of pictures and widths of heads up to which no network here is beyond any memory
 _WEIGHTS = 3    # the random stream of the first weights, another one than those of the order and the augmentation
 
@@ -55,9 +57,13 @@ def build_network(recipe: recipes.Recipe, task: Task, form: Form, *, outputs: in
         backbone = adopt(module, inputs=form.channels, size=form.size) if module is not None else \
             recipes.call(arguments_of(section), find_backbone(section["name"], trusted=trusted),
                          inputs=form.channels, size=form.size, outputs=outputs)
+        cut = recipe.get("pruned", {})
+        widths = Widths(cut.get(OUTPUTS, {}), cut.get(INPUTS, {}))
+        if cut:
+            _cut_backbone(backbone, widths, form)
         network = Network(backbone, task.head(backbone), mean=mean, deviation=deviation)
-        if recipe.get("pruned"):
-            _cut(network, recipe["pruned"], form)
+        if cut:
+            _cut_head(network, widths, form)
         if recipe["learner"].get("first_weights") == "fitted" and not network.mean.is_meta:
             fit_first_weights(network, torch.zeros(2, form.channels, *form.size))
         return network
@@ -75,18 +81,33 @@ def build_network(recipe: recipes.Recipe, task: Task, form: Form, *, outputs: in
                              f"{form.height} x {form.width} pixels ({described(error)})") from error
 
 
-def _cut(network: Network, section: recipes.Section, form: Form) -> None:
-    """Cut a network to the widths of section [pruned]. Raises ModelError where they are not of this network, or do not
-    go together."""
-    narrow(network, Widths(section.get("outputs", {}), section.get("inputs", {})))
+def _cut_backbone(backbone: Backbone, widths: Widths, form: Form) -> None:
+    """Cut a backbone to the widths of section [pruned], and tell it the channels that its maps then have, for any head.
+    Raises ModelError where they are not of this backbone, or do not go together."""
+    narrow(backbone, widths.below(BACKBONE), front=BACKBONE)
+    try:
+        with in_evaluation_mode(backbone):
+            maps = backbone(torch.zeros(1, form.channels, *form.size))
+        backbone.channels = tuple(level.shape[1] for level in maps)
+    except REFUSALS as error:
+        raise _apart(error) from error
+
+
+def _cut_head(network: Network, widths: Widths, form: Form) -> None:
+    """Cut the head to the widths of section [pruned], as far as it has the layers: another task has another head."""
+    narrow(network.head, widths.below(HEAD).of_layers(network.head), front=HEAD)
     if network.mean.is_meta:
         return
     try:
         with in_evaluation_mode(network):
             network(torch.zeros((1, form.channels, *form.size), dtype=form.dtype))
     except REFUSALS as error:
-        raise ModelError(f"the channels in section [pruned] do not go together ({described(error)}): put the file "
-                         "back, or compress the network again") from error
+        raise _apart(error) from error
+
+
+def _apart(error: Exception) -> ModelError:
+    return ModelError(f"the channels in section [pruned] do not go together ({described(error)}): put the file back, "
+                      "or compress the network again")
 
 
 def _may_be_large(recipe: recipes.Recipe, form: Form) -> bool:

@@ -65,7 +65,13 @@ class Compression:
         low, high = 0.0, 1.0    # fractions of the multiply-adds: too few, enough
         for number in range(1 if self.wanted is not None else _TRIES):
             wanted = self.wanted or CompressionTarget("macs", (low + high) / 2)
-            pruned = prune(source, wanted)
+            try:
+                pruned = prune(source, wanted)
+            except UserError:
+                if not self.tries:
+                    raise
+                low = wanted.value    # of a search: as small as that no network can be
+                continue
             self.tell(f"cut to {reached_in_words(pruned.reached)} of {source.trained.run}")
             name = self.name if self.name is None or number == 0 else f"{self.name}-{number + 1}"
             session = begin_pruned(source, pruned, name=name, runs=self.runs, settings=self.settings,

@@ -28,7 +28,7 @@ from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.open_data import Data
 from lensmith.recipe.schema import BROUGHT
 from lensmith.ship.compress import costs
-from lensmith.ship.compress.channels import ChannelGraph, cut, left, read_channels
+from lensmith.ship.compress.channels import ChannelGraph, check_runs, cut, left, read_channels
 from lensmith.ship.compress.importance import By, importance
 from lensmith.ship.compress.shares import FRACTIONS, Curve, chosen_units, sensitivity, shares
 from lensmith.ship.runtimes.latency import drawn_batch, in_turn, quantile
@@ -148,6 +148,7 @@ def prune(source: Prunable, wanted: CompressionTarget) -> Pruned:
         removed, reached = shares(graph, source.curves, cost, fraction)
         units = chosen_units(graph, source.importances, removed)
         smaller = cut(network, units)
+        check_runs(smaller, source.trained.form)
         if wanted.kind != "speed":
             if reached > wanted.value:
                 raise UserError(_out_of_reach(wanted, math.ceil(1000 * reached) / 1000, "or more"))

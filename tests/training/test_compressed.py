@@ -8,8 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
+from lensmith.base.errors import ModelError
 from lensmith.engine.checkpoint import read_state
+from lensmith.models.darknet.cfg_file import read_cfg
+from lensmith.models.darknet.network import Darknet
+from lensmith.models.network import Network
+from lensmith.models.widths import Widths, narrow
+from lensmith.ship.export.darknet import write_darknet
 from lensmith.training.trained import load
 from tests.conftest import Command, Ended
 
@@ -154,7 +161,8 @@ def test_runs_that_cannot_be_compressed(run: Path, command: Command, tmp_path: P
 
 @pytest.mark.parametrize(("former", "edited", "text"), [
     ("conv1\" = ", "conv1\" = 9", "cannot be cut to 9"),
-    ("conv1\" = ", "conv1\" = -1", "pruned"),
+    ("conv1\" = ", "conv1\" = -1", "[pruned]: outputs must be"),
+    ("[pruned.inputs]", "[pruned.other]", "[pruned] has no setting 'other'"),
     ("backbone.layers.conv1", "backbone.layers.conv9", "which the network has no layer for"),
 ])
 def test_damaged_widths_are_one_line(former: str, edited: str, text: str, pruned: Path, command: Command,
@@ -163,6 +171,28 @@ def test_damaged_widths_are_one_line(former: str, edited: str, text: str, pruned
     recipe = tmp_path / "damaged" / "recipe.toml"
     recipe.write_text(recipe.read_text().replace(former, edited))
     refused(command("predict", tmp_path / "damaged", tmp_path), text, 4)
+
+
+@pytest.mark.slow
+def test_its_backbone_serves_another_task(pruned: Path, command: Command, tmp_path: Path):
+    ended = command("train", "shapes", "data.count=60", "data.size=20", "--task", "detection", "--backbone", pruned,
+                    "--epochs", 1, "--name", "boxes", "--runs", tmp_path, "--quiet")
+    assert ended.code == 0, ended.err
+    ours, former = (load(folder, device="cpu").network.backbone for folder in (tmp_path / "boxes", pruned))
+    assert ours.channels == former.channels    # of the maps, which the head was made for
+    assert [tensor.shape for tensor in ours.parameters()] == [tensor.shape for tensor in former.parameters()]
+
+
+@pytest.mark.slow
+def test_a_detector_is_cut_and_taught_by_itself(command: Command, tmp_path: Path, without_files: None):
+    common = ("--runs", tmp_path, "--quiet")
+    ended = command("train", "shapes", "data.count=60", "--task", "detection", "--backbone", "csp", "backbone.width=8",
+                    "--epochs", 1, "--name", "boxes", *common)
+    assert ended.code == 0, ended.err
+    ended = command("compress", tmp_path / "boxes", "--size", 0.5, "--by", "scale", "--name", "small", *common)
+    assert ended.code == 0, ended.err
+    assert json.loads((tmp_path / "small" / "compress.json").read_text())["reached"]["size"] <= 0.5
+    assert command("val", tmp_path / "small").code == 0
 
 
 @pytest.mark.slow
@@ -184,3 +214,16 @@ def test_the_file_of_the_smaller_network_is_smaller(run: Path, command: Command,
     assert smaller["file"] < original["file"] and set(smaller["latency"]) > {"torch", "onnxruntime"}
     assert json.loads(ended.out)["reached"]["speed"] >= 1.2
     assert command("export", tmp_path / "faster").code == 0
+
+
+def test_a_cut_network_is_not_written_as_the_cfg_of_the_whole_one(tmp_path: Path):
+    layer = "[convolutional]\nfilters=8\nsize=3\nstride=1\npad=1\nactivation=leaky\n"
+    (tmp_path / "two.cfg").write_text(f"[net]\nwidth=16\nheight=16\nchannels=3\n{layer}{layer}[avgpool]\n\n[softmax]\n")
+    trunk = Darknet(read_cfg(tmp_path / "two.cfg"))
+    network = Network(trunk, nn.Identity(), mean=[0.0] * 3, deviation=[255.0] * 3)
+    first = next(name for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
+    narrow(network, Widths({first: 4}))
+    with pytest.raises(ModelError, match=r"^the network was cut by lensmith compress \(.* has other channels than its "
+                                         "cfg says"):
+        write_darknet(network, tmp_path / "out.cfg", tmp_path / "out.weights")
+    assert not (tmp_path / "out.cfg").exists()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lensmith.base.errors import ModelError, described
 from lensmith.base.pictures import Form
-from lensmith.models.trial_forward import in_evaluation_mode
+from lensmith.models.trial_forward import REFUSALS, in_evaluation_mode
 from lensmith.models.widths import Axis, put_tensors, tensor_named
 from lensmith.ship.compress.numbered import FIXED
 from lensmith.ship.compress.operators import follow_operator
@@ -50,9 +50,9 @@ def read_channels(network: nn.Module, form: Form) -> ChannelGraph:
     recorder = Recorder(network, follow_operator)
     picture = torch.zeros((1, form.channels, *form.size), dtype=form.dtype)
     try:
-        with in_evaluation_mode(network), modules_noted(network, recorder), recorder:
+        with in_evaluation_mode(network), modules_noted(network, recorder.here), recorder:
             fix_outputs(recorder, network(picture))
-    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+    except REFUSALS as error:
         layer = recorder.here[-1] if recorder.here else "the network"
         raise ModelError(f"the channels of {layer} cannot be read ({described(error)}): this network cannot be "
                          "compressed") from error
@@ -102,6 +102,19 @@ def cut(network: nn.Module, units: Sequence[Unit]) -> nn.Module:
     smaller = deepcopy(network)
     put_tensors(smaller, tensors)
     return smaller
+
+
+def check_runs(smaller: nn.Module, form: Form) -> None:
+    """Raises ModelError, with the layer, where a network that was cut cannot be run: numbers of channels may be written
+    into its code."""
+    here: list[str] = []
+    try:
+        with in_evaluation_mode(smaller), modules_noted(smaller, here):
+            smaller(torch.zeros((1, form.channels, *form.size), dtype=form.dtype))
+    except REFUSALS as error:
+        raise ModelError(f"{here[-1] if here else 'the network'} cannot be run with fewer channels "
+                         f"({described(error)}): numbers of channels are written into its code; take them from the "
+                         "shapes of its tensors, as maps.flatten(1) does") from error
 
 
 def left(graph: ChannelGraph, removed: Mapping[str, int] | Sequence[int]) -> dict[Axis, int]:

@@ -70,7 +70,7 @@ class Recorder(TorchDispatchMode):
         name, axis = self.names.get(id(tensor)), free_axis(tensor)
         if name is None or axis is None or not isinstance(tensor, nn.Parameter) or \
                 layer_kind(self.owners[name][1]) is not None:
-            return torch.full(tensor.shape, FIXED)
+            return torch.full((), FIXED).expand(tensor.shape)    # takes no memory: VGG's first dense layer is large
         return self.axis(name, axis, tensor.shape[axis]).view(tensor.shape)
 
     def note(self, tensor: Tensor, numbers: Tensor) -> None:
@@ -93,12 +93,12 @@ class Recorder(TorchDispatchMode):
 
 
 @contextmanager
-def modules_noted(network: nn.Module, recorder: Recorder) -> Iterator[None]:
-    """Within it the recorder knows which module computes."""
+def modules_noted(network: nn.Module, here: list[str]) -> Iterator[None]:
+    """Within it `here` has the names of the modules that compute, outermost first; after an error they stay there."""
     hooks = []
     for name, module in network.named_modules():
-        hooks.append(module.register_forward_pre_hook(lambda *_, name=name: recorder.here.append(name)))
-        hooks.append(module.register_forward_hook(lambda *_: _drop_last(recorder.here)))
+        hooks.append(module.register_forward_pre_hook(lambda *_, name=name: here.append(name)))
+        hooks.append(module.register_forward_hook(lambda *_: _drop_last(here)))
     try:
         yield
     finally:

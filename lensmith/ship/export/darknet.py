@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import torch
+
 from lensmith.base.errors import ModelError, UserError, count
 from lensmith.base.pictures import Form
 from lensmith.engine.plan.plan import Plan, make_plan
@@ -73,6 +75,7 @@ def write_darknet(network: Network, cfg: Path, weights: Path) -> None:
         raise ModelError("only a network that came from a Darknet cfg can be written as one; this run's backbone is "
                          f"{type(trunk).__name__}")
     _refuse_other_preprocessing(network)
+    _refuse_cut(trunk)
     for path in (cfg, weights):
         if path.exists():
             raise UserError(f"{path} exists: choose another name")
@@ -85,6 +88,16 @@ def _refuse_other_preprocessing(network: Network) -> None:
         raise ModelError("this run's network standardises its pictures by mean and deviation of its own data, which "
                          "Darknet's files cannot say: train it from Darknet's weights, with learner.weights, to keep "
                          "0 and 255")
+
+
+def _refuse_cut(trunk: Darknet) -> None:
+    with torch.device("meta"):
+        written = Darknet(trunk.config, inputs=trunk.inputs, size=trunk.size, taps=trunk.taps or None)
+    shapes = {name: tensor.shape for name, tensor in trunk.state_dict().items()}
+    cut = next((name for name, tensor in written.state_dict().items() if shapes.get(name) != tensor.shape), None)
+    if cut is not None:
+        raise ModelError(f"the network was cut by lensmith compress ({cut} has other channels than its cfg says), and "
+                         "its cfg would build the whole one: write the run that it was cut from, or use export")
 
 
 def _names(file: Path | None, classes: int, cfg: Path) -> tuple[str, ...]:

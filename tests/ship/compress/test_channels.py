@@ -14,7 +14,7 @@ from lensmith.base.pictures import Form
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.models.network import Network
 from lensmith.models.widths import narrow, widths_in
-from lensmith.ship.compress.channels import ChannelGraph, Unit, cut, read_channels
+from lensmith.ship.compress.channels import ChannelGraph, Unit, check_runs, cut, read_channels
 from lensmith.ship.compress.shares import masked
 from tests.test_contract import FAMILIES, LONG, SMALL, TASKS, made
 
@@ -150,6 +150,18 @@ def test_a_network_that_cannot_be_read_is_named_by_its_layer():
         read_channels(Wired(nn.Sequential(nn.ReLU(), Broken())), Form(3, 8, 8))
 
 
+def test_numbers_of_channels_in_the_code_are_found_by_running_it():
+    class Fixed(nn.Module):
+        def forward(self, maps: Tensor) -> Tensor:
+            return maps.reshape(len(maps), 8, -1, 8)
+
+    network = Wired(nn.Sequential(nn.ReLU(), Fixed()))
+    smaller = cut(network, halved(read_channels(network, Form(3, 8, 8))))
+    with pytest.raises(ModelError, match=r"^second cannot be run with fewer channels \(.*: numbers of channels are "
+                                         "written into its code"):
+        check_runs(smaller, Form(3, 8, 8))
+
+
 def test_a_network_that_can_lose_nothing_says_which_layer_needs_all():
     class Mixing(nn.Module):
         def forward(self, maps: Tensor) -> Tensor:
@@ -168,27 +180,32 @@ def test_a_network_that_can_lose_nothing_says_which_layer_needs_all():
         read_channels(Net(), Form(3, 8, 8))
 
 
-def test_groups_are_those_of_torch_pruning():
-    """Where that package is installed, which is no dependency: it reads no `csp` and no ShuffleNet."""
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_b0", "densenet121", "squeezenet1_1"])
+def test_channels_go_together_as_in_torch_pruning(name: str):
+    """Of one channel of each layer, in all layers. That package reads no `csp` and no ShuffleNet."""
     pruning = pytest.importorskip("torch_pruning")
-    from torchvision.models import densenet121, efficientnet_b0, resnet18
+    from torchvision.models import get_model
 
-    for build in (resnet18, efficientnet_b0, densenet121):
-        network = build(weights=None, num_classes=3).eval()
-        graph = read_channels(network, Form(3, 32, 32))
-        theirs = pruning.DependencyGraph().build_dependency(network, example_inputs=torch.zeros(1, 3, 32, 32))
-        names = {module: name for name, module in network.named_modules()}
-        for group in graph.groups:
-            layer = network.get_submodule(group.name)
-            if layer.groups > 1 or (f"{group.name}.weight", 0) not in group.places:
-                continue
-            place = int(group.units[1][f"{group.name}.weight", 0][0])
-            found = theirs.get_pruning_group(layer, pruning.prune_conv_out_channels, idxs=[place])
-            members = {(names[dependency.target.module], tuple(sorted(places)))
-                       for dependency, places in found if dependency.target.module in names}
-            ours = {(name.rpartition(".")[0], tuple(places.tolist()))
-                    for (name, _), places in group.units[1].items()}
-            assert {name for name, _ in ours} == {name for name, _ in members}, group.name
+    network = get_model(name, weights=None, num_classes=3).eval()
+    graph = read_channels(network, Form(3, 64, 64))
+    theirs = pruning.DependencyGraph().build_dependency(network, example_inputs=torch.zeros(1, 3, 64, 64))
+    names = {module: path for path, module in network.named_modules()}
+    compared = 0
+    for group in graph.groups:
+        weight, unit = f"{group.name}.weight", group.units[1]
+        if (weight, 0) not in unit or len(unit[weight, 0]) > 1:
+            continue
+        root = network.get_submodule(group.name)
+        found = theirs.get_pruning_group(root, theirs.get_pruner_of_module(root).prune_out_channels,
+                                         idxs=unit[weight, 0].tolist())
+        expected = {(names[dependency.layer], theirs.is_out_channel_pruning_fn(dependency.pruning_fn),
+                     tuple(sorted(places))) for dependency, places in found if dependency.layer in names}
+        ours = {(path.rpartition(".")[0], path not in graph.calls or dimension != graph.calls[path].taking,
+                 tuple(places.tolist())) for (path, dimension), places in unit.items()}
+        assert ours == expected, group.name
+        compared += 1
+    assert compared > 10
 
 
 def test_a_network_of_lensmith_is_read_from_its_own_pictures(drawn: dict[str, InMemory]):
