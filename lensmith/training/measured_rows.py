@@ -18,7 +18,7 @@ from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.open_data import Data
 from lensmith.ship.compress import costs
 from lensmith.ship.compress.channels import read_channels
-from lensmith.ship.compress.live_memory import memory_of
+from lensmith.ship.compress.live_memory import live_bytes
 from lensmith.ship.compress.paired import PARTS, PairedScore, difference, paired_score
 from lensmith.ship.compress.rows import CompressionRow
 from lensmith.ship.export.onnx import write_onnx
@@ -68,7 +68,7 @@ def rows_of(forms: Mapping[str, Trained], scores: Mapping[str, PairedScore], dat
             {runtime: latency for (of, runtime), latency in timed.items() if of == name}, sizes[name],
             sum(parameter.numel() for parameter in trained.network.parameters()),
             round(costs.multiply_adds(trained.network, graph)(graph.lengths)),
-            memory_of(trained.network, pictures[:1]),
+            live_bytes(trained.network, pictures[:1]),
             _largest_difference(forms[first].network, trained.network, pictures) if name != first else None))
     return rows
 

@@ -41,7 +41,7 @@ class _Living(TorchDispatchMode):
         self.now -= size
 
 
-def memory_of(network: nn.Module, pictures: Tensor) -> int:
+def live_bytes(network: nn.Module, pictures: Tensor) -> int:
     """Bytes of the weights and of the tensors that live at the fullest moment of a forward pass in PyTorch."""
     weights = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     with in_evaluation_mode(network), _Living() as living:
