@@ -1,6 +1,7 @@
 """The verb `train`: a recipe, data or a run folder -> a trained network and its run folder."""
 
 import json
+import os
 import shlex
 import sys
 import time
@@ -128,7 +129,7 @@ def _recipe_of(source: str | None, settings: dict[str, Any], overrides: Sequence
     if source is None:
         raise UserError("nothing to train on: name a recipe, a data set, a folder or a table, as in "
                         "`lensmith train fashion-mnist`, or --resume RUN")
-    if "=" in source and not Path(source).exists():
+    if "=" in source and not os.path.exists(source):    # of a name that is too long Path raises
         raise UserError(f"the first argument names the data or the recipe; got the setting {source!r}")
     places = {place for place, value in settings.items() if value is not None} | \
         {text.partition("=")[0].strip() for text in overrides}

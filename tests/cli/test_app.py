@@ -34,6 +34,7 @@ ENDING = {"usage": 2, "data": 3, "model": 4, "stopped": 6}
     (["train", "shapes", "learner.epoch=3"], "usage", ["has no setting 'epoch'. Did you mean 'epochs'?"]),
     (["train", "shapes", "lerner.epochs=3"], "usage", ["unknown section 'lerner'. Did you mean 'learner'?"]),
     (["train", "learner.epochs=3"], "usage", ["the first argument names the data or the recipe"]),
+    (["train", f"backbone.layers={'x' * 300}"], "usage", ["the first argument names the data or the recipe"]),
     (["train", "shapes", "--device", "gpu"], "usage", ["unknown device 'gpu': accepted are auto, cpu, cuda"]),
     (["train", "shapes", "--task", "regression"], "usage", ["data set 'shapes' gives label, boxes, mask; task "
                                                              "'regression' needs numbers"]),
