@@ -117,7 +117,7 @@ def _field(model: onnx.ModelProto, draw: random.Random, folder: Path) -> None:
             field.TYPE_BYTES: lambda: draw.randbytes(draw.choice((0, 4, 1000))),
             field.TYPE_FLOAT: lambda: draw.choice((float("nan"), float("inf"), -1e38, 0.0)),
             field.TYPE_INT64: lambda: draw.choice(HUGE), field.TYPE_INT32: lambda: draw.choice((*TYPES, -1, 2**31 - 1)),
-            field.TYPE_ENUM: lambda: draw.choice(range(17))}
+            field.TYPE_ENUM: lambda: draw.choice(list(field.enum_type.values_by_number))}    # noqa: B023, called below
         if field.type not in kinds:    # a message: one that is there is doubled or taken away
             if not _is_repeated(field):
                 message.ClearField(field.name)
