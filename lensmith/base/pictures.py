@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from lensmith.base.pillow_memory import borrowed
 from lensmith.base.pixel_kinds import DEEP, pixel_kind
 
 Fit = Literal["crop", "pad", "squash"]
+OWN: Final = "own"    # the fit of pictures that keep their size, which a file fits to the form itself
 Interpolation = Literal["bilinear", "bicubic"]
 PADDING = 114               # the gray around a letterboxed picture, Darknet's value
 _FROM_RIGHT = (2, 3, 6, 7)    # orientations whose upright picture has its first column at a far edge of the file's
@@ -33,7 +34,8 @@ class Form:
     channels: int        # 1 gray, 3 RGB, 4 RGBA
     height: int          # pixels
     width: int           # pixels
-    fit: Fit = "crop"    # what is done with another aspect ratio: cut out the middle, letterbox, or stretch
+    # What is done with another aspect ratio: cut out the middle, letterbox, or stretch; OWN keeps each picture's size.
+    fit: Fit | Literal["own"] = "crop"
     bits: int = 8        # 8 gives uint8, 16 gives uint16
     interpolation: Interpolation = "bilinear"    # how another size is reached, antialiased
     # The values of files of more than 8 bits that are black and white; None: 0 and 65535, negative ones are cut off and
@@ -214,7 +216,7 @@ def _finished(array: np.ndarray, form: Form, corner: tuple[int, int]) -> Tensor:
     if array.shape[2] == 1 and form.channels > 1:    # 16-bit gray in a run of colour pictures
         array = np.repeat(array, form.channels, axis=2)
         array[:, :, 3:] = np.iinfo(array.dtype).max    # alpha: opaque
-    if (height, width) != form.size:
+    if (height, width) != form.size and form.fit != OWN:
         padded = np.full((*form.size, form.channels), form.level(PADDING), dtype=array.dtype)
         padded[corner[0] : corner[0] + height, corner[1] : corner[1] + width] = array
         array = padded
@@ -265,6 +267,8 @@ def _fitting(size: tuple[int, int], form: Form) -> tuple[tuple[int, int, int, in
     The box has whole pixels, as near to the form's aspect ratio and to the middle as they can be.
     """
     width, height = size
+    if form.fit == OWN:
+        return (0, 0, width, height), (height, width), (0, 0)
     if form.fit == "crop":
         scale = max(form.height / height, form.width / width)
         cut_width, cut_height = max(1, round(form.width / scale)), max(1, round(form.height / scale))

@@ -13,9 +13,11 @@ from lensmith.cli.terminal import show, teller
 
 def export(
     run: Annotated[str, typer.Argument(help="A run folder, or imagenet.")],
-    to: Annotated[str, typer.Option(help="What is written: onnx.")] = "onnx",
-    out: Annotated[Path | None, typer.Option(help="The file; by itself model.onnx, or model-int8.onnx, in the run "
-                                                  "folder.")] = None,
+    to: Annotated[str, typer.Option(help="What is written: onnx, or openvino.")] = "onnx",
+    out: Annotated[Path | None, typer.Option(help="The file; by itself model.onnx, model.xml or model-int8.onnx in the "
+                                                  "run folder.")] = None,
+    any_size: Annotated[bool, typer.Option("--any-size", help="Take pictures of any size, one at a time: they are "
+                                           "resized inside, and answers are in their own pixels.")] = False,
     data: Annotated[str | None, typer.Option(help="A data set whose pictures the answers are compared on; by "
                                                   "itself the run's own.")] = None,
     int8: Annotated[bool, typer.Option("--int8", help="In INT8, by ranges measured on training pictures.")] = False,
@@ -33,12 +35,13 @@ def export(
     from lensmith.training.quantised import INT8_REPORT, Int8Settings, export_int8
     from lensmith.training.trained import load
 
-    if int8 and to != "onnx":
-        raise UserError(f"--int8 is written as onnx; got export.to={to}")
+    if int8 and (to != "onnx" or any_size):
+        raise UserError(f"--int8 is written as onnx; got {f'export.to={to}' if to != 'onnx' else 'export.any_size'}: "
+                        "leave one of the two out")
     settings = Int8Settings(**asked)    # type: ignore[arg-type]
     trained = load(run, device="cpu", trust=trust)
     exported = export_int8(trained, settings, out=out, data=data, tell=teller(quiet)) if int8 else \
-        export_run(trained, to, out=out, data=data, tell=teller(quiet))
+        export_run(trained, to, out=out, any_size=any_size, data=data, tell=teller(quiet))
     report = exported.report
     if as_json:
         show(json.dumps(report))
@@ -49,6 +52,8 @@ def export(
         for runtime, targets in report["runtimes"].items():
             for target, parity in targets.items():
                 show(f"  {runtime} {target}: {_in_words(parity)} on {report['pictures']} pictures ({report['of']})")
+        for runtime, fitting in report.get("fitting", {}).items():
+            show(f"  {runtime} {_fitting_in_words(fitting)}")
         if not report["runtimes"]:
             show('  not compared: neither onnxruntime nor openvino is installed: pip install "lensmith[deploy]"')
     if int8 and not exported.agrees:
@@ -77,6 +82,16 @@ def _of_int8(facts: dict[str, Any], size: int) -> list[str]:
             f"SLOWER than in float32, {1e3 * before:.2f} ms"
         lines.append(f"  {runtime}: {1e3 * ours:.2f} ms a picture, {than}")
     return lines
+
+
+def _fitting_in_words(fitting: dict[str, Any]) -> str:
+    """`pictures: 100.00 % of the pixels within one grey level of the run's, at most 1 apart`, and the scores of both
+    where there are some."""
+    scores = ""
+    if fitting["score_of_run"] is not None and fitting["score_of_file"] is not None:
+        scores = f"; {fitting['score_name']} {fitting['score_of_file']:.4f}, of the run {fitting['score_of_run']:.4f}"
+    return (f"pictures: {100 * fitting['within_one_level']:.2f} % of the pixels within one grey level of the run's, at "
+            f"most {fitting['largest_difference']} apart{scores}")
 
 
 def _in_words(parity: dict[str, Any]) -> str:

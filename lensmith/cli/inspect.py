@@ -36,7 +36,7 @@ def inspect(
 
     Of an operator of torch.library: whether it is whole, on the `examples` that its file gives.
     """
-    if network.lower().endswith(".onnx"):
+    if network.lower().endswith((".onnx", ".xml")):
         _inspect_file(network, form, as_json=as_json)
         return
     if form is not None:
@@ -65,25 +65,29 @@ def inspect(
         raise ModelError(problem)
 
 
-def _inspect_file(name: str, form: Path | None, *, as_json: bool) -> None:
+def _inspect_file(name: str, form_file: Path | None, *, as_json: bool) -> None:
     """Say what an ONNX file takes, what it gives and what it is made of."""
-    from lensmith.ship.runtimes.file_facts import outputs_of
     from lensmith.training.from_file import file_contents
 
-    file = file_contents(Path(name), form)
+    file = file_contents(Path(name), form_file)
     facts = file.facts
     if as_json:
         show(json.dumps(json.loads(facts.as_json()) | {"operators": file.operators, "parameters": file.parameters}))
         return
+    form = facts.form
     size = "of any size" if facts.any_size else "of this size alone"
     by = "others" if file.signature else f"Lensmith {facts.version}"
     show(f"{name}  task {facts.task['name']}, {file.parameters:,} parameters, written by {by}")
     kind = file.signature.type if file.signature else f"uint{facts.form.bits}"
-    show(f"  takes pictures: {kind} [batch, {facts.form.channels}, {facts.form.height}, {facts.form.width}], {size}; "
-         f"brought by {facts.form.fit}, {facts.form.interpolation}")
+    if facts.fits_inside:
+        show(f"  takes pictures: {kind} [1, {form.channels}, height, width] of any size; brought to {form.height} x "
+             f"{form.width} inside by {form.fit}, {form.interpolation}")
+    else:
+        show(f"  takes pictures: {kind} [batch, {form.channels}, {form.height}, {form.width}], {size}; brought by "
+             f"{form.fit}, {form.interpolation}")
     for target, about in facts.targets.items():
         classes = ", ".join(about.classes[:_NAMED]) + (", ..." if len(about.classes) > _NAMED else "")
-        outputs = ", ".join(outputs_of(target, about.kind))
+        outputs = ", ".join(facts.outputs[target])
         number = count(len(about.classes), "quantity" if about.kind == "numbers" else "class")
         show(f"  gives {outputs}: {about.kind} of {number} ({classes})")
     show("  operators: " + ", ".join(f"{operator} {number}" for operator, number in sorted(file.operators.items())))

@@ -58,6 +58,7 @@ ARGUMENTS: dict[str, str] = {
     "predict.form": "--form",
     "export.to": "--to",
     "export.out": "--out",
+    "export.any_size": "--any-size",
     "export.data": "--data",
     "export.lose": "--lose",
     "export.calibration": "--calibration",

@@ -56,6 +56,8 @@ class Data:
     store: Store | None = None          # decodes the pictures in the background, if anything does
     natural: Form | None = None         # the form that the pictures have by themselves; None: not known
     pictures: int = 0                   # that the training split is taken from
+    # The folder below which the names of a split's places lie; None of pictures that lie in no files of their own.
+    roots: Mapping[str, Path | None] = field(default_factory=dict)
 
     @property
     def classes(self) -> dict[str, tuple[str, ...]]:
@@ -207,7 +209,8 @@ def prepare(opened: Splits, recipe: recipes.Recipe, *, name: str, tell: Tell = s
     }
     if object_targets:
         account["boxes"] = _box_statistics(splits["train"], object_targets[0], form)
-    return Data(ready.splits, form, account, ready.store, surveyed.natural, surveyed.pictures)
+    roots = {split: getattr(source, "root", None) for split, source in splits.items()}
+    return Data(ready.splits, form, account, ready.store, surveyed.natural, surveyed.pictures, roots)
 
 
 def refuse_one_class(opened: Splits) -> None:

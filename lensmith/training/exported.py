@@ -1,8 +1,9 @@
 """A run written as a file for other programs, and the parity of its answers with the run's."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lensmith.base.atomic_files import write_text
-from lensmith.base.errors import DataError, choose
+from lensmith.base.errors import DataError, UserError, choose
 from lensmith.base.pictures import Form
 from lensmith.data.batches.loader import Loader
+from lensmith.data.sources.sample import Batch
 from lensmith.engine.run_folder import finite
 from lensmith.models.weights import weights_fingerprint
 from lensmith.recipe.make_loaders import make_loaders
@@ -25,8 +27,9 @@ from lensmith.ship.export.in_graph import judged, target_facts
 from lensmith.ship.export.onnx import ADVICE
 from lensmith.ship.export.parity import Parity, parities
 from lensmith.ship.runtimes.candidates import installed_for_files
-from lensmith.ship.runtimes.file_facts import FileFacts
+from lensmith.ship.runtimes.file_facts import KEY, FileFacts
 from lensmith.ship.runtimes.file_network import FileTask, as_the_file_takes, network_in
+from lensmith.training.fitting_parity import compare_fitting
 from lensmith.training.trained import Trained
 
 PICTURES = 100      # that the answers of file and run are compared on
@@ -50,32 +53,62 @@ class Exported:
         return bool(self.report["agrees"])
 
 
-def export_run(trained: Trained, target: str = "onnx", *, out: str | Path | None = None, data: str | None = None,
-               tell: Tell = lambda text: None) -> Exported:
+def export_run(trained: Trained, target: str = "onnx", *, out: str | Path | None = None, any_size: bool = False,
+               data: str | None = None, tell: Tell = lambda text: None) -> Exported:
     """Write a trained network as a file of `target`, with export.json beside it.
 
     trained: a network on the CPU in float32, as `load(run, device="cpu")` gives it.
     target: what is written; an entry of `ship.export.TARGETS`.
-    out: the file; by itself model.onnx in the run folder.
+    out: the file; by itself model.onnx in the run folder, or model.xml for openvino.
+    any_size: whether the file takes a picture of any size, one at a time, fits it inside, and answers in its pixels.
     data: a data set whose pictures the answers are compared on; by itself the run's own.
     tell: called with each line that is worth showing.
 
-    Raises UserError and ModelError as of `ship.export.onnx.write_onnx`.
+    Raises UserError and ModelError as of `ship.export.target.Target.write`, and UserError for a file of the user's own
+    in the place of the new one.
     """
-    write = choose(TARGETS, target, "export.to")
-    file = Path(out) if out is not None else trained.folder / f"model.{target}"
-    facts = facts_of_run(trained)
-    pictures, of = compared_pictures(trained, data, tell)
-    facts = write(trained.network, trained.task, facts, file)
+    entry = choose(TARGETS, target, "export.to")
+    file = _file(trained, entry.suffix, out)
+    facts = replace(facts_of_run(trained), fits_inside=any_size)
+    batches, of, root = compared_batches(trained, data, tell, whole=any_size)
+    facts = entry.write(trained.network, trained.task, facts, file)
+    parts = (file, file.with_suffix(".bin")) if entry.suffix == ".xml" else (file,)
     report = {"file": file.name, "target": target, "version": facts.version, "fingerprint": facts.fingerprint,
-              "bytes": file.stat().st_size, "size": "any" if facts.any_size else list(facts.form.size),
-              "pictures": sum(len(batch) for batch in pictures), "of": of}
-    compared = {name: parity_of(trained, facts, file, name, pictures) for name in installed_for_files()}
+              "bytes": sum(part.stat().st_size for part in parts),
+              "size": "any" if facts.any_size or any_size else list(facts.form.size),
+              "pictures": sum(len(batch) for batch in batches), "of": of, "facts": json.loads(facts.as_json())}
+    runtimes = installed_for_files(entry.suffix)
+    if any_size:
+        both = compare_fitting(trained, facts, file, runtimes, batches, root)
+        compared = {name: of_answers for name, (of_answers, _) in both.items()}
+        report["fitting"] = {name: of_pictures.as_json() for name, (_, of_pictures) in both.items()}
+    else:
+        pictures = [batch.images for batch in batches]
+        compared = {name: parity_of(trained, facts, file, name, pictures) for name in runtimes}
     report["runtimes"] = {name: {target: parity.as_json() for target, parity in found.items()}
                           for name, found in compared.items()}
     report["agrees"] = all(parity.agrees for found in compared.values() for parity in found.values())
     write_text(file.with_name(REPORT), json.dumps(finite(report), indent=1, ensure_ascii=False) + "\n", advice=ADVICE)
     return Exported(file, report)
+
+
+def _file(trained: Trained, suffix: str, out: str | Path | None) -> Path:
+    """Where the file goes. Raises UserError where it cannot be written, for a name with another suffix, and where a
+    file lies that no export wrote."""
+    if out is not None:
+        file = Path(out)
+    else:    # the network that is installed has no folder
+        file = trained.folder / f"model{suffix}" if trained.folder.is_dir() else Path(f"{trained.folder.name}{suffix}")
+    if not file.parent.is_dir():
+        raise UserError(f"cannot write {file} (there is no folder {file.parent}): {ADVICE}")
+    if not os.access(file.parent, os.W_OK):
+        raise UserError(f"no permission to write {file}: {ADVICE}")
+    if file.suffix != suffix:
+        raise UserError(f"export.out={out} has to end in {suffix}, by which programs know such a file: "
+                        f"{file.with_suffix(suffix)}")
+    if file.is_file() and KEY.encode() not in file.read_bytes():
+        raise UserError(f"{file} was not written by lensmith export and is not written over: {ADVICE}")
+    return file
 
 
 def facts_of_run(trained: Trained) -> FileFacts:
@@ -96,11 +129,18 @@ def without_metrics(section: dict[str, Any]) -> dict[str, Any]:
 
 def compared_pictures(trained: Trained, data: str | None, tell: Tell) -> tuple[list[Tensor], str]:
     """Up to PICTURES pictures in batches as the network is given them, and what they are of."""
+    batches, of, _ = compared_batches(trained, data, tell, whole=False)
+    return [batch.images for batch in batches], of
+
+
+def compared_batches(trained: Trained, data: str | None, tell: Tell, *,
+                     whole: bool) -> tuple[list[Batch], str, Path | None]:
+    """The same with their targets, `whole` with all of a letterbox, and the folder of their files."""
     name = str(trained.recipe["data"]["name"])
     if data is None and (name == NO_DATA or name.startswith(BROUGHT)):
         tell(f"{trained.run} has no data of its own to compare answers on: drawn pictures are taken; export.data names "
              "others")
-        return _drawn(trained.form), "drawn pictures"
+        return _drawn(trained.form), "drawn pictures", None
     try:
         opened = read_data(trained.recipe, None, tell=tell) if data is None else \
             other_data(data, trained.recipe, trained.form, trained.names, tell=tell)
@@ -109,11 +149,11 @@ def compared_pictures(trained: Trained, data: str | None, tell: Tell) -> tuple[l
             raise
         tell(f"the pictures of {trained.run} cannot be read ({error}): answers are compared on drawn ones; export.data "
              "names others")
-        return _drawn(trained.form), "drawn pictures"
+        return _drawn(trained.form), "drawn pictures", None
     loaders = make_loaders(trained.recipe, opened, trained.task)
     split = next(name for name in ("test", "valid", "train") if name in loaders)
-    loader = Loader(loaders[split].dataset, _AT_ONCE, workers=0, rectangular=loaders[split].rectangular)
-    return list(_first(loader)), split if data is None else f"{split} of {data}"
+    loader = Loader(loaders[split].dataset, _AT_ONCE, workers=0, rectangular=loaders[split].rectangular and not whole)
+    return list(_first(loader)), split if data is None else f"{split} of {data}", opened.roots.get(split)
 
 
 def held_out_pictures(trained: Trained, number: int) -> list[Tensor]:
@@ -128,22 +168,22 @@ def held_out_pictures(trained: Trained, number: int) -> list[Tensor]:
     return [batch for batch in batches if len(batch)]
 
 
-def _first(loader: Loader) -> Iterator[Tensor]:
+def _first(loader: Loader) -> Iterator[Batch]:
     left = PICTURES
     for batch in loader:
-        yield batch.images[:left]
+        yield batch if len(batch) <= left else batch.take(torch.arange(left))
         left -= len(batch)
         if left <= 0:
             return
 
 
-def _drawn(form: Form) -> list[Tensor]:
+def _drawn(form: Form) -> list[Batch]:
     """Pictures of patches of chance colours, the same each time."""
     generator = torch.Generator().manual_seed(0)
     cells = [max(1, edge // _GRAIN) for edge in form.size]
     patches = torch.rand((PICTURES, form.channels, *cells), generator=generator)
     largest = 255 if form.bits == 8 else 65535
-    return [(F.interpolate(some, form.size) * largest).to(torch.int32).to(form.dtype)
+    return [Batch((F.interpolate(some, form.size) * largest).to(torch.int32).to(form.dtype), {})
             for some in patches.split(_AT_ONCE)]
 
 

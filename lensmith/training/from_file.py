@@ -20,7 +20,7 @@ from lensmith.recipe.defaults import complete
 from lensmith.recipe.schema import NO_DATA
 from lensmith.recipe.sections import resolve
 from lensmith.ship.export.in_graph import judged
-from lensmith.ship.export.onnx import SUFFIX, write_onnx
+from lensmith.ship.export.onnx import ONNX, write_onnx
 from lensmith.ship.runtimes import RUNTIMES
 from lensmith.ship.runtimes.candidates import (
     FLOAT32,
@@ -50,13 +50,14 @@ Openers = dict[Candidate, Callable[[], Way]]
 
 
 def is_exported(name: str | Path) -> bool:
-    return str(name).lower().endswith(SUFFIX)
+    """Whether a name is that of a file that a runtime opens, and not of a run folder."""
+    return any(str(name).lower().endswith(suffix) for runtime in RUNTIMES.values() for suffix in runtime.suffixes)
 
 
 def file_contents(file: Path, form: Path | None = None) -> CheckedFile:
     """What an ONNX file holds, by its `form` where others have written it. Raises ModelError for one that cannot be
     used."""
-    return check_file(file, file_runtimes()[:1], form)
+    return check_file(file, file_runtimes(file.suffix.lower())[:1], form)
 
 
 def opened(name: str | Path, *, runtime: str | None = None, device: str | None = None, form: Path | None = None,
@@ -98,7 +99,11 @@ def _of_file(file: Path, asked: tuple[str, str] | None, form: Path | None, tell:
     if asked is not None and asked[0] == "torch":
         raise UserError(f"torch runs the network of a run folder, and {file} is a file: accepted are auto, onnxruntime "
                         "and openvino")
-    names = file_runtimes() if asked is None else [asked[0]]
+    suffix = file.suffix.lower()
+    if asked is not None and suffix not in RUNTIMES[asked[0]].suffixes:
+        raise UserError(f"predict.runtime={asked[0]} opens no {suffix} file: accepted are auto and "
+                        f"{' and '.join(name for name, runtime in RUNTIMES.items() if suffix in runtime.suffixes)}")
+    names = file_runtimes(suffix) if asked is None else [asked[0]]
     checked = check_file(file, names, form)
     facts, classes = checked.facts, checked.facts.names
     for name in set(names) - set(checked.runtimes):
@@ -169,7 +174,7 @@ def run_in_a_file(trained: Trained, runtime: str) -> tuple[Path, FileFacts]:
     """
     facts = facts_of_run(trained)
     folder = cache_folder() / "exports"
-    file = folder / f"{facts.key()}{SUFFIX}"
+    file = folder / f"{facts.key()}{ONNX.suffix}"
     if not file.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         write_onnx(trained.network, trained.task, facts, file)
@@ -205,11 +210,13 @@ def _plan() -> Plan:
     return make_plan(device="cpu", layout="contiguous", threads=1)
 
 
-def file_runtimes() -> list[str]:
-    """The runtimes for files that are here. Raises UserError where none is."""
-    names = installed_for_files()
+def file_runtimes(suffix: str = ".onnx") -> list[str]:
+    """The runtimes for files with that suffix that are here. Raises UserError where none is."""
+    names = installed_for_files(suffix)
     if not names:
-        raise UserError(f"a file needs onnxruntime or openvino, and neither is installed: {COMMAND}")
+        known = [name for name, runtime in RUNTIMES.items() if suffix in runtime.suffixes]
+        raise UserError(f"a file needs {' or '.join(known)}, and {'neither' if len(known) > 1 else 'it'} is "
+                        f"{'' if len(known) > 1 else 'not '}installed: {COMMAND}")
     return names
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from lensmith.base.errors import DataError, ModelError, UserError, nearest
-from lensmith.base.pictures import Form
+from lensmith.base.pictures import OWN, Form
 from lensmith.data.batches.loader import Loader
 from lensmith.data.formats.boxes.coco import CocoFile, read_coco_file
 from lensmith.engine.evaluate import evaluate, for_inference, quickest
@@ -34,11 +34,12 @@ from lensmith.ship.export.darknet import Imported
 from lensmith.ship.export.imagenet import ImagenetClassifier
 from lensmith.ship.predict.find_files import find_pictures, named_sources
 from lensmith.ship.predict.large_pictures import has_map, predict_tiles, predict_whole
+from lensmith.ship.predict.own_size import at_own_size
 from lensmith.ship.predict.predict_files import predict_pictures
 from lensmith.ship.predict.prediction import Prediction
 from lensmith.ship.predict.thresholds import chosen_classes, deciding
 from lensmith.ship.predict.video import FILMS, Frame, frame_predictor, pictures_and_films, watch
-from lensmith.ship.runtimes.file_network import FileNetwork
+from lensmith.ship.runtimes.file_network import FileNetwork, FileTask
 from lensmith.study.check.labels.held_out import HeldOut
 from lensmith.study.explain.explained_picture import USUAL, Asked, ExplainedPicture
 from lensmith.tasks.metrics.own import not_measured
@@ -65,6 +66,16 @@ class Trained:
     @property
     def folder(self) -> Path:
         return self.run.folder
+
+    @property
+    def fits_inside(self) -> bool:
+        """Whether the network is a file that takes pictures of any size and brings them to the form itself."""
+        return isinstance(self.task, FileTask) and self.task.facts.fits_inside
+
+    @property
+    def seen_form(self) -> Form:
+        """The form in which pictures go in where they are predicted."""
+        return replace(self.form, fit=OWN) if self.fits_inside else self.form
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -136,8 +147,11 @@ class Trained:
         plan.settle()
         task = deciding(self.task, threshold=threshold, overlap=overlap)
         only = chosen_classes(self.task, self.names, classes)
-        common: dict[str, Any] = {"form": self.form, "plan": plan, "names": self.names}
+        common: dict[str, Any] = {"form": self.seen_form, "plan": plan, "names": self.names}
         if tiles is not None:
+            if self.fits_inside:
+                raise UserError(f"predict.tiles={tiles:g} cannot be asked of {self.run}, which brings pictures to its "
+                                "own size: export the run without export.any_size")
             return list(predict_tiles(network, task, pictures, **common, scale=tiles, only=only))
         if has_map(task):
             return list(predict_whole(network, task, pictures, **common))
@@ -163,7 +177,7 @@ class Trained:
         network, plan = self.ready
         plan.settle()
         task = deciding(self.task, threshold=threshold, overlap=overlap)
-        look = frame_predictor(network, task, form=self.form, plan=plan, names=self.names,
+        look = frame_predictor(network, task, form=self.seen_form, plan=plan, names=self.names,
                                only=chosen_classes(self.task, self.names, classes))
         return watch(films, look, out=None if out is None else Path(out), every=every, top=top)
 
@@ -259,7 +273,9 @@ class Trained:
         task = self.task if isinstance(self.network, FileNetwork) else \
             choose_task(dict(self.recipe), self.classes, targets=opened.splits["train"].targets)
         self.plan.settle()
-        scores = evaluate(self.network, task, loader, plan=self.plan)
+        whole = Loader(loader.dataset, loader.batch, workers=loader.workers)
+        batches = at_own_size(whole, self.form, opened.roots.get(split)) if self.fits_inside else loader
+        scores = evaluate(self.network, task, batches, plan=self.plan)
         for problem in not_measured(scores).values():
             tell(problem)
         ran = {"runtime": self.network.account()} if isinstance(self.network, FileNetwork) else {}

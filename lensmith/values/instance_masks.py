@@ -91,8 +91,11 @@ class Masks(Boxes):
         return replace(moved, bits=bits, area=area)
 
     def in_file(self, place: Place, size: tuple[int, int]) -> Self:
-        """The objects of a single picture with masks of the file's own size, made from their `margins`."""
-        assert self.margins is not None
+        """The objects of a single picture with masks of the file's own size, made from their `margins`; masks without
+        them have that size already."""
+        if self.margins is None:
+            assert self.bits.shape[1] == place.size[0], "masks without margins keep their size"
+            return self
         bits = in_boxes(self.margins.float(), self.corners, size, place)
         return replace(self, bits=bits, margins=None, area=pixel_counts(bits))
 

@@ -1,13 +1,7 @@
 """What a run is written as for other programs: the table of targets, one file a target."""
 
-from collections.abc import Callable
-from pathlib import Path
+from lensmith.ship.export.onnx import ONNX
+from lensmith.ship.export.openvino import OPENVINO_FILE
+from lensmith.ship.export.target import Target
 
-from torch import nn
-
-from lensmith.ship.export.onnx import write_onnx
-from lensmith.ship.runtimes.file_facts import FileFacts
-from lensmith.tasks.task import Task
-
-# The name of a target, which is also the suffix of its file -> what writes it.
-TARGETS: dict[str, Callable[[nn.Module, Task, FileFacts, Path], FileFacts]] = {"onnx": write_onnx}
+TARGETS: dict[str, Target] = {"onnx": ONNX, "openvino": OPENVINO_FILE}

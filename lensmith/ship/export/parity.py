@@ -62,7 +62,10 @@ class Parity:
             self._add(difference, torch.zeros_like(difference), difference.abs() <= _DIFFERENCE)
         else:
             answer = _ANSWERS[expected.kind]
-            self._add(expected.scores, found.scores, answer(expected) == answer(found))    # type: ignore[attr-defined]
+            ours, theirs = expected.scores, found.scores    # type: ignore[attr-defined]
+            if ours is None or theirs is None:    # a mask at the size of its file keeps none
+                ours = theirs = torch.zeros(0)
+            self._add(ours, theirs, answer(expected) == answer(found))
 
     def _add(self, expected: Tensor | None, found: Tensor | None, same: Tensor) -> None:
         assert expected is not None and found is not None

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lensmith.base.orientation import upright
 from lensmith.base.picture_headers import BadPicture
-from lensmith.base.pictures import Form, Place, bring, decode
+from lensmith.base.pictures import OWN, Form, Place, bring, decode
 from lensmith.data.sources.fitting import in_files, trimmed
 from lensmith.data.sources.sample import Batch
 from lensmith.engine.evaluate import for_inference, predictions
@@ -37,7 +37,7 @@ def predict_pictures(network: nn.Module, task: Task, files: Sequence[Path | Imag
     """
     if kept := task.kept_per_pixel:
         batch = max(1, min(batch, _SCORES // (form.height * form.width * kept)))
-    if plan.deterministic:
+    if plan.deterministic or form.fit == OWN:
         batch = 1
     trims = form.fit == "pad" and task.needs == ("boxes",)
     for start in range(0, len(files), batch):

@@ -74,9 +74,9 @@ def for_files(runtimes: Sequence[str], threads: Sequence[int], *, of_file: str =
             for number in threads]
 
 
-def installed_for_files() -> list[str]:
-    """The names of the runtimes that are here and open a file."""
-    return [name for name, runtime in RUNTIMES.items() if runtime.open is not None and is_installed(runtime.package)]
+def installed_for_files(suffix: str = ".onnx") -> list[str]:
+    """The names of the runtimes that are here and open a file with that suffix."""
+    return [name for name, runtime in RUNTIMES.items() if suffix in runtime.suffixes and is_installed(runtime.package)]
 
 
 def missing() -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""An ONNX file of anybody's, checked in a process of its own before this one touches it."""
+"""A network's file of anybody's, checked in a process of its own before this one touches it."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lensmith.base.device import free_memory
-from lensmith.base.errors import ModelError, nearest
+from lensmith.base.errors import ModelError, UserError, nearest
 from lensmith.ship.runtimes.file_facts import FileFacts, facts_of_file
 from lensmith.ship.runtimes.form_file import Signature, facts_of_others, form_size, read_form
 from lensmith.ship.runtimes.packages import check_installed
@@ -23,7 +23,7 @@ _SECONDS = 300    # that opening and running a file may take, however busy the m
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """What an ONNX file holds, and how it is run."""
+    """What an ONNX file or OpenVINO's files hold, and how they are run."""
 
     facts: FileFacts
     operators: dict[str, int]       # how often each occurs
@@ -43,7 +43,10 @@ def check_file(file: Path, runtimes: Sequence[str], form: Path | None = None) ->
     where a package is missing, or for a form that does not belong to the file.
     """
     _check_there(file)
-    check_installed("onnx", *runtimes)
+    is_onnx = file.suffix.lower() != ".xml"
+    if not is_onnx and form is not None:
+        raise UserError(f"predict.form says what an ONNX file of others takes, and {file} is none: leave it out")
+    check_installed(*["onnx"] * is_onnx, *runtimes)
     said = None if form is None else read_form(form)
     size = None if said is None else form_size(said)
     found = _looked_into(file, {"runtimes": list(runtimes), "free": free_memory(), "form": None if said is None else {

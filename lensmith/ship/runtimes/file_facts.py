@@ -10,7 +10,8 @@ from lensmith.base.errors import ModelError, in_short
 from lensmith.base.pictures import Fit, Form, Interpolation, form_of
 
 KEY = "lensmith"    # of the entry in the metadata of an ONNX file
-FORMAT = 1          # of what the entry holds
+FORMAT = 2          # of what the entry holds
+_FORMATS = (1, FORMAT)    # that are read; files of the first fit no pictures
 INPUT = "pictures"
 _KINDS = ("label", "tags", "numbers", "boxes", "mask", "masks")
 OBJECTS_IN_FILES = ("boxes", "masks")
@@ -34,15 +35,23 @@ class FileFacts:
 
     targets: dict[str, TargetFacts]
     form: Form                              # what the pictures are brought to before they go in
-    any_size: bool                          # whether pictures of other sizes may go in too
+    any_size: bool                          # whether the network takes pictures of other sizes too
     task: dict[str, Any]                    # the section [task] of the recipe
     category_ids: tuple[int, ...] | None    # of the classes in the COCO file that was learned from
     version: str                            # of Lensmith
     fingerprint: dict[str, str | None] = field(default_factory=dict)    # of the weights, and of the data
+    # Whether pictures go in one at a time at their own size, are fitted inside, and answers come in their pixels.
+    fits_inside: bool = False
 
     @property
     def names(self) -> dict[str, tuple[str, ...]]:
         return {name: target.classes for name, target in self.targets.items()}
+
+    @property
+    def outputs(self) -> dict[str, tuple[str, ...]]:
+        """The names of the tensors that the file gives, by target."""
+        return {name: outputs_of(name, target.kind, fits_inside=self.fits_inside)
+                for name, target in self.targets.items()}
 
     def key(self) -> str:
         """A hash of all that the file depends on, 32 hex digits."""
@@ -51,12 +60,11 @@ class FileFacts:
 
     def as_json(self) -> str:
         content = asdict(self) | {"format": FORMAT, "form": self.form.as_json(), "input": INPUT,
-                                  "outputs": {name: list(outputs_of(name, target.kind))
-                                              for name, target in self.targets.items()}}
+                                  "outputs": {name: list(names) for name, names in self.outputs.items()}}
         return json.dumps(content, ensure_ascii=False)
 
 
-def outputs_of(name: str, kind: str) -> tuple[str, ...]:
+def outputs_of(name: str, kind: str, *, fits_inside: bool = False) -> tuple[str, ...]:
     """The names of the tensors that hold the answers to the target `name`.
 
     - label, tags: float [batch, classes], probabilities. numbers: float [batch, quantities], in their own units.
@@ -66,10 +74,15 @@ def outputs_of(name: str, kind: str) -> tuple[str, ...]:
     - masks: uint8 [batch, most, height, width], 1 inside of an object; NAME_boxes, NAME_classes, NAME_scores and
       NAME_count as of boxes; NAME_margins: float [batch, most, rows, columns], above 0 inside, in cells over the
       picture.
+
+    A file that fits the picture inside gives no scores of masks and no margins, masks of as many objects as there are,
+    and the class 255 where the network saw nothing.
     """
-    return (name, *(f"{name}_{part}" for part in {
-        "mask": ("scores",), "boxes": ("classes", "scores", "count"),
-        "masks": ("boxes", "classes", "scores", "count", "margins")}.get(kind, ())))
+    parts = {"mask": ("scores",), "boxes": ("classes", "scores", "count"),
+             "masks": ("boxes", "classes", "scores", "count", "margins")}.get(kind, ())
+    if fits_inside and kind in ("mask", "masks"):
+        parts = parts[:-1]
+    return (name, *(f"{name}_{part}" for part in parts))
 
 
 def facts_of_file(text: str, file: str) -> FileFacts:
@@ -77,21 +90,23 @@ def facts_of_file(text: str, file: str) -> FileFacts:
     try:
         content = json.loads(text)
         found = content["format"]
-        if found != FORMAT:
-            raise ModelError(f"{file} has facts of format {in_short(found)}, and this version reads {FORMAT}: export "
-                             "the run again, or use the version of Lensmith that wrote the file")
+        if found not in _FORMATS:
+            raise ModelError(f"{file} has facts of format {in_short(found)}, and this version reads up to {FORMAT}: "
+                             "export the run again, or use the version of Lensmith that wrote the file")
+        fits_inside = found == FORMAT and content["fits_inside"]
         targets = {str(name): _target(target) for name, target in content["targets"].items()}
         form = form_of(content["form"])
         check_picture_fits(form.channels, form.height, form.width)
         if not (targets and form.fit in get_args(Fit) and form.bits in (8, 16)
-                and form.interpolation in get_args(Interpolation) and isinstance(content["any_size"], bool)):
+                and form.interpolation in get_args(Interpolation) and isinstance(content["any_size"], bool)
+                and isinstance(fits_inside, bool)):
             raise ValueError("its form or its targets are none")
         task = content["task"]
         if not (isinstance(task, dict) and isinstance(task["name"], str)):
             raise ValueError("it names no task")
         ids = content["category_ids"]
         return FileFacts(targets, form, content["any_size"], task, None if ids is None else tuple(map(int, ids)),
-                         str(content["version"]), dict(content["fingerprint"]))
+                         str(content["version"]), dict(content["fingerprint"]), fits_inside)
     except ModelError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:

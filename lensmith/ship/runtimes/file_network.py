@@ -8,10 +8,11 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lensmith.base.device import free_memory
 from lensmith.base.errors import ModelError, UserError
-from lensmith.base.pictures import PADDING
+from lensmith.base.pictures import PADDING, fit_of
 from lensmith.ship.runtimes import RUNTIMES
 from lensmith.ship.runtimes.candidates import FLOAT32, Candidate
 from lensmith.ship.runtimes.checked_file import CheckedFile
@@ -23,6 +24,8 @@ from lensmith.ship.runtimes.torch_plans import OfTorch
 from lensmith.tasks.nms import SHOWN
 from lensmith.tasks.task import Metrics, Task
 from lensmith.values.value import Value
+
+_SIZE = "height and width"    # in the outputs, of the pictures that went in; no target has such a name
 
 
 class FileNetwork(nn.Module):
@@ -39,7 +42,21 @@ class FileNetwork(nn.Module):
         self.run, self.facts, self.account = run, facts, account
 
     def forward(self, pictures: Tensor) -> Any:
-        return self.run(pictures if self.facts is None else as_the_file_takes(pictures, self.facts))
+        if self.facts is None:
+            return self.run(pictures)
+        if self.facts.fits_inside:    # one at a time
+            size = torch.tensor([pictures.shape[2:]])
+            return _stacked([self.run(picture) | {_SIZE: size} for picture in pictures.split(1)])
+        return self.run(as_the_file_takes(pictures, self.facts))
+
+
+def _stacked(outputs: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The outputs [1, ...] of several pictures as those of a batch; masks of objects, of which each picture has its own
+    number, are filled up with empty ones."""
+    most = {name: max(output[name].shape[1] for output in outputs) for name in outputs[0] if outputs[0][name].ndim > 1}
+    return {name: torch.cat([F.pad(output[name], (0, 0) * (output[name].ndim - 2) + (0, most[name] -
+                             output[name].shape[1])) if name in most else output[name] for output in outputs])
+            for name in outputs[0]}
 
 
 def network_in(file: Path, facts: FileFacts, runtime: str, *, threads: int = 0, precision: str = FLOAT32,
@@ -70,7 +87,7 @@ def _in_parts(run: OpenFile, most: int) -> OpenFile:
 
 def takes(facts: FileFacts, size: tuple[int, int]) -> bool:
     """Whether the file takes pictures of (height, width)."""
-    return facts.any_size or (size[0] <= facts.form.height and size[1] <= facts.form.width)
+    return facts.any_size or facts.fits_inside or (size[0] <= facts.form.height and size[1] <= facts.form.width)
 
 
 def as_the_file_takes(pictures: Tensor, facts: FileFacts) -> Tensor:
@@ -122,8 +139,15 @@ class FileTask:
     def decode(self, output: Mapping[str, Tensor] | OfTorch) -> dict[str, Value]:
         if isinstance(output, OfTorch):
             return self.own.decode(output.output)
-        return {name: value_in(output, name, target, threshold=self.threshold, for_files=self.for_files)
-                for name, target in self.facts.targets.items()}
+        values = {name: value_in(output, name, target, threshold=self.threshold, for_files=self.for_files,
+                                 fits_inside=self.facts.fits_inside) for name, target in self.facts.targets.items()}
+        if not self.facts.fits_inside or self.for_files:
+            return values
+        # What is measured is in the pixels of the form, as the targets are.
+        form = self.facts.form
+        matrix = torch.tensor([[[across, 0.0, left], [0.0, down, top]] for across, down, left, top in (
+            fit_of((height, width), form) for height, width in output[_SIZE].tolist())])
+        return {name: value.warp(matrix, form.size) for name, value in values.items()}
 
     def evidence(self, output: Mapping[str, Tensor] | OfTorch, index: int,
                  of: Mapping[str, Value] | None = None) -> Tensor:

@@ -1,12 +1,12 @@
-"""Looks into an ONNX file that may be damaged or hostile, in a process of its own that may end by it.
+"""Looks into a network's file that may be damaged or hostile, in a process of its own that may end by it.
 
-Run as a script with one argument, JSON: the `path` of the file, the `runtimes` that are to run it, the `form` that a
-user says a file of others takes, or null, the bytes of memory that are `free`, and whether `anybodys` file will do, for
-which the form is then a wish. It writes one line of JSON: `facts`,
-what Lensmith has written into the file, or else `signature`, what goes in and comes out; the `operators` by name, the
-number of `parameters`, the bytes of `memory` that one picture takes beside the network, and in `failed` of each runtime
-that cannot run it why; or `error`, why the file cannot be used. It imports nothing of Lensmith, so that it starts
-without PyTorch.
+Run as a script with one argument, JSON: the `path` of an ONNX file or of OpenVINO's .xml, the `runtimes` that are to
+run it, the `form` that a user says a file of others takes, or null, the bytes of memory that are `free`, and whether
+`anybodys` file will do, for which the form is then a wish. It writes one line of JSON: `facts`, what Lensmith has
+written into the file, or else `signature`, what goes in and comes out; the `operators` by name, the number of
+`parameters`, the bytes of `memory` that one picture takes beside the network, and in `failed` of each runtime that
+cannot run it why; or `error`, why the file cannot be used. It imports nothing of Lensmith, so that it starts without
+PyTorch.
 """
 
 import json
@@ -37,6 +37,8 @@ class _Unusable(Exception):
 def look_into(path: str, runtimes: list[str], form: dict[str, Any] | None, free: int, *,
               anybodys: bool = False) -> dict[str, Any]:
     """What the file holds. Raises _Unusable, or whatever a damaged file makes of a library."""
+    if path.lower().endswith(".xml"):
+        return _look_into_openvino(path, free=free)
     size = os.path.getsize(path)
     if size > _LARGEST:
         raise _Unusable("has more than 2 GB, which no ONNX file has")
@@ -68,6 +70,34 @@ def look_into(path: str, runtimes: list[str], form: dict[str, Any] | None, free:
     sizes = (math.prod(tensor.dims) for tensor in model.graph.initializer)
     return {"facts": facts, "signature": signature, "operators": Counter(node.op_type for node in model.graph.node),
             "parameters": sum(sizes), "memory": memory, "failed": failed}
+
+
+def _look_into_openvino(path: str, *, free: int) -> dict[str, Any]:
+    weights = os.path.splitext(path)[0] + ".bin"
+    if not os.path.isfile(weights):
+        raise _Unusable(f"lacks its weights: {os.path.basename(weights)} has to lie beside it")
+    size = os.path.getsize(path) + os.path.getsize(weights)
+    _limit(size, free=free)
+    sys.modules["openvino_telemetry"] = None    # type: ignore[assignment]
+    import openvino
+
+    try:
+        model = openvino.Core().read_model(path)
+    except Exception as error:
+        raise _Unusable(f"is no network of OpenVINO, or is damaged ({_line(error)})") from error
+    try:
+        facts = str(model.get_rt_info(["framework", _KEY]).astype(str))
+    except Exception as error:
+        raise _Unusable(f"was not written by Lensmith: its rt_info has no entry framework/{_KEY}, which says the "
+                        "classes, the form of the pictures and what the outputs mean. Write one with `lensmith export "
+                        "RUN --to openvino`") from error
+    shape, type_, name = _of_facts(facts)
+    _limit(size, pixels=math.prod(shape) // min(shape[1:]), free=free)
+    _, failed, memory = _try(path, ["openvino"], _noise(shape, type_), name)
+    layers = model.get_ops()
+    return {"facts": facts, "signature": None, "operators": Counter(layer.get_type_name() for layer in layers),
+            "parameters": sum(math.prod(layer.shape) for layer in layers if layer.get_type_name() == "Constant"),
+            "memory": memory, "failed": failed}
 
 
 def _limit(size: int, *, free: int, pixels: int = 0) -> None:

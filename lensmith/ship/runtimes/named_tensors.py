@@ -32,22 +32,26 @@ _OF_PICTURES: dict[str, Callable[[Tensor, Tensor | None, float | None], Value]] 
 
 
 def value_in(tensors: Mapping[str, Tensor], name: str, target: TargetFacts, *, threshold: float | None = None,
-             for_files: bool = False) -> Value:
+             for_files: bool = False, fits_inside: bool = False) -> Value:
     """The stacked value of the target `name` in the tensors of a batch (`file_facts.outputs_of`).
 
     Of objects those from `threshold` on, by itself all. `for_files` keeps what bringing an answer to the size of its
-    file needs. Raises ModelError where a tensor is missing or has another shape than the target's.
+    file needs. `fits_inside` as of FileFacts. Raises ModelError where a tensor is missing or has another shape than the
+    target's.
     """
-    _check_shapes(tensors, name, target)
+    _check_shapes(tensors, name, target, fits_inside=fits_inside)
     if target.kind in _OF_PICTURES:
         scores = tensors.get(f"{name}_scores") if for_files else None
         return _OF_PICTURES[target.kind](tensors[name], scores, target.threshold)
     return _objects(tensors, name, target, threshold=threshold, for_files=for_files)
 
 
-def _check_shapes(tensors: Mapping[str, Tensor], name: str, target: TargetFacts) -> None:
+def _check_shapes(tensors: Mapping[str, Tensor], name: str, target: TargetFacts, *, fits_inside: bool) -> None:
     fixed = {"classes": len(target.classes), "most": target.most, "corners": 4}
-    for output, axes in zip(outputs_of(name, target.kind), _AXES[target.kind], strict=True):
+    outputs = outputs_of(name, target.kind, fits_inside=fits_inside)
+    for output, axes in zip(outputs, _AXES[target.kind], strict=False):    # the last one is left out by some
+        if fits_inside and target.kind == "masks" and output == name:
+            axes = ("batch", "objects", "height", "width")
         if output not in tensors:
             raise ModelError(f"the file gives no output {output!r}, which its target {name!r} has: export the run "
                              "again")
@@ -60,7 +64,7 @@ def _check_shapes(tensors: Mapping[str, Tensor], name: str, target: TargetFacts)
 
 def _objects(tensors: Mapping[str, Tensor], name: str, target: TargetFacts, *, threshold: float | None,
              for_files: bool) -> Boxes:
-    scores = tensors[f"{name}_scores"]
+    scores, margins = tensors[f"{name}_scores"], tensors.get(f"{name}_margins")
     there = torch.arange(scores.shape[1]) < tensors[f"{name}_count"][:, None]
     if threshold is not None:
         there &= scores >= threshold
@@ -68,5 +72,7 @@ def _objects(tensors: Mapping[str, Tensor], name: str, target: TargetFacts, *, t
     classes = tensors[f"{name}_classes"][there].long()    # OpenVINO gives int32
     if target.kind == "boxes":
         return Boxes(tensors[name][there], classes, scores[there], image)
-    return Masks(tensors[f"{name}_boxes"][there], classes, scores[there], image, bits=pack_bits(tensors[name][there]),
-                 margins=tensors[f"{name}_margins"][there] if for_files else None)
+    pixels = tensors[name]
+    return Masks(tensors[f"{name}_boxes"][there], classes, scores[there], image,
+                 bits=pack_bits(pixels[there[:, : pixels.shape[1]]]),
+                 margins=margins[there] if for_files and margins is not None else None)

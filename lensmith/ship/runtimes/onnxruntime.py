@@ -38,4 +38,4 @@ def open_with_onnxruntime(file: Path, threads: int, precision: str = "float32") 
     return run
 
 
-ONNXRUNTIME = Runtime("onnxruntime", ("float32",), open_with_onnxruntime)
+ONNXRUNTIME = Runtime("onnxruntime", (".onnx",), ("float32",), open_with_onnxruntime)

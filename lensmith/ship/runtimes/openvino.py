@@ -48,4 +48,4 @@ def _reason(error: BaseException) -> str:
     return next(iter(said or lines), type(error).__name__)[:300]
 
 
-OPENVINO = Runtime("openvino", tuple(_HINTS), open_with_openvino)
+OPENVINO = Runtime("openvino", (".onnx", ".xml"), tuple(_HINTS), open_with_openvino)

@@ -20,6 +20,7 @@ class Runtime:
     """One entry of the table `RUNTIMES`."""
 
     package: str                   # that has to be installed
+    suffixes: tuple[str, ...]      # of the files that it opens
     # What it can multiply weights of float32 in, on a machine that has it. An INT8 file is opened like one of float32.
     precisions: tuple[str, ...]
     # From a file, a number of threads and a precision; None of torch, which runs the network of a run folder and no

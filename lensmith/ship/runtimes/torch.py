@@ -2,4 +2,4 @@
 
 from lensmith.ship.runtimes.runtime import Runtime
 
-TORCH = Runtime("torch", ("float32", "bfloat16"), None)
+TORCH = Runtime("torch", (), ("float32", "bfloat16"), None)

@@ -166,5 +166,5 @@ def test_a_missing_package_is_named_with_the_command(tmp_path: Path, monkeypatch
 
 
 def test_targets_are_named_as_their_suffix():
-    assert list(TARGETS) == ["onnx"]
+    assert {name: target.suffix for name, target in TARGETS.items()} == {"onnx": ".onnx", "openvino": ".xml"}
     assert json.loads(made("lenet", 20, "regression")[2].as_json())["outputs"] == {"numbers": ["numbers"]}
