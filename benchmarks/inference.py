@@ -93,8 +93,9 @@ def by_hand(trained: Trained, batch: torch.Tensor, *, compiled: bool) -> dict[st
     if compiled:
         fast = torch.compile(network, dynamic=False)
         programs["compiled"] = lambda: task.decode(fast(batch))
-    file, facts = run_in_a_file(trained, file_runtimes()[0])
-    for name in file_runtimes():
+    file, checked = run_in_a_file(trained, file_runtimes())
+    facts = checked.facts
+    for name in checked.runtimes:
         opener = RUNTIMES[name].open
         assert opener is not None
         run, reading = opener(file, threads, "float32"), FileTask(trained.task, facts)

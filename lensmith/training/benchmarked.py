@@ -193,7 +193,7 @@ def _openers_in_files(network: nn.Module, pictures: Tensor, found: Benchmark, fo
         if not names:
             return {}
         if trained is not None:
-            return _openers_of_run(trained, found.threads)
+            return _openers_of_run(trained, names, found)
         file = folder / "network.onnx"
         write_flat_onnx(network, pictures, file)
     except UserError as error:
@@ -202,9 +202,10 @@ def _openers_in_files(network: nn.Module, pictures: Tensor, found: Benchmark, fo
     return _file_openers(file, names, found.threads, FLOAT32)
 
 
-def _openers_of_run(trained: Trained, threads: int) -> Openers:
-    file, facts = run_in_a_file(trained, file_runtimes()[0])
-    task = FileTask(trained.task, facts)
+def _openers_of_run(trained: Trained, names: Sequence[str], found: Benchmark) -> Openers:
+    file, checked = run_in_a_file(trained, names)
+    found.problems |= dict.fromkeys(set(names) - set(checked.runtimes), "it cannot run the network's file")
+    facts, task, threads = checked.facts, FileTask(trained.task, checked.facts), found.threads
 
     def opener(candidate: Candidate) -> Callable[[], Run]:
         def opened() -> Run:
@@ -212,7 +213,7 @@ def _openers_of_run(trained: Trained, threads: int) -> Openers:
             return lambda some: task.decode(network(some))
         return opened
 
-    return {one.name: opener(one) for one in for_files(installed_for_files(), (threads,))}
+    return {one.name: opener(one) for one in for_files(checked.runtimes, (threads,))}
 
 
 def _file_openers(file: Path, runtimes: Sequence[str], threads: int, precision: str) -> Openers:

@@ -1,6 +1,6 @@
 """A file that was exported in the place of the run that it came from, and a run's answers by another runtime."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -135,9 +135,10 @@ def _of_run(trained: Trained, runtime: str, precision: str) -> Trained:
         plan = make_plan(device="cpu", precision=precision, rewrites=("fold_batch_norm",))    # type: ignore[arg-type]
         plan.place(trained.network)
         return replace(trained, plan=plan)
-    file, facts = run_in_a_file(trained, runtime)
-    return replace(trained, network=_in_place_of_a_network(network_in(file, facts, runtime, precision=precision)),
-                   task=FileTask(trained.task, facts), plan=_plan())
+    file, checked = run_in_a_file(trained, [runtime])
+    network = network_in(file, checked.facts, runtime, precision=precision)
+    return replace(trained, network=_in_place_of_a_network(network), task=FileTask(trained.task, checked.facts),
+                   plan=_plan())
 
 
 def fastest_of_run(trained: Trained, own: Plan, tell: Tell) -> Trained:
@@ -152,9 +153,12 @@ def fastest_of_run(trained: Trained, own: Plan, tell: Tell) -> Trained:
     openers: Openers = {}
     try:
         names = file_runtimes()
-        file, facts = run_in_a_file(trained, names[0])
+        file, checked = run_in_a_file(trained, names)
+        facts = checked.facts
         openers |= {one: partial(_way_of_file, file, facts, trained.task, one)
-                    for one in for_files(names, thread_numbers())}
+                    for one in for_files(checked.runtimes, thread_numbers())}
+        for name in set(names) - set(checked.runtimes):
+            tell(f"runtime {name} is not tried: it cannot run the network's file")
     except UserError as error:    # a package is missing, or the network has no form in a file
         tell(f"runtime torch: {error}")
     openers |= {candidate_of(plan): partial(_way_of_torch, trained, plan)
@@ -167,10 +171,11 @@ def fastest_of_run(trained: Trained, own: Plan, tell: Tell) -> Trained:
     return replace(trained, network=_in_place_of_a_network(network), task=FileTask(trained.task, facts), plan=_plan())
 
 
-def run_in_a_file(trained: Trained, runtime: str) -> tuple[Path, FileFacts]:
-    """The network of a run as a file in the cache, where it is written unless it is there, and what it says of itself.
+def run_in_a_file(trained: Trained, runtimes: Sequence[str]) -> tuple[Path, CheckedFile]:
+    """The network of a run as a file in the cache, where it is written unless it is there, and what it holds.
 
-    Raises UserError where a package is missing, ModelError for a network that has no form in a file.
+    Raises UserError where a package is missing, ModelError for a network that has no form in a file, or none that one
+    of the runtimes can run.
     """
     facts = facts_of_run(trained)
     folder = cache_folder() / "exports"
@@ -178,7 +183,11 @@ def run_in_a_file(trained: Trained, runtime: str) -> tuple[Path, FileFacts]:
     if not file.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         write_onnx(trained.network, trained.task, facts, file)
-    return file, check_file(file, [runtime]).facts
+    try:
+        return file, check_file(file, runtimes)
+    except ModelError:
+        file.unlink(missing_ok=True)    # another version of PyTorch's exporter, or a whole disk, may write it better
+        raise
 
 
 def _fastest(openers: Openers, same: SameAnswers, facts: FileFacts, tell: Tell, *, means: str) -> FileNetwork:

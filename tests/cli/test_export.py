@@ -232,4 +232,4 @@ def test_16_bits_are_judged_by_held_out_pictures_where_the_processor_has_them(tr
         "not tried: torch was far slower"}
     ended = command("val", trained, "--runtime", "openvino:bfloat16", "--json")
     assert json.loads(ended.out)["runtime"][0]["precision"] == "bfloat16"
-    assert json.loads(command("val", trained, "--runtime", "torch:bfloat16", "--json").out)["count"] == 90
+    assert json.loads(command("val", trained, "--runtime", "torch:bfloat16", "--json").out)["count"] == 150
