@@ -37,7 +37,7 @@ def explain(
     """What a network looked at: maps over pictures of what speaks for its answers, each with how far it can be
     believed."""
     from lensmith.base.output_folder import check_output
-    from lensmith.study.explain.explained_picture import USUAL, Asked, check_asked
+    from lensmith.study.explain.explained_picture import USUAL, ToExplain, check_asked
     from lensmith.study.explain.methods import METHODS
     from lensmith.study.explain.page import ADVICE, write_explanations
     from lensmith.training.explained import worst_pictures
@@ -45,7 +45,7 @@ def explain(
 
     methods = tuple(METHODS) if method == ["all"] else tuple(dict.fromkeys(method or USUAL))
     given = _settings(settings or [])
-    check_asked(Asked(methods, given, class_, tuple(layer or ()), check))
+    check_asked(ToExplain(methods, given, class_, tuple(layer or ()), check))
     trained = load(run, device=device, trust=trust)
     out = out if out is not None else \
         Path("explained") / (re.sub(r"[^\w.+-]+", "-", Path(run).absolute().name).strip("-.") or "run")

@@ -21,13 +21,13 @@ from lensmith.models.network import Network
 from lensmith.models.weights import weights_fingerprint
 from lensmith.ship.predict.predict_files import read_picture
 from lensmith.ship.predict.thresholds import deciding
-from lensmith.study.explain.explained_picture import Asked, ExplainedPicture, check_asked, explain_picture
+from lensmith.study.explain.explained_picture import ExplainedPicture, ToExplain, check_asked, explain_picture
 from lensmith.tasks.task import Task
 
 WORST = 6    # errors of the report that are explained
 
 
-def explain_pictures(network: nn.Module, task: Task, pictures: Sequence[Path | Image.Image], asked: Asked, *,
+def explain_pictures(network: nn.Module, task: Task, pictures: Sequence[Path | Image.Image], asked: ToExplain, *,
                      form: Form, plan: Plan, names: Mapping[str, Sequence[str]],
                      tell: Callable[[str], object] = lambda text: None) -> Iterator[ExplainedPicture]:
     """Each picture that can be read, explained; `tell` is called with a line on one that cannot.

@@ -41,7 +41,7 @@ from lensmith.ship.predict.thresholds import chosen_classes, deciding
 from lensmith.ship.predict.video import FILMS, Frame, frame_predictor, pictures_and_films, watch
 from lensmith.ship.runtimes.file_network import FileNetwork, FileTask
 from lensmith.study.check.labels.held_out import HeldOut
-from lensmith.study.explain.explained_picture import USUAL, Asked, ExplainedPicture
+from lensmith.study.explain.explained_picture import USUAL, ExplainedPicture, ToExplain
 from lensmith.tasks.metrics.own import not_measured
 from lensmith.tasks.task import Task
 from lensmith.training.explained import explain_pictures
@@ -201,9 +201,10 @@ class Trained:
         pictures: list[Any] = []
         for source in named_sources(sources):
             pictures += [source] if isinstance(source, Image.Image) else find_pictures([source])
-        asked = Asked((method,) if isinstance(method, str) else tuple(method), settings, wanted, tuple(layers), check)
-        return list(explain_pictures(self.network, self.task, pictures, asked, form=self.form, plan=self.plan,
-                              names=self.names, tell=tell))
+        methods = (method,) if isinstance(method, str) else tuple(method)
+        asked = ToExplain(methods, settings, wanted, tuple(layers), check)
+        return list(explain_pictures(self.network, self.task, pictures, asked, form=self.form,
+                                     plan=self.plan, names=self.names, tell=tell))
 
     def validate(self, split: str | None = None, *, data: Any = None, settings: Sequence[str] = (),
                  tell: Callable[[str], object] = lambda text: None) -> dict[str, Any]:

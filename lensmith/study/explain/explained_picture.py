@@ -27,7 +27,7 @@ USUAL = ("grad_cam",)
 
 
 @dataclass(frozen=True)
-class Asked:
+class ToExplain:
     """What is asked of an explanation."""
 
     methods: tuple[str, ...] = USUAL
@@ -82,7 +82,7 @@ class ExplainedPicture:
     explanations: list[Explanation]
 
 
-def check_asked(asked: Asked) -> None:
+def check_asked(asked: ToExplain) -> None:
     """Raise UserError for a method that there is not, or a setting that none of the methods has."""
     for name in asked.methods:
         choose(METHODS, name, "method")
@@ -97,7 +97,7 @@ def check_asked(asked: Asked) -> None:
 
 
 def explain_picture(network: Network, task: Task, image: Tensor, place: Place, *, names: Mapping[str, Sequence[str]],
-                    asked: Asked, source: Path | Image.Image) -> ExplainedPicture:
+                    asked: ToExplain, source: Path | Image.Image) -> ExplainedPicture:
     """The answers of a task that decides as predictions are shown, explained for a picture `image` [channels, height,
     width] in the form of the network. Raises UserError for a class, layer or method that cannot be."""
     network.eval()
@@ -113,13 +113,13 @@ def explain_picture(network: Network, task: Task, image: Tensor, place: Place, *
     return ExplainedPicture(place.file, place.size, place.fit, source, explanations)
 
 
-def _subject(network: Network, task: Task, answer: ExplainedAnswer, picture: Tensor, asked: Asked) -> Subject:
+def _subject(network: Network, task: Task, answer: ExplainedAnswer, picture: Tensor, asked: ToExplain) -> Subject:
     layers = named_layers(network, picture, asked.layers) if asked.layers else \
         map_layers(network, picture, several=next(iter(answer.of.values())).spatial)
     return Subject(network, partial(task.evidence, index=answer.number, of=answer.of), layers, asked.seed)
 
 
-def _explained(subject: Subject, picture: Tensor, answer: ExplainedAnswer, name: str, asked: Asked,
+def _explained(subject: Subject, picture: Tensor, answer: ExplainedAnswer, name: str, asked: ToExplain,
                place: Place) -> Explanation:
     method = METHODS[name]
     if method.of_maps and not subject.layers:
