@@ -38,6 +38,7 @@ SIZE, COUNT = 16, 48
 # What a kind without an entry has here is right for an angle: names that the data set lists, and a value for a picture.
 WITHOUT_ENTRY = {"data/formats/python_objects.py: _NAMES", "tasks/metrics/own.py: _FIELDS",
                  "ship/export/in_graph.py: _TENSORS", "ship/export/parity.py: _ANSWERS",
+                 "ship/export/fit_in_graph.py: TAKEN", "ship/export/fit_in_graph.py: GIVEN",
                  "ship/runtimes/foreign_file.py: _FROM_LOGITS",
                  "ship/runtimes/named_tensors.py: _AXES", "ship/runtimes/named_tensors.py: _OF_PICTURES",
                  "study/check/contradictions.py: _NUMBERS",
@@ -227,6 +228,8 @@ def test_a_new_kind_is_its_value_and_an_entry_in_the_table_of_each_floor():
     - tasks/multitask.py: OF_KIND, and its task, head and metrics, as for any task
     - tasks/metrics/own.py: _FIELDS, only where a metric of a user's own gets one tensor instead of a value a picture
     - ship/export/in_graph.py: _TENSORS, only where it is to leave in a file: the tensors that it is there
+    - ship/export/fit_in_graph.py: TAKEN, only where it says where something is: what is brought into a picture's pixels
+    - ship/export/fit_in_graph.py: GIVEN, only where it says where something is: what comes out of that
     - ship/export/parity.py: _ANSWERS, only where it is to leave in a file: what is compared
     - ship/runtimes/named_tensors.py: _AXES, only where it is to leave in a file: the axes of these tensors
     - ship/runtimes/named_tensors.py: _OF_PICTURES, only where it is to leave in a file: the value that they are
