@@ -188,6 +188,7 @@ def test_channels_go_together_as_in_torch_pruning(name: str):
     from torchvision.models import get_model
 
     network = get_model(name, weights=None, num_classes=3).eval()
+    network.register_forward_pre_hook(lambda _, arguments: (arguments[0].float(),))
     graph = read_channels(network, Form(3, 64, 64))
     theirs = pruning.DependencyGraph().build_dependency(network, example_inputs=torch.zeros(1, 3, 64, 64))
     names = {module: path for path, module in network.named_modules()}
