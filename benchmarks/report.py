@@ -48,7 +48,7 @@ JOBS = {
     "check-labels": ("Suspicious labels", "Planted faults that `lensmith check` finds, beside cleanlab on the same "
                      "probabilities or boxes."),
     "kernels": ("Operators", "Operators of our own against their plain forms."),
-    "check": ("The data before any training", "`lensmith check` and cleanvision on the 60,000 files of CIFAR-10, and "
+    "check": ("The data before any training", "`lensmith check` and cleanvision on files of CIFAR-10, and "
               "near duplicates planted there."),
     "vitals": ("Looking at a network while it learns", "Processor time and peak memory of what `lensmith doctor` "
                "reads of a run."),
