@@ -24,7 +24,8 @@ def test_every_method_explains_a_picture(trained: Path, photos: Path, tmp_path: 
     assert [each["method"] for each in one["explanations"]] == list(METHODS)
     facts = json.loads((out / "explanations.json").read_text())
     for each in facts:
-        assert Image.open(out / each["picture"]).size == Image.open(picture).size
+        with Image.open(out / each["picture"]) as drawn, Image.open(picture) as original:
+            assert drawn.size == original.size
         assert -1 <= each["likeness_to_random"] <= 1
         assert bool(each["layers"]) == METHODS[each["method"]].of_maps
     page = (out / "explain.html").read_text()
