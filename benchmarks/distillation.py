@@ -7,8 +7,8 @@ test pictures. Trains the teacher once, or takes the run given, and then `seeds`
 the teacher, with the same seed, pictures, steps and augmentation. A line of the table is a seed; the note has the mean
 difference with its 95 % interval over the seeds (Student's t). Writes results/distillation.json.
 
---search: other weights and temperatures, each with the same seeds, which are not those of the comparison: what the
-defaults of `learner.teacher_weight` and `learner.temperature` are taken from. The table then has a line for each, and
+--search: other weights and temperatures than the defaults of `learner.teacher_weight` and `learner.temperature`, each
+with the same seeds, which are not those of the comparison. The table then has a line for each, and
 is results/distillation-search.json.
 """
 
