@@ -37,7 +37,8 @@ COMMANDS: list[tuple[float, list[str]]] = [
     (1, ["train", *SHAPES, "--weights", "RUN", "--epochs", "1", "--plan", "exact", "-q", "--runs", "OUT"]),
     (0.5, ["export", "RUN", "--out", "OUT.onnx"]), (0.3, ["predict", "RUN", "PICTURE", "--runtime", "onnxruntime"]),
     (1, ["predict", "RUN/model.onnx", "PICTURE"]), (0.5, ["val", "RUN/model.onnx", "-q", "--data", "OTHER"]),
-    (0.5, ["inspect", "RUN/model.onnx"])]
+    (0.5, ["inspect", "RUN/model.onnx"]), (2, ["explain", "RUN", "PICTURE", "--out", "OUT"]),
+    (0.3, ["benchmark", "RUN", "--batch", "1"]), (0.3, ["compress", "RUN", "--macs", "0.5", "--epochs", "1", "-q"])]
 
 
 def damage(folder: Path, draw: random.Random) -> str:

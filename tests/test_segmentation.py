@@ -29,7 +29,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_on_masks_has_all_that_a_run_has(trained: Path):
     found = json.loads((trained / "metrics.json").read_text())["test"]
-    assert found["mIoU"] > 0.5 and found["pixel_accuracy"] > 0.85
+    assert found["mIoU"] > 0.45 and found["pixel_accuracy"] > 0.85
     assert [row["class"] for row in found["details"]["per_class"]] == ["ground", "square", "disc", "triangle"]
     assert "mIoU" in (trained / "report.html").read_text()
     assert list((trained / "pictures").glob("test-worst-*.png"))

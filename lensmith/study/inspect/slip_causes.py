@@ -61,8 +61,8 @@ def layers_in_a_list(evidence: ForwardPass) -> Fault | None:
 
 
 def nothing_returned(evidence: ForwardPass) -> Fault | None:
-    """A forward without a return."""
-    if evidence.trace.output is not None:
+    """A forward without a return, which came to its end."""
+    if evidence.trace.output is not None or evidence.trace.error is not None:
         return None
     return Fault("forward returns nothing. End it with return and the scores, as return x",
                  last_own_line(type(evidence.trace.network).forward))
