@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -19,7 +20,14 @@ _ASIDE = ".lensmith-aside-"         # before the name of the temporary folder
 _LEFT_OVER = 86_400                 # seconds after which such a folder was left by a process that was killed
 _OF_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")    # what file managers leave in folders that they show
 
+_UNSAFE = re.compile(r"[^\w.+-]+")
+
 _Written = dict[str, list[str]]     # path within the folder, with "/" -> digests that the file may have
+
+
+def folder_name(source: str, otherwise: str) -> str:
+    """The part of a name that any file system takes as a folder, or `otherwise` where nothing is left."""
+    return _UNSAFE.sub("-", source).strip("-.") or otherwise
 
 
 def check_output(folder: Path, *, advice: str) -> None:

@@ -1,7 +1,6 @@
 """The verb `check`: what may be wrong with a data set, before anything is trained on it."""
 
 import json
-import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,7 +39,7 @@ def check_data(
 
     No file of the set is changed.
     """
-    from lensmith.base.output_folder import check_output
+    from lensmith.base.output_folder import check_output, folder_name
     from lensmith.data.sources.leave_out import check_new_list
     from lensmith.study.check import CHECKS, KINDS
     from lensmith.study.check.finding import SEVERITIES, by_gravity, failing
@@ -50,7 +49,7 @@ def check_data(
     if fail_on is not None:
         choose(dict.fromkeys((*SEVERITIES, *CHECKS, *KINDS)), fail_on, "finding for --fail-on")
     if out is None and not as_json:
-        out = Path("checks") / (re.sub(r"[^\w.+-]+", "-", Path(source).absolute().name).strip("-.") or "set")
+        out = Path("checks") / folder_name(Path(source).absolute().name, "set")
     if out is not None:
         check_output(out, advice=ADVICE)
     if write_list is not None:

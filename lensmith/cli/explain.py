@@ -1,7 +1,6 @@
 """The verb `explain`: what a network looked at for its answers."""
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,7 +35,7 @@ def explain(
 ) -> None:
     """What a network looked at: maps over pictures of what speaks for its answers, each with how far it can be
     believed."""
-    from lensmith.base.output_folder import check_output
+    from lensmith.base.output_folder import check_output, folder_name
     from lensmith.study.explain.explained_picture import USUAL, ToExplain, check_asked
     from lensmith.study.explain.methods import METHODS
     from lensmith.study.explain.page import ADVICE, write_explanations
@@ -47,8 +46,7 @@ def explain(
     given = _settings(settings or [])
     check_asked(ToExplain(methods, given, class_, tuple(layer or ()), check))
     trained = load(run, device=device, trust=trust)
-    out = out if out is not None else \
-        Path("explained") / (re.sub(r"[^\w.+-]+", "-", Path(run).absolute().name).strip("-.") or "run")
+    out = out if out is not None else Path("explained") / folder_name(Path(run).absolute().name, "run")
     check_output(out, advice=ADVICE)
     pictures = sources or worst_pictures(trained.run, Path(str(trained.recipe["data"].get("path", ""))))
     unread: list[str] = []

@@ -16,6 +16,7 @@ from torch import Tensor
 from lensmith.base.atomic_files import is_leftover, remove_leftovers, write_text
 from lensmith.base.errors import ModelError, UserError, nearest
 from lensmith.base.folder_lock import LOCK, FolderLock, HeldElsewhere, lock_folder
+from lensmith.base.output_folder import folder_name
 from lensmith.base.read_file import Unreadable, bounded_text, json_of
 from lensmith.engine.checkpoint import read_state, summary_of, write_state
 from lensmith.engine.run_schemas import problem_with
@@ -68,7 +69,7 @@ class Run:
                 run.lock(advice="choose another run.name")
                 run.remove_leftovers()
                 return run
-            safe = re.sub(r"[^\w.+-]+", "-", fallback).strip("-.") or "run"
+            safe = folder_name(fallback, "run")
             number = 1
             while True:
                 try:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 from PIL import Image
 from torch import nn
 
-from lensmith.base.atomic_files import write_text
-from lensmith.base.cache_folder import cache_folder
+from lensmith.base.cache_folder import cache_folder, keep_text
 from lensmith.base.errors import UserError
 from lensmith.base.picture_headers import BadPicture
 from lensmith.base.pictures import Form
@@ -52,9 +50,7 @@ def explain_pictures(network: nn.Module, task: Task, pictures: Sequence[Path | I
         yield explain_picture(network, task, image.to(plan.device), place, names=names, asked=asked, source=source)
         if len(asked.likeness) > before:
             before = len(asked.likeness)
-            with suppress(OSError, UserError):    # the next command tests again
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                write_text(kept, json.dumps(asked.likeness) + "\n")
+            keep_text(kept, json.dumps(asked.likeness) + "\n")
 
 
 def _read(kept: Path) -> dict[str, float]:

@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lensmith.base.atomic_files import write_text
-from lensmith.base.cache_folder import cache_folder
+from lensmith.base.cache_folder import cache_folder, keep_text
 from lensmith.base.device import Busy, environment, multiplies_bfloat16
 from lensmith.base.errors import ModelError, UserError
 from lensmith.ship.runtimes import RUNTIMES
@@ -150,11 +149,7 @@ def choose_way(openers: Mapping[Candidate, Callable[[], Way]], problem: Callable
         choice, way = _Search(openers, problem, pictures).run()
     finally:
         torch.set_num_threads(threads)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(choice.as_json(), indent=1) + "\n")
-    except (OSError, UserError):
-        pass    # the next command times again
+    keep_text(path, json.dumps(choice.as_json(), indent=1) + "\n")
     return choice, way
 
 

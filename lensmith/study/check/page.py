@@ -11,12 +11,14 @@ from PIL import Image, ImageDraw
 
 from lensmith.base.atomic_files import write_text
 from lensmith.base.errors import count
+from lensmith.base.html_page import render_page
 from lensmith.base.output_folder import output_folder
 from lensmith.study.check.finding import Finding, Pictured
 from lensmith.study.check.known_set import KnownSet
 from lensmith.values.drawing import colour_of
 
 PAGE = "check.html"
+_TEMPLATE = Path(__file__).parent / "templates" / "check.html.jinja"
 ADVICE = "name another folder with --out"
 _SHOWN = 24        # groups of a finding
 _IN_GROUP = 6      # pictures of a group
@@ -35,16 +37,10 @@ def write_check(known: KnownSet, findings: Sequence[Finding], folder: Path) -> P
 
 
 def _rendered(known: KnownSet, findings: Sequence[Finding]) -> str:
-    # Not at the top: only a page needs it.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    pages = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
-                        undefined=StrictUndefined, trim_blocks=True)
     splits = ", ".join(f"{len(rows):,} {split}" for split, rows in known.splits.items())
     about = f"{count(len(known.pictures), 'picture')}; training would use {splits}."
-    text = pages.get_template("check.html.jinja").render(
-        source=known.source, about=about, findings=[_shown(known, finding) for finding in findings])
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return render_page(_TEMPLATE, {"source": known.source, "about": about,
+                                   "findings": [_shown(known, finding) for finding in findings]})
 
 
 def _shown(known: KnownSet, finding: Finding) -> dict[str, Any]:

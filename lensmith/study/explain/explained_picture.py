@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -104,19 +104,22 @@ def explain_picture(network: Network, task: Task, image: Tensor, place: Place, *
     picture = image.float()
     with torch.no_grad():
         values = {name: value[0] for name, value in task.decode(network(picture[None])).items()}
-    answers = explained_answers(values, names, asked.wanted)
+
+    @cache    # the same for every answer of a kind
+    def layers(several: bool) -> tuple[str, ...]:
+        if not any(METHODS[name].of_maps for name in asked.methods):
+            return ()
+        return named_layers(network, picture, asked.layers) if asked.layers else \
+            map_layers(network, picture, several=several)
+
     explanations = []
-    for answer in answers:
-        subject = _subject(network, task, answer, picture, asked)
+    for answer in explained_answers(values, names, asked.wanted):
+        (meant,) = answer.of.values()
+        subject = Subject(network, partial(task.evidence, index=answer.number, of=answer.of), layers(meant.spatial),
+                          asked.seed)
         for name in asked.methods:
             explanations.append(_explained(subject, picture, answer, name, asked, place))
     return ExplainedPicture(place.file, place.size, place.fit, source, explanations)
-
-
-def _subject(network: Network, task: Task, answer: ExplainedAnswer, picture: Tensor, asked: ToExplain) -> Subject:
-    layers = named_layers(network, picture, asked.layers) if asked.layers else \
-        map_layers(network, picture, several=next(iter(answer.of.values())).spatial)
-    return Subject(network, partial(task.evidence, index=answer.number, of=answer.of), layers, asked.seed)
 
 
 def _explained(subject: Subject, picture: Tensor, answer: ExplainedAnswer, name: str, asked: ToExplain,

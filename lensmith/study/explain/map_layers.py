@@ -20,10 +20,14 @@ def map_layers(network: Network, picture: Tensor, *, several: bool) -> tuple[str
     picture, all of them where `several`, as for objects of all sizes. Where the backbone gives none, as a network of
     the user's own that ends in scores, it is the last module that gives maps. Empty where the network has none.
     """
-    seen = _maps_by_module(network, picture)
-    in_backbone = {name: found for name, found in seen.items() if name.split(".")[0] == "backbone"}
-    in_backbone.pop("backbone", None)
-    of_maps = [_module_of(one, in_backbone) for one in _backbone_maps(network, picture)]
+    given: list[Any] = []
+    hook = network.backbone.register_forward_hook(lambda _, __, output: given.append(output))
+    try:
+        seen = _maps_by_module(network, picture)
+    finally:
+        hook.remove()
+    in_backbone = {name: found for name, found in seen.items() if name.startswith("backbone.")}
+    of_maps = [_module_of(one, in_backbone) for one in _with_cells(given[-1])]
     chosen = list(dict.fromkeys(filter(None, of_maps))) or list(seen)[-1:]
     return tuple(chosen if several else chosen[-1:])
 
@@ -65,8 +69,8 @@ def _maps_by_module(network: Network, picture: Tensor) -> dict[str, Tensor]:
     return found
 
 
-def _backbone_maps(network: Network, picture: Tensor) -> list[Tensor]:
-    maps = network.backbone(network.standardise(picture[None]))
+def _with_cells(maps: Any) -> list[Tensor]:
+    """Those of a backbone's maps that have more than one cell."""
     return [one for one in (maps if isinstance(maps, list | tuple) else [maps])
             if isinstance(one, Tensor) and one.ndim == 4 and one.shape[2] * one.shape[3] > 1]
 

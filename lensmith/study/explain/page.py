@@ -13,6 +13,7 @@ from PIL import Image
 
 from lensmith.base.atomic_files import write_atomic, write_text
 from lensmith.base.errors import escaped
+from lensmith.base.html_page import render_page
 from lensmith.base.orientation import upright
 from lensmith.base.output_folder import output_folder
 from lensmith.base.viewing import open_whole
@@ -21,6 +22,7 @@ from lensmith.study.explain.methods import METHODS
 from lensmith.study.explain.overlay import with_map
 
 PAGE = "explain.html"
+_TEMPLATE = Path(__file__).parent / "templates" / "explain.html.jinja"
 ADVICE = "name another folder with --out"
 _EDGE = 384        # pixels: the longer edge of a picture on the page
 _QUALITY = 88      # of JPEG
@@ -49,16 +51,10 @@ def write_explanations(about: str, pictures: Sequence[ExplainedPicture], folder:
 
 
 def _rendered(about: str, pictures: Sequence[Mapping[str, Any]]) -> str:
-    # Not at the top: only a page needs it.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    pages = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
-                        undefined=StrictUndefined, trim_blocks=True)
     used = {row["method"] for picture in pictures for row in picture["rows"]}
     methods = {name: f"{method.words} ({_source(method.explain.__doc__ or '')})" for name, method in METHODS.items()
                if name in used}
-    text = pages.get_template("explain.html.jinja").render(about=about, pictures=pictures, methods=methods)
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return render_page(_TEMPLATE, {"about": about, "pictures": pictures, "methods": methods})
 
 
 def _source(documentation: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from lensmith.base.atomic_files import write_text
 from lensmith.base.errors import DataError, UserError, count
+from lensmith.base.html_page import render_page
 from lensmith.engine.run_folder import Run
 from lensmith.recipe.schema import read_recipe
 from lensmith.recipe.sections import learned_targets, named_entry
@@ -19,6 +20,7 @@ from lensmith.study.report.picture_sets import PictureSet
 from lensmith.tasks.metrics import METRICS
 from lensmith.tasks.metrics.metric import Metric
 
+_TEMPLATE = Path(__file__).parent / "templates" / "compare.html.jinja"
 _SPLITS = ("test", "valid")    # the first of these splits that a run was measured on is compared
 _ELSEWHERE = "choose another file with compare.out"
 _OTHER = ("loss", "joined")    # numbers of a whole run, which belong to no part
@@ -219,12 +221,7 @@ def write_page(comparison: Comparison, path: Path) -> None:
     Of what lies at `path` only such a page is replaced, while it is as it was written: its last line is a digest of the
     others. Raises UserError for any other file, and if the page cannot be written.
     """
-    # Imported here because only a page needs it.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    pages = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
-                        undefined=StrictUndefined, trim_blocks=True)
-    text = pages.get_template("compare.html.jinja").render(tables=comparison.tables, notes=comparison.notes)
+    text = render_page(_TEMPLATE, {"tables": comparison.tables, "notes": comparison.notes})
     try:
         _refuse_other_file(path)
         path.parent.mkdir(parents=True, exist_ok=True)

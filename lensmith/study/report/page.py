@@ -8,6 +8,7 @@ from typing import Any
 
 from lensmith.base.atomic_files import write_text
 from lensmith.base.errors import DataError, UserError, count, described, in_short
+from lensmith.base.html_page import render_page
 from lensmith.base.read_file import bounded_text
 from lensmith.data.sources.findings import counted_keys, findings
 from lensmith.engine.run_folder import Run
@@ -22,6 +23,7 @@ from lensmith.study.report.metric_words import metric_text, own_metrics, picture
 from lensmith.study.report.run_tables import candidates, fitting
 from lensmith.tasks.metrics.metric import figure, percent
 
+_TEMPLATE = Path(__file__).parent / "templates" / "report.html.jinja"
 _FIRST = {"test": 0, "valid": 1}    # the order of the splits; the first of them gives the headline
 _LARGEST = 16 << 20    # bytes of a picture of the gallery, which has some thousand pixels
 _NAMED = 20      # files of each thing that was left out or changed that are named
@@ -39,25 +41,14 @@ def report(folder: Path) -> Path:
                         "Give the folder that lensmith train made, for example runs/fashion-mnist-1")
     path = folder / "report.html"
     try:
-        text = _render(_contents(Run(folder)))
+        text = render_page(_TEMPLATE, _contents(Run(folder)), filters={"figure": figure, "percent": percent})
     except (UserError, OSError):
         raise
     except Exception as error:    # a file may be edited in more ways than its schema tells
         raise DataError(f"the report of {folder} cannot be made of its files ({described(error)}): put them back") \
             from error
-    # A file name that is no UTF-8 came in as lone surrogates, which no file can hold.
-    write_text(path, text.encode("utf-8", "replace").decode("utf-8"))
+    write_text(path, text)
     return path
-
-
-def _render(contents: dict[str, Any]) -> str:
-    # Not at the top: only a report needs it.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    pages = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
-                        undefined=StrictUndefined, trim_blocks=True)
-    pages.filters["figure"], pages.filters["percent"] = figure, percent
-    return pages.get_template("report.html.jinja").render(contents)
 
 
 def _contents(run_folder: Run) -> dict[str, Any]:
