@@ -41,14 +41,19 @@ class LayerKind:
     fit: Callable[[Any], None]    # sets the layer's own numbers by the shapes of its tensors
 
 
+def _groups_left(groups: int, channels: int, left: int) -> int:
+    """How many groups of the same size the `left` of the channels make; a single one stays. Raises ModelError."""
+    if groups == 1:
+        return 1
+    if left * groups % channels:
+        raise ModelError(f"its {groups} groups of {channels // groups} channels cannot have {left} channels")
+    return groups * left // channels
+
+
 def _fit_convolution(layer: nn.Conv2d) -> None:
     """Of grouped convolutions whole groups are left out, so that the inputs of a group stay."""
     outputs = layer.weight.shape[0]
-    if layer.groups > 1:
-        if outputs * layer.groups % layer.out_channels:
-            raise ModelError(f"its {layer.groups} groups of {layer.out_channels // layer.groups} channels cannot have "
-                             f"{outputs} channels")
-        layer.groups = layer.groups * outputs // layer.out_channels
+    layer.groups = _groups_left(layer.groups, layer.out_channels, outputs)
     layer.in_channels, layer.out_channels = layer.weight.shape[1] * layer.groups, outputs
 
 
@@ -66,11 +71,7 @@ def _fit_batch_norm(layer: nn.BatchNorm2d) -> None:
 
 def _fit_group_norm(layer: nn.GroupNorm) -> None:
     channels = layer.weight.shape[0]
-    if layer.num_groups > 1:
-        if channels * layer.num_groups % layer.num_channels:
-            raise ModelError(f"its {layer.num_groups} groups of {layer.num_channels // layer.num_groups} channels "
-                             f"cannot have {channels} channels")
-        layer.num_groups = layer.num_groups * channels // layer.num_channels
+    layer.num_groups = _groups_left(layer.num_groups, layer.num_channels, channels)
     layer.num_channels = channels
 
 

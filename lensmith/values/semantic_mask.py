@@ -42,9 +42,7 @@ class Mask(Value):
         without `scores` gives each pixel the class of the nearest cell. The padding of a letterbox is left out.
         """
         in_file = torch.full(place.size, IGNORED, dtype=torch.uint8)
-        (rows, seen_rows), (columns, seen_columns) = (
-            sources_of_pixels(place.size[axis], self.classes.shape[axis], place.fit[1 - axis], place.fit[3 - axis])
-            for axis in range(2))
+        (rows, seen_rows), (columns, seen_columns) = seen_pixels(place, self.classes.shape)
         if not len(rows) or not len(columns):
             return replace(self, classes=in_file, scores=None)
         if self.scores is None:
@@ -72,7 +70,13 @@ class Mask(Value):
         return {"pixels": dict(zip(names, counts.tolist(), strict=True))}
 
 
-def sources_of_pixels(length: int, edge: int, scale: float, shift: float) -> tuple[Tensor, slice]:
+def seen_pixels(place: Place, cells: Sequence[int]) -> list[tuple[Tensor, slice]]:
+    """Of the rows and of the columns of a file those that the network saw, as a slice, and where they lie among its
+    `cells` (rows, columns), counted from the middle of the first cell."""
+    return [_sources(place.size[axis], cells[axis], place.fit[1 - axis], place.fit[3 - axis]) for axis in range(2)]
+
+
+def _sources(length: int, edge: int, scale: float, shift: float) -> tuple[Tensor, slice]:
     """Where the `length` pixels of an axis of the file lie among the network's `edge` cells, and which pixels it saw.
 
     -> positions of the seen pixels in cells, counted from the middle of the first cell, and the slice of these pixels.

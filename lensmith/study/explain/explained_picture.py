@@ -21,7 +21,7 @@ from lensmith.study.explain.map_layers import map_layers, named_layers
 from lensmith.study.explain.methods import METHODS
 from lensmith.study.explain.subject import Subject
 from lensmith.tasks.task import Task
-from lensmith.values.semantic_mask import between, sources_of_pixels
+from lensmith.values.semantic_mask import between, seen_pixels
 
 USUAL = ("grad_cam",)
 
@@ -149,9 +149,7 @@ def _settings_of(name: str) -> dict[str, Any]:
 def _in_file(found: Tensor, place: Place) -> Tensor:
     """The map in the pixels of the file, interpolated bilinearly; NaN where the network saw nothing."""
     whole = torch.full(place.size, float("nan"))
-    (rows, seen_rows), (columns, seen_columns) = (
-        sources_of_pixels(place.size[axis], found.shape[axis], place.fit[1 - axis], place.fit[3 - axis])
-        for axis in range(2))
+    (rows, seen_rows), (columns, seen_columns) = seen_pixels(place, found.shape)
     if len(rows) and len(columns):
         whole[seen_rows, seen_columns] = between(between(found.float(), rows, 0), columns, 1)
     return whole
