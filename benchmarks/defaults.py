@@ -109,7 +109,7 @@ def data_of(wanted: Set, folder: Path) -> Data:
     source = open_data(resolve(recipe_for(root), trusted=False)).splits["valid"]
     ((name, labels),) = source.targets.items()
     assert isinstance(labels, Label)
-    held_out = ([str(root / place.file) for place in source.places],
+    held_out = ([str(root / source.place(i).file) for i in range(len(source))],
                 [source.classes[name][number] for number in labels.index.tolist()])
     return Data(wanted, root, pictures_of(root, "train"), held_out, pictures_of(root, "test"))
 
