@@ -49,7 +49,7 @@ def test_links_and_files_named_in_the_documentation_exist():
             assert (ROOT / target).exists(), f"{page.name} names {target}"
 
 
-ROOMS = "base|kernels|values|data|models|tasks|engine|recipe|study|ship|training|cli"
+ROOMS = "base|kernels|values|data|models|tasks|engine|recipe|study|ship|training|lessons|cli"
 
 
 def test_places_named_in_the_plan_and_in_decisions_exist():

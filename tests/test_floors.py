@@ -6,14 +6,15 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "lensmith"
 # A room is a folder, or a file that lies in the root. A file imports its own room and rooms of lower floors.
 FLOORS = {"base": 0, "kernels": 0, "values": 1, "data": 2, "models": 2, "tasks": 3, "engine": 4, "rl": 5, "recipe": 6,
-          "study": 7, "lessons": 7, "ship": 7, "training": 8, "api": 9, "metrics": 9, "cli": 10,
-          "__init__": 11, "__main__": 11}
+          "study": 7, "ship": 7, "training": 8, "api": 9, "metrics": 9, "lessons": 10, "cli": 11,
+          "__init__": 12, "__main__": 12}
 # The same within a room, of its folders; "." are the files that lie in the room itself. Equal numbers are strangers.
 INNER = {"data": {"sources": 0, "formats": 1, "store": 1, "batches": 2},
          "models": {".": 0, "adapters": 1, "darknet": 1, "backbones": 2, "heads": 2, "rewrites": 3},
          "tasks": {"losses": 0, "metrics": 0, ".": 1},
          "study": {"doctor": 0, "inspect": 0, "explain": 0, "check": 0, "report": 1},
-         "ship": {"answers": 0, "runtimes": 0, "export": 1, "compress": 1, "predict": 1, "serve": 2}}
+         "ship": {"answers": 0, "runtimes": 0, "export": 1, "compress": 1, "predict": 1, "serve": 2},
+         "lessons": {".": 0, "convolution": 1, "numpy_network": 1, "training": 1}}
 
 
 def imports(path: Path) -> list[tuple[int, str]]:

@@ -12,6 +12,7 @@ LINES, PARAMETERS = 50, 8
 SETTINGS = {"api.py train", "cli/train.py train", "cli/predict.py predict", "cli/doctor.py doctor",
             "cli/check.py check_data", "cli/compress.py compress", "cli/measure.py val", "cli/inspect.py inspect",
             "cli/explain.py explain", "cli/benchmark.py benchmark", "cli/export.py export",
+            "cli/lesson_convolution.py lesson_convolution",
             "data/formats/tables/table.py open_table", "data/sources/split.py divide",
             "models/backbones/stack_layers.py conv", "tasks/detection.py Detection.__init__",
             "tasks/instances.py Instances.__init__", "tasks/segmentation.py Segmentation.__init__",

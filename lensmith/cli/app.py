@@ -20,6 +20,7 @@ from lensmith.cli.doctor import doctor
 from lensmith.cli.explain import explain
 from lensmith.cli.export import export
 from lensmith.cli.inspect import inspect
+from lensmith.cli.lesson_convolution import lesson_convolution
 from lensmith.cli.lists import data_get, data_list, data_show, list_
 from lensmith.cli.measure import compare, val
 from lensmith.cli.options import with_flags
@@ -46,11 +47,13 @@ VERBS: dict[str, Callable[..., None]] = {
     "data list": data_list,
     "data get": data_get,
     "data show": data_show,
+    "lesson convolution": lesson_convolution,
 }
 # Other words for a verb, which --help does not list.
 ALIASES = {"validate": "val", "test": "val", "summary": "inspect"}
 # The first word of verbs of two, and what --help says of it.
-GROUPS = {"data": "Data sets: what is known, what is here, and getting one."}
+GROUPS = {"data": "Data sets: what is known, what is here, and getting one.",
+          "lesson": "Lessons: what a network computes, number by number, with a page to try it on."}
 
 # What click raises for wrong arguments; typer brings click along under a name of its own that has changed before.
 _REFUSED: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")

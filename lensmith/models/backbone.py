@@ -81,6 +81,12 @@ class LastMap(nn.Module):
         return cast(Tensor, self.layers(maps[-1]))
 
 
+def map_edge(edge: int, kernel: int, stride: int, padding: int) -> int:
+    """The edge of a map: floor((edge + 2 * padding - kernel) / stride) + 1, below 1 where nothing is left. A dilated
+    kernel counts with all the pixels that it spans (Dumoulin and Visin 2016)."""
+    return (edge + 2 * padding - kernel) // stride + 1
+
+
 def reduced(size: tuple[int, int], steps: list[tuple[str, int, int, int]], *, what: str) -> tuple[int, int]:
     """The (height, width) of a map after `steps`, each (name, kernel, stride, padding), of pictures with this size.
 
@@ -89,7 +95,7 @@ def reduced(size: tuple[int, int], steps: list[tuple[str, int, int, int]], *, wh
     """
     trail = [f"{size[0]}x{size[1]}"]
     for name, kernel, stride, padding in steps:
-        height, width = ((edge + 2 * padding - kernel) // stride + 1 for edge in size)
+        height, width = (map_edge(edge, kernel, stride, padding) for edge in size)
         trail.append(f"{name} ({kernel}x{kernel}) -> {f'{height}x{width}' if min(height, width) > 0 else 'nothing'}")
         if height < 1 or width < 1:
             raise ModelError(f"{what} cannot take pictures of {trail[0].replace('x', ' x ')} pixels: "
