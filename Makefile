@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-slow benchmark check-python clean
+.PHONY: demo test test-slow docs benchmark check-python clean
 
 check-python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -30,6 +30,16 @@ test-slow: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'slow or not slow'
+
+.venv/installed-docs: pyproject.toml .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@touch $@
+
+# The documentation as a site that needs no server: build/docs/index.html.
+docs: .venv/installed-docs
+	$(BIN)/python scripts/write_reference.py
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "open build/docs/index.html"
 
 # An environment of its own (7 GB), since what Lensmith is compared with is no dependency of it.
 .venv-benchmark/installed: benchmarks/requirements.txt pyproject.toml | check-python

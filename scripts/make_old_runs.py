@@ -6,7 +6,7 @@ Each case has a folder `run`, as SIGKILL left it in the middle of an epoch, and 
 the metrics of the run that was not killed. Everything is drawn and every path is relative, so that nothing in it tells
 of the machine but environment.json.
 """
-# ruff: noqa: T201 - a script that says what it made
+
 
 import argparse
 import json

@@ -8,7 +8,7 @@ must all that a person reads. A commit before `learner.norm_floor` gives other n
 norm: compare those with learner.norm_floor=0 in the newer tree. What is compared stands in same_numbers_compare.py,
 the cases in same_numbers_cases.py.
 """
-# ruff: noqa: T201 - a script that says what it found
+
 
 import argparse
 import json

@@ -4,7 +4,7 @@ A line of JSON on stdin asks for a command, a line on stdout gives its exit code
 most of the commands. Nothing of Lensmith is imported before the fork, so that each command is `python -m lensmith` as
 it is.
 """
-# ruff: noqa: T201 - the answers
+
 
 import atexit
 import gc

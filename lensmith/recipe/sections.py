@@ -39,7 +39,7 @@ PLAIN: dict[str, recipes.Schema] = {
 SECTIONS = ("run", "data", "split", "pictures", "augment", "loading", "backbone", "pruned", "task", "optimizer",
             "schedule", "learner", "plan")
 # Arguments that the program passes itself, by section. A recipe may not set them.
-_PASSED = {"data": ("open_set", "known"), "split": ("splits", "alike"), "task": ("classes", "targets"),
+PASSED = {"data": ("open_set", "known"), "split": ("splits", "alike"), "task": ("classes", "targets"),
            "backbone": ("inputs", "size", "outputs"), "optimizer": ("chosen",)}
 OPTIMIZER = "adamw"
 DEFAULTS: recipes.Recipe = {"optimizer": {"name": OPTIMIZER}, "schedule": {"name": "cosine", "warmup": 0.05}}
@@ -109,7 +109,7 @@ def resolve(recipe: recipes.Recipe, *, trusted: bool, brought: Sequence[str] = (
             values = dict(settings)    # another entry does not take the default entry's arguments
         if section in PLAIN:
             settled[section] = recipes.settle(values, PLAIN[section], f"section [{section}]",
-                                              passed=_PASSED.get(section, ()))
+                                              passed=PASSED.get(section, ()))
         elif values:
             several = of_any_targets()
             if section != "task" or "name" in values:
@@ -153,12 +153,12 @@ def learned_targets(recipe: recipes.Recipe, classes: Mapping[str, Any]) -> tuple
 def tasks_with(setting: str) -> list[str]:
     """The tasks that have a setting of this name."""
     return [name for name, entry in TASKS.items()
-            if setting in recipes.parameters_of(entry) and setting not in _PASSED["task"]]
+            if setting in recipes.parameters_of(entry) and setting not in PASSED["task"]]
 
 
 def check_some_task_has(settings: recipes.Section) -> None:
     """Raises UserError for settings that no task has."""
-    known = {name for entry in TASKS.values() for name in recipes.parameters_of(entry)} - {*_PASSED["task"]}
+    known = {name for entry in TASKS.values() for name in recipes.parameters_of(entry)} - {*PASSED["task"]}
     for key in settings:
         if not tasks_with(key):
             raise UserError(f"no task has a setting {key!r}.{nearest(key, known)} They have: "
@@ -189,7 +189,7 @@ def named_entry(section: str, values: recipes.Section, *, trusted: bool) -> reci
     arguments = {key: value for key, value in values.items() if key != "name"}
     schema: recipes.Schema = {"format": entry, "every format": SetSettings} if section == "data" else entry
     settled = {"name": name, **recipes.settle(arguments, schema, f"{section} {name!r}",
-                                              passed=_PASSED.get(section, ()))}
+                                              passed=PASSED.get(section, ()))}
     if section == "data" and "sets" in settled:
         settled["sets"] = {part: _settled_set(part, values) for part, values in settled["sets"].items()}
     return settled
