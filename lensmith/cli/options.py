@@ -34,6 +34,7 @@ FLAGS: dict[str, str] = {
     "processes": "plan.processes",
     "seed": "run.seed",
     "name": "run.name",
+    "language": "run.language",
     "weights": "learner.weights",
     "teacher": "learner.teacher",
     "freeze": "learner.freeze",

@@ -44,6 +44,7 @@ def train(
     processes: Annotated[int | None, typer.Option(help="Processes that train together, one a GPU or sharing the cores.",
                                                   min=1)] = None,
     seed: Annotated[int | None, typer.Option(help="The seed of weights, order and augmentation.")] = None,
+    language: Annotated[str | None, typer.Option(help="Of the report: en or zh.")] = None,
     name: Annotated[str | None, typer.Option(help="The run folder's name; by itself the next free number.")] = None,
     weights: Annotated[str | None, typer.Option(help="A file of weights to begin with, .safetensors or .pth, a "
                                                      "run folder, imagenet for those that are installed, or "

@@ -23,6 +23,7 @@ class RunSettings:
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0    # of the first weights, the order and the augmentation
     save_every: float = 60.0   # seconds after which the state is saved within an epoch
     vitals: bool = True        # whether the network is looked at between steps, for `lensmith doctor`
+    language: Literal["en", "zh"] = "en"    # of the report: English or Chinese
 
 
 @dataclass(frozen=True, kw_only=True)

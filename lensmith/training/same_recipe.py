@@ -10,8 +10,8 @@ from lensmith.recipe import schema as recipes
 
 # Settings that may change on the way: they say where things lie, how fast they come and when they are saved, and not
 # what is learned. That the files are the same is seen by their contents.
-_FREE = {"run.name", "run.save_every", "run.vitals", "data.path", "data.sets", "loading.workers", "loading.memory",
-         "loading.disk", "learner.weights", "learner.teacher", "plan.device", "plan.timeout"}
+_FREE = {"run.name", "run.save_every", "run.vitals", "run.language", "data.path", "data.sets", "loading.workers",
+         "loading.memory", "loading.disk", "learner.weights", "learner.teacher", "plan.device", "plan.timeout"}
 
 
 def check_same_recipe(run: Run, began: Mapping[str, Any] | None, *, why: str, only: Collection[str] = ()) -> None:

@@ -19,6 +19,7 @@ from lensmith.study.report import charts
 from lensmith.study.report.box_charts import box_charts, detection_curves
 from lensmith.study.report.compression_table import compression
 from lensmith.study.report.errors import ERRORS
+from lensmith.study.report.language import ENGLISH, LANGUAGES, in_language
 from lensmith.study.report.metric_words import metric_text, own_metrics, pictures_counted, sentence
 from lensmith.study.report.run_tables import candidates, fitting
 from lensmith.tasks.metrics.metric import figure, percent
@@ -41,7 +42,9 @@ def report(folder: Path) -> Path:
                         "Give the folder that lensmith train made, for example runs/fashion-mnist-1")
     path = folder / "report.html"
     try:
-        text = render_page(_TEMPLATE, _contents(Run(folder)), filters={"figure": figure, "percent": percent})
+        contents = _contents(Run(folder))
+        text = in_language(render_page(_TEMPLATE, contents, filters={"figure": figure, "percent": percent}),
+                           contents["language"], names=contents["names"])
     except (UserError, OSError):
         raise
     except Exception as error:    # a file may be edited in more ways than its schema tells
@@ -88,7 +91,16 @@ def _contents(run_folder: Run) -> dict[str, Any]:
         "notes": [str(note) for note in run.get("notes") or ()],
         "environment": _facts(run_folder.facts("environment.json")),
         "recipe": recipe_text,
+        "language": _language(recipe),
+        "names": {str(name) for names in run_folder.facts("data.json").get("classes", {}).values() for name in names},
     }
+
+
+def _language(recipe: Mapping[str, Any]) -> str:
+    """English where the recipe is not one that this version has written."""
+    section = recipe.get("run")
+    named = section.get("language") if isinstance(section, Mapping) else None
+    return named if named in LANGUAGES else ENGLISH
 
 
 def _headlines(measured: Mapping[str, Any]) -> dict[str, float]:
