@@ -5,8 +5,20 @@ from typing import Any
 
 import numpy as np
 
-from lensmith.study.report.charts import BLUE, GREEN, ORANGE, picture_address
-from lensmith.study.report.svg import INK, AxisScale, axes, bar, document, dots, line, words
+from lensmith.base.svg import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    AxisScale,
+    axes,
+    bar,
+    document,
+    dots,
+    line,
+    picture_address,
+    words,
+)
 
 _TOP, _BOTTOM = 26, 166    # of every panel, points
 _CLASS = ' stroke-opacity=".3"'

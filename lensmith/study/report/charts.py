@@ -1,16 +1,28 @@
 """The charts of a report as SVG text: the same numbers give the same bytes, and ink takes the page's colour."""
 
-import base64
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 
 import numpy as np
-from PIL import Image
 
-from lensmith.study.report.svg import INK, AxisScale, axes, bar, document, dots, ems, legend, line, spanning, words
+from lensmith.base.svg import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    PURPLE,
+    AxisScale,
+    axes,
+    bar,
+    document,
+    dots,
+    ems,
+    legend,
+    line,
+    picture_address,
+    spanning,
+    words,
+)
 
-# Okabe and Ito 2008: colour-blind people can tell these apart, on white and on black.
-BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#e07a00", "#009e73", "#a8649a"
 _NUMBERS_UP_TO = 20       # classes up to which the cells of a confusion matrix hold a number
 _NAMES_UP_TO = 100        # classes up to which their names fit beside a confusion matrix
 _BARS_UP_TO = 60          # classes up to which their counts are drawn
@@ -94,13 +106,6 @@ def confusion_chart(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> st
     parts += [words(left + edge / 2, below, "predicted", anchor="middle"),
               words(10, 6 + edge / 2, "truth", anchor="middle", turned=True)]
     return document("confusion", left + edge + 6, below + 10, parts)
-
-
-def picture_address(colours: np.ndarray) -> str:
-    """The data URI of a PNG of `colours`, uint8 [height, width, 4]."""
-    file = BytesIO()
-    Image.fromarray(colours).save(file, format="PNG")
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def scatter(pairs: Mapping[str, Sequence[Sequence[float]]]) -> str:

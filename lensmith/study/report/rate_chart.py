@@ -3,8 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from lensmith.study.report.charts import BLUE, GREEN
-from lensmith.study.report.svg import axes, document, line, spanning, words
+from lensmith.base.svg import BLUE, GREEN, axes, document, line, spanning, words
 
 
 def rate_chart(rates: Sequence[float], losses: Sequence[float], *, suggestion: float | None) -> str:

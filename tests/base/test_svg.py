@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lensmith.study.report.svg import AxisScale, line, spanning, words
+from lensmith.base.svg import AxisScale, line, spanning, words
 
 
 @pytest.mark.parametrize(("low", "high", "whole", "expected"), [
