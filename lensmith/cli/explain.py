@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,8 +26,12 @@ def explain(
                                                                "the network says.")] = None,
     layer: Annotated[list[str] | None, typer.Option(help="The layer whose maps are shown, by its name in `lensmith "
                                                          "inspect`; may be given several times.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of a method, as "
-                                                       "masks=1000 of rise.")] = None,
+    view: Annotated[list[str] | None, typer.Option(help="What is in the network, in the place of maps: "
+                                                        "filters, neighbours, ...; several times.")] = None,
+    split: Annotated[str | None, typer.Option(help="Which of the run's own pictures a view looks at; by itself "
+                                                   "train.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of a method or a "
+                                                       "view, as masks=1000 of rise.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Take pixels away by each map, and of objects look whether the "
                                                         "strongest lies in the box.")] = False,
     out: Annotated[Path | None, typer.Option(help="The folder for the page and the pictures; by itself explained/ and "
@@ -34,7 +39,13 @@ def explain(
     device: Device = None, as_json: Json = False, trust: Trust = False,
 ) -> None:
     """What a network looked at: maps over pictures of what speaks for its answers, each with how far it can be
-    believed."""
+    believed; with --view what is in it."""
+    if view:
+        _view(ViewCommand(run, tuple(dict.fromkeys(view)), sources or [], tuple(layer or ()), class_, split,
+                          _numbers(settings or [], zero=True), out, device, as_json, trust), method, check)
+        return
+    if split is not None:
+        raise UserError("--split is of the pictures that views look at: name one with --view")
     from lensmith.base.output_folder import check_output, folder_name
     from lensmith.study.explain.explained_picture import USUAL, ToExplain, check_asked
     from lensmith.study.explain.methods import METHODS
@@ -43,7 +54,7 @@ def explain(
     from lensmith.training.trained import load
 
     methods = tuple(METHODS) if method == ["all"] else tuple(dict.fromkeys(method or USUAL))
-    given = _settings(settings or [])
+    given = _numbers(settings or [])
     check_asked(ToExplain(methods, given, class_, tuple(layer or ()), check))
     trained = load(run, device=device, trust=trust)
     out = out if out is not None else Path("explained") / folder_name(Path(run).absolute().name, "run")
@@ -76,8 +87,63 @@ def _show(found: "Sequence[ExplainedPicture]", page: Path | None) -> None:
         show(f"the page with the maps: {page}")
 
 
-def _settings(given: list[str]) -> dict[str, Any]:
-    """KEY=VALUE, each a number above 0. Raises UserError for what is not."""
+@dataclass(frozen=True)
+class ViewCommand:
+    """What the command line says of views."""
+
+    run: str
+    views: tuple[str, ...]
+    sources: list[str]
+    layers: tuple[str, ...]
+    wanted: str | None
+    split: str | None
+    settings: dict[str, Any]
+    out: Path | None
+    device: str | None
+    as_json: bool
+    trust: bool
+
+
+def _view(asked: ViewCommand, method: list[str] | None, check: bool) -> None:
+    """Make the views and their page."""
+    from lensmith.base.output_folder import check_output, folder_name
+    from lensmith.study.explain.page import ADVICE
+    from lensmith.study.explain.views import VIEWS, check_views, settings_of_view
+    from lensmith.study.explain.views.page import write_views
+    from lensmith.training.trained import load
+
+    if method or check:
+        raise UserError(f"--view shows what is in the network, and {'--method' if method else '--check'} is of "
+                        "explanations: give two commands")
+    check_views(asked.views, asked.settings, layers=asked.layers, wanted=asked.wanted, pictures=bool(asked.sources))
+    trained = load(asked.run, device=asked.device, trust=asked.trust)
+    out = asked.out if asked.out is not None else \
+        Path("explained") / folder_name(Path(asked.run).absolute().name, "run")
+    check_output(out, advice=ADVICE)
+    unread: list[str] = []
+    results = {}
+    for name in asked.views:
+        view = VIEWS[name]
+        results[name] = trained.view(
+            name, asked.sources if view.needs != "nothing" else (), layers=asked.layers if view.layers else (),
+            wanted=asked.wanted if view.of_class else None, split=asked.split or "train", tell=unread.append,
+            **{key: value for key, value in asked.settings.items() if key in settings_of_view(name)})
+    page = write_views(trained.folder.name or asked.run, results, out, advice=ADVICE)
+    if asked.as_json:
+        show(json.dumps({"page": str(page), "views": {name: result.as_json() for name, result in results.items()}}))
+    else:
+        for name, result in results.items():
+            for line in result.in_words():
+                show(f"{name}: {line}")
+        show(f"the page with the pictures: {page}")
+    for line in dict.fromkeys(unread):
+        tell_error(line)
+    if unread:
+        raise typer.Exit(3)
+
+
+def _numbers(given: list[str], *, zero: bool = False) -> dict[str, Any]:
+    """KEY=VALUE, each a number above 0, or with `zero` from 0 on. Raises UserError for what is not."""
     settings: dict[str, Any] = {}
     for text in given:
         key, _, value = text.partition("=")
@@ -85,7 +151,8 @@ def _settings(given: list[str]) -> dict[str, Any]:
             number = float(value)
         except ValueError:
             raise UserError(f"--set {text}: a setting is given as key=number, as --set masks=1000") from None
-        if not 0 < number < 1e6:
-            raise UserError(f"--set {text}: accepted are numbers above 0 and below 1,000,000")
+        if not 0 <= number < 1e6 or (number == 0 and not zero):
+            raise UserError(f"--set {text}: accepted are numbers {'from 0 on' if zero else 'above 0'} and below "
+                            "1,000,000")
         settings[key.strip()] = int(number) if number.is_integer() else number
     return settings

@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import torch
 from PIL import Image
@@ -16,7 +15,6 @@ from torch import nn
 from lensmith.base.errors import DataError, ModelError, UserError, nearest
 from lensmith.base.pictures import OWN, Form
 from lensmith.data.batches.loader import Loader
-from lensmith.data.formats.boxes.coco import CocoFile, read_coco_file
 from lensmith.engine.evaluate import evaluate, for_inference, quickest
 from lensmith.engine.plan.plan import Plan, make_plan, plan_from_json
 from lensmith.engine.run_folder import Run
@@ -42,11 +40,16 @@ from lensmith.ship.predict.video import FILMS, Frame, frame_predictor, pictures_
 from lensmith.ship.runtimes.file_network import FileNetwork, FileTask
 from lensmith.study.check.labels.held_out import HeldOut
 from lensmith.study.explain.explained_picture import USUAL, ExplainedPicture, ToExplain
+from lensmith.study.explain.views import view_that_gives
 from lensmith.tasks.metrics.own import not_measured
 from lensmith.tasks.task import Task
 from lensmith.training.explained import explain_pictures
+from lensmith.training.ids_in_files import coco_image_ids, mask_ids
 from lensmith.training.same_data import check_same_data
 from lensmith.training.same_recipe import check_same_recipe
+from lensmith.training.viewed import ToView, view_network
+
+Viewed = TypeVar("Viewed")
 
 
 @dataclass(frozen=True)
@@ -91,27 +94,12 @@ class Trained:
     def image_ids(self) -> dict[str, int | str]:
         """The ids of the pictures in the COCO files that were learned from, by their real paths; none where the run
         learned from other files, or these are gone."""
-        source = (self.run.facts("data.json").get("source") or {})
-        ids: dict[str, int | str] = {}
-        if source.get("layout") == "coco":
-            for split, file in (source.get("files") or {}).items():
-                folder = (source.get("picture_folders") or {}).get(split)
-                if folder is None:
-                    continue
-                with suppress(DataError):
-                    for picture in read_coco_file(Path(file), CocoFile).images:
-                        ids[os.path.realpath(os.path.join(folder, picture.file_name))] = picture.id
-        return ids
+        return coco_image_ids(self.run.facts("data.json").get("source") or {})
 
     @property
     def _ids(self) -> dict[str, str]:
-        """What the ids in the masks that it learned from are called, as data.ids; empty where there were none."""
-        source = self.run.facts("data.json").get("source") or {}
-        named, void = source.get("ids"), source.get("void")
-        if not isinstance(named, dict):
-            return {}
-        return {str(id_): name for name, ids in (*named.items(), ("void", void)) if isinstance(ids, list)
-                for id_ in ids}
+        """What the ids in the masks that it learned from are called."""
+        return mask_ids(self.run.facts("data.json").get("source") or {})
 
     @cached_property
     def ready(self) -> tuple[nn.Module, Plan]:
@@ -205,6 +193,40 @@ class Trained:
         asked = ToExplain(methods, settings, wanted, tuple(layers), check)
         return list(explain_pictures(self.network, self.task, pictures, asked, form=self.form,
                                      plan=self.plan, names=self.names, tell=tell))
+
+    @overload
+    def view(self, view: type[Viewed], sources: Any = (), **asked: Any) -> Viewed: ...
+
+    @overload
+    def view(self, view: str, sources: Any = (), **asked: Any) -> Any: ...
+
+    def view(self, view: str | type[Any], sources: Any = (), *, layers: Sequence[str] = (), wanted: str | None = None,
+             split: str = "train", tell: Callable[[str], object] = lambda text: None, **settings: Any) -> Any:
+        """What is in the network: its filters, the maps of a picture, pictures that are alike, and more, as plain data.
+
+        view: of the table `VIEWS` of study/explain/views by its name, or by the class of its result.
+        sources: pictures as of `predict`, for views that look at some; of views of a set in the place of the run's own.
+        layers: by their names in `inspect`; found by itself.
+        wanted: the class, for views of one.
+        split: which of the run's own pictures are looked at.
+        tell: called with a line on a picture that cannot be read.
+        settings: of the view, as nearest=5 of neighbours.
+
+        Raises UserError for a view, setting, layer or class that there is not or that cannot be.
+        """
+        name = view if isinstance(view, str) else view_that_gives(view)
+        pictures: list[Any] = []
+        for source in named_sources(sources):
+            pictures += [source] if isinstance(source, Image.Image) else find_pictures([source])
+        asked = ToView(name, tuple(pictures), tuple(layers), wanted, split, settings)
+        has_data = self.recipe["data"]["name"] != NO_DATA
+        return view_network(self.network, self.task, asked, form=self.form, plan=self.plan, names=self.names,
+                            own=(lambda: self._own_loaders) if has_data else None, tell=tell)
+
+    @cached_property
+    def _own_loaders(self) -> dict[str, Loader]:
+        """Of the run's own pictures, by split, opened once for all views."""
+        return make_loaders(self.recipe, self.own_data(None, lambda text: None), self.task)
 
     def validate(self, split: str | None = None, *, data: Any = None, settings: Sequence[str] = (),
                  tell: Callable[[str], object] = lambda text: None) -> dict[str, Any]:

@@ -35,19 +35,27 @@ def map_layers(network: Network, picture: Tensor, *, several: bool) -> tuple[str
 def named_layers(network: Network, picture: Tensor, names: Sequence[str]) -> tuple[str, ...]:
     """The same names, or with the "backbone." or "head." that was left out. Raises UserError for a module that there is
     not, or that gives no maps."""
-    seen, modules = _maps_by_module(network, picture), dict(network.named_modules())
+    seen = _maps_by_module(network, picture)
     found = []
     for name in names:
-        whole = next((one for one in (name, f"backbone.{name}", f"head.{name}") if one in modules), None)
-        if whole is None:
-            raise UserError(f"the network has no layer {name!r}.{nearest(name, modules)} `lensmith inspect` lists its "
-                            "layers")
+        whole = layer_named(network, name)
         if whole not in seen:
             some = ", ".join(list(seen)[-_NAMED:])
             raise UserError(f"layer {name!r} gives no maps with more than one cell, which explanations are made of; "
                             f"the last ones that do: {some or 'none'}")
         found.append(whole)
     return tuple(found)
+
+
+def layer_named(network: Network, name: str) -> str:
+    """The same name, or with the "backbone." or "head." that was left out. Raises UserError for a module that there is
+    not."""
+    modules = dict(network.named_modules())
+    whole = next((one for one in (name, f"backbone.{name}", f"head.{name}") if name and one in modules), None)
+    if whole is None:
+        near = nearest(name, [*modules, *(one.split(".", 1)[1] for one in modules if "." in one)])
+        raise UserError(f"the network has no layer {name!r}.{near} `lensmith inspect` lists its layers")
+    return whole
 
 
 def _maps_by_module(network: Network, picture: Tensor) -> dict[str, Tensor]:
