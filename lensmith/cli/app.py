@@ -21,6 +21,8 @@ from lensmith.cli.explain import explain
 from lensmith.cli.export import export
 from lensmith.cli.inspect import inspect
 from lensmith.cli.lesson_convolution import lesson_convolution
+from lensmith.cli.lesson_numpy import lesson_numpy
+from lensmith.cli.lesson_training import lesson_training
 from lensmith.cli.lists import data_get, data_list, data_show, list_
 from lensmith.cli.measure import compare, val
 from lensmith.cli.options import with_flags
@@ -48,6 +50,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "data get": data_get,
     "data show": data_show,
     "lesson convolution": lesson_convolution,
+    "lesson numpy": lesson_numpy,
+    "lesson training": lesson_training,
 }
 # Other words for a verb, which --help does not list.
 ALIASES = {"validate": "val", "test": "val", "summary": "inspect"}

@@ -1,0 +1,1 @@
+"""The lesson `training`: the steps of a real learner looked into, activations and losses beside each other."""
