@@ -15,6 +15,10 @@ ELSEWHERE = "..."    # any lines; within a line, any text
 ALL = "?"            # the only line of an output that is yet to be written
 
 
+# Lines that are otherwise on another machine, or for as many epochs as one likes: the plan, the forecast, the epochs.
+PASSING = re.compile(r"training into |about \d|epoch \d")
+
+
 @dataclass(frozen=True)
 class Block:
     """A fenced block of a page: `console`, `python`, `toml`, or the `text` that the Python before it prints."""
@@ -82,7 +86,7 @@ def renewed(expected: Sequence[str], printed: Sequence[str]) -> list[str] | str:
     """The expected lines with the numbers that were printed, or the first line that was not printed where it should
     be."""
     if list(expected) == [ALL]:
-        return [line.rstrip() for line in printed]
+        return in_page(printed)
     lines: list[str] = []
     at, anywhere = 0, False
     for line in expected:
@@ -98,3 +102,14 @@ def renewed(expected: Sequence[str], printed: Sequence[str]) -> list[str] | str:
         lines.append(line if ELSEWHERE in line else printed[found].rstrip())
         at, anywhere = found + 1, False
     return lines if anywhere or at == len(printed) or not expected else ELSEWHERE
+
+
+def in_page(printed: Sequence[str]) -> list[str]:
+    """What a page shows of an output at first: without the lines that pass, which an ellipsis stands for."""
+    lines: list[str] = []
+    for line in printed:
+        if not PASSING.match(line):
+            lines.append(line.rstrip())
+        elif not lines or lines[-1] != ELSEWHERE:
+            lines.append(ELSEWHERE)
+    return lines

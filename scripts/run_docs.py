@@ -122,7 +122,7 @@ def shell(line: str, folder: Path) -> tuple[int, list[str]]:
                           check=False, timeout=SECONDS, stdin=subprocess.DEVNULL,
                           env={**os.environ, "PATH": programs, "COLUMNS": "100", "NO_COLOR": "1",
                                "PYTHONWARNINGS": "ignore"})
-    return done.returncode, done.stdout.splitlines()
+    return done.returncode, done.stdout.replace(f"{folder.resolve()}/", "").replace(f"{folder}/", "").splitlines()
 
 
 def _put(page: str, blocks: list[Block], texts: list[str]) -> str:

@@ -1,6 +1,10 @@
 """What the documentation says is there: every setting, every command, every file it names."""
 
+import os
 import re
+import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -59,3 +63,34 @@ def test_places_named_in_the_plan_and_in_decisions_exist():
         for place in re.findall(rf"`((?:{ROOMS}|tests)/[\w/]*(?:\.py)?)", page.read_text()):
             if "NAME" not in place:
                 assert (ROOT / place).exists() or (ROOT / "lensmith" / place).exists(), f"{page.name} names {place}"
+
+
+def commands_of_results() -> list[str]:
+    """The commands in the last column of README's table of results."""
+    table = (ROOT / "README.md").read_text().partition("| what | result | command |")[2].partition("\n\n")[0]
+    return list(dict.fromkeys(re.findall(r"`((?:python|lensmith) [^`]+)`", "\n".join(
+        row.rsplit(" | ", 1)[-1] for row in table.splitlines()))))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", commands_of_results())
+def test_each_command_behind_a_result_is_one(command: str, tmp_path: Path):
+    """A benchmark has the options that are named; a training resolves its recipe where the data are here."""
+    words = shlex.split(command)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if words[0] == "python" and "argparse" not in (ROOT / words[1]).read_text():
+        assert not any(word.startswith("--") for word in words[2:]), f"{words[1]} has no options"
+        return
+    if words[0] == "python":
+        done = subprocess.run([sys.executable, ROOT / words[1], "--help"], capture_output=True, text=True, check=False,
+                              env=environment, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        for option in (word for word in words[2:] if word.startswith("--")):
+            assert option in done.stdout, f"{words[1]} has no {option}"
+        return
+    words = [sys.executable, "-m", *words] + ([] if words[-1] == "--help" else ["--dry-run"])
+    words = [str(ROOT / word) if word.startswith("recipes/") else word for word in words]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
+    if done.returncode == 3:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr
