@@ -23,8 +23,9 @@ def overfitting(facts: Facts) -> Diagnosis | None:
     least = held_out.index(min(held_out))
     later = len(held_out) - 1 - least
     risen = later >= _LATEST - 1 and held_out[-1] >= _RISE * held_out[least] and trained[-1] <= 0.5 * held_out[-1]
+    half = len(held_out) // 2    # the least of each half, since a single epoch of a small split may be chance
     stalled = (facts.chance is not None and held_out[-1] > 0.25 * facts.chance and trained[-1] < 0.25 * held_out[-1]
-               and held_out[-1] > 0.97 * held_out[len(held_out) // 2])
+               and min(held_out[half:]) > 0.97 * min(held_out[:half]))
     if not risen and not stalled:
         return None
     rise = held_out[-1] / held_out[least]
