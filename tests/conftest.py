@@ -40,6 +40,13 @@ class Ended(NamedTuple):
     out: str
     err: str
 
+    def refused(self, *words: str, code: int = 2) -> None:
+        """It has to have ended with this code and one line on stderr, which has all of the words."""
+        lines = self.err.strip().splitlines()
+        assert (self.code, len(lines)) == (code, 1), self.err
+        for word in words:
+            assert word in lines[0], lines[0]
+
 
 Command = Callable[..., Ended]
 

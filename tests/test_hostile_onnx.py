@@ -9,12 +9,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import onnx
 import pytest
 from PIL import Image
+
+from tests import hostile_onnx as hostile
 
 HERE = Path(__file__).parent
 SECONDS = 10.0          # of the processor, in which a file is refused, beside importing PyTorch
@@ -24,16 +25,6 @@ MEMORY = 4 << 30        # bytes that one of its processes may have
 CODES = (0, 2, 3, 4)
 QUICK, ALL, A_TEST = 7, 1000, 100
 FORM = 'classes = ["disc", "square", "triangle"]\nmean = 0.5\ndeviation = 0.25\n'
-
-
-@pytest.fixture(scope="module")
-def hostile() -> Iterator[ModuleType]:
-    """The module that damages, which lies beside this one."""
-    sys.path.insert(0, str(HERE))
-    import hostile_onnx
-
-    yield hostile_onnx
-    sys.path.remove(str(HERE))
 
 
 @pytest.fixture
@@ -47,7 +38,7 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def pair(number: int, models: list[onnx.ModelProto], place: Path, hostile: ModuleType) -> tuple[str, list[str]]:
+def pair(number: int, models: list[onnx.ModelProto], place: Path) -> tuple[str, list[str]]:
     """What was done to the file of a number, and the command that is given it."""
     draw = random.Random(number)
     file = place / "files" / "model.onnx"
@@ -67,14 +58,14 @@ def check(found: dict[str, Any], what: str) -> None:
     assert len(found["err"]) < 3000, f"{what}: {len(found['err'])} letters"
 
 
-def test_every_damage_and_every_verb_is_reached(place: Path, hostile: ModuleType):
+def test_every_damage_and_every_verb_is_reached(place: Path):
     models = [hostile.own_network(), hostile.small_network()]
-    found = [pair(number, models, place, hostile) for number in range(150)]
+    found = [pair(number, models, place) for number in range(150)]
     assert {done for done, _ in found} == {"bytes", "cut", "field", "node", "far data", "loop", "huge shape", "facts"}
     assert {words[0] for _, words in found} == {"predict", "val", "inspect"}
 
 
-def test_whole_files_are_used(place: Path, hostile: ModuleType, command):
+def test_whole_files_are_used(place: Path, command):
     """What is damaged is good before, or else all would be refused for another reason."""
     onnx.save(hostile.own_network(), place / "own.onnx")
     onnx.save(hostile.small_network(), place / "others.onnx")
@@ -83,10 +74,10 @@ def test_whole_files_are_used(place: Path, hostile: ModuleType, command):
     assert command("val", place / "others.onnx", "--data", place / "set", "--form", place / "form.toml", "-q").code == 0
 
 
-def test_damaged_files(place: Path, hostile: ModuleType, command):
+def test_damaged_files(place: Path, command):
     models = [hostile.own_network(), hostile.small_network()]
     for number in range(QUICK):
-        done, words = pair(number, models, place, hostile)
+        done, words = pair(number, models, place)
         if done == "loop":    # which takes all the time that a file may take
             continue
         code, out, err = command(*words)
@@ -116,7 +107,7 @@ def forks() -> Iterator[Forks]:
 
 
 @pytest.fixture(scope="module")
-def models(hostile: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> list[onnx.ModelProto]:
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[onnx.ModelProto]:
     """Small files, and what `lensmith export` writes of a classifier and of a detector."""
     folder, lensmith = tmp_path_factory.mktemp("exported"), [sys.executable, "-m", "lensmith"]
     for task in ("classification", "detection"):
@@ -131,10 +122,10 @@ def models(hostile: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> lis
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("first", range(QUICK, ALL + QUICK, A_TEST))
-def test_a_thousand_damaged_files(models: list[onnx.ModelProto], place: Path, hostile: ModuleType, forks: Forks,
+def test_a_thousand_damaged_files(models: list[onnx.ModelProto], place: Path, forks: Forks,
                                   first: int):
     for number in range(first, first + A_TEST):
-        done, words = pair(number, models, place, hostile)
+        done, words = pair(number, models, place)
         what = f"file {number}: {done}; lensmith {' '.join(words)}"
         found = forks.run(words)
         check(found, what)

@@ -17,6 +17,8 @@ from lensmith.base.errors import UserError
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3    # of glibc's malloc.h
 # What Linux calls the instructions that multiply bfloat16, on x86 and on ARM.
 _BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
+# The same of those that multiply bytes and add the products in 32 bits.
+_INT8 = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "timm")
 
 
@@ -43,11 +45,22 @@ def multiplies_bfloat16() -> bool:
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()    # of oneDNN, which PyTorch and OpenVINO compute with
     if limit and not any(word in limit for word in ("BF16", "AMX", "FP16", "DEFAULT", "ALL")):
         return False
+    return bool(_BFLOAT16 & _instructions())
+
+
+def multiplies_int8() -> bool:
+    """Whether the CPU has instructions for INT8 (VNNI or AMX on x86); without them it is hardly faster than float32, or
+    slower. Only Linux tells."""
+    return bool(_INT8 & _instructions())
+
+
+def _instructions() -> set[str]:
+    """What Linux calls the instructions of this CPU; none on other systems."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return False
-    return any(_BFLOAT16 & set(line.split()) for line in lines if line.lower().startswith(("flags", "features")))
+        return set()
+    return {word for line in lines if line.lower().startswith(("flags", "features")) for word in line.split()}
 
 
 def free_memory() -> int:

@@ -69,6 +69,7 @@ ARGUMENTS: dict[str, str] = {
     "compress.size": "--size",
     "compress.lose": "--lose",
     "compress.by": "--by",
+    "compress.int8": "--int8",
 }
 
 

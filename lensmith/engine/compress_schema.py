@@ -34,6 +34,7 @@ class RowFacts(TypedDict, total=False):
     parameters: Count | None
     multiply_adds: Count | None
     memory: Count | None
+    memory_in: dict[str, Count]
     outputs_differ: Maybe
     remarks: list[str]
 
@@ -42,6 +43,16 @@ class KeptFacts(TypedDict):
     layer: str
     channels: Count
     kept: Count
+
+
+class Int8Facts(TypedDict, total=False):
+    """How a form in INT8 was made."""
+
+    layers: Count
+    float32_layers: list[str]
+    calibration: Count
+    split: str
+    difference: dict[str, DifferenceFacts]
 
 
 class CompressFacts(TypedDict, total=False):
@@ -56,4 +67,5 @@ class CompressFacts(TypedDict, total=False):
     tries: list[dict[str, Any]]
     split: str
     score: str
+    int8: dict[str, Int8Facts]
     rows: Required[list[RowFacts]]

@@ -1,5 +1,6 @@
 """A run's network made smaller: what is tried, what of it is kept, and the table of what it cost and gained."""
 
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -7,14 +8,15 @@ from typing import Any
 
 from lensmith.base.errors import UserError, choose
 from lensmith.engine.run_folder import COMPRESS_FILE, Run, finite
-from lensmith.recipe.choose_task import choose_task
 from lensmith.ship.compress.importance import IMPORTANCE, By
 from lensmith.ship.compress.paired import Difference, PairedScore, difference
-from lensmith.ship.compress.rows import ORIGINAL, PRUNED, CompressionRow, remarks
+from lensmith.ship.compress.rows import BOTH, INT8, ORIGINAL, PRUNED, CompressionRow
 from lensmith.study.report.page import report as write_report
-from lensmith.tasks.task import Task
-from lensmith.training.measured_rows import rows_of, scores_of
+from lensmith.training.compressed_int8 import facts_by_row, form_in_int8, table_split, task_of, with_remarks
+from lensmith.training.exported import Exported
+from lensmith.training.measured_rows import MeasuredForm, rows_of, scores_of
 from lensmith.training.pruned import CompressionTarget, Prunable, Pruned, begin_pruned, prune, read_prunable
+from lensmith.training.quantised import INT8_FILE, Int8Settings, check_int8, export_int8
 from lensmith.training.session import Session
 from lensmith.training.trained import Trained, load
 
@@ -48,6 +50,7 @@ class Compression:
     folder: str | Path
     wanted: CompressionTarget | None = None
     lose: float | None = None              # of the score, at most
+    int8: Int8Settings | None = None       # of the smaller network in INT8 too, and the original beside it
     by: By = "taylor"                      # how importance is told
     name: str | None = None                # of the new run folder
     runs: Path | None = None               # where it is made; by itself beside the run
@@ -57,11 +60,14 @@ class Compression:
     tell: Tell = lambda text: None
     tries: list[Try] = field(default_factory=list)
     _source: Prunable | None = None
+    exported: Exported | None = None    # the file in INT8
     _original: dict[str, PairedScore] = field(default_factory=dict)    # by split
 
     def __iter__(self) -> Iterator[Session]:
         check_wanted(self.wanted, self.lose, self.by)
         self._source = source = read_prunable(self.folder, by=self.by, trust=self.trust, tell=self.tell)
+        if self.int8 is not None:
+            check_int8(source.trained, source.data, self.int8)
         low, high = 0.0, 1.0    # fractions of the multiply-adds: too few, enough
         for number in range(1 if self.wanted is not None else _TRIES):
             wanted = self.wanted or CompressionTarget("macs", (low + high) / 2)
@@ -98,22 +104,41 @@ class Compression:
         assert self._source is not None
         source, kept = self._source, self.kept
         smaller = load(kept.run.folder, device="cpu", trust=self.trust)
-        split = next(name for name in ("test", "valid", "train") if name in source.data.splits)
-        scores = {ORIGINAL: self._score_of_original(split),
-                  PRUNED: scores_of(smaller, source.data, _task_of(smaller, source), split)}
-        rows = rows_of({ORIGINAL: source.trained, PRUNED: smaller}, scores, source.data, tell=self.tell)
-        rows[1] = replace(rows[1], remarks=(*remarks(rows[1], rows[0], lose=self.lose), *_missed(kept, rows)))
+        split = table_split(source.data)
+        forms = {ORIGINAL: MeasuredForm(source.trained, self._score_of_original(split)),
+                 PRUNED: MeasuredForm(smaller, scores_of(smaller, source.data, task_of(smaller, source.data), split))}
+        with tempfile.TemporaryDirectory() as folder:
+            if self.int8 is not None:
+                forms |= self._in_int8(self.int8, smaller, split, Path(folder) / INT8_FILE)
+            rows = with_remarks(rows_of(forms, source.data, tell=self.tell), forms, lose=self.lose)
+        rows[1] = replace(rows[1], remarks=(*rows[1].remarks, *_missed(kept, rows)))
         content = self._content(kept.pruned, rows) | {"split": split, "score": source.task.score}
+        if self.int8 is not None:
+            content["int8"] = finite(facts_by_row(forms))
         kept.run.write_json(COMPRESS_FILE, content)
         write_report(kept.run.folder)
         return content
+
+    def _in_int8(self, settings: Int8Settings, smaller: Trained, split: str, aside: Path) -> dict[str, MeasuredForm]:
+        """The original in INT8, whose file `aside` is there for the table alone, and the smaller network in INT8. Of
+        what may be lost INT8 has what pruning has left."""
+        assert self._source is not None
+        data, trained = self._source.data, self._source.trained
+        left = settings if self.lose is None else \
+            replace(settings, lose=min(max(0.0, self.lose + self.kept.lost.value), 0.99))
+        self.tell("the original is written in INT8")
+        of_original = export_int8(trained, settings, out=aside, opened=data, tell=self.tell)
+        self.tell("the smaller network is written in INT8")
+        self.exported = export_int8(smaller, left, opened=data, tell=self.tell)
+        return {INT8: form_in_int8(trained, of_original, data, split),
+                BOTH: form_in_int8(smaller, self.exported, data, split)}
 
     def _judged(self, session: Session, wanted: CompressionTarget, pruned: Pruned) -> Try:
         """What the network lost, on the valid split where there is one, so that the test pictures choose nothing."""
         assert self._source is not None
         split = next(name for name in ("valid", "test", "train") if name in self._source.data.splits)
         smaller = load(session.run.folder, device="cpu", trust=self.trust)
-        score = scores_of(smaller, self._source.data, _task_of(smaller, self._source), split)
+        score = scores_of(smaller, self._source.data, task_of(smaller, self._source.data), split)
         return Try(session.run, wanted, pruned, difference(score, self._score_of_original(split)))
 
     def _score_of_original(self, split: str) -> PairedScore:
@@ -126,7 +151,7 @@ class Compression:
         assert self._source is not None
         asked: dict[str, Any] = self.wanted.as_json() if self.wanted is not None else {}
         content: dict[str, Any] = finite({
-            "of": str(self._source.trained.run),
+            "of": str(self._source.trained.folder.resolve()),
             "asked": asked | ({"lose": self.lose} if self.lose is not None else {}),
             "by": self.by, "reached": pruned.reached, "layers": pruned.kept,
             "not_followed": list(self._source.graph.obstacles), "tries": [each.as_json() for each in self.tries],
@@ -140,7 +165,8 @@ def check_wanted(wanted: CompressionTarget | None, lose: float | None, by: str) 
     if wanted is None and lose is None:
         raise UserError("say how small: compress.speed=2 for twice as fast, measured here, compress.macs=0.5 for half "
                         "of the multiply-adds, compress.size=0.25 for a quarter of the bytes, or compress.lose=0.01 "
-                        "for the smallest that loses at most 0.01 of the score")
+                        "for the smallest that loses at most 0.01 of the score; compress.int8 leaves the channels and "
+                        "computes in INT8")
     if wanted is not None and wanted.kind == "speed" and not 1 < wanted.value < 1000:
         raise UserError(f"compress.speed={wanted.value:g} must be above 1: 2 is twice as fast")
     if wanted is not None and wanted.kind != "speed" and not 0 < wanted.value < 1:
@@ -155,10 +181,6 @@ def reached_in_words(reached: dict[str, float]) -> str:
     """`0.49 of the multiply-adds and 0.38 of the bytes, 1.7 times as fast`"""
     words = f"{reached['macs']:.2f} of the multiply-adds and {reached['size']:.2f} of the bytes"
     return words + (f", {reached['speed']:.2f} times as fast" if "speed" in reached else "")
-
-
-def _task_of(trained: Trained, source: Prunable) -> Task:
-    return choose_task(dict(trained.recipe), trained.classes, targets=source.data.splits["train"].targets)
 
 
 def _missed(kept: Try, rows: list[CompressionRow]) -> tuple[str, ...]:

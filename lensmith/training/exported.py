@@ -20,6 +20,7 @@ from lensmith.data.sources.sample import Batch
 from lensmith.engine.run_folder import finite
 from lensmith.models.weights import weights_fingerprint
 from lensmith.recipe.make_loaders import make_loaders
+from lensmith.recipe.open_data import Data
 from lensmith.recipe.other_data import other_data, read_data
 from lensmith.recipe.schema import BROUGHT, NO_DATA
 from lensmith.ship.export import TARGETS
@@ -46,6 +47,7 @@ class Exported:
 
     file: Path
     report: dict[str, Any]
+    facts: FileFacts    # that it says of itself
 
     @property
     def agrees(self) -> bool:
@@ -68,7 +70,7 @@ def export_run(trained: Trained, target: str = "onnx", *, out: str | Path | None
     in the place of the new one.
     """
     entry = choose(TARGETS, target, "export.to")
-    file = _file(trained, entry.suffix, out)
+    file = file_to_write(trained, f"model{entry.suffix}", out)
     facts = replace(facts_of_run(trained), fits_inside=any_size)
     batches, of, root = compared_batches(trained, data, tell, whole=any_size)
     facts = entry.write(trained.network, trained.task, facts, file)
@@ -89,16 +91,17 @@ def export_run(trained: Trained, target: str = "onnx", *, out: str | Path | None
                           for name, found in compared.items()}
     report["agrees"] = all(parity.agrees for found in compared.values() for parity in found.values())
     write_text(file.with_name(REPORT), json.dumps(finite(report), indent=1, ensure_ascii=False) + "\n", advice=ADVICE)
-    return Exported(file, report)
+    return Exported(file, report, facts)
 
 
-def _file(trained: Trained, suffix: str, out: str | Path | None) -> Path:
-    """Where the file goes. Raises UserError where it cannot be written, for a name with another suffix, and where a
-    file lies that no export wrote."""
+def file_to_write(trained: Trained, name: str, out: str | Path | None) -> Path:
+    """Where the file goes: `out`, by itself `name` in the run folder. Raises UserError where it cannot be written, for
+    an `out` with another suffix, and where a file lies that no export wrote."""
+    suffix = Path(name).suffix
     if out is not None:
         file = Path(out)
     else:    # the network that is installed has no folder
-        file = trained.folder / f"model{suffix}" if trained.folder.is_dir() else Path(f"{trained.folder.name}{suffix}")
+        file = trained.folder / name if trained.folder.is_dir() else Path(f"{trained.folder.name}{suffix}")
     if not file.parent.is_dir():
         raise UserError(f"cannot write {file} (there is no folder {file.parent}): {ADVICE}")
     if not os.access(file.parent, os.W_OK):
@@ -150,10 +153,16 @@ def compared_batches(trained: Trained, data: str | None, tell: Tell, *,
         tell(f"the pictures of {trained.run} cannot be read ({error}): answers are compared on drawn ones; export.data "
              "names others")
         return _drawn(trained.form), "drawn pictures", None
+    batches, split = batches_of(trained, opened, whole=whole)
+    return batches, split if data is None else f"{split} of {data}", opened.roots.get(split)
+
+
+def batches_of(trained: Trained, opened: Data, *, whole: bool = False) -> tuple[list[Batch], str]:
+    """Up to PICTURES pictures of data that are open, and the split that they are of."""
     loaders = make_loaders(trained.recipe, opened, trained.task)
     split = next(name for name in ("test", "valid", "train") if name in loaders)
     loader = Loader(loaders[split].dataset, _AT_ONCE, workers=0, rectangular=loaders[split].rectangular and not whole)
-    return list(_first(loader)), split if data is None else f"{split} of {data}", opened.roots.get(split)
+    return list(_first(loader)), split
 
 
 def held_out_pictures(trained: Trained, number: int) -> list[Tensor]:

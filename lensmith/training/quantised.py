@@ -29,27 +29,29 @@ from lensmith.ship.compress.paired import PARTS, Difference, PairedScore, differ
 from lensmith.ship.export.onnx import ADVICE, SUFFIX, write_onnx
 from lensmith.ship.runtimes import RUNTIMES
 from lensmith.ship.runtimes.candidates import installed_for_files
-from lensmith.ship.runtimes.file_facts import FileFacts, outputs_of
+from lensmith.ship.runtimes.file_facts import FileFacts
 from lensmith.ship.runtimes.file_network import FileTask, network_in
 from lensmith.ship.runtimes.latency import drawn_batch, latencies
 from lensmith.ship.runtimes.packages import check_installed
 from lensmith.training.exported import (
     Exported,
     Tell,
-    compared_pictures,
+    batches_of,
     facts_of_run,
+    file_to_write,
     parity_of,
     without_metrics,
 )
 from lensmith.training.trained import Trained
 
-INT8_REPORT = "export-int8.json"
+INT8_FILE, INT8_REPORT = f"model-int8{SUFFIX}", "export-int8.json"
 CALIBRATION = 200    # training pictures that the ranges are measured on
 LOSE = 0.01          # of the score
 _AT_ONCE = 8         # pictures of a batch of them
 _MOST = 5_000        # pictures that are measured
 _SECONDS = 3.0       # in which both files take turns in all runtimes
-_JUDGE = "onnxruntime"
+JUDGE = "onnxruntime"    # the runtime whose answers decide
+_PACKAGES = ("onnx", "onnxscript", JUDGE)
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class _Scorer:
     loader: Loader
     split: str
 
-    def __call__(self, file: Path, runtime: str = _JUDGE) -> PairedScore:
+    def __call__(self, file: Path, runtime: str = JUDGE) -> PairedScore:
         """The score of a file in a runtime."""
         section = without_metrics(self.trained.recipe["task"])
         task = FileTask(choose_task(dict(self.trained.recipe) | {"task": section}, self.trained.classes), self.facts)
@@ -98,22 +100,33 @@ class _Form:
         return -self.lost.value <= lose
 
 
+def check_int8(trained: Trained, opened: Data, settings: Int8Settings) -> None:
+    """Raises what `export_int8` would, before what takes long, of a run whose data are open."""
+    check_installed(*_PACKAGES)
+    calibration = _calibration(trained, opened, settings.calibration)
+    with _temporary_folder() as folder:
+        source = folder / f"float32{SUFFIX}"
+        write_onnx(trained.network, trained.task, facts_of_run(trained), source)
+        Quantiser(source, calibration[:1], folder)
+
+
 def export_int8(trained: Trained, settings: Int8Settings, *, out: str | Path | None = None, data: str | None = None,
-                tell: Tell = lambda text: None) -> Exported:
+                opened: Data | None = None, tell: Tell = lambda text: None) -> Exported:
     """Write a trained network as an ONNX file in INT8, with export-int8.json beside it.
 
     trained: a network on the CPU in float32, as `load(run, device="cpu")` gives it.
     out: the file; by itself model-int8.onnx in the run folder.
     data: a data set to calibrate and to measure on; by itself the run's own.
+    opened: the run's own data where they are open already.
     tell: called with each line that is worth showing.
 
     It `agrees` where no runtime that is here loses more than `settings.lose` of the score. Raises UserError where a
     package is missing, there are fewer pictures than classes or none, or the file cannot be written; ModelError for a
     network that has no form in ONNX or in INT8.
     """
-    check_installed("onnx", "onnxscript", _JUDGE)
-    file = Path(out) if out is not None else trained.folder / f"model-int8{SUFFIX}"
-    opened = _opened(trained, data, tell)
+    check_installed(*_PACKAGES)
+    opened = opened if opened is not None else _opened(trained, data, tell)
+    file = file_to_write(trained, INT8_FILE, out)
     calibration = _calibration(trained, opened, settings.calibration)
     with _temporary_folder() as folder:
         source = folder / f"float32{SUFFIX}"
@@ -125,20 +138,20 @@ def export_int8(trained: Trained, settings: Int8Settings, *, out: str | Path | N
         chosen = next((form for form in tried if form.holds(settings.lose)),
                       max(tried, key=lambda form: form.lost.value))
         write_atomic(file, partial(shutil.copyfile, chosen.file), advice=ADVICE)
-        others = {name: difference(scorer(file, name), before) for name in installed_for_files() if name != _JUDGE}
+        others = {name: difference(scorer(file, name), before) for name in installed_for_files() if name != JUDGE}
         latency = _latency({"float32": source, "int8": file}, facts)
         bytes_before = source.stat().st_size
-    report = _report(trained, facts, file, compared_pictures(trained, data, tell)) | {"int8": {
+    report = _report(trained, facts, file, opened, data) | {"int8": {
         "calibration": sum(len(batch) for batch in calibration), "layers": len(quantiser.layers),
         "float32_layers": list(chosen.floating), "bytes_float32": bytes_before, "latency": latency,
         "tries": [{"float32_layers": len(form.floating), "difference": form.lost.value} for form in tried],
         "score": {"name": trained.task.score, "split": scorer.split, "pictures": len(scorer.loader.dataset),
                   "float32": before.score, "int8": before.score + chosen.lost.value, "lose": settings.lose,
-                  "difference": {name: found.as_json() for name, found in ({_JUDGE: chosen.lost} | others).items()}}}}
+                  "difference": {name: found.as_json() for name, found in ({JUDGE: chosen.lost} | others).items()}}}}
     report["agrees"] = all(-found.value <= settings.lose for found in (chosen.lost, *others.values()))
     text = json.dumps(finite(report), indent=1, ensure_ascii=False) + "\n"
     write_text(file.with_name(INT8_REPORT), text, advice=ADVICE)
-    return Exported(file, report)
+    return Exported(file, report, facts)
 
 
 def _search(quantiser: Quantiser, scorer: _Scorer, before: PairedScore, lose: float, tell: Tell) -> list[_Form]:
@@ -155,11 +168,9 @@ def _search(quantiser: Quantiser, scorer: _Scorer, before: PairedScore, lose: fl
     form, number = attempt(()), 1
     if form.holds(lose):
         return tried
-    outputs = [outputs_of(name, target.kind)[_SCORES.get(target.kind, 0)]
-               for name, target in scorer.facts.targets.items()]
     tell(f"INT8 loses {-form.lost.value:.4f} of {scorer.trained.task.score}: what each of "
          f"{count(len(quantiser.layers), 'layer')} costs is measured")
-    order = tuple(quantiser.errors(outputs, partial(_outputs, scorer.facts)))
+    order = tuple(quantiser.errors(scorer.facts.scores, partial(_outputs, scorer.facts)))
     while not form.holds(lose) and number <= len(order) / 2:
         form, number = attempt(order[:number]), 2 * number
         tell(f"with {count(len(form.floating), 'layer')} in float32 ({', '.join(form.floating[:3])}"
@@ -167,13 +178,8 @@ def _search(quantiser: Quantiser, scorer: _Scorer, before: PairedScore, lose: fl
     return tried
 
 
-# Which output of a kind says how sure the answers are, by its number in `outputs_of`: corners have another order as
-# soon as two scores change places.
-_SCORES = {"mask": 1, "boxes": 2, "masks": 3}
-
-
 def _outputs(facts: FileFacts, file: Path, pictures: Tensor) -> Mapping[str, Tensor]:
-    outputs: Mapping[str, Tensor] = network_in(file, facts, _JUDGE)(pictures)
+    outputs: Mapping[str, Tensor] = network_in(file, facts, JUDGE)(pictures)
     return outputs
 
 
@@ -220,9 +226,10 @@ def _deciding(trained: Trained, opened: Data, tell: Tell) -> tuple[Loader, str]:
     return Loader(dataset, batch, workers=loader.workers, rectangular=loader.rectangular), split
 
 
-def _report(trained: Trained, facts: FileFacts, file: Path, compared: tuple[list[Tensor], str]) -> dict[str, Any]:
+def _report(trained: Trained, facts: FileFacts, file: Path, opened: Data, data: str | None) -> dict[str, Any]:
     """What export-int8.json says of the file, as export.json does of one in float32."""
-    pictures, of = compared
+    batches, split = batches_of(trained, opened)
+    pictures, of = [batch.images for batch in batches], split if data is None else f"{split} of {data}"
     runtimes = {name: {target: parity.as_json()
                        for target, parity in parity_of(trained, facts, file, name, pictures).items()}
                 for name in installed_for_files()}

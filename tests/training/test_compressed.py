@@ -18,46 +18,7 @@ from lensmith.models.network import Network
 from lensmith.models.widths import Widths, narrow
 from lensmith.ship.export.darknet import write_darknet
 from lensmith.training.trained import load
-from tests.conftest import Command, Ended
-
-LAYERS = ('backbone.layers=[{conv=16,kernel=3,padding=1},"batchnorm","relu",{maxpool=2},{residual=16},'
-          '{separable=32,kernel=3},"relu",{globalpool="mean"}]')
-TRAIN = ("train", "shapes", "data.count=120", "data.size=20", "--backbone", "stack", LAYERS, "--device", "cpu",
-         "plan.mode=exact", "--quiet")
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("compress")
-
-
-@pytest.fixture
-def run(runs: Path, command: Command) -> Path:
-    if not (runs / "whole").exists():
-        ended = command(*TRAIN, "--epochs", 2, "--name", "whole", "--runs", runs)
-        assert ended.code == 0, ended.err
-    return runs / "whole"
-
-
-@pytest.fixture
-def without_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No ONNX file is written and timed, which takes long."""
-    monkeypatch.setattr("lensmith.training.measured_rows._file", lambda *_: None)
-    monkeypatch.setattr("lensmith.training.measured_rows._SECONDS", 0.1)
-
-
-@pytest.fixture
-def pruned(runs: Path, run: Path, command: Command, without_files: None) -> Path:
-    if not (runs / "whole-pruned").exists():
-        ended = command("compress", run, "--macs", 0.5, "--quiet")
-        assert ended.code == 0, ended.err
-    return runs / "whole-pruned"
-
-
-def refused(ended: Ended, text: str, code: int = 2) -> None:
-    lines = ended.err.strip().splitlines()
-    assert (ended.code, len(lines)) == (code, 1), ended.err
-    assert text in lines[0], lines[0]
+from tests.conftest import Command
 
 
 def test_the_smaller_network_is_an_ordinary_run(run: Path, pruned: Path, command: Command, tmp_path: Path):
@@ -148,15 +109,15 @@ def test_it_is_cut_again(pruned: Path, command: Command, tmp_path: Path, without
     (("--macs", 0.5, "learner.epoch=3"), "has no setting 'epoch'"),
 ])
 def test_what_cannot_be_is_refused(arguments: tuple[object, ...], text: str, run: Path, command: Command):
-    refused(command("compress", run, *arguments, "--quiet"), text)
+    command("compress", run, *arguments, "--quiet").refused(text)
 
 
 def test_runs_that_cannot_be_compressed(run: Path, command: Command, tmp_path: Path):
     shutil.copytree(run, tmp_path / "unfinished")
     (tmp_path / "unfinished" / "best.safetensors").unlink()
-    refused(command("compress", tmp_path / "unfinished", "--macs", 0.5), "best.safetensors", 4)
-    refused(command("compress", tmp_path, "--macs", 0.5), "is not a run folder", 4)
-    refused(command("compress", "imagenet", "--macs", 0.5), "the installed ImageNet classifier has no data")
+    command("compress", tmp_path / "unfinished", "--macs", 0.5).refused("best.safetensors", code=4)
+    command("compress", tmp_path, "--macs", 0.5).refused("is not a run folder", code=4)
+    command("compress", "imagenet", "--macs", 0.5).refused("the installed ImageNet classifier has no data")
 
 
 @pytest.mark.parametrize(("former", "edited", "text"), [
@@ -170,7 +131,7 @@ def test_damaged_widths_are_one_line(former: str, edited: str, text: str, pruned
     shutil.copytree(pruned, tmp_path / "damaged")
     recipe = tmp_path / "damaged" / "recipe.toml"
     recipe.write_text(recipe.read_text().replace(former, edited))
-    refused(command("predict", tmp_path / "damaged", tmp_path), text, 4)
+    command("predict", tmp_path / "damaged", tmp_path).refused(text, code=4)
 
 
 @pytest.mark.slow

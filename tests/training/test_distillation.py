@@ -10,30 +10,16 @@ import pytest
 from lensmith.engine.run_folder import Run
 from lensmith.recipe.defaults import TEACHER_WEIGHT, TEMPERATURE
 from tests.conftest import Command
+from tests.training.conftest import Once
 
 COMMON = ("train", "shapes", "data.count=60", "data.size=20", "--epochs", 1, "--device", "cpu", "--quiet")
 STUDENT = (*COMMON, "--backbone", "simple")
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("distillation")
-
-
 @pytest.fixture
-def teacher(runs: Path, command: Command) -> Path:
+def teacher(once: Once) -> Path:
     """A run on drawn shapes, trained once."""
-    if not (runs / "teacher").exists():
-        ended = command(*COMMON, "--backbone", "lenet", "--name", "teacher", "--runs", runs)
-        assert ended.code == 0, ended.err
-    return runs / "teacher"
-
-
-def refused(ended, *words: str, code: int = 2) -> None:
-    lines = ended.err.strip().splitlines()
-    assert ended.code == code and len(lines) == 1, ended.err
-    for word in words:
-        assert word in lines[0], lines[0]
+    return once("teacher", *COMMON, "--backbone", "lenet")
 
 
 def test_the_run_says_from_whom_it_learned(tmp_path: Path, teacher: Path, command: Command):
@@ -59,8 +45,8 @@ def test_a_teacher_that_has_changed_is_refused_when_the_run_goes_on(tmp_path: Pa
     other = command(*COMMON, "--backbone", "lenet", "--seed", 7, "--name", "other", "--runs", tmp_path)
     assert other.code == 0, other.err
     shutil.copy(tmp_path / "other" / "best.safetensors", own / "best.safetensors")
-    refused(command("train", "--resume", tmp_path / "student"), str(own), "has changed since", "put the teacher's "
-            "files back, or begin a new run")
+    ended = command("train", "--resume", tmp_path / "student")
+    ended.refused(str(own), "has changed since", "put the teacher's files back, or begin a new run")
 
 
 def test_a_teacher_that_was_moved_is_found_by_the_changed_recipe(tmp_path: Path, teacher: Path, command: Command):
@@ -68,7 +54,7 @@ def test_a_teacher_that_was_moved_is_found_by_the_changed_recipe(tmp_path: Path,
     shutil.copytree(teacher, own)
     assert command(*STUDENT, "--teacher", own, "--name", "student", "--runs", tmp_path).code == 0
     own.rename(moved)
-    refused(command("train", "--resume", tmp_path / "student"), f"there is no run folder {own}", code=4)
+    command("train", "--resume", tmp_path / "student").refused(f"there is no run folder {own}", code=4)
     recipe = tmp_path / "student" / "recipe.toml"
     recipe.write_text(recipe.read_text().replace(str(own), str(moved)))
     assert command("train", "--resume", tmp_path / "student").code == 0
@@ -96,7 +82,7 @@ def test_pictures_of_another_size_are_resized_with_a_word(tmp_path: Path, teache
 def test_what_cannot_be_taught_is_refused(tmp_path: Path, teacher: Path, command: Command, arguments: tuple[str, ...],
                                           words: tuple[str, ...]):
     given = [str(teacher) if argument == "TEACHER" else argument for argument in arguments]
-    refused(command(*STUDENT, *given, "--teacher", teacher, "--runs", tmp_path / "runs"), *words)
+    command(*STUDENT, *given, "--teacher", teacher, "--runs", tmp_path / "runs").refused(*words)
     assert not (tmp_path / "runs").exists()
 
 
@@ -104,22 +90,23 @@ def test_a_teacher_of_other_classes_is_refused_by_their_names(tmp_path: Path, te
                                                               command: Command):
     names = sorted(folder.name for folder in photos.iterdir())
     (photos / names[0]).rename(photos / "zebra")
-    refused(command("train", photos, "--epochs", 1, "--backbone", "simple", "--teacher", teacher, "--quiet", "--runs",
-                    tmp_path / "runs"), "has other classes of label: it does not know zebra and it knows", names[0])
+    ended = command("train", photos, "--epochs", 1, "--backbone", "simple", "--teacher", teacher, "--quiet", "--runs",
+                    tmp_path / "runs")
+    ended.refused("has other classes of label: it does not know zebra and it knows", names[0])
 
 
 @pytest.mark.parametrize("setting", ["learner.temperature=2.0", "learner.teacher_weight=0.5"])
 def test_what_is_of_a_teacher_needs_one(tmp_path: Path, command: Command, setting: str):
-    refused(command(*STUDENT, setting, "--runs", tmp_path), setting, "there is none: give learner.teacher", "--teacher")
+    command(*STUDENT, setting, "--runs", tmp_path).refused(setting, "there is none: give learner.teacher", "--teacher")
 
 
 def test_a_teacher_that_is_none_is_named(tmp_path: Path, teacher: Path, command: Command):
-    refused(command(*STUDENT, "--teacher", tmp_path / "nobody", "--runs", tmp_path), "there is no run folder",
-            "nobody", code=4)
+    ended = command(*STUDENT, "--teacher", tmp_path / "nobody", "--runs", tmp_path)
+    ended.refused("there is no run folder", "nobody", code=4)
     empty = tmp_path / "empty"
     shutil.copytree(teacher, empty)
     (empty / "best.safetensors").unlink()
-    refused(command(*STUDENT, "--teacher", empty, "--runs", tmp_path), str(empty / "best.safetensors"), code=4)
+    command(*STUDENT, "--teacher", empty, "--runs", tmp_path).refused(str(empty / "best.safetensors"), code=4)
 
 
 def test_masks_are_taught_too(tmp_path: Path, command: Command):

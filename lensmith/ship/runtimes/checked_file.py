@@ -59,6 +59,14 @@ def check_file(file: Path, runtimes: Sequence[str], form: Path | None = None) ->
                        tuple(name for name in runtimes if name not in found["failed"]), int(found["memory"]), signature)
 
 
+def memory_of_file(file: Path, facts: FileFacts, runtime: str) -> int | None:
+    """Bytes that opening a sound file with a runtime and answering one picture take on one thread, beyond the runtime
+    itself, measured in a process of its own; None where the system does not tell. Raises ModelError where the runtime
+    cannot run it."""
+    found = _looked_into(file, {"held": {"path": str(file), "runtime": runtime, "form": facts.as_json()}})
+    return int(found["memory"]) or None
+
+
 @dataclass(frozen=True)
 class AnyFile:
     """What an ONNX file of anybody's takes and is made of."""

@@ -15,6 +15,8 @@ _FORMATS = (1, FORMAT)    # that are read; files of the first fit no pictures
 INPUT = "pictures"
 _KINDS = ("label", "tags", "numbers", "boxes", "mask", "masks")
 OBJECTS_IN_FILES = ("boxes", "masks")
+# Which output of a kind says how sure the answers are, by its number in `outputs_of`; of the others the first.
+_SCORES = {"mask": 1, "boxes": 2, "masks": 3}
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,12 @@ class FileFacts:
         """The names of the tensors that the file gives, by target."""
         return {name: outputs_of(name, target.kind, fits_inside=self.fits_inside)
                 for name, target in self.targets.items()}
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The names of the tensors that change least where an answer does: how sure it is, and numbers themselves.
+        Corners have another order as soon as two scores change places. Not of a file that fits pictures inside."""
+        return tuple(self.outputs[name][_SCORES.get(target.kind, 0)] for name, target in self.targets.items())
 
     def key(self) -> str:
         """A hash of all that the file depends on, 32 hex digits."""

@@ -5,10 +5,11 @@ run it, the `form` that a user says a file of others takes, or null, the bytes o
 `anybodys` file will do, for which the form is then a wish. It writes one line of JSON: `facts`, what Lensmith has
 written into the file, or else `signature`, what goes in and comes out; the `operators` by name, the number of
 `parameters`, the bytes of `memory` that one picture takes beside the network, and in `failed` of each runtime that
-cannot run it why; or `error`, why the file cannot be used. It imports nothing of Lensmith, so that it starts without
-PyTorch.
+cannot run it why; or `error`, why the file cannot be used. With `held`, the arguments of `_held`, in the place of all
+that, it writes `memory` alone. It imports nothing of Lensmith, so that it starts without PyTorch.
 """
 
+import importlib
 import json
 import math
 import os
@@ -78,9 +79,7 @@ def _look_into_openvino(path: str, *, free: int) -> dict[str, Any]:
         raise _Unusable(f"lacks its weights: {os.path.basename(weights)} has to lie beside it")
     size = os.path.getsize(path) + os.path.getsize(weights)
     _limit(size, free=free)
-    sys.modules["openvino_telemetry"] = None    # type: ignore[assignment]
-    import openvino
-
+    openvino = _imported("openvino")
     try:
         model = openvino.Core().read_model(path)
     except Exception as error:
@@ -214,9 +213,7 @@ def _try(path: str, runtimes: list[str], picture: Any, name: str) -> tuple[dict[
 
 
 def _with_onnxruntime(path: str, name: str) -> Any:
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    import onnxruntime
-
+    onnxruntime = _imported("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 4
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -225,9 +222,7 @@ def _with_onnxruntime(path: str, name: str) -> Any:
 
 
 def _with_openvino(path: str, name: str) -> Any:
-    sys.modules["openvino_telemetry"] = None    # type: ignore[assignment]
-    import openvino
-
+    openvino = _imported("openvino")
     core = openvino.Core()
     compiled = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32",
                                                                  "INFERENCE_NUM_THREADS": 1})
@@ -243,8 +238,31 @@ def _with_openvino(path: str, name: str) -> Any:
 _OPEN = {"onnxruntime": _with_onnxruntime, "openvino": _with_openvino}
 
 
+def _imported(runtime: str) -> Any:
+    """The package of a runtime, kept from sending anything as `packages.import_quietly` does."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    sys.modules.setdefault("openvino_telemetry", None)    # type: ignore[arg-type]
+    return importlib.import_module(runtime)
+
+
+def _held(path: str, runtime: str, form: str) -> dict[str, Any]:
+    """Bytes that opening a file and answering one picture take, beyond the runtime itself; 0 where the system does not
+    tell. `form`: the facts of the file."""
+    shape, type_, name = _of_facts(form)
+    picture = _noise(shape, type_)
+    _imported(runtime)
+    before = _peak()
+    _OPEN[runtime](path, name)(picture)
+    return {"memory": _peak() - before}
+
+
 def _peak() -> int:
     """Bytes of memory that this process has had at most."""
+    try:    # what getrusage says begins with that of the process that has started this one (getrusage(2), execve(2))
+        with open("/proc/self/status", encoding="ascii") as status:
+            return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        pass
     try:
         import resource
     except ImportError:
@@ -260,8 +278,9 @@ def _line(error: BaseException) -> str:
 
 
 def _main() -> None:
+    request = json.loads(sys.argv[1])
     try:
-        found = look_into(**json.loads(sys.argv[1]))
+        found = _held(**request["held"]) if "held" in request else look_into(**request)
     except _Unusable as error:
         found = {"error": str(error)}
     except Exception as error:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-COLUMNS = ("", "score", "95 %", "difference", "file MB", "parameters", "multiply-adds", "memory MB",
-           "outputs differ by")
-LATENCY_COLUMNS = ("one picture", "runtime", "p50 ms", "p95 ms", "times as fast")
+COLUMNS = ("", "score", "95 %", "difference", "file MB", "parameters", "multiply-adds",
+           "answers differ by")
+LATENCY_COLUMNS = ("one picture", "runtime", "p50 ms", "p95 ms", "times as fast", "memory MB")
 
 
 def compression(content: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -26,14 +26,16 @@ def score_cells(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     return [(str(row.get("name")), _number(row.get("score"), "{:.4f}"), _between(row.get("interval")),
              _difference(row.get("difference")), _number(row.get("file"), "{:.2f}", 1e-6),
              _number(row.get("parameters"), "{:,}"), _number(row.get("multiply_adds"), "{:,}"),
-             _number(row.get("memory"), "{:.1f}", 1e-6), _number(row.get("outputs_differ"), "{:.2g}")) for row in rows]
+             _number(row.get("outputs_differ"), "{:.2g}")) for row in rows]
 
 
 def latency_cells(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    """(name, runtime, p50 ms, p95 ms, times as fast as the first row) of each row and runtime."""
+    """(name, runtime, p50 ms, p95 ms, times as fast as the first row, memory MB) of each row and runtime."""
     first = rows[0].get("latency") or {} if rows else {}
     return [(str(row.get("name")), runtime, f"{1e3 * latency['p50']:.2f}", f"{1e3 * latency['p95']:.2f}",
-             f"{first[runtime]['p50'] / latency['p50']:.2f}" if runtime in first and latency["p50"] else "-")
+             f"{first[runtime]['p50'] / latency['p50']:.2f}" if runtime in first and latency["p50"] else "-",
+             _number(row.get("memory") if runtime == "torch" else (row.get("memory_in") or {}).get(runtime), "{:.1f}",
+                     1e-6))
             for row in rows for runtime, latency in (row.get("latency") or {}).items()]
 
 

@@ -1,11 +1,9 @@
 """An ONNX file of others, used by a form: the answers of the file run by hand, and what a form lacks in one line."""
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,23 +16,14 @@ from PIL import Image
 from lensmith.base.errors import UserError
 from lensmith.ship.runtimes.foreign_file import ForeignFile
 from lensmith.ship.runtimes.form_file import Signature, facts_of_others, read_form
+from tests import hostile_onnx as hostile
 
-TESTS = Path(__file__).parents[2]
 MEAN, DEVIATION = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 FORM = f'classes = ["disc", "square", "triangle"]\nmean = {list(MEAN)}\ndeviation = {list(DEVIATION)}\nfit = "squash"\n'
 
 
-@pytest.fixture(scope="module")
-def hostile() -> Iterator[ModuleType]:
-    sys.path.insert(0, str(TESTS))
-    import hostile_onnx
-
-    yield hostile_onnx
-    sys.path.remove(str(TESTS))
-
-
 @pytest.fixture
-def place(tmp_path: Path, hostile: ModuleType) -> Path:
+def place(tmp_path: Path) -> Path:
     """A folder with a file of others, its form, and a picture of the size that the file takes."""
     onnx.save(hostile.small_network(), tmp_path / "others.onnx")
     (tmp_path / "form.toml").write_text(FORM)
@@ -116,7 +105,7 @@ def test_scores_are_probabilities_behind_a_softmax_or_where_the_form_says_so(tmp
         assert signature.logits is logits and facts.names == {"label": ("disc", "square", "triangle")}
 
 
-def test_a_form_belongs_to_a_file_of_others(place: Path, command, hostile: ModuleType):
+def test_a_form_belongs_to_a_file_of_others(place: Path, command):
     onnx.save(hostile.own_network(), place / "own.onnx")
     none = "what an ONNX file of others takes, and"
     for words, form, text in [
@@ -139,7 +128,7 @@ def of_input(*axes: Any) -> Callable[[Any], object]:
      "takes 2 inputs ('values', 'more'), and a network of pictures takes one"),
     (of_input("b", 3, "h", "w"), "", "takes pictures of any size: say in FORM to which they are brought, as size = [2"),
     (of_input("b", 3, 16, 16), "size = 32", "takes pictures of 16 x 16 pixels, and size in FORM is 32 x 32: leave si")])
-def test_files_that_the_form_does_not_fit_are_one_line(place: Path, command, hostile: ModuleType, change, form: str,
+def test_files_that_the_form_does_not_fit_are_one_line(place: Path, command, change, form: str,
                                                        text: str):
     model = hostile.small_network()
     change(model.graph)
