@@ -41,7 +41,7 @@ WITHOUT_ENTRY = {"data/formats/python_objects.py: _NAMES", "tasks/metrics/own.py
                  "ship/export/fit_in_graph.py: TAKEN", "ship/export/fit_in_graph.py: GIVEN",
                  "ship/runtimes/foreign_file.py: _FROM_LOGITS",
                  "ship/runtimes/named_tensors.py: _AXES", "ship/runtimes/named_tensors.py: _OF_PICTURES",
-                 "study/check/contradictions.py: _NUMBERS", "training/quantised.py: _SCORES",
+                 "ship/runtimes/file_facts.py: _SCORES", "study/check/contradictions.py: _NUMBERS",
                  "study/check/labels/held_out.py: _KEEP", "study/explain/answers.py: EXPLAINED"}
 
 
@@ -234,7 +234,7 @@ def test_a_new_kind_is_its_value_and_an_entry_in_the_table_of_each_floor():
     - ship/runtimes/named_tensors.py: _AXES, only where it is to leave in a file: the axes of these tensors
     - ship/runtimes/named_tensors.py: _OF_PICTURES, only where it is to leave in a file: the value that they are
     - ship/runtimes/foreign_file.py: _FROM_LOGITS, only where files of others may give it
-    - training/quantised.py: _SCORES, only where a network for it is to be quantised: the output that errors are told by
+    - ship/runtimes/file_facts.py: _SCORES, only where it is to leave in a file: the output that errors are told by
     - study/check/contradictions.py: _NUMBERS, only where equal pictures may contradict each other in it
     - study/check/labels/held_out.py: _KEEP, only where annotations of it are to be doubted by what a run says
     - ship/answers/__init__.py: ANSWERS, and a file: in words, JSON, table, drawn on the picture, files of its own
