@@ -21,6 +21,7 @@ from lensmith.recipe.schema import as_toml
 from lensmith.values.labels import Label
 
 _PICTURES = 8                    # of the batch on the page
+_BARS = 24                       # arrays of weights whose gradients are drawn
 _DEFINED = ("backbone", "task", "optimizer", "schedule")    # sections of the recipe that define what is learned
 
 
@@ -45,7 +46,7 @@ def training_lesson(results: TrainingResults) -> Lesson:
         "largest_error": f"{watched.largest_error:.1e}", "along": _along(watched),
         "moves": "\n\n".join(textwrap.dedent(inspect.getsource(part)).rstrip() for part in
                              (Stepper.add, Stepper.move, Stepper._move)),
-        "charts": _charts(results)}
+        "chance": _chance(results), "charts": _charts(results)}
     return Lesson("training", _lines(results), results.as_json(), contents)
 
 
@@ -68,11 +69,23 @@ def _lines(results: TrainingResults) -> list[str]:
         if trainings:
             lines += ["", f"{title}: accuracy on held-out pictures after {count(len(trainings[0].losses), 'epoch')}"]
             lines += [f"  {training.name:20} {training.accuracies[-1]:.4f}" for training in trainings]
+    if chance := _chance(results):
+        lines.append(f"  {chance}")
     if results.curves:
         lines += ["", "a gradient behind ten layers, as a fraction of what came in, for equal and for fitted first "
                   "weights:"]
         lines += [f"  {name:20} {each.plain[0]:.2g}  {each.fitted[0]:.2g}" for name, each in results.curves.items()]
     return lines
+
+
+def _chance(results: TrainingResults) -> str:
+    """How far the accuracies of equally good networks may lie apart: the half width of the 95 % interval."""
+    if not results.by_activation:
+        return ""
+    pictures = len(results.job.data.splits["valid"])
+    best = max(training.accuracies[-1] for training in (*results.by_activation, *results.by_loss))
+    return f"measured on {count(pictures, 'picture')}, so that differences of about " \
+           f"{1.96 * math.sqrt(best * (1 - best) / pictures):.2f} and less are chance"
 
 
 def _in_terms(watched: WatchedTraining) -> str:
@@ -94,7 +107,9 @@ def _guessing(results: TrainingResults) -> str:
 
 def _pictures(results: TrainingResults) -> list[dict[str, Any]]:
     """The first pictures of the batch, of classes with what the fresh network says of them."""
-    watched, names, shown = results.watched, _classes(results), []
+    watched, names, shown = results.watched, _classes(results), list[dict[str, Any]]()
+    if results.job.learner.network.from_maps:    # a probe learns from maps that were computed before
+        return shown
     scores, truth = None, watched.batch.targets.get("label")
     if watched.output is not None and results.job.task.needs == ("label",):
         decoded = results.job.task.decode(watched.output)["label"]
@@ -136,7 +151,8 @@ def _along(watched: WatchedTraining) -> str:
 def _charts(results: TrainingResults) -> dict[str, list[str]]:
     """The charts of the page by section."""
     watched = results.watched
-    norms = {name: value for name, value in watched.gradients.items() if name.endswith("weight")}
+    named = [(name, value) for name, value in watched.gradients.items() if name.endswith("weight")]
+    norms = dict(named[::-(-len(named) // _BARS) or 1])
     charts = {"gradients": [part_bars("gradient-norms", {name: {"gradient": value} for name, value in norms.items()},
                                       below="norm of the gradient in the first step")] if norms else [],
               "steps": [line_chart("step-losses", {"": [(float(i + 1), loss) for i, loss in enumerate(watched.losses)]},

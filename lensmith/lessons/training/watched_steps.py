@@ -46,7 +46,8 @@ class WatchedTraining:
     weight: str                              # conv1.weight [0, 0, 2, 3]; empty where none can be followed by a formula
     steps: tuple[WatchedStep, ...]           # none where no weight can be followed
     losses: tuple[float, ...]                # of all steps
-    losses_along: tuple[tuple[float, float], ...] = ()    # (value of the weight, loss) around its first value
+    # (value of the weight, loss of the batch) around its first value; none where the gradient is of more than that.
+    losses_along: tuple[tuple[float, float], ...] = ()
 
     @property
     def largest_error(self) -> float:
@@ -95,7 +96,9 @@ def watch_steps(job: Job, steps: int) -> WatchedTraining:
             handle.remove()
     assert first is not None
     place, parameter = followed.place, followed.parameter
-    along = () if parameter is None else _losses_along(job, begin, first, followed.name, place)
+    # A gradient that was clipped, or is of several batches or of a teacher too, is not the slope of this batch's loss.
+    plain = learner.settings.accumulate == 1 and not learner.stepper.clip and learner.settings.teacher is None
+    along = _losses_along(job, begin, first, followed.name, place) if parameter is not None and plain else ()
     return WatchedTraining(first, output.detach() if isinstance(output, Tensor) else None, terms, followed.gradients,
                            followed.optimizer, "" if parameter is None else _named(followed.name, parameter, place),
                            tuple(watched), tuple(losses), along)
