@@ -26,7 +26,11 @@ test: .venv/installed-test
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-test-slow: .venv/installed-test
+.venv/installed-slow: .venv/installed-test
+	$(BIN)/python -m pip install --quiet --no-deps 'grad-cam>=1.5.5' 'ttach>=0.0.3'
+	@touch $@
+
+test-slow: .venv/installed-slow
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'slow or not slow'
@@ -47,8 +51,8 @@ docs: .venv/installed-docs
 	.venv-benchmark/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
 	@touch $@
 
-# Three of them need the tests' environment: OpenCV 4, which reads Darknet's files, pycocotools, and cleanlab.
-benchmark: .venv-benchmark/installed .venv/installed-test
+# Some need the tests' environment: OpenCV 4, which reads Darknet's files, pycocotools, cleanlab, captum and grad-cam.
+benchmark: .venv-benchmark/installed .venv/installed-slow
 	.venv-benchmark/bin/python benchmarks/start.py
 	.venv-benchmark/bin/python benchmarks/throughput.py
 	.venv-benchmark/bin/python benchmarks/throughput.py --isa avx2
@@ -70,6 +74,7 @@ benchmark: .venv-benchmark/installed .venv/installed-test
 	$(BIN)/python benchmarks/average_precision.py
 	$(BIN)/python benchmarks/check_labels.py
 	$(BIN)/python benchmarks/vitals.py
+	$(BIN)/python benchmarks/explain.py
 	.venv-benchmark/bin/python benchmarks/report.py
 
 clean:

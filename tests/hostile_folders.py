@@ -38,6 +38,7 @@ COMMANDS: list[tuple[float, list[str]]] = [
     (0.5, ["export", "RUN", "--out", "OUT.onnx"]), (0.3, ["predict", "RUN", "PICTURE", "--runtime", "onnxruntime"]),
     (1, ["predict", "RUN/model.onnx", "PICTURE"]), (0.5, ["val", "RUN/model.onnx", "-q", "--data", "OTHER"]),
     (0.5, ["inspect", "RUN/model.onnx"]), (2, ["explain", "RUN", "PICTURE", "--out", "OUT"]),
+    (1, ["explain", "RUN"]),
     (0.3, ["benchmark", "RUN", "--batch", "1"]), (0.3, ["compress", "RUN", "--macs", "0.5", "--epochs", "1", "-q"])]
 
 
@@ -45,7 +46,8 @@ def damage(folder: Path, draw: random.Random) -> str:
     """Damage one file of a run folder; -> what was done, in words."""
     read = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix != ".html")
     # Of many pictures one.
-    written = [draw.choice(sorted(folder.rglob("*.png"))), folder / "report.html", folder / LOCK]
+    written = [draw.choice(sorted(folder.rglob("*.png"))), folder / "report.html", folder / LOCK,
+               *sorted(path for path in (folder / "explained").glob("*") if path.suffix != ".png")]
     file = draw.choice([*read, *read, *written])
     if file.name == LOCK:
         file.write_text("process 1 on elsewhere\n")

@@ -24,6 +24,7 @@ from lensmith.api import train
 from lensmith.base.folder_lock import LOCK
 from lensmith.cli.app import VERBS, application, main
 from lensmith.engine.vitals import Vitals
+from lensmith.study.explain.page import write_explanations
 from lensmith.training.exported import export_run
 from lensmith.training.trained import load
 
@@ -61,7 +62,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     train("shapes", task="detection", backbone="simple", epochs=1, name="detector", runs=folder,
           settings=common | {"task.width": 8})
     Image.effect_noise((40, 40), 80).convert("RGB").save(folder / "picture.png")
-    export_run(load(folder / "first"))    # model.onnx and export.json
+    first = load(folder / "first")
+    export_run(first)    # model.onnx and export.json
+    write_explanations("first", first.explain(folder / "picture.png"), first.run.explained_folder())
     runs = [folder / name for name in ("first", "second", "detector")]
     for run in runs:
         for picture in sorted(run.rglob("*.png"))[2:]:    # copying them takes as long as most commands

@@ -1,8 +1,14 @@
-"""A page of HTML from a template that stands in a folder of templates."""
+"""A page of HTML from a template that stands in a folder of templates, and pictures that stand in the page itself."""
 
+import base64
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
+
+_QUALITY = 88      # of JPEG
 
 
 def render_page(template: Path, contents: Mapping[str, Any], *,
@@ -18,3 +24,13 @@ def render_page(template: Path, contents: Mapping[str, Any], *,
                         trim_blocks=True)
     pages.filters.update(filters or {})
     return pages.get_template(template.name).render(contents).encode("utf-8", "replace").decode("utf-8")
+
+
+def picture_data(picture: Image.Image, *, most: int | None = None) -> str:
+    """A picture as a data URI of JPEG, its longer edge at most `most` pixels."""
+    small = picture.convert("RGB")
+    if most is not None:
+        small.thumbnail((most, most), Image.Resampling.LANCZOS)
+    written = io.BytesIO()
+    small.save(written, format="JPEG", quality=_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(written.getvalue()).decode("ascii")

@@ -35,7 +35,8 @@ def explain(
     check: Annotated[bool, typer.Option("--check", help="Take pixels away by each map, and of objects look whether the "
                                                         "strongest lies in the box.")] = False,
     out: Annotated[Path | None, typer.Option(help="The folder for the page and the pictures; by itself explained/ and "
-                                                  "the run's name.")] = None,
+                                                  "the run's name, and of the worst errors explained/ in the run "
+                                                  "folder, from where they are added to its report.")] = None,
     device: Device = None, as_json: Json = False, trust: Trust = False,
 ) -> None:
     """What a network looked at: maps over pictures of what speaks for its answers, each with how far it can be
@@ -50,25 +51,34 @@ def explain(
     from lensmith.study.explain.explained_picture import USUAL, ToExplain, check_asked
     from lensmith.study.explain.methods import METHODS
     from lensmith.study.explain.page import ADVICE, write_explanations
-    from lensmith.training.explained import worst_pictures
+    from lensmith.study.report.page import report
+    from lensmith.training.explained import best_epoch, worst_pictures
     from lensmith.training.trained import load
 
     methods = tuple(METHODS) if method == ["all"] else tuple(dict.fromkeys(method or USUAL))
     given = _numbers(settings or [])
     check_asked(ToExplain(methods, given, class_, tuple(layer or ()), check))
     trained = load(run, device=device, trust=trust)
-    out = out if out is not None else Path("explained") / folder_name(Path(run).absolute().name, "run")
-    check_output(out, advice=ADVICE)
     pictures = sources or worst_pictures(trained.run, Path(str(trained.recipe["data"].get("path", ""))))
+    into_report = not sources and out is None
+    if out is None:
+        out = Path("explained") / folder_name(Path(run).absolute().name, "run") if sources else \
+            trained.run.explained_folder()
+    check_output(out, advice=ADVICE)
     unread: list[str] = []
     found = trained.explain(pictures, method=methods, wanted=class_, layers=layer or (), check=check,
                             tell=unread.append, **given)
-    page = write_explanations(trained.folder.name or run, found, out) if found else None
+    page = write_explanations(trained.folder.name or run, found, out, best_epoch=best_epoch(trained.run)) \
+        if found else None
+    reported = report(trained.folder) if into_report and page is not None else None
     if as_json:
-        show(json.dumps({"page": None if page is None else str(page), "pictures": [
+        show(json.dumps({"page": None if page is None else str(page), "report": None if reported is None else
+                         str(reported), "pictures": [
             {"file": one.file, "explanations": [each.as_json() for each in one.explanations]} for one in found]}))
     else:
         _show(found, page)
+        if reported is not None:
+            show(f"they stand in the report too: {reported}")
     for line in unread:
         tell_error(line)
     if unread:

@@ -33,6 +33,8 @@ WRITTEN = (*BEGINNING, NETWORK_FILE, LEAVE_OUT_FILE, FIRST_WEIGHTS_FILE, COMPRES
            "teacher.json", "run.json", "history.csv", "vitals.json", "metrics.json", "last.safetensors", "last.json",
            "best.safetensors", "best.json", "report.html")
 _PICTURES = "pictures"
+EXPLAINED = "explained"    # the folder in a run folder with what was looked at in the worst errors
+EXPLANATIONS = f"{EXPLAINED}/explanations.json"
 
 
 class Run:
@@ -187,11 +189,19 @@ class Run:
 
     def picture_folder(self) -> Path:
         """The folder of the run's pictures, made where it is not there. Raises UserError where it leads elsewhere."""
-        folder = self.folder / _PICTURES
-        if folder.is_symlink() or (folder.exists() and folder.resolve() != self.folder.resolve() / _PICTURES):
-            raise UserError(f"{folder} is a link to {folder.resolve()}, and a run writes into its own folder alone: "
-                            f"remove the link, then go on with lensmith train --resume {self}")
+        folder = self._own(_PICTURES, f"then go on with lensmith train --resume {self}")
         folder.mkdir(exist_ok=True)
+        return folder
+
+    def explained_folder(self) -> Path:
+        """The folder for what was looked at in the worst errors. Raises UserError where it leads elsewhere."""
+        return self._own(EXPLAINED, "or name another folder with --out")
+
+    def _own(self, name: str, advice: str) -> Path:
+        folder = self.folder / name
+        if folder.is_symlink() or (folder.exists() and folder.resolve() != self.folder.resolve() / name):
+            raise UserError(f"{folder} is a link to {folder.resolve()}, and a run writes into its own folder alone: "
+                            f"remove the link, {advice}")
         return folder
 
     def remove_leftovers(self) -> None:

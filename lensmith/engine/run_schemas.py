@@ -13,6 +13,7 @@ from typing_extensions import TypedDict  # that of typing does for pydantic from
 from lensmith.base.errors import in_short
 from lensmith.base.pictures import Fit, Interpolation
 from lensmith.engine.compress_schema import CompressFacts
+from lensmith.engine.explained_schema import ExplainedFacts
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]     # whole numbers that a float holds too
 Number = Annotated[float, Field(ge=-1e100, le=1e100, allow_inf_nan=False)]    # so that differences are finite
@@ -317,6 +318,7 @@ class SupervisedState(TypedDict, total=False):
 _SCHEMAS: dict[str, Any] = {
     "data.json": DataAccount, "run.json": RunFacts, "plan.json": PlanFacts, "weights.json": WeightsFacts,
     "vitals.json": VitalFacts, "teacher.json": TeacherFacts, "compress.json": CompressFacts,
+    "explained/explanations.json": ExplainedFacts,
     "environment.json": dict[str, Any], "best.safetensors": SavedBest, "last.safetensors": SavedLast,
     "supervised learner": SupervisedState,
     "metrics.json": dict[str, Measured], "metrics": dict[str, dict[str, str | Maybe]],

@@ -1,45 +1,59 @@
 """A trained network's answers explained: of pictures that are named, or of the worst errors of its report."""
 
-import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from torch import nn
 
-from lensmith.base.cache_folder import cache_folder, keep_text
 from lensmith.base.errors import UserError
 from lensmith.base.picture_headers import BadPicture
 from lensmith.base.pictures import Form
+from lensmith.data.sources.fitting import boxes_of_files
 from lensmith.engine.plan.plan import Plan
 from lensmith.engine.run_folder import Run
 from lensmith.models.network import Network
-from lensmith.models.weights import weights_fingerprint
+from lensmith.recipe.open_data import Data
 from lensmith.ship.predict.predict_files import read_picture
 from lensmith.ship.predict.thresholds import deciding
-from lensmith.study.explain.explained_picture import ExplainedPicture, ToExplain, check_asked, explain_picture
+from lensmith.study.explain.explained_picture import ExplainedPicture, Explainer, ToExplain, check_asked
+from lensmith.study.explain.kept_likeness import KeptLikeness
+from lensmith.study.explain.quick_forward import quick_forward
 from lensmith.tasks.task import Task
+from lensmith.values import OBJECTS, of_kind
+from lensmith.values.boxes import Boxes
 
 WORST = 6    # errors of the report that are explained
 
 
-def explain_pictures(network: nn.Module, task: Task, pictures: Sequence[Path | Image.Image], asked: ToExplain, *,
-                     form: Form, plan: Plan, names: Mapping[str, Sequence[str]],
-                     tell: Callable[[str], object] = lambda text: None) -> Iterator[ExplainedPicture]:
-    """Each picture that can be read, explained; `tell` is called with a line on one that cannot.
-
-    Raises UserError for a network that came as a file, and for a method, layer or class that cannot be explained.
-    """
+def make_explainer(network: nn.Module, task: Task, names: Mapping[str, Sequence[str]], asked: ToExplain, *,
+                   plan: Plan) -> Explainer:
+    """What explains a network's answers. Raises UserError for a network that came as a file, and for a method or a
+    setting that there is not."""
     check_asked(asked)
     if not isinstance(network, Network):
         raise UserError("the layers of a file cannot be looked into: explain the run folder that it was exported from")
+    return Explainer(network, deciding(task, threshold=None, overlap=None), names, asked, quick_forward(network, plan),
+                     KeptLikeness.of(network))
+
+
+def explain_pictures(explainer: Explainer, pictures: Sequence[Path | Image.Image], *, form: Form, plan: Plan,
+                     own_data: Callable[[], Data], tell: Callable[[str], object]) -> Iterator[ExplainedPicture]:
+    """Each picture that can be read, explained; `tell` is called with a line on one that cannot.
+
+    own_data: opens the data that the network learned from, of which come true boxes where they are asked for. Where it
+        raises UserError, none are known.
+
+    Raises UserError for a method, layer or class that cannot be explained.
+    """
     plan.settle()
-    task = deciding(task, threshold=None, overlap=None)
-    kept = cache_folder() / "explain" / f"{weights_fingerprint(network)}.json"
-    asked = replace(asked, likeness=_read(kept))
-    before = len(asked.likeness)
+    truth: dict[str, dict[str, Boxes]] = {}
+    if explainer.asked.check and explainer.task.objects:
+        with suppress(UserError):    # the data have gone or changed, or there were none
+            truth = boxes_of_pictures(own_data(), pictures)
     for number, source in enumerate(pictures):
         name = f"picture {number}" if isinstance(source, Image.Image) else str(source)
         try:
@@ -47,19 +61,23 @@ def explain_pictures(network: nn.Module, task: Task, pictures: Sequence[Path | I
         except BadPicture as error:
             tell(f"{name} {error}")
             continue
-        yield explain_picture(network, task, image.to(plan.device), place, names=names, asked=asked, source=source)
-        if len(asked.likeness) > before:
-            before = len(asked.likeness)
-            keep_text(kept, json.dumps(asked.likeness) + "\n")
+        yield explainer.explain(image.to(plan.device), place, source, truth.get(os.path.realpath(name), {}))
 
 
-def _read(kept: Path) -> dict[str, float]:
-    """What the test by random weights found of this network before; nothing where the file is not there or damaged."""
-    try:
-        found = json.loads(kept.read_text(encoding="utf-8"))
-        return {str(key): float(value) for key, value in found.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
+def boxes_of_pictures(data: Data, pictures: Sequence[Path | Image.Image]) -> dict[str, dict[str, Boxes]]:
+    """The true boxes of those pictures that are files of a run's data, in the pixels of the files, by real path and
+    target."""
+    wanted = {os.path.realpath(picture) for picture in pictures if not isinstance(picture, Image.Image)}
+    found: dict[str, dict[str, Boxes]] = {}
+    for split, source in data.splits.items():
+        root = data.roots.get(split)
+        for target in of_kind(source.targets, *OBJECTS) if root is not None else ():
+            boxes, _ = boxes_of_files(source, data.form, target)
+            for row in range(len(source)):
+                path = os.path.join(os.path.realpath(str(root)), source.place(row).file)
+                if path in wanted:
+                    found.setdefault(path, {})[target] = boxes[row]
+    return found
 
 
 def worst_pictures(run: Run, data: Path) -> list[Path]:
@@ -77,3 +95,9 @@ def worst_pictures(run: Run, data: Path) -> list[Path]:
         raise UserError(f"{run} lists no wrong answer whose picture is a file that is still there: name pictures, as "
                         f"lensmith explain {run} photos/*.jpg")
     return found[:WORST]
+
+
+def best_epoch(run: Run) -> int | None:
+    """The epoch whose weights the run has as its best; None where it does not say."""
+    epoch = run.facts("run.json").get("best_epoch")
+    return epoch if isinstance(epoch, int) else None

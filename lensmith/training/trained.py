@@ -43,7 +43,7 @@ from lensmith.study.explain.explained_picture import USUAL, ExplainedPicture, To
 from lensmith.study.explain.views import view_that_gives
 from lensmith.tasks.metrics.own import not_measured
 from lensmith.tasks.task import Task
-from lensmith.training.explained import explain_pictures
+from lensmith.training.explained import explain_pictures, make_explainer
 from lensmith.training.ids_in_files import coco_image_ids, mask_ids
 from lensmith.training.same_data import check_same_data
 from lensmith.training.same_recipe import check_same_recipe
@@ -180,7 +180,8 @@ class Trained:
         method: of the table `METHODS` of study/explain/methods, one or several.
         wanted: the class, tag or quantity to explain; what the network says by itself.
         layers: whose maps class activation maps are made of, by their names in `inspect`; found by itself.
-        check: whether to take pixels away by each map, and of objects to look whether the strongest lies in the box.
+        check: whether to take pixels away by each map, and of objects to look whether the strongest lies in the box,
+            and in a true one of its class where the picture is of the run's own data.
         tell: called with a line on a picture that cannot be read.
         settings: of the methods, as masks=1000 of rise.
 
@@ -191,8 +192,9 @@ class Trained:
             pictures += [source] if isinstance(source, Image.Image) else find_pictures([source])
         methods = (method,) if isinstance(method, str) else tuple(method)
         asked = ToExplain(methods, settings, wanted, tuple(layers), check)
-        return list(explain_pictures(self.network, self.task, pictures, asked, form=self.form,
-                                     plan=self.plan, names=self.names, tell=tell))
+        explainer = make_explainer(self.network, self.task, self.names, asked, plan=self.plan)
+        return list(explain_pictures(explainer, pictures, form=self.form, plan=self.plan, tell=tell,
+                                     own_data=lambda: self.own_data(None, lambda text: None)))
 
     @overload
     def view(self, view: type[Viewed], sources: Any = (), **asked: Any) -> Viewed: ...

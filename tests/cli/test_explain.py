@@ -9,6 +9,7 @@ from PIL import Image
 
 import lensmith
 from lensmith.study.explain.methods import METHODS
+from lensmith.study.report.page import report
 
 QUICK = ("--set", "samples=2", "--set", "steps=3", "--set", "masks=12")
 
@@ -22,7 +23,7 @@ def test_every_method_explains_a_picture(trained: Path, photos: Path, tmp_path: 
     (one,) = said["pictures"]
     assert said["page"] == str(out / "explain.html") and one["file"] == str(picture)
     assert [each["method"] for each in one["explanations"]] == list(METHODS)
-    facts = json.loads((out / "explanations.json").read_text())
+    facts = json.loads((out / "explanations.json").read_text())["explanations"]
     for each in facts:
         with Image.open(out / each["picture"]) as drawn, Image.open(picture) as original:
             assert drawn.size == original.size
@@ -41,15 +42,37 @@ def test_the_worst_errors_of_the_report_by_themselves(trained: Path, tmp_path: P
         assert f"lensmith explain {trained} photos/*.jpg" in ended.err
 
 
-def test_worst_errors_that_are_files(photos: Path, tmp_path: Path, command, monkeypatch):
+def test_worst_errors_that_are_files_stand_in_the_report(photos: Path, tmp_path: Path, command, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = lensmith.train(photos, epochs=1, backbone="lenet", settings={"split.test": 0.4}, runs=tmp_path / "runs")
     wrong = [row["file"] for row in run.metrics["test"]["worst"]]
+    heading = "What it looked at in its worst errors"
+    assert heading not in (run.folder / "report.html").read_text()
     ended = command("explain", run.folder)
     assert wrong and ended.code == 0
-    assert [line.split(": ")[0] for line in ended.out.splitlines()[:-1]] == [str(photos / name) for name in wrong[:6]]
-    assert ended.out.splitlines()[-1] == f"the page with the maps: explained/{run.folder.name}/explain.html"
-    assert command("explain", run.folder).code == 0    # its own page is replaced
+    *each, page, told = ended.out.splitlines()
+    assert [line.split(": ")[0] for line in each] == [str(photos / name) for name in wrong[:6]]
+    assert page == f"the page with the maps: {run.folder}/explained/explain.html"
+    assert told == f"they stand in the report too: {run.folder}/report.html"
+    text = report(run.folder).read_text()    # as whatever makes it again
+    assert heading in text and text.count('alt="grad_cam of ') == len(each)
+    assert run.metrics["test"]["worst"][0]["truth"] in text and "by now" not in text
+    assert command("explain", run.folder, "--json").code == 0    # its own page is replaced
+    facts = json.loads((run.folder / "run.json").read_text())
+    (run.folder / "run.json").write_text(json.dumps({**facts, "best_epoch": 7}))
+    assert f"of the weights after epoch {facts['best_epoch']}, and the best are those after epoch 7 by now" in \
+        report(run.folder).read_text()
+    elsewhere = command("explain", run.folder, "--out", tmp_path / "why")
+    assert "report" not in elsewhere.out and (tmp_path / "why" / "explain.html").is_file()
+
+
+def test_a_link_in_the_run_folder_is_not_written_through(photos: Path, tmp_path: Path, command):
+    run = lensmith.train(photos, epochs=1, backbone="lenet", settings={"split.test": 0.4}, runs=tmp_path / "runs")
+    (tmp_path / "elsewhere").mkdir()
+    (run.folder / "explained").symlink_to(tmp_path / "elsewhere")
+    ended = command("explain", run.folder)
+    assert ended.code == 2 and "is a link to" in ended.err and "or name another folder with --out" in ended.err
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_from_python_with_arrays(trained: Path, photos: Path):

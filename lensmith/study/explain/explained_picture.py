@@ -1,8 +1,8 @@
 """A picture's answers explained by methods of the table, each map in the pixels of the file."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from inspect import signature
 from pathlib import Path
@@ -14,13 +14,16 @@ from torch import Tensor
 
 from lensmith.base.errors import UserError, choose
 from lensmith.base.pictures import Place
+from lensmith.data.sources.fitting import in_files
 from lensmith.models.network import Network
 from lensmith.study.explain.answers import ExplainedAnswer, explained_answers
-from lensmith.study.explain.believable import Covered, covered, is_believable, largest_in_box, likeness_to_random
+from lensmith.study.explain.believable import Covered, covered, is_believable, largest_in_boxes, likeness_to_random
+from lensmith.study.explain.kept_likeness import KeptLikeness
 from lensmith.study.explain.map_layers import map_layers, named_layers
 from lensmith.study.explain.methods import METHODS
 from lensmith.study.explain.subject import Subject
 from lensmith.tasks.task import Task
+from lensmith.values.boxes import Boxes
 from lensmith.values.semantic_mask import between, seen_pixels
 
 USUAL = ("grad_cam",)
@@ -36,9 +39,6 @@ class ToExplain:
     layers: tuple[str, ...] = ()                 # of class activation maps; none: found by itself
     check: bool = False                          # whether pixels are taken away by each map
     seed: int = 0
-    # What the test by random weights found of methods before, by method, settings and
-    # layers; filled in where one is missing.
-    likeness: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,12 @@ class Explanation:
     map: Tensor                 # float32 [height, width] in the pixels of the file; NaN where the network saw nothing
     layers: tuple[str, ...]     # that it was made of; none of a method that takes none
     likeness: float             # rank correlation of the method's map of this network with those of random weights
-    covered: Covered | None     # with `check`, where there is anything to lose
-    in_box: bool | None         # of an object, with `check`: whether the largest value lies in its box
+    corners: tuple[float, ...] | None    # of an object: x0 y0 x1 y1 in the pixels of the file
+    covered: Covered | None              # with `check`, where there is anything to lose
+    # Of an object, with `check`: whether the largest value lies in its box, and in a true one of its class; None where
+    # the picture has none, or it is not known.
+    in_box: bool | None
+    in_true_box: bool | None
 
     @property
     def problem(self) -> str | None:
@@ -62,13 +66,25 @@ class Explanation:
             return "taking its pixels away changes the score no more than taking others"
         return None
 
+    @property
+    def notes(self) -> str:
+        """How far it can be believed, in numbers."""
+        notes = [f"random weights: rank correlation {self.likeness:.2f}"]
+        if self.covered is not None:
+            notes.append(self.covered.in_words())
+        for inside, box in ((self.in_box, "its box"), (self.in_true_box, f"a true box of {self.answer.name}")):
+            if inside is not None:
+                notes.append(f"the strongest pixel lies {'in' if inside else 'outside of'} {box}")
+        return "; ".join(notes)
+
     def as_json(self) -> dict[str, Any]:
         """Plain data, without the map."""
         answer = self.answer
-        return {"target": answer.target, "class": answer.name, "score": answer.score, "corners": answer.corners,
-                "method": self.method, "layers": list(self.layers), "likeness_to_random": round(self.likeness, 4),
+        return {"target": answer.target, "class": answer.name, "score": answer.score, "answer": answer.in_words(),
+                "corners": self.corners, "method": self.method, "layers": list(self.layers),
+                "likeness_to_random": round(self.likeness, 4),
                 "covered": None if self.covered is None else vars(self.covered), "in_box": self.in_box,
-                "problem": self.problem}
+                "in_true_box": self.in_true_box, "problem": self.problem, "notes": self.notes}
 
 
 @dataclass(frozen=True)
@@ -76,8 +92,6 @@ class ExplainedPicture:
     """What a network says of a picture, and why."""
 
     file: str
-    size: tuple[int, int]           # height, width of the file, upright
-    fit: tuple[float, ...]          # from its pixels to the network's, as Place.fit
     picture: Path | Image.Image     # to be drawn on
     explanations: list[Explanation]
 
@@ -96,49 +110,88 @@ def check_asked(asked: ToExplain) -> None:
                         f"{', '.join(name for name, method in METHODS.items() if method.of_maps)}")
 
 
-def explain_picture(network: Network, task: Task, image: Tensor, place: Place, *, names: Mapping[str, Sequence[str]],
-                    asked: ToExplain, source: Path | Image.Image) -> ExplainedPicture:
-    """The answers of a task that decides as predictions are shown, explained for a picture `image` [channels, height,
-    width] in the form of the network. Raises UserError for a class, layer or method that cannot be."""
-    network.eval()
-    picture = image.float()
-    with torch.no_grad():
-        values = {name: value[0] for name, value in task.decode(network(picture[None])).items()}
+@dataclass(frozen=True)
+class Explainer:
+    """A network that is asked for its reasons, picture after picture."""
 
-    @cache    # the same for every answer of a kind
-    def layers(several: bool) -> tuple[str, ...]:
-        if not any(METHODS[name].of_maps for name in asked.methods):
-            return ()
-        return named_layers(network, picture, asked.layers) if asked.layers else \
-            map_layers(network, picture, several=several)
+    network: Network                       # in float32
+    task: Task                             # which decides as predictions are shown
+    names: Mapping[str, Sequence[str]]     # of the classes, by target
+    asked: ToExplain
+    forward: Callable[[Tensor], Any]       # what `quick_forward` makes of the network
+    kept: KeptLikeness                     # what is known of the network with random weights
 
-    explanations = []
-    for answer in explained_answers(values, names, asked.wanted):
-        (meant,) = answer.of.values()
-        subject = Subject(network, partial(task.evidence, index=answer.number, of=answer.of), layers(meant.spatial),
-                          asked.seed)
-        for name in asked.methods:
-            explanations.append(_explained(subject, picture, answer, name, asked, place))
-    return ExplainedPicture(place.file, place.size, place.fit, source, explanations)
+    def explain(self, image: Tensor, place: Place, source: Path | Image.Image,
+                truth: Mapping[str, Boxes]) -> ExplainedPicture:
+        """The answers to a picture, explained.
+
+        image: [channels, height, width] in the form of the network, which came from `source` as `place` says.
+        truth: the true boxes of the picture in the pixels of its file by target, as far as they are known.
+
+        Raises UserError for a class, layer or method that cannot be.
+        """
+        network, task, asked = self.network.eval(), self.task, self.asked
+        picture = image.float()
+        with torch.no_grad():
+            values = {name: value[0] for name, value in task.decode(network(picture[None])).items()}
+
+        @cache    # the same for every answer of a kind
+        def layers(several: bool) -> tuple[str, ...]:
+            if not any(METHODS[name].of_maps for name in asked.methods):
+                return ()
+            return named_layers(network, picture, asked.layers) if asked.layers else \
+                map_layers(network, picture, several=several)
+
+        explanations = []
+        for answer in explained_answers(values, self.names, asked.wanted):
+            (meant,) = answer.of.values()
+            subject = Subject(network, partial(task.evidence, index=answer.number, of=answer.of),
+                              layers(meant.spatial), asked.seed, self.forward)
+            for name in asked.methods:
+                explanations.append(self._explained(subject, picture, answer, name, place=place, truth=truth))
+        return ExplainedPicture(place.file, source, explanations)
+
+    def _explained(self, subject: Subject, picture: Tensor, answer: ExplainedAnswer, name: str, *, place: Place,
+                   truth: Mapping[str, Boxes]) -> Explanation:
+        method, asked = METHODS[name], self.asked
+        if method.of_maps and not subject.layers:
+            others = [other for other, one in METHODS.items() if not one.of_maps]
+            raise UserError(f"{name} is made of maps, and no layer of this network gives one with more than one cell: "
+                            f"take {', '.join(others)}")
+        settings = {key: value for key, value in (asked.settings or {}).items() if key in _settings_of(name)}
+
+        def explain(one: Subject, shown: Tensor) -> Tensor:
+            return method.explain(one, shown, **settings).float().cpu()
+
+        found = explain(subject, picture)
+        likeness = self.kept.look_up(json.dumps([name, settings, subject.layers, asked.seed], sort_keys=True),
+                                     lambda: likeness_to_random(subject, picture, explain, found))
+        map_ = _in_file(found, place)
+        own = None if answer.corners is None else _corners_in_file(answer.corners, place)
+        true = _true_corners(answer, truth)
+        return Explanation(
+            answer, name, map_, subject.layers if method.of_maps else (), likeness,
+            None if own is None else tuple(own[0].tolist()),
+            covered(subject, picture, found) if asked.check else None,
+            largest_in_boxes(map_, own) if asked.check and own is not None else None,
+            largest_in_boxes(map_, true) if asked.check and len(true) else None)
 
 
-def _explained(subject: Subject, picture: Tensor, answer: ExplainedAnswer, name: str, asked: ToExplain,
-               place: Place) -> Explanation:
-    method = METHODS[name]
-    if method.of_maps and not subject.layers:
-        others = [other for other, one in METHODS.items() if not one.of_maps]
-        raise UserError(f"{name} is made of maps, and no layer of this network gives one with more than one cell: "
-                        f"take {', '.join(others)}")
-    settings = {key: value for key, value in (asked.settings or {}).items() if key in _settings_of(name)}
-    explain = partial(method.explain, **settings)
-    found = explain(subject, picture)
-    key = json.dumps([name, settings, subject.layers, asked.seed], sort_keys=True)
-    if key not in asked.likeness:    # once a network and method: it takes a few times as long as the explanation
-        asked.likeness[key] = likeness_to_random(subject, picture, explain, found)
-    likeness = asked.likeness[key]
-    in_box = largest_in_box(found, answer.corners) if asked.check and answer.corners is not None else None
-    return Explanation(answer, name, _in_file(found, place), subject.layers if method.of_maps else (), likeness,
-                       covered(subject, picture, found) if asked.check else None, in_box)
+def _corners_in_file(corners: tuple[float, ...], place: Place) -> Tensor:
+    """float [1, 4]: the corners of an object in the pixels of the file."""
+    number = torch.zeros(1, dtype=torch.int64)
+    box = in_files({"boxes": Boxes(torch.tensor([corners]), number, image=number)}, [place])["boxes"]
+    assert isinstance(box, Boxes)
+    return box.corners
+
+
+def _true_corners(answer: ExplainedAnswer, truth: Mapping[str, Boxes]) -> Tensor:
+    """float [n, 4]: the true boxes of an answer's class; none where they are not known, or the answer is no object."""
+    if answer.corners is None or answer.target not in truth:
+        return torch.zeros(0, 4)
+    boxes = truth[answer.target]
+    counted = boxes.classes == answer.number
+    return boxes.corners[counted if boxes.crowd is None else counted & ~boxes.crowd]
 
 
 def _settings_of(name: str) -> dict[str, Any]:

@@ -22,7 +22,9 @@ def with_map(picture: Image.Image, found: Tensor, *, corners: tuple[float, ...] 
     drawn = Image.fromarray((gray + (colours - gray) * cover).round().clip(0, 255).astype(np.uint8))
     if corners is not None:
         thick = max(1, round(max(drawn.size) / _FRAMES))
-        ImageDraw.Draw(drawn).rectangle(corners, outline=(255, 255, 255), width=thick)
+        # An object that reaches the far edge ends at the number of pixels, behind the last one.
+        inside = [min(corner, drawn.size[axis % 2] - 1) for axis, corner in enumerate(corners)]
+        ImageDraw.Draw(drawn).rectangle(inside, outline=(255, 255, 255), width=thick)
     return drawn
 
 

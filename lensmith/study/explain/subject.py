@@ -1,8 +1,9 @@
 """What is explained: one number of a network's output, and the maps in the network that lead to it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 
 from lensmith.models.network import Network
 
-AT_ONCE = 16    # pictures that a network without gradients is given together
+_PIXELS = 1 << 19         # that a network without gradients is given together: ten pictures of 224 x 224
+_AT_ONCE = (4, 128)      # pictures of them at least, at most
 
 
 @dataclass(frozen=True)
@@ -24,25 +26,28 @@ class Subject:
     evidence: Callable[[Any], Tensor]    # the network's output -> [batch]
     layers: tuple[str, ...]              # the modules whose maps class activation maps are made of
     seed: int = 0                        # of what a method draws
+    # Pictures -> the same output without gradients, by a quicker form of the network; None: by the network.
+    forward: Callable[[Tensor], Any] | None = None
 
     def score(self, pictures: Tensor) -> Tensor:
-        """[batch]: the number that is explained."""
-        found = self.evidence(self.network(pictures))
-        missing = len(pictures) - len(found)    # of a detector that finds nothing in the last pictures
-        return torch.cat((found, found.new_zeros(missing))) if missing > 0 else found
+        """[batch]: the number that is explained, with its graph."""
+        return self._of_output(self.network(pictures), len(pictures))
 
     @torch.no_grad()
-    def scores(self, pictures: Iterator[Tensor] | Sequence[Tensor]) -> Tensor:
-        """float [pictures]: the number of each picture [channels, height, width], a few at once, without gradients."""
-        scores, waiting = [], list[Tensor]()
-        for picture in pictures:
-            waiting.append(picture)
-            if len(waiting) == AT_ONCE:
-                scores.append(self.score(torch.stack(waiting)))
-                waiting = []
-        if waiting:
-            scores.append(self.score(torch.stack(waiting)))
-        return torch.cat(scores).float() if scores else torch.zeros(0)
+    def scores(self, pictures: Iterable[Tensor]) -> Tensor:
+        """float [pictures], on the CPU: the number of each picture [channels, height, width], a few at once, without
+        gradients."""
+        forward, scores, rest = self.forward or self.network, [torch.zeros(0)], iter(pictures)
+        for first in rest:
+            at_once = min(max(_PIXELS // first[0].numel(), _AT_ONCE[0]), _AT_ONCE[1])
+            batch = torch.stack([first, *islice(rest, at_once - 1)])
+            scores.append(self._of_output(forward(batch), len(batch)).float().cpu())
+        return torch.cat(scores)
+
+    def _of_output(self, output: Any, pictures: int) -> Tensor:
+        found = self.evidence(output)
+        missing = pictures - len(found)    # of a detector that finds nothing in the last pictures
+        return torch.cat((found, found.new_zeros(missing))) if missing > 0 else found
 
     def maps(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The numbers [batch], and what each of `layers` gave: float [batch, channels, rows, columns], with their

@@ -19,6 +19,7 @@ from lensmith.study.report import charts
 from lensmith.study.report.box_charts import box_charts, detection_curves
 from lensmith.study.report.compression_table import compression
 from lensmith.study.report.errors import ERRORS
+from lensmith.study.report.explained_errors import errors_looked_into
 from lensmith.study.report.language import ENGLISH, LANGUAGES, in_language
 from lensmith.study.report.metric_words import metric_text, own_metrics, pictures_counted, sentence
 from lensmith.study.report.run_tables import candidates, fitting
@@ -81,6 +82,8 @@ def _contents(run_folder: Run) -> dict[str, Any]:
                                                        if best is not None else "."),
         "compression": compression(run_folder.facts("compress.json")),
         "parts": [part for name in splits for part in _sections(name, metrics[name], folder, full=name == splits[0])],
+        "explained": errors_looked_into(run_folder, metrics, best),
+        "explain_again": f"lensmith explain {shlex.quote(str(folder))}",
         "data": _data(run_folder.facts("data.json")),
         "command": run.get("command"),
         "predict": _predicting(recipe, folder),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lensmith.study.explain.believable import (
     covered,
     is_believable,
-    largest_in_box,
+    largest_in_boxes,
     likeness_to_random,
     rank_correlation,
     with_random_weights,
@@ -76,5 +76,8 @@ def test_deletion_and_insertion_tell_a_right_map_from_a_wrong_one(subject: Subje
 def test_the_strongest_pixel_lies_in_a_box_or_outside():
     found = torch.zeros(10, 20)
     found[4, 15] = 1
-    assert largest_in_box(found, (14.0, 3.0, 18.0, 6.0))
-    assert not largest_in_box(found, (0.0, 3.0, 15.0, 6.0))
+    assert largest_in_boxes(found, torch.tensor([[0.0, 0, 1, 1], [14, 3, 18, 6]]))
+    assert not largest_in_boxes(found, torch.tensor([[0.0, 3, 15, 6]]))
+    assert not largest_in_boxes(found, torch.zeros(0, 4))
+    found[0, 0] = float("nan")    # which the network did not see
+    assert largest_in_boxes(found, torch.tensor([[14.0, 3, 18, 6]]))

@@ -112,17 +112,36 @@ def test_eigen_cam_is_the_first_component_of_the_cells(subject: Subject, picture
     close(METHODS["eigen_cam"].explain(subject, picture), enlarged(np.maximum(along, 0).reshape(maps.shape[1:])))
 
 
-def test_score_cam_runs_the_picture_through_each_map(subject: Subject, network: Network, picture: Tensor):
-    maps, _ = of_layer(subject, picture)
+def plain_score_cam(network: Network, picture: Tensor, maps: np.ndarray) -> Tensor:
     scores = []
     for one in torch.from_numpy(maps).float():
         mask = F.interpolate(one[None, None], (32, 40), mode="bilinear", align_corners=True)[0, 0]
-        mask = (mask - mask.min()) / (mask.max() - mask.min())
+        # Interpolating a flat map gives it a range of rounding errors.
+        mask = (mask - mask.min()) / (mask.max() - mask.min()) if one.max() > one.min() else torch.zeros(32, 40)
         standardised = network.standardise(picture[None].clone()) * mask    # hidden pixels have the mean colour
         scores.append(float(network.head(network.backbone(standardised))[0, CLASS].detach()))
     weights = np.exp(np.array(scores) - max(scores))
-    expected = np.maximum(np.tensordot(weights / weights.sum(), maps, 1), 0)
-    close(METHODS["score_cam"].explain(subject, picture), enlarged(expected))
+    return enlarged(np.maximum(np.tensordot(weights / weights.sum(), maps, 1), 0))
+
+
+def test_score_cam_runs_the_picture_through_each_map(subject: Subject, network: Network, picture: Tensor):
+    maps, _ = of_layer(subject, picture)
+    close(METHODS["score_cam"].explain(subject, picture), plain_score_cam(network, picture, maps))
+
+
+def test_score_cam_asks_once_for_all_maps_that_are_flat(subject: Subject, network: Network, picture: Tensor):
+    """A channel that says nothing of a picture leaves it blank, whichever it is."""
+    second = network.backbone.second
+    with torch.no_grad():    # three more channels, which are 1 everywhere
+        for name, value in (("weight", 0.0), ("bias", 1.0)):
+            grown = torch.cat((getattr(second, name), torch.full_like(getattr(second, name)[:3], value)))
+            setattr(second, name, nn.Parameter(grown))
+        network.head.dense.weight = nn.Parameter(torch.cat((network.head.dense.weight, torch.ones(3, 3)), 1))
+    maps, _ = of_layer(subject, picture)
+    asked = []
+    counted = replace(subject, evidence=lambda output: asked.append(len(output)) or output[:, CLASS])
+    close(METHODS["score_cam"].explain(counted, picture), plain_score_cam(network, picture, maps))
+    assert sum(asked) == 1 + 6 + 1    # for the maps, for each that is not flat, and for the flat ones
 
 
 def test_saliency_is_captums(subject: Subject, network: Network, picture: Tensor):

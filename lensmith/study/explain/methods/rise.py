@@ -23,7 +23,7 @@ def rise(subject: Subject, picture: Tensor, *, masks: int = 1000, shown: float =
     shown: the fraction of a mask's cells that is seen.
     """
     size = (picture.shape[1], picture.shape[2])
-    scores = subject.scores(subject.blank + (picture - subject.blank) * mask
+    scores = subject.scores(torch.lerp(subject.blank, picture, mask.to(picture.device))
                             for mask in _masks(size, masks, shown, subject.seed))
     total, visible = torch.zeros(size), torch.zeros(size)
     for mask, score in zip(_masks(size, masks, shown, subject.seed), scores - scores.mean(), strict=True):

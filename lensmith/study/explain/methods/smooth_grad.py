@@ -17,5 +17,6 @@ def smooth_grad(subject: Subject, picture: Tensor, *, samples: int = 25, noise: 
     deviation = noise * (picture.max() - picture.min())
     total = torch.zeros_like(picture)
     for _ in range(samples):
-        total += subject.gradient(picture + deviation * torch.randn(picture.shape, generator=drawn))
+        noise_drawn = torch.randn(picture.shape, generator=drawn).to(picture.device)
+        total += subject.gradient(picture + deviation * noise_drawn)
     return (total / samples).abs().amax(0)
