@@ -86,7 +86,8 @@ def own_programs(subject: Subject, picture: Tensor, asked: argparse.Namespace) -
     patches = len(range(0, EDGE - EDGE // asked.patches + 1, EDGE // asked.patches // 2)) ** 2
     channels = subject.maps(picture[None])[1][0].shape[1]
     passes: dict[str, tuple[int, Any]] = {
-        **dict.fromkeys(("grad_cam", "grad_cam_plus_plus", "layer_cam"), (1, partial(slopes_by_maps, subject, picture))),
+        **dict.fromkeys(("grad_cam", "grad_cam_plus_plus", "layer_cam"),
+                        (1, partial(slopes_by_maps, subject, picture))),
         "score_cam": (channels + 2, None), "eigen_cam": (1, None), "saliency": (1, whole), "smooth_grad": (25, whole),
         "integrated_gradients": (asked.steps, whole), "guided_backpropagation": (1, whole),
         "occlusion": (patches + 1, None), "rise": (asked.masks, None)}
@@ -203,7 +204,8 @@ def main() -> None:
         other = rivals[name]() if name in rivals else None
         rows.append({
             "method": name, "forwards": forwards, "CPU s": round(statistics.median(taken["own"]), 3),
-            "bare passes CPU s": round(statistics.median(taken["bare"]), 3), "of bare": ratio(taken["own"], taken["bare"]),
+            "bare passes CPU s": round(statistics.median(taken["bare"]), 3),
+            "of bare": ratio(taken["own"], taken["bare"]),
             "beside": None if other is None else "pytorch-grad-cam" if name in GRAD_CAM else "captum",
             "times as fast": None if other is None else ratio(taken["other"], taken["own"]),
             "largest difference": None if other is None else f"{difference(own(), other):.0e}"})

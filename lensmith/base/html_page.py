@@ -26,7 +26,7 @@ def render_page(template: Path, contents: Mapping[str, Any], *,
     return pages.get_template(template.name).render(contents).encode("utf-8", "replace").decode("utf-8")
 
 
-def picture_data(picture: Image.Image, *, most: int | None = None) -> str:
+def jpeg_data(picture: Image.Image, *, most: int | None = None) -> str:
     """A picture as a data URI of JPEG, its longer edge at most `most` pixels."""
     small = picture.convert("RGB")
     if most is not None:

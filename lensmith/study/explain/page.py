@@ -11,7 +11,7 @@ from PIL import Image
 
 from lensmith.base.atomic_files import write_atomic, write_text
 from lensmith.base.errors import escaped
-from lensmith.base.html_page import picture_data, render_page
+from lensmith.base.html_page import jpeg_data, render_page
 from lensmith.base.orientation import upright
 from lensmith.base.output_folder import output_folder
 from lensmith.base.viewing import open_whole
@@ -43,7 +43,7 @@ def write_explanations(about: str, pictures: Sequence[ExplainedPicture], folder:
                 write_atomic(aside / name, partial(drawn.save, format="PNG"))
                 rows.append(_row(explanation, drawn))
                 facts.append({"file": explained.file, "picture": name, **explanation.as_json()})
-            shown.append({"file": escaped(explained.file), "data": picture_data(picture, most=_EDGE), "rows": rows})
+            shown.append({"file": escaped(explained.file), "data": jpeg_data(picture, most=_EDGE), "rows": rows})
         content = json.dumps({"best_epoch": best_epoch, "explanations": facts}, indent=1) + "\n"
         write_text(aside / "explanations.json", content, advice=ADVICE)
         write_text(aside / PAGE, _rendered(about, shown), advice=ADVICE)
@@ -65,7 +65,7 @@ def _source(documentation: str) -> str:
 
 def _row(explanation: Explanation, drawn: Image.Image) -> dict[str, Any]:
     return {"method": explanation.method, "answer": escaped(explanation.answer.in_words()),
-            "data": picture_data(drawn, most=_EDGE), "notes": explanation.notes, "problem": explanation.problem or "",
+            "data": jpeg_data(drawn, most=_EDGE), "notes": explanation.notes, "problem": explanation.problem or "",
             "layers": ", ".join(explanation.layers)}
 
 

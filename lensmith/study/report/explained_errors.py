@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lensmith.base.html_page import picture_data
+from lensmith.base.html_page import jpeg_data
 from lensmith.base.picture_errors import BadPicture
 from lensmith.base.viewing import open_viewable
 from lensmith.engine.run_folder import EXPLAINED, EXPLANATIONS, Run
@@ -41,7 +41,7 @@ def _drawn(folder: Path, name: str) -> str:
     try:
         path = (folder / name).resolve()
         inside = path.is_relative_to(folder.resolve()) and path.suffix == ".png" and path.is_file()
-        return picture_data(open_viewable(path, least=1, most=_EDGE)) \
+        return jpeg_data(open_viewable(path, least=1, most=_EDGE)) \
             if inside and path.stat().st_size <= _LARGEST else ""
     except (BadPicture, OSError, ValueError):    # a name may be too long, or have a NUL
         return ""

@@ -13,7 +13,6 @@ from lensmith.base.errors import UserError, nearest
 from lensmith.base.hashed_random import seed_of
 from lensmith.base.viewing import viewable
 from lensmith.study.explain.answers import explained_answers
-from lensmith.study.explain.subject import AT_ONCE
 from lensmith.study.explain.views.layers import channel_of, layer_in_words, map_of, one_layer
 from lensmith.study.explain.views.sheet import number_in_words, resized_to, sheet
 from lensmith.study.explain.views.spectrum import Spectrum
@@ -25,6 +24,7 @@ _SHIFT = 32        # a shift goes up to so large a part of the picture's shorter
 _RATE = 0.05       # of Adam, as Olah et al. 2017
 _EDGE = 300        # pixels of the picture on a page
 _NAMED = 10        # classes that a refusal lists
+_AT_ONCE = 16      # jittered copies that the network looks at together
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def _made(subject: ViewSubject, aim: _Aim, number: int, steps: int, draws: int) 
         probabilities = None
         if aim.probability is not None:
             copies = torch.stack([shifted(picture, shift, drawn) for _ in range(draws)])
-            probabilities = torch.cat([aim.probability(several) for several in copies.split(AT_ONCE)])
+            probabilities = torch.cat([aim.probability(several) for several in copies.split(_AT_ONCE)])
     return Made(aim.of, picture.to(subject.form.dtype).cpu(), before, after,
                 None if probabilities is None else probabilities.float().cpu(), shift)
 
