@@ -20,7 +20,8 @@ from lensmith.engine.activations import Activations, activations_of
 from lensmith.engine.learner import Report
 from lensmith.engine.running_statistics import Norm
 from lensmith.engine.supervised import Supervised
-from lensmith.models.backbones.whitening import whitenings
+from lensmith.models.backbones.typed_kernels import TypedConv2d
+from lensmith.models.backbones.whitening import Whitening
 from lensmith.models.network import Network, sees_targets
 from lensmith.models.trial_forward import in_evaluation_mode
 
@@ -300,10 +301,10 @@ def _in_evaluation(network: nn.Module) -> list[str]:
 
 
 def _frozen(network: nn.Module) -> list[str]:
-    """The parameters that do not learn, but for those of layers that are computed and not learned."""
-    computed = {id(parameter) for layer in whitenings(network) for parameter in layer.parameters()}
+    """The parameters that do not learn, but for weights that are not there to be learned."""
+    given = {id(layer.weight) for layer in network.modules() if isinstance(layer, Whitening | TypedConv2d)}
     return [name for name, parameter in network.named_parameters()
-            if not parameter.requires_grad and id(parameter) not in computed]
+            if not parameter.requires_grad and id(parameter) not in given]
 
 
 def _learns(network: nn.Module, name: str) -> bool:

@@ -180,7 +180,7 @@ def _initialise(layers: list[StackLayer], parsed: list[ParsedEntry]) -> None:
             depthwise, pointwise = cast(nn.Sequential, layers[i].module)
             initialise(depthwise, None)
             initialise(pointwise, _following(parsed[i + 1:]))
-        elif entry.kind in ("conv", "dense"):
+        elif entry.kind in ("conv", "dense") and "weights" not in entry.settings:
             initialise(layers[i].module, _following(parsed[i + 1:]))
             if entry.settings.get("identity"):
                 pass_on(cast(nn.Conv2d, layers[i].module))

@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lensmith.base.errors import ModelError
+from lensmith.models.backbones.typed_kernels import TypedConv2d, TypedKernels, read_kernels
 from lensmith.models.backbones.whitening import Whitening
 from lensmith.models.initialise import initialise
 
@@ -21,6 +22,7 @@ Extent = Annotated[int, Field(ge=0, le=MOST), f"int from 0 to {MOST}"]
 Fraction = Annotated[float, Field(ge=0, lt=1), "float from 0 to less than 1"]
 # Of one picture's values: (channels, height, width), or (their number,) behind a flatten.
 Shape = tuple[int, ...]
+_USUAL = 3               # the edge of a kernel where none is named
 UNCHANGED = (1, 1, 0)    # the window of a layer that leaves the extent as it is
 
 
@@ -75,16 +77,26 @@ class GlobalPool(nn.Module):
         return maps.mean((2, 3)) if self.kind == "mean" else maps.amax((2, 3))
 
 
-def conv(shape: Shape, outputs: Count, *, kernel: Count = 3, stride: Count = 1, padding: Extent = 0,
-         dilation: Count = 1, groups: Count = 1, bias: bool = True, identity: bool = False) -> StackLayer:
-    """A convolution to `outputs` channels; with `identity` its first filters begin as copies of its input channels."""
+def conv(shape: Shape, outputs: Count, *, kernel: Count | None = None, stride: Count = 1, padding: Extent = 0,
+         dilation: Count = 1, groups: Count = 1, bias: bool = True, identity: bool = False,
+         weights: TypedKernels | None = None) -> StackLayer:
+    """A convolution to `outputs` channels, 3x3 by itself; with `identity` its first filters begin as copies of its input
+    channels. `weights` are kernels that stay as they are typed: they say the size too, and only the bias learns."""
     for channels, name in ((shape[0], "incoming"), (outputs, "outgoing")):
         if channels % groups:
             raise ModelError(f"groups = {groups} must divide the {channels} {name} channels")
     if identity and groups > 1:
         raise ModelError(f"identity = true goes with groups = 1, not with groups = {groups}")
-    layer = nn.Conv2d(shape[0], outputs, kernel, stride, padding, dilation, groups, bias)
-    return StackLayer(layer, outputs, ((kernel - 1) * dilation + 1, stride, padding))
+    if identity and weights is not None:
+        raise ModelError("identity = true says how the kernels begin, and weights which they are: leave one of them out")
+    layer: nn.Conv2d
+    if weights is None:
+        layer = nn.Conv2d(shape[0], outputs, kernel or _USUAL, stride, padding, dilation, groups, bias)
+    else:
+        kernels = read_kernels(weights, filters=outputs, channels=shape[0] // groups, kernel=kernel)
+        layer = TypedConv2d(kernels, shape[0], stride=stride, padding=padding, dilation=dilation, groups=groups,
+                            bias=bias)
+    return StackLayer(layer, outputs, ((layer.kernel_size[0] - 1) * dilation + 1, stride, padding))
 
 
 def separable(shape: Shape, outputs: Count, *, kernel: Count = 3, stride: Count = 1, padding: Extent = 0,

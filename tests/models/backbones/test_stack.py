@@ -174,7 +174,7 @@ def test_each_classifier_is_drawn_anew():
     ([{"cnov": 3}], "layers[0]: unknown layer 'cnov'. Did you mean 'conv'? Known: conv, "),
     (["relu", {"conv": 3, "kernle": 3}],
      "layers[1]: conv has no setting 'kernle'. Did you mean 'kernel'? Accepted: kernel, stride, padding, dilation, "
-     "groups, bias, identity."),
+     "groups, bias, identity, weights."),
     ([{"dropout": 0.5, "kernel": 3}], "layers[0]: dropout has no setting 'kernel'. dropout has no other settings."),
     (["relu", "relu", "relu", {"conv": 3, "kernel": "x"}], "layers[3]: kernel must be int from 1 to 65536, got 'x'"),
     ([{"conv": 3, "stride": 0}], "layers[0]: stride must be int from 1 to 65536, got 0"),
