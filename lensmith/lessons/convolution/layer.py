@@ -1,5 +1,6 @@
 """The layer that a lesson shows: its kernels and how they go over a picture."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -24,6 +25,15 @@ class ConvolutionLayer:
     def weights(self) -> list[list[Plane]]:
         """[filters][channels][rows][columns]: each filter has its kernel once for each channel."""
         return [[kernel.rows] * self.channels for kernel in self.kernels]
+
+    @property
+    def weight_shape(self) -> tuple[int, int, int, int]:
+        """Filters, channels, rows, columns."""
+        return len(self.kernels), self.channels, *self.geometry.kernel
+
+    @property
+    def weights_number(self) -> int:
+        return math.prod(self.weight_shape)
 
 
 def read_layer(kernels: Sequence[str], *, padding: str, stride: int, dilation: int, channels: int,

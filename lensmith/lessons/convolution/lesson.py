@@ -1,107 +1,114 @@
 """The lesson as a whole: a layer at work on a picture, in lines, as JSON and for the page."""
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Sequence
 from typing import Any
 
-from lensmith.base.errors import count
-from lensmith.lessons.convolution.arithmetic import OutputValue, Pair, Plane, convolved, output_values
-from lensmith.lessons.convolution.layer import ConvolutionLayer, check_fits
-from lensmith.lessons.convolution.picture import LessonPicture, as_numbers, busiest_patch
+from lensmith.base.errors import count, escaped
+from lensmith.lessons.convolution.animation import animation
+from lensmith.lessons.convolution.arithmetic import OutputValue, Plane, convolved, output_values, pooled
+from lensmith.lessons.convolution.page import page_contents
+from lensmith.lessons.convolution.taught import Taught
+from lensmith.lessons.convolution.two_halves import dense_weights, heavy_in_words
+from lensmith.lessons.convolution.words import bytes_in_words, number_grid, plain_number, product_of, spelled_sum
 from lensmith.lessons.lesson import Lesson
 
-_PATCH = 8       # pixels: the edge of the part of the picture whose numbers are shown, or the kernel's span
+ANIMATION = "convolution.gif"
 _SPELLED = 2     # output values that the terminal shows with all their numbers
 _NAMES = {1: ("gray",), 3: ("red", "green", "blue")}
 
 
-def convolution_lesson(picture: LessonPicture, layer: ConvolutionLayer) -> Lesson:
-    """The lesson on a picture. Raises UserError for a picture that is smaller than the kernel."""
-    check_fits(layer, picture.size, picture.name)
-    planes = picture.planes(layer.channels)
-    corner, size = _patch(picture, layer)
-    patch = [[line[corner[1]: corner[1] + size[1]] for line in plane[corner[0]: corner[0] + size[0]]]
-             for plane in as_numbers(planes)]
-    values = list(output_values(patch, layer.weights[0], layer.geometry))
-    facts = {**_facts(picture, layer), "patch": {"row": corner[0], "column": corner[1], "pixels": patch,
-                                                 "maps": convolved(patch, layer.weights, layer.geometry)}}
-    lines = [*_size_lines(facts), "", *_patch_lines(facts, values[:_SPELLED])]
-    return Lesson("convolution", lines, facts, {"facts": facts, "lines": lines})
+def convolution_lesson(taught: Taught) -> Lesson:
+    """The lesson, computed."""
+    facts = _facts(taught)
+    lines = [*_size_lines(taught), "", *_patch_lines(taught), "", *_further_lines(taught)]
+    gif = animation(taught.patch, taught.layer)
+    return Lesson("convolution", lines, facts, page_contents(taught, shlex.join(taught.command)), {ANIMATION: gif})
 
 
-def _patch(picture: LessonPicture, layer: ConvolutionLayer) -> tuple[Pair, Pair]:
-    """The (corner, size) of the part of the picture whose numbers are shown."""
-    rows, columns = (min(edge, max(_PATCH, span)) for edge, span in zip(picture.size, layer.geometry.span, strict=True))
-    return busiest_patch(picture.gray[0], (rows, columns)), (rows, columns)
-
-
-def _facts(picture: LessonPicture, layer: ConvolutionLayer) -> dict[str, Any]:
-    geometry, filters = layer.geometry, len(layer.kernels)
-    output = geometry.output_size(picture.size)
-    return {
-        "picture": {"name": picture.name, "own_size": list(picture.own_size), "size": list(picture.size),
-                    "channels": layer.channels},
-        "kernels": [{"name": kernel.name, "rows": [list(row) for row in kernel.rows], "words": kernel.words}
-                    for kernel in layer.kernels],
+def _facts(taught: Taught) -> dict[str, Any]:
+    picture, layer, geometry = taught.picture, taught.layer, taught.layer.geometry
+    maps = convolved(taught.patch, layer.weights, geometry)
+    facts: dict[str, Any] = {
+        "picture": {"name": picture.name, "own_size": list(picture.own_size), "size": list(picture.size)},
+        "kernels": [{"name": kernel.name, "rows": [list(row) for row in kernel.rows]} for kernel in layer.kernels],
         "padding": list(geometry.padding), "stride": geometry.stride, "dilation": geometry.dilation,
         "span": list(geometry.span), "formula": geometry.formula(picture.size),
-        "input_shape": [layer.channels, *picture.size], "output_shape": [filters, *output],
-        "weight_shape": [filters, layer.channels, *geometry.kernel],
-        "weights": filters * layer.channels * geometry.kernel[0] * geometry.kernel[1],
-    }
+        "input_shape": [layer.channels, *picture.size], "weight_shape": list(layer.weight_shape),
+        "output_shape": [len(layer.kernels), *taught.output_size],
+        "patch": {"row": taught.corner[0], "column": taught.corner[1], "pixels": taught.patch, "maps": maps,
+                  "pooled": {kind: pooled(maps[0], 2, kind) for kind in ("max", "mean")}},
+        "dense_layer": {"inputs": dense_weights(3, 1000, 1000, 1), "bytes": {
+            str(units): 4 * dense_weights(3, 1000, 1000, units) for units in (256, 1000)}},
+        "lenet": {"features": taught.halves.parameters(taught.halves.features),
+                  "classifier": taught.halves.parameters(taught.halves.classifier)}}
+    if taught.trained is not None:
+        compared = taught.trained
+        facts["network_to_beat"] = {"data": compared.data, "learned_from": compared.learned_from,
+                                    "tested": compared.tested, "epochs": compared.epochs, "networks": {
+            one.name: {"parameters": one.parameters, "accuracy": one.accuracy, "seconds": round(one.seconds, 2),
+                       "moved": {str(shift): score for shift, score in one.shifted.items()}}
+            for one in compared.contenders}}
+    if taught.own is not None:
+        value = taught.own.by_hand()
+        facts["run"] = {"layer": taught.own.layer, "weight_shape": list(taught.own.weight.shape),
+                        "output_shape": list(taught.own.maps.shape), "place": [0, value.row, value.column],
+                        "by_hand": value.total + float(taught.own.bias[0]),
+                        "by_network": float(taught.own.maps[0, value.row, value.column])}
+    return facts
 
 
-def _size_lines(facts: Mapping[str, Any]) -> list[str]:
+def _size_lines(taught: Taught) -> list[str]:
     """How large everything is."""
-    (channels, *size), (filters, *output) = facts["input_shape"], facts["output_shape"]
-    names = " and ".join(dict.fromkeys(kernel["name"] for kernel in facts["kernels"]))
+    layer, geometry = taught.layer, taught.layer.geometry
+    names = " and ".join(dict.fromkeys(kernel.name for kernel in layer.kernels))
+    channels, filters = layer.channels, len(layer.kernels)
+    padding = " and ".join(str(zeros) for zeros in dict.fromkeys(geometry.padding))
     return [
-        f"{facts['picture']['name']}: {_product(size)} pixels x {count(channels, 'channel')}",
-        f"kernels: {names}; padding {facts['padding'][0]}, stride {facts['stride']}, dilation {facts['dilation']}",
-        f"size of a map: (size + 2 * padding - span) // stride + 1: {facts['formula']}",
+        f"{taught.picture.name}: {product_of(taught.picture.size)} pixels, {count(channels, 'channel')}",
+        f"kernels: {names}; padding {padding}, stride {geometry.stride}, dilation {geometry.dilation}; span "
+        f"{product_of(geometry.span)} pixels",
+        f"size of a map: (size + 2 * padding - span) // stride + 1: {geometry.formula(taught.picture.size)}",
         f"{count(channels, 'channel')} and {count(filters, 'filter')} give {count(filters, 'map')} of "
-        f"{_product(output)}, by a weight of {_product(facts['weight_shape'])} = {count(facts['weights'], 'number')}"]
+        f"{product_of(taught.output_size)}, by a weight of {product_of(layer.weight_shape)} = "
+        f"{count(layer.weights_number, 'number')}"]
 
 
-def _patch_lines(facts: Mapping[str, Any], values: list[OutputValue]) -> list[str]:
+def _patch_lines(taught: Taught) -> list[str]:
     """The first values with all their numbers, and the map of the patch."""
-    patch, names = facts["patch"], _NAMES[facts["picture"]["channels"]]
-    lines = [f"the pixels from row {patch['row']} and column {patch['column']} on, and the first filter, "
-             f"{facts['kernels'][0]['name']}:"]
-    for value in values:
-        lines += ["", f"output ({value.row}, {value.column})"]
-        for name, window, products, total in zip(names, value.window, value.products, value.sums, strict=True):
-            lines += _side_by_side(name, [window, facts["kernels"][0]["rows"], products], total)
-        if len(names) > 1:
-            lines.append(f"{' + '.join(shown(each) for each in value.sums)} = {shown(value.total)}")
-    lines += ["", f"all {count(sum(map(len, patch['maps'][0])), 'value')} of its map on this patch:"]
-    return lines + _grid(patch["maps"][0])
+    layer, names, kernel = taught.layer, _NAMES[taught.layer.channels], taught.layer.kernels[0]
+    lines = [f"the pixels from row {taught.corner[0]} and column {taught.corner[1]} on, and the first filter, "
+             f"{kernel.name}:"]
+    for number, value in enumerate(output_values(taught.patch, layer.weights[0], layer.geometry)):
+        if number == _SPELLED:
+            break
+        lines += ["", f"output ({value.row}, {value.column}): window * kernel = products",
+                  *_spelled(value, names, kernel.rows)]
+    values = convolved(taught.patch, layer.weights[:1], layer.geometry)[0]
+    return [*lines, "", f"all {count(sum(map(len, values)), 'value')} of its map on this patch:", *number_grid(values)]
 
 
-def _side_by_side(name: str, blocks: list[Plane], total: float) -> list[str]:
-    """window * kernel = products -> their sum, the signs in the middle line."""
-    grids = [_grid(block) for block in blocks]
-    middle = (len(grids[0]) - 1) // 2
+def _spelled(value: OutputValue, names: Sequence[str], kernel: Plane) -> list[str]:
+    """A line for each row of the kernel, channel after channel, and the sum of the channels."""
     lines = []
-    for number, parts in enumerate(zip(*grids, strict=True)):
-        signs = (" * ", " = ", f"  sum {shown(total)}") if number == middle else ("   ", "   ", "")
-        label = name if number == middle else ""
-        lines.append("".join([f"{label:<7}", *(part + sign for part, sign in zip(parts, signs, strict=True))]).rstrip())
+    for name, window, products, total in zip(names, value.window, value.products, value.sums, strict=True):
+        grids = [number_grid(block) for block in (window, kernel, products)]
+        middle = (len(kernel) - 1) // 2
+        for number, parts in enumerate(zip(*grids, strict=True)):
+            signs = (" * ", " = ", f"  sum {plain_number(total)}") if number == middle else ("   ", "   ", "")
+            label = name if number == middle else ""
+            joined = "".join(part + sign for part, sign in zip(parts, signs, strict=True))
+            lines.append(f"{label:<7}{joined}".rstrip())
+    if len(names) > 1:
+        lines.append(f"{spelled_sum(value.sums)} = {plain_number(value.total)}")
     return lines
 
 
-def _grid(plane: Plane) -> list[str]:
-    """Right-aligned columns."""
-    words = [[shown(value) for value in row] for row in plane]
-    width = max(len(word) for row in words for word in row)
-    return ["  ".join(word.rjust(width) for word in row) for row in words]
-
-
-def shown(value: float) -> str:
-    """A whole number as it is, others with up to three digits behind the point."""
-    return f"{value:.3f}".rstrip("0").rstrip(".").replace("-0", "0") if abs(value) < 5e-4 else \
-        f"{value:.3f}".rstrip("0").rstrip(".")
-
-
-def _product(sizes: list[int]) -> str:
-    """`2 x 3 x 3 x 3`"""
-    return " x ".join(str(size) for size in sizes)
+def _further_lines(taught: Taught) -> list[str]:
+    """What follows from it: any size of picture, the two halves, the network to beat."""
+    weights = taught.layer.weights_number
+    lines = [f"a picture of any other size takes the same {count(weights, 'number')}, "
+             f"{bytes_in_words(4 * weights)}. {heavy_in_words()}", taught.halves.in_words()]
+    if taught.trained is not None:
+        lines += [taught.trained.in_words(), taught.trained.verdict()]
+    return lines if taught.own is None else [*lines, "", *map(escaped, taught.own.lines())]

@@ -39,7 +39,7 @@ def read_lesson_picture(path: Path | None, edge: int) -> LessonPicture:
     """A picture whose longer edge has at most `edge` pixels; without a path the drawn one. Raises DataError for a file
     that cannot be read."""
     if path is None:
-        image = _drawn(edge)
+        image = drawn_picture(edge)
         colours, gray = (bring(image, Form(channels, edge, edge, "squash"))[0] for channels in (3, 1))
         return LessonPicture("a drawn picture", (edge, edge), colours, gray)
     try:
@@ -68,7 +68,7 @@ def busiest_patch(plane: Tensor, size: Pair) -> Pair:
     return row, column
 
 
-def _drawn(edge: int) -> Image.Image:
+def drawn_picture(edge: int) -> Image.Image:
     """A house under the sun: edges of every direction, even areas, all colours."""
     large = edge * _FINE
     image = Image.new("RGB", (large, large), (158, 206, 240))

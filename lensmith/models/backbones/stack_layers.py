@@ -80,15 +80,16 @@ class GlobalPool(nn.Module):
 def conv(shape: Shape, outputs: Count, *, kernel: Count | None = None, stride: Count = 1, padding: Extent = 0,
          dilation: Count = 1, groups: Count = 1, bias: bool = True, identity: bool = False,
          weights: TypedKernels | None = None) -> StackLayer:
-    """A convolution to `outputs` channels, 3x3 by itself; with `identity` its first filters begin as copies of its input
-    channels. `weights` are kernels that stay as they are typed: they say the size too, and only the bias learns."""
+    """A convolution to `outputs` channels, 3x3 by itself; with `identity` its first filters begin as copies of its
+    input channels. `weights` are kernels that stay as they are typed: they say the size, and only the bias learns."""
     for channels, name in ((shape[0], "incoming"), (outputs, "outgoing")):
         if channels % groups:
             raise ModelError(f"groups = {groups} must divide the {channels} {name} channels")
     if identity and groups > 1:
         raise ModelError(f"identity = true goes with groups = 1, not with groups = {groups}")
     if identity and weights is not None:
-        raise ModelError("identity = true says how the kernels begin, and weights which they are: leave one of them out")
+        raise ModelError("identity = true says how the kernels begin, and weights which they are: leave one of them "
+                         "out")
     layer: nn.Conv2d
     if weights is None:
         layer = nn.Conv2d(shape[0], outputs, kernel or _USUAL, stride, padding, dilation, groups, bias)

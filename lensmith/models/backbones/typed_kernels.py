@@ -25,7 +25,8 @@ class TypedConv2d(nn.Conv2d):
     def __init__(self, kernels: Tensor, inputs: int, *, stride: int, padding: int, dilation: int, groups: int,
                  bias: bool):
         """kernels: float [filters, inputs / groups, rows, columns], as `read_kernels` gives them."""
-        super().__init__(inputs, len(kernels), (kernels.shape[2], kernels.shape[3]), stride, padding, dilation, groups, bias)
+        edges = (kernels.shape[2], kernels.shape[3])
+        super().__init__(inputs, len(kernels), edges, stride, padding, dilation, groups, bias)
         self.weight.requires_grad_(False).copy_(kernels)
         if self.bias is not None:
             nn.init.zeros_(self.bias)

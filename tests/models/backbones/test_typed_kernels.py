@@ -23,8 +23,9 @@ def test_one_kernel_one_a_filter_and_one_a_channel():
     sobel, blur = torch.tensor(SOBEL).float(), torch.tensor(BLUR)
     torch.testing.assert_close(maps_of({"conv": 1, "weights": SOBEL}, pictures),
                                F.conv2d(pictures, sobel.expand(1, 3, 3, 3)))
+    both = torch.stack((sobel, blur))[:, None].expand(2, 3, 3, 3)
     torch.testing.assert_close(maps_of({"conv": 2, "weights": [SOBEL, BLUR], "padding": 1, "stride": 2}, pictures),
-                               F.conv2d(pictures, torch.stack((sobel, blur))[:, None].expand(2, 3, 3, 3), None, 2, 1))
+                               F.conv2d(pictures, both, None, 2, 1))
     torch.testing.assert_close(maps_of({"conv": 1, "weights": [[SOBEL, BLUR, SOBEL]], "bias": False}, pictures),
                                F.conv2d(pictures, torch.stack((sobel, blur, sobel))[None]))
     torch.testing.assert_close(maps_of({"conv": 3, "weights": BLUR, "groups": 3, "dilation": 2}, pictures),
@@ -51,17 +52,18 @@ def test_kernels_stay_and_the_bias_learns():
 
 @pytest.mark.parametrize(("entry", "text"), [
     ({"weights": [[1, 2], [3]]}, "layers[0]: weights is not rectangular: all rows of a kernel"),
-    ({"weights": [[1, 2, 3], [4, 5, 6]]}, "layers[0]: weights has 2 x 3 values (rows x columns): the kernels of a recipe "
-                                          "are square"),
+    ({"weights": [[1, 2, 3], [4, 5, 6]]}, "layers[0]: weights has 2 x 3 values (rows x columns): the kernels of a "
+                                          "recipe are square"),
     ({"weights": [[]]}, "layers[0]: weights has 1 x 0 values (rows x columns)"),
     ({"weights": []}, "layers[0]: weights"),
     ({"weights": SOBEL, "kernel": 5}, "layers[0]: weights has kernels of 3 x 3 values, and kernel = 5 says otherwise"),
-    ({"weights": [SOBEL]}, "layers[0]: weights has 1 x 3 x 3 values (filters x rows x columns), and the layer 2 filters "
-                           "of 3 channels"),
-    ({"weights": [[SOBEL], [SOBEL]]}, "layers[0]: weights has 2 x 1 x 3 x 3 values (filters x channels x rows x columns)"),
+    ({"weights": [SOBEL]}, "layers[0]: weights has 1 x 3 x 3 values (filters x rows x columns), and the layer 2 "
+                           "filters of 3 channels"),
+    ({"weights": [[SOBEL], [SOBEL]]},
+     "layers[0]: weights has 2 x 1 x 3 x 3 values (filters x channels x rows x columns), and the layer 2 filters"),
     ({"weights": SOBEL, "identity": True}, "layers[0]: identity = true says how the kernels begin, and weights which"),
-    ({"weights": "sobel"}, "layers[0]: weights must be a kernel, as [[1, 0, -1], [2, 0, -2], [1, 0, -1]], a list of one "
-                           "a filter, or of lists of one a channel, got 'sobel'"),
+    ({"weights": "sobel"}, "layers[0]: weights must be a kernel, as [[1, 0, -1], [2, 0, -2], [1, 0, -1]], a list of "
+                           "one a filter, or of lists of one a channel, got 'sobel'"),
     ({"weights": [[1, "x"], [0, 1]]}, "layers[0]: weights must be a kernel, as [["),
     ({"weights": [[float("nan")]]}, "layers[0]: weights must be a kernel, as [["),
 ])
@@ -74,8 +76,8 @@ def test_what_is_no_kernel_is_refused_in_one_line(entry: dict, text: str):
 def test_inspect_shows_a_typed_layer_and_a_run_keeps_it(command, tmp_path: Path):
     recipe = tmp_path / "typed.toml"
     recipe.write_text('[data]\nname = "shapes"\ncount = 60\nsize = 16\n[learner]\nepochs = 1\nweights = "none"\n'
-                      '[backbone]\nname = "stack"\nlayers = [{conv = 1, weights = [[1, 0, -1], [2, 0, -2], [1, 0, -1]]}, '
-                      '"relu", {maxpool = 2}]\n')
+                      '[backbone]\nname = "stack"\nlayers = [{conv = 1, weights = [[1, 0, -1], [2, 0, -2], '
+                      '[1, 0, -1]]}, "relu", {maxpool = 2}]\n')
     ended = command("inspect", recipe)
     assert ended.code == 0 and "TypedConv2d" in ended.out, ended.err
     ended = command("train", recipe, "--runs", tmp_path / "runs", "--name", "one", "--device", "cpu", "-q")
