@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -38,13 +39,26 @@ class _Stage:
     def height(self) -> int:
         return _TOP + _BAND * len(self.patch) + _BOTTOM
 
+    @property
+    def patch_edge(self) -> int:
+        """Pixels of a pixel of the patch."""
+        above, left = self.layer.geometry.padding
+        return _GRID // max(len(self.patch[0]) + 2 * above, len(self.patch[0][0]) + 2 * left)
+
+    @property
+    def strongest(self) -> float:
+        return strongest([[value.total for value in self.values]])
+
 
 def animation(patch: Planes, layer: ConvolutionLayer) -> bytes:
     """A GIF of the first filter of the layer at work on a patch, a frame an output value, at most MOST_FRAMES."""
     values = list(output_values(patch, layer.weights[0], layer.geometry))
     size = layer.geometry.output_size((len(patch[0]), len(patch[0][0])))
     stage = _Stage(patch, layer, values, size)
-    frames = [_frame(stage, number) for number in range(min(len(values), MOST_FRAMES))]
+    still, frames = _still(stage), []
+    for value in values[:MOST_FRAMES]:
+        _draw_map_value(ImageDraw.Draw(still), stage, value)    # it stays for the frames that follow
+        frames.append(_frame(still, stage, value))
     palette = frames[-1].quantize(_COLOURS)    # one for all, so that nothing flickers
     frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     written = io.BytesIO()
@@ -53,66 +67,77 @@ def animation(patch: Planes, layer: ConvolutionLayer) -> bytes:
     return written.getvalue()
 
 
-def _frame(stage: _Stage, number: int) -> Image.Image:
-    """The moment in which value `number` is written."""
+def _still(stage: _Stage) -> Image.Image:
+    """What does not move: titles, signs, the patch, the kernel, an empty map."""
     image = Image.new("RGB", (_WIDTH, stage.height), _PAGE)
-    draw = ImageDraw.Draw(image)
-    value, kernel = stage.values[number], stage.layer.kernels[0]
-    for left, title in zip(_COLUMNS, ("picture", "window", f"kernel: {kernel.name}", "products", "map"), strict=True):
+    draw, weight = ImageDraw.Draw(image), stage.layer.weights[0]
+    titles = ("picture", "window", f"kernel: {stage.layer.kernels[0].name}", "products", "map")
+    for left, title in zip(_COLUMNS, titles, strict=True):
         _write(draw, (left, 22), title, 19, _INK)
-    weight = stage.layer.weights[0]
-    for channel, tint in enumerate(_TINTS[len(stage.patch)]):
+    for channel, slice_ in enumerate(weight):
         top = _TOP + channel * _BAND
-        _draw_patch(draw, stage, channel, (_COLUMNS[0], top), value)
-        seen = value.window[channel]
-        _draw_grid(draw, (_COLUMNS[1], top), seen, [_tinted(line, tint) for line in seen])
-        most, whole = strongest(weight[channel]), 255 * strongest(weight[channel])
-        _draw_grid(draw, (_COLUMNS[2], top), weight[channel], _signed(weight[channel], most))
-        _draw_grid(draw, (_COLUMNS[3], top), value.products[channel], _signed(value.products[channel], whole))
+        _draw_patch(draw, stage, channel, (_COLUMNS[0], top))
+        _draw_grid(draw, (_COLUMNS[2], top), slice_, _signed(slice_, strongest(slice_)))
         _write(draw, (_COLUMNS[2] - 27, top + 62), "x", 22, _SOFT)    # the font has no × and no arrow
         _write(draw, (_COLUMNS[3] - 28, top + 62), "=", 22, _SOFT)
-    middle = _TOP + min(_BAND * len(stage.patch) - 20, _LARGEST_MAP) // 2
-    tip = _COLUMNS[4] - 14
+    for value in stage.values:
+        _draw_cell(draw, _map_box(stage, value), _PAGE)
+    middle, tip = _TOP + _map_height(stage) // 2, _COLUMNS[4] - 14
     draw.line((tip - 38, middle, tip - 8, middle), fill=_SOFT, width=2)
     draw.polygon([(tip, middle), (tip - 10, middle - 6), (tip - 10, middle + 6)], fill=_SOFT)
-    _draw_map(draw, stage, number)
+    return image
+
+
+def _frame(still: Image.Image, stage: _Stage, value: OutputValue) -> Image.Image:
+    """The moment in which a value is written."""
+    image = still.copy()
+    draw = ImageDraw.Draw(image)
+    for channel, tint in enumerate(_TINTS[len(stage.patch)]):
+        top, seen, products = _TOP + channel * _BAND, value.window[channel], value.products[channel]
+        _mark_window(draw, stage, (_COLUMNS[0], top), value)
+        _draw_grid(draw, (_COLUMNS[1], top), seen, [_tinted(line, tint) for line in seen])
+        whole = 255 * strongest(stage.layer.weights[0][channel])
+        _draw_grid(draw, (_COLUMNS[3], top), products, _signed(products, whole))
+    draw.rectangle(_map_box(stage, value), outline=_MARK, width=2)
     parts = value.sums if len(value.sums) > 1 else [one for line in value.products[0] for one in line]
     _write(draw, (_EDGE, stage.height - 52), f"{_cut(spelled_sum(parts))} = {plain_number(value.total)}", 20, _INK)
     return image
 
 
-def _draw_patch(draw: ImageDraw.ImageDraw, stage: _Stage, channel: int, corner: Pair, value: OutputValue) -> None:
-    """The pixels with the zeros around them, and a frame around each that the kernel takes."""
+def _draw_patch(draw: ImageDraw.ImageDraw, stage: _Stage, channel: int, corner: Pair) -> None:
+    """The pixels with the zeros around them."""
     plane, (above, left) = stage.patch[channel], stage.layer.geometry.padding
-    tint = _TINTS[len(stage.patch)][channel]
-    rows, columns = len(plane) + 2 * above, len(plane[0]) + 2 * left
-    edge = _GRID // max(rows, columns)
-    for row in range(rows):
-        for column in range(columns):
+    tint, edge = _TINTS[len(stage.patch)][channel], stage.patch_edge
+    for row in range(len(plane) + 2 * above):
+        for column in range(len(plane[0]) + 2 * left):
             y, x = row - above, column - left
             inside = 0 <= y < len(plane) and 0 <= x < len(plane[0])
-            colour = _tinted([plane[y][x]], tint)[0] if inside else _PAGE
-            _draw_cell(draw, _box(corner, row, column, edge), colour)
+            _draw_cell(draw, _box(corner, row, column, edge), _tinted([plane[y][x]], tint)[0] if inside else _PAGE)
+
+
+def _mark_window(draw: ImageDraw.ImageDraw, stage: _Stage, corner: Pair, value: OutputValue) -> None:
+    """A frame around each pixel that the kernel takes."""
     geometry = stage.layer.geometry
     for down in range(geometry.kernel[0]):
         for right in range(geometry.kernel[1]):
-            row, column = value.row * geometry.stride + down * geometry.dilation, \
-                value.column * geometry.stride + right * geometry.dilation
-            draw.rectangle(_box(corner, row, column, edge), outline=_MARK, width=2)
+            row = value.row * geometry.stride + down * geometry.dilation
+            column = value.column * geometry.stride + right * geometry.dilation
+            draw.rectangle(_box(corner, row, column, stage.patch_edge), outline=_MARK, width=2)
 
 
-def _draw_map(draw: ImageDraw.ImageDraw, stage: _Stage, number: int) -> None:
-    """What has been written of the map, the newest value framed."""
-    rows, columns = stage.size
-    edge = min(_BAND * len(stage.patch) - 20, _LARGEST_MAP) // max(rows, columns)
-    most = strongest([[value.total for value in stage.values]])
-    for place, value in enumerate(stage.values):
-        box = _box((_COLUMNS[4], _TOP), value.row, value.column, edge)
-        _draw_cell(draw, box, signed_colour(value.total, most) if place <= number else _PAGE)
-        if place <= number and edge >= _LEAST_WITH_NUMBER:
-            _write_in(draw, box, value.total, signed_colour(value.total, most))
-    newest = stage.values[number]
-    draw.rectangle(_box((_COLUMNS[4], _TOP), newest.row, newest.column, edge), outline=_MARK, width=2)
+def _draw_map_value(draw: ImageDraw.ImageDraw, stage: _Stage, value: OutputValue) -> None:
+    colour, box = signed_colour(value.total, stage.strongest), _map_box(stage, value)
+    _draw_cell(draw, box, colour)
+    if box[2] - box[0] >= _LEAST_WITH_NUMBER:
+        _write_in(draw, box, value.total, colour)
+
+
+def _map_height(stage: _Stage) -> int:
+    return min(_BAND * len(stage.patch) - 20, _LARGEST_MAP)
+
+
+def _map_box(stage: _Stage, value: OutputValue) -> tuple[int, int, int, int]:
+    return _box((_COLUMNS[4], _TOP), value.row, value.column, _map_height(stage) // max(stage.size))
 
 
 def _draw_grid(draw: ImageDraw.ImageDraw, corner: Pair, plane: Plane, colours: Sequence[Sequence[Colour]]) -> None:
@@ -134,11 +159,16 @@ def _write_in(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], value: 
     text = plain_number(value, digits=2)
     size = min(17, int(1.7 * (right - left) / max(len(text), 2)))
     draw.text(((left + right) / 2, (top + bottom) / 2), text, fill=ink_on(colour), anchor="mm",
-              font=ImageFont.load_default(size))
+              font=_font(size))
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
 
 
 def _write(draw: ImageDraw.ImageDraw, place: Pair, text: str, size: int, colour: Colour) -> None:
-    draw.text(place, text, fill=colour, font=ImageFont.load_default(size))
+    draw.text(place, text, fill=colour, font=_font(size))
 
 
 def _box(corner: Pair, row: int, column: int, edge: int) -> tuple[int, int, int, int]:

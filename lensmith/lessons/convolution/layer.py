@@ -65,7 +65,7 @@ def check_fits(layer: ConvolutionLayer, size: Pair, name: str) -> None:
     """Raise UserError where a picture of this size is smaller than the kernel, with the arithmetic."""
     if min(layer.geometry.output_size(size)) < 1:
         (rows, columns), (above, left) = layer.geometry.span, layer.geometry.padding
-        zeros = f" with {max(above, left)} zeros on each side" if max(above, left) else ""
+        zeros = f" and padding {max(above, left)}" if max(above, left) else ""
         raise UserError(f"{name} has {size[0]} x {size[1]} pixels{zeros}, and the kernel spans {rows} x {columns}: "
                         "take a larger picture, a smaller kernel or dilation, or more --padding")
 
@@ -75,8 +75,8 @@ def _further(known: Sequence[PlaneKernel], wanted: int) -> list[PlaneKernel]:
     size, names = known[0].size, {kernel.name for kernel in known}
     others = [kernel for kernel in KERNELS.values() if kernel.name not in names][: wanted - len(known)]
     if others and min(size) < max(others[0].size):
-        raise UserError(f"--filters {wanted}: {len(known)} of their kernels are given, and those that have a name are "
-                        f"larger than {size[0]} x {size[1]}: give --kernel {wanted} times")
+        raise UserError(f"--filters {wanted}: the kernels that have a name are larger than {size[0]} x {size[1]}: give "
+                        f"--kernel {wanted} times")
     return [replace(kernel, rows=_framed(kernel.rows, size)) for kernel in others]
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lensmith.api import train
-from lensmith.base.errors import DataError
+from lensmith.base.errors import DataError, count
 from lensmith.data.formats import FORMATS
 from lensmith.data.formats.idx import find_idx
 from lensmith.data.sources.in_memory import InMemory
@@ -50,8 +50,9 @@ class Comparison:
 
     def in_words(self) -> str:
         """How it was done."""
-        return (f"Both learned from the same {self.learned_from:,} pictures of {self.data} for {self.epochs} epochs, "
-                f"with the same settings of lensmith train, and were tested on {self.tested:,} others.")
+        return (f"Both learned from the same {self.learned_from:,} pictures of {self.data} for "
+                f"{count(self.epochs, 'epoch')}, with the same settings of lensmith train, and were tested on "
+                f"{self.tested:,} others.")
 
     def verdict(self) -> str:
         """Who won, in numbers, whoever it was."""
