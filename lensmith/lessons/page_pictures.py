@@ -4,6 +4,8 @@ import base64
 from typing import Any
 
 import numpy as np
+from PIL import Image
+from torch import Tensor
 
 from lensmith.base.svg import picture_address
 
@@ -22,3 +24,13 @@ def array_data(array: np.ndarray) -> dict[str, Any]:
     """An array for the script of a page: its shape, and its values as little-endian float32 in base64."""
     values = np.ascontiguousarray(array, "<f4")
     return {"shape": list(array.shape), "values": base64.b64encode(values.tobytes()).decode("ascii")}
+
+
+def image_data(image: Image.Image) -> str:
+    """The data URI of a Pillow picture."""
+    return picture_address(np.asarray(image.convert("RGBA")))
+
+
+def byte_data(pixels: Tensor) -> str:
+    """A uint8 tensor for the script of a page: its values in base64, row after row."""
+    return base64.b64encode(pixels.contiguous().numpy().astype(np.uint8, casting="no").tobytes()).decode("ascii")

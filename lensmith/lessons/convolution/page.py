@@ -6,12 +6,12 @@ from typing import Any
 
 from lensmith.base.errors import count, escaped
 from lensmith.lessons.convolution.kernels import KERNELS, MOST_EDGE, PlaneKernel
-from lensmith.lessons.convolution.network_to_beat import SHIFTS, Comparison
+from lensmith.lessons.convolution.network_to_beat import SHIFTS, SideBySide
 from lensmith.lessons.convolution.own_network import FirstConvolution
 from lensmith.lessons.convolution.taught import Taught
 from lensmith.lessons.convolution.two_halves import TwoHalves, heavy_in_words
 from lensmith.lessons.convolution.words import product_of
-from lensmith.lessons.picture_data import bytes_data, png_data
+from lensmith.lessons.page_pictures import byte_data, image_data
 
 _FURTHEST = 3    # where a slider ends, unless the lesson was asked for more
 
@@ -39,8 +39,8 @@ def _for_script(taught: Taught) -> dict[str, Any]:
     """LESSON of templates/convolution_page.js."""
     layer, geometry = taught.layer, taught.layer.geometry
     return {
-        "size": list(taught.picture.size), "colours": bytes_data(taught.picture.colours),
-        "gray": bytes_data(taught.picture.gray), "channels": layer.channels,
+        "size": list(taught.picture.size), "colours": byte_data(taught.picture.colours),
+        "gray": byte_data(taught.picture.gray), "channels": layer.channels,
         "kernels": [_kernel(kernel) for kernel in layer.kernels],
         "known": {name: _kernel(kernel) for name, kernel in KERNELS.items()},
         "padding": list(geometry.padding), "stride": geometry.stride, "dilation": geometry.dilation,
@@ -61,7 +61,7 @@ def _halves(halves: TwoHalves) -> dict[str, Any]:
     return {"size": halves.size, "channels": halves.channels, "parts": parts, "words": halves.in_words()}
 
 
-def _trained(compared: Comparison) -> dict[str, Any]:
+def _trained(compared: SideBySide) -> dict[str, Any]:
     rows = [{"words": one.words, "parameters": f"{one.parameters:,}", "accuracy": one.accuracy,
              "shown": f"{100 * one.accuracy:.1f} %",
              "shifted": [f"{100 * one.shifted[shift]:.1f} %" for shift in SHIFTS]} for one in compared.contenders]
@@ -73,13 +73,13 @@ def _own(own: FirstConvolution) -> dict[str, Any]:
     kernels, maps = own.kernel_pictures(), own.map_pictures()
     more = f" The first {len(maps)} are shown." if filters > len(maps) else ""
     return {
-        "run": escaped(own.run), "slices": slices, "picture": png_data(own.seen_picture()),
+        "run": escaped(own.run), "slices": slices, "picture": image_data(own.seen_picture()),
         "form": product_of(own.picture.shape),
         "slice_words": "its three slices as red, green and blue, gray at 0" if slices == 3 else "the first slice of it",
         "words": f"The layer {own.layer} has the weight {product_of(own.weight.shape)}: training has found these "
                  f"numbers, nobody typed them. Of {product_of(own.inputs.shape)} values it makes "
                  f"{product_of(own.maps.shape)}.{more}",
-        "filters": [{"kernel": png_data(kernel), "map": png_data(map_)}
+        "filters": [{"kernel": image_data(kernel), "map": image_data(map_)}
                     for kernel, map_ in zip(kernels, maps, strict=True)]}
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lensmith.lessons.convolution.arithmetic import Pair, Planes
 from lensmith.lessons.convolution.layer import ConvolutionLayer, check_fits
-from lensmith.lessons.convolution.network_to_beat import Comparison
+from lensmith.lessons.convolution.network_to_beat import SideBySide
 from lensmith.lessons.convolution.own_network import FirstConvolution
 from lensmith.lessons.convolution.picture import LessonPicture, as_numbers, busiest_patch
 from lensmith.lessons.convolution.two_halves import TwoHalves
@@ -22,7 +22,7 @@ class Taught:
     corner: Pair                    # row and column at which the patch begins whose numbers are shown
     patch: Planes                   # whole numbers [channels][rows][columns]
     halves: TwoHalves
-    trained: Comparison | None      # None where nothing was trained
+    trained: SideBySide | None      # None where nothing was trained
     own: FirstConvolution | None    # None where no run was named
     command: Sequence[str]          # by which the lesson was asked for
 
@@ -31,7 +31,7 @@ class Taught:
         return self.layer.geometry.output_size(self.picture.size)
 
 
-def about(picture: LessonPicture, layer: ConvolutionLayer, *, halves: TwoHalves, trained: Comparison | None = None,
+def about(picture: LessonPicture, layer: ConvolutionLayer, *, halves: TwoHalves, trained: SideBySide | None = None,
           own: FirstConvolution | None = None,
           command: Sequence[str] = ("lensmith", "lesson", "convolution")) -> Taught:
     """What there is to teach of a layer on a picture: the patch with most to see is chosen. Raises UserError for a
