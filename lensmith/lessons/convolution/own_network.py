@@ -1,12 +1,14 @@
 """The first convolution of a user's own network: its kernels, and what they make of a picture."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lensmith.base.errors import DataError, ModelError
 from lensmith.base.picture_errors import BadPicture
@@ -72,35 +74,59 @@ def first_convolution(trained: Trained, path: Path | None) -> FirstConvolution:
     Raises ModelError for a network that is a file or has no convolution, and DataError for a picture that cannot be
     read.
     """
-    network = trained.network
-    if not isinstance(network, nn.Module) or not any(_is_plain(module) for module in network.modules()):
-        raise ModelError(f"{trained.folder} has no convolution that can be looked into: name the run folder of a "
-                         "convolutional network")
-    picture = _picture(trained, path)
-    calls: list[tuple[str, nn.Conv2d, Tensor, Tensor]] = []
-    hooks = [module.register_forward_hook(_keeping(name, calls)) for name, module in network.named_modules()
-             if _is_plain(module)]
+    network, picture = trained.network, _picture(trained, path)
+    layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d)} \
+        if isinstance(network, nn.Module) else {}
+    called: list[str] = []
+    hooks = [layer.register_forward_pre_hook(partial(_note, called, name)) for name, layer in layers.items()]
     try:
-        with torch.inference_mode():
+        # Not inference_mode: there the operator is dispatched under another name.
+        with torch.no_grad(), _Watched() as watched:
             network.eval()(picture[None].to(trained.plan.device))
     finally:
         for hook in hooks:
             hook.remove()
-    name, layer, inputs, maps = calls[0]
-    rows, columns = layer.kernel_size
-    geometry = Geometry((rows, columns), _padding(layer), layer.stride[0], layer.dilation[0])
-    bias = torch.zeros(layer.out_channels) if layer.bias is None else layer.bias.detach().cpu()
-    return FirstConvolution(trained.folder.name, name, picture, layer.weight.detach().float().cpu(), bias, geometry,
-                            layer.groups, inputs[0].float().cpu(), maps[0].float().cpu())
+    if not called or watched.arguments is None or watched.output is None:
+        raise ModelError(f"{trained.folder} has no convolution that can be looked into: name the run folder of a "
+                         "convolutional network")
+    inputs, weight, bias, stride, padding, dilation, _, _, groups = watched.arguments
+    weight, zeros = _without_zeros(weight, layers[called[0]].weight)
+    if stride[0] != stride[1] or dilation[0] != dilation[1]:
+        raise ModelError(f"{called[0]} of {trained.folder} moves {stride} pixels with dilation {dilation}, and the "
+                         "lesson knows convolutions that do the same both ways")
+    before = (padding[0] - zeros[0] * dilation[0], padding[1] - zeros[1] * dilation[1])
+    geometry = Geometry((weight.shape[2], weight.shape[3]), before, stride[0], dilation[0])
+    return FirstConvolution(trained.folder.name, called[0], picture, weight.float().cpu(),
+                            torch.zeros(len(weight)) if bias is None else bias.detach().float().cpu(), geometry, groups,
+                            inputs[0].float().cpu(), watched.output[0].float().cpu())
 
 
-def _keeping(name: str, calls: list[tuple[str, nn.Conv2d, Tensor, Tensor]]) -> Callable[..., None]:
-    """A hook that notes what a layer got and gave, of the first call alone."""
-    def keep(layer: nn.Conv2d, inputs: Sequence[Tensor], output: Tensor) -> None:
-        if not calls:
-            calls.append((name, layer, inputs[0], output))
+class _Watched(TorchDispatchMode):
+    """While it is entered, keeps what the first convolution of two axes was given and what it gave: a layer may pad
+    before it, or its kernel, so that its own settings do not tell."""
 
-    return keep
+    def __init__(self) -> None:
+        super().__init__()
+        self.arguments: tuple[Any, ...] | None = None
+        self.output: Tensor | None = None
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if self.arguments is None and func.overloadpacket is torch.ops.aten.convolution and args[1].dim() == 4:
+            self.arguments, self.output = args, result
+        return result
+
+
+def _note(called: list[str], name: str, layer: nn.Module, inputs: Any) -> None:
+    called.append(name)
+
+
+def _without_zeros(used: Tensor, own: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """The kernels of a layer, and how many rows and columns of zeros were put before them when they were used."""
+    above, left = (used.shape[axis] - own.shape[axis] for axis in (2, 3))
+    if min(above, left) >= 0 and torch.equal(used[:, :, above:, left:], own):
+        return own.detach(), (above, left)
+    return used.detach(), (0, 0)
 
 
 def _picture(trained: Trained, path: Path | None) -> Tensor:
@@ -110,17 +136,6 @@ def _picture(trained: Trained, path: Path | None) -> Tensor:
         return decode(path, trained.form)[0]
     except BadPicture as error:
         raise DataError(f"{path} {error}: name another picture") from error
-
-
-def _is_plain(module: nn.Module) -> bool:
-    """Whether the loops of this lesson compute what a layer does."""
-    return isinstance(module, nn.Conv2d) and module.padding_mode == "zeros" and not isinstance(module.padding, str) \
-        and module.stride[0] == module.stride[1] and module.dilation[0] == module.dilation[1]
-
-
-def _padding(layer: nn.Conv2d) -> tuple[int, int]:
-    assert not isinstance(layer.padding, str)
-    return layer.padding[0], layer.padding[1]
 
 
 def _colours_of(filter_: Tensor) -> Image.Image:

@@ -13,6 +13,7 @@ from lensmith.lessons.convolution.two_halves import TwoHalves, heavy_in_words
 from lensmith.lessons.convolution.words import product_of
 from lensmith.lessons.page_pictures import byte_data, image_data
 
+_SLICES = {1: "orange above 0 and blue below", 3: "its three slices as red, green and blue, and gray at 0"}
 _FURTHEST = 3    # where a slider ends, unless the lesson was asked for more
 
 
@@ -73,12 +74,12 @@ def _own(own: FirstConvolution) -> dict[str, Any]:
     kernels, maps = own.kernel_pictures(), own.map_pictures()
     more = f" The first {len(maps)} are shown." if filters > len(maps) else ""
     return {
-        "run": escaped(own.run), "slices": slices, "picture": image_data(own.seen_picture()),
+        "run": escaped(own.run), "picture": image_data(own.seen_picture()),
         "form": product_of(own.picture.shape),
-        "slice_words": "its three slices as red, green and blue, gray at 0" if slices == 3 else "the first slice of it",
         "words": f"The layer {own.layer} has the weight {product_of(own.weight.shape)}: training has found these "
                  f"numbers, nobody typed them. Of {product_of(own.inputs.shape)} values it makes "
-                 f"{product_of(own.maps.shape)}.{more}",
+                 f"{product_of(own.maps.shape)}.{more} Under each map stands its kernel, "
+                 f"{_SLICES.get(slices, 'the slice of its first channel')}.",
         "filters": [{"kernel": image_data(kernel), "map": image_data(map_)}
                     for kernel, map_ in zip(kernels, maps, strict=True)]}
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from lensmith.api import train
 from lensmith.base.errors import DataError, ModelError
 from lensmith.lessons.convolution.own_network import first_convolution
-from lensmith.training.trained import Trained
+from lensmith.training.trained import Trained, load
 
 LAYERS = [{"conv": 4, "kernel": 3, "stride": 2, "padding": 1, "dilation": 2}, "relu", {"maxpool": 2}]
 SETTINGS = {"data.count": 60, "data.size": 20, "learner.weights": "none", "run.vitals": False, "plan.mode": "exact"}
@@ -37,6 +37,15 @@ def test_the_loops_give_what_the_network_gave(trained: Trained, tmp_path: Path):
     assert "weight 4 x 3 x 3 x 3, 3 x 20 x 20 in, 4 x 9 x 9 out" in found.lines()[0]
     assert [picture.size for picture in found.kernel_pictures()] == [(3, 3)] * 4
     assert [picture.size for picture in found.map_pictures()] == [(9, 9)] * 4
+
+
+def test_a_layer_that_pads_its_kernel_is_read_as_it_is_used():
+    imagenet = load("imagenet", device="cpu")    # its first layer pads as TensorFlow does, above less than below
+    found = first_convolution(imagenet, None)
+    assert tuple(found.weight.shape) == (32, 3, 3, 3) and found.geometry.padding == (0, 0)
+    value = found.by_hand()
+    given = float(found.maps[0, value.row, value.column])
+    assert abs(given) > 1e-4 and value.total + float(found.bias[0]) == pytest.approx(given, abs=1e-5)
 
 
 def test_a_kernel_is_shown_in_its_colours(trained: Trained):
