@@ -16,8 +16,8 @@ ALL = "?"            # the only line of an output that is yet to be written
 
 
 # Lines that are otherwise on another machine, or another day: the plan, the forecast, the epochs, progress.
-PASSING = re.compile(r"training into |about \d|epoch \d|one epoch takes|decoding \d|looked at \d|(computing )?features of|"
-                     r"the network is written|[\w: ]+ is opened$")
+PASSING = re.compile(r"training into |about \d|epoch \d|one epoch takes|decoding \d|looked at \d|"
+                     r"(computing )?features of|the network is written|[\w: ]+ is opened$")
 
 
 @dataclass(frozen=True)
