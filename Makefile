@@ -30,7 +30,7 @@ test: .venv/installed-test
 	$(BIN)/python -m pip install --quiet --no-deps 'grad-cam>=1.5.5' 'ttach>=0.0.3'
 	@touch $@
 
-test-slow: .venv/installed-slow
+test-slow: .venv/installed-slow .venv/installed-docs
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'slow or not slow'
