@@ -13,13 +13,12 @@ process and of its training, peak memory and the plan, and writes results/cifar.
 import argparse
 import csv
 import json
-import os
 import statistics
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
+from pictures import cifar_archive, unpacked
 from results import Row, machine_under, newest, rates_in_words, this_command, whole_run, write
 
 RECIPE = Path(__file__).resolve().parent.parent / "recipes" / "cifar-fast.toml"
@@ -65,16 +64,13 @@ def compared(rows: list[Row], share: float) -> list[str]:
 
 
 def main(seeds: int, share: float) -> None:
-    data = Path(os.environ.get("LENSMITH_DATA", "")) / "cifar10-jpeg.tar"
-    if not data.is_file():
-        print(f"cifar was not measured: {data} is not there; set LENSMITH_DATA to the folder that holds it")
+    if (archive := cifar_archive("cifar")) is None:
         return
     about = machine_under({})
     print(f"{about['processor']}, {about['cores']} cores, {about['instructions']}; {rates_in_words(about)}", flush=True)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        with tarfile.open(data) as archive:
-            archive.extractall(folder / "pictures", filter="data")
+        unpacked(archive, folder / "pictures")
         rows = [trained(f"seed {seed}", folder, 1.0, "--seed", str(seed)) for seed in range(seeds)]
         rows.append(trained("exact" if share == 1 else f"exact, {share:g} of the pictures", folder, share, "--plan",
                             "exact"))

@@ -12,13 +12,12 @@ runtime. Prints the table of compress.json and writes results/compress.json.
 import argparse
 import json
 import math
-import os
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from pictures import cifar_archive, unpacked
 from results import Row, machine_under, rates_in_words, this_command, whole_run, write
 
 LOSS, SPEED = 0.01, 1.5    # the bars
@@ -65,17 +64,14 @@ def bars(content: dict[str, Any], epochs: int) -> list[str]:
 
 
 def main(given: argparse.Namespace) -> None:
-    data = Path(os.environ.get("LENSMITH_DATA", "")) / "cifar10-jpeg.tar"
-    if not data.is_file():
-        print(f"compress was not measured: {data} is not there; set LENSMITH_DATA to the folder that holds it")
+    if (archive := cifar_archive("compress")) is None:
         return
     about = machine_under({})
     print(f"{about['processor']}, {about['cores']} cores, {about['instructions']}; {rates_in_words(about)}", flush=True)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        with tarfile.open(data) as archive:
-            archive.extractall(folder / "pictures", filter="data")
-        ended = [whole_run(command, {}) for command in commands(folder / "pictures", folder / "runs", given)]
+        pictures = unpacked(archive, folder / "pictures")
+        ended = [whole_run(command, {}) for command in commands(pictures, folder / "runs", given)]
         content = json.loads(ended[1].output)
     rows, notes = table(content, [one.seconds for one in ended]), bars(content, given.epochs)
     if given.fraction < 1:

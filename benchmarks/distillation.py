@@ -15,7 +15,6 @@ is results/distillation-search.json.
 import argparse
 import json
 import math
-import os
 import statistics
 import sys
 import tarfile
@@ -24,6 +23,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pictures import cifar_archive, unpacked
 from results import Row, machine, this_command, whole_run, write
 
 _CONV = "{{conv = {}, kernel = 3, padding = 1, bias = false}}"
@@ -111,15 +111,12 @@ def search(folder: Path, teacher: Path, seeds: int, epochs: int) -> tuple[list[R
 
 
 def main(given: argparse.Namespace) -> None:
-    data = Path(os.environ.get("LENSMITH_DATA", "")) / "cifar10-jpeg.tar"
-    if not data.is_file():
-        print(f"distillation was not measured: {data} is not there; set LENSMITH_DATA to the folder that holds it")
+    if (archive := cifar_archive("distillation")) is None:
         return
     about = machine()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        with tarfile.open(data) as archive:
-            archive.extractall(folder / "pictures", first_pictures(archive, given.pictures // 10), filter="data")
+        unpacked(archive, folder / "pictures", lambda opened: first_pictures(opened, given.pictures // 10))
         teacher = given.teacher or folder / "runs" / "teacher"
         if given.teacher is None:
             accuracy(folder, "teacher", TEACHER, given.teacher_epochs)

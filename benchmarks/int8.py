@@ -9,16 +9,16 @@ for S (20) seconds, one picture at a time. A line of the table is a runtime. Wri
 """
 
 import argparse
-import os
-import tarfile
 import tempfile
 from functools import partial
 from pathlib import Path
 
 import torch
+from pictures import cifar_archive, unpacked
 from results import Row, machine, this_command, write
 
 import lensmith
+from lensmith.base.device import multiplies_int8
 from lensmith.data.batches.loader import Loader
 from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.other_data import read_data
@@ -34,21 +34,12 @@ from lensmith.training.trained import Trained, load
 BARS = "the bars: at most 0.5 points lost, 3.5 times smaller, 1.3 times as fast where the processor has VNNI"
 
 
-def multiplying_bytes() -> set[str]:
-    """The instructions for products of bytes that this processor has."""
-    try:
-        return {"avx512_vnni", "avx_vnni", "amx_int8"} & set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:    # not Linux
-        return set()
-
-
-def trained_run(given: argparse.Namespace, folder: Path, data: Path) -> Path:
-    if given.run is not None:
+def trained_run(given: argparse.Namespace, folder: Path, archive: Path | None) -> Path:
+    if archive is None:
         return Path(given.run)
-    with tarfile.open(data) as archive:
-        archive.extractall(folder / "pictures", filter="data")
+    pictures = unpacked(archive, folder / "pictures")
     settings = {"split.valid": 0.05, "loading.fraction": given.fraction, "run.vitals": False}
-    return Path(lensmith.train(folder / "pictures", backbone=given.backbone, epochs=given.epochs, name="trained",
+    return Path(lensmith.train(pictures, backbone=given.backbone, epochs=given.epochs, name="trained",
                                runs=folder / "runs", settings=settings).folder)
 
 
@@ -87,25 +78,23 @@ def rows_of(run: Trained, files: dict[str, Path], seconds: float) -> list[Row]:
 
 
 def main(given: argparse.Namespace) -> None:
-    data = Path(os.environ.get("LENSMITH_DATA", "")) / "cifar10-jpeg.tar"
-    if given.run is None and not data.is_file():
-        print(f"int8 was not measured: {data} is not there; set LENSMITH_DATA to the folder that holds it")
+    archive = cifar_archive("int8") if given.run is None else None
+    if given.run is None and archive is None:
         return
     about = machine()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        run = load(trained_run(given, folder, data), device="cpu")
+        run = load(trained_run(given, folder, archive), device="cpu")
         files = {"float32": folder / "float32.onnx", "int8": folder / "int8.onnx"}
         export_run(run, out=files["float32"], tell=print)
         facts = export_int8(run, Int8Settings(lose=0.005), out=files["int8"], tell=print).report["int8"]
         rows = rows_of(run, files, given.seconds)
     for row in rows:
         print("  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
-    vnni = bool(multiplying_bytes())
     notes = [f"{run.recipe['backbone']['name']} at {run.form.height} x {run.form.width} pixels, "
              f"{torch.get_num_threads()} threads; {len(facts['float32_layers'])} of {facts['layers']} layers stay in "
              f"float32; calibrated on {facts['calibration']} training pictures",
-             f"this processor has {'' if vnni else 'no '}VNNI; {BARS}"]
+             f"this processor has {'' if multiplies_int8() else 'no '}instructions for INT8; {BARS}"]
     print("\n".join(notes))
     print("written:", write("int8", this_command(), rows, notes, about=about))
 

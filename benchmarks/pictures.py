@@ -4,6 +4,7 @@ import gzip
 import os
 import tarfile
 from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,24 @@ def class_folders(kind: str, count: int, folder: Path) -> str:
         return f"{len(files)} photos, repeated" if count > len(files) else "photos"
     _draw(_EDGES[kind], count, folder)
     return "drawn JPEG"
+
+
+def cifar_archive(benchmark: str) -> Path | None:
+    """CIFAR-10 as an archive of JPEG files in class folders, train/ and test/; None, with a line that says so, where it
+    is not there for that benchmark."""
+    archive = Path(os.environ.get("LENSMITH_DATA", "")) / "cifar10-jpeg.tar"
+    if archive.is_file():
+        return archive
+    print(f"{benchmark} was not measured: {archive} is not there; set LENSMITH_DATA to the folder that holds it")
+    return None
+
+
+def unpacked(archive: Path, folder: Path, members: Callable[[tarfile.TarFile], Iterable[tarfile.TarInfo]] = iter
+             ) -> Path:
+    """The folder, with the `members` of an archive in it: all by themselves."""
+    with tarfile.open(archive) as opened:
+        opened.extractall(folder, members(opened), filter="data")
+    return folder
 
 
 def fashion(folder: Path) -> Path:

@@ -1,7 +1,7 @@
 """The network of a recipe: with fresh weights, and of a run folder with those that it learned."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -42,7 +42,7 @@ class LearnedNetwork:
     task: Task
     classes: dict[str, tuple[str, ...]]
     form: Form
-    facts: Mapping[str, Any]    # data.json
+    facts: Mapping[str, Any] = field(default_factory=dict)    # data.json
 
 
 def build_network(recipe: recipes.Recipe, task: Task, form: Form, *, outputs: int, mean: list[float],

@@ -126,7 +126,7 @@ def _of_file(file: Path, asked: tuple[str, str] | None, form: Path | None, tell:
     else:
         network = network_in(file, facts, asked[0], precision=asked[1], checked=checked)
     return Trained(Run(file), recipe, _in_place_of_a_network(network), FileTask(task, facts), classes, facts.form,
-                   _plan(), facts.category_ids)
+                   plan=_plan(), category_ids=facts.category_ids)
 
 
 def _of_run(trained: Trained, runtime: str, precision: str) -> Trained:

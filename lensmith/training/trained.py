@@ -19,9 +19,7 @@ from lensmith.engine.evaluate import evaluate, for_inference, quickest
 from lensmith.engine.plan.plan import Plan, make_plan, plan_from_json
 from lensmith.engine.run_folder import Run
 from lensmith.models.adapters.embedded_weights import IMAGENET
-from lensmith.models.network import Network
-from lensmith.recipe import schema as recipes
-from lensmith.recipe.build_network import network_of_run
+from lensmith.recipe.build_network import LearnedNetwork, network_of_run
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.open_data import Data
@@ -42,7 +40,6 @@ from lensmith.study.check.labels.held_out import HeldOut
 from lensmith.study.explain.explained_picture import USUAL, ExplainedPicture, ToExplain
 from lensmith.study.explain.views import view_that_gives
 from lensmith.tasks.metrics.own import not_measured
-from lensmith.tasks.task import Task
 from lensmith.training.explained import explain_pictures, make_explainer
 from lensmith.training.ids_in_files import coco_image_ids, mask_ids
 from lensmith.training.same_data import check_same_data
@@ -52,16 +49,10 @@ from lensmith.training.viewed import ToView, view_network
 Viewed = TypeVar("Viewed")
 
 
-@dataclass(frozen=True)
-class Trained:
+@dataclass(frozen=True, kw_only=True)
+class Trained(LearnedNetwork):
     """A trained network with all that it needs to be used."""
 
-    run: Run
-    recipe: recipes.Recipe
-    network: Network
-    task: Task
-    classes: dict[str, tuple[str, ...]]
-    form: Form
     plan: Plan
     category_ids: tuple[int, ...] | None = None    # of the classes in the COCO file that was learned from
     trusted: bool = False                          # whether code that the recipe names may run
@@ -331,8 +322,7 @@ def load(folder: str | Path, *, device: str | None = None, backbone: nn.Module |
     learned = network_of_run(run, module=backbone, trusted=trust)
     plan = plan_of_run(run) if device is None else make_plan(device=device)
     plan.place(learned.network)
-    return Trained(run, learned.recipe, learned.network, learned.task, learned.classes, learned.form, plan,
-                   _category_ids(learned.facts), trusted=trust)
+    return Trained(**vars(learned), plan=plan, category_ids=_category_ids(learned.facts), trusted=trust)
 
 
 def plan_of_run(run: Run) -> Plan:
@@ -347,7 +337,7 @@ def _imagenet(device: str | None) -> Trained:
     classifier.plan.place(classifier.network)
     classifier.network.eval()
     return Trained(Run(Path(IMAGENET)), classifier.recipe, classifier.network, classifier.task, classifier.classes,
-                   classifier.form, classifier.plan)
+                   classifier.form, plan=classifier.plan)
 
 
 def _category_ids(facts: Mapping[str, Any]) -> tuple[int, ...] | None:
@@ -369,4 +359,4 @@ def darknet(cfg: str | Path, weights: str | Path, names: str | Path | None = Non
     imported.plan.place(imported.network)
     imported.network.eval()
     return Trained(Run(Path(cfg).parent), imported.recipe, imported.network, imported.task, imported.classes,
-                   imported.form, imported.plan)
+                   imported.form, plan=imported.plan)

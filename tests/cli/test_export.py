@@ -184,7 +184,11 @@ def test_a_file_that_ends_the_process_that_reads_it(file: Path, photos: Path, co
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 @pytest.mark.parametrize("words", [
     ["predict", "RUN", "PICTURE", "--runtime", "auto"], ["predict", "FILE", "PICTURE", "--runtime", "openvino"],
-    ["benchmark", "lenet", "--size", "20", "--batch", "1", "--seconds", "0.1"]], ids=["auto", "file", "benchmark"])
+    ["benchmark", "lenet", "--size", "20", "--batch", "1", "--seconds", "0.1"],
+    pytest.param(["benchmark", "FILE", "--batch", "1", "--seconds", "0.1"], marks=pytest.mark.slow),
+    pytest.param(["export", "RUN", "--int8", "--lose", "0.5", "--out", "int8.onnx"], marks=pytest.mark.slow),
+    pytest.param(["export", "RUN", "--to", "openvino", "--out", "model.xml"], marks=pytest.mark.slow)],
+    ids=["auto", "file", "benchmark", "benchmark-file", "int8", "openvino"])
 def test_nothing_is_sent_and_nothing_is_written_into_the_home_folder(file: Path, trained: Path, photos: Path,
                                                                      tmp_path: Path, words: list[str]):
     """Python cannot see what a library sends by itself, so the system calls of all processes are looked at."""
@@ -196,7 +200,7 @@ def test_nothing_is_sent_and_nothing_is_written_into_the_home_folder(file: Path,
     done = subprocess.run(["strace", "-f", "-qq", "-e", "trace=socket,connect,sendto,sendmsg", "-o", str(log),
                            sys.executable, "-m", "lensmith", *(named.get(word, word) for word in words)], check=True,
                           capture_output=True, text=True, env=environment | {"HOME": str(home)}, cwd=tmp_path)
-    if "auto" in words or "benchmark" in words:    # it has been there, and has computed
+    if words != ["predict", "FILE", "PICTURE", "--runtime", "openvino"]:    # both have been there, and have computed
         assert "onnxruntime" in done.stdout + done.stderr and "openvino" in done.stdout + done.stderr
     calls = log.read_text().splitlines()
     reaching = [call for call in calls if re.search(r"AF_INET6?\b", call) and not re.search(r"127\.0\.0\.1|::1", call)]

@@ -352,7 +352,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trained:
     backbone = lenet(inputs=3, size=form.size)
     network: nn.Module = Network(backbone, backbone.classifier(2), mean=[120.0] * 3, deviation=[60.0] * 3).eval()
     own = Trained(Run(tmp_path / "run"), {}, network, Classification(NAMES), {"label": NAMES}, form,
-                      make_plan(device="cpu", threads=1))
+                  plan=make_plan(device="cpu", threads=1))
     monkeypatch.setattr("lensmith.training.from_file.load", lambda *_, **__: own)
     return own
 
