@@ -13,9 +13,9 @@ from lensmith.cli.terminal import show, teller
 
 def export(
     run: Annotated[str, typer.Argument(help="A run folder, or imagenet.")],
-    to: Annotated[str, typer.Option(help="What is written: onnx, or openvino.")] = "onnx",
-    out: Annotated[Path | None, typer.Option(help="The file; by itself model.onnx, model.xml or model-int8.onnx in the "
-                                                  "run folder.")] = None,
+    to: Annotated[str, typer.Option(help="What is written: onnx, openvino or ncnn.")] = "onnx",
+    out: Annotated[Path | None, typer.Option(help="The file; by itself model.onnx, model.xml, model.ncnn.param or "
+                                                  "model-int8.onnx in the run folder.")] = None,
     any_size: Annotated[bool, typer.Option("--any-size", help="Take pictures of any size, one at a time: they are "
                                            "resized inside, and answers are in their own pixels.")] = False,
     data: Annotated[str | None, typer.Option(help="A data set whose pictures the answers are compared on; by "
@@ -55,7 +55,7 @@ def export(
         for runtime, fitting in report.get("fitting", {}).items():
             show(f"  {runtime} {_fitting_in_words(fitting)}")
         if not report["runtimes"]:
-            show('  not compared: neither onnxruntime nor openvino is installed: pip install "lensmith[deploy]"')
+            show('  not compared: no runtime that opens it is installed: pip install "lensmith[deploy]"')
     if int8 and not exported.agrees:
         raise Disagreement(f"{exported.file} loses more of the score than {settings.lose:g}: "
                            f"{exported.file.with_name(INT8_REPORT)} says what was tried. Allow more with --lose, or "

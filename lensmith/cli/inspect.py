@@ -36,7 +36,7 @@ def inspect(
 
     Of an operator of torch.library: whether it is whole, on the `examples` that its file gives.
     """
-    if network.lower().endswith((".onnx", ".xml")):
+    if network.lower().endswith((".onnx", ".xml", ".param")):
         _inspect_file(network, form, as_json=as_json)
         return
     if form is not None:

@@ -61,7 +61,8 @@ def export_run(trained: Trained, target: str = "onnx", *, out: str | Path | None
 
     trained: a network on the CPU in float32, as `load(run, device="cpu")` gives it.
     target: what is written; an entry of `ship.export.TARGETS`.
-    out: the file; by itself model.onnx in the run folder, or model.xml for openvino.
+    out: the file; by itself model.onnx in the run folder, model.xml for openvino and model.ncnn.param
+        for ncnn.
     any_size: whether the file takes a picture of any size, one at a time, fits it inside, and answers in its pixels.
     data: a data set whose pictures the answers are compared on; by itself the run's own.
     tell: called with each line that is worth showing.
@@ -70,11 +71,11 @@ def export_run(trained: Trained, target: str = "onnx", *, out: str | Path | None
     in the place of the new one.
     """
     entry = choose(TARGETS, target, "export.to")
-    file = file_to_write(trained, f"model{entry.suffix}", out)
+    file = file_to_write(trained, f"{entry.name}{entry.suffix}", out)
     facts = replace(facts_of_run(trained), fits_inside=any_size)
     batches, of, root = compared_batches(trained, data, tell, whole=any_size)
     facts = entry.write(trained.network, trained.task, facts, file)
-    parts = (file, file.with_suffix(".bin")) if entry.suffix == ".xml" else (file,)
+    parts = [file, *(file.with_suffix(suffix) for suffix in entry.beside)]
     report = {"file": file.name, "target": target, "version": facts.version, "fingerprint": facts.fingerprint,
               "bytes": sum(part.stat().st_size for part in parts),
               "size": "any" if facts.any_size or any_size else list(facts.form.size),

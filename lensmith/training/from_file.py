@@ -35,7 +35,7 @@ from lensmith.ship.runtimes.checked_file import CheckedFile, check_file
 from lensmith.ship.runtimes.choice import FastestWay, Way
 from lensmith.ship.runtimes.file_facts import OBJECTS_IN_FILES, FileFacts
 from lensmith.ship.runtimes.file_network import FileNetwork, FileTask, network_in, takes
-from lensmith.ship.runtimes.packages import COMMAND
+from lensmith.ship.runtimes.packages import command_for
 from lensmith.ship.runtimes.torch_plans import candidate_of, inference_plans, open_with_torch
 from lensmith.tasks.task import Task
 from lensmith.training.exported import facts_of_run, held_out_pictures
@@ -77,6 +77,9 @@ def opened(name: str | Path, *, runtime: str | None = None, device: str | None =
         if device not in (None, "auto", "cpu"):
             raise UserError(f"an exported file is computed on the CPU; got device {device!r}: use the run for others")
         return _of_file(Path(name), asked, form, tell)
+    if asked is not None and asked[0] != "torch" and ONNX.suffix not in RUNTIMES[asked[0]].suffixes:
+        raise UserError(f"predict.runtime={runtime} opens a file of its own alone: write one with export.to={asked[0]} "
+                        "and predict with that")
     if form is not None:
         raise UserError(f"predict.form says what an ONNX file of others takes, and {name} is none: leave it out")
     if runtime in (None, "torch"):
@@ -225,7 +228,7 @@ def file_runtimes(suffix: str = ".onnx") -> list[str]:
     if not names:
         known = [name for name, runtime in RUNTIMES.items() if suffix in runtime.suffixes]
         raise UserError(f"a file needs {' or '.join(known)}, and {'neither' if len(known) > 1 else 'it'} is "
-                        f"{'' if len(known) > 1 else 'not '}installed: {COMMAND}")
+                        f"{'' if len(known) > 1 else 'not '}installed: {command_for(RUNTIMES[known[0]].package)}")
     return names
 
 

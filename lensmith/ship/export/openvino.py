@@ -61,4 +61,4 @@ def _converted(content: bytes) -> tuple[bytes, bytes]:
         return layers.read_bytes(), layers.with_suffix(".bin").read_bytes()
 
 
-OPENVINO_FILE = Target(".xml", write_openvino)
+OPENVINO_FILE = Target(".xml", write_openvino, beside=(".bin",))

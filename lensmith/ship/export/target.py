@@ -18,3 +18,5 @@ class Target:
     # Writes the file, whole or not at all; -> the facts as the file has them. Raises UserError where a package is
     # missing or the file cannot be written, ModelError for a network that has no such form.
     write: Callable[[nn.Module, Task, FileFacts, Path], FileFacts]
+    name: str = "model"             # of the file by itself, without the suffix
+    beside: tuple[str, ...] = ()    # suffixes of the files that belong to it

@@ -8,7 +8,7 @@ import torch
 from lensmith.base.device import multiplies_bfloat16
 from lensmith.base.errors import UserError, choose, count
 from lensmith.ship.runtimes import RUNTIMES
-from lensmith.ship.runtimes.packages import COMMAND, check_installed, is_installed
+from lensmith.ship.runtimes.packages import check_installed, command_for, is_installed
 
 FLOAT32 = "float32"
 
@@ -79,6 +79,8 @@ def installed_for_files(suffix: str = ".onnx") -> list[str]:
     return [name for name, runtime in RUNTIMES.items() if suffix in runtime.suffixes and is_installed(runtime.package)]
 
 
-def missing() -> Mapping[str, str]:
-    """The runtimes that are not installed, each with the command that installs it."""
-    return {name: COMMAND for name, runtime in RUNTIMES.items() if not is_installed(runtime.package)}
+def missing(suffix: str = ".onnx") -> Mapping[str, str]:
+    """The runtimes that are not installed, of PyTorch and of files with that suffix, each with the command that
+    installs it."""
+    return {name: command_for(runtime.package) for name, runtime in RUNTIMES.items()
+            if not is_installed(runtime.package) and (suffix in runtime.suffixes or runtime.open is None)}

@@ -23,7 +23,7 @@ _SECONDS = 300    # that opening and running a file may take, however busy the m
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """What an ONNX file or OpenVINO's files hold, and how they are run."""
+    """What an ONNX file, or OpenVINO's or ncnn's files hold, and how they are run."""
 
     facts: FileFacts
     operators: dict[str, int]       # how often each occurs
@@ -43,7 +43,7 @@ def check_file(file: Path, runtimes: Sequence[str], form: Path | None = None) ->
     where a package is missing, or for a form that does not belong to the file.
     """
     _check_there(file)
-    is_onnx = file.suffix.lower() != ".xml"
+    is_onnx = file.suffix.lower() == ".onnx"
     if not is_onnx and form is not None:
         raise UserError(f"predict.form says what an ONNX file of others takes, and {file} is none: leave it out")
     check_installed(*["onnx"] * is_onnx, *runtimes)

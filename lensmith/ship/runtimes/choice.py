@@ -80,7 +80,8 @@ class RuntimeChoice:
         times = ", ".join(f"{name} {1000 * seconds / self.pictures:.2f} ms" for name, seconds in best.items())
         how_many = "one picture" if self.pictures == 1 else f"{self.pictures} pictures at once"
         why = "" if self.clock == "time" else " by CPU time, since other programs hold the cores"
-        return f"{self.candidate.in_words()} for {how_many}: {times} a picture{why}"
+        timed = f": {times} a picture{why}" if times else ", the only way to compute the file here"
+        return f"{self.candidate.in_words()} for {how_many}{timed}"
 
 
 def choice_from(content: Mapping[str, Any], source: str) -> RuntimeChoice:

@@ -1,10 +1,10 @@
 """Looks into a network's file that may be damaged or hostile, in a process of its own that may end by it.
 
-Run as a script with one argument, JSON: the `path` of an ONNX file or of OpenVINO's .xml, the `runtimes` that are to
-run it, the `form` that a user says a file of others takes, or null, the bytes of memory that are `free`, and whether
-`anybodys` file will do, for which the form is then a wish. It writes one line of JSON: `facts`, what Lensmith has
-written into the file, or else `signature`, what goes in and comes out; the `operators` by name, the number of
-`parameters`, the bytes of `memory` that one picture takes beside the network, and in `failed` of each runtime that
+Run as a script with one argument, JSON: the `path` of an ONNX file, OpenVINO's .xml or ncnn's .param, the `runtimes`
+that are to run it, the `form` that a user says a file of others takes, or null, the bytes of memory that are `free`,
+and whether `anybodys` file will do, for which the form is then a wish. It writes one line of JSON: `facts`, what
+Lensmith has written into the file, or else `signature`, what goes in and comes out; the `operators` by name, the number
+of `parameters`, the bytes of `memory` that one picture takes beside the network, and in `failed` of each runtime that
 cannot run it why; or `error`, why the file cannot be used. With `held`, the arguments of `_held`, in the place of all
 that, it writes `memory` alone. It imports nothing of Lensmith, so that it starts without PyTorch.
 """
@@ -40,6 +40,8 @@ def look_into(path: str, runtimes: list[str], form: dict[str, Any] | None, free:
     """What the file holds. Raises _Unusable, or whatever a damaged file makes of a library."""
     if path.lower().endswith(".xml"):
         return _look_into_openvino(path, free=free)
+    if path.lower().endswith(".param"):
+        return _look_into_ncnn(path, free=free)
     size = os.path.getsize(path)
     if size > _LARGEST:
         raise _Unusable("has more than 2 GB, which no ONNX file has")
@@ -97,6 +99,24 @@ def _look_into_openvino(path: str, *, free: int) -> dict[str, Any]:
     return {"facts": facts, "signature": None, "operators": Counter(layer.get_type_name() for layer in layers),
             "parameters": sum(math.prod(layer.shape) for layer in layers if layer.get_type_name() == "Constant"),
             "memory": memory, "failed": failed}
+
+
+def _look_into_ncnn(path: str, *, free: int) -> dict[str, Any]:
+    beside = [os.path.splitext(path)[0] + suffix for suffix in (".bin", ".json")]
+    for file in beside:
+        if not os.path.isfile(file):
+            raise _Unusable(f"lacks {os.path.basename(file)}, which has to lie beside it")
+    size = os.path.getsize(beside[0])
+    _limit(size, free=free)
+    with open(beside[1], encoding="utf-8") as file_of_facts:
+        facts = file_of_facts.read()
+    shape, type_, name = _of_facts(facts)
+    _limit(size, pixels=math.prod(shape) // min(shape[1:]), free=free)
+    _, failed, memory = _try(path, ["ncnn"], _noise(shape, type_), name)
+    with open(path, encoding="utf-8") as layers:
+        operators = Counter(line.split()[0] for line in layers.read().splitlines()[2:] if line.strip())
+    return {"facts": facts, "signature": None, "operators": operators, "parameters": size // 4, "memory": memory,
+            "failed": failed}
 
 
 def _limit(size: int, *, free: int, pixels: int = 0) -> None:
@@ -235,7 +255,26 @@ def _with_openvino(path: str, name: str) -> Any:
     return run
 
 
-_OPEN = {"onnxruntime": _with_onnxruntime, "openvino": _with_openvino}
+def _with_ncnn(path: str, name: str) -> Any:
+    ncnn = _imported("ncnn")
+    network = ncnn.Net()
+    network.opt.num_threads = 1
+    if network.load_param(path) or network.load_model(os.path.splitext(path)[0] + ".bin"):
+        raise _Unusable("is damaged: ncnn cannot open it")
+
+    def run(picture: Any) -> dict[str, Any]:
+        extractor = network.create_extractor()
+        pixels = picture[0].astype("float32")    # a Mat does not keep the memory that it looks at
+        extractor.input("in0", ncnn.Mat(pixels).clone())
+        code, answer = extractor.extract("out0")
+        if code:
+            raise _Unusable(f"is damaged: ncnn cannot run it (code {code})")
+        return {name: answer.numpy()}
+
+    return run
+
+
+_OPEN = {"onnxruntime": _with_onnxruntime, "openvino": _with_openvino, "ncnn": _with_ncnn}
 
 
 def _imported(runtime: str) -> Any:

@@ -1,4 +1,5 @@
-"""The packages of the extra `deploy`: whether they are here, and how they are imported without sending anything."""
+"""The packages of the extras `deploy` and `ncnn`: whether they are here, and how they are imported without sending
+anything."""
 
 import importlib
 import os
@@ -9,10 +10,16 @@ from typing import Any
 from lensmith.base.errors import UserError
 
 COMMAND = 'pip install "lensmith[deploy]"'
+_OTHERS = dict.fromkeys(("ncnn", "pnnx"), 'pip install "lensmith[ncnn]"')    # packages of another extra
 
 
 def is_installed(package: str) -> bool:
     return find_spec(package) is not None
+
+
+def command_for(package: str) -> str:
+    """The command that installs it."""
+    return _OTHERS.get(package, COMMAND)
 
 
 def check_installed(*packages: str) -> None:
@@ -20,7 +27,7 @@ def check_installed(*packages: str) -> None:
     missing = [package for package in packages if not is_installed(package)]
     if missing:
         verb = "is" if len(missing) == 1 else "are"
-        raise UserError(f"this needs {' and '.join(missing)}, which {verb} not installed: {COMMAND}")
+        raise UserError(f"this needs {' and '.join(missing)}, which {verb} not installed: {command_for(missing[0])}")
 
 
 def import_quietly(package: str) -> Any:
