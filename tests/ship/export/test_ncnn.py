@@ -17,8 +17,8 @@ from lensmith.ship.runtimes.packages import is_installed
 from tests.ship.export.test_onnx import FAMILIES, made, pictures_of
 
 with_ncnn = pytest.mark.skipif(not (is_installed("ncnn") and is_installed("pnnx")), reason="needs pnnx and ncnn")
-CASES = [("lenet", 20, "tagging"), *(pytest.param(name, 64, task, marks=pytest.mark.slow) for name in FAMILIES
-                                     for task in ("classification", "regression"))]
+CASES = [("lenet", 20, "tagging"), *(pytest.param(name, 64, "classification", marks=pytest.mark.slow)
+                                     for name in FAMILIES[:4])]
 
 
 @with_ncnn
