@@ -55,10 +55,11 @@ def _time_lines(network: NetworkLesson) -> list[str]:
     base = network.times[0]
     lines = [f"a step on {BATCH} pictures: " + ", ".join(
         f"{times.where} {_milliseconds(times.step)} ms{_ratio(times, base)}" for times in network.times)]
+    longest = max(len(layer.layer) for layer in base.layers)
     for number, layer in enumerate(base.layers):
         parts = "; ".join(f"{times.where} {_milliseconds(times.layers[number].forward)} + "
                           f"{_milliseconds(times.layers[number].backward)}" for times in network.times)
-        lines.append(f"  {layer.layer:9} forward + backward, ms: {parts}")
+        lines.append(f"  {layer.layer:{longest}} forward + backward, ms: {parts}")
     return lines
 
 

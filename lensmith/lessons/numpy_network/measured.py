@@ -175,7 +175,6 @@ def results_of_run(folder: str | Path, *, trusted: bool = False, seed: int = 0,
         standardised = learned.network.cpu().standardise(torch.from_numpy(raw)).contiguous().numpy()
         expected = learned.network(torch.from_numpy(raw)).numpy()
     gap = float(np.abs(network.forward(standardised) - expected).max())
-    tell(f"the answers of the run's own network and of NumPy differ by {gap:.1g} at most")
     gaps, times = gradient_gaps(network, standardised[:8], labels[:8]), times_beside(network, standardised, labels)
     classes = learned.classes["label"]
     shown = _shown_answers(network.forward(standardised), labels, raw, classes)
