@@ -48,14 +48,19 @@ def named_layers(network: Network, picture: Tensor, names: Sequence[str]) -> tup
 
 
 def layer_named(network: Network, name: str) -> str:
-    """The same name, or with the "backbone." or "head." that was left out. Raises UserError for a module that there is
-    not."""
-    modules = dict(network.named_modules())
-    whole = next((one for one in (name, f"backbone.{name}", f"head.{name}") if name and one in modules), None)
-    if whole is None:
-        near = nearest(name, [*modules, *(one.split(".", 1)[1] for one in modules if "." in one)])
-        raise UserError(f"the network has no layer {name!r}.{near} `lensmith inspect` lists its layers")
-    return whole
+    """The same name, or with the beginning that was left out, as "backbone.", where only one module ends so. Raises
+    UserError for a module that there is not."""
+    modules = [one for one, _ in network.named_modules() if one]
+    for whole in (name, f"backbone.{name}", f"head.{name}"):
+        if whole in modules:
+            return whole
+    ending = [one for one in modules if one.endswith(f".{name}")]
+    if len(ending) == 1:
+        return ending[0]
+    if ending:
+        raise UserError(f"several layers of the network are called {name!r}: {', '.join(ending[:_NAMED])}")
+    near = nearest(name, [*modules, *(one.split(".", 1)[1] for one in modules if "." in one)])
+    raise UserError(f"the network has no layer {name!r}.{near} `lensmith inspect` lists its layers")
 
 
 def _maps_by_module(network: Network, picture: Tensor) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lensmith.base.errors import UserError
 from lensmith.models.backbones import find_backbone
 from lensmith.models.network import Network
-from lensmith.study.explain.map_layers import map_layers, named_layers
+from lensmith.study.explain.map_layers import layer_named, map_layers, named_layers
 
 
 def test_the_last_map_of_a_whole_picture_and_all_for_objects(network: Network, picture: Tensor):
@@ -46,3 +46,12 @@ def test_a_layer_by_its_name(network: Network, picture: Tensor):
         named_layers(network, picture, ["secnd"])
     with pytest.raises(UserError, match=r"layer 'dense' gives no maps with more than one cell.*backbone.second"):
         named_layers(network, picture, ["dense"])
+
+
+def test_the_beginning_of_a_name_may_be_left_out_where_one_layer_ends_so(network: Network, picture: Tensor):
+    assert named_layers(network, picture, ["second"]) == ("backbone.second",)
+    assert layer_named(network, "dense") == "head.dense" and layer_named(network, "first.0") == "backbone.first.0"
+    network.head.first = nn.Sequential(nn.ReLU())
+    with pytest.raises(UserError) as refused:
+        layer_named(network, "0")
+    assert str(refused.value) == "several layers of the network are called '0': backbone.first.0, head.first.0"

@@ -65,10 +65,17 @@ class _Strongest:
     """The largest value of each channel's map in each picture of a set."""
 
     values: Tensor     # float32 [pictures, channels]
+    means: Tensor      # float32 [pictures, channels]: of the whole map
     cells: Tensor      # int64 [pictures, channels], row by row
     shape: tuple[int, int]
     rows: list[int]
     places: list[Place]
+
+    def strongest_first(self, channel: int) -> list[int]:
+        """The pictures by the channel's largest value; of equal ones, as ReLU6 has many, the larger mean first."""
+        by_mean = self.means[:, channel].argsort(descending=True, stable=True)
+        order = self.values[by_mean, channel].argsort(descending=True, stable=True)
+        return [int(row) for row in by_mean[order]]
 
 
 def channel_pictures(subject: ViewSubject, *, channel: int | None = None, channels: int = 6, top: int = 8,
@@ -93,24 +100,25 @@ def channel_pictures(subject: ViewSubject, *, channel: int | None = None, channe
         order = [channel_of(channel, found.values.shape[1], layer)]
     tops = []
     for number in order:
-        rows = found.values[:, number].argsort(descending=True, stable=True)[:most].tolist()
+        rows = found.strongest_first(number)[:most]
         tops.append(ChannelTop(number, [_exciting(subject, searched, found, row, number) for row in rows]))
     return ChannelPictures(layer, searched.in_words(), tops, found.values, [place.file for place in found.places])
 
 
 @torch.no_grad()
 def _strongest(subject: ViewSubject, pictures: ViewedSet, layer: str) -> _Strongest:
-    values, cells = list[Tensor](), list[Tensor]()
+    values, means, cells = list[Tensor](), list[Tensor](), list[Tensor]()
     rows, places, shape = list[int](), list[Place](), (1, 1)
     for batch in pictures.batches():
         _, maps = map_of(subject, layer, batch.images.to(subject.device).float())
         shape = maps.shape[2], maps.shape[3]
         strongest = maps.flatten(2).max(2)
         values.append(strongest.values.float().cpu())
+        means.append(maps.float().mean((2, 3)).cpu())
         cells.append(strongest.indices.cpu())
         rows += batch.indices.tolist()
         places += list(batch.places)
-    return _Strongest(torch.cat(values), torch.cat(cells), shape, rows, places)
+    return _Strongest(torch.cat(values), torch.cat(means), torch.cat(cells), shape, rows, places)
 
 
 def _exciting(subject: ViewSubject, pictures: ViewedSet, found: _Strongest, row: int, channel: int) -> Exciting:

@@ -22,7 +22,8 @@ from lensmith.values.value import Value
 _MOST = 10         # classes of which a picture is made each, where none is named
 _SHIFT = 32        # a shift goes up to so large a part of the picture's shorter edge
 _RATE = 0.05       # of Adam, as Olah et al. 2017
-_EDGE = 300        # pixels of the picture on a page
+_SURE = 0.75       # part of the steps after which the probability alone is raised, since other classes' scores grow too
+_EDGE = 260        # pixels of the picture on a page
 _NAMED = 10        # classes that a refusal lists
 _AT_ONCE = 16      # jittered copies that the network looks at together
 
@@ -33,7 +34,7 @@ class Made:
 
     of: str                          # the class, or `channel 3 of layer backbone.layer2`
     image: Tensor                    # uint8 or uint16 [channels, height, width], in the form of the network
-    before: float                    # what was raised, of the picture that it began with: a score, a mean activation
+    before: float                    # the score, or the mean activation, of the picture that it began with
     after: float                     # the same of the picture that was made
     probabilities: Tensor | None     # float32 [draws]: of the class, under shifts; None of a channel and of a quantity
     shift: int                       # pixels that the shifts go up to, each way
@@ -70,15 +71,16 @@ class _Aim:
     """What a picture is made for."""
 
     of: str
-    raised: Callable[[Tensor], Tensor]                 # pictures -> [batch], which grows
-    probability: Callable[[Tensor], Tensor] | None     # pictures -> [batch]
+    score: Callable[[Tensor], Tensor]                  # pictures -> [batch]: what is raised
+    log_probability: Callable[[Tensor], Tensor] | None     # pictures -> [batch]; None of what has no softmax
+    probability: Callable[[Tensor], Tensor] | None     # pictures -> [batch]; None of what has none
 
 
 def class_image(subject: ViewSubject, *, channel: int | None = None, steps: int = 160, draws: int = 16) -> ClassImages:
     """A picture of a class: from a nearly gray one by gradient ascent over its spectrum, each step of a shifted copy,
     so that what comes out does not hang on single pixels (Simonyan et al. 2013, arXiv 1312.6034; Olah et al. 2017,
     doi 10.23915/distill.00007). Of a label or a mask's pixels the score and the logarithm of the probability are raised
-    together; of a tag, a quantity or a class of objects the score.
+    together, at last this alone; of a tag, a quantity or a class of objects the score.
 
     channel: in the place of a class, the mean of this channel's map, from 0, of the layer, is raised (activation
         maximisation).
@@ -119,8 +121,11 @@ def _of_channel(subject: ViewSubject, channel: int) -> _Aim:
     with torch.no_grad():
         _, maps = map_of(subject, layer, subject.blank()[None])
     number = channel_of(channel, maps.shape[1], layer)
-    return _Aim(f"channel {number} of {layer_in_words(layer)}",
-                lambda pictures: map_of(subject, layer, pictures)[1][:, number].mean((1, 2)), None)
+
+    def activation(pictures: Tensor) -> Tensor:
+        return map_of(subject, layer, pictures)[1][:, number].mean((1, 2))
+
+    return _Aim(f"channel {number} of {layer_in_words(layer)}", activation, None, None)
 
 
 def _of_class(subject: ViewSubject, target: str, number: int) -> _Aim:
@@ -128,24 +133,28 @@ def _of_class(subject: ViewSubject, target: str, number: int) -> _Aim:
     with torch.no_grad():
         output = subject.network(subject.blank()[None])
         values = {one: value[0] for one, value in task.decode(output).items()}
-        of_pixels = target in task.class_logits(output) and task.class_logits(output)[target].ndim > 2
+        of_softmax = target in task.class_logits(output)
     several = len(subject.names) > 1
     if several and target in task.objects:
         raise UserError(f"class_image cannot be made of {name!r}, a class of objects beside other tasks: take a class "
                         f"of {', '.join(one for one in subject.names if one not in task.objects)}")
 
-    def score(output: Any) -> Tensor:
-        return task.evidence(output, number, {target: values[target]} if several and not of_pixels else None)
-
-    def raised(pictures: Tensor) -> Tensor:
+    def score(pictures: Tensor) -> Tensor:
         output = subject.network(pictures)
-        logits = task.class_logits(output).get(target)
-        if logits is None:
-            return score(output)
-        return (logits[:, number] + logits.log_softmax(1)[:, number]).reshape(len(pictures), -1).mean(1)
+        if of_softmax:
+            return _of_picture(task.class_logits(output)[target][:, number])
+        return task.evidence(output, number, {target: values[target]} if several else None)
 
-    probability = None if target in _without(values) else partial(_probability, subject, target, number)
-    return _Aim(name, raised, probability)
+    def log_probability(pictures: Tensor) -> Tensor:
+        return _of_picture(task.class_logits(subject.network(pictures))[target].log_softmax(1)[:, number])
+
+    return _Aim(name, score, log_probability if of_softmax else None,
+                None if target in _without(values) else partial(_probability, subject, target, number))
+
+
+def _of_picture(values: Tensor) -> Tensor:
+    """[batch] for [batch, ...]: the mean of a picture, over its pixels where there are any."""
+    return values.reshape(len(values), -1).mean(1)
 
 
 def _without(values: dict[str, Value]) -> list[str]:
@@ -159,7 +168,7 @@ def _probability(subject: ViewSubject, target: str, number: int, pictures: Tenso
     output = subject.network(pictures)
     logits = subject.task.class_logits(output).get(target)
     if logits is not None:
-        return logits.softmax(1)[:, number].reshape(len(pictures), -1).mean(1)
+        return _of_picture(logits.softmax(1)[:, number])
     value = subject.task.decode(output)[target]
     names, wanted = {target: subject.names[target]}, subject.names[target][number]
     scores = []
@@ -176,18 +185,19 @@ def _made(subject: ViewSubject, aim: _Aim, number: int, steps: int, draws: int) 
     shift = max(1, min(height, width) // _SHIFT)
     spectrum = Spectrum(subject.form.channels, height, width, drawn).to(subject.device)
     learned = torch.optim.Adam(spectrum.parameters(), lr=_RATE)
-    before = float("nan")
+    with torch.no_grad():
+        before = float(aim.score((black + (white - black) * spectrum.picture())[None]))
     for step in range(steps):
-        picture = black + (white - black) * spectrum.picture()
-        raised = aim.raised(shifted(picture, shift, drawn)[None]).mean()
-        if step == 0:
-            before = float(raised.detach())
+        moved = shifted(black + (white - black) * spectrum.picture(), shift, drawn)[None]
+        raised = aim.score(moved) if aim.log_probability is None or step < _SURE * steps else 0
+        if aim.log_probability is not None:
+            raised = raised + aim.log_probability(moved)
         # Of the spectrum alone: `backward` would leave gradients with the network's weights.
-        (spectrum.amplitudes.grad,) = torch.autograd.grad(-raised, spectrum.amplitudes)
+        (spectrum.amplitudes.grad,) = torch.autograd.grad(-raised.sum(), spectrum.amplitudes)
         learned.step()
     with torch.no_grad():
         picture = (black + (white - black) * spectrum.picture()).round()
-        after = float(aim.raised(picture[None]))
+        after = float(aim.score(picture[None]))
         probabilities = None
         if aim.probability is not None:
             copies = torch.stack([shifted(picture, shift, drawn) for _ in range(draws)])

@@ -54,7 +54,7 @@ class FeatureMaps:
 
 
 def feature_maps(subject: ViewSubject, *, channels: int = 16) -> FeatureMaps:
-    """The maps of the layers that are named, or of the last layer before each change of the maps' size.
+    """The maps of the layers that are named, or of the last block before each change of the maps' size.
 
     channels: how many maps of a layer are drawn, those that vary most from cell to cell first.
     """

@@ -1,6 +1,7 @@
 """The layers that a view is made of, and what they give for pictures: maps, and one number a channel."""
 
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -37,13 +38,17 @@ def outputs_by_layer(network: Network, picture: Tensor) -> dict[str, Tensor]:
 
 
 def stages(outputs: Mapping[str, Tensor]) -> list[str]:
-    """The layers that show how a picture goes through a network: wherever the size of the maps changes the last module
-    that gives the old one, of nested ones the outermost, in the order in which they end. Maps of one cell do not
+    """The layers that show how a picture goes through a network: wherever the size of the maps changes the last block
+    that gives the old one, a module that holds others, or the last layer where there is none. Maps of one cell do not
     count."""
+    holding = {name.rpartition(".")[0] for name in outputs}
     of_maps = [(name, tuple(output.shape[2:])) for name, output in outputs.items()
                if output.ndim == 4 and output.shape[2] * output.shape[3] > 1]
-    following = [size for _, size in of_maps[1:]] + [None]
-    return [name for (name, size), after in zip(of_maps, following, strict=True) if size != after]
+    chosen = []
+    for _, alike in groupby(of_maps, key=lambda pair: pair[1]):
+        names = [name for name, _ in alike]
+        chosen.append(([name for name in names if name in holding] or names)[-1])
+    return chosen
 
 
 def one_layer(subject: ViewSubject) -> str:

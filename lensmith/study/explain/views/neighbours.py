@@ -56,8 +56,9 @@ class Neighbours:
 
     def in_words(self) -> list[str]:
         """For each picture the nearest other one."""
-        return [f"{escaped(one.file)}: nearest {escaped(each.file)}, cosine {each.cosine:.4f}"
-                for one in self.pictures for each in [near for near in one.neighbours if near.file != one.file][:1]]
+        others = [(one, [each for each in one.neighbours if not one.file.endswith(each.file)]) for one in self.pictures]
+        return [f"{escaped(one.file)}: nearest {escaped(near[0].file)}, cosine {near[0].cosine:.4f}"
+                for one, near in others if near]
 
 
 def neighbours(subject: ViewSubject, *, nearest: int = 7, pictures: int = 2000) -> Neighbours:

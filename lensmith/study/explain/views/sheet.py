@@ -14,6 +14,7 @@ _SIGNED = np.array([(33, 72, 160), (86, 180, 233), (255, 255, 255), (237, 105, 3
 _GRAY = np.array([(0, 0, 0), (255, 255, 255)], dtype=np.float32)
 INK, PAPER = (29, 39, 51), (255, 255, 255)
 LETTERS = 16    # pixels: on a telephone a sheet is shown at half its size
+_EDGE = (205, 211, 217)
 _GAP = 4        # pixels between tiles
 _MARGIN = 8
 _SQUARES = 4    # times that a picture has to be enlarged for its pixels to be seen as squares
@@ -105,6 +106,8 @@ def sheet(tiles: Sequence[Sequence[Image.Image]], *, under: Sequence[Sequence[st
         for j, one in enumerate(row):
             corner = round(left + j * step_x + (width - one.width) / 2), round(top + i * step_y)
             drawn.paste(one.convert("RGB"), corner)
+            edge = corner[0] - 1, corner[1] - 1, corner[0] + one.width, corner[1] + one.height
+            brush.rectangle(edge, outline=_EDGE)    # a tile may be white where its numbers are 0
             if under:
                 for number, word in enumerate(under[i][j].split("\n")):
                     brush.text((left + j * step_x + width / 2, top + i * step_y + height + 1 + number * line),

@@ -33,6 +33,16 @@ def test_they_are_those_of_a_plain_loop(sight: Sight, images: Tensor):
     assert len(channel.pictures) == 4
 
 
+def test_of_equal_values_the_larger_mean_comes_first(sight: Sight, images: Tensor):
+    subject = sight(layers=("second",))
+    subject.network.backbone.second = torch.nn.Sequential(subject.network.backbone.second, torch.nn.Hardtanh(-0.1, 0.1))
+    found = channel_pictures(subject, channel=2, top=11)
+    assert [one.activation for one in found.channels[0].pictures] == pytest.approx([0.1] * 11)
+    maps = subject.network.backbone.second(subject.network.backbone.first(subject.network.standardise(images)))
+    order = maps.detach()[:, 2].mean((1, 2)).argsort(descending=True).tolist()
+    assert [one.file for one in found.channels[0].pictures] == [f"{row:02d}.png" for row in order]
+
+
 def test_by_themselves_the_channels_that_tell_pictures_apart(sight: Sight):
     found = channel_pictures(sight(), channels=2)
     spread = found.strongest.std(0, correction=0)

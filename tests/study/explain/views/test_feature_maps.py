@@ -26,13 +26,16 @@ def test_they_are_what_the_modules_give(sight: Sight, images: torch.Tensor):
         assert torch.allclose(one.layers[1].maps, backbone.second(normed.relu())[0])
 
 
-def test_by_themselves_the_last_layer_of_each_size(sight: Sight):
+def test_by_themselves_the_last_block_of_each_size(sight: Sight):
     (first, _) = feature_maps(sight()).pictures
     assert [(one.layer, tuple(one.maps.shape)) for one in first.layers] == [
         ("backbone.first", (4, 16, 20)), ("backbone.second", (6, 8, 10))]
     maps = {"a": torch.zeros(1, 2, 8, 8), "b": torch.zeros(1, 2, 4, 4), "c": torch.zeros(1, 5, 4, 4),
             "pool": torch.zeros(1, 5, 1, 1), "up": torch.zeros(1, 2, 8, 8), "dense": torch.zeros(1, 2)}
     assert stages(maps) == ["a", "c", "up"]
+    large, small = torch.zeros(1, 2, 8, 8), torch.zeros(1, 2, 4, 4)
+    blocks = {"stem": large, "block.conv": large, "block": large, "next.wide": large, "next.conv": small, "next": small}
+    assert stages(blocks) == ["block", "next"]
 
 
 def test_the_picture_and_a_sheet_for_each_layer(sight: Sight):
