@@ -15,6 +15,7 @@ from lensmith.recipe.sections import resolve
 LOW, HIGH = 1e-6, 10.0    # rates between which the loss of every usual optimizer begins to fall, and blows up
 _SMOOTH = 0.9             # decay of the mean of the losses, each of which is of one batch
 _BLOWN = 4.0              # times the least loss, at which nothing more is to be seen
+_RISE = 2.0               # times the loss at the beginning, from which on a rate is too high
 _FALL = 0.05              # the fraction by which the loss has to fall for a rate to be told
 
 
@@ -29,6 +30,11 @@ class RateRange:
 
     def in_words(self) -> str:
         """What the curve says, a line."""
+        rises = _rises(self.rates, self.losses)
+        if self.suggestion is None and rises is not None:
+            where = "below that" if self.recipe_rate < rises else f"above it: take --rate {rises / 10:.1g}"
+            return (f"the loss does not fall in {len(self.rates)} steps, as of a network that begins with what it has "
+                    f"learned, and rises from a rate of {rises:.1g} on; the recipe has {self.recipe_rate:g}, {where}")
         if self.suggestion is None:
             return (f"at no rate from {self.rates[0]:.1g} to {self.rates[-1]:.1g} does the loss fall in "
                     f"{len(self.rates)} steps: something else keeps the network from learning; train for an epoch, "
@@ -95,7 +101,24 @@ def _steepest(rates: Sequence[float], losses: Sequence[float]) -> float:
 def _suggested(rates: Sequence[float], losses: Sequence[float]) -> float | None:
     """Between the rate where the loss falls fastest, which is careful, and a tenth of that where it is least, which is
     beyond the edge for more than a few steps: their geometric mean, to one digit."""
-    if not losses or min(losses) > (1 - _FALL) * losses[0]:
+    if not losses:
+        return None
+    begins = _begins(losses)
+    # A least loss among the first steps, at rates that move nothing, is that of an easy batch.
+    if min(losses) > (1 - _FALL) * begins or losses.index(min(losses)) <= len(losses) // 10:
         return None
     least = rates[losses.index(min(losses))]
     return float(f"{math.sqrt(_steepest(rates, losses) * least / 10):.1g}")
+
+
+def _begins(losses: Sequence[float]) -> float:
+    """The loss before anything is learned: the mean over the first tenth of the steps."""
+    first = losses[:max(3, len(losses) // 10)]
+    return sum(first) / len(first)
+
+
+def _rises(rates: Sequence[float], losses: Sequence[float]) -> float | None:
+    """The rate from which on the loss is well above that at the beginning; None where it never is."""
+    above = [loss > _RISE * _begins(losses) for loss in losses]
+    first = next((i for i in range(len(above)) if all(above[i:])), None)
+    return None if first is None else rates[first]

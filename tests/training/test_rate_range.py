@@ -49,6 +49,18 @@ def test_where_nothing_falls_it_says_so():
         (1e-6, 1.0), (2.3, 2.3), 1e-3, None).in_words()
 
 
+def test_of_a_network_that_has_learned_the_rate_is_told_from_which_the_loss_rises():
+    """The loss of a head that was fitted is noise until the rate is too high: the least of it says nothing."""
+    rates = [LOW * (HIGH / LOW) ** (number / 30) for number in range(24)]
+    losses = [0.027, 0.016, 0.013, *(0.03 for _ in range(18)), 0.08, 0.2, 0.9]
+    assert _suggested(rates, losses) is None
+    found = RateRange(tuple(rates), tuple(losses), 5e-4, None).in_words()
+    assert "does not fall in 24 steps, as of a network that begins with what it has learned" in found
+    assert f"rises from a rate of {rates[21]:.1g} on; the recipe has 0.0005, below that" in found
+    above = RateRange(tuple(rates), tuple(losses), 0.5, None).in_words()
+    assert f"the recipe has 0.5, above it: take --rate {rates[21] / 10:.1g}" in above
+
+
 def test_the_curve_is_drawn():
     rates = [10 ** (number / 10 - 6) for number in range(70)]
     text = rate_chart(rates, [curve(rate) for rate in rates], suggestion=2e-3)
