@@ -15,6 +15,7 @@ from lensmith.base.errors import DataError, count
 from lensmith.data.formats import FORMATS
 from lensmith.data.formats.idx import find_idx
 from lensmith.data.sources.in_memory import InMemory
+from lensmith.engine.run_loop import Interrupted
 from lensmith.lessons.lesson_data import set_in_words, usual_set
 from lensmith.training.trained import Trained
 from lensmith.values.labels import Label
@@ -70,7 +71,7 @@ class SideBySide:
 def compare_networks(*, device: str | None = None, tell: Callable[[str], object] = lambda text: None) -> SideBySide:
     """Train both on MNIST, where it is not here on Fashion-MNIST, else on drawn shapes; a matter of seconds.
 
-    `tell` is called with a line before each is trained.
+    `tell` is called with a line before each is trained. Raises Interrupted for a Ctrl-C: these runs are not kept.
     """
     name = _digits_or_usual()
     data = _DRAWN if name == "shapes" else {"loading.fraction": _FRACTION}
@@ -83,8 +84,12 @@ def compare_networks(*, device: str | None = None, tell: Callable[[str], object]
         for network, (words, settings) in networks.items():
             tell(f"training {words} on {set_in_words(name)}")
             began = time.perf_counter()
-            trained = train(name, epochs=_EPOCHS, device=device, name=network, runs=Path(runs),
-                            settings={**_QUICK, **data, **settings})
+            try:
+                trained = train(name, epochs=_EPOCHS, device=device, name=network, runs=Path(runs),
+                                settings={**_QUICK, **data, **settings})
+            except Interrupted as error:    # whose message says how to go on with a run that is removed here
+                raise Interrupted("interrupted while LeNet and the dense network were trained; nothing was written. "
+                                  "--no-train leaves them out") from error
             found.append(_measured(trained, network, words, time.perf_counter() - began))
         account = trained.run.read_json("data.json")
     counts = {split: account["splits"][split]["count"] for split in ("train", "test")}

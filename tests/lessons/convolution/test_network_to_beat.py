@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lensmith.api import train
+from lensmith.engine.run_loop import Interrupted
 from lensmith.lessons.convolution import network_to_beat as module
 from lensmith.lessons.convolution.network_to_beat import accuracy_of, compare_networks, moved
 
@@ -34,6 +35,17 @@ def test_without_a_known_set_drawn_shapes_are_learned(monkeypatch):
     assert dense.parameters == 784 * 128 + 128 + 128 * 3 + 3 and lenet.parameters == 43_831
     assert set(dense.shifted) == {1, 2} and f"{100 * lenet.accuracy:.1f} %" in found.verdict()
     assert "Both learned from the same 90 pictures of drawn shapes for 1 epoch, with the same" in found.in_words()
+
+
+def test_a_ctrl_c_does_not_name_a_run_that_is_gone(monkeypatch):
+    def interrupted(*_: object, **__: object) -> None:
+        raise Interrupted("interrupted. Go on with: lensmith train --resume /tmp/gone")
+
+    monkeypatch.setattr(module, "_digits_or_usual", lambda: "shapes")
+    monkeypatch.setattr(module, "train", interrupted)
+    with pytest.raises(Interrupted, match=r"nothing was written. --no-train leaves them out") as caught:
+        compare_networks(device="cpu")
+    assert "resume" not in str(caught.value)
 
 
 @pytest.mark.slow
