@@ -189,11 +189,11 @@ def _made(subject: ViewSubject, aim: _Aim, number: int, steps: int, draws: int) 
         before = float(aim.score((black + (white - black) * spectrum.picture())[None]))
     for step in range(steps):
         moved = shifted(black + (white - black) * spectrum.picture(), shift, drawn)[None]
-        raised = aim.score(moved) if aim.log_probability is None or step < _SURE * steps else 0
+        raised = [aim.score(moved).sum()] if aim.log_probability is None or step < _SURE * steps else []
         if aim.log_probability is not None:
-            raised = raised + aim.log_probability(moved)
+            raised.append(aim.log_probability(moved).sum())
         # Of the spectrum alone: `backward` would leave gradients with the network's weights.
-        (spectrum.amplitudes.grad,) = torch.autograd.grad(-raised.sum(), spectrum.amplitudes)
+        (spectrum.amplitudes.grad,) = torch.autograd.grad(-torch.stack(raised).sum(), spectrum.amplitudes)
         learned.step()
     with torch.no_grad():
         picture = (black + (white - black) * spectrum.picture()).round()

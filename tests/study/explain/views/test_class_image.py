@@ -5,11 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 import lensmith
 from lensmith.base.errors import UserError
+from lensmith.base.pictures import Form
+from lensmith.models.heads.several_heads import Answers
+from lensmith.models.network import Network
 from lensmith.study.explain.views.class_image import ClassImages, class_image, draw_class_image, shifted
 from lensmith.study.explain.views.view import ViewSubject
+from lensmith.tasks.multitask import Multitask
 from lensmith.tasks.tagging import Tagging
 
 CLASSES = ("ant", "bee", "cat")
@@ -65,6 +70,28 @@ def test_tags_have_a_probability_each(trained: Sight):
         assert one.probabilities is not None
         assert float(subject.network(one.image[None].float()).sigmoid()[0, 2]) >= 0.9
         assert float(one.probabilities.min()) >= 0.9
+
+
+class TwoParts(nn.Module):
+    """A label by the mean colour, and a mask by the colour of each pixel."""
+
+    def forward(self, maps: torch.Tensor) -> Answers:
+        red, green = maps[:, 0], maps[:, 1]
+        return Answers({"kind": torch.stack((red - green, green - red), 1).mean((2, 3)) * 4,
+                        "mask": torch.stack((red, -red), 1) * 4}, None)
+
+
+def test_of_several_tasks_each_target_has_its_own_picture():
+    network = Network(nn.Identity(), TwoParts(), mean=[127.0] * 3, deviation=[60.0] * 3).eval()
+    network.takes_size = False
+    names = {"kind": ("red", "green"), "mask": ("light", "dark")}
+    task = Multitask(names, kinds={"kind": "label", "mask": "mask"})
+    found = class_image(ViewSubject(network, task, names, Form(3, 8, 8)), steps=120)
+    assert [one.of for one in found.made] == ["red", "green", "light", "dark"]
+    channels = [one.image.float().mean((1, 2)) for one in found.made]
+    assert channels[0][0] > channels[0][1] + 15 and channels[1][1] > channels[1][0] + 15    # red, green
+    assert channels[2][0] > 160 and channels[3][0] < 95    # red in all pixels, in none
+    assert all(one.probabilities is not None and float(one.probabilities.min()) >= 0.9 for one in found.made)
 
 
 def test_shifts_repeat_the_edge():
