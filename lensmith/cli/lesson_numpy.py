@@ -5,15 +5,14 @@ from typing import Annotated
 
 import typer
 
-from lensmith.base.errors import UserError
 from lensmith.cli.lesson import LessonOut, give_lesson
 from lensmith.cli.options import Json, Trust
 from lensmith.cli.terminal import teller
 
 
 def lesson_numpy(
-    data: Annotated[str | None, typer.Argument(help="A set with a class for each picture; by itself Fashion-MNIST.")]
-        = None,
+    data: Annotated[str | None, typer.Argument(help="A set with a class for each picture, by itself Fashion-MNIST; "
+                                                    "with --run a picture.")] = None,
     run: Annotated[Path | None, typer.Option(help="A run folder: its network, computed in NumPy on its own pictures; "
                                                   "it is only read.")] = None,
     pictures: Annotated[int, typer.Option(help="Training pictures, at most.")] = 20_000,
@@ -27,10 +26,10 @@ def lesson_numpy(
     from lensmith.lessons.numpy_network.lesson import numpy_lesson
     from lensmith.lessons.numpy_network.measured import numpy_results, results_of_run
 
-    if run is not None and data is not None:
-        raise UserError(f"the lesson takes the pictures of {data} or the network of --run {run}: leave one of the two "
-                        "out")
     folder, tell = lesson_folder("numpy", out), teller(as_json)
-    results = results_of_run(run, trusted=trust, seed=seed, tell=tell) if run is not None else \
-        numpy_results(data, pictures=pictures, epochs=epochs, seed=seed, tell=tell)
+    if run is not None:
+        picture = None if data is None else Path(data)
+        results = results_of_run(run, picture=picture, trusted=trust, seed=seed, tell=tell)
+    else:
+        results = numpy_results(data, pictures=pictures, epochs=epochs, seed=seed, tell=tell)
     give_lesson(numpy_lesson(results), folder, as_json=as_json)

@@ -22,6 +22,16 @@ def test_numpy_takes_the_network_of_a_run(trained: Path, here: Path, command):
     assert [times["where"].split(",")[0] for times in network["times"]][:2] == ["NumPy", "PyTorch on cpu"]
 
 
+def test_numpy_takes_a_picture_to_the_network_of_a_run(trained: Path, photos: Path, here: Path, command):
+    picture = next(photos.rglob("*.png"))
+    ended = command("lesson", "numpy", picture, "--run", trained)
+    assert ended.code == 0, ended.err
+    assert f"the step is taken on {picture}, as if it were what the network says: " in ended.out
+    ended = command("lesson", "numpy", here, "--run", trained, "--out", here / "no")
+    assert ended.code == 3 and "with --run the lesson takes a picture file" in ended.err
+    assert len(ended.err.splitlines()) == 1 and not (here / "no").exists()
+
+
 def test_training_takes_the_first_steps_of_a_run_again(trained: Path, here: Path, command):
     ended = command("lesson", "training", "--run", trained)
     assert ended.code == 0, ended.err
@@ -32,7 +42,6 @@ def test_training_takes_the_first_steps_of_a_run_again(trained: Path, here: Path
 
 
 @pytest.mark.parametrize(("words", "code", "text"), [
-    (("numpy", "shapes", "--run", "x"), 2, "pictures of shapes or the network of --run x: leave one of the two"),
     (("training", "shapes", "--run", "x"), 2, "--run x has data, network, optimizer and seed of its own; got DATA"),
     (("training", "--run", "x", "--seed", "0"), 2, "got --seed beside it"),
     (("numpy", "--run", "x"), 4, "there is no run folder x"),

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from lensmith.base.errors import ModelError, UserError
+from lensmith.base.errors import DataError, ModelError, UserError
+from lensmith.base.picture_errors import BadPicture
 from lensmith.engine.run_folder import Run
 from lensmith.lessons.lesson_data import (
     as_arrays,
@@ -25,9 +26,10 @@ from lensmith.lessons.numpy_network.layer_times import WhereTime, times_beside
 from lensmith.lessons.numpy_network.learn import EpochLearned, Examples, answers, learn
 from lensmith.lessons.numpy_network.network import NumpyNetwork, numpy_lenet, two_layer
 from lensmith.lessons.numpy_network.step_trace import StepTrace, trace_step
-from lensmith.recipe.build_network import network_of_run
+from lensmith.recipe.build_network import LearnedNetwork, network_of_run
 from lensmith.recipe.open_data import open_data
 from lensmith.recipe.sections import resolve
+from lensmith.ship.predict.predict_files import read_picture
 
 # With these LeNet reaches 0.861 on Fashion-MNIST's test pictures and the two layers 0.862 (seed 0), in half a minute of
 # one core. LeNet with 12,000 pictures and 5 epochs reached 0.855, with 10,000 and 3 epochs 0.849.
@@ -152,14 +154,39 @@ def _shown_answers(logits: np.ndarray, labels: np.ndarray, pictures: np.ndarray,
                              float(likeliest[row])) for row in range(min(_SHOWN, len(labels))))
 
 
-def results_of_run(folder: str | Path, *, trusted: bool = False, seed: int = 0,
-                        tell: Tell = lambda text: None) -> NumpyResults:
+def results_of_run(folder: str | Path, *, picture: Path | None = None, trusted: bool = False, seed: int = 0,
+                   tell: Tell = lambda text: None) -> NumpyResults:
     """The network that a run has learned, computed in NumPy on its own pictures. The run is only read.
 
+    The step is taken on the `picture`, with the network's own answer for the truth, or else on one of the run's.
     Raises ModelError for a run that never began, that does not learn classes, or whose network has layers that the
-    lesson does not have.
+    lesson does not have; DataError for a picture that cannot be read.
     """
-    run = Run.open(folder)
+    learned = _learned(Run.open(folder), trusted=trusted)
+    network, classes = in_numpy(learned.network), learned.classes["label"]
+    step_picture = None if picture is None else _own_picture(picture, learned)
+    data = open_data(learned.recipe, tell=tell)
+    raw, labels = as_arrays(data.splits["train"], drawn_rows(data.splits["train"], BATCH, seed))
+    standardised, expected = _as_the_run_computes(learned, raw)
+    logits = network.forward(standardised)
+    if logits.ndim != 2:
+        raise ModelError(f"{folder} scores many windows of a picture, and the lesson follows a network with one "
+                         "answer: take another run")
+    note = f"the answers of the run's own network and of NumPy differ by {np.abs(logits - expected).max():.1g} at most"
+    gaps, times = gradient_gaps(network, standardised[:8], labels[:8]), times_beside(network, standardised, labels)
+    lesson = NetworkLesson(str(learned.recipe["backbone"]["name"]), network, tuple(gaps), tuple(times), (), None,
+                           _shown_answers(logits, labels, raw, classes))
+    taken, label = raw[:1], int(labels[0])
+    if step_picture is not None:
+        taken = step_picture
+        label = int(network.forward(_as_the_run_computes(learned, taken)[0]).argmax())
+        note += f"; the step is taken on {picture}, as if it were what the network says: {classes[label]}"
+    trace = trace_step(network, taken[0], _as_the_run_computes(learned, taken)[0][0], label, rate=_STEP_RATE)
+    return NumpyResults(f"the run {Path(folder).absolute().name}", classes, 0, 0, seed, (lesson,), trace, note)
+
+
+def _learned(run: Run, *, trusted: bool) -> LearnedNetwork:
+    """The network of a run that learns classes."""
     if not run.has_begun:
         raise ModelError(f"{run} never began to learn, so it has no network to look at: train it with lensmith train "
                          f"--resume {run}")
@@ -167,18 +194,20 @@ def results_of_run(folder: str | Path, *, trusted: bool = False, seed: int = 0,
     if learned.task.needs != ("label",):
         raise ModelError(f"{run} learns {', '.join(learned.task.needs)}, and the lesson follows a network of classes: "
                          "take a run with task.name=classification")
-    network = in_numpy(learned.network)
-    data = open_data(learned.recipe, tell=tell)
-    raw, labels = as_arrays(data.splits["train"], drawn_rows(data.splits["train"], BATCH, seed))
-    with torch.no_grad():
-        # On the CPU and contiguous: NumPy walks the same memory.
-        standardised = learned.network.cpu().standardise(torch.from_numpy(raw)).contiguous().numpy()
-        expected = learned.network(torch.from_numpy(raw)).numpy()
-    gap = float(np.abs(network.forward(standardised) - expected).max())
-    gaps, times = gradient_gaps(network, standardised[:8], labels[:8]), times_beside(network, standardised, labels)
-    classes = learned.classes["label"]
-    shown = _shown_answers(network.forward(standardised), labels, raw, classes)
-    lesson = NetworkLesson(str(learned.recipe["backbone"]["name"]), network, tuple(gaps), tuple(times), (), None, shown)
-    trace = trace_step(network, raw[0], standardised[0], int(labels[0]), rate=_STEP_RATE)
-    return NumpyResults(f"the run {run.folder.absolute().name}", classes, 0, 0, seed, (lesson,), trace,
-                       f"the answers of the run's own network and of NumPy differ by {gap:.1g} at most")
+    return learned
+
+
+@torch.no_grad()
+def _as_the_run_computes(learned: LearnedNetwork, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The pictures as the run standardises them, contiguous, and the answers of its own network."""
+    images = torch.from_numpy(raw)
+    return learned.network.standardise(images).contiguous().numpy(), learned.network(images).numpy()
+
+
+def _own_picture(path: Path, learned: LearnedNetwork) -> np.ndarray:
+    """A picture file in the run's form, float32 [1, channels, height, width]."""
+    try:
+        image, _ = read_picture(path, learned.form, str(path))
+    except BadPicture as error:
+        raise DataError(f"{path} {error}: with --run the lesson takes a picture file") from error
+    return image[None].numpy().astype(np.float32)
