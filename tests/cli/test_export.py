@@ -129,7 +129,7 @@ def test_what_cannot_be_exported_is_one_line(trained: Path, tmp_path: Path, comm
     assert ended.code == 4 and ended.err.count("\n") == 1 and "best.safetensors" in ended.err
     ended = command("export", trained, "--to", "onx")
     assert ended.code == 2
-    assert "unknown export.to (--to) 'onx'. Did you mean 'onnx'? Known: onnx, openvino." in ended.err
+    assert "unknown export.to (--to) 'onx'. Did you mean 'onnx'? Known: ncnn, onnx, openvino." in ended.err
     ended = command("export", trained, "--out", tmp_path / "absent" / "model.onnx")
     assert ended.code == 2 and "cannot write" in ended.err
     assert "choose another file with export.out (--out)" in ended.err
