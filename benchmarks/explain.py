@@ -141,15 +141,16 @@ class Standardised(nn.Module):
         return found
 
 
-def in_turn(programs: dict[str, Program], rounds: int) -> dict[str, list[float]]:
-    """CPU seconds of each program in each round."""
+def in_turn(programs: dict[str, Program], rounds: int) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """CPU seconds of each program in each round, and what each gave in the last."""
     taken: dict[str, list[float]] = {name: [] for name in programs}
+    given: dict[str, Any] = {}
     for _ in range(rounds):
         for name, program in programs.items():
             began = time.process_time()
-            program()
+            given[name] = program()
             taken[name].append(time.process_time() - began)
-    return taken
+    return taken, given
 
 
 def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
@@ -200,15 +201,15 @@ def main() -> None:
         if name not in asked.methods.split(","):
             continue
         programs = {"own": own, "bare": passes, **({"other": rivals[name]} if name in rivals else {})}
-        taken = in_turn(programs, asked.rounds)
-        other = rivals[name]() if name in rivals else None
+        taken, given = in_turn(programs, asked.rounds)
+        other = given.get("other")
         rows.append({
             "method": name, "forwards": forwards, "CPU s": round(statistics.median(taken["own"]), 3),
             "bare passes CPU s": round(statistics.median(taken["bare"]), 3),
             "of bare": ratio(taken["own"], taken["bare"]),
             "beside": None if other is None else "pytorch-grad-cam" if name in GRAD_CAM else "captum",
             "times as fast": None if other is None else ratio(taken["other"], taken["own"]),
-            "largest difference": None if other is None else f"{difference(own(), other):.0e}"})
+            "largest difference": None if other is None else f"{difference(given['own'], other):.0e}"})
         print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
     with TemporaryDirectory() as folder:
         first, second = whole_explanation(network, picture, Path(folder))

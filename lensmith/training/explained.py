@@ -81,15 +81,20 @@ def boxes_of_pictures(data: Data, pictures: Sequence[Path | Image.Image]) -> dic
 
 
 def worst_pictures(run: Run, data: Path) -> list[Path]:
-    """The files of the worst errors that the run's report shows, worst first, a few. `data` is the folder in which they
-    are named. Raises UserError where there are none, or they are gone."""
+    """The files of the worst errors that the run's report shows, worst first, a few. `data` is the folder or the file
+    of the run's data. Raises UserError where there are none, or they are gone."""
     found: list[Path] = []
+    source = run.facts("data.json").get("source") or {}
+    given = source.get("picture_folders")
+    # Names stand below the folder of a set; of a table or an annotation file below that beside it, or below others.
+    folders = [data, data.parent, *map(Path, map(str, given.values() if isinstance(given, dict) else ()))]
     metrics: dict[str, Any] = run.facts("metrics.json")
     for measured in (metrics.get("test"), metrics.get("valid")):
         rows = measured.get("worst") if isinstance(measured, dict) else None
         for row in rows or []:
-            path = data / str(row.get("file", ""))
-            if path.is_file() and path not in found:
+            paths = [folder / str(row.get("file", "")) for folder in folders]
+            path = next((path for path in paths if os.path.isfile(path)), None)
+            if path is not None and path not in found:
                 found.append(path)
     if not found:
         raise UserError(f"{run} lists no wrong answer whose picture is a file that is still there: name pictures, as "
