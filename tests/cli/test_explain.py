@@ -101,6 +101,26 @@ def test_what_cannot_be_is_refused_in_one_line(options: list[str], expected: str
     assert not (tmp_path / "why").exists()
 
 
+def test_a_method_that_cannot_apply_is_named_with_those_that_can(photos: Path, tmp_path: Path, command):
+    (tmp_path / "my_net.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self, inputs, outputs):\n"
+        "        super().__init__()\n"
+        "        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(16 * inputs, outputs))\n"
+        "    def forward(self, images):\n"
+        "        return self.layers(images[:, :, :4, :4])\n")
+    run = lensmith.train(photos, epochs=1, backbone=f"{tmp_path / 'my_net.py'}:Net", runs=tmp_path / "runs", trust=True)
+    asked = ("explain", run.folder, next(photos.rglob("*.png")), "--trust", "--out", tmp_path / "why")
+    ended = command(*asked)
+    assert ended.code == 2 and len(ended.err.splitlines()) == 1
+    assert "grad_cam is made of maps, and no layer of this network gives one with more than one cell: take saliency, " \
+        "smooth_grad, integrated_gradients, guided_backpropagation, occlusion, rise" in ended.err
+    ended = command(*asked, "--method", "guided_backpropagation")
+    assert ended.code == 2 and "this network has none: take smooth_grad or integrated_gradients" in ended.err
+    assert command(*asked, "--method", "saliency").code == 0
+
+
 def test_a_picture_that_cannot_be_read_is_named(trained: Path, photos: Path, tmp_path: Path, command):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")

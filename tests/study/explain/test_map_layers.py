@@ -42,7 +42,7 @@ def test_a_network_whose_maps_have_one_cell_takes_the_last_that_have_more(networ
 
 def test_a_layer_by_its_name(network: Network, picture: Tensor):
     assert named_layers(network, picture, ["backbone.first.0", "second"]) == ("backbone.first.0", "backbone.second")
-    with pytest.raises(UserError, match=re.escape("the network has no layer 'secnd'.")):
+    with pytest.raises(UserError, match=re.escape("the network has no layer 'secnd'. Did you mean 'second'?")):
         named_layers(network, picture, ["secnd"])
     with pytest.raises(UserError, match=r"layer 'dense' gives no maps with more than one cell.*backbone.second"):
         named_layers(network, picture, ["dense"])

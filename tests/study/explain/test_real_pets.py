@@ -32,7 +32,7 @@ def concentration(folder: Path, data: Path) -> list[float]:
     ratios = []
     for name, picture in zip(names, found, strict=True):
         with Image.open(data / "trimaps" / f"{name}.png") as opened:
-            outline = torch.from_numpy(np.asarray(opened))
+            outline = torch.from_numpy(np.array(opened))
         (explanation,) = picture.explanations
         assert explanation.map.shape == outline.shape
         seen = explanation.map.isfinite() & (outline != BORDER)    # the network sees the middle of a picture
