@@ -98,7 +98,7 @@ def with_flags(text: str, flags: Mapping[str, str] = FLAGS) -> str:
     places = "|".join(map(re.escape, flag_of))
     value = r"(?:=(?:\[[^]]*\]|'[^']*'|\S*[^\s,;:.)]))?"
     mention = re.compile(rf"`[^`]*`|(?<![\w.'\"/=-])(?P<place>{places})(?![\w/-]|\.\w){value}")
-    named = set(re.findall(r"(?<![\w-])--[a-z-]+", text))
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text))
 
     def flagged(match: re.Match[str]) -> str:
         flag = flag_of.get(match["place"])

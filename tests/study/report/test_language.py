@@ -32,6 +32,16 @@ def test_each_fault_has_its_name_in_each_language(language: str):
         assert _phrases(language).translated(name[:1].upper() + name[1:]), name
 
 
+def test_whatever_is_said_of_waiting_is_said_in_each_language():
+    from lensmith.engine.learner import Report
+    from lensmith.training.waiting_advice import advice
+
+    for epoch, kept, augment in ((1, "memory", {}), (2, "memory", {}), (2, "file", {}), (2, "not", {}),
+                                 (2, "memory", {"mosaic": 1.0})):
+        text = advice(Report(1, 2, epoch, 0.5, waited=0.3), kept, augment)
+        assert text and all(_phrases(language).translated(text) for language in LANGUAGES), text
+
+
 def test_text_is_translated_and_code_names_and_markup_are_not():
     page = ('<html lang="en"><style>p { content: "class" }</style><h2>Learning</h2><p>Always naming &#39;a&#39; would '
             'score 0.5. Nothing else.</p><td>class</td><td>train</td><pre>class</pre><code>loss</code>')
