@@ -38,7 +38,10 @@ COMMANDS: list[tuple[float, list[str]]] = [
     (0.5, ["export", "RUN", "--out", "OUT.onnx"]), (0.3, ["predict", "RUN", "PICTURE", "--runtime", "onnxruntime"]),
     (1, ["predict", "RUN/model.onnx", "PICTURE"]), (0.5, ["val", "RUN/model.onnx", "-q", "--data", "OTHER"]),
     (0.5, ["inspect", "RUN/model.onnx"]), (2, ["explain", "RUN", "PICTURE", "--out", "OUT"]),
-    (1, ["explain", "RUN"]),
+    (1, ["explain", "RUN"]), (1, ["explain", "RUN", "--view", "filters", "--out", "OUT"]),
+    (1.5, ["lesson", "convolution", "--run", "RUN", "--no-train", "-q", "--out", "OUT"]),
+    (1.5, ["lesson", "numpy", "--run", "RUN", "--out", "OUT"]),
+    (1.5, ["lesson", "training", "--run", "RUN", "--out", "OUT"]),
     (0.3, ["benchmark", "RUN", "--batch", "1"]), (0.3, ["compress", "RUN", "--macs", "0.5", "--epochs", "1", "-q"])]
 
 
