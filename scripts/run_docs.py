@@ -120,9 +120,14 @@ def shell(line: str, folder: Path) -> tuple[int, list[str]]:
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     done = subprocess.run(["bash", "-c", line], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           check=False, timeout=SECONDS, stdin=subprocess.DEVNULL,
-                          env={**os.environ, "PATH": programs, "COLUMNS": "100", "NO_COLOR": "1",
+                          env={**_of_a_user(), "PATH": programs, "COLUMNS": "100", "NO_COLOR": "1",
                                "PYTHONWARNINGS": "ignore"})
     return done.returncode, done.stdout.replace(f"{folder.resolve()}/", "").replace(f"{folder}/", "").splitlines()
+
+
+def _of_a_user() -> dict[str, str]:
+    """The environment without what tests set: a user's programs take as many threads as there are cores."""
+    return {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
 
 
 def _put(page: str, blocks: list[Block], texts: list[str]) -> str:
