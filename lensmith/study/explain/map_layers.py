@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lensmith.base.errors import UserError, nearest
 from lensmith.models.network import Network
+from lensmith.study.explain.hooked import hooked, outputs_by_module
 
 _NAMED = 8    # layers that a refusal lists
 
@@ -21,11 +22,8 @@ def map_layers(network: Network, picture: Tensor, *, several: bool) -> tuple[str
     the user's own that ends in scores, it is the last module that gives maps. Empty where the network has none.
     """
     given: list[Any] = []
-    hook = network.backbone.register_forward_hook(lambda _, __, output: given.append(output))
-    try:
+    with hooked(network, ["backbone"], lambda _, output: given.append(output)):
         seen = _maps_by_module(network, picture)
-    finally:
-        hook.remove()
     in_backbone = {name: found for name, found in seen.items() if name.startswith("backbone.")}
     of_maps = [_module_of(one, in_backbone) for one in _with_cells(given[-1])]
     chosen = list(dict.fromkeys(filter(None, of_maps))) or list(seen)[-1:]
@@ -65,27 +63,17 @@ def layer_named(network: Network, name: str) -> str:
 
 def _maps_by_module(network: Network, picture: Tensor) -> dict[str, Tensor]:
     """What each module gives that is maps with more than one cell, by its name, in the order in which they end."""
-    found: dict[str, Tensor] = {}
+    return outputs_by_module(network, picture, lambda output: output if _has_cells(output) else None)
 
-    def look(name: str, output: Any) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] * output.shape[3] > 1:
-            found.pop(name, None)    # a module that runs twice stands where it ran last
-            found[name] = output
 
-    hooks = [module.register_forward_hook(lambda _, __, output, name=name: look(name, output))
-             for name, module in network.named_modules() if name]
-    try:
-        network(picture[None])
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found
+def _has_cells(output: Any) -> bool:
+    """Whether it is maps with more than one cell."""
+    return isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] * output.shape[3] > 1
 
 
 def _with_cells(maps: Any) -> list[Tensor]:
     """Those of a backbone's maps that have more than one cell."""
-    return [one for one in (maps if isinstance(maps, list | tuple) else [maps])
-            if isinstance(one, Tensor) and one.ndim == 4 and one.shape[2] * one.shape[3] > 1]
+    return [one for one in (maps if isinstance(maps, list | tuple) else [maps]) if _has_cells(one)]
 
 
 def _module_of(wanted: Tensor, seen: Mapping[str, Tensor]) -> str:

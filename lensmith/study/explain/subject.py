@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lensmith.models.network import Network
+from lensmith.study.explain.hooked import hooked, last_map
 
 _PIXELS = 1 << 19         # that a network without gradients is given together: ten pictures of 224 x 224
 _AT_ONCE = (4, 128)      # pictures of them at least, at most
@@ -74,14 +75,7 @@ def recorded(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Te
     outputs: dict[str, Tensor] = {}
 
     def keep(name: str, output: Any) -> None:
-        while not isinstance(output, Tensor):
-            output = (list(output.values()) if isinstance(output, dict) else output)[-1]
-        outputs[name] = output
+        outputs[name] = last_map(output)
 
-    hooks = [network.get_submodule(name).register_forward_hook(lambda _, __, output, name=name: keep(name, output))
-             for name in layers]
-    try:
+    with hooked(network, layers, keep):
         yield outputs
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from lensmith.base.errors import UserError
 from lensmith.models.network import Network
+from lensmith.study.explain.hooked import hooked, last_map, outputs_by_module
 from lensmith.study.explain.map_layers import layer_named
 from lensmith.study.explain.views.view import ViewSubject
 
@@ -16,25 +16,12 @@ LAST_MAP = "backbone"    # the module whose output ends in the backbone's last m
 _NAMED = 8               # layers that a refusal lists
 
 
-@torch.no_grad()
 def outputs_by_layer(network: Network, picture: Tensor) -> dict[str, Tensor]:
     """What each module gives for a picture [channels, height, width], where that is a tensor [1, channels] or
     [1, channels, rows, columns]; by its name, in the order in which they end."""
-    outputs: dict[str, Tensor] = {}
-
-    def look(name: str, output: Any) -> None:
-        if isinstance(output, Tensor) and output.ndim in (2, 4) and len(output) == 1:
-            outputs.pop(name, None)    # a module that runs twice stands where it ran last
-            outputs[name] = output.clone()    # the next layer may work in place
-
-    hooks = [module.register_forward_hook(lambda _, __, output, name=name: look(name, output))
-             for name, module in network.named_modules() if name]
-    try:
-        network(picture[None])
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return outputs
+    # A copy, since the next layer may work in place.
+    return outputs_by_module(network, picture, lambda output: output.clone() if output.ndim in (2, 4) and
+                             len(output) == 1 else None)
 
 
 def stages(outputs: Mapping[str, Tensor]) -> list[str]:
@@ -71,20 +58,14 @@ def _gives_none(layer: str, outputs: Mapping[str, Tensor]) -> UserError:
 def map_of(subject: ViewSubject, layer: str, pictures: Tensor) -> tuple[Any, Tensor]:
     """What the network gives for pictures, and the map of a layer, float [batch, channels, rows, columns]; a layer that
     gives one number a channel has one cell."""
-    kept: list[Any] = []
+    kept: list[Tensor] = []
 
-    def keep(_: Any, __: Any, output: Any) -> None:
-        while not isinstance(output, Tensor):    # of several maps the last one
-            output = (list(output.values()) if isinstance(output, dict) else output)[-1]
-        kept[:] = [output.clone()]    # the next layer may work in place
+    def keep(_: str, output: Any) -> None:
+        kept[:] = [last_map(output).clone()]    # the next layer may work in place
 
-    hook = subject.network.get_submodule(layer).register_forward_hook(keep)
-    try:
+    with hooked(subject.network, [layer], keep):
         answer = subject.network(pictures)
-    finally:
-        hook.remove()
-    found: Tensor = kept[0]
-    return answer, found if found.ndim == 4 else found[:, :, None, None]
+    return answer, kept[0] if kept[0].ndim == 4 else kept[0][:, :, None, None]
 
 
 def layer_in_words(layer: str) -> str:
