@@ -31,6 +31,21 @@ def jpeg_data(picture: Image.Image, *, most: int | None = None) -> str:
     small = picture.convert("RGB")
     if most is not None:
         small.thumbnail((most, most), Image.Resampling.LANCZOS)
+    return image_address(small, "jpeg", quality=_QUALITY)
+
+
+def image_address(image: Image.Image, kind: str, **options: Any) -> str:
+    """A picture as a data URI of png or jpeg, written with these options of Pillow."""
+    return data_address(encoded(image, kind, **options), kind)
+
+
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """A picture as the contents of a file of png or jpeg, written with these options of Pillow."""
     written = io.BytesIO()
-    small.save(written, format="JPEG", quality=_QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(written.getvalue()).decode("ascii")
+    image.save(written, format=kind, **options)
+    return written.getvalue()
+
+
+def data_address(contents: bytes, kind: str) -> str:
+    """The data URI of the contents of a picture's file."""
+    return f"data:image/{kind};base64,{base64.b64encode(contents).decode('ascii')}"

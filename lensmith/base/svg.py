@@ -3,15 +3,15 @@
 All lengths are points; y grows downwards. Ink takes the page's colour, and letters are text, not outlines.
 """
 
-import base64
 import html
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 
 import numpy as np
 from PIL import Image
+
+from lensmith.base.html_page import image_address
 
 INK = "currentColor"
 # Okabe and Ito 2008: colour-blind people can tell these apart, on white and on black.
@@ -87,9 +87,7 @@ def bar(x: float, y: float, width: float, height: float, colour: str) -> str:
 
 def picture_address(colours: np.ndarray) -> str:
     """The data URI of a PNG of `colours`, uint8 [height, width, 4]."""
-    file = BytesIO()
-    Image.fromarray(colours).save(file, format="PNG")
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return image_address(Image.fromarray(colours), "png")
 
 
 def axes(across: AxisScale, up: AxisScale, *, title: str = "", below: str = "", beside: str = "",

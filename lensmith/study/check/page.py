@@ -1,7 +1,5 @@
 """The page of a check: one HTML file with the findings and their pictures side by side, which opens offline."""
 
-import base64
-import io
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from lensmith.base.atomic_files import write_text
 from lensmith.base.errors import count
-from lensmith.base.html_page import render_page
+from lensmith.base.html_page import image_address, render_page
 from lensmith.base.output_folder import output_folder
 from lensmith.study.check.finding import Finding, Pictured
 from lensmith.study.check.known_set import KnownSet
@@ -81,6 +79,4 @@ def _as_data(known: KnownSet, row: int, boxes: Sequence[tuple[float, ...]]) -> M
 
 def _data_uri(image: Image.Image) -> str:
     small = max(image.size) <= _SMALL
-    written = io.BytesIO()
-    image.save(written, "PNG" if small else "JPEG", **({} if small else {"quality": _QUALITY}))
-    return f"data:image/{'png' if small else 'jpeg'};base64,{base64.b64encode(written.getvalue()).decode()}"
+    return image_address(image, "png") if small else image_address(image, "jpeg", quality=_QUALITY)

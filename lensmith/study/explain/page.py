@@ -1,7 +1,6 @@
 """The page of explanations: one HTML file with the pictures and the maps over them, and the same as PNG files."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,12 +17,12 @@ from lensmith.base.viewing import open_whole
 from lensmith.study.explain.explained_picture import ExplainedPicture, Explanation
 from lensmith.study.explain.methods import METHODS
 from lensmith.study.explain.overlay import with_map
+from lensmith.study.explain.page_words import cited_papers, file_stem
 
 PAGE = "explain.html"
 _TEMPLATE = Path(__file__).parent / "templates" / "explain.html.jinja"
 ADVICE = "name another folder with --out"
 _EDGE = 384        # pixels: the longer edge of a picture on the page
-_UNSAFE = re.compile(r"[^\w-]+")
 _LONGEST = 60      # letters of a part of a file name
 
 
@@ -39,7 +38,8 @@ def write_explanations(about: str, pictures: Sequence[ExplainedPicture], folder:
             rows = []
             for place, explanation in enumerate(explained.explanations):
                 drawn = with_map(picture, explanation.map, corners=explanation.corners)
-                name = f"{number:03d}-{place:02d}-{explanation.method}-{_safe(explanation.answer.name)}.png"
+                answer = file_stem(explanation.answer.name, longest=_LONGEST) or "class"
+                name = f"{number:03d}-{place:02d}-{explanation.method}-{answer}.png"
                 write_atomic(aside / name, partial(drawn.save, format="PNG"))
                 rows.append(_row(explanation, drawn))
                 facts.append({"file": explained.file, "picture": name, **explanation.as_json()})
@@ -52,15 +52,9 @@ def write_explanations(about: str, pictures: Sequence[ExplainedPicture], folder:
 
 def _rendered(about: str, pictures: Sequence[Mapping[str, Any]]) -> str:
     used = {row["method"] for picture in pictures for row in picture["rows"]}
-    methods = {name: f"{method.words} ({_source(method.explain.__doc__ or '')})" for name, method in METHODS.items()
+    methods = {name: f"{method.words} ({cited_papers(method.explain)})" for name, method in METHODS.items()
                if name in used}
     return render_page(_TEMPLATE, {"about": about, "pictures": pictures, "methods": methods})
-
-
-def _source(documentation: str) -> str:
-    """The paper that a method's docstring cites: the first bracket with a year."""
-    found = re.search(r"\(([^()]*\d{4}[^()]*)\)", " ".join(documentation.split()))
-    return found[1] if found else ""
 
 
 def _row(explanation: Explanation, drawn: Image.Image) -> dict[str, Any]:
@@ -73,7 +67,3 @@ def _opened(explained: ExplainedPicture) -> Image.Image:
     if isinstance(explained.picture, Image.Image):
         return upright(explained.picture)
     return open_whole(explained.picture)
-
-
-def _safe(name: str) -> str:
-    return _UNSAFE.sub("_", name)[:_LONGEST] or "class"

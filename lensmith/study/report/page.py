@@ -1,6 +1,5 @@
 """The report of a run: one HTML file made of what the run folder holds, which opens anywhere, offline."""
 
-import base64
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from lensmith.base.atomic_files import write_text
 from lensmith.base.errors import DataError, UserError, count, described, in_short
-from lensmith.base.html_page import render_page
+from lensmith.base.html_page import data_address, render_page
 from lensmith.base.read_file import bounded_text
 from lensmith.data.sources.findings import counted_keys, findings
 from lensmith.engine.run_folder import Run
@@ -101,8 +100,7 @@ def _contents(run_folder: Run) -> dict[str, Any]:
 
 def _language(recipe: Mapping[str, Any]) -> str:
     """English where the recipe is not one that this version has written."""
-    section = recipe.get("run")
-    named = section.get("language") if isinstance(section, Mapping) else None
+    named = recipe.get("run", {}).get("language")
     return named if named in LANGUAGES else ENGLISH
 
 
@@ -241,7 +239,7 @@ def _worst(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     path = (folder / row["picture"]).resolve()
     inside = path.is_relative_to(folder.resolve()) and path.suffix == ".png" and path.is_file() \
         and path.stat().st_size <= _LARGEST
-    data = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}" if inside else ""
+    data = data_address(path.read_bytes(), "png") if inside else ""
     kind = row.get("kind") or row.get("target", "label")
     if kind not in ERRORS:
         raise DataError(f"{folder / 'metrics.json'} is damaged: it has errors of {in_short(kind)}, and known are "
