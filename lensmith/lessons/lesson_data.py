@@ -20,10 +20,10 @@ SMALL = ("fashion-mnist", "mnist", "cifar10", "cifar100", "shapes")    # sets wh
 EDGE = 32    # pixels that other pictures are brought to
 
 
-def usual_set() -> str:
-    """The name of the set that a lesson takes by itself: Fashion-MNIST, where that is not here MNIST, else drawn
-    shapes, which need no file."""
-    for name in ("fashion-mnist", "mnist"):
+def usual_set(*names: str) -> str:
+    """The name of the set that a lesson takes by itself: the first of these that is here, by itself Fashion-MNIST or
+    else MNIST, and drawn shapes, which need no file, where none is."""
+    for name in names or ("fashion-mnist", "mnist"):
         try:
             find_idx(name)
         except DataError:

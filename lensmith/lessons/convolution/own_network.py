@@ -18,6 +18,7 @@ from lensmith.lessons.convolution.arithmetic import Geometry, OutputValue, outpu
 from lensmith.lessons.convolution.colours import plane_picture
 from lensmith.lessons.convolution.picture import drawn_picture
 from lensmith.lessons.convolution.words import plain_number, product_of
+from lensmith.study.explain.views.filters import in_colours
 from lensmith.training.trained import Trained
 
 MOST_SHOWN = 32    # filters
@@ -56,8 +57,8 @@ class FirstConvolution:
 
     def kernel_pictures(self) -> list[Image.Image]:
         """Each filter as a picture, a pixel a number: its three slices as red, green and blue, or its first one."""
-        return [_colours_of(filter_) if len(filter_) == 3 else plane_picture(filter_[0].tolist())
-                for filter_ in self.weight[:MOST_SHOWN]]
+        return [in_colours(filter_, float(filter_.abs().max().clamp(min=1e-12))) if len(filter_) == 3 else
+                plane_picture(filter_[0].tolist()) for filter_ in self.weight[:MOST_SHOWN]]
 
     def map_pictures(self) -> list[Image.Image]:
         """Each map as a picture, white at 0."""
@@ -136,9 +137,3 @@ def _picture(trained: Trained, path: Path | None) -> Tensor:
         return decode(path, trained.form)[0]
     except BadPicture as error:
         raise DataError(f"{path} {error}: name another picture") from error
-
-
-def _colours_of(filter_: Tensor) -> Image.Image:
-    """[3, rows, columns] as colours, gray at 0."""
-    shades = (127.5 + 127.5 * filter_ / filter_.abs().max().clamp(min=1e-12)).round().to(torch.uint8)
-    return Image.fromarray(shades.permute(1, 2, 0).contiguous().numpy())

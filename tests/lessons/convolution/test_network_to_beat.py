@@ -24,7 +24,7 @@ def test_the_accuracy_is_the_one_that_the_run_measured(tmp_path):
 
 
 def test_without_a_known_set_drawn_shapes_are_learned(monkeypatch):
-    monkeypatch.setattr(module, "_digits_or_usual", lambda: "shapes")
+    monkeypatch.setattr(module, "usual_set", lambda *names: "shapes")
     monkeypatch.setitem(module._DRAWN, "data.count", 120)
     monkeypatch.setattr(module, "_EPOCHS", 1)
     told: list[str] = []
@@ -41,7 +41,7 @@ def test_a_ctrl_c_does_not_name_a_run_that_is_gone(monkeypatch):
     def interrupted(*_: object, **__: object) -> None:
         raise Interrupted("interrupted. Go on with: lensmith train --resume /tmp/gone")
 
-    monkeypatch.setattr(module, "_digits_or_usual", lambda: "shapes")
+    monkeypatch.setattr(module, "usual_set", lambda *names: "shapes")
     monkeypatch.setattr(module, "train", interrupted)
     with pytest.raises(Interrupted, match=r"nothing was written. --no-train leaves them out") as caught:
         compare_networks(device="cpu")

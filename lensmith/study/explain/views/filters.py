@@ -113,8 +113,7 @@ def _panel(one: LayerFilters, most: int, colours: bool) -> Panel:
         image = _matrix(weights, key)
     elif weights.shape[1] == 3 and colours:
         edge = float(key.high)
-        tiles = [resized_to(Image.fromarray((127.5 + 127.5 * each / edge).round().clamp(0, 255).byte().permute(1, 2, 0)
-                                            .numpy()), _EDGE) for each in weights] if edge else []
+        tiles = [resized_to(in_colours(each, edge), _EDGE) for each in weights] if edge else []
         lines.append(f"A filter is shown in the colours that it looks for: mid-gray is 0, full colour is "
                      f"+{number_in_words(edge)}, none of it -{number_in_words(edge)}. The number beneath is the "
                      "filter's, from 0.")
@@ -133,6 +132,12 @@ def _panel(one: LayerFilters, most: int, colours: bool) -> Panel:
                       rows=[str(number) for number in range(len(weights))], columns=[str(i) for i in range(channels)],
                       across="channel", down="filter", key=key)
     return Panel(f"filters-{one.layer}", image, one.layer, tuple(lines))
+
+
+def in_colours(kernel: Tensor, most: float) -> Image.Image:
+    """A filter [3, rows, columns] as a picture of a pixel a number: mid-gray at 0, full colour at `most`."""
+    shades = (127.5 + 127.5 * kernel / most).round().clamp(0, 255).byte()
+    return Image.fromarray(shades.permute(1, 2, 0).contiguous().numpy())
 
 
 def _shape(weights: Tensor) -> str:
