@@ -70,11 +70,13 @@ def boxes_of_pictures(data: Data, pictures: Sequence[Path | Image.Image]) -> dic
     wanted = {os.path.realpath(picture) for picture in pictures if not isinstance(picture, Image.Image)}
     found: dict[str, dict[str, Boxes]] = {}
     for split, source in data.splits.items():
-        root = data.roots.get(split)
-        for target in of_kind(source.targets, *OBJECTS) if root is not None else ():
+        if data.roots.get(split) is None:
+            continue
+        root = os.path.realpath(str(data.roots[split]))
+        for target in of_kind(source.targets, *OBJECTS):
             boxes, _ = boxes_of_files(source, data.form, target)
             for row in range(len(source)):
-                path = os.path.join(os.path.realpath(str(root)), source.place(row).file)
+                path = os.path.join(root, source.place(row).file)
                 if path in wanted:
                     found.setdefault(path, {})[target] = boxes[row]
     return found

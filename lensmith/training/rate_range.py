@@ -119,6 +119,6 @@ def _begins(losses: Sequence[float]) -> float:
 
 def _rises(rates: Sequence[float], losses: Sequence[float]) -> float | None:
     """The rate from which on the loss is well above that at the beginning; None where it never is."""
-    above = [loss > _RISE * _begins(losses) for loss in losses]
-    first = next((i for i in range(len(above)) if all(above[i:])), None)
-    return None if first is None else rates[first]
+    top = _RISE * _begins(losses)
+    last = next((i for i in reversed(range(len(losses))) if losses[i] <= top), -1)    # that is not above
+    return rates[last + 1] if last + 1 < len(losses) else None

@@ -178,13 +178,10 @@ class Trained(LearnedNetwork):
 
         Raises UserError for a method, setting, layer or class that there is not or that cannot be.
         """
-        pictures: list[Any] = []
-        for source in named_sources(sources):
-            pictures += [source] if isinstance(source, Image.Image) else find_pictures([source])
         methods = (method,) if isinstance(method, str) else tuple(method)
         asked = ToExplain(methods, settings, wanted, tuple(layers), check)
         explainer = make_explainer(self.network, self.task, self.names, asked, plan=self.plan)
-        return list(explain_pictures(explainer, pictures, form=self.form, plan=self.plan, tell=tell,
+        return list(explain_pictures(explainer, _pictures_named(sources), form=self.form, plan=self.plan, tell=tell,
                                      own_data=lambda: self.own_data(None, lambda text: None)))
 
     @overload
@@ -208,10 +205,7 @@ class Trained(LearnedNetwork):
         Raises UserError for a view, setting, layer or class that there is not or that cannot be.
         """
         name = view if isinstance(view, str) else view_that_gives(view)
-        pictures: list[Any] = []
-        for source in named_sources(sources):
-            pictures += [source] if isinstance(source, Image.Image) else find_pictures([source])
-        asked = ToView(name, tuple(pictures), tuple(layers), wanted, split, settings)
+        asked = ToView(name, tuple(_pictures_named(sources)), tuple(layers), wanted, split, settings)
         has_data = self.recipe["data"]["name"] != NO_DATA
         return view_network(self.network, self.task, asked, form=self.form, plan=self.plan, names=self.names,
                             own=(lambda: self._own_loaders) if has_data else None, tell=tell)
@@ -302,6 +296,14 @@ def _same(name: Any, other: Any) -> bool:
     """Whether two names or paths of a recipe mean the same."""
     return name == other or (isinstance(name, str) and isinstance(other, str)
                              and os.path.realpath(Path(name).expanduser()) == os.path.realpath(other))
+
+
+def _pictures_named(sources: Any) -> list[Path | Image.Image]:
+    """Pillow pictures as they are, and the picture files of every other source, in the order named."""
+    pictures: list[Path | Image.Image] = []
+    for source in named_sources(sources):
+        pictures += [source] if isinstance(source, Image.Image) else find_pictures([source])
+    return pictures
 
 
 def load(folder: str | Path, *, device: str | None = None, backbone: nn.Module | None = None,
