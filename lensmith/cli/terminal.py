@@ -50,7 +50,7 @@ def show_training(session: "Session", *, quiet: bool) -> None:
             if bar is not None:
                 bar.show(report, session.forecast)
             if report.row is not None:
-                tell(_epoch_line(report, session.job.learner.settings.epochs, session.progress.seconds))
+                tell(_epoch_line(report, session.job.epochs, session.progress.seconds))
             if report.note:
                 tell(report.note)
             if not told and session.forecast is not None and session.forecast.is_sure:
@@ -63,7 +63,7 @@ def show_training(session: "Session", *, quiet: bool) -> None:
         if bar is not None:
             bar.stop()
     if session.stopped_early:
-        tell(f"stopped early after epoch {session.progress.epochs} of {session.job.learner.settings.epochs}: "
+        tell(f"stopped early after epoch {session.progress.epochs} of {session.job.epochs}: "
              f"{session.stopped_early}")
 
 
@@ -109,7 +109,7 @@ def _how_long(session: "Session", left: float, *, epochs_done: int) -> str:
     if left < _SHORT:
         return ""
     settings = session.job.recipe["learner"]
-    epochs = count(settings["epochs"] - epochs_done, "more epoch" if epochs_done else "epoch")
+    epochs = count(session.job.epochs - epochs_done, "more epoch" if epochs_done else "epoch")
     return f"{'at most' if settings['patience'] else 'about'} {duration(left)} for {epochs}; stop with Ctrl-C, go on " \
         f"with lensmith train --resume {session.run}"
 
@@ -159,7 +159,7 @@ def in_one_line(scores: dict[str, Any]) -> str:
         if isinstance(value, float) and name != "loss" and (shown is None or name in shown):
             interval = scores.get("intervals", {}).get(name)
             words.append(f"{name} {value:.4f}" + (f" ({interval[0]:.4f}-{interval[1]:.4f})" if interval else ""))
-    return f"{'  '.join(words)}  on {count(scores['count'], 'picture')}"
+    return f"{'  '.join(words)}  on {count(scores['count'], scores.get('counted', 'picture'))}"
 
 
 def show_comparison(comparison: Any) -> None:

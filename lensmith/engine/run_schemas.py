@@ -205,6 +205,7 @@ class Measured(TypedDict, total=False):
     """A split in metrics.json; its other entries are the metrics by name."""
 
     count: Count
+    counted: Annotated[str, Field(max_length=_WATCHED)]    # what was counted, where it is not pictures
     loss: Maybe
     intervals: dict[str, Annotated[list[Maybe], Field(min_length=2, max_length=2)] | None]
     details: Details

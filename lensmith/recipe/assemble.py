@@ -29,7 +29,7 @@ from lensmith.models.trial_forward import REFUSALS, in_evaluation_mode
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.build_network import build_network
 from lensmith.recipe.check_own_network import check_own_network
-from lensmith.recipe.choose_plan import choose_plan
+from lensmith.recipe.choose_plan import choose_plan, first_full_batch
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.defaults import complete_for
 from lensmith.recipe.fit_epochs import Budget, settle_epochs
@@ -52,7 +52,7 @@ from lensmith.tasks.task import Task
 
 
 @dataclass(frozen=True)
-class Job:
+class Assembled:
     """Everything that a training needs, ready to start."""
 
     recipe: recipes.Recipe
@@ -71,7 +71,7 @@ class Job:
 
 def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = None, trusted: bool = True,
              resumed_plan: Plan | None = None, begun: bool = False, process_group: ProcessGroup | None = None,
-             budget: Budget | None = None) -> Job:
+             budget: Budget | None = None) -> Assembled:
     """The job of a resolved recipe and its data, with the recipe completed.
 
     module: a backbone that a Python caller passes.
@@ -118,7 +118,7 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
         if not settings["probe"]:    # a probe's maps are computed, and do not depend on the epochs
             batches = make_batches(make_loaders(recipe, data, task, process_group), network, choice.plan, probe=False)
     learner = make_learner(network, recipe, task, batches, choice.plan, learning, process_group)
-    return Job(recipe, data, task, choice, learner, tuple(notes), starting_weights, teacher)
+    return Assembled(recipe, data, task, choice, learner, tuple(notes), starting_weights, teacher)
 
 
 def _begin_network(recipe: recipes.Recipe, data: Data, task: Task, *, module: nn.Module | None,
@@ -220,7 +220,8 @@ def _choose_plan(recipe: recipes.Recipe, network: Network, task: Task, loader: L
     process_section = section | {"device": device, "threads": process_group.threads(section["threads"])}
     # The processes wait for each other here. From now on whatever they do together must keep to plan.timeout.
     choice = process_group.broadcast(lambda: Choice(resumed_plan, "the run") if resumed_plan is not None else
-                                     choose_plan(process_section, network, task, loader, steps=steps, means=means,
+                                     choose_plan(process_section, network, task, lambda: first_full_batch(loader),
+                                                 steps=steps, means=means,
                                                  stepper=lambda copy, plan: make_stepper(recipe, copy, plan),
                                                  seconds=None if budget is None else budget.left))
     return replace(choice, plan=replace(choice.plan, device=device)) if process_group.world_size > 1 else choice

@@ -1,5 +1,6 @@
 """Chooses the plan that a section [plan] asks for: exact, from a file, from the plan cache, or by timing candidates."""
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from lensmith.base.device import choose_device, give_back_freed_memory
 from lensmith.base.errors import UserError
 from lensmith.base.read_file import Unreadable, json_of
 from lensmith.data.batches.loader import Loader
+from lensmith.data.sources.sample import Batch
 from lensmith.engine.distributed.device_stages import check_stages
 from lensmith.engine.distributed.launch import wanted_processes
 from lensmith.engine.distributed.process_group import ProcessGroup
@@ -72,11 +74,19 @@ def connect_processes(section: dict[str, Any], *, resumes: bool = False) -> Proc
     return process_group
 
 
-def choose_plan(section: dict[str, Any], network: nn.Module, task: Task, loader: Loader, *, steps: int,
-                stepper: Steppers, means: str, seconds: float | None = None) -> Choice:
+def first_full_batch(loader: Loader) -> Batch:
+    """The first batch whose pictures are of full size, read by this process."""
+    without_workers = copy(loader)
+    without_workers.workers = 0
+    return next(without_workers.at(loader.augment.shrunk_epochs if loader.augment is not None else 0, 0))
+
+
+def choose_plan(section: dict[str, Any], network: nn.Module, task: Task, first_batch: Callable[[], Batch], *,
+                steps: int, stepper: Steppers, means: str, seconds: float | None = None) -> Choice:
     """The plan of a run of so many optimizer `steps`, or else of so many `seconds`, for a section that passed `check`.
 
-    `means` is a text that differs for every optimizer and its settings, as a part of the key of the plan cache.
+    `first_batch` makes a batch to be timed on. `means` is a text that differs for every optimizer and its settings, as
+    a part of the key of the plan cache.
     """
     mode, device, threads = section["mode"], section["device"], section["threads"]
     if mode == "exact":
@@ -87,10 +97,7 @@ def choose_plan(section: dict[str, Any], network: nn.Module, task: Task, loader:
     plain = wanted.plain()
     if not wanted.open or section.get("stages"):    # a network in stages is too large to be copied for timing
         return Choice(plain)
-    loader_without_workers = copy(loader)
-    loader_without_workers.workers = 0
-    first_full_epoch = loader.augment.shrunk_epochs if loader.augment is not None else 0    # with pictures of full size
-    batch = next(loader_without_workers.at(first_full_epoch, 0))
+    batch = first_batch()
     key = cache_key(wanted, network, batch, means=means)
     remembered = recall(key)
     if remembered is not None and seconds is not None and remembered.step:

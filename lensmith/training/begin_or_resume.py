@@ -16,7 +16,7 @@ from lensmith.engine.run_folder import Run
 from lensmith.engine.run_loop import restore
 from lensmith.models.adapters.published_weights import fetch, is_download
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.assemble import Job, assemble
+from lensmith.recipe.assemble import Assembled, assemble
 from lensmith.recipe.choose_plan import check, connect_processes
 from lensmith.recipe.defaults import complete_for
 from lensmith.recipe.fit_epochs import Budget
@@ -32,6 +32,7 @@ from lensmith.training.own_network import advice_on, explained_errors
 from lensmith.training.same_data import check_same_data
 from lensmith.training.same_recipe import check_same_recipe
 from lensmith.training.session import Session, now
+from lensmith.training.supervised_job import SupervisedJob
 from lensmith.training.understood import data_name, goes_on, listing_command, understood
 
 # The entries of environment.json on which the last bits of a training depend.
@@ -107,11 +108,11 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
     process_group.tell_launcher(str(run))
     opened.account["notes"] += [*job.notes, *advice_on(job.learner.network, job.task, opened.form)]
     in_words = _tell_beginning(run, job, tell)
-    return Session(run, job, command, _write_beginning(run, job, opened.account), started=now(), understood=in_words,
-                   prepared_from=prepared_from)
+    return Session(run, SupervisedJob(job), command, _write_beginning(run, job, opened.account), started=now(),
+                   understood=in_words, prepared_from=prepared_from)
 
 
-def _tell_beginning(run: Run, job: Job, tell: Tell) -> str:
+def _tell_beginning(run: Run, job: Assembled, tell: Tell) -> str:
     """Tell what was understood, the notes, and what is left out of the data; -> the first of these lines."""
     account = job.data.account
     lost = findings_line(findings(account), listing_command(run, job.recipe))
@@ -133,7 +134,7 @@ def _create_run(process_group: ProcessGroup, runs: Path, *, name: str | None, fa
     return made[0] if made else Run(Path(folder), writes=False)
 
 
-def _write_beginning(run: Run, job: Job, account: dict[str, Any]) -> recipes.Recipe:
+def _write_beginning(run: Run, job: Assembled, account: dict[str, Any]) -> recipes.Recipe:
     """Write what is known of a run before its first step; -> the recipe as the folder has it. A run that is killed here
     is begun again when it is resumed."""
     kept = keep_files(job.recipe, run)
@@ -183,7 +184,7 @@ def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | 
         if has_plan or begun:
             check_same_teacher(run, job.teacher)
     kept = facts.get("recipe") or recipes.read_recipe(run.folder / "recipe.toml")
-    session = Session(run, job, facts.get("command") or "", kept, started=facts.get("started") or now(),
+    session = Session(run, SupervisedJob(job), facts.get("command") or "", kept, started=facts.get("started") or now(),
                       notes=list(facts.get("notes") or []),
                       understood=facts.get("understood") or understood(job.recipe, opened))
     if begun:

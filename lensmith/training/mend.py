@@ -34,7 +34,7 @@ def begin_mended(run: Run, diagnosis: Diagnosis, *, trusted: bool, command: str,
 
 def outcome(before: Mapping[str, Any], after: Session) -> str:
     """Whether a mend helped, in words: the score of the run as run.json had it, and that of the mended one."""
-    name, old = after.job.task.score, before.get("score") if before.get("score_name") == after.job.task.score else None
+    name, old = after.job.score, before.get("score") if before.get("score_name") == after.job.score else None
     best = after.progress.best
     new = after.progress.scores[best] if best >= 0 and f"valid/{name}" in after.progress.history[best] else None
     if new is None or old is None:

@@ -8,33 +8,18 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from lensmith.base.errors import ModelError, count
-from lensmith.data.batches.loader import Loader
-from lensmith.data.sources.findings import findings, much_lost
-from lensmith.data.sources.picture_form import Bad
-from lensmith.engine.evaluate import evaluate
+from lensmith.base.errors import count
 from lensmith.engine.forecast import Forecast
-from lensmith.engine.frozen_features import Features
 from lensmith.engine.learner import Report
 from lensmith.engine.run_folder import Run
 from lensmith.engine.run_loop import Interrupted, Progress, Signals, follow
-from lensmith.engine.running_statistics import moving_norms
 from lensmith.engine.vitals import Vitals
 from lensmith.models.weights import load_into
-from lensmith.recipe.assemble import Job
-from lensmith.recipe.make_loaders import make_loaders
-from lensmith.recipe.open_data import dropped_as_json
 from lensmith.recipe.schema import Recipe
 from lensmith.study.doctor import diagnose
 from lensmith.study.doctor.facts import Facts
 from lensmith.study.report.page import report as write_report
-from lensmith.study.report.worst_errors import WorstErrors
-from lensmith.tasks.baseline import Baseline, baselines
-from lensmith.tasks.metrics.confusion import NothingToMeasure
-from lensmith.tasks.metrics.own import not_measured
-from lensmith.training.baseline_advice import learns_by_heart, stays_at_baseline
-from lensmith.training.understood import listing_command
-from lensmith.training.waiting_advice import advice
+from lensmith.training.job import Job
 
 _VITALS_EVERY = 5.0    # seconds after which what was seen is written within an epoch
 _CERTAIN = 0.9         # from which on a grave fault is told without being asked for
@@ -57,16 +42,12 @@ class Session:
     stopped_early: str = ""                           # once it has ended: why before its last epoch
     warning: str = ""                                 # once it has ended: that it stayed at what one answer for all
                                                       # pictures scores, that much of the data was left out
-    unmeasured: dict[str, str] = field(default_factory=dict)    # split -> why it could not be measured
     forecast: Forecast | None = None                  # how long it will still take, once it has begun
     vitals: Vitals | None = None                      # what looks at the network between steps; None: nothing does
     _measures: bool = False    # it has learned, and is measured
-    _advised: bool = False
     _warned: bool = False
     _diagnosed: bool = False
     _vitals_written: float = 0.0    # when, by time.monotonic
-    _known_baselines: dict[str, dict[str, Baseline]] = field(default_factory=dict)    # by split
-    _in_data_json: int = 0    # pictures found bad, and notes, that data.json has got since training began
 
     def __iter__(self) -> Iterator[Report]:
         """Train to the end, then measure the best weights on every split that was held out and write the report.
@@ -92,14 +73,14 @@ class Session:
     def _learn_and_measure(self, signals: Signals) -> Iterator[Report]:
         settings, process_group = self.job.recipe["learner"], self.job.learner.process_group
         self._write_run("running")
-        self.forecast = forecast = self._begin_forecast()
-        self.vitals = self._begin_vitals()
+        self.forecast = forecast = self.job.begin_forecast()
+        self.vitals = self.job.begin_vitals(self.run, began=self.prepared_from)
         for report in follow(self.job.learner, self.run, self.progress, signals, patience=settings["patience"],
                              save_every=self.job.recipe["run"]["save_every"]):
-            forecast.note(report, self.job.learner.waited)
+            forecast.note(report, self.job.waited())
             self._look(report)
             if report.row is not None:
-                self._note_dropped(self.job.learner.train, self.job.learner.valid)
+                self.job.update_account(self.run)
             yield self._with_notes(report)
         self._measures = True
         with process_group.barrier(), signals.raised_after(0):
@@ -111,9 +92,9 @@ class Session:
         process_group = self.job.learner.process_group
         self.stopped_early = self._why_early()
         with process_group.barrier():
-            self._note_dropped(self.job.learner.train, self.job.learner.valid)    # every rank has posted its own by now
-            self.warning = "; ".join(filter(None, (self._at_baseline() or self._grave_fault(), self._much_lost(),
-                                                   self._not_measured())))
+            self.job.update_account(self.run)    # every rank has posted its own by now
+            first = self.job.concern(self.progress) or self._grave_fault()
+            self.warning = "; ".join(filter(None, (first, *self.job.final_concerns(self.run, self.metrics))))
             self._write_run("stopped early" if self.stopped_early else "finished", self.stopped_early)
             self._write_report()
         process_group.disconnect()
@@ -139,28 +120,9 @@ class Session:
         reason = str(error) or (f"{no_more}; {self._whole}" if interrupted else type(error).__name__)
         with suppress(Exception):
             self._write_run("interrupted" if interrupted else "stopped", reason)
-        for write in (lambda: self._note_dropped(self.job.learner.train, self.job.learner.valid), self._write_vitals,
-                      self._write_report):
+        for write in (lambda: self.job.update_account(self.run), self._write_vitals, self._write_report):
             with suppress(Exception, KeyboardInterrupt), signals.raised_after(len(signals.caught) + 2):
                 write()
-
-    def _begin_forecast(self) -> Forecast:
-        learner, store = self.job.learner, self.job.data.store
-        return Forecast(epochs=learner.settings.epochs, steps=learner.steps // learner.settings.epochs,
-                        pictures={split: len(source) for split, source in self.job.data.splits.items()},
-                        processes=learner.process_group.world_size,
-                        decoding=lambda: store is not None and not store.whole)
-
-    def _begin_vitals(self) -> Vitals | None:
-        """What looks at the network from the present step on, with what was seen before; None where nothing is to."""
-        if not self.run.writes or not self.job.recipe["run"]["vitals"]:
-            return None
-        try:
-            before = self.run.facts("vitals.json")
-        except ModelError:    # nothing that learns depends on it, and the report cannot be made of a damaged file
-            before = {}
-            self.run.write_json("vitals.json", {"rows": []})
-        return Vitals(self.job.learner, before, began=self.prepared_from)
 
     def _look(self, report: Report) -> None:
         """Look at the network between two steps, where it is time, and keep what is seen."""
@@ -175,10 +137,18 @@ class Session:
             self.run.write_json("vitals.json", self.vitals.content)
             self._vitals_written = time.monotonic()
 
+    def _measure(self) -> None:
+        """Measure the best weights, and keep what they score."""
+        load_into(self.job.learner.judged, self.run.read_best()["network"],
+                  what=f"{self.run.folder / 'best.safetensors'}")
+        self.metrics = self.job.measure(self.run)
+        self.run.write_json("metrics.json", self.metrics)
+        self.job.update_account(self.run)
+
     def _grave_fault(self) -> str:
         """The fault that is as good as certain and leaves the run of no use, with its mend; empty where none is."""
-        run = {"score_name": self.job.task.score, "status": "running"}
-        facts = Facts(self.job.recipe, self.progress.history, run, self.metrics, self.job.data.account,
+        run = {"score_name": self.job.score, "status": "running"}
+        facts = Facts(self.job.recipe, self.progress.history, run, self.metrics, self.job.account,
                       self.vitals.content if self.vitals is not None else {}, str(self.run))
         grave = next((each for each in diagnose(facts) if each.grave and each.sure >= _CERTAIN), None)
         return "" if grave is None else f"{grave.sentence()}. `lensmith doctor {self.run}` says more"
@@ -186,22 +156,16 @@ class Session:
     def _why_early(self) -> str:
         """Why training ended before its last epoch; empty where it did not."""
         progress, settings = self.progress, self.job.recipe["learner"]
-        if progress.epochs == settings["epochs"]:
+        if progress.epochs == self.job.epochs:
             return ""
         best = progress.best
         return f"{count(settings['patience'], 'epoch')} brought nothing better than epoch " \
-            f"{progress.history[best]['epoch']:.0f} ({self.job.task.score} {progress.scores[best]:.4f})"
+            f"{progress.history[best]['epoch']:.0f} ({self.job.score} {progress.scores[best]:.4f})"
 
     def _with_notes(self, report: Report) -> Report:
         """The report with the notes that are new since the last one, each shown once and kept for run.json."""
         notes = [report.note] if report.note and report.note not in self.notes else []
-        sources = (self.job.learner.train, self.job.learner.valid, self.job.data.store)
-        notes += [note for source in sources for note in getattr(source, "notes", ()) if note not in self.notes]
-        if not self._advised:
-            text = advice(report, self.job.data.account["kept"], self.job.recipe["augment"])
-            # The first epoch may wait for pictures that are decoded meanwhile: that says nothing of the others.
-            self._advised = bool(text) and report.epoch > 1
-            notes += [text] if text else []
+        notes += [note for note in self.job.notes(report) if note not in self.notes]
         self.notes += notes
         if report.row is not None and report.step < report.steps:    # the end says it by itself
             notes += self._warnings()
@@ -211,104 +175,31 @@ class Session:
         """What has to be said of the run after an epoch, each once."""
         texts = []
         if not self._warned:
-            texts.append(self._at_baseline())
+            texts.append(self.job.concern(self.progress))
             self._warned = bool(texts[-1])
         if not self._warned and not self._diagnosed:
             texts.append(self._grave_fault())
             self._diagnosed = bool(texts[-1])
         return [text for text in texts if text]
 
-    def _at_baseline(self) -> str:
-        """That the run learns nothing that holds for the valid split, and what to try; empty where it does."""
-        splits, history = self.job.data.splits, self.progress.history
-        if "valid" not in splits or not learns_by_heart(history):
-            return ""
-        learner = self.job.learner
-        return stays_at_baseline(history, self._baselines("valid"), self.job.recipe,
-                                 slow_norms=not learner.settings.norm_floor and bool(moving_norms(learner.network)))
-
-    def _not_measured(self) -> str:
-        """Which splits, and which metrics of the user's own, could not be measured, as far as no note has said it;
-        empty where all were."""
-        own = {problem for scores in self.metrics.values() for name, problem in not_measured(scores).items()
-               if name not in self.job.learner.unmeasured}
-        return "; ".join([*(f"{split} is not measured: {reason}" for split, reason in self.unmeasured.items()),
-                          *sorted(own)])
-
-    def _much_lost(self) -> str:
-        """That a tenth or more of something was left out; empty where nothing was."""
-        return much_lost(findings(self.run.read_json("data.json")), listing_command(self.run, self.job.recipe))
-
     def _write_report(self) -> None:
         if self.run.writes:
             write_report(self.run.folder)
 
-    def _measure(self) -> None:
-        network: Any = self.job.learner.judged
-        network.from_maps = False    # a probe learns from maps computed once, and is measured on the pictures
-        load_into(network, self.run.read_best()["network"], what=f"{self.run.folder / 'best.safetensors'}")
-        loaders = make_loaders(self.job.recipe, self.job.data, self.job.task)
-        pictures = self.run.picture_folder()
-        for split in ("valid", "test"):
-            if split in loaders:
-                needs = self.job.task.needs
-                worst = WorstErrors(needs, self.job.data.classes, keep=24 if len(needs) == 1 else 12)
-                try:
-                    scores = evaluate(network, self.job.task, loaders[split], plan=self.job.plan, watch=worst)
-                except NothingToMeasure as error:
-                    self.unmeasured[split] = str(error).partition(": ")[2].partition(".")[0]
-                    continue
-                rows = [row | {"picture": f"pictures/{row['picture']}"}
-                        for row in worst.save(pictures, name=f"{split}-worst")]
-                said = {name: {"answer": baseline.answer, "score": baseline.score}
-                        for name, baseline in self._baselines(split).items()}
-                self.metrics[split] = scores | {"baselines": said, "worst": rows}
-        self.run.write_json("metrics.json", self.metrics)
-        self._note_dropped(self.job.learner.train, *loaders.values())
-
-    def _baselines(self, split: str) -> dict[str, Baseline]:
-        """What one answer for all pictures of a split would score, by the name of the score."""
-        if split not in self._known_baselines:
-            data = self.job.data
-            self._known_baselines[split] = baselines(self.job.task, data.splits["train"].targets,
-                                                     data.splits[split].targets, data.classes)
-        return self._known_baselines[split]
-
-    def _note_dropped(self, *loaders: Any) -> None:
-        """Bring data.json up to date with the pictures that turned out to be bad while they were used, on any rank."""
-        store, process_group = self.job.data.store, self.job.learner.process_group
-        bad = [Bad(file, reason) for loader in loaders if isinstance(loader, Loader | Features)
-               for file, reason in loader.dropped.items()] + (store.bad() if store is not None else [])
-        if not self.run.writes:
-            process_group.post([[picture.file, picture.reason] for picture in bad])
-            return
-        bad += [Bad(*pair) for pairs in process_group.posted() for pair in pairs]
-        notes = store.notes if store is not None else []
-        if len(bad) + len(notes) == self._in_data_json:
-            return
-        self._in_data_json = len(bad) + len(notes)
-        account = self.run.read_json("data.json")
-        rows = dropped_as_json([Bad(picture.file, f"{picture.reason} (found while training)")
-                        for picture in dict.fromkeys(bad)])
-        for name, new in (("dropped", rows), ("notes", notes)):
-            listed = account.setdefault(name, [])
-            listed += [entry for entry in new if entry not in listed]
-        self.run.write_json("data.json", account)
-
     def _write_run(self, status: str, reason: str = "") -> None:
         progress, best = self.progress, self.progress.best
-        held_out = any(f"valid/{self.job.task.score}" in row for row in progress.history)
+        held_out = any(f"valid/{self.job.score}" in row for row in progress.history)
         self.run.write_json("run.json", {
             "recipe": self.recipe, "name": self.run.folder.name, "understood": self.understood, "command": self.command,
             "started": self.started,
             "finished": now() if status != "running" else None, "seconds": round(progress.seconds, 3),
             "status": status, "reason": reason, "warning": self.warning, "notes": self.notes,
             "epochs": progress.epochs,
-            "planned_epochs": self.job.recipe["learner"]["epochs"],
+            "planned_epochs": self.job.epochs,
             "best_epoch": int(progress.history[best]["epoch"]) if best >= 0 else None,
-            "score_name": self.job.task.score, "score": progress.scores[best] if best >= 0 and held_out else None,
+            "score_name": self.job.score, "score": progress.scores[best] if best >= 0 and held_out else None,
             "version": version("lensmith"),
-            "parameters": sum(parameter.numel() for parameter in self.job.learner.network.parameters()),
+            "parameters": sum(parameter.numel() for parameter in self.job.learner.judged.parameters()),
         })
 
 

@@ -15,6 +15,7 @@ from lensmith.api import train
 from lensmith.base.errors import Stopped
 from lensmith.engine.run_folder import Run
 from lensmith.training.session import Session
+from lensmith.training.supervised_job import SupervisedJob
 
 COMMAND = ["train", "shapes", "data.count=60", "data.size=32", "--backbone", "lenet", "--plan", "exact", "--epochs",
            "2", "-q"]
@@ -154,7 +155,7 @@ def test_what_cannot_be_written_at_the_end_does_not_hide_what_ended_it(copy: Pat
 
     monkeypatch.setattr(Session, "_measure", fails)
     monkeypatch.setattr("lensmith.training.session.write_report", full)
-    monkeypatch.setattr(Session, "_note_dropped", fails)
+    monkeypatch.setattr(SupervisedJob, "update_account", fails)
     ended = command("train", "--resume", copy)
     assert ended.code == 6 and ended.err.splitlines()[-1] == "lensmith: the loss is not finite: take a lower rate"
     assert json.loads((copy / "run.json").read_text())["status"] == "stopped"

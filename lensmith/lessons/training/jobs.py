@@ -9,7 +9,7 @@ from lensmith.engine.plan.plan import exact
 from lensmith.engine.run_folder import Run
 from lensmith.lessons.lesson_data import check_labelled, lesson_recipe
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.assemble import Job, assemble
+from lensmith.recipe.assemble import Assembled, assemble
 from lensmith.recipe.open_data import Data, open_data
 from lensmith.recipe.run_recipe import recipe_of_run
 from lensmith.recipe.sections import resolve
@@ -51,12 +51,12 @@ def open_labelled(recipe: recipes.Recipe, source: str, tell: Tell) -> Data:
     return data
 
 
-def job_with(recipe: recipes.Recipe, data: Data, settings: Mapping[str, Any]) -> Job:
+def job_with(recipe: recipes.Recipe, data: Data, settings: Mapping[str, Any]) -> Assembled:
     """The job of a lesson's recipe with other settings, on data that were opened before."""
     return assemble(resolve(recipes.put(recipe, settings), trusted=False), data, resumed_plan=exact(device="cpu"))
 
 
-def job_of_run(folder: str | Path, *, trusted: bool, tell: Tell) -> Job:
+def job_of_run(folder: str | Path, *, trusted: bool, tell: Tell) -> Assembled:
     """The job that a run began with: its data, its network as it was drawn, its optimizer; in float32 on the CPU.
 
     Nothing is written into the folder. Raises ModelError for a run that never began.

@@ -23,7 +23,7 @@ from lensmith.lessons.training.jobs import (
 )
 from lensmith.lessons.training.losses import CLASS_LOSSES
 from lensmith.lessons.training.watched_steps import WatchedTraining, watch_steps
-from lensmith.recipe.assemble import Job
+from lensmith.recipe.assemble import Assembled
 from lensmith.recipe.open_data import Data
 from lensmith.recipe.schema import Recipe
 
@@ -44,7 +44,7 @@ class TrainingResults:
     """What the lesson has to show."""
 
     about: str                                   # Fashion-MNIST, or the run
-    job: Job                                     # whose first steps were taken
+    job: Assembled                                     # whose first steps were taken
     watched: WatchedTraining
     seed: int
     curves: Mapping[str, ActivationCurves]       # by activation; none of a run

@@ -16,7 +16,7 @@ from lensmith.data.sources.sample import Batch
 from lensmith.engine.supervised import Supervised
 from lensmith.lessons.training.updates import UPDATES, WeightUpdate, explain_update
 from lensmith.models.network import sees_targets
-from lensmith.recipe.assemble import Job
+from lensmith.recipe.assemble import Assembled
 
 _POINTS = 25    # at which the loss is measured while one weight moves
 
@@ -68,7 +68,7 @@ class _Followed:
     gradients: dict[str, float] = field(default_factory=dict)        # of the first step
 
 
-def watch_steps(job: Job, steps: int) -> WatchedTraining:
+def watch_steps(job: Assembled, steps: int) -> WatchedTraining:
     """Let the learner of a job take its first steps, by its own optimizer and schedule, and look on.
 
     The learner is used up: it has taken these steps afterwards.
@@ -157,7 +157,7 @@ def _watched(followed: _Followed, step: int, loss: float) -> WatchedStep:
                        float(parameter.detach().flatten()[followed.place]), update)
 
 
-def _terms(job: Job, output: Any, batch: Batch) -> dict[str, float]:
+def _terms(job: Assembled, output: Any, batch: Batch) -> dict[str, float]:
     """The loss by term, from the output that the learner's own forward gave."""
     if sees_targets(job.learner.network):    # its output is the terms
         return {name: float(term.detach()) for name, term in output.items()}
@@ -166,7 +166,7 @@ def _terms(job: Job, output: Any, batch: Batch) -> dict[str, float]:
     return {name: float(term) for name, term in terms.items()}
 
 
-def _losses_along(job: Job, network: nn.Module, batch: Batch, name: str,
+def _losses_along(job: Assembled, network: nn.Module, batch: Batch, name: str,
                   place: int) -> tuple[tuple[float, float], ...]:
     """The loss of the batch while one weight of the network as it began moves and all others stay."""
     weight = network.get_parameter(name).detach().flatten()    # shares its memory: the plan is contiguous
@@ -179,7 +179,7 @@ def _losses_along(job: Job, network: nn.Module, batch: Batch, name: str,
     return tuple(points)
 
 
-def _loss_of(job: Job, network: nn.Module, batch: Batch) -> float:
+def _loss_of(job: Assembled, network: nn.Module, batch: Batch) -> float:
     placed = batch.to(job.plan.device)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)    # dropout drops the same values each time

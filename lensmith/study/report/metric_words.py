@@ -30,7 +30,7 @@ def pictures_counted(measured: Mapping[str, Any]) -> int:
 def sentence(split: str, measured: Mapping[str, Any], score: str, values: Mapping[str, float]) -> str:
     """The headline in words, with what to compare it with, and a warning where it flatters."""
     pictures, details = pictures_counted(measured), measured.get("details", {})
-    on = count(pictures, f"{'validation' if split == 'valid' else split} picture")
+    on = count(pictures, measured.get("counted") or f"{'validation' if split == 'valid' else split} picture")
     own = own_metrics(details)
     texts = {name: metric_text(name, value, own) for name, value in values.items()}
     baseline = measured.get("baselines", {}).get(score)

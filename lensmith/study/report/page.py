@@ -218,7 +218,7 @@ def _part(split: str, measured: Mapping[str, Any], folder: Path, *, full: bool) 
     scores = {**_headlines(measured), **({"loss": measured["loss"]} if measured.get("loss") is not None else {})}
     return {
         "title": f"{'Validation' if split == 'valid' else split.capitalize()}: "
-                 f"{count(pictures_counted(measured), 'picture')}",
+                 f"{count(pictures_counted(measured), measured.get('counted', 'picture'))}",
         "scores": [{"name": name, "value": metric_text(name, value, own), "interval": _interval(name, measured)}
                    for name, value in scores.items()],
         "noun": noun, "columns": columns, "ranked": ranked, "bars": ranked in ("AP50-95", "IoU", "f1"),

@@ -12,7 +12,7 @@ from lensmith.data.batches.loader import Loader
 from lensmith.data.sources.in_memory import InMemory
 from lensmith.engine.evaluate import predictions
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.assemble import Job, assemble
+from lensmith.recipe.assemble import Assembled, assemble
 from lensmith.recipe.open_data import Data, Tell
 from lensmith.recipe.sections import resolve
 from lensmith.values.labels import Label, Tags
@@ -73,7 +73,7 @@ def _length(pictures: InMemory, form: Form, seconds: float) -> tuple[int, float]
     return max(1, epochs), 1.0 if epochs else max(_LEAST_FRACTION, seconds / of_epoch)
 
 
-def _job(pictures: InMemory, form: Form, epochs: int) -> Job:
+def _job(pictures: InMemory, form: Form, epochs: int) -> Assembled:
     (target,) = pictures.targets
     recipe: recipes.Recipe = {
         "data": {"name": "the checked set"}, "split": {"valid": 0.0}, "task": {"name": _TASKS[target]},
@@ -87,7 +87,7 @@ def _job(pictures: InMemory, form: Form, epochs: int) -> Job:
     return assemble(resolve(recipe, trusted=False, brought=["data"]), data)
 
 
-def _said(job: Job, pictures: InMemory, target: str) -> Iterator[Tensor]:
+def _said(job: Assembled, pictures: InMemory, target: str) -> Iterator[Tensor]:
     """The logits of the pictures, batch by batch: logarithms of the probabilities, or of their odds for tags."""
     for _, predicted, _ in predictions(job.learner.judged, job.task, Loader(pictures, _ASKED), plan=job.plan):
         value = predicted[target]
