@@ -315,13 +315,26 @@ class SupervisedState(TypedDict, total=False):
     pieces: Annotated[int, Field(ge=1, lt=2**31)]
 
 
+class PlayingState(TypedDict):
+    network: dict[str, Any]
+    stepper: StepperState
+    algorithm: dict[str, Any]
+    world: dict[str, Any]
+    moment: Count                # steps of each copy
+    epoch: Count
+    returns: Any                 # tensors, one number a copy
+    lengths: Any
+    loss: float
+    sums: dict[str, float]
+
+
 # By the file, or the part of it; under a key without a suffix the check of entries whose names are not known before.
 _SCHEMAS: dict[str, Any] = {
     "data.json": DataAccount, "run.json": RunFacts, "plan.json": PlanFacts, "weights.json": WeightsFacts,
     "vitals.json": VitalFacts, "teacher.json": TeacherFacts, "compress.json": CompressFacts,
     "explained/explanations.json": ExplainedFacts,
     "environment.json": dict[str, Any], "best.safetensors": SavedBest, "last.safetensors": SavedLast,
-    "supervised learner": SupervisedState,
+    "supervised learner": SupervisedState, "playing learner": PlayingState,
     "metrics.json": dict[str, Measured], "metrics": dict[str, dict[str, str | Maybe]],
     "history": list[dict[str, float]]}
 
