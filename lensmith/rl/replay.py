@@ -32,7 +32,7 @@ class Priorities:
 
 
 @dataclass(frozen=True)
-class Transitions:
+class SampledSteps:
     """Steps drawn from a replay: what a target is made of."""
 
     observations: Tensor    # [batch, *shape]
@@ -126,7 +126,7 @@ class Replay:
         if self.added:
             self.ring.over[(self.added - 1) % self.slots].fill_(True)
 
-    def sample(self, update: int, batch: int, *, correction: float = 1.0) -> Transitions:
+    def sample(self, update: int, batch: int, *, correction: float = 1.0) -> SampledSteps:
         """The batch of an update: a function of the seed and the number of the update. Steps may come twice.
 
         `correction` is beta: how far the weights undo that some are drawn more often, 0 .. 1.
@@ -136,13 +136,13 @@ class Replay:
             first = self.added - min(self.added, self.rows)
             numbers = (keys % np.uint64(len(self))).astype(np.int64) + first * self.copies
             indices = numbers % (self.slots * self.copies)
-            return self._transitions(indices, torch.ones(batch))
+            return self._sampled_steps(indices, torch.ones(batch))
         numbers = (keys >> np.uint64(11)).astype(np.float64) / float(1 << 53)
         sums = (np.arange(batch) + numbers) / batch * self.tree.total
         indices = self.tree.find(sums)
         probabilities = self.tree.entries()[indices] / self.tree.total
         weights = (len(self) * probabilities) ** -correction
-        return self._transitions(indices, torch.from_numpy((weights / weights.max()).astype(np.float32)))
+        return self._sampled_steps(indices, torch.from_numpy((weights / weights.max()).astype(np.float32)))
 
     def prioritise(self, indices: np.ndarray, errors: np.ndarray) -> None:
         """The errors with which these steps were foretold just now. Without priorities it does nothing."""
@@ -157,7 +157,7 @@ class Replay:
             assert self.tree is not None
             self.tree.put(row % self.slots * self.copies + np.arange(self.copies), value)
 
-    def _transitions(self, indices: np.ndarray, weights: Tensor) -> Transitions:
+    def _sampled_steps(self, indices: np.ndarray, weights: Tensor) -> SampledSteps:
         flat, start = self.ring.flat, torch.from_numpy(indices)
         if self.n_step == 1:
             last, rewards = start, flat["rewards"][start]
@@ -168,7 +168,7 @@ class Replay:
             rewards, counted = n_step_rewards(flat["rewards"][rows], flat["over"][rows], self.discount)
             last = rows.gather(1, counted.unsqueeze(1) - 1).squeeze(1)
             discounts = self.discount ** counted.float() * ~flat["ended"][last]
-        return Transitions(flat["observations"][start], flat["actions"][start].long(), rewards, discounts,
+        return SampledSteps(flat["observations"][start], flat["actions"][start].long(), rewards, discounts,
                            flat["following"][last], weights, indices)
 
     def _shapes(self) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:

@@ -31,6 +31,13 @@ class Setup:
         """Steps of each copy in the whole run."""
         return math.ceil(self.steps / self.copies)
 
+    def output(self, network: nn.Module, observations: Tensor) -> Tensor:
+        """float32 [batch, outputs]: what a network says of observations, which may lie on another device."""
+        placed = observations.to(self.plan.device)
+        with self.plan.precise():
+            output: Tensor = network(self.plan.arrange(placed) if self.spaces.pictures else placed)
+        return output.float()
+
 
 class AlgorithmSettings(Protocol):
     """An entry of the table ALGORITHMS, made of the settings of section [algorithm]."""

@@ -15,7 +15,7 @@ from lensmith.rl.algorithms.algorithm import Setup, at_least, in_unit, one_of
 from lensmith.rl.exploration import NOISE, epsilon_greedy, linear_decay, softmax_over
 from lensmith.rl.heads import ActionValues, DuelingValues, redraw_noise
 from lensmith.rl.modes import Modes
-from lensmith.rl.replay import Priorities, Replay, Transitions
+from lensmith.rl.replay import Priorities, Replay, SampledSteps
 from lensmith.rl.returns import best_values, double_values, td_targets
 from lensmith.rl.worlds.world import Step
 
@@ -130,7 +130,7 @@ class Dqn:
         if self.settings.noisy:
             redraw_noise(self.network, seed, moment, NOISE, 0)
         with torch.no_grad():
-            values = self._values(self.network, observations).float().cpu()
+            values = self.setup.output(self.network, observations).cpu()
         amount = self._exploration(moment)
         if explored_by == "softmax":
             return softmax_over(values, amount, seed=seed, moment=moment)
@@ -144,13 +144,6 @@ class Dqn:
         if settings.explored_by == "softmax":
             return linear_decay(settings.temperature, settings.final_temperature, done, settings.decay)
         return linear_decay(settings.start, settings.end, done, settings.decay)
-
-    def _values(self, network: nn.Module, observations: Tensor) -> Tensor:
-        """Q-values [batch, actions]."""
-        placed = observations.to(self.setup.plan.device)
-        with self.setup.plan.precise():
-            output: Tensor = network(self.setup.plan.arrange(placed) if self.setup.spaces.pictures else placed)
-        return output
 
     def note(self, observations: Tensor, actions: Tensor, step: Step) -> None:
         self.replay.add(observations, actions, step)
@@ -170,11 +163,11 @@ class Dqn:
             self.done += 1
             self._follow()
 
-    def _loss(self, drawn: Transitions) -> Tensor:
+    def _loss(self, drawn: SampledSteps) -> Tensor:
         """The weighted mean over the batch, and the new priorities of its steps."""
         device = self.setup.plan.device
         with self.modes.learning():
-            values = self._values(self.network, drawn.observations).float()
+            values = self.setup.output(self.network, drawn.observations)
         chosen = values.gather(1, drawn.actions.to(device).unsqueeze(1)).squeeze(1)
         targets = self._targets(drawn)
         kind = F.smooth_l1_loss if self.settings.loss == "huber" else F.mse_loss
@@ -189,13 +182,13 @@ class Dqn:
         return (losses * drawn.weights.to(device)).mean()
 
     @torch.no_grad()
-    def _targets(self, drawn: Transitions) -> Tensor:
+    def _targets(self, drawn: SampledSteps) -> Tensor:
         """float [batch]: what the Q-values of the actions that were taken are to become."""
         device = self.setup.plan.device
         judge = self.target if self.target is not None else self.network
-        values = self._values(judge, drawn.following).float()
+        values = self.setup.output(judge, drawn.following)
         if self.settings.double and self.target is not None:
-            following = double_values(self._values(self.network, drawn.following).float(), values)
+            following = double_values(self.setup.output(self.network, drawn.following), values)
         else:
             following = best_values(values)
         return td_targets(drawn.rewards.to(device), drawn.discounts.to(device), following)
@@ -219,10 +212,10 @@ class Dqn:
         self.replay.interrupt()
 
     def greedy(self, network: nn.Module, observations: Tensor) -> Tensor:
-        return self._values(network, observations).argmax(1).cpu()
+        return self.setup.output(network, observations).argmax(1).cpu()
 
     def values(self, network: nn.Module, observations: Tensor) -> Tensor:
-        return self._values(network, observations).float().max(1).values.cpu()
+        return self.setup.output(network, observations).max(1).values.cpu()
 
     def diagnostics(self) -> dict[str, float]:
         numbers = {"exploration": self._exploration(self.moment),
