@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from lensmith.base.errors import UserError, choose
+from lensmith.data.sources.chosen_split import split_to_choose_by, split_to_score
 from lensmith.engine.run_folder import COMPRESS_FILE, Run, finite
 from lensmith.ship.compress.importance import IMPORTANCE, By
 from lensmith.ship.compress.paired import Difference, PairedScore, difference
 from lensmith.ship.compress.rows import BOTH, INT8, ORIGINAL, PRUNED, CompressionRow
 from lensmith.study.report.page import report as write_report
-from lensmith.training.compressed_int8 import facts_by_row, form_in_int8, table_split, task_of, with_remarks
+from lensmith.training.compressed_int8 import facts_by_row, form_in_int8, task_of, with_remarks
 from lensmith.training.exported import Exported
 from lensmith.training.measured_rows import MeasuredForm, rows_of, scores_of
 from lensmith.training.pruned import CompressionTarget, Prunable, Pruned, begin_pruned, prune, read_prunable
@@ -104,7 +105,7 @@ class Compression:
         assert self._source is not None
         source, kept = self._source, self.kept
         smaller = load(kept.run.folder, device="cpu", trust=self.trust)
-        split = table_split(source.data)
+        split = split_to_score(source.data.splits)
         forms = {ORIGINAL: MeasuredForm(source.trained, self._score_of_original(split)),
                  PRUNED: MeasuredForm(smaller, scores_of(smaller, source.data, task_of(smaller, source.data), split))}
         with tempfile.TemporaryDirectory() as folder:
@@ -136,7 +137,7 @@ class Compression:
     def _judged(self, session: Session, wanted: CompressionTarget, pruned: Pruned) -> Try:
         """What the network lost, on the valid split where there is one, so that the test pictures choose nothing."""
         assert self._source is not None
-        split = next(name for name in ("valid", "test", "train") if name in self._source.data.splits)
+        split = split_to_choose_by(self._source.data.splits)
         smaller = load(session.run.folder, device="cpu", trust=self.trust)
         score = scores_of(smaller, self._source.data, task_of(smaller, self._source.data), split)
         return Try(session.run, wanted, pruned, difference(score, self._score_of_original(split)))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lensmith.base.errors import ModelError, UserError
+from lensmith.data.sources.chosen_split import split_to_score
 from lensmith.engine.run_folder import COMPRESS_FILE, Run, finite
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.open_data import Data
@@ -46,7 +47,7 @@ def compress_to_int8(folder: str | Path, settings: Int8Settings, *, trust: bool 
     original = _original(trained, str(former["of"]), trust) if former.get("of") else None
     data = trained.own_data(None, tell)
     exported = export_int8(trained, settings, opened=data, tell=tell)
-    split = table_split(data)
+    split = split_to_score(data.splits)
     whole = original or trained
     forms = {ORIGINAL: MeasuredForm(whole, scores_of(whole, data, task_of(whole, data), split))}
     if original is not None:
@@ -65,11 +66,6 @@ def compress_to_int8(folder: str | Path, settings: Int8Settings, *, trust: bool 
 def form_in_int8(trained: Trained, exported: Exported, data: Data, split: str) -> MeasuredForm:
     """The file of a network in INT8 with its score on a split."""
     return MeasuredForm(trained, scores_of(trained, data, task_of(trained, data), split, int8=exported), exported)
-
-
-def table_split(data: Data) -> str:
-    """The split that the scores of the table are of."""
-    return next(name for name in ("test", "valid", "train") if name in data.splits)
 
 
 def task_of(trained: Trained, data: Data) -> Task:

@@ -16,6 +16,7 @@ from lensmith.base.atomic_files import write_text
 from lensmith.base.errors import DataError, UserError, choose
 from lensmith.base.pictures import Form
 from lensmith.data.batches.loader import Loader
+from lensmith.data.sources.chosen_split import split_to_score
 from lensmith.data.sources.sample import Batch
 from lensmith.engine.run_folder import finite
 from lensmith.models.weights import weights_fingerprint
@@ -161,7 +162,7 @@ def compared_batches(trained: Trained, data: str | None, tell: Tell, *,
 def batches_of(trained: Trained, opened: Data, *, whole: bool = False) -> tuple[list[Batch], str]:
     """Up to PICTURES pictures of data that are open, and the split that they are of."""
     loaders = make_loaders(trained.recipe, opened, trained.task)
-    split = next(name for name in ("test", "valid", "train") if name in loaders)
+    split = split_to_score(loaders)
     loader = Loader(loaders[split].dataset, _AT_ONCE, workers=0, rectangular=loaders[split].rectangular and not whole)
     return list(_first(loader)), split
 

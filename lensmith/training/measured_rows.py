@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from lensmith.base.errors import ModelError, UserError
 from lensmith.data.batches.loader import Loader
+from lensmith.data.sources.chosen_split import split_to_score
 from lensmith.data.sources.sample import Batch
 from lensmith.models.rewrites.exact import fold_batch_norm
 from lensmith.recipe.make_loaders import make_loaders
@@ -117,7 +118,7 @@ def some_batches(loader: Loader, most: int) -> list[Batch]:
 
 def _pictures(trained: Trained, data: Data) -> Tensor:
     loaders = make_loaders(trained.recipe, data, trained.task)
-    loader = next(loaders[name] for name in ("test", "valid", "train") if name in loaders)
+    loader = loaders[split_to_score(loaders)]
     return some_batches(loader, _AT_ONCE)[0].images
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from lensmith.base.atomic_files import write_atomic, write_text
 from lensmith.base.errors import UserError, count
 from lensmith.data.batches.loader import Loader
+from lensmith.data.sources.chosen_split import split_to_choose_by
 from lensmith.data.sources.subsets import evenly_by_class, narrowed
 from lensmith.engine.plan.plan import make_plan
 from lensmith.engine.run_folder import finite
@@ -215,7 +216,7 @@ def _deciding(trained: Trained, opened: Data, tell: Tell) -> tuple[Loader, str]:
     """What the score is measured on, and the split that it is of: the pictures that were held out to decide by, and
     the test pictures only where there are no others but those that were learned from."""
     loaders = make_loaders(trained.recipe, opened, trained.task)
-    split = next(name for name in ("valid", "test", "train") if name in loaders)
+    split = split_to_choose_by(loaders)
     if split != "valid":
         tell(f"no valid split was held out: what INT8 loses is measured on {split}")
     loader = loaders[split]

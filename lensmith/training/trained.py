@@ -15,6 +15,7 @@ from torch import nn
 from lensmith.base.errors import DataError, ModelError, UserError, nearest
 from lensmith.base.pictures import OWN, Form
 from lensmith.data.batches.loader import Loader
+from lensmith.data.sources.chosen_split import split_to_score
 from lensmith.engine.evaluate import evaluate, for_inference, quickest
 from lensmith.engine.plan.plan import Plan, make_plan, plan_from_json
 from lensmith.engine.run_folder import Run
@@ -117,11 +118,7 @@ class Trained(LearnedNetwork):
         A fully convolutional classifier takes pictures at their own size. The answer for a picture does not depend on
         the others, but for the last digits of its scores (`predict_pictures` says how many).
         """
-        several = named_sources(sources)
-        pictures: list[Path | Image.Image] = []
-        for in_memory, neighbours in groupby(several, key=lambda source: isinstance(source, Image.Image)):
-            group: list[Any] = list(neighbours)
-            pictures += group if in_memory else find_pictures(group)
+        pictures = _pictures_named(sources)
         network, plan = self.ready
         plan.settle()
         task = deciding(self.task, threshold=threshold, overlap=overlap)
@@ -272,7 +269,7 @@ class Trained(LearnedNetwork):
     def _evaluate(self, opened: Data, split: str | None, tell: Callable[[str], object]) -> dict[str, Any]:
         check_metrics(self.recipe, trusted=self.trusted)
         loaders = make_loaders(self.recipe, opened, self.task)
-        split = split or ("test" if "test" in loaders else "valid" if "valid" in loaders else "train")
+        split = split or split_to_score(loaders)
         if split not in loaders:
             raise UserError(f"the data has no split {split!r}.{nearest(split, loaders)} "
                             f"It has: {', '.join(loaders)}.")
@@ -299,10 +296,12 @@ def _same(name: Any, other: Any) -> bool:
 
 
 def _pictures_named(sources: Any) -> list[Path | Image.Image]:
-    """Pillow pictures as they are, and the picture files of every other source, in the order named."""
+    """Pillow pictures as they are, and the picture files of every other source, in the order named; of neighbours that
+    are files each once."""
     pictures: list[Path | Image.Image] = []
-    for source in named_sources(sources):
-        pictures += [source] if isinstance(source, Image.Image) else find_pictures([source])
+    for in_memory, neighbours in groupby(named_sources(sources), key=lambda source: isinstance(source, Image.Image)):
+        group: list[Any] = list(neighbours)
+        pictures += group if in_memory else find_pictures(group)
     return pictures
 
 
