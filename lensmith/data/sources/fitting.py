@@ -48,6 +48,14 @@ def in_files(values: Mapping[str, Value], places: Sequence[Place]) -> dict[str, 
     return {name: value.in_files(fits, sizes) for name, value in values.items()}
 
 
+def corners_in_file(corners: Sequence[float], place: Place) -> tuple[float, ...]:
+    """x0 y0 x1 y1 in the network's pixels as those of the file, cut off at its edges."""
+    number = torch.zeros(1, dtype=torch.int64)
+    box = Boxes(torch.tensor([corners], dtype=torch.float32), number, image=number)
+    found = box.in_files(torch.tensor([place.fit]), torch.tensor([place.size], dtype=torch.float32))
+    return tuple(found.corners[0].tolist())
+
+
 def boxes_of_files(source: Source, form: Form, target: str = "boxes") -> tuple[Boxes, Tensor]:
     """The boxes of a fitted source in the pixels of its files again, and the files' sizes, int64 [n, 2], (height,
     width)."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lensmith.base.errors import UserError, choose
 from lensmith.base.pictures import Place
-from lensmith.data.sources.fitting import in_files
+from lensmith.data.sources.fitting import corners_in_file
 from lensmith.models.network import Network
 from lensmith.study.explain.answers import ExplainedAnswer, explained_answers
 from lensmith.study.explain.believable import Covered, covered, is_believable, largest_in_boxes, likeness_to_random
@@ -167,22 +167,14 @@ class Explainer:
         likeness = self.kept.look_up(json.dumps([name, settings, subject.layers, asked.seed], sort_keys=True),
                                      lambda: likeness_to_random(subject, picture, explain, found))
         map_ = _in_file(found, place)
-        own = None if answer.corners is None else _corners_in_file(answer.corners, place)
+        own = None if answer.corners is None else corners_in_file(answer.corners, place)
         true = _true_corners(answer, truth)
         return Explanation(
             answer, name, map_, subject.layers if method.of_maps else (), likeness,
-            None if own is None else tuple(own[0].tolist()),
+            own,
             covered(subject, picture, found) if asked.check else None,
-            largest_in_boxes(map_, own) if asked.check and own is not None else None,
+            largest_in_boxes(map_, torch.tensor([own])) if asked.check and own is not None else None,
             largest_in_boxes(map_, true) if asked.check and len(true) else None)
-
-
-def _corners_in_file(corners: tuple[float, ...], place: Place) -> Tensor:
-    """float [1, 4]: the corners of an object in the pixels of the file."""
-    number = torch.zeros(1, dtype=torch.int64)
-    box = in_files({"boxes": Boxes(torch.tensor([corners]), number, image=number)}, [place])["boxes"]
-    assert isinstance(box, Boxes)
-    return box.corners
 
 
 def _true_corners(answer: ExplainedAnswer, truth: Mapping[str, Boxes]) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from lensmith.base.errors import escaped
 from lensmith.base.pictures import Place
 from lensmith.base.viewing import viewable
+from lensmith.data.sources.fitting import corners_in_file
 from lensmith.study.explain.views.layers import channel_of, layer_in_words, map_of, one_layer
 from lensmith.study.explain.views.sheet import number_in_words, resized_to, sheet, wrapped, wrapped_words
 from lensmith.study.explain.views.view import Panel, ViewedSet, ViewSubject, whole
@@ -127,9 +128,7 @@ def _exciting(subject: ViewSubject, pictures: ViewedSet, found: _Strongest, row:
     high, wide = height / found.shape[0], width / found.shape[1]
     box = cell[1] * wide, cell[0] * high, (cell[1] + 1) * wide, (cell[0] + 1) * high
     place = found.places[row]
-    in_file = tuple(min(max((edge - place.fit[2 + axis % 2]) / place.fit[axis % 2], 0.0),
-                        float(place.size[1 - axis % 2])) for axis, edge in enumerate(box))
-    return Exciting(place.file, float(found.values[row, channel]), cell, box, in_file,
+    return Exciting(place.file, float(found.values[row, channel]), cell, box, corners_in_file(box, place),
                     pictures.picture(found.rows[row]))
 
 
