@@ -11,7 +11,22 @@ from typing import Any
 
 import pytest
 
+from lensmith.training.begin_or_resume import begin_session
+
 Look = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def run_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """run_of(backbone): the folder of a run of one epoch on drawn shapes."""
+    def made(backbone: str) -> Path:
+        session = begin_session({"data": {"name": "shapes", "count": 60}, "backbone": {"name": backbone},
+                                 "task": {"name": "classification"}, "learner": {"epochs": 1},
+                                 "plan": {"mode": "exact", "device": "cpu"}}, runs=tmp_path_factory.mktemp("runs"))
+        assert [report for report in session if report.row is not None]
+        return session.run.folder
+
+    return made
 
 
 @pytest.fixture

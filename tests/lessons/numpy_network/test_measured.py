@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ from lensmith.lessons import lesson as any_lesson
 from lensmith.lessons import lesson_data
 from lensmith.lessons.numpy_network.lesson import numpy_lesson
 from lensmith.lessons.numpy_network.measured import NumpyResults, numpy_results, results_of_run
-from lensmith.training.begin_or_resume import begin_session
 
 
 def finished(results: NumpyResults) -> str:
@@ -52,12 +52,8 @@ def test_the_lesson_on_a_set():
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Path:
-    session = begin_session({"data": {"name": "shapes", "count": 60}, "backbone": {"name": "lenet"},
-                             "task": {"name": "classification"}, "learner": {"epochs": 1},
-                             "plan": {"mode": "exact", "device": "cpu"}}, runs=tmp_path_factory.mktemp("runs"))
-    assert [report for report in session if report.row is not None]
-    return session.run.folder
+def run(run_of: Callable[[str], Path]) -> Path:
+    return run_of("lenet")
 
 
 @pytest.mark.usefixtures("quick")

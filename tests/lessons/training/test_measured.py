@@ -1,6 +1,7 @@
 """The lesson on a real learner: its steps are those of a training, its numbers those of its optimizer."""
 
 import math
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from lensmith.lessons.training.jobs import job_of_run, job_with, lesson_settings
 from lensmith.lessons.training.lesson import training_lesson
 from lensmith.lessons.training.measured import TrainingResults, training_results, training_results_of_run
 from lensmith.lessons.training.watched_steps import watch_steps
-from lensmith.training.begin_or_resume import begin_session
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +81,8 @@ def test_the_lesson_on_a_set(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Path:
-    session = begin_session({"data": {"name": "shapes", "count": 60}, "backbone": {"name": "conv10_20"},
-                             "task": {"name": "classification"}, "learner": {"epochs": 1},
-                             "plan": {"mode": "exact", "device": "cpu"}}, runs=tmp_path_factory.mktemp("runs"))
-    assert [report for report in session if report.row is not None]
-    return session.run.folder
+def run(run_of: Callable[[str], Path]) -> Path:
+    return run_of("conv10_20")
 
 
 def test_a_run_is_only_read_and_its_steps_are_those_that_it_took(run: Path):
