@@ -38,12 +38,19 @@ class Subject:
     def scores(self, pictures: Iterable[Tensor]) -> Tensor:
         """float [pictures], on the CPU: the number of each picture [channels, height, width], a few at once, without
         gradients."""
-        forward, scores, rest = self.forward or self.network, [torch.zeros(0)], iter(pictures)
+        scores, rest = [torch.zeros(0)], iter(pictures)
         for first in rest:
-            at_once = min(max(_PIXELS // first[0].numel(), _AT_ONCE[0]), _AT_ONCE[1])
-            batch = torch.stack([first, *islice(rest, at_once - 1)])
-            scores.append(self._of_output(forward(batch), len(batch)).float().cpu())
+            scores.append(self.scores_of_batch(torch.stack([first, *islice(rest, self.at_once(first) - 1)])))
         return torch.cat(scores)
+
+    @torch.no_grad()
+    def scores_of_batch(self, pictures: Tensor) -> Tensor:
+        """float [batch], on the CPU: the number of each picture, all at once, without gradients."""
+        return self._of_output((self.forward or self.network)(pictures), len(pictures)).float().cpu()
+
+    def at_once(self, picture: Tensor) -> int:
+        """How many pictures of this size a network without gradients is given together."""
+        return min(max(_PIXELS // picture[0].numel(), _AT_ONCE[0]), _AT_ONCE[1])
 
     def _of_output(self, output: Any, pictures: int) -> Tensor:
         found = self.evidence(output)

@@ -242,3 +242,27 @@ class Corner(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         return pictures[:, :, :6, :6].mean((1, 2, 3))
+
+
+class TakesApart(nn.Module):
+    """A backbone that works on a part of its maps by another name."""
+
+    def __init__(self, other: nn.Module):
+        super().__init__()
+        self.first, self.second = other.first, other.second
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        fine = self.first(pictures)
+        half, _ = fine.chunk(2, 1)
+        half.mul_(3)
+        return [fine, self.second(fine)]
+
+
+def test_occlusion_of_a_network_whose_maps_cannot_be_followed_is_computed_whole(subject: Subject, network: Network,
+                                                                                picture: Tensor):
+    network.backbone = TakesApart(network.backbone)
+    edge = 32 // 4
+    expected = attr.Occlusion(network).attribute(
+        picture[None], sliding_window_shapes=(3, edge, edge), strides=(3, edge // 2, edge // 2), target=CLASS,
+        baselines=subject.blank.expand_as(picture)[None])[0, 0]
+    close(occlusion(subject, picture, patches=4), expected.float())
