@@ -69,3 +69,27 @@ def test_a_report_of_each_kind_is_chinese(tmp_path: Path, task: str):
     assert "<h2>学习过程</h2>" in page and 'lang="zh"' in page
     left = [text for text in english_left(page) if not re.match(r"count \d|float32|torch |Linux|Intel|AMD", text)]
     assert not left
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_whatever_is_said_of_a_compression_is_said_in_each_language(language: str, monkeypatch: pytest.MonkeyPatch):
+    from lensmith.ship.compress import rows
+    from lensmith.ship.compress.paired import Difference
+    from lensmith.ship.runtimes.latency import Latency
+    from lensmith.study.report.compression_table import COLUMNS, LATENCY_COLUMNS
+
+    monkeypatch.setattr(rows, "multiplies_int8", lambda: False)
+    quick, slow = ({"ONNX Runtime": Latency(seconds, seconds, seconds, 20)} for seconds in (0.001, 0.002))
+    first = rows.CompressionRow(rows.ORIGINAL, "a", latency=quick, file=10)
+    said = [f"{name}: {remark}" for name in (rows.PRUNED, rows.INT8, rows.BOTH)
+            for difference in (Difference(-0.2, -0.3, 0.1), Difference(-0.2, None, None))
+            for remark in rows.remarks(rows.CompressionRow(name, "b", latency=slow, file=10, difference=difference),
+                                       first, lose=0.01)]
+    said += ["INT8: 2 of 9 layers stay in float32: conv1, conv2",
+             "both: it loses 0.0200 in ONNX Runtime on valid by INT8, more than the 0.01 that were asked for",
+             "pruned: 1.20 times as fast in torch, where 2 were asked for"]
+    assert len(said) >= 27
+    for text in (*said, *filter(None, (*COLUMNS, *LATENCY_COLUMNS))):
+        translated = _phrases(language).translated(text)
+        assert text in ("95 %", "p50 ms", "p95 ms") or translated, text
+        assert not re.search("[a-z]{3,} [a-z]{3,}", translated or ""), translated
