@@ -86,6 +86,12 @@ def test_from_python_with_arrays(trained: Path, photos: Path):
         assert np.isfinite(each.map.numpy()).all()
 
 
+def test_a_picture_that_is_named_twice_is_explained_once(trained: Path, photos: Path):
+    picture = next(photos.rglob("*.png"))
+    network = lensmith.load(trained)
+    assert [one.file for one in network.explain([picture, str(picture), picture.parent])].count(str(picture)) == 1
+
+
 @pytest.mark.parametrize(("options", "expected"), [
     (["--method", "gradcam"], "unknown method 'gradcam'. Did you mean 'grad_cam'? Known: eigen_cam, grad_cam,"),
     (["--class", "sqare"], "unknown class 'sqare'."),
