@@ -14,7 +14,8 @@ SETTINGS = {"api.py train", "cli/train.py train", "cli/predict.py predict", "cli
             "cli/explain.py explain", "cli/benchmark.py benchmark", "cli/export.py export",
             "cli/lesson_convolution.py lesson_convolution",
             "data/formats/tables/table.py open_table", "data/sources/split.py divide",
-            "models/backbones/stack_layers.py conv", "tasks/detection.py Detection.__init__",
+            "models/backbones/stack_layers.py conv", "rl/worlds/maze.py maze",
+            "tasks/detection.py Detection.__init__",
             "tasks/instances.py Instances.__init__", "tasks/segmentation.py Segmentation.__init__",
             "tasks/yolo.py Yolo.__init__"}
 # Each file of these folders is an entry of one table, and has the functions of its record under the same names.

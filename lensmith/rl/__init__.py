@@ -1,0 +1,1 @@
+"""Play: worlds, and networks that learn to act in them."""

@@ -21,8 +21,8 @@ class WorldFailed(Stopped):
 
     def __init__(self, world: str, problem: str, *, copy: int, episode: int, step: int):
         moment = f"step {step:,}" if step else "the reset"
-        super().__init__(f"world {world!r} failed in {moment} of episode {episode:,} of copy {copy}: {problem}. Mend its "
-                         "code, then give the command again")
+        super().__init__(f"world {world!r} failed in {moment} of episode {episode:,} of copy {copy}: {problem}. Mend "
+                         "its code, then give the command again")
         self.world, self.copy, self.episode, self.step = world, copy, episode, step
 
 
@@ -63,8 +63,16 @@ class World(Protocol):
 
     copies: int
     spaces: Spaces
-    exact: bool             # False: after `load_state_dict` each copy begins a new episode
-    best: float | None      # the best mean return that is known to be possible
+
+    @property
+    def exact(self) -> bool:
+        """Whether `state_dict` is whole; else each copy begins a new episode after `load_state_dict`."""
+        ...
+
+    @property
+    def best(self) -> float | None:
+        """The best mean return that is known to be possible."""
+        ...
 
     def reset(self) -> Tensor:
         """The first observations of all copies, in episode 0 of each: [copies, *shape]."""
@@ -102,10 +110,10 @@ def kept_tensor(state: Mapping[str, Any], name: str, shape: tuple[int, ...], dty
     """The tensor of a saved state, as a copy. Raises ModelError where it is missing or is another."""
     tensor = state.get(name)
     if not isinstance(tensor, Tensor):
-        raise ModelError(f"the saved state of the world has no tensor {name!r}: it is damaged or of another world; begin "
-                         "the run anew")
+        raise ModelError(f"the saved state of the world has no tensor {name!r}: it is damaged or of another world; "
+                         "begin the run anew")
     if tuple(tensor.shape) != shape or tensor.dtype != dtype:
         raise ModelError(f"the saved state of the world has {name!r} as {tensor.dtype} {list(tensor.shape)}, where "
-                         f"{dtype} {list(shape)} is expected: it is of another world or number of copies; begin the run "
-                         "anew")
+                         f"{dtype} {list(shape)} is expected: it is of another world or number of copies; begin the "
+                         "run anew")
     return tensor.detach().cpu().clone()
