@@ -84,7 +84,7 @@ def test_the_rules_agree_with_a_plain_form(plain_maze, map_file, lines, observat
     apart = [plain_maze(lines, slip=0.6, steps=30)(5, copy) for copy in range(copies)]
     assert torch.equal(world.reset(), shown[[game.see() for game in apart]])
     cuts = 0
-    for _ in range(400):
+    for _ in range(120):
         actions = torch.from_numpy(chance.integers(4, size=copies))
         step = world.step(actions)
         rewards, ended, truncated, last, now = zip(*(game.step(action) for game, action
