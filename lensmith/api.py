@@ -13,6 +13,7 @@ from lensmith.recipe.schema import BROUGHT
 from lensmith.recipe.sections import switch, without_other_length
 from lensmith.recipe.user_metrics import names_metrics
 from lensmith.training.begin_or_resume import Allowed, begin_session, resume_session
+from lensmith.training.played import Player, load_player
 from lensmith.training.session import Session
 from lensmith.training.trained import Trained, load
 
@@ -60,6 +61,34 @@ def train(data: Any, *, valid: Any = None, test: Any = None, backbone: str | nn.
     session = begin_session(recipe, runs=runs, command=f"lensmith.train({source}, settings={changed!r})", data=splits,
                             module=module, allowed=allowed)
     return _run_to_end(session, module, show)
+
+
+def learn_to_play(world: str | Path, *, algorithm: str = "dqn", steps: int | None = None, rate: float | None = None,
+                  device: str | None = None, seed: int | None = None, name: str | None = None,
+                  runs: str | Path = "runs", settings: dict[str, Any] | None = None, trust: bool = False,
+                  show: Callable[[Report], object] = lambda report: None) -> Player:
+    """Learn to play a world, measure it and write its run folder; -> what has learned.
+
+    world: one of `lensmith list worlds`, gym:NAME or my_world.py:World; a recipe of play; or the folder of a run that
+        was stopped, which goes on as it began, to the same bits, and takes no other setting.
+    algorithm: dqn, ppo, a2c or reinforce.
+    steps: of the world, all copies together.
+    rate: the optimizer's learning rate.
+    device, seed, name, runs, show: as of `train`.
+    settings: any other setting by its place in the recipe, as {"algorithm.n_step": 3}.
+    trust: whether code that is named as the world, or in a recipe file, may run.
+    """
+    if is_run(str(world)):
+        session = resume_session(world, trusted=trust)
+    else:
+        recipe = recipe_for(world) if str(world).endswith(".toml") else {"world": {"name": str(world)}}
+        by_place = {"algorithm.name": algorithm if "algorithm" not in recipe else None, "learner.steps": steps,
+                    "optimizer.rate": rate, "plan.device": device, "run.seed": seed, "run.name": name}
+        session = begin_session(switch(recipe, by_place | (settings or {})), runs=runs, allowed=Allowed(network=trust),
+                                command=f"lensmith.learn_to_play({str(world)!r}, settings={settings or {}!r})")
+    for report in session:
+        show(report)
+    return load_player(session.run.folder, trusted=trust)
 
 
 def resume(folder: str | Path, *, data: Any = None, valid: Any = None, test: Any = None,

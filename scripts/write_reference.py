@@ -24,11 +24,17 @@ from lensmith.data.formats import FORMATS
 from lensmith.engine.optimize import OPTIMIZERS
 from lensmith.engine.schedule import SCHEDULES
 from lensmith.models.backbones import BACKBONES
+from lensmith.recipe import play_sections
+from lensmith.recipe.play_sections import PlayingSettings, PlayLearnerSettings
 from lensmith.recipe.schema import parameters_of
-from lensmith.recipe.sections import PASSED, PLAIN, SECTIONS
+from lensmith.recipe.sections import PLAIN, SECTIONS
+from lensmith.recipe.sections import PASSED as PASSED_TO_PICTURES
 from lensmith.recipe.settings import SetSettings
+from lensmith.rl.algorithms import ALGORITHMS
+from lensmith.rl.worlds import WORLDS
 from lensmith.tasks import TASKS
 
+PASSED = PASSED_TO_PICTURES | {"world": play_sections.PASSED["world"]}
 # The tables whose entries a section names by `name`, each with its settings.
 TABLES: dict[str, Mapping[str, Any]] = {
     "data": {name: one.open for name, one in FORMATS.items()}, "backbone": BACKBONES, "task": TASKS,
@@ -74,7 +80,25 @@ def settings_page() -> str:
                       "| name | settings with their defaults |", "| --- | --- |"]
             lines += [f"| `{name}` | {_settings_of(section, entry)} |" for name, entry in TABLES[section].items()]
             lines += [""]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_of_play(flag_of)])
+
+
+def _of_play(flag_of: Mapping[str, str]) -> Iterator[str]:
+    """The sections of a recipe that plays, apart from those that all recipes have."""
+    yield from ("# Every setting of a recipe that plays", "", "[Play](../play.md) tells more. The sections `[run]`, "
+                "`[backbone]`, `[optimizer]`, `[schedule]` and `[plan]` are those above.", "")
+    head = ("| setting | type | default | meaning |", "| --- | --- | --- | --- |")
+    yield from ("## [world]", "", "| name | settings with their defaults |", "| --- | --- |")
+    yield from (f"| `{name}` | {_settings_of('world', entry)} |" for name, entry in WORLDS.items())
+    for section, schema in (("play", PlayingSettings), ("learner", PlayLearnerSettings)):
+        yield from ("", f"## [{section}] of play", "", *head, *_rows(section, schema, flag_of))
+    for name, entry in ALGORITHMS.items():
+        yield from ("", f"## [algorithm] {name}", "")
+        if inspect.isclass(entry):
+            yield from (*head, *_rows("algorithm", entry, flag_of))
+        else:
+            yield _settings_of("algorithm", entry)
+    yield ""
 
 
 def _settings_of(section: str, entry: Any) -> str:

@@ -255,7 +255,8 @@ def test_data_brought_by_split_have_a_training_part(tmp_path: Path):
 
 
 def test_the_public_names():
-    assert sorted(lensmith.__all__) == ["Trained", "__version__", "darknet", "load", "metrics", "resume", "train"]
+    assert sorted(lensmith.__all__) == ["Player", "Trained", "__version__", "darknet", "learn_to_play", "load",
+                                        "load_player", "metrics", "resume", "train"]
     assert all(hasattr(lensmith, name) for name in lensmith.__all__)
     with pytest.raises(AttributeError, match="module 'lensmith' has no attribute 'trian'"):
         lensmith.trian  # noqa: B018 - the look-up is the test

@@ -26,6 +26,7 @@ from lensmith.cli.lesson_training import lesson_training
 from lensmith.cli.lists import data_get, data_list, data_show, list_
 from lensmith.cli.measure import compare, val
 from lensmith.cli.options import with_flags
+from lensmith.cli.play import play
 from lensmith.cli.predict import predict
 from lensmith.cli.terminal import tell_error, wrong_argument
 from lensmith.cli.train import train
@@ -37,6 +38,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "val": val,
     "compare": compare,
     "predict": predict,
+    "play": play,
     "convert": convert,
     "explain": explain,
     "export": export,

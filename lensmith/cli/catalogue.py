@@ -14,13 +14,15 @@ from lensmith.models.adapters.torchvision_detectors import WHOLE
 from lensmith.models.adapters.torchvision_instances import WHOLE_INSTANCES
 from lensmith.models.adapters.torchvision_segmenters import SEGMENTERS
 from lensmith.models.backbones import BACKBONES
+from lensmith.rl.algorithms import ALGORITHMS
+from lensmith.rl.worlds import WORLDS
 from lensmith.tasks import TASKS
 
 
 def entries(what: str, *, runs: Path = Path("runs")) -> list[dict[str, Any]]:
     """One row for each entry of a table, or each run folder under `runs`."""
     tables: dict[str, dict[str, Any]] = {"backbones": BACKBONES, "tasks": TASKS, "optimizers": OPTIMIZERS,
-                                         "schedules": SCHEDULES}
+                                         "schedules": SCHEDULES, "worlds": WORLDS, "algorithms": ALGORITHMS}
     if what == "runs":
         return _runs(runs)
     if what == "data":

@@ -11,7 +11,8 @@ from lensmith.cli.terminal import cell, print_table, show, show_account, teller
 
 
 def list_(
-    what: Annotated[str, typer.Argument(help="backbones, tasks, data, optimizers, schedules or runs.")] = "backbones",
+    what: Annotated[str, typer.Argument(help="backbones, tasks, data, worlds, algorithms, optimizers, "
+                                                     "schedules or runs.")] = "backbones",
     runs: Annotated[Path, typer.Option(help="Where run folders lie.")] = Path("runs"),
     as_json: Json = False,
 ) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from lensmith.base.errors import UserError
 from lensmith.cli.options import Device, FormOf, Json, Quiet, Runtime, Trust
-from lensmith.cli.terminal import in_one_line, show, show_classes, show_comparison, teller
+from lensmith.cli.terminal import baseline_line, in_one_line, show, show_classes, show_comparison, teller
 
 
 def val(
@@ -17,13 +17,21 @@ def val(
                                                           help="How --data is read.")] = None,
     split: Annotated[str | None, typer.Option(help="train, valid or test; by itself test where there is one.")] = None,
     data: Annotated[str | None, typer.Option(help="Other data to measure on than the run's own.")] = None,
+    episodes: Annotated[int | None, typer.Option(help="Of a run that plays: fresh ones that are played; by itself 100.",
+                                                 min=1)] = None,
     runtime: Runtime = None, form: FormOf = None, device: Device = None, as_json: Json = False, quiet: Quiet = False,
     trust: Trust = False,
 ) -> None:
     """Measure a trained network on a split of its data. (Also: validate, test.)"""
     from lensmith.engine.run_folder import finite
+    from lensmith.recipe.play_sections import plays
     from lensmith.training.from_file import opened
 
+    if plays(run):
+        _measure_play(run, episodes, trust=trust, as_json=as_json)
+        return
+    if episodes is not None:
+        raise UserError(f"--episodes is of runs that have learned to play; {run} is measured on pictures: leave it out")
     if overrides and data is None:
         raise UserError(f"settings say how --data is read, and it is not given; got {' '.join(overrides)}")
     trained = opened(run, runtime=runtime, device=device, form=form, trust=trust, tell=teller(quiet))
@@ -33,6 +41,18 @@ def val(
         return
     show(f"{scores['split']:<5} {in_one_line(scores)}")
     show_classes(scores)
+
+
+def _measure_play(run: str, episodes: int | None, *, trust: bool, as_json: bool) -> None:
+    from lensmith.engine.run_folder import finite
+    from lensmith.training.played import load_player
+
+    scores = load_player(run, trusted=trust).measure(episodes or 100)
+    if as_json:
+        show(json.dumps(finite(scores)))
+        return
+    show(in_one_line(scores))
+    show(f"      {baseline_line(scores)}")
 
 
 def compare(

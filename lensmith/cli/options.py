@@ -23,6 +23,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stder
 FLAGS: dict[str, str] = {
     "backbone": "backbone.name",
     "task": "task.name",
+    "world": "world.name",
+    "algorithm": "algorithm.name",
+    "steps": "learner.steps",
     "epochs": "learner.epochs",
     "minutes": "learner.minutes",
     "batch": "loading.batch",

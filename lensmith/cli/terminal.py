@@ -156,7 +156,7 @@ def in_one_line(scores: dict[str, Any]) -> str:
     shown = None if parts is None else ["joined", *(f"{name}/{part['score']}" for name, part in parts.items())]
     words = []
     for name, value in scores.items():
-        if isinstance(value, float) and name != "loss" and (shown is None or name in shown):
+        if isinstance(value, float) and name not in ("loss", "best_known") and (shown is None or name in shown):
             interval = scores.get("intervals", {}).get(name)
             words.append(f"{name} {value:.4f}" + (f" ({interval[0]:.4f}-{interval[1]:.4f})" if interval else ""))
     return f"{'  '.join(words)}  on {count(scores['count'], scores.get('counted', 'picture'))}"

@@ -31,6 +31,11 @@ def train(
     backbone: Annotated[str | None, typer.Option(help="A network of `lensmith list backbones`, timm:NAME, "
                                                       "my_net.py:Net, or a run folder's.")] = None,
     task: Annotated[str | None, typer.Option(help="By itself the one that the data can feed.")] = None,
+    world: Annotated[str | None, typer.Option(help="Learn by playing in it: one of `lensmith list worlds`, gym:NAME or "
+                                                   "my_world.py:World.")] = None,
+    algorithm: Annotated[str | None, typer.Option(help="By which it learns to play: dqn, ppo, a2c or "
+                                                        "reinforce.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Of the world, all copies together.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
     minutes: Annotated[float | None, typer.Option(help="In the place of epochs: as many as end within so many minutes "
                                                        "of the whole process.")] = None,
@@ -123,20 +128,29 @@ def _refuse_changes(run: Path, settings: dict[str, Any], source: str | None, ove
 def _recipe_of(source: str | None, settings: dict[str, Any], overrides: Sequence[str], *,
                trust: bool) -> tuple["Recipe", bool]:
     """The recipe that the arguments ask for, not yet complete, and whether code that it names may run."""
+    from lensmith.recipe import play_sections
     from lensmith.recipe import schema as recipes
     from lensmith.recipe.from_source import is_run, recipe_for
     from lensmith.recipe.sections import SECTIONS, switch, without_other_length
 
-    if source is None:
+    beginning: Recipe | None = None
+    if settings["world.name"] is not None and (source is None or "=" in source):    # the world is all that it needs
+        beginning, overrides = {"world": {"name": settings["world.name"]}}, [*([source] if source else []), *overrides]
+    elif source is None:
         raise UserError("nothing to train on: name a recipe, a data set, a folder or a table, as in "
                         "`lensmith train fashion-mnist`, or --resume RUN")
-    if "=" in source and not os.path.exists(source):    # of a name that is too long Path raises
+    elif "=" in source and not os.path.exists(source):    # of a name that is too long Path raises
         raise UserError(f"the first argument names the data or the recipe; got the setting {source!r}")
     places = {place for place, value in settings.items() if value is not None} | \
         {text.partition("=")[0].strip() for text in overrides}
-    recipe = without_other_length(recipe_for(source, name=recipes.data_name_in(overrides)), places)
-    recipe = recipes.override(switch(recipe, settings), overrides, SECTIONS)
+    if beginning is None:
+        beginning = recipe_for(str(source), name=recipes.data_name_in(overrides))
+    recipe = without_other_length(beginning, places)
+    plays = play_sections.is_play(recipe)
+    recipe = recipes.override(switch(recipe, settings), overrides, play_sections.SECTIONS if plays else SECTIONS)
     # Code that is named in this command is the user's own word; code that a file names needs --trust.
+    if plays:
+        return recipe, trust or recipe["world"]["name"] in (source, settings["world.name"])
     named_here = settings["backbone.name"] is not None or any(text.startswith("backbone.name=") for text in overrides)
     return recipe, trust or (named_here and not is_run(recipe["backbone"]["name"]))
 

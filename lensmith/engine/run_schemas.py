@@ -201,6 +201,14 @@ class WorstRow(TypedDict, total=False):
     score: Required[Number]
 
 
+class PlayedRow(TypedDict, total=False):
+    """Something to look at of what was played, in words; `film` is there where it moves."""
+
+    picture: Required[str]
+    words: Required[str]
+    film: str
+
+
 class Measured(TypedDict, total=False):
     """A split in metrics.json; its other entries are the metrics by name."""
 
@@ -211,6 +219,8 @@ class Measured(TypedDict, total=False):
     details: Details
     baselines: dict[str, AnswerScore]
     worst: list[WorstRow]
+    films: list[PlayedRow]
+    best_known: Maybe    # the best mean return that is known to be possible
 
 
 # Width and height in pixels.

@@ -21,14 +21,15 @@ from lensmith.recipe.run_recipe import with_own_files
 from lensmith.recipe.schema import BROUGHT, NO_DATA
 from lensmith.recipe.sections import weights_named
 from lensmith.recipe.user_metrics import anchor_metrics
+from lensmith.rl.worlds import WORLDS, is_world
 
 
 def recipe_for(source: str | Path, *, name: Any = None) -> recipes.Recipe:
     """The incomplete recipe that a source of the command line stands for.
 
-    A source is a recipe file, the name of a data set, a run folder, whose recipe is taken, or a file or folder in a
-    known format: in that which the setting data.`name` says, else in the one that it is recognised by. Raises DataError
-    for anything else.
+    A source is a recipe file, the name of a data set, a run folder, whose recipe is taken, a file or folder in a known
+    format, or, where there is none of that name, a world to play in. A format is that which the setting data.`name`
+    says, else the one that it is recognised by. Raises DataError for anything else.
     """
     path = Path(source)
     if path.suffix == ".toml":
@@ -42,6 +43,8 @@ def recipe_for(source: str | Path, *, name: Any = None) -> recipes.Recipe:
         return recipe
     if isinstance(name, str):
         return {"data": {"name": name, "path": str(source)}}
+    if is_world(str(source)) and not path.exists():
+        return {"world": {"name": str(source)}}
     # The reader of tables refuses a table that does not exist, and its message names the nearest file.
     is_table = path.suffix.lower() in FORMATS["table"].suffixes
     name = "table" if is_table and not path.is_file() else recognise(path)
@@ -49,11 +52,11 @@ def recipe_for(source: str | Path, *, name: Any = None) -> recipes.Recipe:
         return {"data": {"name": name, "path": str(source)}}
     if path.is_file() and (command := unpack_command(path)) is not None:
         raise DataError(f"{str(source)!r} is an archive, which is unpacked before: `{command}`")
-    near = nearest(path.name, [*FORMATS, *(neighbour.name for neighbour in path.parent.iterdir())]
-                   if path.parent.is_dir() else FORMATS)
+    near = nearest(path.name, [*FORMATS, *WORLDS, *(neighbour.name for neighbour in path.parent.iterdir())]
+                   if path.parent.is_dir() else [*FORMATS, *WORLDS])
     files = "; ".join(f"{key}: {', '.join(record.suffixes)}" for key, record in FORMATS.items() if record.suffixes)
     raise DataError(f"{str(source)!r} is no recipe (.toml), folder of pictures, file of a format ({files}) or known "
-                    f"data set.{near} Known data sets: {', '.join(FORMATS)}.")
+                    f"data set or world.{near} Known data sets: {', '.join(FORMATS)}; worlds: {', '.join(WORLDS)}.")
 
 
 def is_run(name: Any) -> bool:

@@ -12,6 +12,7 @@ from lensmith.base.atomic_files import write_atomic
 from lensmith.base.errors import ModelError, UserError
 from lensmith.engine.run_folder import FIRST_WEIGHTS_FILE, LEAVE_OUT_FILE, NETWORK_FILE, Run
 from lensmith.recipe import schema as recipes
+from lensmith.recipe.play_sections import is_play
 from lensmith.recipe.schema import BROUGHT
 from lensmith.recipe.sections import resolve
 
@@ -28,6 +29,9 @@ _MASKS_BEFORE = {"kernel": 1, "class_weights": "none"}
 def recipe_of_run(run: Run, *, module: nn.Module | None, data: Any, trusted: bool) -> recipes.Recipe:
     """The resolved recipe of a run folder. Raises ModelError if the Python caller has to pass an object again."""
     recipe = with_own_files(recipes.read_recipe(run.folder / "recipe.toml"), run.folder)
+    if is_play(recipe):
+        raise UserError(f"{run} has learned to play, and this is for networks that learned from pictures: `lensmith "
+                        f"play {run}` shows what it does, `lensmith val {run}` measures it")
     brought = [section for section in ("data", "backbone")
                if str(recipe.get(section, {}).get("name", "")).startswith(BROUGHT)]
     for section, argument in (("data", data), ("backbone", module)):

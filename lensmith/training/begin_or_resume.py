@@ -10,7 +10,6 @@ from torch import nn
 from lensmith.base.device import environment
 from lensmith.base.errors import UserError
 from lensmith.data.sources.findings import findings, findings_line
-from lensmith.engine.distributed.process_group import ProcessGroup
 from lensmith.engine.plan.plan import plan_from_json
 from lensmith.engine.run_folder import Run
 from lensmith.engine.run_loop import restore
@@ -23,20 +22,20 @@ from lensmith.recipe.fit_epochs import Budget
 from lensmith.recipe.from_source import anchored, check_brought, fit_to_weights
 from lensmith.recipe.open_data import Tell, open_splits, silent, survey_splits
 from lensmith.recipe.other_data import read_data
+from lensmith.recipe.play_sections import is_play
 from lensmith.recipe.run_recipe import keep_files, recipe_of_run
 from lensmith.recipe.schema import BROUGHT
 from lensmith.recipe.sections import resolve
 from lensmith.recipe.teacher import check_same_teacher
 from lensmith.recipe.user_metrics import check_metrics
 from lensmith.training.own_network import advice_on, explained_errors
+from lensmith.training.play_sessions import begin_play, resolve_play_recipe, resume_play
+from lensmith.training.run_beginning import create_run, tell_other_machine
 from lensmith.training.same_data import check_same_data
 from lensmith.training.same_recipe import check_same_recipe
 from lensmith.training.session import Session, now
 from lensmith.training.supervised_job import SupervisedJob
 from lensmith.training.understood import data_name, goes_on, listing_command, understood
-
-# The entries of environment.json on which the last bits of a training depend.
-_BITS_DEPEND_ON = ("python", "platform", "processor", "packages")
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,8 @@ class Allowed:
 def resolve_recipe(recipe: recipes.Recipe, *, trusted: bool, trusted_metrics: bool = False) -> recipes.Recipe:
     """The recipe with every setting written out, those that the pictures' headers decide too. No picture is decoded and
     nothing is written."""
+    if is_play(recipe):
+        return resolve_play_recipe(recipe, trusted=trusted)
     check_brought(recipe, [])
     settled = resolve(fit_to_weights(recipe), trusted=trusted)
     check_metrics(settled, trusted=trusted_metrics)
@@ -74,6 +75,9 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
     began: when the time of learner.minutes began, by time.monotonic; None: now.
     tell: called with each line that is worth showing while the data are read.
     """
+    if is_play(recipe):
+        return begin_play(recipe, runs=Path(runs), command=command, tell=tell,
+                          trusted=allowed is not None and allowed.network)
     prepared_from = time.process_time() if began is None else 0.0    # a command's whole process is the run
     began, allowed = time.monotonic() if began is None else began, allowed or Allowed()
     objects = [section for section, value in (("data", data), ("backbone", module)) if value is not None]
@@ -86,7 +90,7 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
     runs, name = Path(runs), settled["run"].get("name")
     runs_existed = runs.exists()
     # A name is taken before the pictures are read, so that a name that cannot be had is known at once.
-    run = _create_run(process_group, runs, name=name, fallback="") if name is not None else None
+    run = create_run(process_group, runs, name=name, fallback="") if name is not None else None
     try:
         with process_group.barrier(), explained_errors():
             if allowed.downloads and is_download(weights := settled["learner"].get("weights")):
@@ -98,7 +102,7 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
                 raise UserError(f"{run} was begun by another command meanwhile: choose another run.name")
         if run is None:
             label = f"{data_name(settled)}-{job.recipe['backbone']['name'].rpartition('/')[2].removeprefix(BROUGHT)}"
-            run = _create_run(process_group, runs, name=None, fallback=label)
+            run = create_run(process_group, runs, name=None, fallback=label)
     except BaseException:
         if run is not None:
             run.abandon()
@@ -120,18 +124,6 @@ def _tell_beginning(run: Run, job: Assembled, tell: Tell) -> str:
     for line in lines:
         tell(line)
     return lines[0]
-
-
-def _create_run(process_group: ProcessGroup, runs: Path, *, name: str | None, fallback: str) -> Run:
-    """The run folder, made and locked by rank 0 and known to every rank."""
-    made: list[Run] = []
-
-    def make() -> str:
-        made.append(Run.create(runs, name=name, fallback=fallback))
-        return str(made[0])
-
-    folder = process_group.broadcast_json(make)
-    return made[0] if made else Run(Path(folder), writes=False)
 
 
 def _write_beginning(run: Run, job: Assembled, account: dict[str, Any]) -> recipes.Recipe:
@@ -158,6 +150,8 @@ def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | 
     version has changed, a line says so and the run goes on. The parameters are as of `begin_session`.
     """
     run = Run.open(folder)
+    if is_play(recipes.read_recipe(run.folder / "recipe.toml")):
+        return resume_play(run, trusted=trusted, tell=tell)
     facts = run.facts("run.json")
     check_same_recipe(run, facts.get("recipe"), why="--resume goes on with a run as it was")
     recipe = recipe_of_run(run, module=module, data=data, trusted=trusted)
@@ -171,7 +165,7 @@ def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | 
     # A run that was killed before its first checkpoint begins anew, with its plan and its data where it had them.
     begun, has_plan = process_group.broadcast_json(lambda: [(run.folder / "last.safetensors").exists(), run.has_begun])
     if has_plan or begun:
-        _tell_other_machine(run, tell)
+        tell_other_machine(run, tell)
     with process_group.barrier(), explained_errors():
         opened = read_data(recipe, data, tell=tell, process_group=process_group)
         if has_plan or begun:
@@ -194,12 +188,3 @@ def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | 
         _write_beginning(run, job, opened.account)
     tell(f"{session.understood}; {goes_on(job.learner, saved=begun)}")
     return session
-
-
-def _tell_other_machine(run: Run, tell: Tell) -> None:
-    """Say what has changed of what the last bits depend on since the run began."""
-    before, now_here = run.read_json("environment.json"), environment()
-    changes = [f"{name} {before.get(name)} -> {now_here[name]}" for name in _BITS_DEPEND_ON
-               if before.get(name) != now_here[name]]
-    if changes:
-        tell(f"the run began elsewhere ({'; '.join(changes)}): it goes on, but its last bits may differ")

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lensmith.base.errors import DataError, UserError
+from lensmith.base.opencv import load_opencv
 from lensmith.base.output_folder import output_folder
 from lensmith.base.pictures import Form, bring
 from lensmith.engine.evaluate import for_inference
@@ -105,7 +106,7 @@ def watch(films: Sequence[str], look: Look, *, out: Path | None = None, every: i
     """
     if every < 1:
         raise UserError(f"watch.every={every} is not possible: accepted are 1 (each frame), 2, 3, ...")
-    opencv = _opencv()
+    opencv = load_opencv()
     folder = nullcontext() if out is None else output_folder(out, advice=_ELSEWHERE)
     with folder as aside, _opened_lines(aside) as lines:
         for number, name in enumerate(films):
@@ -284,15 +285,3 @@ def _begun(film: _Film, path: Path, size: tuple[int, int]) -> _Written:
 
 def _opened_lines(folder: Path | None) -> AbstractContextManager[Any]:
     return nullcontext() if folder is None else open(folder / LINES, "w", encoding="utf-8", errors="replace")
-
-
-def _opencv() -> Any:
-    # We say ourselves in one line what cannot be read; OpenCV and FFmpeg would add lines of theirs.
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    try:
-        import cv2
-    except ImportError as error:
-        raise DataError('films and cameras are read by OpenCV, which is not here: pip install "lensmith[video]"'
-                        ) from error
-    return cv2

@@ -16,6 +16,14 @@ from lensmith.study.doctor.held_out import (
     underfitting,
 )
 from lensmith.study.doctor.objects import all_background, all_suppressed, small_objects, starved_part, unfit_anchors
+from lensmith.study.doctor.playing import (
+    entropy_gone,
+    never_rewarded,
+    one_action,
+    short_replay,
+    target_stays,
+    values_run_away,
+)
 from lensmith.study.doctor.rates import rate_too_high, rate_too_low, thrown_layer
 from lensmith.study.doctor.signals import dead_relus, exploding, flat_activations, vanishing
 from lensmith.study.doctor.wiring import decayed_norms, evaluation_mode, frozen_by_accident, softmax_twice
@@ -49,6 +57,12 @@ FAULTS: Mapping[str, Callable[[Facts], Diagnosis | None]] = {
     "boxes suppressed": all_suppressed,
     "all background": all_background,
     "a starved part": starved_part,
+    "a reward never seen": never_rewarded,
+    "values that run away": values_run_away,
+    "a collapsed policy": one_action,
+    "a short replay": short_replay,
+    "a target never updated": target_stays,
+    "entropy gone": entropy_gone,
 }
 
 

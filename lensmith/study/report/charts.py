@@ -56,6 +56,27 @@ def curves(rows: Sequence[Mapping[str, float]], *, score: str | None = None, bes
     return document("curves", width, 200, parts)
 
 
+# The charts of a run that plays, in pairs: a title, and the column of the history of each line by its name.
+_OF_PLAY = ((("return", {"measured": "valid/return", "while learning": "train/return"}),
+             ("steps of an episode", {"measured": "valid/length", "while learning": "train/length"})),
+            (("discounted return", {"expected": "value/expected", "real": "value/returned"}),
+             ("exploration", {"": "exploration"})))
+
+
+def play_curves(rows: Sequence[Mapping[str, float]]) -> list[str]:
+    """What the history of a run that plays tells beside its losses, two charts in a text; none of another run."""
+    drawn = []
+    across = [row["epoch"] for row in rows if "value/returned" in row or "train/episodes" in row]
+    for pair in _OF_PLAY if across else ():
+        parts: list[str] = []
+        for (title, names), (left, right) in zip(pair, ((44, 290), (346, 592)), strict=True):
+            series = {name: points for name, column in names.items() if (points := _series(rows, column))}
+            if series:
+                parts += _curves(series, (ORANGE, BLUE), spanning(across, left, right), title=title)
+        drawn += [document("curves", 604, 200, parts)] if parts else []
+    return drawn
+
+
 def _curves(series: Mapping[str, Sequence[tuple[float, float]]], colours: Sequence[str], across: AxisScale, *,
             title: str) -> list[str]:
     """Lines over the epochs on axes of their own, with a legend where they are named."""

@@ -29,8 +29,10 @@ def pictures_counted(measured: Mapping[str, Any]) -> int:
 
 def sentence(split: str, measured: Mapping[str, Any], score: str, values: Mapping[str, float]) -> str:
     """The headline in words, with what to compare it with, and a warning where it flatters."""
+    if "counted" in measured:
+        return _on_episodes(measured, score, values)
     pictures, details = pictures_counted(measured), measured.get("details", {})
-    on = count(pictures, measured.get("counted") or f"{'validation' if split == 'valid' else split} picture")
+    on = count(pictures, f"{'validation' if split == 'valid' else split} picture")
     own = own_metrics(details)
     texts = {name: metric_text(name, value, own) for name, value in values.items()}
     baseline = measured.get("baselines", {}).get(score)
@@ -42,3 +44,14 @@ def sentence(split: str, measured: Mapping[str, Any], score: str, values: Mappin
     if split == "valid":
         text += " These pictures also chose the best epoch, so the number flatters a little; a test split does not."
     return text
+
+
+def _on_episodes(measured: Mapping[str, Any], score: str, values: Mapping[str, float]) -> str:
+    """What playing brought, beside playing at random and the best that is known."""
+    over = count(pictures_counted(measured), "episode")
+    text = f"The mean {score} is {metric_text(score, values[score])} over {over}."
+    baseline, best = measured.get("baselines", {}).get(score), measured.get("best_known")
+    if baseline is not None:
+        text += f" {baseline['answer'][:1].upper()}{baseline['answer'][1:]} would score " \
+                f"{metric_text(score, baseline['score'])}."
+    return text if best is None else f"{text} The best that is known to be possible is {metric_text(score, best)}."

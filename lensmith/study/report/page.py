@@ -11,6 +11,7 @@ from lensmith.base.html_page import data_address, render_page
 from lensmith.base.read_file import bounded_text
 from lensmith.data.sources.findings import counted_keys, findings
 from lensmith.engine.run_folder import Run
+from lensmith.recipe.play_sections import is_play
 from lensmith.recipe.schema import read_recipe
 from lensmith.study.doctor import diagnose
 from lensmith.study.doctor.facts import Facts
@@ -74,6 +75,7 @@ def _contents(run_folder: Run) -> dict[str, Any]:
         "warning": str(run.get("warning") or ""),
         "headline": _headline(splits[0], metrics[splits[0]], score) if splits and score else None,
         "curves": curves,
+        "play_curves": charts.play_curves(history),
         "diagnosed": bool(history),
         "faults": diagnose(Facts(recipe, history, run, metrics, run_folder.facts("data.json"),
                                  run_folder.facts("vitals.json"), str(folder))),
@@ -83,7 +85,7 @@ def _contents(run_folder: Run) -> dict[str, Any]:
         "parts": [part for name in splits for part in _sections(name, metrics[name], folder, full=name == splits[0])],
         "explained": errors_looked_into(run_folder, metrics, best),
         "explain_again": f"lensmith explain {shlex.quote(str(folder))}",
-        "data": _data(run_folder.facts("data.json")),
+        "data": None if is_play(recipe) else _data(run_folder.facts("data.json")),
         "command": run.get("command"),
         "predict": _predicting(recipe, folder),
         "run": _run_facts(run),
@@ -107,7 +109,7 @@ def _language(recipe: Mapping[str, Any]) -> str:
 def _headlines(measured: Mapping[str, Any]) -> dict[str, float]:
     """The metrics of a split: its plain numbers, without those that describe the measurement."""
     return {name: value for name, value in measured.items()
-            if isinstance(value, int | float) and name not in ("count", "loss")}
+            if isinstance(value, int | float) and name not in ("count", "loss", "best_known")}
 
 
 def _interval(name: str, measured: Mapping[str, Any]) -> str:
@@ -142,6 +144,8 @@ def _resuming(recipe: Mapping[str, Any], folder: Path) -> str:
 
 
 def _predicting(recipe: Mapping[str, Any], folder: Path) -> str:
+    if is_play(recipe):
+        return f"lensmith play {shlex.quote(str(folder))}"
     objects = _objects(recipe, "backbone")
     return f"lensmith.load({str(folder)!r}{objects}).predict('picture.jpg')" if objects else \
         f"lensmith predict {shlex.quote(str(folder))} picture.jpg"
@@ -229,22 +233,29 @@ def _part(split: str, measured: Mapping[str, Any], folder: Path, *, full: bool) 
         if classes else "",
         "most_confused": details.get("most_confused", []),
         "scatter": charts.scatter(details.get("scatter", {})),
+        "films": [{"film": "", **row, "data": _own_picture(row["picture"], folder)}
+                  for row in measured.get("films", [])],
         "worst": worst, "side_by_side": any(ERRORS[row["kind"]].draw_both is not None for row in worst),
         "worst_note": " ".join(ERRORS[kind].note for kind in dict.fromkeys(row["kind"] for row in worst)),
     }
 
 
 def _worst(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """A row of the gallery with its picture as a data URI, empty where the file is missing or outside the folder."""
-    path = (folder / row["picture"]).resolve()
-    inside = path.is_relative_to(folder.resolve()) and path.suffix == ".png" and path.is_file() \
-        and path.stat().st_size <= _LARGEST
-    data = data_address(path.read_bytes(), "png") if inside else ""
+    """A row of the gallery, with its picture."""
     kind = row.get("kind") or row.get("target", "label")
     if kind not in ERRORS:
         raise DataError(f"{folder / 'metrics.json'} is damaged: it has errors of {in_short(kind)}, and known are "
                         f"{', '.join(ERRORS)}. Put it back, or delete it to have a report without it")
-    return {**row, "kind": kind, "data": data, "measure": ERRORS[kind].score.format(row["score"])}
+    return {**row, "kind": kind, "data": _own_picture(row["picture"], folder),
+            "measure": ERRORS[kind].score.format(row["score"])}
+
+
+def _own_picture(name: str, folder: Path) -> str:
+    """A PNG of a run folder as a data URI; empty where it is missing, too large or outside of the folder."""
+    path = (folder / name).resolve()
+    inside = path.is_relative_to(folder.resolve()) and path.suffix == ".png" and path.is_file() \
+        and path.stat().st_size <= _LARGEST
+    return data_address(path.read_bytes(), "png") if inside else ""
 
 
 def _data(data: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -1,0 +1,146 @@
+"""The sections of a recipe that learns by playing: the schema of each, and what is usual in it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from lensmith.base.errors import UserError, choose, in_short
+from lensmith.engine.optimize import OPTIMIZERS
+from lensmith.engine.schedule import SCHEDULES
+from lensmith.models.backbones import find_backbone
+from lensmith.recipe import schema as recipes
+from lensmith.recipe.settings import PlanSettings, RunSettings
+from lensmith.rl.algorithms import ALGORITHMS
+from lensmith.rl.worlds import find_world
+
+WORLD = "world"    # the section that tells a recipe of play from one of pictures
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlayingSettings:
+    """[play]: how the world is met."""
+
+    copies: Annotated[int, Field(ge=1, le=4096)] | None = None    # of the world that step together; None: as is usual
+                                                                  # for the algorithm
+    frames: Annotated[int, Field(ge=1, le=16)] = 1      # newest observations that are seen at once
+    repeat: Annotated[int, Field(ge=1, le=16)] = 1      # steps that each action is repeated for
+    clip_rewards: bool = False                          # rewards are learned from by their sign alone
+    limit: Annotated[int, Field(ge=1)] | None = None    # steps after which an episode is cut off; None: the world's own
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlayLearnerSettings:
+    """[learner] of a recipe that learns by playing."""
+
+    steps: Annotated[int, Field(ge=1)] | None = None    # of the world, all copies together; None: as is usual for the
+                                                        # world
+    every: Annotated[int, Field(ge=1)] | None = None    # steps of the world after which it is measured; None: a
+                                                        # twentieth of all
+    episodes: Annotated[int, Field(ge=1)] = 20    # that are played to measure it
+    patience: Annotated[int, Field(ge=0)] = 0     # measurements without a better one after which it stops; 0: never
+    clip: float | None = None                     # the largest norm of the gradient; 0: any; None: as is usual for the
+                                                  # algorithm
+    widths: list[Annotated[int, Field(ge=1, le=4096)]] | None = None    # of the dense layers before the head; None:
+                                                                        # as is usual, [128] behind a backbone
+
+
+SECTIONS = ("run", "world", "play", "backbone", "algorithm", "optimizer", "schedule", "learner", "plan")
+PASSED = {"world": ("copies", "seed"), "backbone": ("inputs", "size", "outputs"), "optimizer": ("chosen",)}
+_PLAIN: dict[str, recipes.Schema] = {"run": RunSettings, "play": PlayingSettings, "learner": PlayLearnerSettings,
+                                     "plan": PlanSettings}
+_TABLES: dict[str, dict[str, Any]] = {"algorithm": ALGORITHMS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+
+
+def is_play(recipe: Mapping[str, Any]) -> bool:
+    """Whether a recipe learns by playing, and not from pictures."""
+    return WORLD in recipe
+
+
+def plays(folder: str | Path) -> bool:
+    """Whether a path is the run folder of a run that plays."""
+    path = Path(folder) / "recipe.toml"
+    return path.is_file() and is_play(recipes.read_recipe(path))
+
+
+def resolve_play(recipe: recipes.Recipe, *, trusted: bool) -> recipes.Recipe:
+    """The recipe with every section checked and every default written out, except those that the world decides."""
+    for section in recipe:
+        choose(dict.fromkeys(SECTIONS), section, "section of a recipe that plays")
+    settled: recipes.Recipe = {}
+    for section in SECTIONS:
+        values = dict(recipe.get(section, {}))
+        if section in _PLAIN:
+            settled[section] = recipes.settle(values, _PLAIN[section], f"section [{section}]")
+        elif values or section in (WORLD, "algorithm"):
+            settled[section] = named_play_entry(section, {"name": "dqn"} | values if section == "algorithm" else values,
+                                            trusted=trusted)
+    if settled["plan"]["processes"] > 1:
+        raise UserError(f"plan.processes={settled['plan']['processes']} is for pictures: one process plays, with as "
+                        "many copies of the world as play.copies says")
+    return settled
+
+
+def named_play_entry(section: str, values: recipes.Section, *, trusted: bool) -> recipes.Section:
+    """A section that names an entry of a table, checked against that entry."""
+    if not isinstance(name := values.get("name"), str):
+        known = ", ".join(sorted(_TABLES.get(section, {}))) or f"`lensmith list {section}s` shows them"
+        raise UserError(f"section [{section}] needs a name, a text; got {in_short(name)}. Known: {known}.")
+    entry = play_entry(section, name, trusted=trusted)
+    arguments = {key: value for key, value in values.items() if key != "name"}
+    return {"name": name, **recipes.settle(arguments, entry, f"{section} {name!r}", passed=PASSED.get(section, ()))}
+
+
+def play_entry(section: str, name: str, *, trusted: bool) -> Callable[..., Any]:
+    """The function or class that a section names. A world or a backbone may be outside code only if that is
+    `trusted`."""
+    if section == WORLD:
+        return find_world(name, trusted=trusted)
+    if section == "backbone":
+        return find_backbone(name, trusted=trusted)
+    entry: Callable[..., Any] = choose(_TABLES[section], name, section)
+    return entry
+
+
+@dataclass(frozen=True)
+class UsualPlay:
+    """What is usual for a world and an algorithm, found by benchmarks/play.py."""
+
+    copies: int
+    steps: int
+    rate: float
+    clip: float
+    schedule: dict[str, Any]
+    backbone: dict[str, Any]
+
+
+# Steps of the world in which it is learned by all defaults.
+_STEPS = {"maze": 5_000, "catch": 60_000, "snake": 300_000, "bricks": 300_000}
+_MANY = 100_000
+_SMALL_PICTURES = {"name": "stack", "layers": [{"conv": 32, "kernel": 3, "padding": 1}, "relu",
+                                              {"conv": 32, "kernel": 3, "padding": 1, "stride": 2}, "relu"]}
+
+
+def usual_play(world: str, algorithm: str, *, pictures: bool) -> UsualPlay:
+    """What is usual for a world by this name and an algorithm; `pictures` says whether the world shows pictures."""
+    steps = _STEPS.get(world, _MANY)
+    if world == "maze" and pictures:
+        steps *= 4
+    if algorithm == "dqn":
+        return UsualPlay(16, steps, 1e-3, 10.0, {"name": "constant"}, _SMALL_PICTURES)
+    return UsualPlay(16, steps, 1e-3, 0.5, {"name": "linear", "warmup": 0.0}, _SMALL_PICTURES)
+
+
+def anchored_play(recipe: recipes.Recipe) -> recipes.Recipe:
+    """The recipe with absolute paths, so that later commands on the run folder work in any directory."""
+    world, plan = dict(recipe["world"]), dict(recipe["plan"])
+    if world.get("file") is not None:
+        world["file"] = str(Path(world["file"]).expanduser().absolute())
+    path, _, attribute = world["name"].rpartition(":")
+    if path.endswith(".py"):
+        world["name"] = f"{Path(path).expanduser().absolute()}:{attribute}"
+    if plan["mode"] not in ("auto", "exact"):
+        plan["mode"] = str(Path(plan["mode"]).expanduser().absolute())
+    return recipe | {"world": world, "plan": plan}
