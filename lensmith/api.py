@@ -63,8 +63,7 @@ def train(data: Any, *, valid: Any = None, test: Any = None, backbone: str | nn.
     return _run_to_end(session, module, show)
 
 
-def learn_to_play(world: str | Path, *, algorithm: str = "dqn", steps: int | None = None, rate: float | None = None,
-                  device: str | None = None, seed: int | None = None, name: str | None = None,
+def learn_to_play(world: str | Path, *, algorithm: str = "dqn", steps: int | None = None, seed: int | None = None,
                   runs: str | Path = "runs", settings: dict[str, Any] | None = None, trust: bool = False,
                   show: Callable[[Report], object] = lambda report: None) -> Player:
     """Learn to play a world, measure it and write its run folder; -> what has learned.
@@ -73,8 +72,7 @@ def learn_to_play(world: str | Path, *, algorithm: str = "dqn", steps: int | Non
         was stopped, which goes on as it began, to the same bits, and takes no other setting.
     algorithm: dqn, ppo, a2c or reinforce.
     steps: of the world, all copies together.
-    rate: the optimizer's learning rate.
-    device, seed, name, runs, show: as of `train`.
+    seed, runs, show: as of `train`.
     settings: any other setting by its place in the recipe, as {"algorithm.n_step": 3}.
     trust: whether code that is named as the world, or in a recipe file, may run.
     """
@@ -83,7 +81,7 @@ def learn_to_play(world: str | Path, *, algorithm: str = "dqn", steps: int | Non
     else:
         recipe = recipe_for(world) if str(world).endswith(".toml") else {"world": {"name": str(world)}}
         by_place = {"algorithm.name": algorithm if "algorithm" not in recipe else None, "learner.steps": steps,
-                    "optimizer.rate": rate, "plan.device": device, "run.seed": seed, "run.name": name}
+                    "run.seed": seed}
         session = begin_session(switch(recipe, by_place | (settings or {})), runs=runs, allowed=Allowed(network=trust),
                                 command=f"lensmith.learn_to_play({str(world)!r}, settings={settings or {}!r})")
     for report in session:

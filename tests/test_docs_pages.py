@@ -73,9 +73,17 @@ def test_a_page_is_run_and_its_numbers_are_written(tmp_path: Path):
 def test_the_reference_has_every_command_option_and_setting():
     from lensmith.cli.app import VERBS
     from lensmith.recipe.schema import parameters_of
+    from lensmith.recipe.play_sections import PlayingSettings, PlayLearnerSettings
     from lensmith.recipe.sections import PASSED, PLAIN
+    from lensmith.rl.algorithms.dqn import DqnSettings
 
-    commands, settings = write_reference.commands_page(), write_reference.settings_page()
+    commands, whole = write_reference.commands_page(), write_reference.settings_page()
+    settings, _, of_play = whole.partition("# Every setting of a recipe that plays")
+    for schema, section in ((PlayingSettings, "play"), (PlayLearnerSettings, "learner"), (DqnSettings, "algorithm")):
+        for name in parameters_of(schema):
+            (row,) = {line for line in of_play.splitlines() if line.startswith(f"| `{section}.{name}`")
+                      and line.count("|") == 5 and line.split("|")[-2].strip()} or {""}
+            assert row, name
     assert all(f"## lensmith {words}\n" in commands for words in VERBS)
     assert "| `--minutes <float>` |" in commands and "&lt;" not in commands.split("```text")[1]
     for section, schema in PLAIN.items():

@@ -75,11 +75,11 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
     began: when the time of learner.minutes began, by time.monotonic; None: now.
     tell: called with each line that is worth showing while the data are read.
     """
+    allowed = allowed or Allowed()
     if is_play(recipe):
-        return begin_play(recipe, runs=Path(runs), command=command, tell=tell,
-                          trusted=allowed is not None and allowed.network)
+        return begin_play(recipe, runs=Path(runs), command=command, tell=tell, trusted=allowed.network)
     prepared_from = time.process_time() if began is None else 0.0    # a command's whole process is the run
-    began, allowed = time.monotonic() if began is None else began, allowed or Allowed()
+    began = time.monotonic() if began is None else began
     objects = [section for section, value in (("data", data), ("backbone", module)) if value is not None]
     check_brought(recipe, objects)
     settled = resolve(fit_to_weights(recipe), trusted=allowed.network, brought=objects)
@@ -87,8 +87,7 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
     process_group = connect_processes(settled["plan"])
     check(settled["plan"] | {"mode": str(Path(settled["plan"]["mode"]).expanduser())})
     settled = anchored(settled)
-    runs, name = Path(runs), settled["run"].get("name")
-    runs_existed = runs.exists()
+    runs, name, runs_existed = Path(runs), settled["run"].get("name"), Path(runs).exists()
     # A name is taken before the pictures are read, so that a name that cannot be had is known at once.
     run = create_run(process_group, runs, name=name, fallback="") if name is not None else None
     try:
@@ -110,7 +109,6 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
             runs.rmdir()
         raise
     process_group.tell_launcher(str(run))
-    opened.account["notes"] += [*job.notes, *advice_on(job.learner.network, job.task, opened.form)]
     in_words = _tell_beginning(run, job, tell)
     return Session(run, SupervisedJob(job), command, _write_beginning(run, job, opened.account), started=now(),
                    understood=in_words, prepared_from=prepared_from)
@@ -119,6 +117,7 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
 def _tell_beginning(run: Run, job: Assembled, tell: Tell) -> str:
     """Tell what was understood, the notes, and what is left out of the data; -> the first of these lines."""
     account = job.data.account
+    account["notes"] += [*job.notes, *advice_on(job.learner.network, job.task, job.data.form)]
     lost = findings_line(findings(account), listing_command(run, job.recipe))
     lines = [understood(job.recipe, job.data), *account["notes"], *filter(None, [lost])]
     for line in lines:

@@ -44,7 +44,8 @@ def test_sentences_end_where_they_end() -> None:
 
 
 def test_an_unknown_list_is_told_with_the_nearest_name() -> None:
-    with pytest.raises(UserError, match=r"unknown list 'task'\. Did you mean 'tasks'\? Known: backbones, data, "):
+    message = r"unknown list 'task'\. Did you mean 'tasks'\? Known: algorithms, backbones, data, "
+    with pytest.raises(UserError, match=message):
         entries("task")
 
 

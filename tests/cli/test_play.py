@@ -1,4 +1,4 @@
-"""Learning by playing from the command line: the run folder, the same bits after a kill, measuring, showing, refusing."""
+"""Learning by playing from the command line: the run folder, the same bits after a kill, measuring and showing."""
 
 import json
 import os
@@ -33,8 +33,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_run_folder_is_one_like_any_other(trained: Path, command):
     facts = json.loads((trained / "run.json").read_text())
     assert facts["status"] == "finished" and facts["epochs"] == facts["planned_epochs"] == 4
-    assert facts["understood"].startswith("maze: 4 actions (up, right, down, left), 25 numbers seen; dqn by dense layers of "
-                                          "16; 640 steps in 4 copies")
+    assert facts["understood"].startswith("maze: 4 actions (up, right, down, left), 25 numbers seen; dqn by dense "
+                                          "layers of 16; 640 steps in 4 copies")
     scores = json.loads((trained / "metrics.json").read_text())["test"]
     assert scores["count"] == 100 and scores["counted"] == "episode" and scores["best_known"] > scores["return"] - 1e-6
     assert scores["intervals"]["return"][0] <= scores["return"] <= scores["intervals"]["return"][1]
@@ -63,13 +63,14 @@ def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path: Path, algorithm
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     assert process.wait() in (-signal.SIGKILL, 0)
-    again = subprocess.run([*lensmith, "--resume", str(tmp_path / "killed")], check=True, capture_output=True, text=True)
+    again = subprocess.run([*lensmith, "--resume", str(tmp_path / "killed")], check=True, capture_output=True,
+                           text=True)
     assert "steps in 4 copies; " in again.stderr
     for name in ("last.safetensors", "best.safetensors"):
         ours, theirs = (load_file(tmp_path / run / name) for run in ("whole", "killed"))
         assert ours.keys() == theirs.keys() and all((ours[key] == theirs[key]).all() for key in ours), name
-    scores = [json.loads((tmp_path / run / "metrics.json").read_text())["test"]["return"] for run in ("whole", "killed")]
-    assert scores[0] == scores[1]
+    whole, killed = (json.loads((tmp_path / run / "metrics.json").read_text())["test"] for run in ("whole", "killed"))
+    assert whole["return"] == killed["return"]
 
 
 def test_val_measures_fresh_episodes_again(trained: Path, command):
@@ -98,7 +99,8 @@ def test_play_shows_it_and_writes_a_film(trained: Path, tmp_path: Path, command)
 def test_what_is_for_pictures_says_that_this_plays(trained: Path, photos: Path, tmp_path: Path, command):
     for words in (["predict", trained, photos], ["explain", trained, photos], ["export", trained]):
         ended = command(*words)
-        assert ended.code == 2 and "has learned to play, and this is for networks that learned from pictures" in ended.err
+        assert ended.code == 2
+        assert "has learned to play, and this is for networks that learned from pictures" in ended.err
         assert len(ended.err.splitlines()) == 1
     assert "--episodes is of runs that have learned to play" in command("val", tmp_path, "--episodes", "3").err
 

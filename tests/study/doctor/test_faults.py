@@ -86,6 +86,20 @@ def masks(rows: list[list[int]]) -> dict[str, Any]:
                                                                            for name in CLASSES]}}}
 
 
+def played(**other: Any) -> Facts:
+    """The facts of five measurements of a run that plays well, with other columns put in."""
+    columns = {"train/loss": 0.1, "reward/least": -0.05, "reward/most": 1.0, "train/length": 9.0, "valid/length": 8.0,
+               "valid/return": [-2.0, 0.2, 0.6, 0.6, 0.65], "valid/ended": 1.0, "value/expected": 0.5,
+               "value/returned": 0.48, "action/most": 0.5, "replay/moments": 3000.0, "updates": 400.0,
+               "target/updates": 8.0} | other
+    history = [{"epoch": number + 1, "step": 500 * (number + 1),
+                **{name: values[min(number, len(values) - 1)] if isinstance(values, list) else values
+                   for name, values in columns.items()}} for number in range(5)]
+    recipe = {"world": {"name": "maze"}, "algorithm": {"name": "dqn", "replay": 50_000, "target_every": 50},
+              "play": {"copies": 16}, "learner": {"steps": 2500}}
+    return Facts(recipe, history, {"status": "finished", "score_name": "return"}, folder="runs/maze-1")
+
+
 SIGMOIDS = [{"name": "squash1", "kind": "Sigmoid"}, {"name": "squash2", "kind": "Sigmoid"}]
 UNEVEN = {**HEALTHY.data, "splits": {"train": counts(2700, 300, 300, 300), "valid": counts(300, 33, 33, 34)}}
 SICK: dict[str, Facts] = {
@@ -144,6 +158,12 @@ SICK: dict[str, Facts] = {
         HEALTHY, recipe=table({"task": {"name": "multitask", "balance": "fixed"}}), metrics={},
         history=history([1.40, 0.9, 0.5], [1.4, 1.0, 0.6], [0.3, 0.5, 0.7], train_of_breed=[1.399, 0.899, 0.499],
                         train_of_species=[1e-4, 1e-4, 1e-4]), run={"status": "finished", "score_name": "joined"}),
+    "a reward never seen": played(**{"reward/least": 0.0, "reward/most": 0.0, "valid/return": 0.0}),
+    "values that run away": played(**{"value/expected": [0.9, 40.0, 300.0, 5e4]}),
+    "a collapsed policy": played(**{"action/most": 1.0, "valid/return": -5.0, "valid/ended": 0.0}),
+    "a short replay": played(**{"replay/moments": 6.0, "train/length": 40.0}),
+    "a target never updated": played(**{"target/updates": 0.0}),
+    "entropy gone": played(**{"policy/entropy": [1.38, 0.3, 1e-4, 1e-5, 1e-6], "valid/return": -3.0}),
 }
 
 
@@ -163,6 +183,11 @@ def test_it_is_named_first_or_second_with_numbers_and_a_mend(name: str):
 
 def test_a_healthy_run_is_told_nothing():
     assert diagnose(HEALTHY) == [] and diagnose(DETECTOR) == []
+
+
+def test_a_run_that_plays_well_is_told_nothing():
+    assert diagnose(played()) == []
+    assert diagnose(replace(played(), history=[])) == []
 
 
 def test_what_is_not_known_is_no_fault():

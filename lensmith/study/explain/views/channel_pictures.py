@@ -12,7 +12,7 @@ from lensmith.base.pictures import Place
 from lensmith.base.viewing import viewable
 from lensmith.data.sources.fitting import corners_in_file
 from lensmith.study.explain.views.layers import channel_of, layer_in_words, map_of, one_layer
-from lensmith.study.explain.views.sheet import number_in_words, resized_to, sheet, wrapped, wrapped_words
+from lensmith.study.explain.views.sheet import in_rows, number_in_words, resized_to, sheet, wrapped_words
 from lensmith.study.explain.views.view import Panel, ViewedSet, ViewSubject, whole
 
 _COLUMNS = 4
@@ -138,7 +138,7 @@ def draw_channel_pictures(found: ChannelPictures) -> list[Panel]:
     for one in found.channels:
         tiles = [_framed(each) for each in one.pictures]
         labels = [number_in_words(each.activation) for each in one.pictures]
-        image = sheet(wrapped(tiles, columns=_COLUMNS), under=wrapped_words(labels, columns=_COLUMNS))
+        image = sheet(in_rows(tiles, columns=_COLUMNS), under=wrapped_words(labels, columns=_COLUMNS))
         lines = [f"Searched: {found.searched}. The number beneath is the largest activation; the frame is the cell of "
                  "the map that has it."]
         lines += [f"{place}. {escaped(each.file)}: {number_in_words(each.activation)}, at pixels "

@@ -10,7 +10,7 @@ from lensmith.base.errors import UserError, escaped
 from lensmith.base.viewing import viewable
 from lensmith.study.explain.map_layers import layer_named
 from lensmith.study.explain.views.layers import outputs_by_layer, stages
-from lensmith.study.explain.views.sheet import key_for, resized_to, sheet, tile, wrapped, wrapped_words
+from lensmith.study.explain.views.sheet import in_rows, key_for, resized_to, sheet, tile, wrapped_words
 from lensmith.study.explain.views.view import Panel, ViewSubject, whole
 
 _COLUMNS = 8
@@ -90,7 +90,7 @@ def _panel(one: LayerMaps, name: str, most: int) -> Panel:
     order = one.maps.flatten(1).std(1, correction=0).argsort(descending=True, stable=True)[:most].tolist()
     key = key_for(one.maps[order], "activation")
     tiles = [tile(one.maps[channel], key, _EDGE) for channel in order]
-    image = sheet(wrapped(tiles, columns=_COLUMNS), key=key,
+    image = sheet(in_rows(tiles, columns=_COLUMNS), key=key,
                   under=wrapped_words([str(channel) for channel in order], columns=_COLUMNS))
     which = f"the {len(order)} that vary most are shown, those first" if len(order) < channels else \
         "those that vary most first"

@@ -11,12 +11,12 @@ from lensmith.base.errors import UserError
 from lensmith.study.explain.map_layers import layer_named
 from lensmith.study.explain.views.sheet import (
     Key,
+    in_rows,
     key_for,
     number_in_words,
     resized_to,
     sheet,
     tile,
-    wrapped,
     wrapped_words,
 )
 from lensmith.study.explain.views.view import Panel, ViewSubject, whole
@@ -146,7 +146,7 @@ def _shape(weights: Tensor) -> str:
 
 def _wrapped(tiles: list[Image.Image], key: Key | None) -> Image.Image:
     labels = [str(number) for number in range(len(tiles))]
-    return sheet(wrapped(tiles, columns=_COLUMNS), under=wrapped_words(labels, columns=_COLUMNS), key=key)
+    return sheet(in_rows(tiles, columns=_COLUMNS), under=wrapped_words(labels, columns=_COLUMNS), key=key)
 
 
 def _matrix(weights: Tensor, key: Key) -> Image.Image:

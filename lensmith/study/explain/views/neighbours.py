@@ -10,7 +10,7 @@ from lensmith.base.errors import escaped
 from lensmith.base.viewing import viewable
 from lensmith.study.explain.views.features import pooled_features
 from lensmith.study.explain.views.layers import layer_in_words, one_layer
-from lensmith.study.explain.views.sheet import resized_to, sheet, wrapped, wrapped_words
+from lensmith.study.explain.views.sheet import in_rows, resized_to, sheet, wrapped_words
 from lensmith.study.explain.views.view import Panel, ViewSubject, whole
 
 _COLUMNS = 4
@@ -92,7 +92,7 @@ def draw_neighbours(found: Neighbours) -> list[Panel]:
         tiles = [resized_to(viewable(image, least=1, most=4096), _EDGE) for image in images]
         labels = [f"the picture\n{one.said or ''}",
                   *(f"{each.cosine:.3f}\n{each.truth or each.said or ''}" for each in one.neighbours)]
-        image = sheet(wrapped(tiles, columns=_COLUMNS), under=wrapped_words(labels, columns=_COLUMNS))
+        image = sheet(in_rows(tiles, columns=_COLUMNS), under=wrapped_words(labels, columns=_COLUMNS))
         lines = [f"Searched: {found.searched}, by the features of {layer_in_words(found.layer)}. The number beneath is "
                  "the cosine: 1 is the same direction, 0 nothing in common."]
         lines += [f"{place}. {escaped(each.file)}: cosine {each.cosine:.4f}{_classes(each)}"

@@ -117,13 +117,13 @@ def sheet(tiles: Sequence[Sequence[Image.Image]], *, under: Sequence[Sequence[st
     return drawn
 
 
-def wrapped(entries: Sequence[Image.Image], *, columns: int) -> list[list[Image.Image]]:
+def in_rows(entries: Sequence[Image.Image], *, columns: int) -> list[list[Image.Image]]:
     """A row after another of so many."""
     return [list(entries[start : start + columns]) for start in range(0, len(entries), columns)]
 
 
 def wrapped_words(words: Sequence[str], *, columns: int) -> list[list[str]]:
-    """As `wrapped`, of labels."""
+    """As `in_rows`, of labels."""
     return [list(words[start : start + columns]) for start in range(0, len(words), columns)]
 
 
