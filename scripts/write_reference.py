@@ -27,8 +27,8 @@ from lensmith.models.backbones import BACKBONES
 from lensmith.recipe import play_sections
 from lensmith.recipe.play_sections import PlayingSettings, PlayLearnerSettings
 from lensmith.recipe.schema import parameters_of
-from lensmith.recipe.sections import PLAIN, SECTIONS
 from lensmith.recipe.sections import PASSED as PASSED_TO_PICTURES
+from lensmith.recipe.sections import PLAIN, SECTIONS
 from lensmith.recipe.settings import SetSettings
 from lensmith.rl.algorithms import ALGORITHMS
 from lensmith.rl.worlds import WORLDS

@@ -72,8 +72,8 @@ def test_a_page_is_run_and_its_numbers_are_written(tmp_path: Path):
 
 def test_the_reference_has_every_command_option_and_setting():
     from lensmith.cli.app import VERBS
-    from lensmith.recipe.schema import parameters_of
     from lensmith.recipe.play_sections import PlayingSettings, PlayLearnerSettings
+    from lensmith.recipe.schema import parameters_of
     from lensmith.recipe.sections import PASSED, PLAIN
     from lensmith.rl.algorithms.dqn import DqnSettings
 

@@ -17,7 +17,7 @@ SETTINGS = {"api.py train", "cli/train.py train", "cli/predict.py predict", "cli
             "models/backbones/stack_layers.py conv", "rl/worlds/maze.py maze",
             "tasks/detection.py Detection.__init__",
             "tasks/instances.py Instances.__init__", "tasks/segmentation.py Segmentation.__init__",
-            "tasks/yolo.py Yolo.__init__", "rl/worlds/maze.py maze"}
+            "tasks/yolo.py Yolo.__init__"}
 # Each file of these folders is an entry of one table, and has the functions of its record under the same names.
 ENTRIES = ("data/sources/kinds/", "ship/answers/", "study/report/errors/")
 # One name for one thing in two places.

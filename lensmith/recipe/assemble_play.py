@@ -26,7 +26,7 @@ from lensmith.rl.exploration import MEASURE, WEIGHTS
 from lensmith.rl.heads import dense_network, picture_network
 from lensmith.rl.playing import Playing, PlaySettings
 from lensmith.rl.worlds.world import Spaces, World
-from lensmith.rl.worlds.wrappers import wrapped
+from lensmith.rl.worlds.wrappers import wrapped_world
 
 REPLAY_FILE = "replay.bin"    # in the run folder, where algorithm.mapped keeps the replay in a file
 _ONE_LAYER, _MEASURING_COPIES = 128, 16
@@ -53,8 +53,8 @@ def make_world(recipe: recipes.Recipe, *, copies: int, seed: int, trusted: bool,
     section, play = recipe["world"], recipe["play"]
     world = recipes.call(arguments_of(section), play_entry("world", section["name"], trusted=trusted), copies=copies,
                          seed=seed)
-    return wrapped(world, frames=play["frames"], repeat=play["repeat"], limit=play.get("limit"),
-                   clip_rewards=learns and play["clip_rewards"])
+    return wrapped_world(world, frames=play["frames"], repeat=play["repeat"], limit=play.get("limit"),
+                         clip_rewards=learns and play["clip_rewards"])
 
 
 def measuring_world(recipe: recipes.Recipe, episodes: int, *, stream: int, trusted: bool) -> World:

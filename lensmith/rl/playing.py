@@ -61,7 +61,7 @@ class Playing:
         self.plan, self.settings = plan, settings
         self.process_group = process_group or ProcessGroup()
         if self.process_group.world_size > 1:
-            raise UserError("play is learned by one process: leave out plan.processes, and let world.copies be more")
+            raise UserError("play is learned by one process: leave out plan.processes, and let play.copies be more")
         stepper.steps = max(1, algorithm.updates(self.steps, world.copies))
         self.algorithm = algorithm.begin(Setup(network, plan, world.spaces, world.copies, self.steps, settings.seed,
                                                math.ceil(settings.every / world.copies), settings.replay))
@@ -178,7 +178,7 @@ class Playing:
         values = ", ".join(f"{name} {term.item():g}" for name, term in terms.items())
         return (f"the loss is not finite after {self.played:,} steps (rate {self.stepper.rate:g}): {values}. Take a "
                 "lower rate with optimizer.rate, clip gradients with learner.clip=1, or rewards with "
-                "world.clip_rewards=true")
+                "play.clip_rewards=true")
 
     def state_dict(self) -> dict[str, Any]:
         return {"network": self.network.state_dict(), "stepper": self.stepper.state_dict(),

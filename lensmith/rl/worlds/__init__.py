@@ -35,3 +35,8 @@ def find_world(name: str, *, trusted: bool) -> Callable[..., World]:
     near = f" Did you mean '{PREFIX}{name}'?" if re.fullmatch(r".+-v\d+", name) else nearest(name, WORLDS)
     raise WorldError(f"unknown world {name!r}.{near} Known: {', '.join(sorted(WORLDS))}; {PREFIX}NAME is an "
                      f"environment of Gymnasium. {OWN_WORLD.example}")
+
+
+def is_world(name: str) -> bool:
+    """Whether a name can only be that of a world: one of WORLDS, `gym:NAME`, or `my_world.py:World`."""
+    return name in WORLDS or name.startswith(PREFIX) or re.fullmatch(r".+\.py:\w+", name) is not None

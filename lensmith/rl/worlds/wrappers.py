@@ -187,6 +187,6 @@ def _within(state: Mapping[str, Any]) -> Mapping[str, Any]:
     """The state of the world within a wrapper."""
     inner = state.get("world")
     if not isinstance(inner, Mapping):
-        raise ModelError("the saved state of the world is damaged, or has other wrappers (world.frames, repeat, "
+        raise ModelError("the saved state of the world is damaged, or has other wrappers (play.frames, repeat, "
                          "clip_rewards, limit): take those of the run again, or begin it anew")
     return inner

@@ -17,7 +17,8 @@ def never_rewarded(facts: Facts) -> Diagnosis | None:
     if not rows or any("reward/most" not in row for row in rows):
         return None
     least, most = min(row["reward/least"] for row in rows), max(row["reward/most"] for row in rows)
-    if most > least:
+    ends = any(row.get("train/ended", 0.0) > 0 for row in rows)    # as where the reward is to hold out for long
+    if most > least or (ends and most != 0):
         return None
     return Diagnosis(
         f"every one of {rows[-1]['step']:,.0f} steps brought a reward of {most:g}",

@@ -188,6 +188,7 @@ def test_a_healthy_run_is_told_nothing():
 def test_a_run_that_plays_well_is_told_nothing():
     assert diagnose(played()) == []
     assert diagnose(replace(played(), history=[])) == []
+    assert diagnose(played(**{"reward/least": 1.0, "reward/most": 1.0, "train/ended": 1.0})) == []    # a pole
 
 
 def test_what_is_not_known_is_no_fault():
