@@ -26,10 +26,12 @@ class ExplainedAnswer:
     score: float | None    # what the network gives it, where that is a probability
     of: Mapping[str, Value]    # as `Task.evidence` takes it, in the network's pixels
     corners: tuple[float, ...] | None = None    # of an object: x0 y0 x1 y1 in the network's pixels
+    of_several: bool = False    # whether the network has other targets too, of which some may know the same classes
 
     def in_words(self) -> str:
-        """`tabby 83.1 %`"""
-        return self.name if self.score is None else f"{self.name} {100 * self.score:.1f} %"
+        """`tabby 83.1 %`, and of several targets `breed: tabby 83.1 %`"""
+        said = self.name if self.score is None else f"{self.name} {100 * self.score:.1f} %"
+        return f"{self.target}: {said}" if self.of_several else said
 
 
 # The class, its score, and the value that is meant, or the one object of it.
@@ -101,5 +103,6 @@ def explained_answers(values: Mapping[str, Value], names: Mapping[str, Sequence[
         only = None if wanted is None else of_target.index(wanted)
         for number, score, meant in choose(EXPLAINED, value.kind, "kind to explain")(value, only):
             corners = tuple(meant.corners[0].tolist()) if isinstance(meant, Boxes) else None
-            answers.append(ExplainedAnswer(target, number, of_target[number], score, {target: meant}, corners))
+            answers.append(ExplainedAnswer(target, number, of_target[number], score, {target: meant}, corners,
+                                           of_several=len(values) > 1))
     return answers

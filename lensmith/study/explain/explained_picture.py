@@ -27,6 +27,7 @@ from lensmith.values.boxes import Boxes
 from lensmith.values.semantic_mask import between, seen_pixels
 
 USUAL = ("grad_cam",)
+_FLAT = 0.05    # of a map's largest value: one whose values differ by no more tells nothing of where
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Explanation:
     layers: tuple[str, ...]     # that it was made of; none of a method that takes none
     likeness: float             # rank correlation of the method's map of this network with those of random weights
     corners: tuple[float, ...] | None    # of an object: x0 y0 x1 y1 in the pixels of the file
-    covered: Covered | None              # with `check`, where there is anything to lose
+    checked: bool                        # whether pixels were to be taken away by the map
+    covered: Covered | None              # what that did to the score; None where the picture has nothing to lose
     # Of an object, with `check`: whether the largest value lies in its box, and in a true one of its class; None where
     # the picture has none, or it is not known.
     in_box: bool | None
@@ -64,6 +66,9 @@ class Explanation:
             return f"random weights give nearly the same map (rank correlation {self.likeness:.2f})"
         if self.covered is not None and not self.covered.beats_random:
             return "taking its pixels away changes the score no more than taking others"
+        values = self.map[self.map.isfinite()]
+        if not len(values) or values.max() - values.min() <= _FLAT * values.abs().max():
+            return "its map is nearly the same over the whole picture"
         return None
 
     @property
@@ -72,6 +77,8 @@ class Explanation:
         notes = [f"random weights: rank correlation {self.likeness:.2f}"]
         if self.covered is not None:
             notes.append(self.covered.in_words())
+        elif self.checked:
+            notes.append("a blank picture scores no less, so there is nothing to take away")
         for inside, box in ((self.in_box, "its box"), (self.in_true_box, f"a true box of {self.answer.name}")):
             if inside is not None:
                 notes.append(f"the strongest pixel lies {'in' if inside else 'outside of'} {box}")
@@ -170,8 +177,7 @@ class Explainer:
         own = None if answer.corners is None else corners_in_file(answer.corners, place)
         true = _true_corners(answer, truth)
         return Explanation(
-            answer, name, map_, subject.layers if method.of_maps else (), likeness,
-            own,
+            answer, name, map_, subject.layers if method.of_maps else (), likeness, own, asked.check,
             covered(subject, picture, found) if asked.check else None,
             largest_in_boxes(map_, torch.tensor([own])) if asked.check and own is not None else None,
             largest_in_boxes(map_, true) if asked.check and len(true) else None)

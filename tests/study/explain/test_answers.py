@@ -53,7 +53,9 @@ def test_a_class_that_is_named_is_explained_whatever_is_said():
 def test_of_several_targets_those_that_have_the_class():
     values = {"label": Label(torch.tensor(0), torch.tensor([0.9, 0.1])), "numbers": Numbers(torch.tensor([2.0]))}
     names = {"label": ("ant", "bee"), "numbers": ("age",)}
-    assert [answer.target for answer in explained_answers(values, names)] == ["label", "numbers"]
+    answers = explained_answers(values, names)
+    assert [answer.target for answer in answers] == ["label", "numbers"]
+    assert [answer.in_words() for answer in answers] == ["label: ant 90.0 %", "numbers: age"]
     assert [answer.target for answer in explained_answers(values, names, "age")] == ["numbers"]
 
 

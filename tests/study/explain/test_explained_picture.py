@@ -1,5 +1,6 @@
 """Answers explained: in the pixels of the file, with the pointing game by the answer's own box and by true ones."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,16 @@ def test_an_object_stands_in_the_pixels_of_the_file(explainer: Explainer):
     assert found.answer.corners == (10, 8, 30, 24)
     assert found.as_json()["corners"] == (20, 14, 60, 46) and found.as_json()["answer"] == "bee 75.0 %"
     assert found.in_true_box is None and "a true box" not in found.notes
+
+
+def test_a_map_without_a_place_and_a_picture_with_nothing_to_lose_are_named(explainer: Explainer):
+    found = explained(explainer, {})
+    assert found.problem is None or "nearly the same" not in found.problem
+    even = replace(found, map=torch.full((60, 80), 2.0), likeness=0.1, covered=None)
+    assert even.problem == "its map is nearly the same over the whole picture"
+    assert replace(even, map=torch.full((60, 80), float("nan"))).problem == even.problem
+    assert "a blank picture scores no less, so there is nothing to take away" in even.notes
+    assert "nothing to take away" not in replace(even, checked=False).notes
 
 
 def test_true_boxes_of_the_class_are_pointed_at(explainer: Explainer):
