@@ -47,6 +47,11 @@ def explain(
         return
     if split is not None:
         raise UserError("--split is of the pictures that views look at: name one with --view")
+    from lensmith.recipe.play_sections import plays
+
+    if plays(run):
+        _explain_play(run, method, out, trust=trust)
+        return
     from lensmith.base.output_folder import check_output, folder_name
     from lensmith.study.explain.explained_picture import USUAL, ToExplain, check_asked
     from lensmith.study.explain.methods import METHODS
@@ -83,6 +88,24 @@ def explain(
         tell_error(line)
     if unread:
         raise typer.Exit(3)
+
+
+def _explain_play(run: str, method: Sequence[str] | None, out: Path | None, *, trust: bool) -> None:
+    """Of a run that plays: moments of an episode with maps over them, in `looked-at.png` of the folder `out`."""
+    from lensmith.base.output_folder import folder_name
+    from lensmith.training.played import load_player
+    from lensmith.training.played_explained import moments, write_moments
+
+    found = moments(load_player(run, trusted=trust), method=(method or ["saliency"])[0])
+    path = (out or Path("explained") / folder_name(Path(run).absolute().name, "run")) / "looked-at.png"
+    if path.exists():
+        raise UserError(f"{path} is there already, and nothing of yours is written over: name another folder with "
+                        "--out")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_moments(found, path)
+    for moment in found:
+        show(f"step {moment.step}: {moment.action}")
+    show(f"pictures {path}")
 
 
 def _show(found: "Sequence[ExplainedPicture]", page: Path | None) -> None:

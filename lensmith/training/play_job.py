@@ -14,6 +14,7 @@ from lensmith.recipe.assemble_play import AssembledPlay
 from lensmith.recipe.schema import Recipe
 from lensmith.rl.playing import Playing
 from lensmith.training.played import Player
+from lensmith.training.played_explained import moments, write_moments
 
 TESTED = 100    # fresh episodes by which the best network is measured at the end
 
@@ -79,7 +80,12 @@ class PlayJob:
         learner = self.learner
         player = Player(run, self.recipe, learner.judged, learner.algorithm, self.plan, self.assembled.spaces,
                         self.trusted)
-        return {"test": player.measure(TESTED, films=run.picture_folder())}
+        measured = player.measure(TESTED, films=run.picture_folder())
+        if player.spaces.pictures:
+            write_moments(moments(player), run.picture_folder() / "looked-at.png")
+            measured["films"].append({"picture": "pictures/looked-at.png",
+                                      "words": "what speaks for the action that it takes, in moments of an episode"})
+        return {"test": measured}
 
     def update_account(self, run: Run) -> None:
         """There are no data that could turn out otherwise."""

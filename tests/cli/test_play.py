@@ -97,12 +97,27 @@ def test_play_shows_it_and_writes_a_film(trained: Path, tmp_path: Path, command)
 
 
 def test_what_is_for_pictures_says_that_this_plays(trained: Path, photos: Path, tmp_path: Path, command):
-    for words in (["predict", trained, photos], ["explain", trained, photos], ["export", trained]):
+    for words in (["predict", trained, photos], ["export", trained], ["compress", trained, "--macs", "0.5"]):
         ended = command(*words)
         assert ended.code == 2
         assert "has learned to play, and this is for networks that learned from pictures" in ended.err
         assert len(ended.err.splitlines()) == 1
     assert "--episodes is of runs that have learned to play" in command("val", tmp_path, "--episodes", "3").err
+
+
+def test_explain_shows_what_it_looks_at(trained: Path, tmp_path: Path, command):
+    ended = command("explain", trained)
+    assert ended.code == 2 and "sees 25 numbers and no pictures, on which there is nothing to look at" in ended.err
+    small = [word for word in SMALL if "widths" not in word and "steps=20" not in word][1:]
+    ended = command("train", "catch", *small, "--steps", "320", "--runs", tmp_path, "--name", "catches")
+    assert ended.code == 0 and (tmp_path / "catches" / "pictures" / "looked-at.png").is_file()
+    ended = command("explain", tmp_path / "catches", "--out", tmp_path / "maps", "--method", "integrated_gradients")
+    assert ended.code == 0 and ended.out.startswith("step 0: ") and (tmp_path / "maps" / "looked-at.png").is_file()
+    with Image.open(tmp_path / "maps" / "looked-at.png") as strip:
+        assert strip.height == 160 and strip.width > 160 * 4
+    again = command("explain", tmp_path / "catches", "--out", tmp_path / "maps")
+    assert again.code == 2 and "is there already, and nothing of yours is written over" in again.err
+    assert "is made of the maps of layers" in command("explain", tmp_path / "catches", "--method", "grad_cam").err
 
 
 def test_a_run_of_pictures_plays_nothing(tmp_path: Path):
