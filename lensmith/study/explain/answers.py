@@ -26,11 +26,16 @@ class ExplainedAnswer:
     score: float | None    # what the network gives it, where that is a probability
     of: Mapping[str, Value]    # as `Task.evidence` takes it, in the network's pixels
     corners: tuple[float, ...] | None = None    # of an object: x0 y0 x1 y1 in the network's pixels
+    quantity: float | None = None    # of a quantity: what the network says, in its own unit
     of_several: bool = False    # whether the network has other targets too, of which some may know the same classes
 
     def in_words(self) -> str:
-        """`tabby 83.1 %`, and of several targets `breed: tabby 83.1 %`"""
-        said = self.name if self.score is None else f"{self.name} {100 * self.score:.1f} %"
+        """`tabby 83.1 %` or `age 12.5`, and of several targets `breed: tabby 83.1 %`"""
+        said = self.name
+        if self.score is not None:
+            said = f"{said} {100 * self.score:.1f} %"
+        elif self.quantity is not None:
+            said = f"{said} {self.quantity:.4g}"
         return f"{self.target}: {said}" if self.of_several else said
 
 
@@ -103,6 +108,7 @@ def explained_answers(values: Mapping[str, Value], names: Mapping[str, Sequence[
         only = None if wanted is None else of_target.index(wanted)
         for number, score, meant in choose(EXPLAINED, value.kind, "kind to explain")(value, only):
             corners = tuple(meant.corners[0].tolist()) if isinstance(meant, Boxes) else None
+            quantity = float(meant.values[number]) if isinstance(meant, Numbers) else None
             answers.append(ExplainedAnswer(target, number, of_target[number], score, {target: meant}, corners,
-                                           of_several=len(values) > 1))
+                                           quantity=quantity, of_several=len(values) > 1))
     return answers

@@ -87,7 +87,8 @@ class Explanation:
     def as_json(self) -> dict[str, Any]:
         """Plain data, without the map."""
         answer = self.answer
-        return {"target": answer.target, "class": answer.name, "score": answer.score, "answer": answer.in_words(),
+        return {"target": answer.target, "class": answer.name, "score": answer.score,
+                "quantity": answer.quantity, "answer": answer.in_words(),
                 "corners": self.corners, "method": self.method, "layers": list(self.layers),
                 "likeness_to_random": round(self.likeness, 4),
                 "covered": None if self.covered is None else vars(self.covered), "in_box": self.in_box,

@@ -55,7 +55,7 @@ def test_of_several_targets_those_that_have_the_class():
     names = {"label": ("ant", "bee"), "numbers": ("age",)}
     answers = explained_answers(values, names)
     assert [answer.target for answer in answers] == ["label", "numbers"]
-    assert [answer.in_words() for answer in answers] == ["label: ant 90.0 %", "numbers: age"]
+    assert [answer.in_words() for answer in answers] == ["label: ant 90.0 %", "numbers: age 2"]
     assert [answer.target for answer in explained_answers(values, names, "age")] == ["numbers"]
 
 
