@@ -5,7 +5,7 @@
 `maze`: `lensmith train maze` with all defaults, from one-hot and from pictures, exploring by a probability and by
 softmax; the steps after which the measured return is that of the shortest way. `speed`: the same dense network, as many
 samples learned from for each step, on one thread; processor seconds of learning, without the start. `cartpole`: the
-checkpoint chosen on 20 episodes, over 100 fresh ones. `pictures`: catch and bricks, beside the best that is known. Every
+checkpoint chosen on 20 episodes, over 100 fresh ones. `pictures`: catch and bricks. Every
 training is a process of its own.
 """
 

@@ -81,9 +81,8 @@ def test_the_reference_has_every_command_option_and_setting():
     settings, _, of_play = whole.partition("# Every setting of a recipe that plays")
     for schema, section in ((PlayingSettings, "play"), (PlayLearnerSettings, "learner"), (DqnSettings, "algorithm")):
         for name in parameters_of(schema):
-            (row,) = {line for line in of_play.splitlines() if line.startswith(f"| `{section}.{name}`")
-                      and line.count("|") == 5 and line.split("|")[-2].strip()} or {""}
-            assert row, name
+            assert any(line.startswith(f"| `{section}.{name}`") and line.split("|")[-2].strip()
+                       for line in of_play.splitlines()), name
     assert all(f"## lensmith {words}\n" in commands for words in VERBS)
     assert "| `--minutes <float>` |" in commands and "&lt;" not in commands.split("```text")[1]
     for section, schema in PLAIN.items():

@@ -94,9 +94,9 @@ def _explain_play(run: str, method: Sequence[str] | None, out: Path | None, *, t
     """Of a run that plays: moments of an episode with maps over them, in `looked-at.png` of the folder `out`."""
     from lensmith.base.output_folder import folder_name
     from lensmith.training.played import load_player
-    from lensmith.training.played_explained import moments, write_moments
+    from lensmith.training.played_explained import explained_moments, write_moments
 
-    found = moments(load_player(run, trusted=trust), method=(method or ["saliency"])[0])
+    found = explained_moments(load_player(run, trusted=trust), method=(method or ["saliency"])[0])
     path = (out or Path("explained") / folder_name(Path(run).absolute().name, "run")) / "looked-at.png"
     if path.exists():
         raise UserError(f"{path} is there already, and nothing of yours is written over: name another folder with "

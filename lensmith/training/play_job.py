@@ -14,7 +14,7 @@ from lensmith.recipe.assemble_play import AssembledPlay
 from lensmith.recipe.schema import Recipe
 from lensmith.rl.playing import Playing
 from lensmith.training.played import Player
-from lensmith.training.played_explained import moments, write_moments
+from lensmith.training.played_explained import explained_moments, write_moments
 
 TESTED = 100    # fresh episodes by which the best network is measured at the end
 
@@ -82,7 +82,7 @@ class PlayJob:
                         self.trusted)
         measured = player.measure(TESTED, films=run.picture_folder())
         if player.spaces.pictures:
-            write_moments(moments(player), run.picture_folder() / "looked-at.png")
+            write_moments(explained_moments(player), run.picture_folder() / "looked-at.png")
             measured["films"].append({"picture": "pictures/looked-at.png",
                                       "words": "what speaks for the action that it takes, in moments of an episode"})
         return {"test": measured}

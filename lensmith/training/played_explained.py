@@ -30,7 +30,7 @@ class Moment:
     picture: Image.Image    # what people see of the world, in gray, with the map over it
 
 
-def moments(player: Player, *, method: str = "saliency", number: int = _MOMENTS) -> list[Moment]:
+def explained_moments(player: Player, *, method: str = "saliency", number: int = _MOMENTS) -> list[Moment]:
     """So many moments of one episode, evenly from its first to its last, each with a map of what speaks for the action
     that is taken, against the mean of all actions.
 

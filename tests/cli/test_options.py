@@ -12,6 +12,8 @@ from lensmith.base.errors import UserError
 from lensmith.cli.app import main
 from lensmith.cli.options import ARGUMENTS, FLAGS, settings_of, with_flags
 from lensmith.cli.train import train
+from lensmith.recipe import play_sections
+from lensmith.recipe.play_sections import PlayLearnerSettings
 from lensmith.recipe.sections import PLAIN, SECTIONS
 
 WORDS = st.lists(st.sampled_from([*FLAGS.values(), *ARGUMENTS, "data.name", "learner.clip=1", "optimizer.rate=3e-4",
@@ -22,11 +24,12 @@ def test_every_flag_is_an_option_of_train_and_stands_for_a_setting_of_a_recipe()
     assert set(FLAGS) <= set(signature(train).parameters)
     for place in FLAGS.values():
         section, _, key = place.partition(".")
-        assert section in SECTIONS
-        assert section not in PLAIN or key in signature(PLAIN[section]).parameters, place
+        assert section in SECTIONS or section in play_sections.SECTIONS
+        assert section not in PLAIN or key in signature(PLAIN[section]).parameters \
+            or key in signature(PlayLearnerSettings).parameters, place
     # The settings that only some entries of a table have, as the optimizer's rate, are checked where they are read.
     assert {place for place in FLAGS.values() if place.partition(".")[0] not in PLAIN} == \
-        {"backbone.name", "task.name", "optimizer.name", "optimizer.rate"}
+        {"backbone.name", "task.name", "optimizer.name", "optimizer.rate", "world.name", "algorithm.name"}
 
 
 def test_what_was_left_out_sets_nothing():
