@@ -27,7 +27,7 @@ COMMANDS: list[tuple[float, list[str]]] = [
     (12, ["predict", "RUN", "PICTURE"]), (4, ["predict", "RUN", "PICTURE", "--json", "--out", "OUT"]),
     (8, ["val", "RUN", "-q"]), (2, ["val", "RUN", "-q", "--data", "RUN"]), (8, ["inspect", "RUN"]),
     (14, ["compare", "RUN", "OTHER"]), (4, ["compare", "OTHER", "RUN", "--json"]),
-    (10, ["list", "runs", "--runs", "RUNS"]), (8, ["train", "RUN", "--dry-run"]),
+    (10, ["list", "runs", "--runs", "RUNS"]), (1, ["play", "RUN"]), (8, ["train", "RUN", "--dry-run"]),
     (4, ["train", "--resume", "RUN", "-q"]), (2, ["data", "show", "RUN"]), (10, ["doctor", "RUN"]),
     (2, ["doctor", "RUN", "--json"]), (0.3, ["check", "RUN", "--out", "OUT"]),
     (2, ["check", "RUN", "--out", "OUT", "--budget", "0"]),
