@@ -69,6 +69,7 @@ benchmark: .venv-benchmark/installed .venv/installed-slow
 	.venv-benchmark/bin/python benchmarks/transfer.py
 	.venv-benchmark/bin/python benchmarks/tasks.py
 	.venv-benchmark/bin/python benchmarks/defaults.py
+	.venv-benchmark/bin/python benchmarks/play.py
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/opencv.py
 	$(BIN)/python benchmarks/average_precision.py

@@ -52,6 +52,7 @@ JOBS = {
               "near duplicates planted there."),
     "vitals": ("Looking at a network while it learns", "Processor time and peak memory of what `lensmith doctor` "
                "reads of a run."),
+    "play": ("Learning to play", "`lensmith train maze` and other worlds by all defaults, and Stable-Baselines3."),
     "explain": ("What a network looked at", "Each method of `lensmith explain` beside its bare passes by the network "
                 "as it is, and beside captum and pytorch-grad-cam, in CPU time."),
     "start": ("The command's start", "What `lensmith --help` takes beside Python alone."),
