@@ -45,17 +45,17 @@ def multiplies_bfloat16() -> bool:
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()    # of oneDNN, which PyTorch and OpenVINO compute with
     if limit and not any(word in limit for word in ("BF16", "AMX", "FP16", "DEFAULT", "ALL")):
         return False
-    return bool(_BFLOAT16 & _instructions())
+    return bool(_BFLOAT16 & instructions())
 
 
 def multiplies_int8() -> bool:
     """Whether the CPU has instructions for INT8 (VNNI or AMX on x86); without them it is hardly faster than float32, or
     slower. Only Linux tells."""
-    return bool(_INT8 & _instructions())
+    return bool(_INT8 & instructions())
 
 
-def _instructions() -> set[str]:
-    """What Linux calls the instructions of this CPU; none on other systems."""
+def instructions() -> set[str]:
+    """What Linux calls the instructions of this CPU, such as avx2 and amx_bf16; none on other systems."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

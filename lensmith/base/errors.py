@@ -13,6 +13,8 @@ from typing import TypeVar
 Entry = TypeVar("Entry")
 INTERRUPTED = 130    # exit code of what Ctrl-C or SIGTERM ended
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)    # the disk, the quota or the allowed size of a file is used up
+_KNOWN = 24   # entries of a table in an error
+NAMED = 12    # names of a list in an error, of which the others are counted
 _SHORT = reprlib.Repr()    # of a value in an error
 _SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 120
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 8
@@ -87,9 +89,9 @@ class Stopped(UserError):
     code = 6
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """` Did you mean 'lenet'?`, or nothing where no other name that is known is similar."""
-    near = get_close_matches(str(name), [entry for entry in known if entry != name], n=1)
+def nearest(name: str, known: Iterable[str], *, least: float = 0.6) -> str:
+    """` Did you mean 'lenet'?`, or nothing where no other name that is known is similar: by `least` of 0 .. 1."""
+    near = get_close_matches(str(name), [entry for entry in known if entry != name], n=1, cutoff=least)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
@@ -97,7 +99,13 @@ def choose(table: Mapping[str, Entry], name: str, what: str, *, error: type[User
     """`table[name]`, or an error that says which names exist and which is nearest."""
     if name in table:
         return table[name]
-    raise error(f"unknown {what} {name!r}.{nearest(name, table)} Known: {', '.join(sorted(table))}.")
+    raise error(f"unknown {what} {name!r}.{nearest(name, table)} Known: {listed(sorted(table), _KNOWN)}.")
+
+
+def listed(names: Iterable[object], most: int = NAMED) -> str:
+    """`a, b, c`; of more than `most` names the first ones and the number of the others."""
+    every = [str(name) for name in names]
+    return ", ".join(every[:most]) + (f" and {len(every) - most:,} more" if len(every) > most else "")
 
 
 def count(number: int, noun: str) -> str:

@@ -7,7 +7,8 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 
@@ -19,16 +20,18 @@ from lensmith.cli.convert import convert
 from lensmith.cli.doctor import doctor
 from lensmith.cli.explain import explain
 from lensmith.cli.export import export
+from lensmith.cli.habits import is_first_process, our_words
+from lensmith.cli.info import info
 from lensmith.cli.inspect import inspect
 from lensmith.cli.lesson_convolution import lesson_convolution
 from lensmith.cli.lesson_numpy import lesson_numpy
 from lensmith.cli.lesson_training import lesson_training
 from lensmith.cli.lists import data_get, data_list, data_show, list_
 from lensmith.cli.measure import compare, val
-from lensmith.cli.options import with_flags
+from lensmith.cli.options import options_of, with_flags
 from lensmith.cli.play import play
 from lensmith.cli.predict import predict
-from lensmith.cli.terminal import tell_error, wrong_argument
+from lensmith.cli.terminal import show, tell_error, teller, wrong_argument
 from lensmith.cli.train import train
 from lensmith.engine.distributed.launch import is_distributed
 
@@ -48,6 +51,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "check": check_data,
     "doctor": doctor,
     "list": list_,
+    "info": info,
     "data list": data_list,
     "data get": data_get,
     "data show": data_show,
@@ -56,7 +60,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "lesson training": lesson_training,
 }
 # Other words for a verb, which --help does not list.
-ALIASES = {"validate": "val", "test": "val", "summary": "inspect"}
+ALIASES = {"validate": "val", "test": "val", "summary": "inspect", "checks": "info"}
 # The first word of verbs of two, and what --help says of it.
 GROUPS = {"data": "Data sets: what is known, what is here, and getting one.",
           "lesson": "Lessons: what a network computes, number by number, with a page to try it on."}
@@ -70,6 +74,7 @@ def application(verbs: Mapping[str, Callable[..., Any]]) -> typer.Typer:
     app = typer.Typer(name="lensmith", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False,
                       rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
                       help="From pictures to a convolutional network that works: train, test, predict, inspect.")
+    app.callback()(_before_any_verb)
     groups = {name: typer.Typer(no_args_is_help=True, help=text) for name, text in GROUPS.items()}
     for name, group in groups.items():
         app.add_typer(group, name=name)
@@ -83,13 +88,26 @@ def application(verbs: Mapping[str, Callable[..., Any]]) -> typer.Typer:
     return app
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        show(f"lensmith {version('lensmith')}")
+        raise typer.Exit
+
+
+def _before_any_verb(_: Annotated[bool, typer.Option("--version", "-V", help="The version, and nothing else.",
+                                                     callback=_show_version, is_eager=True)] = False) -> None:
+    """From pictures to a convolutional network that works: train, test, predict, inspect."""
+
+
 def main(verbs: Mapping[str, Callable[..., Any]] = VERBS) -> None:
     """Run the verb that was typed; a user's mistake, or the system's, is one line on stderr and its exit code."""
     for stream in (sys.stdout, sys.stderr):    # letters that the terminal's encoding lacks, or no encoding has
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = application(verbs)(standalone_mode=False, prog_name="lensmith")
+        command = typer.main.get_command(application(verbs))
+        sys.argv[1:] = _in_our_words(command, sys.argv[1:])    # which processes that are started here get too
+        code = command(standalone_mode=False, prog_name="lensmith")
         sys.stdout.flush()    # a full device says so here
     except UserError as error:
         _end(error)
@@ -109,6 +127,18 @@ def main(verbs: Mapping[str, Callable[..., Any]] = VERBS) -> None:
             raise
         _end(known)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _in_our_words(command: Any, words: list[str]) -> list[str]:
+    """The words of a command with other programs' names and forms as ours; each is told once."""
+    verb = ALIASES.get(words[0], words[0]) if words else ""
+    if verb not in getattr(command, "commands", {}) or verb in GROUPS:
+        return words
+    translated, said = our_words(words[1:], verb, options_of(command.commands[verb]))
+    tell = teller(bool({"-q", "--quiet"} & set(words)) or not is_first_process())
+    for line in said:
+        tell(line)
+    return [words[0], *translated]
 
 
 def _command_with_settings() -> list[str]:

@@ -111,3 +111,9 @@ def with_flags(text: str, flags: Mapping[str, str] = FLAGS) -> str:
         return f"{match[0]} ({flag})"
 
     return mention.sub(flagged, text)
+
+
+def options_of(command: Any) -> dict[str, bool]:
+    """The options of a command of click's, and whether each takes a value."""
+    return {option: not getattr(parameter, "is_flag", False) for parameter in command.params
+            for option in (*parameter.opts, *parameter.secondary_opts) if option.startswith("-")}

@@ -4,9 +4,9 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lensmith.base.errors import UserError, count, escaped
+from lensmith.base.errors import UserError, count, escaped, nearest
 from lensmith.base.progress import duration
-from lensmith.cli.options import with_flags
+from lensmith.cli.options import options_of, with_flags
 from lensmith.data.sources.findings import findings
 
 if TYPE_CHECKING:
@@ -268,11 +268,17 @@ def _show_boxes(statistics: dict[str, Any]) -> None:
 def wrong_argument(error: Any, words: list[str]) -> str:
     """Click's sentence on a wrong argument, with what came, which it leaves out, and where to look."""
     sentence = error.format_message().rstrip(".").replace("Input should be", "must be")
+    context = getattr(error, "ctx", None)
+    wrong = getattr(error, "option_name", None)
+    if wrong is not None and context is not None and sentence.startswith("No such option"):
+        # Click names whatever is spelled a little alike: --teacher for --epoch.
+        near = nearest(wrong, [option for option in options_of(context.command) if option.startswith("--")], least=0.75)
+        sentence = f"No such option: {wrong}.{near}".rstrip(".?") + ("?" if near else "")
     for option in getattr(getattr(error, "param", None), "opts", ()):
         for i, word in enumerate(words):
             if word == option and i + 1 < len(words):
                 sentence += f"; got {words[i + 1]!r}"
             elif word.startswith(f"{option}="):
                 sentence += f"; got {word.partition('=')[2]!r}"
-    context = getattr(error, "ctx", None)
-    return f"{sentence}. `{context.command_path if context else 'lensmith'} --help` shows what is accepted"
+    end = " " if sentence.endswith("?") else ". "
+    return f"{sentence}{end}`{context.command_path if context else 'lensmith'} --help` shows what is accepted"

@@ -81,9 +81,10 @@ def train(
         session = resume_session(resume, trusted=trust, tell=teller(quiet))
     else:
         recipe, trusted = _recipe_of(source, settings, overrides or (), trust=trust)
+        _tell_of_yaml(source, quiet=quiet)
         trusted_metrics = trust or _names_metrics(overrides or ())
         if dry_run:
-            _print_resolved(recipe, trusted=trusted, trusted_metrics=trusted_metrics)
+            _print_resolved(recipe, trusted=trusted, trusted_metrics=trusted_metrics, runs=runs or Path("runs"))
             return
         if alone:
             _launch_several(wanted_processes(recipe.get("plan", {})))
@@ -155,6 +156,15 @@ def _recipe_of(source: str | None, settings: dict[str, Any], overrides: Sequence
     return recipe, trust or (named_here and not is_run(recipe["backbone"]["name"]))
 
 
+def _tell_of_yaml(source: str | None, *, quiet: bool) -> None:
+    """Tell what of a file with other programs' arguments is otherwise here."""
+    from lensmith.recipe.yaml_recipes import read_yaml_recipe
+
+    of_yaml = read_yaml_recipe(Path(source)) if source is not None else None
+    for note in of_yaml.notes if of_yaml is not None else ():
+        teller(quiet)(note)
+
+
 def _names_metrics(overrides: Sequence[str]) -> bool:
     """Whether this command names metrics of the user's own, whose code may then run."""
     from lensmith.recipe.user_metrics import names_metrics
@@ -162,11 +172,11 @@ def _names_metrics(overrides: Sequence[str]) -> bool:
     return names_metrics(overrides)
 
 
-def _print_resolved(recipe: "Recipe", *, trusted: bool, trusted_metrics: bool) -> None:
+def _print_resolved(recipe: "Recipe", *, trusted: bool, trusted_metrics: bool, runs: Path) -> None:
     from lensmith.recipe import schema as recipes
     from lensmith.training.begin_or_resume import resolve_recipe
 
-    text = recipes.as_toml(resolve_recipe(recipe, trusted=trusted, trusted_metrics=trusted_metrics))
+    text = recipes.as_toml(resolve_recipe(recipe, trusted=trusted, trusted_metrics=trusted_metrics, runs=runs))
     for line in text.removesuffix("\n").split("\n"):
         show(line)
 

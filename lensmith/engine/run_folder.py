@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ BEGINNING = ("recipe.toml", "plan.json", "environment.json", "data.json")
 WRITTEN = (*BEGINNING, NETWORK_FILE, LEAVE_OUT_FILE, FIRST_WEIGHTS_FILE, COMPRESS_FILE, "weights.json",
            "teacher.json", "run.json", "history.csv", "vitals.json", "metrics.json", "last.safetensors", "last.json",
            "best.safetensors", "best.json", "report.html")
+BEST_FILE = "best.safetensors"
 _PICTURES = "pictures"
 EXPLAINED = "explained"    # the folder in a run folder with what was looked at in the worst errors
 EXPLANATIONS = f"{EXPLAINED}/explanations.json"
@@ -45,6 +46,7 @@ class Run:
 
     def __init__(self, folder: Path, *, writes: bool = True):
         self.folder, self.writes = folder, writes
+        self.about: dict[str, Any] = {}    # what best.safetensors is to say of itself, so that it can be used alone
         self._lock: FolderLock | None = None
 
     @classmethod
@@ -54,19 +56,14 @@ class Run:
         Raises UserError where the name is taken, is no plain name, or the folder may not be written. An empty folder
         does not take its name: it remains where a run was killed before it began.
         """
-        if name is not None and not _NAME.fullmatch(name):
-            raise UserError("run.name must be a plain folder name of letters, digits, '.', '_', '+', '-'; got "
-                            f"{name!r}")
+        if name is not None:
+            check_free(runs, name)
         _refuse_no_utf8(runs)
         try:
             runs.mkdir(parents=True, exist_ok=True)
             if name is not None:
                 folder = runs / name
                 run = cls(folder)
-                if folder.exists() and not run.was_never_begun:
-                    other = f"go on with lensmith train --resume {folder}" if (folder / "recipe.toml").is_file() \
-                        else "remove it, since it is no run folder"
-                    raise UserError(f"{folder} exists: choose another run.name, or {other}")
                 folder.mkdir(exist_ok=True)
                 run.lock(advice="choose another run.name")
                 run.remove_leftovers()
@@ -227,24 +224,23 @@ class Run:
     def save_best(self, weights: dict[str, Any], row: dict[str, float], score: float) -> None:
         """The weights that every later command uses, as `best.safetensors`."""
         if self.writes:
-            write_state(self.folder / "best.safetensors", {"network": weights, "row": row, "score": score})
+            about = {"model": self.about} if self.about else {}
+            write_state(self.folder / BEST_FILE, {"network": weights, "row": row, "score": score, **about})
         self._write_best(row, score)
+
+    def add_scores(self, metrics: Mapping[str, Any]) -> None:
+        """Put what the best weights score, by split, into their file too, which is rewritten as a whole."""
+        if self.writes and self.about:
+            scores = {split: {name: value for name, value in measured.items() if name not in ("details", "worst")}
+                      for split, measured in metrics.items()}
+            write_state(self.folder / BEST_FILE, self.read_best() | {"model": self.about, "scores": finite(scores)})
 
     def read_best(self) -> dict[str, Any]:
         """What `save_best` wrote. Raises ModelError where it is damaged."""
-        state = self._state("best.safetensors", read_state)
-        odd = next((name for name, value in state["network"].items() if not isinstance(value, Tensor)), None)
-        if odd is not None:
-            raise ModelError(f"{self.folder / 'best.safetensors'} is not a whole checkpoint (network.{odd} is no "
-                             "tensor): put it back, or train again")
-        return state
+        return read_best_file(self.folder / BEST_FILE)
 
     def _state(self, name: str, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
-        state = read(self.folder / name)
-        problem = problem_with(name, state)
-        if problem:
-            raise ModelError(f"{self.folder / name} is not a whole checkpoint ({problem}): put it back, or train again")
-        return state
+        return _checked(self.folder / name, name, read)
 
     def write_summaries(self, history: Sequence[dict[str, float]]) -> None:
         """history.csv, last.json and best.json as the checkpoints have it: a process may have been killed between the
@@ -271,6 +267,47 @@ class Run:
         table.writeheader()
         table.writerows([{name: _formatted(value) for name, value in row.items()} for row in history])
         self.write("history.csv", text.getvalue())
+
+
+def read_best_file(path: Path) -> dict[str, Any]:
+    """What a file of best weights holds, as `save_best` and `add_scores` write it, wherever it lies. Raises ModelError
+    where it is damaged."""
+    state = _checked(path, BEST_FILE, read_state)
+    odd = next((name for name, value in state["network"].items() if not isinstance(value, Tensor)), None)
+    if odd is not None:
+        raise ModelError(f"{path} is not a whole checkpoint (network.{odd} is no tensor): put it back, or train again")
+    return state
+
+
+def about_best_file(path: Path) -> dict[str, Any]:
+    """What a file of best weights says of itself: `model`, and `scores` where the run has ended; no tensor is read.
+
+    Raises ModelError where it is damaged, or was written before such a file said this.
+    """
+    state = _checked(path, BEST_FILE, summary_of)
+    if "model" not in state:
+        raise ModelError(f"{path} was written before a file of weights said what it is of, and needs its run folder: "
+                         f"name the folder, as {path.parent}")
+    return {"model": state["model"], "scores": state.get("scores", {})}
+
+
+def _checked(path: Path, name: str, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    state = read(path)
+    problem = problem_with(name, state)
+    if problem:
+        raise ModelError(f"{path} is not a whole checkpoint ({problem}): put it back, or train again")
+    return state
+
+
+def check_free(runs: Path, name: str) -> None:
+    """Raises UserError where no run of this name can be begun in `runs`: it is no plain name, or it is taken."""
+    if not _NAME.fullmatch(name):
+        raise UserError(f"run.name must be a plain folder name of letters, digits, '.', '_', '+', '-'; got {name!r}")
+    folder = runs / name
+    if folder.exists() and not Run(folder).was_never_begun:
+        other = f"go on with lensmith train --resume {folder}" if (folder / "recipe.toml").is_file() \
+            else "remove it, since it is no run folder"
+        raise UserError(f"{folder} exists: choose another run.name, or {other}")
 
 
 def _refuse_no_utf8(folder: Path) -> None:

@@ -246,12 +246,25 @@ class BestRow(TypedDict):
     epoch: Epoch
 
 
+class AboutModel(TypedDict, total=False):
+    """What best.safetensors says of itself, so that it can be used alone."""
+
+    version: Required[str]
+    recipe: Required[dict[str, dict[str, Any]]]
+    data: Required[DataAccount]
+    plan: Required[PlanFacts]
+    files: Annotated[dict[str, Annotated[str, Field(max_length=1 << 20)]], Field(max_length=4)]
+    score_name: str
+
+
 class SavedBest(TypedDict):
     """best.safetensors"""
 
     network: dict[str, Any]
     row: BestRow
     score: float
+    model: NotRequired[AboutModel]
+    scores: NotRequired[dict[str, dict[str, Any]]]    # by split, once the run has ended
 
 
 class SavedLast(TypedDict):

@@ -4,6 +4,7 @@ import math
 import sys
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -19,6 +20,7 @@ from lensmith.engine.plan.candidates import Choice
 from lensmith.engine.plan.plan import Plan
 from lensmith.engine.running_statistics import moving_norms, usual_norm_floor
 from lensmith.engine.supervised import LearningSettings, Supervised
+from lensmith.models.adapters.published_weights import is_download
 from lensmith.models.adapters.whole_network import Whole
 from lensmith.models.backbones.whitening import whitenings
 from lensmith.models.darknet.decode import YoloLayer
@@ -29,7 +31,7 @@ from lensmith.models.trial_forward import REFUSALS, in_evaluation_mode
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.build_network import build_network
 from lensmith.recipe.check_own_network import check_own_network
-from lensmith.recipe.choose_plan import choose_plan, first_full_batch
+from lensmith.recipe.choose_plan import check, choose_plan, first_full_batch
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.defaults import complete_for
 from lensmith.recipe.fit_epochs import Budget, settle_epochs
@@ -37,7 +39,7 @@ from lensmith.recipe.fit_head import fit_head
 from lensmith.recipe.make_learner import copy_of, make_batches, make_learner
 from lensmith.recipe.make_loaders import make_loaders
 from lensmith.recipe.make_optimizers import make_stepper
-from lensmith.recipe.open_data import Data
+from lensmith.recipe.open_data import Data, SurveyedSplits
 from lensmith.recipe.sections import weights_named
 from lensmith.recipe.starting_weights import (
     Build,
@@ -121,6 +123,33 @@ def assemble(recipe: recipes.Recipe, data: Data, *, module: nn.Module | None = N
     return Assembled(recipe, data, task, choice, learner, tuple(notes), starting_weights, teacher)
 
 
+def check_assembled(recipe: recipes.Recipe, data: SurveyedSplits, *, trusted: bool) -> None:
+    """Raise what `assemble` would raise of the network, its weights, what is frozen, the teacher and the plan of a
+    completed recipe, as far as no picture has to be decoded for it."""
+    plan, settings, weights = recipe["plan"], recipe["learner"], weights_named(recipe)
+    check(plan | {"mode": str(Path(plan["mode"]).expanduser())})
+    task = choose_task(recipe, data.classes)
+    channels = data.form.channels
+
+    def build(classes: Classes) -> Network:
+        fitting = choose_task(recipe, dict(classes))
+        return build_network(recipe, fitting, data.form, outputs=len(classes[fitting.needs[0]]), mean=[0.0] * channels,
+                             deviation=[1.0] * channels, trusted=trusted)
+
+    network = build(data.classes)
+    check_own_network(network, task, recipe["backbone"], data.form)
+    _check_shrunk(network, recipe, data.form)
+    # Those that are published may not be here yet: a training fetches them.
+    starting = None if is_download(weights) else _begin_with_weights(network, recipe, data.classes, data.form, task,
+                                                                     build=build)
+    _check_learnable(network, task)
+    if settings["probe"]:
+        check_probe(recipe, task.needs, pretrained=weights is not None or starting is not None,
+                    processes=plan["processes"])
+    find_teacher(settings, network, task, data.classes, data.form, trusted=trusted)
+    _freeze(network, settings, [])
+
+
 def _begin_network(recipe: recipes.Recipe, data: Data, task: Task, *, module: nn.Module | None,
                    trusted: bool) -> tuple[Network, StartingWeights | None]:
     """The network as it is before anything is learned, and the weights from elsewhere that it begins with, if any."""
@@ -134,7 +163,7 @@ def _begin_network(recipe: recipes.Recipe, data: Data, task: Task, *, module: nn
     check_own_network(network, task, recipe["backbone"], data.form)
     _fit_whitenings(network, data)
     _check_shrunk(network, recipe, data.form)
-    return network, _begin_with_weights(network, recipe, data, task, build=lambda classes: build(
+    return network, _begin_with_weights(network, recipe, data.classes, data.form, task, build=lambda classes: build(
         classes, choose_task(recipe, dict(classes)), deepcopy(module)))
 
 
@@ -157,17 +186,17 @@ def _check_patience(patience: int, data: Data) -> None:
                         "set split.valid above 0, or leave patience out")
 
 
-def _begin_with_weights(network: Network, recipe: recipes.Recipe, data: Data, task: Task, *,
+def _begin_with_weights(network: Network, recipe: recipes.Recipe, classes: Classes, form: Form, task: Task, *,
                         build: Build) -> StartingWeights | None:
     """Load the weights that the recipe names, if any, into the network. `build` makes it for other classes."""
     weights, name = weights_named(recipe), recipe["backbone"]["name"]
     if weights is not None:
-        return begin_with(network, weights, data.form, name=name, build=build,
-                          classes={target: data.classes[target] for target in task.needs},
+        return begin_with(network, weights, form, name=name, build=build,
+                          classes={target: classes[target] for target in task.needs},
                           from_zero=task.scoring_layers(network))
     if isinstance(network.backbone, Darknet):
         # A Darknet file cannot store mean and standard deviation, and the network has to be writable as one.
-        standardise_as_published(network, data.form)
+        standardise_as_published(network, form)
     return None
 
 

@@ -31,7 +31,8 @@ def choose_task(recipe: recipes.Recipe, classes: dict[str, tuple[str, ...]], *,
     if "name" not in section:
         needed = learned_targets(recipe, classes)
         fitting = [name for name, entry in TASKS.items() if needed and entry.needs == needed]
-        section = recipe["task"] = _of_data((fitting or [of_any_targets()])[0], section)
+        having = [name for name in fitting if all(name in tasks_with(key) for key in section)]
+        section = recipe["task"] = _of_data((having or fitting or [of_any_targets()])[0], section)
     entry = task_class(section)
     if entry.of_kinds:
         settle_parts(section, classes, kinds=kinds)

@@ -17,10 +17,12 @@ from lensmith.models.adapters.published_weights import (
     published,
 )
 from lensmith.recipe import schema as recipes
+from lensmith.recipe.model_file import network_of_weights
 from lensmith.recipe.run_recipe import with_own_files
 from lensmith.recipe.schema import BROUGHT, NO_DATA
 from lensmith.recipe.sections import weights_named
 from lensmith.recipe.user_metrics import anchor_metrics
+from lensmith.recipe.yaml_recipes import YamlRecipe, read_yaml_recipe
 from lensmith.rl.worlds import WORLDS, is_world
 
 
@@ -34,6 +36,8 @@ def recipe_for(source: str | Path, *, name: Any = None) -> recipes.Recipe:
     path = Path(source)
     if path.suffix == ".toml":
         return recipes.read_recipe(path)
+    if name is None and (of_yaml := read_yaml_recipe(path)) is not None:
+        return _with_source_of(of_yaml)
     known_set = FORMATS.get(str(source))    # a folder of such a name is given as ./mnist
     if known_set is not None and "path" not in known_set.needs:
         return {"data": {"name": str(source)}}
@@ -55,8 +59,16 @@ def recipe_for(source: str | Path, *, name: Any = None) -> recipes.Recipe:
     near = nearest(path.name, [*FORMATS, *WORLDS, *(neighbour.name for neighbour in path.parent.iterdir())]
                    if path.parent.is_dir() else [*FORMATS, *WORLDS])
     files = "; ".join(f"{key}: {', '.join(record.suffixes)}" for key, record in FORMATS.items() if record.suffixes)
-    raise DataError(f"{str(source)!r} is no recipe (.toml), folder of pictures, file of a format ({files}) or known "
-                    f"data set or world.{near} Known data sets: {', '.join(FORMATS)}; worlds: {', '.join(WORLDS)}.")
+    raise DataError(f"{str(source)!r} is no recipe (.toml, .yaml), folder of pictures, file of a format ({files}) or "
+                    f"known data set or world.{near} Known data sets: {', '.join(FORMATS)}; worlds: "
+                    f"{', '.join(WORLDS)}.")
+
+
+def _with_source_of(of_yaml: YamlRecipe) -> recipes.Recipe:
+    """The recipe of a YAML file, with the data that it names as other programs do."""
+    if of_yaml.source is None:
+        return of_yaml.recipe
+    return recipe_for(of_yaml.source) | of_yaml.recipe
 
 
 def is_run(name: Any) -> bool:
@@ -103,8 +115,10 @@ def fit_to_weights(recipe: recipes.Recipe) -> recipes.Recipe:
     if not weights or "interpolation" in pictures:
         return recipe
     folder = _run_of_weights(recipe)
-    if folder is not None:
-        interpolation = recipes.read_recipe(folder / "recipe.toml").get("pictures", {}).get("interpolation")
+    former = recipes.read_recipe(folder / "recipe.toml") if folder is not None else \
+        None if is_word(weights) else network_of_weights(weights)
+    if former is not None:
+        interpolation = former.get("pictures", {}).get("interpolation")
     else:
         interpolation = interpolation_of(str(recipe.get("backbone", {}).get("name", "")))
     return recipe if interpolation is None else recipe | {"pictures": {**pictures, "interpolation": interpolation}}
@@ -112,12 +126,19 @@ def fit_to_weights(recipe: recipes.Recipe) -> recipes.Recipe:
 
 def _with_network(recipe: recipes.Recipe) -> recipes.Recipe:
     recipe = _as_published(on_backbone_of_run(recipe))
-    folder = _run_of_weights(recipe)
-    if "backbone" in recipe or folder is None:
+    folder, weights = _run_of_weights(recipe), weights_named(recipe)
+    if "backbone" in recipe:
         return recipe
+    if folder is None:
+        former = None if not weights or is_word(weights) else network_of_weights(weights)
+        return recipe if former is None else _with_former(former, recipe)
     former = with_own_files(recipes.read_recipe(folder / "recipe.toml"), folder)
     if str(former.get("backbone", {}).get("name", "")).startswith(BROUGHT):
         return recipe
+    return _with_former(former, recipe)
+
+
+def _with_former(former: recipes.Recipe, recipe: recipes.Recipe) -> recipes.Recipe:
     return {name: former[name] for name in ("backbone", "pruned", "task") if name in former} | recipe
 
 

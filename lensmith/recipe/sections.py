@@ -144,10 +144,16 @@ def learned_targets(recipe: recipes.Recipe, classes: Mapping[str, Any]) -> tuple
     if "name" in section:
         entry = task_class(section)
         return tuple(section.get("parts") or classes) if entry.of_kinds else entry.needs
-    entries = [entry for entry in TASKS.values() if not entry.of_kinds]
+    # A setting that only some tasks have says that one of these is meant.
+    entries = sorted((entry for entry in TASKS.values() if not entry.of_kinds),
+                     key=lambda entry: not _has_all(entry, section))
     if not set(classes) <= {need for entry in entries for need in entry.needs}:
         return tuple(section.get("parts") or classes)
     return next((entry.needs for entry in entries if set(entry.needs) <= set(classes)), ())
+
+
+def _has_all(entry: type[Task], settings: recipes.Section) -> bool:
+    return set(settings) <= set(recipes.parameters_of(entry))
 
 
 def tasks_with(setting: str) -> list[str]:

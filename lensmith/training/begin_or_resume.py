@@ -9,17 +9,19 @@ from torch import nn
 
 from lensmith.base.device import environment
 from lensmith.base.errors import UserError
+from lensmith.base.read_file import bounded_text
 from lensmith.data.sources.findings import findings, findings_line
 from lensmith.engine.plan.plan import plan_from_json
-from lensmith.engine.run_folder import Run
+from lensmith.engine.run_folder import NETWORK_FILE, Run, check_free
 from lensmith.engine.run_loop import restore
 from lensmith.models.adapters.published_weights import fetch, is_download
 from lensmith.recipe import schema as recipes
-from lensmith.recipe.assemble import Assembled, assemble
+from lensmith.recipe.assemble import Assembled, assemble, check_assembled
 from lensmith.recipe.choose_plan import check, connect_processes
 from lensmith.recipe.defaults import complete_for
 from lensmith.recipe.fit_epochs import Budget
 from lensmith.recipe.from_source import anchored, check_brought, fit_to_weights
+from lensmith.recipe.model_file import about_model
 from lensmith.recipe.open_data import Tell, open_splits, silent, survey_splits
 from lensmith.recipe.other_data import read_data
 from lensmith.recipe.play_sections import is_play
@@ -47,9 +49,10 @@ class Allowed:
     downloads: bool = False    # published weights that it names may be fetched
 
 
-def resolve_recipe(recipe: recipes.Recipe, *, trusted: bool, trusted_metrics: bool = False) -> recipes.Recipe:
+def resolve_recipe(recipe: recipes.Recipe, *, trusted: bool, trusted_metrics: bool = False,
+                   runs: str | Path | None = None) -> recipes.Recipe:
     """The recipe with every setting written out, those that the pictures' headers decide too. No picture is decoded and
-    nothing is written."""
+    nothing is written. What a training into `runs` would refuse before it decodes is refused."""
     if is_play(recipe):
         return resolve_play_recipe(recipe, trusted=trusted)
     check_brought(recipe, [])
@@ -57,6 +60,9 @@ def resolve_recipe(recipe: recipes.Recipe, *, trusted: bool, trusted_metrics: bo
     check_metrics(settled, trusted=trusted_metrics)
     pictures = survey_splits(open_splits(settled), settled)
     full = complete_for(settled, pictures)
+    check_assembled(full, pictures, trusted=trusted)
+    if runs is not None and (name := settled["run"].get("name")) is not None:
+        check_free(Path(runs), name)
     if "minutes" in full["learner"]:
         del full["learner"]["epochs"]    # which only a training tells
     return full
@@ -110,8 +116,16 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
         raise
     process_group.tell_launcher(str(run))
     in_words = _tell_beginning(run, job, tell)
-    return Session(run, SupervisedJob(job), command, _write_beginning(run, job, opened.account), started=now(),
-                   understood=in_words, prepared_from=prepared_from)
+    kept = _write_beginning(run, job, opened.account)
+    return Session(run, SupervisedJob(job), command, kept, started=now(), understood=in_words,
+                   prepared_from=prepared_from)
+
+
+def _about(run: Run, kept: recipes.Recipe, account: dict[str, Any], job: Assembled) -> dict[str, Any]:
+    """What the run's best.safetensors says of itself, so that it can be used alone."""
+    cfg = run.folder / NETWORK_FILE
+    return about_model(kept, account, job.plan.as_json(), score_name=job.task.score,
+                       network_file=bounded_text(cfg) if cfg.is_file() else None)
 
 
 def _tell_beginning(run: Run, job: Assembled, tell: Tell) -> str:
@@ -137,6 +151,7 @@ def _write_beginning(run: Run, job: Assembled, account: dict[str, Any]) -> recip
     run.write_json("data.json", account)
     if job.starting_weights is not None:
         run.write_json("weights.json", job.starting_weights.as_json())
+    run.about = _about(run, kept, account, job)
     return kept
 
 
@@ -177,6 +192,7 @@ def resume_session(folder: str | Path, *, data: Any = None, module: nn.Module | 
         if has_plan or begun:
             check_same_teacher(run, job.teacher)
     kept = facts.get("recipe") or recipes.read_recipe(run.folder / "recipe.toml")
+    run.about = _about(run, kept, opened.account, job)
     session = Session(run, SupervisedJob(job), facts.get("command") or "", kept, started=facts.get("started") or now(),
                       notes=list(facts.get("notes") or []),
                       understood=facts.get("understood") or understood(job.recipe, opened))

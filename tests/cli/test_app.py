@@ -26,7 +26,7 @@ ENDING = {"usage": 2, "data": 3, "model": 4, "stopped": 6}
     (["train", "none.toml"], "usage", ["there is no recipe none.toml"]),
     (["train", "none.csv"], "data", ["none.csv"]),
     (["train", "shapes", "--backbone", "lennet"], "model", ["unknown backbone 'lennet'. Did you mean 'lenet'?"]),
-    (["train", "shapes", "--epoch", "3"], "usage", ["No such option: --epoch (Possible options: --epochs, --teacher)"]),
+    (["train", "shapes", "--epoch", "3"], "usage", ["No such option: --epoch. Did you mean '--epochs'?"]),
     (["train", "shapes", "--epochs", "three"], "usage",
      ["Invalid value for '--epochs'", "; got 'three'. `lensmith train --help`"]),
     (["train", "shapes", "--epochs", "0"], "usage", ["learner.epochs (--epochs) must be at least 1; got 0"]),
