@@ -1,7 +1,9 @@
 """The network of a recipe: with fresh weights, and of a run folder with those that it learned."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +13,7 @@ from lensmith.base.device import check_picture_fits
 from lensmith.base.errors import ModelError, UserError, described, no_memory
 from lensmith.base.hashed_random import seed_of
 from lensmith.base.pictures import Form, form_of
-from lensmith.engine.run_folder import Run
+from lensmith.engine.run_folder import BEST_FILE, Run, about_best_file, read_best_file
 from lensmith.models.adapters.whole_network import adopt
 from lensmith.models.backbone import Backbone
 from lensmith.models.backbones import find_backbone
@@ -23,7 +25,8 @@ from lensmith.models.weights import load_into
 from lensmith.models.widths import INPUTS, OUTPUTS, Widths, narrow
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.choose_task import choose_task
-from lensmith.recipe.run_recipe import check_whole, recipe_of_run
+from lensmith.recipe.model_file import recipe_in_file, with_network_file
+from lensmith.recipe.run_recipe import check_whole, recipe_of_run, resolve_learned
 from lensmith.recipe.sections import arguments_of
 from lensmith.tasks.task import Task
 
@@ -125,17 +128,39 @@ def network_of_run(run: Run, *, module: nn.Module | None = None, trusted: bool =
     Raises ModelError for a folder that is incomplete or damaged.
     """
     recipe = recipe_of_run(run, module=module, data=True, trusted=trusted)
-    check_whole(recipe, run)
-    facts = run.read_json("data.json")
+    check_whole(recipe, f"{run.folder / 'recipe.toml'}")
+    return _learned(run, recipe, run.read_json("data.json"), f"{run.folder / 'data.json'}", run.read_best,
+                    module=module, trusted=trusted)
+
+
+def network_of_file(file: Path, *, module: nn.Module | None = None, trusted: bool = False) -> LearnedNetwork:
+    """The network of a file of best weights, which says itself what it is of. The parameters are as of `build_network`.
+
+    Raises ModelError for a file that is damaged, of an older version that does not say it, or of code that is not here.
+    """
+    content = about_best_file(file)
+    about = content["model"]
+    where = f"the recipe in {file}"
+    with with_network_file(recipe_in_file(file, about), about) as written:
+        recipe = resolve_learned(written, str(file), where, module=module, data=True, trusted=trusted)
+        check_whole(recipe, where)
+        facts = {**about["data"], "scores": content["scores"], "plan": about["plan"]}
+        return _learned(Run(file), recipe, facts, str(file), partial(read_best_file, file), module=module,
+                        trusted=trusted)
+
+
+def _learned(run: Run, recipe: recipes.Recipe, facts: Mapping[str, Any], where: str, read: Callable[[], dict[str, Any]],
+             *, module: nn.Module | None, trusted: bool) -> LearnedNetwork:
+    """The network of a resolved recipe with the weights that are `read`; its classes and its form stand in `facts`."""
     try:
         classes = {name: tuple(names) for name, names in facts["classes"].items()}
         form = form_of(facts["form"])
         check_picture_fits(form.channels, form.height, form.width)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{run.folder / 'data.json'} is incomplete ({error}): train again") from error
+        raise ModelError(f"{where} is incomplete ({error}): train again") from error
     task = choose_task(recipe, classes)
-    best = run.read_best()
+    best = read()
     network = build_network(recipe, task, form, outputs=len(classes[task.needs[0]]), mean=[0.0] * form.channels,
                             deviation=[1.0] * form.channels, module=module, trusted=trusted)
-    load_into(network, best["network"], what=f"{run.folder / 'best.safetensors'}")
+    load_into(network, best["network"], what=str(run.folder if run.folder.is_file() else run.folder / BEST_FILE))
     return LearnedNetwork(run, recipe, network.eval(), task, classes, form, facts)

@@ -32,29 +32,35 @@ def recipe_of_run(run: Run, *, module: nn.Module | None, data: Any, trusted: boo
     if is_play(recipe):
         raise UserError(f"{run} has learned to play, and this is for networks that learned from pictures: `lensmith "
                         f"play {run}` shows what it does, `lensmith val {run}` measures it")
+    return resolve_learned(recipe, str(run), f"{run.folder / 'recipe.toml'}", module=module, data=data, trusted=trusted)
+
+
+def resolve_learned(recipe: recipes.Recipe, name: str, where: str, *, module: nn.Module | None, data: Any,
+                    trusted: bool) -> recipes.Recipe:
+    """The resolved recipe of the run or file `name`, which stands in `where`. Raises ModelError as `recipe_of_run`."""
     brought = [section for section in ("data", "backbone")
                if str(recipe.get(section, {}).get("name", "")).startswith(BROUGHT)]
     for section, argument in (("data", data), ("backbone", module)):
         if section in brought and argument is None:
-            raise ModelError(f"{run} was trained on a Python object as its {section}: from Python, pass it again as "
+            raise ModelError(f"{name} was trained on a Python object as its {section}: from Python, pass it again as "
                              f"{section}=...")
     if not recipe.get("backbone"):
-        raise ModelError(f"{run.folder / 'recipe.toml'} is damaged (it names no backbone): put it back, or train again")
+        raise ModelError(f"{where} is damaged (it names no backbone): put it back, or train again")
     _complete_as_before(recipe)
     try:
         return resolve(recipe, trusted=trusted, brought=brought)
     except ModelError:
         raise
     except UserError as error:
-        raise ModelError(f"{run.folder / 'recipe.toml'} does not fit this version: {error}") from error
+        raise ModelError(f"{where} does not fit this version: {error}") from error
 
 
-def check_whole(recipe: recipes.Recipe, run: Run) -> None:
+def check_whole(recipe: recipes.Recipe, where: str) -> None:
     """Raises ModelError where a resolved recipe lacks what every training has written out."""
     lacking = [section if key is None else f"{section}.{key}" for section, key in _WRITTEN_OUT
                if section not in recipe or (key is not None and key not in recipe[section])]
     if lacking:
-        raise ModelError(f"{run.folder / 'recipe.toml'} is damaged (it lacks {', '.join(lacking)}): put it back, or "
+        raise ModelError(f"{where} is damaged (it lacks {', '.join(lacking)}): put it back, or "
                          "train again")
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lensmith.base.errors import ModelError, UserError, count
 from lensmith.base.pictures import Form
-from lensmith.engine.run_folder import FIRST_WEIGHTS_FILE, Run
+from lensmith.engine.run_folder import BEST_FILE, FIRST_WEIGHTS_FILE, Run
 from lensmith.models.adapters.embedded_weights import CLASSES, IMAGENET, embedded_weights, imagenet_classes
 from lensmith.models.adapters.published_weights import file_of
 from lensmith.models.backbone import Backbone
@@ -22,6 +22,7 @@ from lensmith.models.darknet.network import Darknet
 from lensmith.models.network import Network
 from lensmith.models.weights import Fitted, fit_into, form_of_weights, matches, read_weights
 from lensmith.recipe import schema as recipes
+from lensmith.recipe.model_file import classes_in_file, is_model_file
 from lensmith.recipe.sections import learned_targets, task_class
 from lensmith.tasks import TASKS
 
@@ -111,10 +112,12 @@ def _read(network: Network, file: Path) -> tuple[dict[str, Tensor], Classes]:
     """The tensors of a file or a run folder, and the classes of a run folder's network."""
     if isinstance(network.backbone, Darknet) and file.is_file() and not form_of_weights(file):
         return {f"backbone.{key}": tensor for key, tensor in weights_for(network.backbone, file).items()}, {}
-    if not (file / "recipe.toml").is_file():
+    is_run = (file / "recipe.toml").is_file()
+    former = _classes_of(file) if is_run else classes_in_file(file) if is_model_file(file) else {}
+    if not former and not is_run:
         return read_weights(file), {}
-    weights = read_weights(file / "best.safetensors")
-    return {key.removeprefix("network."): tensor for key, tensor in weights.items()}, _classes_of(file)
+    weights = read_weights(file / BEST_FILE if is_run else file)
+    return {key.removeprefix("network."): tensor for key, tensor in weights.items()}, former
 
 
 def _imagenet(network: Network, name: str, classes: Classes) -> tuple[dict[str, Tensor], Classes]:

@@ -8,6 +8,8 @@ from lensmith.base.errors import DataError, in_short
 from lensmith.base.read_file import Unreadable, bounded_text
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.aliases import ALIASES, FALSE_FRIENDS, SAME, SOURCE, TELLING, VALUES
+from lensmith.recipe.play_sections import SECTIONS as PLAY_SECTIONS
+from lensmith.recipe.play_sections import WORLD
 from lensmith.recipe.sections import SECTIONS
 
 _SUFFIXES = (".yaml", ".yml")
@@ -35,12 +37,13 @@ def read_yaml_recipe(path: Path) -> YamlRecipe | None:
     content = _content(path)
     if not isinstance(content, dict) or "names" in content:
         return None
-    sections = [key for key, value in content.items() if key in SECTIONS and isinstance(value, dict)]
+    known = PLAY_SECTIONS if WORLD in content else SECTIONS
+    sections = [key for key, value in content.items() if key in known and isinstance(value, dict)]
     if sections:
         other = [key for key in content if key not in sections]
         if other:
             raise DataError(f"{path} has the section {sections[0]!r} of a recipe, and beside it {in_short(other[0])}, "
-                            f"which is none: known sections are {', '.join(SECTIONS)}")
+                            f"which is none: known sections are {', '.join(known)}")
         return YamlRecipe(content)
     return _of_arguments(content) if any(key in content for key in TELLING) else None
 

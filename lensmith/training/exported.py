@@ -96,6 +96,10 @@ def export_run(trained: Trained, target: str = "onnx", *, out: str | Path | None
     return Exported(file, report, facts)
 
 
+def _called(trained: Trained) -> str:
+    return trained.folder.stem if trained.is_file else trained.folder.name
+
+
 def file_to_write(trained: Trained, name: str, out: str | Path | None) -> Path:
     """Where the file goes: `out`, by itself `name` in the run folder. Raises UserError where it cannot be written, for
     an `out` with another suffix, and where a file lies that no export wrote."""
@@ -103,7 +107,7 @@ def file_to_write(trained: Trained, name: str, out: str | Path | None) -> Path:
     if out is not None:
         file = Path(out)
     else:    # the network that is installed has no folder
-        file = trained.folder / name if trained.folder.is_dir() else Path(f"{trained.folder.name}{suffix}")
+        file = trained.folder / name if trained.folder.is_dir() else Path(f"{_called(trained)}{suffix}")
     if not file.parent.is_dir():
         raise UserError(f"cannot write {file} (there is no folder {file.parent}): {ADVICE}")
     if not os.access(file.parent, os.W_OK):

@@ -13,7 +13,6 @@ from lensmith.base.device import choose_device
 from lensmith.base.errors import ModelError, UserError
 from lensmith.engine.plan.plan import Plan, make_plan
 from lensmith.engine.run_folder import Run
-from lensmith.models.adapters.embedded_weights import IMAGENET
 from lensmith.models.network import Network
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.defaults import complete
@@ -39,8 +38,9 @@ from lensmith.ship.runtimes.packages import command_for
 from lensmith.ship.runtimes.torch_plans import candidate_of, inference_plans, open_with_torch
 from lensmith.tasks.task import Task
 from lensmith.training.exported import facts_of_run, held_out_pictures
+from lensmith.training.own_plan import plan_of
 from lensmith.training.same_answers import HELD_OUT, SameAnswers
-from lensmith.training.trained import Trained, load, plan_of_run
+from lensmith.training.trained import Trained, load
 
 AUTO = "auto"
 _SHOWN = 2        # pictures that the rewrites of PyTorch's network are tried on
@@ -84,7 +84,7 @@ def opened(name: str | Path, *, runtime: str | None = None, device: str | None =
         raise UserError(f"predict.form says what an ONNX file of others takes, and {name} is none: leave it out")
     if runtime in (None, "torch"):
         return load(name, device=device, trust=trust)
-    own = make_plan(device="cpu") if name == IMAGENET else plan_of_run(Run.open(name))
+    own = plan_of(name)
     on = own.device if device is None else str(choose_device(device))
     if torch.device(on).type != "cpu":
         raise UserError(f"predict.runtime={runtime} computes on the CPU, and {name} on {on}: leave it out, or add "

@@ -143,6 +143,7 @@ class Session:
                   what=f"{self.run.folder / 'best.safetensors'}")
         self.metrics = self.job.measure(self.run)
         self.run.write_json("metrics.json", self.metrics)
+        self.run.add_scores(self.metrics)
         self.job.update_account(self.run)
 
     def _grave_fault(self) -> str:

@@ -17,12 +17,13 @@ from lensmith.base.pictures import OWN, Form
 from lensmith.data.batches.loader import Loader
 from lensmith.data.sources.chosen_split import split_to_score
 from lensmith.engine.evaluate import evaluate, for_inference, quickest
-from lensmith.engine.plan.plan import Plan, make_plan, plan_from_json
+from lensmith.engine.plan.plan import Plan, make_plan
 from lensmith.engine.run_folder import Run
 from lensmith.models.adapters.embedded_weights import IMAGENET
-from lensmith.recipe.build_network import LearnedNetwork, network_of_run
+from lensmith.recipe.build_network import LearnedNetwork, network_of_file, network_of_run
 from lensmith.recipe.choose_task import choose_task
 from lensmith.recipe.make_loaders import make_loaders
+from lensmith.recipe.model_file import is_model_file
 from lensmith.recipe.open_data import Data
 from lensmith.recipe.other_data import other_data, read_data
 from lensmith.recipe.schema import BROUGHT, NO_DATA
@@ -43,6 +44,7 @@ from lensmith.study.explain.views import view_that_gives
 from lensmith.tasks.metrics.own import not_measured
 from lensmith.training.explained import explain_pictures, make_explainer
 from lensmith.training.ids_in_files import coco_image_ids, mask_ids
+from lensmith.training.own_plan import plan_of
 from lensmith.training.same_data import check_same_data
 from lensmith.training.same_recipe import check_same_recipe
 from lensmith.training.viewed import ToView, view_network
@@ -75,7 +77,12 @@ class Trained(LearnedNetwork):
     @property
     def metrics(self) -> dict[str, Any]:
         """What the run measured when it ended, by split."""
-        return self.run.read_json("metrics.json")
+        return dict(self.facts["scores"]) if self.is_file else self.run.read_json("metrics.json")
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is of a file of weights alone, without its run folder."""
+        return is_model_file(self.folder)
 
     @property
     def names(self) -> dict[str, tuple[str, ...]]:
@@ -86,12 +93,17 @@ class Trained(LearnedNetwork):
     def image_ids(self) -> dict[str, int | str]:
         """The ids of the pictures in the COCO files that were learned from, by their real paths; none where the run
         learned from other files, or these are gone."""
-        return coco_image_ids(self.run.facts("data.json").get("source") or {})
+        return coco_image_ids(self._account.get("source") or {})
 
     @property
     def _ids(self) -> dict[str, str]:
         """What the ids in the masks that it learned from are called."""
-        return mask_ids(self.run.facts("data.json").get("source") or {})
+        return mask_ids(self._account.get("source") or {})
+
+    @property
+    def _account(self) -> Mapping[str, Any]:
+        """What is known of the data that it learned from."""
+        return self.facts if self.is_file else self.run.facts("data.json")
 
     @cached_property
     def ready(self) -> tuple[nn.Module, Plan]:
@@ -252,8 +264,8 @@ class Trained(LearnedNetwork):
     def own_data(self, data: Any, tell: Callable[[str], object]) -> Data:
         """The data that the run learned from, unchanged since. Raises ModelError and DataError where they are not."""
         if self.recipe["data"]["name"] == NO_DATA:
-            what = "was converted from files of another program" if not isinstance(self.network, FileNetwork) else \
-                "is a file"
+            what = "is a file" if self.is_file or isinstance(self.network, FileNetwork) else \
+                "was converted from files of another program"
             raise ModelError(f"{self.run} {what} and has no data of its own: name some to measure on, with "
                              "validate.data")
         if self.recipe["data"]["name"].startswith(BROUGHT) and data is None:
@@ -309,28 +321,24 @@ def load(folder: str | Path, *, device: str | None = None, backbone: nn.Module |
          trust: bool = False) -> Trained:
     """The trained network of a run folder, with its best weights.
 
-    folder: the run folder, or "imagenet": the classifier of ImageNet's classes that is installed with the package. A
-        run folder of that name is given as "./imagenet", or as a Path.
+    folder: the run folder; its best.safetensors alone, wherever it lies; or "imagenet": the classifier of ImageNet's
+        classes that is installed with the package. A run folder of that name is given as "./imagenet", or as a Path.
     device: where it runs, as "cpu" or "cuda:0"; by itself where it was trained.
     backbone: the module again with which a run from Python was begun.
     trust: whether code of the user's own that the run names as its backbone may run.
 
-    Raises ModelError for a folder that is no run, is incomplete or damaged.
+    Raises ModelError for a folder that is no run, is incomplete or damaged, and for a file that does not say what it is
+    of.
     """
     if folder == IMAGENET:
         return _imagenet(device)
-    run = Run.open(folder)
-    learned = network_of_run(run, module=backbone, trusted=trust)
-    plan = plan_of_run(run) if device is None else make_plan(device=device)
+    if is_model_file(folder):
+        learned = network_of_file(Path(folder), module=backbone, trusted=trust)
+    else:
+        learned = network_of_run(Run.open(folder), module=backbone, trusted=trust)
+    plan = plan_of(folder) if device is None else make_plan(device=device)
     plan.place(learned.network)
     return Trained(**vars(learned), plan=plan, category_ids=_category_ids(learned.facts), trusted=trust)
-
-
-def plan_of_run(run: Run) -> Plan:
-    """The plan that a run was trained in, as it predicts by it on this machine."""
-    plan = plan_from_json(run.read_json("plan.json"))
-    # Compiling takes longer than most predictions do, and the machine of the training may have had more cores.
-    return replace(plan, compiled=False, threads=min(plan.threads, os.cpu_count() or 1))
 
 
 def _imagenet(device: str | None) -> Trained:

@@ -7,11 +7,13 @@ from typing import Any
 
 from lensmith.base.device import environment
 from lensmith.base.pictures import Form
+from lensmith.base.read_file import bounded_text
 from lensmith.engine.plan.candidates import Choice
 from lensmith.engine.plan.plan import Plan
-from lensmith.engine.run_folder import Run
+from lensmith.engine.run_folder import NETWORK_FILE, Run
 from lensmith.models.network import Network
 from lensmith.recipe import schema as recipes
+from lensmith.recipe.model_file import about_model
 from lensmith.recipe.schema import NO_DATA
 from lensmith.tasks.task import Task
 
@@ -37,5 +39,8 @@ def write_converted(run: Run, *, recipe: recipes.Recipe, plan: Plan, account: Ma
         "started": datetime.now(UTC).astimezone().isoformat(timespec="seconds"), "status": "converted",
         "reason": reason, "epochs": 0, "score_name": task.score, "score": None, "version": version("lensmith"),
         "parameters": sum(parameter.numel() for parameter in network.parameters())})
+    cfg = run.folder / NETWORK_FILE
+    run.about = about_model(recipe, account, plan.as_json(), score_name=task.score,
+                            network_file=bounded_text(cfg) if cfg.is_file() else None)
     run.save_best(network.state_dict(), {"epoch": 0}, 0.0)
     run.unlock()
