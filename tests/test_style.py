@@ -10,7 +10,8 @@ PACKAGE = Path(__file__).parents[1] / "lensmith"
 LINES, PARAMETERS = 50, 8
 # Their parameters are settings of a recipe, options of a verb, or what a caller of `lensmith.train` may say.
 SETTINGS = {"api.py train", "cli/train.py train", "cli/predict.py predict", "cli/doctor.py doctor",
-            "cli/check.py check_data", "cli/compress.py compress", "cli/measure.py val", "cli/inspect.py inspect",
+            "cli/check.py check_data", "cli/convert.py convert", "cli/conversions.py converted",
+            "cli/compress.py compress", "cli/measure.py val", "cli/inspect.py inspect",
             "cli/explain.py explain", "cli/benchmark.py benchmark", "cli/export.py export",
             "cli/lesson_convolution.py lesson_convolution",
             "data/formats/tables/table.py open_table", "data/sources/split.py divide",

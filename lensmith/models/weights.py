@@ -52,9 +52,18 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except Exception as error:    # on a damaged file torch's reader raises almost anything
         if isinstance(error, pickle.UnpicklingError) and (" GLOBAL " in str(error) or _is_bare_pickle(path)):
             raise ModelError(f"{path} is refused: it is a pickle that asks for more than tensors, and reading it could "
-                             f"run a stranger's code. {ACCEPTED}; ask its author for a .safetensors file") from error
+                             f"run a stranger's code. {ACCEPTED}; ask its author for a .safetensors file. "
+                             f"Where it is yours, {_saving(path)}") from error
         raise ModelError(f"{path} is damaged or not a weights file ({_first_line(error)}). {ACCEPTED}") from error
     return _tensors(content, path)
+
+
+def _saving(path: Path) -> str:
+    """The two lines that save a network's tensors alone, and how the file is loaded here."""
+    file = f"{path.stem}.safetensors"
+    return (f'`import safetensors.torch` and `safetensors.torch.save_file(net.state_dict(), "{file}")` save what is '
+            f"safe; `lensmith train DATA --backbone my_net.py:Net --weights {file}` begins with it, and "
+            f"`lensmith convert my_net.py:Net {file} RUN` makes a run of it")
 
 
 def form_of_weights(path: Path) -> str:
