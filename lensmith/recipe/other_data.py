@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from lensmith.base.errors import DataError, UserError, nearest
+from lensmith.base.errors import DataError, UserError, listed, nearest
 from lensmith.base.pictures import Form
 from lensmith.data.formats.boxes.annotations import Tally
 from lensmith.data.formats.known_classes import KnownClasses
@@ -67,12 +67,12 @@ def _check_classes(split: str, classes: dict[str, tuple[str, ...]], train: dict[
     A held-out split may lack the last classes of the training split. It may not have other ones.
     """
     if set(classes) != set(train):
-        raise DataError(f"the {split} split gives {', '.join(classes)}, the training split {', '.join(train)}")
+        raise DataError(f"the {split} split gives {listed(classes)}, the training split {listed(train)}")
     for target, names in classes.items():
         if names != train[target][: len(names)]:
             other = [name for name in names if name not in train[target]] or list(names)
-            raise DataError(f"the {split} split has the classes {', '.join(names)}, the training split "
-                            f"{', '.join(train[target])}: they must be the same ones in the same order "
+            raise DataError(f"the {split} split has the classes {listed(names)}, the training split "
+                            f"{listed(train[target])}: they must be the same ones in the same order "
                             f"({other[0]!r} is not)")
 
 

@@ -59,7 +59,7 @@ class LoadingSettings:
     workers: int | None = None         # processes that decode a streamed set; 0: this one does; None: by the machine
     memory: float = 0.4                # fraction of the free memory that decoded pictures may take
     disk: float = 0.2                  # fraction of cache and free disk together that decoded pictures may take
-    balance: bool = False              # draw every class equally often
+    balance: bool = False              # draw every class equally often, pictures of objects by their rarest one
     fraction: float = 1.0              # of the training pictures, to be used
     background: float = 1.0            # the largest fraction of the training pictures that may show no object
     rectangular: bool | None = None    # measure pictures of like shape together, without the padding around them;

@@ -12,6 +12,7 @@ from lensmith.models.backbone import Backbone
 from lensmith.models.heads.points import Points, PointsHead, corners_of
 from lensmith.tasks.check_settings import check_augment, check_settings, decoding
 from lensmith.tasks.evidence import best_score, evidence_of_object
+from lensmith.tasks.losses.object_weights import ObjectWeights, Weighing
 from lensmith.tasks.losses.point_assignment import Assignment, in_crowds, pad, task_aligned
 from lensmith.tasks.metrics.boxes import BoxMetrics
 from lensmith.tasks.metrics.own import OwnMetrics
@@ -47,10 +48,10 @@ class Detection:
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, width: int = 64, depth: int = 1,
                  threshold: float = 0.001, overlap: float = 0.6, most: int = 300,
                  suppression: Nms = "batched", box_weight: float = 7.5, class_weight: float = 0.5,
-                 side_weight: float = 1.5, metrics: list[str] | None = None):
+                 side_weight: float = 1.5, class_weights: Weighing | None = None, metrics: list[str] | None = None):
         """
         classes: the names of the classes.
-        targets: the stacked training boxes; this task does not look at them.
+        targets: the stacked training boxes, which class_weights="balanced" counts.
         width: channels of the neck and the branches.
         depth: convolutions of the branches and of each step of the neck.
         threshold: objects with a lower score are left out.
@@ -60,6 +61,8 @@ class Detection:
         box_weight: the factor on the loss term "box".
         class_weight: the factor on the loss term "class".
         side_weight: the factor on the loss term "side".
+        class_weights: a factor for each class on the loss term "class" of points with an object, or "balanced":
+            inversely to how many objects it has.
         metrics: metrics of one's own that are measured too (`tasks/metrics/own.py`).
         """
         check_settings(width=(width, width >= 1, "1 or more"), depth=(depth, depth >= 1, "1 or more"),
@@ -70,6 +73,7 @@ class Detection:
         self.classes, self.width, self.depth, self.own_metrics = classes, width, depth, OwnMetrics(metrics)
         self.threshold, self.overlap, self.most, self.suppression = threshold, overlap, most, suppression
         self.box_weight, self.class_weight, self.side_weight = box_weight, class_weight, side_weight
+        self.class_weights = ObjectWeights(class_weights, classes, targets)
 
     def head(self, backbone: Backbone) -> nn.Module:
         """`PointsHead`; or, for a detector of torchvision, itself. Raises UserError for one of a Darknet file."""
@@ -82,6 +86,7 @@ class Detection:
 
     def whole_head(self, make: Callable[..., nn.Module]) -> nn.Module:
         """The head that a network of torchvision makes of itself, with these thresholds."""
+        self.class_weights.refuse_whole("a detector in two stages")
         # Its own NMS is that of one class; of the other kinds it keeps all boxes, and `decode` does the rest.
         overlap = self.overlap if self.suppression == "batched" else 1.0
         return make(len(self.classes), threshold=self.threshold, overlap=overlap, most=self.most)
@@ -89,9 +94,11 @@ class Detection:
     def loss(self, output: Points | Boxes | dict[str, Tensor], targets: dict[str, Value]) -> dict[str, Tensor]:
         """Three terms, each a sum over points divided by Q = sum_i q_i, the sum of the qualities of the assignment:
 
-            class = class_weight / Q * sum_i sum_k BCE(score_ik, q_i if k is the class of the object of i else 0)
+            class = class_weight / Q * sum_i sum_k v_ik BCE(score_ik, q_i if k is the class of the object of i else 0)
             box   = box_weight / Q * sum_i q_i (1 - CIoU(box_i, object_i))
             side  = side_weight / Q * sum_i q_i * mean over the four sides of `side_costs`
+
+        v_ik is the class weight where k is the class of the object of i, else 1.
         """
         truth = targets["boxes"]
         assert isinstance(truth, Boxes)
@@ -113,8 +120,13 @@ class Detection:
         image, point = (assignment.quality > 0).nonzero(as_tuple=True)
         row, quality = assignment.row[image, point], assignment.quality[image, point]
         scores = torch.zeros_like(logits)    # the targets of the class branch
-        scores[image, point, objects.classes[image, row]] = quality.to(scores.dtype)
-        class_costs = F.binary_cross_entropy_with_logits(logits, scores, reduction="none").sum(2)
+        classes = objects.classes[image, row]
+        scores[image, point, classes] = quality.to(scores.dtype)
+        of_classes = F.binary_cross_entropy_with_logits(logits, scores, reduction="none")
+        factors = self.class_weights.of(classes, logits)
+        if factors is not None:
+            of_classes = of_classes * torch.ones_like(of_classes).index_put((image, point, classes), factors)
+        class_costs = of_classes.sum(2)
         # What lies in a crowd region may be an object or not, so a point there costs nothing unless it has one.
         ignored = in_crowds(truth, centres, len(logits)) & (assignment.quality == 0)
 

@@ -14,6 +14,7 @@ from lensmith.models.heads.prototypes import MaskedPoints, PrototypesHead
 from lensmith.tasks.check_settings import check_augment, check_settings
 from lensmith.tasks.detection import Detection
 from lensmith.tasks.evidence import best_score, evidence_of_object
+from lensmith.tasks.losses.object_weights import Weighing
 from lensmith.tasks.losses.point_assignment import Assignment
 from lensmith.tasks.metrics.instances import InstanceMetrics
 from lensmith.tasks.metrics.own import OwnMetrics
@@ -50,7 +51,8 @@ class Instances:
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, width: int = 64, depth: int = 1,
                  prototypes: int = 32, threshold: float = 0.001, overlap: float = 0.6, most: int = 100,
                  suppression: Nms = "batched", mask_weight: float = 0.5, box_weight: float = 7.5,
-                 class_weight: float = 0.5, side_weight: float = 1.5, metrics: list[str] | None = None):
+                 class_weight: float = 0.5, side_weight: float = 1.5, class_weights: Weighing | None = None,
+                 metrics: list[str] | None = None):
         """
         prototypes: the number of maps that masks are weighted sums of.
         mask_weight: the factor on the loss term "mask".
@@ -62,7 +64,7 @@ class Instances:
                        mask_weight=(mask_weight, mask_weight >= 0, "0 or more"))
         self.detection = Detection(classes, width=width, depth=depth, threshold=threshold, overlap=overlap, most=most,
                                    suppression=suppression, box_weight=box_weight, class_weight=class_weight,
-                                   side_weight=side_weight)
+                                   side_weight=side_weight, class_weights=class_weights, targets=targets)
         self.classes, self.prototypes, self.mask_weight = classes, prototypes, mask_weight
         self.threshold, self.overlap, self.most, self.suppression = threshold, overlap, most, suppression
         self.keeps_margins = False    # whether `decode` keeps how far each pixel is inside of its object

@@ -13,6 +13,7 @@ from lensmith.models.heads.yolo import EXCLUSIVE, SQUARED, Anchored, DarknetHead
 from lensmith.tasks.check_settings import check_augment, check_settings, decoding
 from lensmith.tasks.evidence import evidence_of_object
 from lensmith.tasks.losses.anchor_sizes import cluster
+from lensmith.tasks.losses.object_weights import ObjectWeights, Weighing
 from lensmith.tasks.losses.point_assignment import Padded, best_anchors, in_crowds, pad
 from lensmith.tasks.metrics.boxes import BoxMetrics
 from lensmith.tasks.metrics.own import OwnMetrics
@@ -43,7 +44,7 @@ class Yolo:
     def __init__(self, classes: tuple[str, ...], *, targets: Value | None = None, anchors: int = 9,
                  box: Literal["giou", "paper"] = "giou", ignore: float = 0.5, threshold: float = 0.001,
                  overlap: float = 0.45, most: int = 300, suppression: Nms = "batched",
-                 box_weight: float = 2.0, metrics: list[str] | None = None):
+                 box_weight: float = 2.0, class_weights: Weighing | None = None, metrics: list[str] | None = None):
         """
         classes: the names of the classes.
         targets: the stacked training boxes, whose sizes are clustered into anchors; without them those of COCO are
@@ -56,6 +57,8 @@ class Yolo:
         most: objects of a picture that are kept at most, the best ones.
         suppression: which objects are compared by `overlap` (`tasks.nms.stacked_nms`).
         box_weight: the factor on the loss term "box".
+        class_weights: a factor for each class on the loss term "class", or "balanced": inversely to how many objects it
+            has.
         metrics: metrics of one's own that are measured too (`tasks/metrics/own.py`).
         """
         check_settings(
@@ -69,6 +72,7 @@ class Yolo:
         assert targets is None or isinstance(targets, Boxes)
         extents = torch.empty(0, 2) if targets is None else _extents(targets)
         self.extents = cluster(extents, anchors)
+        self.class_weights = ObjectWeights(class_weights, classes, targets)
 
     def head(self, backbone: Backbone) -> nn.Module:
         """`YoloHead`, or for a network that comes whole, with its yolo or region layers, `DarknetHead`. Raises
@@ -110,7 +114,9 @@ class Yolo:
         by_sigmoid = F.binary_cross_entropy_with_logits(logits, F.one_hot(index, len(self.classes)).to(logits.dtype),
                                                         reduction="none").sum(1)
         by_softmax = F.cross_entropy(logits, index, reduction="none")
-        class_term = torch.where(forms == EXCLUSIVE, by_softmax, by_sigmoid).sum() / total
+        class_costs = torch.where(forms == EXCLUSIVE, by_softmax, by_sigmoid)
+        factors = self.class_weights.of(index, raw)
+        class_term = (class_costs if factors is None else class_costs * factors).sum() / total
         owners = Anchored(raw[image, anchor], *(column[anchor] for column in output[1:]))
         box_costs = _squared(owners, corners, output) if self.box == "paper" else \
             1 - iou(owners.corners(), corners, "giou")

@@ -26,17 +26,43 @@ def by_shape(dataset: Any) -> Tensor:
 
 
 def balancing_weights(collection: Collection, needs: Sequence[str] = ()) -> Tensor:
-    """float [n]: 1 / (samples of the same class), so that every class is drawn equally often.
+    """float [n]: how often each sample is drawn, so that every class is drawn equally often.
 
-    Of several labels the classes are those of `stratifying`, which looks at the targets `needs` first.
+    It is 1 / (samples of the same class). Of several labels the classes are those of `stratifying`, which looks at the
+    targets `needs` first. A picture of objects counts for its rarest one (`by_rarest_object`). Raises UserError where
+    there is neither.
     """
     name = stratifying(narrowed(collection, needs)) or stratifying(collection)
+    objects = of_kind(collection.targets if name is None else narrowed(collection, needs).targets, *OBJECTS)
+    if objects and name not in needs:
+        return by_rarest_object(collection.targets[objects[0]], len(collection))
     if name is None:
-        raise UserError("loading.balance needs a label per picture; the data set gives "
+        raise UserError("loading.balance needs a label per picture, or objects; the data set gives "
                         f"{', '.join(collection.targets)}")
     label: Any = collection.targets[name]
     index = label.index - UNKNOWN    # the pictures without a label are a class too
     return (1.0 / torch.bincount(index).clamp(min=1).float())[index]
+
+
+def by_rarest_object(objects: Any, length: int) -> Tensor:
+    """float [length]: weights by which each class that is the rarest in some picture is drawn equally often.
+
+    objects: stacked boxes or masks. The class of a picture is the one among its objects that the fewest pictures show;
+    crowd regions count for nothing. Pictures without any object are drawn as often as without weights.
+    """
+    there = torch.ones(len(objects.classes), dtype=torch.bool) if objects.crowd is None else ~objects.crowd
+    image, classes = objects.image[there], objects.classes[there]
+    number = int(classes.max()) + 1 if len(classes) else 1
+    shows = torch.zeros(length, number, dtype=torch.bool)
+    shows[image, classes] = True
+    pictures = shows.sum(0)    # of each class
+    rarity = torch.where(shows, pictures, length + 1)
+    rarest, has_objects = rarity.argmin(1), shows.any(1)
+    counts = torch.bincount(rarest[has_objects], minlength=number)
+    groups = int((counts > 0).sum())
+    # The pictures with objects keep their sum, their number: those without weigh 1 each.
+    even = has_objects.sum() / max(1, groups) / counts.clamp(min=1)
+    return torch.where(has_objects, even[rarest], 1.0).float()
 
 
 def narrowed(collection: Any, needs: Sequence[str]) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from lensmith.base.errors import UserError, nearest
+from lensmith.base.errors import UserError, listed, nearest
 from lensmith.tasks.task import Task
 
 
@@ -39,6 +39,6 @@ def chosen_classes(task: Task, names: Mapping[str, Sequence[str]],
     for word in only:
         if word not in classes:
             raise UserError(f"the network knows no class {word!r}.{nearest(word, classes)} It knows: "
-                            f"{', '.join(classes[:20])}{' ...' if len(classes) > 20 else ''}")
+                            f"{listed(classes)}")
     return {target: torch.tensor([number for number, word in enumerate(names[target]) if word in only],
                                  dtype=torch.int64) for target in task.objects}

@@ -8,6 +8,7 @@ from lensmith.base.errors import count
 from lensmith.data.sources.kinds import TARGETS
 from lensmith.study.check.finding import Finding
 from lensmith.study.check.known_set import KnownSet
+from lensmith.values import OBJECTS
 
 _FEW = 5              # training pictures, or objects, of a class: with fewer hardly anything is learned of it
 _UNEVEN, _VERY_UNEVEN = 10, 50    # times as many of the commonest class as of the rarest
@@ -43,8 +44,11 @@ def imbalance(known: KnownSet) -> Iterator[Finding]:
         most, least = max(counts, key=lambda name: counts[name]), min(counts, key=lambda name: counts[name])
         ratio = counts[most] / counts[least]
         if ratio >= _UNEVEN:
-            mend = "; loading.balance=true draws every class equally often" if target in known.targets_of("label") \
-                else ""
+            mend = ""
+            if target in known.targets_of("label"):
+                mend = "; loading.balance=true draws every class equally often"
+            elif target in known.targets_of(*OBJECTS):
+                mend = "; loading.balance=true draws pictures by their rarest object"
             yield Finding("balance", "imbalance", "warning" if ratio >= _VERY_UNEVEN else "note",
                           f"{_of_target(known, target)}{most!r} has {ratio:,.0f} times as many {_noun(known, target)}s "
                           f"in train as {least!r} ({counts[most]:,} and {counts[least]:,}){mend}", count=1,

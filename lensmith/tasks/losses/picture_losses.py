@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lensmith.base.errors import UserError
+from lensmith.base.errors import UserError, in_short, listed
 from lensmith.kernels.focal import focal_costs
 from lensmith.values.labels import UNKNOWN, Label
 
@@ -128,9 +128,9 @@ def given_weights(weights: str | list[float] | None, names: tuple[str, ...], nou
                         f"{weights!r}")
     if len(weights) != len(names):
         raise UserError(f"task.class_weights has {len(weights)} numbers, but there are {len(names)}: give one a "
-                        f"{noun}, in the order {', '.join(names)}")
+                        f"{noun}, in the order {listed(names)}")
     if not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
-        raise UserError(f"task.class_weights must be numbers of 0 or more, not all of them 0; got {weights}")
+        raise UserError(f"task.class_weights must be numbers of 0 or more, not all of them 0; got {in_short(weights)}")
     return torch.tensor(weights, dtype=torch.float32)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
@@ -24,7 +26,13 @@ from lensmith.data.sources.fitting import fit_source
 from lensmith.data.sources.in_memory import InMemory, Numbered
 from lensmith.data.sources.picture_files import Files
 from lensmith.data.sources.sample import Batch
-from lensmith.data.sources.subsets import balancing_weights, limited, narrowed, without_background
+from lensmith.data.sources.subsets import (
+    balancing_weights,
+    by_rarest_object,
+    limited,
+    narrowed,
+    without_background,
+)
 from lensmith.data.store.at_once import decode_all
 from lensmith.data.store.file_hashes import contents_of
 from lensmith.data.store.keep import keep_filling
@@ -396,8 +404,35 @@ def test_balancing_needs_labels(drawn: dict[str, InMemory]):
 
     unlabelled = copy(drawn["train"])
     unlabelled.targets = {"mask": unlabelled.targets["mask"]}
-    with pytest.raises(UserError, match="loading.balance needs a label per picture; the data set gives mask"):
+    with pytest.raises(UserError, match="needs a label per picture, or objects; the data set gives mask"):
         balancing_weights(unlabelled)
+
+
+def test_pictures_of_objects_are_drawn_by_their_rarest_one():
+    # Pictures: 0-5 show class 0, 6 shows 0 and 1, 7 shows 2 and a crowd of 1, 8 and 9 nothing.
+    image, classes = torch.tensor([0, 1, 2, 3, 4, 5, 6, 6, 7, 7]), torch.tensor([0, 0, 0, 0, 0, 0, 0, 1, 2, 1])
+    crowd = torch.tensor([False] * 9 + [True])
+    boxes = Boxes(torch.zeros(10, 4), classes, image=image, crowd=crowd)
+    weights = by_rarest_object(boxes, 10)
+    assert weights.tolist() == pytest.approx([8 / 3 / 6] * 6 + [8 / 3] * 2 + [1, 1])
+    assert by_rarest_object(Boxes(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64),
+                                  image=torch.zeros(0, dtype=torch.int64)), 3).tolist() == [1, 1, 1]
+
+
+@given(st.lists(st.lists(st.integers(0, 4), max_size=4), min_size=1, max_size=30))
+def test_each_class_that_is_rarest_somewhere_is_drawn_equally_often(pictures):
+    image = torch.tensor([row for row, objects in enumerate(pictures) for _ in objects], dtype=torch.int64)
+    classes = torch.tensor([each for objects in pictures for each in objects], dtype=torch.int64)
+    weights = by_rarest_object(Boxes(torch.zeros(len(classes), 4), classes, image=image), len(pictures)).tolist()
+    shown = {each: sum(each in objects for objects in pictures) for each in range(5)}
+    sums: dict[int | None, float] = {}
+    for objects, weight in zip(pictures, weights, strict=True):
+        rarest = min(sorted(set(objects)), key=lambda each: shown[each]) if objects else None
+        sums[rarest] = sums.get(rarest, 0.0) + weight
+    empty = sums.pop(None, 0.0)
+    assert empty == sum(not objects for objects in pictures)
+    assert max(sums.values(), default=1) == pytest.approx(min(sums.values(), default=1), rel=1e-4)
+    assert sum(sums.values()) == pytest.approx(len(pictures) - empty, rel=1e-4)
 
 
 def test_of_several_labels_one_is_balanced_and_limited_by_and_boxes_are_told_by_their_kind():
@@ -408,7 +443,7 @@ def test_of_several_labels_one_is_balanced_and_limited_by_and_boxes_are_told_by_
     source.classes = {"species": ("cat", "dog"), "breed": ("a", "b", "c"), "head": ("head",)}
     assert balancing_weights(source).tolist() == pytest.approx([1 / 3] * 3 + [1, 1, 1])
     assert balancing_weights(source, ("head", "species")).tolist() == [1 / 4] * 4 + [1 / 2] * 2
-    assert balancing_weights(source, ("head",)).tolist() == balancing_weights(source).tolist()
+    assert balancing_weights(source, ("head",)).tolist() == [1.0] * 6    # the rarest object of one picture, and none
     assert limited(source, 0.5, 0).targets["breed"].index.tolist().count(2) == 1
     assert without_background(source, 0.0, 0).targets["species"].index.tolist() == [1]
     narrow = narrowed(source, ("head", "breed"))

@@ -13,7 +13,7 @@ def read_xml(file: Path) -> Any:
         from defusedxml import DefusedXmlException  # type: ignore[import-untyped]
         from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import-untyped]
     except ImportError as error:
-        raise DataError(f"to read {file} takes defusedxml: pip install 'lensmith[detection]'") from error
+        raise DataError(f"to read {file} takes defusedxml: pip install defusedxml") from error
     try:
         tree = fromstring(file.read_bytes(), forbid_dtd=True)
     except DefusedXmlException as error:

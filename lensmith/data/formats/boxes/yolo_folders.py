@@ -116,7 +116,7 @@ def read_config(file: Path) -> dict[str, Any]:
     try:
         import yaml  # type: ignore[import-untyped]
     except ImportError as error:
-        raise DataError(f"to read {file} takes PyYAML: pip install 'lensmith[detection]', or give the folder above "
+        raise DataError(f"to read {file} takes PyYAML: pip install pyyaml, or give the folder above "
                         "images and labels with data.classes") from error
     try:
         # As texts, since a class may be called no, 1 or 2024-01-01.
