@@ -57,7 +57,7 @@ def elsewhere(folder: Path) -> torch.Tensor:
     net = space["Net"]()
     state = torch.load(folder / "weights.th", weights_only=True)["state_dict"]
     net.load_state_dict({name.removeprefix("module."): tensor for name, tensor in state.items()}, strict=False)
-    pixels = torch.from_numpy(np.asarray(Image.open(folder / "photo.png"))).permute(2, 0, 1)[None] / 255
+    pixels = torch.from_numpy(np.array(Image.open(folder / "photo.png"))).permute(2, 0, 1)[None] / 255
     mean, std = (torch.tensor(numbers).view(1, 3, 1, 1) for numbers in (MEAN, STD))
     with torch.no_grad():
         return net.eval()((pixels - mean) / std).softmax(1)[0]
