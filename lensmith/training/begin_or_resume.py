@@ -116,9 +116,8 @@ def begin_session(recipe: recipes.Recipe, *, runs: str | Path = "runs", command:
         raise
     process_group.tell_launcher(str(run))
     in_words = _tell_beginning(run, job, tell)
-    kept = _write_beginning(run, job, opened.account)
-    return Session(run, SupervisedJob(job), command, kept, started=now(), understood=in_words,
-                   prepared_from=prepared_from)
+    return Session(run, SupervisedJob(job), command, _write_beginning(run, job, opened.account), started=now(),
+                   understood=in_words, prepared_from=prepared_from)
 
 
 def _about(run: Run, kept: recipes.Recipe, account: dict[str, Any], job: Assembled) -> dict[str, Any]:
