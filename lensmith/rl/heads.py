@@ -12,7 +12,7 @@ from lensmith.base.errors import ModelError
 from lensmith.base.hashed_random import seed_of
 from lensmith.models.backbone import Backbone
 from lensmith.models.network import Network
-from lensmith.models.trial_forward import map_shapes
+from lensmith.models.trial_forward import REFUSALS, in_evaluation_mode
 from lensmith.rl.worlds.world import Spaces
 
 Head = Callable[[int, int], nn.Module]    # (features, actions) -> from [batch, features] to the output
@@ -157,8 +157,9 @@ def picture_network(spaces: Spaces, backbone: Backbone, width: int, head: Head) 
                          "out backbone.name")
     channels, height, width_of_picture = spaces.shape
     try:
-        entries = math.prod(map_shapes(backbone, channels, (height, width_of_picture))[-1][1:])
-    except (RuntimeError, ValueError, IndexError) as error:
+        with in_evaluation_mode(backbone), torch.no_grad():
+            entries = backbone(torch.zeros(1, channels, height, width_of_picture))[-1].numel()
+    except REFUSALS as error:
         raise ModelError(f"the backbone cannot take pictures of {_edges(spaces)} ({str(error).splitlines()[0]}): take "
                          "one with fewer strides, such as `stack`") from error
     on_map = OnLastMap(entries, width, head(width, len(spaces.actions)))

@@ -31,7 +31,7 @@ class DqnSettings:
     discount: float = 0.99              # of the reward of each later step
     batch: int = 128                    # steps that one update learns from
     samples: float = 8.0                # steps learned from for each step that is played
-    learning_starts: int = 1000         # steps that are played before the first update
+    learning_starts: int = 500          # steps that are played before the first update
     replay: int = 50_000                # steps that are remembered
     mapped: bool = False                # whether they are kept in a file of the run folder and not in memory
     exploration: Exploration | None = None    # None: epsilon; greedy where the network is noisy
@@ -40,14 +40,14 @@ class DqnSettings:
     temperature: float = 1.0            # of the softmax over Q-values at the beginning, in units of the return
     final_temperature: float = 0.05     # and at the end
     decay: float = 0.3                  # the fraction of the run until which both fall
-    target: Target = "hard"             # the network that values what follows: a copy now and then, one that trails
+    target: Target = "soft"             # the network that values what follows: a copy now and then, one that trails
                                         # behind, or none but the one that learns
     target_every: int = 50              # updates from one copy to the next, for hard
-    target_rate: float = 0.01           # by which the target approaches the network in each update, for soft
+    target_rate: float = 0.05           # by which the target approaches the network in each update, for soft
     double: bool = True                 # whether the one network chooses and the other one values
     dueling: bool = False               # whether value and advantages have layers of their own
     noisy: bool = False                 # whether the head explores by noise in its weights
-    n_step: int = 1                     # steps whose rewards are summed before the value of what follows
+    n_step: int = 3                     # steps whose rewards are summed before the value of what follows
     prioritised: bool = False           # whether steps that were foretold badly are learned from more often
     priority_power: float = 0.6         # alpha: 0 draws all alike
     priority_correction: float = 0.4    # beta at the beginning; 1 at the end of the run

@@ -29,7 +29,7 @@ class ReinforceSettings:
     """
 
     discount: float = 0.99            # of the reward of each later step
-    every: int = 64                   # steps of each copy from one update to the next
+    rollout: int = 64                 # steps of each copy from one update to the next
     longest: int = 512                # steps of an episode that are kept until it is over
     baseline: Baseline = "mean"       # taken off each return: the mean of the batch, a learned value, or nothing
     value: float = 0.5                # the weight of the squared error of the value, for baseline "value"
@@ -37,26 +37,26 @@ class ReinforceSettings:
 
     def __post_init__(self) -> None:
         in_unit("discount", self.discount)
-        for name in ("every", "longest"):
+        for name in ("rollout", "longest"):
             at_least(name, getattr(self, name), 1)
         for name in ("value", "entropy"):
             at_least(name, getattr(self, name), 0)
         one_of("baseline", self.baseline, get_args(Baseline))
-        if self.longest < self.every:
-            raise UserError(f"algorithm.longest is {self.longest:,}, and an update comes every algorithm.every="
-                            f"{self.every:,} steps: keep at least as many")
+        if self.longest < self.rollout:
+            raise UserError(f"algorithm.longest is {self.longest:,}, and an update comes every algorithm.rollout="
+                            f"{self.rollout:,} steps: keep at least as many")
 
     def head(self, features: int, actions: int) -> nn.Module:
         return PolicyAndValue(features, actions)
 
     def updates(self, steps: int, copies: int) -> int:
-        return -(-steps // copies) // self.every
+        return -(-steps // copies) // self.rollout
 
     def begin(self, setup: Setup) -> "Reinforce":
-        if setup.moments < self.every:
+        if setup.moments < self.rollout:
             raise UserError(f"{setup.steps:,} steps of {setup.copies:,} copies are {setup.moments:,} of each, and the "
-                            f"first update comes after algorithm.every={self.every:,}: play more with learner.steps, "
-                            "or learn more often")
+                            f"first update comes after algorithm.rollout={self.rollout:,}: play more with "
+                            "learner.steps, or take a shorter rollout")
         return Reinforce(self, setup)
 
 
@@ -66,7 +66,7 @@ class Reinforce:
     def __init__(self, settings: ReinforceSettings, setup: Setup):
         self.settings, self.setup = settings, setup
         self.network, self.modes = setup.network, Modes(setup.network)
-        self.rollout = Rollout(setup.spaces, settings.longest + settings.every, setup.copies)
+        self.rollout = Rollout(setup.spaces, settings.longest + settings.rollout, setup.copies)
         self.moment = self.updates = 0
         self.learned = torch.zeros(setup.copies, dtype=torch.int64)    # rows of each copy that were learned from
         self.entropy, self.counted = 0.0, 0                            # over the updates since the last row
@@ -85,7 +85,7 @@ class Reinforce:
         self.moment += 1
 
     def losses(self) -> Iterator[dict[str, Tensor]]:
-        if self.moment % self.settings.every:
+        if self.moment % self.settings.rollout:
             return
         over = self.rollout["ended"] | self.rollout["truncated"]
         rows = torch.arange(1, len(over) + 1).unsqueeze(1)
