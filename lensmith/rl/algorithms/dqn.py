@@ -39,7 +39,7 @@ class DqnSettings:
     end: float = 0.05                   # and at the end
     temperature: float = 1.0            # of the softmax over Q-values at the beginning, in units of the return
     final_temperature: float = 0.05     # and at the end
-    decay: float = 0.3                  # the fraction of the run until which both fall
+    decay: float = 0.6                  # the fraction of the run until which both fall
     target: Target = "soft"             # the network that values what follows: a copy now and then, one that trails
                                         # behind, or none but the one that learns
     target_every: int = 50              # updates from one copy to the next, for hard
@@ -47,7 +47,7 @@ class DqnSettings:
     double: bool = True                 # whether the one network chooses and the other one values
     dueling: bool = False               # whether value and advantages have layers of their own
     noisy: bool = False                 # whether the head explores by noise in its weights
-    n_step: int = 3                     # steps whose rewards are summed before the value of what follows
+    n_step: int = 1                     # steps whose rewards are summed before the value of what follows
     prioritised: bool = False           # whether steps that were foretold badly are learned from more often
     priority_power: float = 0.6         # alpha: 0 draws all alike
     priority_correction: float = 0.4    # beta at the beginning; 1 at the end of the run
