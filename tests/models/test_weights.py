@@ -64,8 +64,8 @@ def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path, suffix, write)
         f"{path} is refused: it is a pickle that asks for more than tensors, and reading it could run a stranger's "
         f"code. {ACCEPTED}; ask its author for a .safetensors file. Where it is yours, `import safetensors.torch` "
         'and `safetensors.torch.save_file(net.state_dict(), "weights.safetensors")` save what is safe; `lensmith train '
-        "DATA --backbone my_net.py:Net --weights weights.safetensors` begins with it, and `lensmith convert my_net.py:Net "
-        "weights.safetensors RUN` makes a run of it")
+        "DATA --backbone my_net.py:Net --weights weights.safetensors` begins with it, and `lensmith convert "
+        "my_net.py:Net weights.safetensors RUN` makes a run of it")
     assert not trace.exists()
     # The file is truly armed: read the way that Lensmith never reads, it runs.
     if write is not torch.save:
