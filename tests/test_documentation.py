@@ -13,8 +13,10 @@ import pytest
 from lensmith.data.formats import FORMATS
 from lensmith.engine.optimize import OPTIMIZERS
 from lensmith.engine.schedule import SCHEDULES
+from lensmith.recipe.play_sections import is_play, resolve_play
 from lensmith.recipe.schema import parameters_of
 from lensmith.recipe.sections import PLAIN, SECTIONS, resolve
+from lensmith.rl.worlds import WORLDS
 from lensmith.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +44,11 @@ def test_every_section_and_setting_is_described():
 def test_every_recipe_resolves_and_says_how_it_is_run(path: Path):
     text = path.read_text()
     assert text.startswith(f"# lensmith train recipes/{path.name}")
-    assert resolve(tomllib.loads(text), trusted=False)["data"]["name"] in FORMATS
+    recipe = tomllib.loads(text)
+    if is_play(recipe):
+        assert resolve_play(recipe, trusted=False)["world"]["name"] in WORLDS
+    else:
+        assert resolve(recipe, trusted=False)["data"]["name"] in FORMATS
 
 
 def test_links_and_files_named_in_the_documentation_exist():
