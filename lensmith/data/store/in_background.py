@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -23,10 +24,16 @@ from lensmith.values.value import Value
 
 _WAITING, _IN_WORK, _READY, _BAD = range(4)
 _TOGETHER = 64    # pictures that are waited for at a time where all are
+_PATIENCE = 1.0    # seconds of waiting after which it is asked whether the threads that are waited for starve:
+_STARVED = 0.3     # they had less than this fraction of one core meanwhile
 
 
 class Fill:
     """Makes rows on threads of its own, in their order, but those first that someone waits for.
+
+    The threads give way to all others. Where other programs take the cores they then starve, and whoever waits for them
+    with them, also through the interpreter's lock, which a thread that starves may hold. So others that do not give way
+    stand by, and take over for good once somebody has waited for threads that got no core.
 
     Invariant: a row goes once from waiting to in work to ready or bad. What is ready is read without a lock.
     """
@@ -43,21 +50,25 @@ class Fill:
         self.reasons: dict[int, str] = {}         # of the bad rows
         self.ended = threading.Event()            # all is made and `finish` has been called, or a thread failed
         self._next, self._left, self._stopped, self._paused = 0, count, False, False
+        self._taken_over = False    # whether the threads that do not give way have the work
         self._asked: deque[int] = deque()
         # Guards all from `_next` on; re-entrant, since the garbage collector may call close() on a thread that has it.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)    # there is something to make again, or never will be
         self._waiters: list[_Waiter] = []
         self._failure: BaseException | None = None
-        self._running: list[threading.Thread] = []
+        self._running: list[threading.Thread] = []    # that give way
+        self._standing_by: list[threading.Thread] = []
 
     def start(self) -> None:
         if not self._left:
             self._end()
             return
         # Daemons: else the interpreter would wait for the last picture when it ends; close() ends them at exit.
-        for number in range(min(self.threads, self._left)):
-            self._running.append(start_thread(self._work, name=f"decode-{number}"))
+        number = min(self.threads, self._left)
+        self._running = [start_thread(self._work_giving_way, name=f"decode-{i}") for i in range(number)]
+        if sys.platform == "linux":    # elsewhere none gives way
+            self._standing_by = [start_thread(self._work, name=f"decode-{number + i}") for i in range(number)]
 
     def wait(self, rows: np.ndarray) -> np.ndarray:
         """Wait until `rows` (int64 [n]) are made; -> bool [n]: which of them are ready, not bad.
@@ -75,11 +86,31 @@ class Fill:
                             raise self._failure
                         if self._stopped:
                             raise RuntimeError("the pictures are asked for after their store was closed")
-                        waiter.done.wait()
+                        self._wait_for(waiter)
                 finally:
                     self._waiters.remove(waiter)
         is_ready: np.ndarray = self.state[rows] == _READY
         return is_ready
+
+    def _wait_for(self, waiter: "_Waiter") -> None:
+        """Wait until there may be something new; where that takes long, let no thread starve."""
+        if self._taken_over or not self._standing_by:
+            waiter.done.wait()
+            return
+        began, spent = time.monotonic(), self._spent()
+        if not waiter.done.wait(_PATIENCE) and self._spent() - spent < _STARVED * (time.monotonic() - began):
+            self._taken_over = True
+            self._changed.notify_all()
+
+    def _spent(self) -> float:
+        """Seconds of the processor that the threads that give way have had."""
+        total = 0
+        for thread in self._running:
+            with suppress(OSError, ValueError, IndexError):    # one that has ended, or a kernel that does not count
+                with open(f"/proc/self/task/{thread.native_id}/stat", encoding="ascii", errors="replace") as file:
+                    fields = file.read().rpartition(")")[2].split()
+                total += int(fields[11]) + int(fields[12])    # utime and stime of proc(5)
+        return total / os.sysconf("SC_CLK_TCK")
 
     def ask(self, rows: np.ndarray) -> None:
         """Have `rows` (int64 [n]) made next, after those asked for before, without waiting for them."""
@@ -113,14 +144,17 @@ class Fill:
         """End the threads, each after the picture it has in work; what is not made by then never is."""
         with self._lock:
             self._stop()
-        for thread in self._running:
+        for thread in (*self._running, *self._standing_by):
             if thread is not threading.current_thread():
                 thread.join()
 
-    def _work(self) -> None:
+    def _work_giving_way(self) -> None:
         _give_way()
+        self._work(gives_way=True)
+
+    def _work(self, *, gives_way: bool = False) -> None:
         try:
-            while (row := self._take()) is not None:
+            while (row := self._take(gives_way=gives_way)) is not None:
                 reason = None
                 try:
                     self.make(row)
@@ -141,10 +175,13 @@ class Fill:
         for waiter in self._waiters:
             waiter.done.notify()
 
-    def _take(self) -> int | None:
-        """The next row to make; None where there is none."""
+    def _take(self, *, gives_way: bool) -> int | None:
+        """The next row to make; None where there is none for this thread."""
         with self._lock:
-            while not self._stopped:
+            while not self._stopped and self._left and not (gives_way and self._taken_over):
+                if not (gives_way or self._taken_over):
+                    self._changed.wait()
+                    continue
                 while self._asked:
                     if self.state[row := self._asked.popleft()] == _WAITING:
                         self.state[row] = _IN_WORK
@@ -171,6 +208,8 @@ class Fill:
                 waiter.lacks.discard(row)
                 if not waiter.lacks:
                     waiter.done.notify()
+            if not self._left:
+                self._changed.notify_all()    # those that stand by need not any longer
             return not self._left
 
     def _end(self) -> None:

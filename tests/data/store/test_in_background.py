@@ -1,6 +1,7 @@
 """Decoding in the background: in order but the asked ones first, what is bad left out, an end that is an end."""
 
 import gc
+import os
 import threading
 import time
 
@@ -11,6 +12,7 @@ import torch
 from lensmith.base.picture_headers import BadPicture
 from lensmith.base.pictures import Place
 from lensmith.data.batches.loader import Loader
+from lensmith.data.store import in_background
 from lensmith.data.store.in_background import Fill, Filling, Store
 from lensmith.values.labels import Label
 
@@ -306,3 +308,38 @@ def test_batches_are_made_by_one_thread_while_pictures_are_decoded():
         assert counted == [1, 1, 2] and torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_threads_that_starve_are_relieved_by_some_that_do_not_give_way(monkeypatch):
+    """As where other programs have the cores: the threads that give way get none while somebody waits."""
+    monkeypatch.setattr(in_background, "_PATIENCE", 0.05)
+    by_row: dict[int, int] = {}
+
+    def make(row: int) -> None:
+        time.sleep(0.03)    # without a second of the processor
+        by_row[row] = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    fill = Fill(40, make, threads=2)
+    fill.start()
+    assert fill.wait(np.arange(40)).all() and fill.ended.wait(10)
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert sorted(by_row) == list(range(40)) and fill.whole
+    assert {by_row[row] for row in range(2)} == {19} and {by_row[row] for row in range(30, 40)} == {own}
+    fill.close()
+    assert not any(thread.is_alive() for thread in (*fill._running, *fill._standing_by))
+
+
+def test_threads_that_have_the_cores_are_not_relieved(monkeypatch):
+    monkeypatch.setattr(in_background, "_PATIENCE", 0.02)
+    monkeypatch.setattr(Fill, "_spent", lambda self: time.monotonic())    # a whole core
+    priorities = set()
+
+    def make(row: int) -> None:
+        time.sleep(0.01)
+        priorities.add(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    fill = Fill(20, make, threads=2)
+    fill.start()
+    assert fill.wait(np.arange(20)).all() and fill.ended.wait(10)
+    fill.close()
+    assert priorities == {19}
