@@ -37,6 +37,7 @@ PACKAGE = Path(__file__).parents[1] / "lensmith"
 SIZE, COUNT = 16, 48
 # What a kind without an entry has here is right for an angle: names that the data set lists, and a value for a picture.
 WITHOUT_ENTRY = {"data/formats/python_objects.py: _NAMES", "tasks/metrics/own.py: _FIELDS",
+                 "tasks/metrics/by_picture/__init__.py: BY_PICTURE",
                  "ship/export/in_graph.py: _TENSORS", "ship/export/parity.py: _ANSWERS",
                  "ship/export/fit_in_graph.py: TAKEN", "ship/export/fit_in_graph.py: GIVEN",
                  "ship/runtimes/foreign_file.py: _FROM_LOGITS",
@@ -227,6 +228,7 @@ def test_a_new_kind_is_its_value_and_an_entry_in_the_table_of_each_floor():
     - data/formats/python_objects.py: _NAMES, only where its classes can be told without the data set naming them
     - tasks/multitask.py: OF_KIND, and its task, head and metrics, as for any task
     - tasks/metrics/own.py: _FIELDS, only where a metric of a user's own gets one tensor instead of a value a picture
+    - tasks/metrics/by_picture/__init__.py: BY_PICTURE, and a file, only where runs are compared by pictures
     - ship/export/in_graph.py: _TENSORS, only where it is to leave in a file: the tensors that it is there
     - ship/export/fit_in_graph.py: TAKEN, only where it says where something is: what is brought into a picture's pixels
     - ship/export/fit_in_graph.py: GIVEN, only where it says where something is: what comes out of that

@@ -11,7 +11,8 @@ LINES, PARAMETERS = 50, 8
 # Their parameters are settings of a recipe, options of a verb, or what a caller of `lensmith.train` may say.
 SETTINGS = {"api.py train", "cli/train.py train", "cli/predict.py predict", "cli/doctor.py doctor",
             "cli/check.py check_data", "cli/convert.py convert", "cli/conversions.py converted",
-            "cli/compress.py compress", "cli/measure.py val", "cli/inspect.py inspect",
+            "cli/compress.py compress", "cli/measure.py val", "cli/measure.py compare",
+            "cli/inspect.py inspect",
             "cli/explain.py explain", "cli/benchmark.py benchmark", "cli/export.py export",
             "cli/lesson_convolution.py lesson_convolution",
             "data/formats/tables/table.py open_table", "data/sources/split.py divide",
@@ -20,7 +21,7 @@ SETTINGS = {"api.py train", "cli/train.py train", "cli/predict.py predict", "cli
             "tasks/instances.py Instances.__init__", "tasks/segmentation.py Segmentation.__init__",
             "tasks/yolo.py Yolo.__init__"}
 # Each file of these folders is an entry of one table, and has the functions of its record under the same names.
-ENTRIES = ("data/sources/kinds/", "ship/answers/", "study/report/errors/")
+ENTRIES = ("data/sources/kinds/", "tasks/metrics/by_picture/", "ship/answers/", "study/report/errors/")
 # One name for one thing in two places.
 SAME = {"train": "the verb, and what it is from Python"}
 

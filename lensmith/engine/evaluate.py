@@ -2,9 +2,9 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,13 @@ from lensmith.values.value import Value
 
 _TRIES = 4     # timed forward passes of each number of threads
 _LONG = 0.5    # seconds of a forward pass that is not repeated
+
+
+class Watch(Protocol):
+    """What looks at an evaluation while it goes on."""
+
+    def update(self, batch: Batch, predictions: dict[str, Value]) -> None:
+        """Look at one batch, and at the predictions for it in the pixels of the network."""
 
 
 @torch.inference_mode()
@@ -71,17 +78,17 @@ def quickest(network: nn.Module, plan: Plan, images: Tensor) -> Plan:
 
 
 def evaluate(network: nn.Module, task: Task, batches: Iterable[Batch], *, plan: Plan,
-             watch: Any = None, process_group: ProcessGroup | None = None) -> dict[str, Any]:
+             watches: Sequence[Watch] = (), process_group: ProcessGroup | None = None) -> dict[str, Any]:
     """The task's metrics with `loss` and `count`, the pictures.
 
-    `watch.update(batch, predictions)` is called for each batch, so that a gallery needs no second pass. With a
-    `process_group` the batches of all its processes are measured together.
+    Each of `watches` sees each batch, so that a gallery needs no second pass. With a `process_group` the batches of all
+    its processes are measured together.
     """
     metrics, losses = task.metrics(), []
     for batch, predicted, terms in predictions(network, task, batches, plan=plan):
         metrics.update(in_files(predicted, batch.places), in_files(batch.targets, batch.places), count=len(batch))
         losses.append((sum(terms.values()) * len(batch) if terms else math.nan, len(batch)))
-        if watch is not None:
+        for watch in watches:
             watch.update(batch, predicted)
     if process_group is not None and process_group.world_size > 1:
         states = process_group.all_gather((metrics.state(), losses))

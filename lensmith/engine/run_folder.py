@@ -25,13 +25,14 @@ _NAME = re.compile(r"[\w][\w.+-]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 NETWORK_FILE = "network.cfg"   # the file in a run folder that the network is built from
 FIRST_WEIGHTS_FILE = "first.safetensors"    # the weights in a run folder that a pruned network begins with
+ANSWERS_FILE = "answers.safetensors"    # of each held-out picture what was answered
 COMPRESS_FILE = "compress.json"    # what a compression cost and gained
 LEAVE_OUT_FILE = "leave_out.csv"    # the list in a run folder of the pictures that its data are used without
 # What a run writes while it begins, before there is anything to go on with, and afterwards.
 BEGINNING = ("recipe.toml", "plan.json", "environment.json", "data.json")
 WRITTEN = (*BEGINNING, NETWORK_FILE, LEAVE_OUT_FILE, FIRST_WEIGHTS_FILE, COMPRESS_FILE, "weights.json",
-           "teacher.json", "run.json", "history.csv", "vitals.json", "metrics.json", "last.safetensors", "last.json",
-           "best.safetensors", "best.json", "report.html")
+           "teacher.json", "run.json", "history.csv", "vitals.json", ANSWERS_FILE, "cost.json", "metrics.json",
+           "last.safetensors", "last.json", "best.safetensors", "best.json", "report.html")
 BEST_FILE = "best.safetensors"
 _PICTURES = "pictures"
 EXPLAINED = "explained"    # the folder in a run folder with what was looked at in the worst errors
@@ -238,6 +239,15 @@ class Run:
     def read_best(self) -> dict[str, Any]:
         """What `save_best` wrote. Raises ModelError where it is damaged."""
         return read_best_file(self.folder / BEST_FILE)
+
+    def write_state(self, name: str, state: dict[str, Any]) -> None:
+        """Tensors and plain data as one safetensors file of the run."""
+        if self.writes:
+            write_state(self.folder / name, state)
+
+    def read_state(self, name: str) -> dict[str, Any]:
+        """What `write_state` wrote, as `run_schemas` has it. Raises ModelError where it is absent or damaged."""
+        return self._state(name, read_state)
 
     def _state(self, name: str, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
         return _checked(self.folder / name, name, read)

@@ -229,6 +229,14 @@ class WeightsFacts(TypedDict, total=False):
     tensors: list[dict[str, str]]
 
 
+class CostFacts(TypedDict, total=False):
+    """cost.json; what of it could not be measured is null"""
+
+    multiply_adds: Count | None
+    milliseconds: Annotated[float, Field(ge=0, le=1e9)] | None
+    memory_bytes: Count | None
+
+
 class TeacherFacts(TypedDict, total=False):
     """teacher.json"""
 
@@ -275,6 +283,25 @@ class SavedLast(TypedDict):
     seconds: Annotated[float, Field(ge=0, le=1e100)]
 
 
+class KeptTarget(TypedDict):
+    kind: str
+    names: list[str]
+    columns: dict[str, Any]    # what each may be, the kind's entry of BY_PICTURE says
+
+
+class KeptSplit(TypedDict):
+    count: Count
+    folder: str
+    files: Any
+    targets: dict[str, KeptTarget]
+
+
+class SavedAnswers(TypedDict):
+    """answers.safetensors"""
+
+    splits: dict[str, KeptSplit]
+
+
 class StepperState(TypedDict, total=False):
     done: Required[Count]
     moments: Required[dict[str, dict[str, Any]]]
@@ -308,9 +335,10 @@ class PlayingState(TypedDict):
 # By the file, or the part of it; under a key without a suffix the check of entries whose names are not known before.
 _SCHEMAS: dict[str, Any] = {
     "data.json": DataAccount, "run.json": RunFacts, "plan.json": PlanFacts, "weights.json": WeightsFacts,
-    "vitals.json": VitalFacts, "teacher.json": TeacherFacts, "compress.json": CompressFacts,
+    "vitals.json": VitalFacts, "teacher.json": TeacherFacts, "cost.json": CostFacts, "compress.json": CompressFacts,
     "explained/explanations.json": ExplainedFacts,
     "environment.json": dict[str, Any], "best.safetensors": SavedBest, "last.safetensors": SavedLast,
+    "answers.safetensors": SavedAnswers,
     "supervised learner": SupervisedState, "playing learner": PlayingState,
     "metrics.json": dict[str, Measured], "metrics": dict[str, dict[str, str | Maybe]],
     "history": list[dict[str, float]]}

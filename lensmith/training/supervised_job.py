@@ -10,6 +10,7 @@ from lensmith.data.sources.picture_form import Bad
 from lensmith.engine.evaluate import evaluate
 from lensmith.engine.forecast import Forecast
 from lensmith.engine.frozen_features import Features
+from lensmith.engine.kept_answers import KeptAnswers, SplitAnswers, write_answers
 from lensmith.engine.learner import Report
 from lensmith.engine.plan.candidates import Choice
 from lensmith.engine.plan.plan import Plan
@@ -28,6 +29,7 @@ from lensmith.tasks.metrics.confusion import NothingToMeasure
 from lensmith.tasks.metrics.own import not_measured
 from lensmith.tasks.task import Task
 from lensmith.training.baseline_advice import learns_by_heart, stays_at_baseline
+from lensmith.training.run_cost import write_cost
 from lensmith.training.understood import listing_command
 from lensmith.training.waiting_advice import advice
 
@@ -135,13 +137,14 @@ class SupervisedJob:
         network.from_maps = False    # a probe learns from maps computed once, and is measured on the pictures
         loaders = make_loaders(self.recipe, self.data, self.task)
         self._measured = list(loaders.values())
-        pictures, metrics = run.picture_folder(), dict[str, Any]()
+        pictures, metrics, answers = run.picture_folder(), dict[str, Any](), dict[str, SplitAnswers]()
         for split in ("valid", "test"):
             if split in loaders:
                 needs = self.task.needs
                 worst = WorstErrors(needs, self.data.classes, keep=24 if len(needs) == 1 else 12)
+                kept = KeptAnswers(needs, self.data.classes)
                 try:
-                    scores = evaluate(network, self.task, loaders[split], plan=self.plan, watch=worst)
+                    scores = evaluate(network, self.task, loaders[split], plan=self.plan, watches=(worst, kept))
                 except NothingToMeasure as error:
                     self.unmeasured[split] = str(error).partition(": ")[2].partition(".")[0]
                     continue
@@ -149,7 +152,9 @@ class SupervisedJob:
                         for row in worst.save(pictures, name=f"{split}-worst")]
                 said = {name: {"answer": baseline.answer, "score": baseline.score}
                         for name, baseline in self._baselines(split).items()}
-                metrics[split] = scores | {"baselines": said, "worst": rows}
+                metrics[split], answers[split] = scores | {"baselines": said, "worst": rows}, kept.split()
+        write_answers(run, answers)
+        write_cost(run, network, self.data.form, self.plan)
         return metrics
 
     def _baselines(self, split: str) -> dict[str, Baseline]:

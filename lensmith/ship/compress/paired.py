@@ -61,7 +61,7 @@ class _Parts:
 def paired_score(network: nn.Module, task: Task, batches: Iterable[Batch], *, number: int, plan: Plan) -> PairedScore:
     """The score of a network on so many batches, at least two for a difference to have an interval."""
     parts = _Parts(task, number)
-    metrics = evaluate(network, task, batches, plan=plan, watch=parts)
+    metrics = evaluate(network, task, batches, plan=plan, watches=(parts,))
     without = []
     for left_out in range(len(parts.counts)):
         rest = task.metrics()

@@ -19,11 +19,11 @@ from lensmith.tasks.metrics.box_precision import RECALLS, PrecisionRecall, preci
 from lensmith.tasks.metrics.confusion import nothing_to_measure
 from lensmith.tasks.metrics.from_counts import headlines_of
 from lensmith.tasks.metrics.intervals import around, resampled_rows
+from lensmith.tasks.metrics.sampled_precision import mean_over_classes, precision_by_class, ranked_by_class
 from lensmith.values.boxes import Boxes
 from lensmith.values.value import Value
 
 _SCORES = np.linspace(0, 1, 1001)      # thresholds among which the best F1 is looked for
-_TOGETHER = 1 << 20                    # counts of boxes in bootstrap samples at once, 4 MB
 _CURVES_UP_TO = 20                     # classes whose own curves go into the details
 _CONFUSION_UP_TO = 1000                # classes whose confusion matrix does
 CONFUSION_SCORE, CONFUSION_IOU = 0.25, 0.5
@@ -127,45 +127,11 @@ def _resampled(matches: Matches, truth: TrueBoxes, pictures: int) -> np.ndarray:
 
     It is higher than of the pictures themselves where classes have few boxes: a picture drawn twice has each box twice.
     """
-    classes = len(matches.positives)
-    hits, misses, misses_before, true_images = [], [], [], []
-    for number, rows in enumerate(rows_by_class(matches, classes)):
-        right, wrong = np.flatnonzero(matches.right[rows, 0, 0]), np.flatnonzero(matches.wrong[rows, 0, 0])
-        wrong = wrong[: np.searchsorted(wrong, right[-1])] if len(right) else wrong[:0]    # no later one counts
-        hits.append(matches.image[rows[right]])
-        misses.append(matches.image[rows[wrong]])
-        misses_before.append(np.searchsorted(wrong, right))
-        true_images.append(truth.image[(truth.classes == number) & ~truth.crowd])
-    draws = []
-    size = sum(map(len, hits)) + sum(map(len, misses))
-    together = max(1, _TOGETHER // max(1, *map(len, hits), *map(len, misses)))
-    for drawn in resampled_rows(pictures, -(-size // pictures) or 1):
-        for weights in np.array_split(drawn.astype(np.float32), -(-len(drawn) // together)):
-            times = np.ascontiguousarray(weights.T)    # [pictures, chunk]: how often each was drawn
-            means = np.stack([_weighted(times[hits[number]], times[misses[number]], misses_before[number],
-                                        times[true_images[number]].sum(0)) for number in range(classes)])
-            met = ~np.isnan(means)
-            some = met.any(0)    # a sample without any true box has no average precision
-            draws.append(np.where(met, means, 0).sum(0)[some] / met.sum(0)[some])
-    return np.concatenate(draws)
-
-
-def _weighted(hits: np.ndarray, misses: np.ndarray, misses_before: np.ndarray, positives: np.ndarray) -> np.ndarray:
-    """float [chunk]: a class's average precision where each box counts several times; NaN without a true one.
-
-    By falling score: `hits` [right, chunk], `misses` [wrong, chunk], of which `misses_before` [right] come before each
-    hit.
-    """
-    hits_so_far = hits.cumsum(0)
-    misses_so_far = np.concatenate((np.zeros_like(positives)[None], misses.cumsum(0)))[misses_before]
-    precision = np.divide(hits_so_far, hits_so_far + misses_so_far, out=np.zeros_like(hits_so_far),
-                          where=hits_so_far > 0)
-    best = np.maximum.accumulate(precision[::-1], 0)[::-1]
-    recall = np.divide(hits_so_far, positives, out=np.zeros_like(hits_so_far), where=positives > 0)
-    # Of the points where the precision is read off, those that each hit is the first to reach.
-    reached = np.where(hits_so_far > 0, np.floor((len(RECALLS) - 1) * recall + 1e-3) + 1, 0)
-    total = (best * np.diff(reached, axis=0, prepend=0)).sum(0) / len(RECALLS)
-    return np.where(positives > 0, total, np.nan)
+    true_rows = [truth.image[(truth.classes == number) & ~truth.crowd] for number in range(len(matches.positives))]
+    ranked = ranked_by_class(matches, len(true_rows))
+    values = np.concatenate([mean_over_classes(precision_by_class(ranked, true_rows, drawn.astype(np.float32)))
+                             for drawn in resampled_rows(pictures, -(-sum(map(len, ranked)) // pictures) or 1)])
+    return values[~np.isnan(values)]    # a sample without any true box has no average precision
 
 
 def _at_best_threshold(names: tuple[str, ...], matches: Matches, tables: PrecisionRecall) -> dict[str, Any]:

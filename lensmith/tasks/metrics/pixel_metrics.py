@@ -93,8 +93,13 @@ class MaskMetrics:
 
 
 def edge_hits(truth: Tensor, predicted: Tensor, classes: int) -> Tensor:
-    """int64 [4, classes]: of the true edge pixels of each class those that were found, and all; of the predicted ones
-    those that are right, and all. Both masks are int64 [batch, height, width], void in the same places.
+    """int64 [4, classes]: as of `edge_hits_by_picture`, of all pictures together."""
+    return edge_hits_by_picture(truth, predicted, classes).sum(0)
+
+
+def edge_hits_by_picture(truth: Tensor, predicted: Tensor, classes: int) -> Tensor:
+    """int64 [batch, 4, classes]: of the true edge pixels of each class those that were found, and all; of the predicted
+    ones those that are right, and all. Both masks are int64 [batch, height, width], void in the same places.
 
     A pixel is of its class's edge where one beside, above or below it is of another known class. It is found where
     the other mask has an edge pixel of that class within 2 pixels, or within 0.75 % of the diagonal where that is more
@@ -103,12 +108,13 @@ def edge_hits(truth: Tensor, predicted: Tensor, classes: int) -> Tensor:
     diagonal = (truth.shape[1] ** 2 + truth.shape[2] ** 2) ** 0.5
     reach = max(_NEAR[0], _NEAR[1] * diagonal)
     true_edges, predicted_edges = _edges(truth), _edges(predicted)
+    cells = torch.arange(len(truth)).view(-1, 1, 1) * classes
     counts = []
     for edges, others in ((true_edges, predicted_edges), (predicted_edges, true_edges)):
-        matched = _near(edges, others, reach)
-        counts += [torch.bincount(matched, minlength=classes),
-                   torch.bincount(edges[edges != IGNORED], minlength=classes)]
-    return torch.stack(counts)
+        all_of_them = (cells + edges)[edges != IGNORED]
+        counts += [torch.bincount(numbers, minlength=len(truth) * classes).view(len(truth), classes)
+                   for numbers in (_near(edges, others, reach, classes), all_of_them)]
+    return torch.stack(counts, 1)
 
 
 def _edges(mask: Tensor) -> Tensor:
@@ -122,8 +128,9 @@ def _edges(mask: Tensor) -> Tensor:
     return mask.where(edge, IGNORED)
 
 
-def _near(edges: Tensor, others: Tensor, reach: float) -> Tensor:
-    """int64 [n]: the classes of those edge pixels that have one of their class among `others` within `reach`."""
+def _near(edges: Tensor, others: Tensor, reach: float, number: int) -> Tensor:
+    """int64 [n]: of those edge pixels that have one of their class among `others` within `reach` the class, plus the
+    number of classes for each picture before theirs."""
     whole = int(reach)
     padded = F.pad(others, (whole, whole, whole, whole), value=IGNORED)
     image, y, x = (edges != IGNORED).nonzero(as_tuple=True)
@@ -132,6 +139,6 @@ def _near(edges: Tensor, others: Tensor, reach: float) -> Tensor:
     steps = [(i, j) for i in range(-whole, whole + 1) for j in range(-whole, whole + 1) if i * i + j * j <= reach**2]
     for down, right in sorted(steps, key=lambda step: step[0] ** 2 + step[1] ** 2):    # most are found close by
         hit = padded[image, y + whole + down, x + whole + right] == classes
-        matched.append(classes[hit])
+        matched.append(image[hit] * number + classes[hit])
         image, y, x, classes = (column[~hit] for column in (image, y, x, classes))
     return torch.cat(matched)
