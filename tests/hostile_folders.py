@@ -26,7 +26,8 @@ SHAPES = ["shapes", "data.count=24", "data.size=20"]
 COMMANDS: list[tuple[float, list[str]]] = [
     (12, ["predict", "RUN", "PICTURE"]), (4, ["predict", "RUN", "PICTURE", "--json", "--out", "OUT"]),
     (8, ["val", "RUN", "-q"]), (2, ["val", "RUN", "-q", "--data", "RUN"]), (8, ["inspect", "RUN"]),
-    (14, ["compare", "RUN", "OTHER"]), (4, ["compare", "OTHER", "RUN", "--json"]),
+    (14, ["compare", "RUN", "OTHER"]), (4, ["compare", "RUN", "OTHER", "--out", "OUT.html"]),
+    (2, ["compare", "RUN", "OTHER", "--metric", "macro_f1", "--json"]), (4, ["compare", "OTHER", "RUN", "--json"]),
     (10, ["list", "runs", "--runs", "RUNS"]), (1, ["play", "RUN"]), (8, ["train", "RUN", "--dry-run"]),
     (4, ["train", "--resume", "RUN", "-q"]), (2, ["data", "show", "RUN"]), (10, ["doctor", "RUN"]),
     (2, ["doctor", "RUN", "--json"]), (0.3, ["check", "RUN", "--out", "OUT"]),

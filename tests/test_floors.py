@@ -12,7 +12,7 @@ FLOORS = {"base": 0, "kernels": 0, "values": 1, "data": 2, "models": 2, "tasks":
 INNER = {"data": {"sources": 0, "formats": 1, "store": 1, "batches": 2},
          "models": {".": 0, "adapters": 1, "darknet": 1, "backbones": 2, "heads": 2, "rewrites": 3},
          "tasks": {"losses": 0, "metrics": 0, ".": 1},
-         "study": {"doctor": 0, "inspect": 0, "explain": 0, "check": 0, "report": 1},
+         "study": {"doctor": 0, "inspect": 0, "explain": 0, "check": 0, "report": 1, "compare": 2},
          "ship": {"answers": 0, "runtimes": 0, "export": 1, "compress": 1, "predict": 1, "serve": 2},
          "lessons": {".": 0, "convolution": 1, "numpy_network": 1, "training": 1}}
 

@@ -56,17 +56,33 @@ def _measure_play(run: str, episodes: int | None, *, trust: bool, as_json: bool)
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders: one of several tasks, and each task's own.")],
+    runs: Annotated[list[str], typer.Argument(help="Run folders, and patterns of them as 'runs/cifar-*'.")],
+    metric: Annotated[str | None, typer.Option(help="By which to judge; by itself the one that ranks.")] = None,
+    data: Annotated[str | None, typer.Option(help="Data to measure all runs on, in place of their own.")] = None,
+    measure: Annotated[bool, typer.Option("--measure", help="Measure runs again that keep no answers.")] = False,
     out: Annotated[Path | None, typer.Option(help="A file for the page with it, HTML.")] = None,
-    as_json: Json = False,
+    device: Device = None, as_json: Json = False, quiet: Quiet = False, trust: Trust = False,
 ) -> None:
-    """Runs side by side, and what several tasks gained or lost by sharing one network."""
-    from lensmith.study.report.compare import compared, write_page
+    """Runs side by side: what differs, which is better, and whether that is more than noise."""
+    from lensmith.engine.run_folder import finite
+    from lensmith.study.compare.comparison import compared
+    from lensmith.study.compare.page import write_page
+    from lensmith.study.compare.run_folders import run_folders
 
-    comparison = compared(runs)
+    folders, notes = run_folders(runs)
+    again = {}
+    if data is not None or measure:    # only these need the networks
+        from lensmith.training.answered import keep_answers, measured_on, without_answers
+
+        tell = teller(quiet)
+        if data is not None:
+            again = measured_on(folders, data, device=device, trust=trust, tell=tell)
+        else:
+            keep_answers(without_answers(folders), device=device, trust=trust, tell=tell)
+    comparison = compared(folders, metric=metric, again=again, notes=notes)
     if out is not None:
         write_page(comparison, out)
     if as_json:
-        show(json.dumps(comparison.as_json()))
+        show(json.dumps(finite(comparison.as_json())))
     else:
         show_comparison(comparison)

@@ -163,13 +163,16 @@ def in_one_line(scores: dict[str, Any]) -> str:
 
 
 def show_comparison(comparison: Any) -> None:
-    """The tables of a comparison, each under its title, and what has to be known of them."""
+    """The tables of a comparison, each under its title, what is said of them, and what has to be known."""
     for number, table in enumerate(comparison.tables):
         if number:
             show("")
         show(table.title)
         print_table(table.columns, table.rows)
-    for note in comparison.notes:
+    several = len(comparison.verdicts) > 1
+    said = [f"{verdict.part}: {sentence}" if several else sentence
+            for verdict in comparison.verdicts for sentence in verdict.sentences]
+    for note in (*said, *comparison.notes):
         show("")
         show(note)
 

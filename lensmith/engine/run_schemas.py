@@ -12,6 +12,7 @@ from typing_extensions import TypedDict  # that of typing does for pydantic from
 
 from lensmith.base.errors import in_short
 from lensmith.base.pictures import Fit, Interpolation
+from lensmith.engine.compare_schemas import CostFacts, SavedAnswers
 from lensmith.engine.compress_schema import CompressFacts
 from lensmith.engine.explained_schema import ExplainedFacts
 from lensmith.engine.vitals_schema import VitalFacts
@@ -229,14 +230,6 @@ class WeightsFacts(TypedDict, total=False):
     tensors: list[dict[str, str]]
 
 
-class CostFacts(TypedDict, total=False):
-    """cost.json; what of it could not be measured is null"""
-
-    multiply_adds: Count | None
-    milliseconds: Annotated[float, Field(ge=0, le=1e9)] | None
-    memory_bytes: Count | None
-
-
 class TeacherFacts(TypedDict, total=False):
     """teacher.json"""
 
@@ -281,25 +274,6 @@ class SavedLast(TypedDict):
     learner: dict[str, Any]
     history: list[HistoryRow]
     seconds: Annotated[float, Field(ge=0, le=1e100)]
-
-
-class KeptTarget(TypedDict):
-    kind: str
-    names: list[str]
-    columns: dict[str, Any]    # what each may be, the kind's entry of BY_PICTURE says
-
-
-class KeptSplit(TypedDict):
-    count: Count
-    folder: str
-    files: Any
-    targets: dict[str, KeptTarget]
-
-
-class SavedAnswers(TypedDict):
-    """answers.safetensors"""
-
-    splits: dict[str, KeptSplit]
 
 
 class StepperState(TypedDict, total=False):

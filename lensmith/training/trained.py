@@ -16,7 +16,7 @@ from lensmith.base.errors import DataError, ModelError, UserError, nearest
 from lensmith.base.pictures import OWN, Form
 from lensmith.data.batches.loader import Loader
 from lensmith.data.sources.chosen_split import split_to_score
-from lensmith.engine.evaluate import evaluate, for_inference, quickest
+from lensmith.engine.evaluate import Watch, evaluate, for_inference, quickest
 from lensmith.engine.plan.plan import Plan, make_plan
 from lensmith.engine.run_folder import Run
 from lensmith.models.adapters.embedded_weights import IMAGENET
@@ -225,7 +225,8 @@ class Trained(LearnedNetwork):
         return make_loaders(self.recipe, self.own_data(None, lambda text: None), self.task)
 
     def validate(self, split: str | None = None, *, data: Any = None, settings: Sequence[str] = (),
-                 tell: Callable[[str], object] = lambda text: None) -> dict[str, Any]:
+                 tell: Callable[[str], object] = lambda text: None,
+                 watches: Sequence[Watch] = ()) -> dict[str, Any]:
         """The task's metrics on a split of the run's data.
 
         split: by itself `test` where there is one, else `valid`.
@@ -233,11 +234,12 @@ class Trained(LearnedNetwork):
             For a run that was trained on Python objects, these again by split.
         settings: how other data are read, as ["data.name=masks"].
         tell: called with each line that is worth showing while the data are read.
+        watches: see each batch with its predictions.
         """
         if isinstance(data, str | Path):
             return self._evaluate(other_data(data, self.recipe, self.form, self.names, ids=self._ids, settings=settings,
-                                             tell=tell), split, tell)
-        return self._evaluate(self.own_data(data, tell), split, tell)
+                                             tell=tell), split, tell, watches)
+        return self._evaluate(self.own_data(data, tell), split, tell, watches)
 
     def held_out(self, data: str | Path, section: Mapping[str, Any], *,
                  tell: Callable[[str], object] = lambda text: None) -> HeldOut:
@@ -278,7 +280,8 @@ class Trained(LearnedNetwork):
                         "its splits would not be the same pictures. Train again, or put the files back")
         return opened
 
-    def _evaluate(self, opened: Data, split: str | None, tell: Callable[[str], object]) -> dict[str, Any]:
+    def _evaluate(self, opened: Data, split: str | None, tell: Callable[[str], object],
+                  watches: Sequence[Watch] = ()) -> dict[str, Any]:
         check_metrics(self.recipe, trusted=self.trusted)
         loaders = make_loaders(self.recipe, opened, self.task)
         split = split or split_to_score(loaders)
@@ -294,7 +297,7 @@ class Trained(LearnedNetwork):
         self.plan.settle()
         whole = Loader(loader.dataset, loader.batch, workers=loader.workers)
         batches = at_own_size(whole, self.form, opened.roots.get(split)) if self.fits_inside else loader
-        scores = evaluate(self.network, task, batches, plan=self.plan)
+        scores = evaluate(self.network, task, batches, plan=self.plan, watches=watches)
         for problem in not_measured(scores).values():
             tell(problem)
         ran = {"runtime": self.network.account()} if isinstance(self.network, FileNetwork) else {}

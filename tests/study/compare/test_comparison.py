@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from lensmith.base.errors import DataError, ModelError, UserError
-from lensmith.study.report.compare import compared, write_page
+from lensmith.study.compare.comparison import compared
+from lensmith.study.compare.page import write_page
 
 
 def run(folder: Path, parts: dict[str, tuple[str, str, dict[str, float]]], *, seconds: float = 10.0, epochs: int = 5,
@@ -54,10 +55,12 @@ def test_a_part_is_compared_with_the_run_that_learned_it_alone(joint: Path, tmp_
                               "together, 1.50 times as long (of breed there is no run alone)")
     assert len(found.notes) == 1
     titles = [table.title for table in found.tables]
-    assert titles == ["Runs", "What sharing one network gained (joint minus alone)", "species", "breed", "head",
-                      "boxes"]
+    assert titles == ["Runs", "Settings that differ", "Which is better: species by accuracy_top1",
+                      "Which is better: head by mAP50-95", "What sharing one network gained (joint minus alone)",
+                      "species", "breed", "head", "boxes",
+                      "Cost beside score; * where no other run is both better and cheaper"]
     assert found.tables[0].rows[0] == (str(joint), "species, breed, head", "csp", "5", "20.0", "test")
-    assert found.tables[1].rows[0] == ("species", "accuracy_top1", "90.00 %", "95.00 %", "-0.0500", str(species))
+    assert found.tables[4].rows[0] == ("species", "accuracy_top1", "90.00 %", "95.00 %", "-0.0500", str(species))
     plain = json.loads(json.dumps(found.as_json()))
     assert plain["runs"][1]["metrics"] == {"species/accuracy_top1": 0.95, "species/macro_f1": 0.7}
 
