@@ -39,14 +39,24 @@ class ExplainedAnswer:
         return f"{self.target}: {said}" if self.of_several else said
 
 
-# The class, its score, and the value that is meant, or the one object of it.
-Answers = list[tuple[int, float | None, Value]]
+@dataclass(frozen=True)
+class _Said:
+    """The class that is meant, its score, and the value of it, or the one object."""
+
+    number: int
+    score: float | None
+    value: Value
+    corners: tuple[float, ...] | None = None
+    quantity: float | None = None
+
+
+Answers = list[_Said]
 
 
 def _of_label(value: Value, only: int | None) -> Answers:
     assert isinstance(value, Label) and value.scores is not None
     number = int(value.scores.argmax()) if only is None else only
-    return [(number, float(value.scores[number]), value)]
+    return [_Said(number, float(value.scores[number]), value)]
 
 
 def _of_tags(value: Value, only: int | None) -> Answers:
@@ -54,19 +64,21 @@ def _of_tags(value: Value, only: int | None) -> Answers:
     order = value.scores.argsort(descending=True, stable=True).tolist()
     chosen = [only] if only is not None else \
         [number for number in order if value.scores[number] >= _TAG][:_MOST] or order[:1]
-    return [(number, float(value.scores[number]), value) for number in chosen]
+    return [_Said(number, float(value.scores[number]), value) for number in chosen]
 
 
 def _of_numbers(value: Value, only: int | None) -> Answers:
     assert isinstance(value, Numbers)
-    return [(number, None, value) for number in ([only] if only is not None else range(len(value.values))[:_MOST])]
+    return [_Said(number, None, value, quantity=float(value.values[number]))
+            for number in ([only] if only is not None else range(len(value.values))[:_MOST])]
 
 
 def _of_objects(value: Value, only: int | None) -> Answers:
     assert isinstance(value, Boxes) and value.scores is not None
     rows = value.scores.argsort(descending=True, stable=True)
     rows = rows if only is None else rows[value.classes[rows] == only]
-    return [(int(value.classes[row]), float(value.scores[row]), _one_of(value, row)) for row in rows[:_MOST]]
+    return [_Said(int(value.classes[row]), float(value.scores[row]), _one_of(value, row),
+                  corners=tuple(value.corners[row].tolist())) for row in rows[:_MOST]]
 
 
 def _one_of(value: Boxes, row: Tensor) -> Value:
@@ -77,9 +89,9 @@ def _of_mask(value: Value, only: int | None) -> Answers:
     assert isinstance(value, Mask)
     mask = replace(value, scores=None)
     if only is not None:
-        return [(only, None, mask)]
+        return [_Said(only, None, mask)]
     numbers, counts = value.classes.unique(return_counts=True)
-    return [(int(numbers[row]), None, mask) for row in counts.argsort(descending=True)[:_MOST]]
+    return [_Said(int(numbers[row]), None, mask) for row in counts.argsort(descending=True)[:_MOST]]
 
 
 EXPLAINED: Mapping[str, Callable[[Value, int | None], Answers]] = {
@@ -106,9 +118,8 @@ def explained_answers(values: Mapping[str, Value], names: Mapping[str, Sequence[
     for target in holding:
         value, of_target = values[target], list(names[target])
         only = None if wanted is None else of_target.index(wanted)
-        for number, score, meant in choose(EXPLAINED, value.kind, "kind to explain")(value, only):
-            corners = tuple(meant.corners[0].tolist()) if isinstance(meant, Boxes) else None
-            quantity = float(meant.values[number]) if isinstance(meant, Numbers) else None
-            answers.append(ExplainedAnswer(target, number, of_target[number], score, {target: meant}, corners,
-                                           quantity=quantity, of_several=len(values) > 1))
+        for said in choose(EXPLAINED, value.kind, "kind to explain")(value, only):
+            answers.append(ExplainedAnswer(target, said.number, of_target[said.number], said.score,
+                                           {target: said.value}, said.corners, quantity=said.quantity,
+                                           of_several=len(values) > 1))
     return answers
