@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lensmith.base.device import check_memory
 from lensmith.base.errors import ModelError, UserError
-from lensmith.base.hashed_random import hashed
+from lensmith.base.hashed_random import hashed, seed_of
 from lensmith.rl.exploration import SAMPLES
 from lensmith.rl.returns import n_step_rewards
 from lensmith.rl.sum_tree import SumTree
@@ -54,7 +54,7 @@ class _Ring:
     rewards: Tensor       # float32
     ended: Tensor         # bool
     over: Tensor          # bool: ended or truncated
-    flat: dict[str, Tensor] = field(default_factory=dict)    # the same memory as [slots x copies, ...]
+    flat: dict[str, Tensor] = field(init=False)    # the same memory as [slots x copies, ...]
 
     def __post_init__(self) -> None:
         self.flat = {name: tensor.flatten(0, 1) for name, tensor in self.arrays().items()}
@@ -86,8 +86,8 @@ class Replay:
         self.spaces, self.copies, self.seed = spaces, copies, seed
         self.n_step, self.discount, self.priorities = n_step, discount, priorities
         self.rows = max(math.ceil(capacity / copies), n_step)    # that are drawn from
-        self.file, interval = place if place is not None else (None, 0)
-        self.slots = self.rows + interval
+        self.file = place[0] if place is not None else None
+        self.slots = self.rows + (place[1] if place is not None else 0)
         self.added = 0                                           # rows, since the beginning
         self.greatest = 1.0                                      # priority so far
         self.tree = SumTree(self.slots * copies) if priorities else None
@@ -131,14 +131,14 @@ class Replay:
 
         `correction` is beta: how far the weights undo that some are drawn more often, 0 .. 1.
         """
-        keys = hashed(self.seed, update, SAMPLES, np.arange(batch))
+        keys = hashed(seed_of(self.seed, update, SAMPLES), np.arange(batch))
         if self.tree is None:
             first = self.added - min(self.added, self.rows)
             numbers = (keys % np.uint64(len(self))).astype(np.int64) + first * self.copies
             indices = numbers % (self.slots * self.copies)
             return self._sampled_steps(indices, torch.ones(batch))
-        numbers = (keys >> np.uint64(11)).astype(np.float64) / float(1 << 53)
-        sums = (np.arange(batch) + numbers) / batch * self.tree.total
+        within = (keys >> np.uint64(11)).astype(np.float64) / float(1 << 53)
+        sums = (np.arange(batch) + within) / batch * self.tree.total
         indices = self.tree.find(sums)
         probabilities = self.tree.entries()[indices] / self.tree.total
         weights = (len(self) * probabilities) ** -correction

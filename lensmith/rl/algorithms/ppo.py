@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lensmith.base.errors import UserError
-from lensmith.base.hashed_random import hashed
+from lensmith.base.hashed_random import hashed, seed_of
 from lensmith.rl.algorithms.algorithm import Setup, at_least, in_unit
 from lensmith.rl.exploration import SHUFFLE, sampled
 from lensmith.rl.heads import PolicyAndValue
@@ -161,7 +161,7 @@ class Ppo:
         if batches == 1:
             yield torch.arange(steps)
             return
-        order = np.argsort(hashed(self.setup.seed, epoch, SHUFFLE, np.arange(steps)), kind="stable")
+        order = np.argsort(hashed(seed_of(self.setup.seed, epoch, SHUFFLE), np.arange(steps)), kind="stable")
         yield from (torch.from_numpy(part) for part in np.array_split(order, batches))
 
     def _losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
