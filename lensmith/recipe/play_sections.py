@@ -51,6 +51,7 @@ SECTIONS = ("run", "world", "play", "backbone", "algorithm", "optimizer", "sched
 PASSED = {"world": ("copies", "seed"), "backbone": ("inputs", "size", "outputs"), "optimizer": ("chosen",)}
 _PLAIN: dict[str, recipes.Schema] = {"run": RunSettings, "play": PlayingSettings, "learner": PlayLearnerSettings,
                                      "plan": PlanSettings}
+_USUAL_NAMES = {"algorithm": "dqn", "optimizer": "adam", "schedule": "constant"}    # where a section has none
 _TABLES: dict[str, dict[str, Any]] = {"algorithm": ALGORITHMS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
 
 
@@ -75,8 +76,8 @@ def resolve_play(recipe: recipes.Recipe, *, trusted: bool) -> recipes.Recipe:
         if section in _PLAIN:
             settled[section] = recipes.settle(values, _PLAIN[section], f"section [{section}]")
         elif values or section in (WORLD, "algorithm"):
-            settled[section] = named_play_entry(section, {"name": "dqn"} | values if section == "algorithm" else values,
-                                            trusted=trusted)
+            named = {"name": _USUAL_NAMES[section]} if section in _USUAL_NAMES else {}
+            settled[section] = named_play_entry(section, named | values, trusted=trusted)
     if settled["plan"]["processes"] > 1:
         raise UserError(f"plan.processes={settled['plan']['processes']} is for pictures: one process plays, with as "
                         "many copies of the world as play.copies says")

@@ -49,6 +49,12 @@ def test_a_recipe_is_written_out_and_read_back(world: str, algorithm: str):
     assert ("backbone" in full) == (world != "maze")
 
 
+def test_a_rate_alone_leaves_the_usual_optimizer():
+    recipe = resolve_play(MAZE | {"optimizer": {"rate": 0.5}}, trusted=False)
+    assert assemble_play(recipe, trusted=False).recipe["optimizer"]["rate"] == 0.5
+    assert recipe["optimizer"]["name"] == "adam" and recipe["algorithm"]["name"] == "dqn"
+
+
 def test_paths_become_absolute(tmp_path: Path, monkeypatch):
     (tmp_path / "small.txt").write_text("S..\n..G\n")
     monkeypatch.chdir(tmp_path)
