@@ -43,7 +43,7 @@ class DqnSettings:
     target: Target = "soft"             # the network that values what follows: a copy now and then, one that trails
                                         # behind, or none but the one that learns
     target_every: int = 50              # updates from one copy to the next, for hard
-    target_rate: float = 0.05           # by which the target approaches the network in each update, for soft
+    target_rate: float = 0.02           # by which the target approaches the network in each update, for soft
     double: bool = True                 # whether the one network chooses and the other one values
     dueling: bool = False               # whether value and advantages have layers of their own
     noisy: bool = False                 # whether the head explores by noise in its weights
