@@ -28,7 +28,7 @@ COMMANDS: list[tuple[float, list[str]]] = [
     (8, ["val", "RUN", "-q"]), (2, ["val", "RUN", "-q", "--data", "RUN"]), (8, ["inspect", "RUN"]),
     (14, ["compare", "RUN", "OTHER"]), (4, ["compare", "RUN", "OTHER", "--out", "OUT.html"]),
     (2, ["compare", "RUN", "OTHER", "--metric", "macro_f1", "--json"]), (4, ["compare", "OTHER", "RUN", "--json"]),
-    (10, ["list", "runs", "--runs", "RUNS"]), (1, ["play", "RUN"]), (8, ["train", "RUN", "--dry-run"]),
+    (10, ["list", "runs", "--runs", "RUNS"]), (3, ["play", "RUN"]), (8, ["train", "RUN", "--dry-run"]),
     (4, ["train", "--resume", "RUN", "-q"]), (2, ["data", "show", "RUN"]), (10, ["doctor", "RUN"]),
     (2, ["doctor", "RUN", "--json"]), (0.3, ["check", "RUN", "--out", "OUT"]),
     (2, ["check", "RUN", "--out", "OUT", "--budget", "0"]),
@@ -43,6 +43,7 @@ COMMANDS: list[tuple[float, list[str]]] = [
     (1.5, ["lesson", "convolution", "--run", "RUN", "--no-train", "-q", "--out", "OUT"]),
     (1.5, ["lesson", "numpy", "--run", "RUN", "--out", "OUT"]),
     (1.5, ["lesson", "training", "--run", "RUN", "--out", "OUT"]),
+    (4, ["predict", "RUN/best.safetensors", "PICTURE"]), (1, ["val", "RUN/best.safetensors", "-q", "--data", "OTHER"]),
     (0.3, ["benchmark", "RUN", "--batch", "1"]), (0.3, ["compress", "RUN", "--macs", "0.5", "--epochs", "1", "-q"])]
 
 

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import typer
-
 from lensmith.base.errors import listed
-from lensmith.cli.app import ALIASES, VERBS, application
+from lensmith.cli.app import ALIASES, VERBS, command_with
 from lensmith.cli.options import ARGUMENTS, options_of
 from lensmith.data.formats import FORMATS
 from lensmith.engine.optimize import OPTIMIZERS
@@ -23,7 +21,7 @@ from lensmith.recipe.settings import PlanSettings, RunSettings, SetSettings
 from lensmith.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
-COMMAND = typer.main.get_command(application(VERBS))
+COMMAND = command_with(VERBS)
 # Flags of other programs that texts name: torchrun's, pip's.
 OTHERS = {"--nproc-per-node", "--force-reinstall", "--no-deps"}
 # Written in a text as what stands for a setting or is none: files, addresses, Python's own.

@@ -88,6 +88,11 @@ def application(verbs: Mapping[str, Callable[..., Any]]) -> typer.Typer:
     return app
 
 
+def command_with(verbs: Mapping[str, Callable[..., Any]]) -> Any:
+    """The same as click has it: its verbs with their parameters."""
+    return typer.main.get_command(application(verbs))
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         show(f"lensmith {version('lensmith')}")
@@ -105,7 +110,7 @@ def main(verbs: Mapping[str, Callable[..., Any]] = VERBS) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        command = typer.main.get_command(application(verbs))
+        command = command_with(verbs)
         sys.argv[1:] = _in_our_words(command, sys.argv[1:])    # which processes that are started here get too
         code = command(standalone_mode=False, prog_name="lensmith")
         sys.stdout.flush()    # a full device says so here

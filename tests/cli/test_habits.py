@@ -3,17 +3,16 @@
 from inspect import signature
 
 import pytest
-import typer
 
 from lensmith.base.errors import UserError
-from lensmith.cli.app import VERBS, application
+from lensmith.cli.app import VERBS, command_with
 from lensmith.cli.habits import our_words
 from lensmith.cli.options import FLAGS, options_of
 from lensmith.recipe.aliases import ALIASES, FALSE_FRIENDS, RUN, SAME, SOURCE, VALUES
 from lensmith.recipe.schema import parameters_of
 from lensmith.recipe.sections import PLAIN, SECTIONS
 
-COMMANDS = typer.main.get_command(application(VERBS)).commands
+COMMANDS = command_with(VERBS).commands
 
 
 def translated(verb: str, line: str) -> tuple[str, list[str]]:
