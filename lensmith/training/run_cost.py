@@ -10,9 +10,7 @@ from torch import nn
 from lensmith.base.pictures import Form
 from lensmith.engine.plan.plan import Plan
 from lensmith.engine.run_folder import Run
-from lensmith.models.trial_forward import in_evaluation_mode
-from lensmith.study.inspect.evidence import at_rest
-from lensmith.study.inspect.trace import Trace
+from lensmith.models.trial_forward import REFUSALS, in_evaluation_mode
 
 _TRIES, _LONG = 5, 0.2    # timed forward passes of one picture, and the seconds after which there is no other
 
@@ -26,10 +24,29 @@ def write_cost(run: Run, network: nn.Module, form: Form, plan: Plan) -> None:
 
 
 def _multiply_adds(network: nn.Module, pictures: torch.Tensor) -> int | None:
-    """None for a network that cannot be followed, as one that is no plain forward pass."""
-    with torch.no_grad(), at_rest(network), in_evaluation_mode(network):
-        trace: Any = Trace(network, pictures.float()).run()
-    return None if trace.error is not None else sum(call.multiply_adds for call in trace.calls)
+    """Those of convolutions and dense layers; None for a network that does not run on such pictures.
+
+    `inspect` counts functional calls too, by a trace that imports PyTorch's compiler, which takes seconds.
+    """
+    counts: list[int] = []
+
+    def count(layer: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+        weight: Any = layer.weight
+        # A transposed convolution spreads each value of its input, all others gather one of their output.
+        values = given[0].numel() if isinstance(layer, nn.modules.conv._ConvTransposeNd) else output.numel()
+        counts.append(values * weight[0].numel())
+
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.modules.conv._ConvNd | nn.Linear)]
+    handles = [layer.register_forward_hook(count) for layer in layers]
+    try:
+        with torch.no_grad(), in_evaluation_mode(network):
+            network(pictures)
+    except REFUSALS:
+        return None
+    finally:
+        for handle in handles:
+            handle.remove()
+    return sum(counts)
 
 
 @torch.inference_mode()

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 import lensmith
+from lensmith.models.backbones import find_backbone
 from lensmith.recipe.sections import switch
 
 PLAIN = ("--epochs", 1, "--batch", 6, "--plan", "exact", "--device", "cpu", "plan.threads=1", "learner.head_first=1")
@@ -82,6 +84,9 @@ def test_small_colour_pictures_are_enlarged_for_imagenet_unless_there_are_many(c
 
 def test_a_file_of_weights_alone_is_taken_for_one_of_the_usual_network(squares: Path, command, tmp_path: Path):
     """A file says nothing of its network: it is compared with the default one, and the error names the nearest."""
+    backbone = find_backbone("efficientnet_lite0", trusted=False)(inputs=3, size=(80, 72))
+    save_file({f"backbone.{name}": tensor.clone() for name, tensor in backbone.state_dict().items()},
+              tmp_path / "efficientnet.safetensors")
     recipe = resolved(command, squares, "--weights", tmp_path / "efficientnet.safetensors")
     assert recipe["backbone"]["name"] == "efficientnet_lite0" and recipe["pictures"]["interpolation"] == "bicubic"
 

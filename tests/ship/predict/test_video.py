@@ -28,7 +28,7 @@ from lensmith.values.boxes import Boxes
 from lensmith.values.labels import Label
 
 cv2: Any = pytest.importorskip("cv2")
-video._opencv()    # before any film is touched: FFmpeg asks once how much it is to say
+video.load_opencv()    # before any film is touched: FFmpeg asks once how much it is to say
 NAMES = ("square", "bar")
 SIZE = (96, 64)    # width, height
 SIDE = 20
@@ -340,7 +340,7 @@ def test_a_film_that_was_not_written_whole_is_told(tmp_path: Path, monkeypatch: 
 
 def test_without_opencv_it_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(DataError, match=r'read by OpenCV, which is not here: pip install "lensmith\[video\]"'):
+    with pytest.raises(DataError, match=r'which is not here: pip install "lensmith\[video\]"'):
         list(watch(["camera:0"], Finder()))
 
 
