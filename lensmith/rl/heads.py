@@ -124,27 +124,49 @@ class DenseNetwork(nn.Module):
 
     def __init__(self, numbers: int, widths: Sequence[int], head: nn.Module):
         super().__init__()
-        self.hidden = nn.Sequential()
-        for inputs, outputs in pairwise([numbers, *widths]):
-            self.hidden.append(nn.Linear(inputs, outputs)).append(nn.ReLU())
-        self.head = head
-        for layer in self.hidden:
-            if isinstance(layer, nn.Linear):
-                nn.init.orthogonal_(layer.weight, math.sqrt(2))
-                nn.init.zeros_(layer.bias)
+        self.hidden, self.head = _hidden_layers(numbers, widths), head
 
     def forward(self, vectors: Tensor) -> Tensor:
         return cast(Tensor, self.head(self.hidden(vectors)))
 
 
-def dense_network(spaces: Spaces, widths: Sequence[int], head: Head) -> DenseNetwork:
-    """The network for a world that shows vectors. Raises ModelError for one that shows pictures, or without widths."""
+class ActorAndCritic(nn.Module):
+    """Vectors through dense layers to a policy, and through others of the same widths to its value: what is learned of
+    the value, whose errors are large where returns are, then does not disturb the policy."""
+
+    def __init__(self, numbers: int, widths: Sequence[int], head: PolicyAndValue):
+        super().__init__()
+        self.hidden, self.critic, self.head = _hidden_layers(numbers, widths), _hidden_layers(numbers, widths), head
+
+    def forward(self, vectors: Tensor) -> Tensor:    # [batch, actions + 1], as `PolicyAndValue`
+        return torch.cat([self.head.policy(self.hidden(vectors)), self.head.value(self.critic(vectors))], 1)
+
+
+def _hidden_layers(numbers: int, widths: Sequence[int]) -> nn.Sequential:
+    """Dense layers with ReLU."""
+    layers = nn.Sequential()
+    for inputs, outputs in pairwise([numbers, *widths]):
+        layer = nn.Linear(inputs, outputs)
+        nn.init.orthogonal_(layer.weight, math.sqrt(2))
+        nn.init.zeros_(layer.bias)
+        layers.append(layer).append(nn.ReLU())
+    return layers
+
+
+def dense_network(spaces: Spaces, widths: Sequence[int], head: Head) -> nn.Module:
+    """The network for a world that shows vectors; with layers of its own for a value beside a policy.
+
+    Raises ModelError for a world that shows pictures, or without widths.
+    """
     if spaces.pictures:
         raise ModelError(f"the world shows pictures of {_edges(spaces)}, and dense layers are for vectors: take a "
                          "backbone with backbone.name")
     if not widths or any(width < 1 for width in widths):
         raise ModelError(f"dense layers have widths such as 64, 64; got {', '.join(map(str, widths)) or 'none'}")
-    return DenseNetwork(spaces.shape[0], widths, head(widths[-1], len(spaces.actions)))
+    ending = head(widths[-1], len(spaces.actions))
+    if isinstance(ending, PolicyAndValue):
+        return ActorAndCritic(spaces.shape[0], widths, ending)
+    return DenseNetwork(spaces.shape[0], widths, ending)
 
 
 def picture_network(spaces: Spaces, backbone: Backbone, width: int, head: Head) -> Network:

@@ -8,6 +8,8 @@ from lensmith.base.errors import ModelError
 from lensmith.models.backbones.stack import Stack
 from lensmith.rl.heads import (
     ActionValues,
+    ActorAndCritic,
+    DenseNetwork,
     DuelingValues,
     NoisyLinear,
     PolicyAndValue,
@@ -58,8 +60,11 @@ def test_a_policy_begins_nearly_uniform():
 
 
 def test_the_networks_take_what_the_world_shows():
-    dense = dense_network(VECTORS, (16, 8), ActionValues)
-    assert dense(torch.randn(2, 4)).shape == (2, 3)
+    dense, both = (dense_network(VECTORS, (16, 8), head) for head in (ActionValues, PolicyAndValue))
+    assert isinstance(dense, DenseNetwork) and dense(torch.randn(2, 4)).shape == (2, 3)
+    assert isinstance(both, ActorAndCritic) and both(torch.randn(2, 4)).shape == (2, 4)
+    both(torch.randn(2, 4))[:, -1].sum().backward()    # the value does not disturb the policy
+    assert not any(parameter.grad.any() for parameter in both.hidden.parameters())
     backbone = Stack([{"conv": 4, "kernel": 3, "padding": 1}, "relu"], inputs=3, size=(10, 10))
     network = picture_network(PICTURES, backbone, 16, PolicyAndValue)
     assert network(torch.zeros(2, 3, 10, 10, dtype=torch.uint8)).shape == (2, 4)

@@ -30,8 +30,8 @@ class PpoSettings:
 
     discount: float = 0.99          # of the reward of each later step
     trace: float = 0.95             # lambda of generalised advantage estimation: 0 trusts the value, 1 the rewards
-    rollout: int = 128              # steps of each copy from which one policy learns
-    epochs: int = 4                 # passes over them
+    rollout: int = 64               # steps of each copy from which one policy learns
+    epochs: int = 8                 # passes over them
     batch: int = 256                # steps that one update learns from; 0 takes all
     clip: float = 0.2               # how far an action's probability may move from that it was played with; 0: freely
     value: float = 0.5              # the weight of the squared error of the value

@@ -10,12 +10,13 @@ from lensmith.rl.algorithms.ppo import PpoSettings, policy_loss
 
 
 def output_of(network, observations):
-    """Log probabilities and values of a dense network with one hidden layer, in NumPy."""
+    """Log probabilities and values of dense layers for each, one hidden, in NumPy."""
     weights = {name: tensor.detach().numpy().astype(np.float64) for name, tensor in network.state_dict().items()}
-    hidden = np.maximum(observations.numpy() @ weights["hidden.0.weight"].T + weights["hidden.0.bias"], 0)
+    hidden, critic = (np.maximum(observations.numpy() @ weights[f"{name}.0.weight"].T + weights[f"{name}.0.bias"], 0)
+                      for name in ("hidden", "critic"))
     logits = hidden @ weights["head.policy.weight"].T + weights["head.policy.bias"]
     logits -= np.log(np.exp(logits).sum(1, keepdims=True))
-    return logits, (hidden @ weights["head.value.weight"].T + weights["head.value.bias"])[:, 0]
+    return logits, (critic @ weights["head.value.weight"].T + weights["head.value.bias"])[:, 0]
 
 
 @pytest.mark.parametrize("normalise", [True, False])
