@@ -116,7 +116,7 @@ def assemble_play(recipe: recipes.Recipe, *, trusted: bool, folder: Path | None 
     recipe = complete_play(recipe, spaces)
     network = player_network(recipe, spaces, algorithm, trusted=trusted)
     choice = Choice(resumed_plan, "the run") if resumed_plan is not None else \
-        _choose_plan(recipe, network, spaces, batch=recipe["algorithm"].get("batch", 128))
+        _choose_plan(recipe, network, spaces, batch=recipe["algorithm"].get("batch") or 128)
     choice.plan.settle()
     choice.plan.place(network)
     learner, run = recipe["learner"], recipe["run"]
