@@ -24,17 +24,14 @@ from lensmith.data.formats import FORMATS
 from lensmith.engine.optimize import OPTIMIZERS
 from lensmith.engine.schedule import SCHEDULES
 from lensmith.models.backbones import BACKBONES
-from lensmith.recipe import play_sections
 from lensmith.recipe.play_sections import PlayingSettings, PlayLearnerSettings
 from lensmith.recipe.schema import parameters_of
-from lensmith.recipe.sections import PASSED as PASSED_TO_PICTURES
-from lensmith.recipe.sections import PLAIN, SECTIONS
+from lensmith.recipe.sections import PASSED, PLAIN, SECTIONS
 from lensmith.recipe.settings import SetSettings
 from lensmith.rl.algorithms import ALGORITHMS
 from lensmith.rl.worlds import WORLDS
 from lensmith.tasks import TASKS
 
-PASSED = PASSED_TO_PICTURES | {"world": play_sections.PASSED["world"]}
 # The tables whose entries a section names by `name`, each with its settings.
 TABLES: dict[str, Mapping[str, Any]] = {
     "data": {name: one.open for name, one in FORMATS.items()}, "backbone": BACKBONES, "task": TASKS,

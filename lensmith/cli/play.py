@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lensmith.base.errors import UserError
+from lensmith.base.errors import UserError, count
 from lensmith.cli.options import Trust
 from lensmith.cli.terminal import show
 
@@ -33,7 +33,7 @@ def play(
 
     player = load_player(run, trusted=trust)
     if human:
-        _play_oneself(player, speed)
+        _play_oneself(player)
         return
     if out is not None:
         _write_film(player, episodes, out, speed)
@@ -69,10 +69,10 @@ def _write_film(player: "Player", episodes: int, out: Path, speed: float) -> Non
     frames = [frame for film in player.frames(episodes) for frame in film]
     out.parent.mkdir(parents=True, exist_ok=True)
     write_film(frames, out, rate=speed)
-    show(f"film   {out} ({len(frames):,} pictures of {episodes:,} {'episode' if episodes == 1 else 'episodes'})")
+    show(f"film   {out} ({count(len(frames), 'picture')} of {count(episodes, 'episode')})")
 
 
-def _play_oneself(player: "Player", speed: float) -> None:
+def _play_oneself(player: "Player") -> None:
     """A person on the left and the network on the right, in the same world from the same beginning."""
     import torch
 

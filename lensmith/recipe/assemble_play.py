@@ -19,8 +19,8 @@ from lensmith.engine.stepper import Stepper
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.choose_plan import choose_plan
 from lensmith.recipe.make_optimizers import make_optimizers
-from lensmith.recipe.play_sections import SECTIONS, named_play_entry, play_entry, usual_play
-from lensmith.recipe.sections import arguments_of
+from lensmith.recipe.play_sections import SECTIONS, usual_play
+from lensmith.recipe.sections import arguments_of, entry_of, named_entry
 from lensmith.rl.algorithms.algorithm import AlgorithmSettings
 from lensmith.rl.exploration import MEASURE, WEIGHTS
 from lensmith.rl.heads import dense_network, picture_network
@@ -51,7 +51,7 @@ def make_world(recipe: recipes.Recipe, *, copies: int, seed: int, trusted: bool,
     """Copies of the world of a resolved recipe. Rewards are clipped for what `learns` alone: what is measured are those
     of the world itself."""
     section, play = recipe["world"], recipe["play"]
-    world = recipes.call(arguments_of(section), play_entry("world", section["name"], trusted=trusted), copies=copies,
+    world = recipes.call(arguments_of(section), entry_of("world", section["name"], trusted=trusted), copies=copies,
                          seed=seed)
     return wrapped_world(world, frames=play["frames"], repeat=play["repeat"], limit=play.get("limit"),
                          clip_rewards=learns and play["clip_rewards"])
@@ -74,13 +74,13 @@ def complete_play(recipe: recipes.Recipe, spaces: Spaces) -> recipes.Recipe:
     learner.setdefault("clip", usual.clip)
     learner.setdefault("widths", [_ONE_LAYER] if spaces.pictures else [64, 64])
     if spaces.pictures and "backbone" not in full:
-        full["backbone"] = named_play_entry("backbone", dict(usual.backbone), trusted=True)
+        full["backbone"] = named_entry("backbone", dict(usual.backbone), trusted=True)
     if spaces.pictures and len(learner["widths"]) != 1:
         raise UserError(f"learner.widths={learner['widths']} is of dense layers, and behind a backbone there is one "
                         "before the head: give one number")
     for section, values in (("optimizer", {"name": "adam", "rate": usual.rate}), ("schedule", usual.schedule)):
         if section not in full:
-            full[section] = named_play_entry(section, dict(values), trusted=True)
+            full[section] = named_entry(section, dict(values), trusted=True)
     return {name: full[name] for name in SECTIONS if name in full}
 
 
@@ -97,7 +97,7 @@ def player_network(recipe: recipes.Recipe, spaces: Spaces, algorithm: AlgorithmS
             return dense_network(spaces, widths, algorithm.head)
         section = recipe["backbone"]
         channels, height, width = spaces.shape
-        backbone = recipes.call(arguments_of(section), play_entry("backbone", section["name"], trusted=trusted),
+        backbone = recipes.call(arguments_of(section), entry_of("backbone", section["name"], trusted=trusted),
                                 inputs=channels, size=(height, width), outputs=len(spaces.actions))
         return picture_network(spaces, backbone, widths[0], algorithm.head)
 
@@ -111,7 +111,7 @@ def assemble_play(recipe: recipes.Recipe, *, trusted: bool, folder: Path | None 
     resumed_plan: the plan of a run that is resumed; without it one is chosen.
     """
     algorithm: AlgorithmSettings = recipes.call(arguments_of(recipe["algorithm"]),
-                                                play_entry("algorithm", recipe["algorithm"]["name"], trusted=trusted))
+                                                entry_of("algorithm", recipe["algorithm"]["name"], trusted=trusted))
     spaces = make_world(recipe, copies=1, seed=0, trusted=trusted).spaces
     recipe = complete_play(recipe, spaces)
     network = player_network(recipe, spaces, algorithm, trusted=trusted)

@@ -170,7 +170,7 @@ def _as_published(recipe: recipes.Recipe) -> recipes.Recipe:
 def anchored(recipe: recipes.Recipe) -> recipes.Recipe:
     """The recipe with absolute paths, so that later commands on the run folder work in any directory."""
     paths = [("data", "path"), ("data", "leave_out"), ("learner", "weights"), ("learner", "teacher"),
-             ("backbone", "cfg")]
+             ("backbone", "cfg"), ("world", "file")]
     for section, key in paths + [("plan", "mode")] * (recipe["plan"]["mode"] not in ("auto", "exact")):
         if key in recipe.get(section, {}) and not is_word(recipe[section][key]):
             recipe[section][key] = str(Path(recipe[section][key]).expanduser().absolute())
@@ -178,10 +178,10 @@ def anchored(recipe: recipes.Recipe) -> recipes.Recipe:
         for key in ("path", "leave_out"):
             if key in data:
                 data[key] = str(Path(data[key]).expanduser().absolute())
-    backbone = recipe.get("backbone", {})
-    path, _, attribute = str(backbone.get("name", "")).rpartition(":")
-    if path.endswith(".py"):
-        backbone["name"] = f"{Path(path).absolute()}:{attribute}"
+    for named in (recipe.get("backbone", {}), recipe.get("world", {})):
+        path, _, attribute = str(named.get("name", "")).rpartition(":")
+        if path.endswith(".py"):
+            named["name"] = f"{Path(path).expanduser().absolute()}:{attribute}"
     anchor_metrics(recipe)
     return recipe
 

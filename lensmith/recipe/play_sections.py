@@ -1,20 +1,17 @@
 """The sections of a recipe that learns by playing: the schema of each, and what is usual in it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from lensmith.base.errors import UserError, choose, in_short
-from lensmith.engine.optimize import OPTIMIZERS
-from lensmith.engine.schedule import SCHEDULES
-from lensmith.models.backbones import find_backbone
+from lensmith.base.errors import ModelError, UserError, choose
+from lensmith.engine.run_folder import Run
 from lensmith.recipe import schema as recipes
+from lensmith.recipe.sections import named_entry
 from lensmith.recipe.settings import PlanSettings, RunSettings
-from lensmith.rl.algorithms import ALGORITHMS
-from lensmith.rl.worlds import find_world
 
 WORLD = "world"    # the section that tells a recipe of play from one of pictures
 
@@ -48,11 +45,9 @@ class PlayLearnerSettings:
 
 
 SECTIONS = ("run", "world", "play", "backbone", "algorithm", "optimizer", "schedule", "learner", "plan")
-PASSED = {"world": ("copies", "seed"), "backbone": ("inputs", "size", "outputs"), "optimizer": ("chosen",)}
 _PLAIN: dict[str, recipes.Schema] = {"run": RunSettings, "play": PlayingSettings, "learner": PlayLearnerSettings,
                                      "plan": PlanSettings}
 _USUAL_NAMES = {"algorithm": "dqn", "optimizer": "adam", "schedule": "constant"}    # where a section has none
-_TABLES: dict[str, dict[str, Any]] = {"algorithm": ALGORITHMS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
 
 
 def is_play(recipe: Mapping[str, Any]) -> bool:
@@ -77,32 +72,22 @@ def resolve_play(recipe: recipes.Recipe, *, trusted: bool) -> recipes.Recipe:
             settled[section] = recipes.settle(values, _PLAIN[section], f"section [{section}]")
         elif values or section in (WORLD, "algorithm"):
             named = {"name": _USUAL_NAMES[section]} if section in _USUAL_NAMES else {}
-            settled[section] = named_play_entry(section, named | values, trusted=trusted)
+            settled[section] = named_entry(section, named | values, trusted=trusted)
     if settled["plan"]["processes"] > 1:
         raise UserError(f"plan.processes={settled['plan']['processes']} is for pictures: one process plays, with as "
                         "many copies of the world as play.copies says")
     return settled
 
 
-def named_play_entry(section: str, values: recipes.Section, *, trusted: bool) -> recipes.Section:
-    """A section that names an entry of a table, checked against that entry."""
-    if not isinstance(name := values.get("name"), str):
-        known = ", ".join(sorted(_TABLES.get(section, {}))) or f"`lensmith list {section}s` shows them"
-        raise UserError(f"section [{section}] needs a name, a text; got {in_short(name)}. Known: {known}.")
-    entry = play_entry(section, name, trusted=trusted)
-    arguments = {key: value for key, value in values.items() if key != "name"}
-    return {"name": name, **recipes.settle(arguments, entry, f"{section} {name!r}", passed=PASSED.get(section, ()))}
-
-
-def play_entry(section: str, name: str, *, trusted: bool) -> Callable[..., Any]:
-    """The function or class that a section names. A world or a backbone may be outside code only if that is
-    `trusted`."""
-    if section == WORLD:
-        return find_world(name, trusted=trusted)
-    if section == "backbone":
-        return find_backbone(name, trusted=trusted)
-    entry: Callable[..., Any] = choose(_TABLES[section], name, section)
-    return entry
+def play_recipe_of_run(run: Run, *, trusted: bool) -> recipes.Recipe:
+    """The resolved recipe of a run folder of play. Raises ModelError for one that does not fit this version."""
+    recipe = recipes.read_recipe(run.folder / "recipe.toml")
+    try:
+        return resolve_play(recipe, trusted=trusted)
+    except ModelError:
+        raise
+    except UserError as error:
+        raise ModelError(f"{run.folder / 'recipe.toml'} does not fit this version: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -133,16 +118,3 @@ def usual_play(world: str, algorithm: str, *, pictures: bool) -> UsualPlay:
         # Of dense layers: with 1e-3 the maze is not always found in the few updates that 5,000 steps bring.
         return UsualPlay(16, steps, 1e-3 if pictures else 3e-3, 10.0, {"name": "constant"}, _SMALL_PICTURES)
     return UsualPlay(16, steps, 1e-3, 0.5, {"name": "linear", "warmup": 0.0}, _SMALL_PICTURES)
-
-
-def anchored_play(recipe: recipes.Recipe) -> recipes.Recipe:
-    """The recipe with absolute paths, so that later commands on the run folder work in any directory."""
-    world, plan = dict(recipe["world"]), dict(recipe["plan"])
-    if world.get("file") is not None:
-        world["file"] = str(Path(world["file"]).expanduser().absolute())
-    path, _, attribute = world["name"].rpartition(":")
-    if path.endswith(".py"):
-        world["name"] = f"{Path(path).expanduser().absolute()}:{attribute}"
-    if plan["mode"] not in ("auto", "exact"):
-        plan["mode"] = str(Path(plan["mode"]).expanduser().absolute())
-    return recipe | {"world": world, "plan": plan}

@@ -22,6 +22,8 @@ from lensmith.recipe.settings import (
     RunSettings,
     SetSettings,
 )
+from lensmith.rl.algorithms import ALGORITHMS
+from lensmith.rl.worlds import WORLDS, find_world
 from lensmith.tasks import TASKS
 from lensmith.tasks.task import Task
 
@@ -40,7 +42,7 @@ SECTIONS = ("run", "data", "split", "pictures", "augment", "loading", "backbone"
             "schedule", "learner", "plan")
 # Arguments that the program passes itself, by section. A recipe may not set them.
 PASSED = {"data": ("open_set", "known"), "split": ("splits", "alike"), "task": ("classes", "targets"),
-           "backbone": ("inputs", "size", "outputs"), "optimizer": ("chosen",)}
+           "backbone": ("inputs", "size", "outputs"), "optimizer": ("chosen",), "world": ("copies", "seed")}
 OPTIMIZER = "adamw"
 DEFAULTS: recipes.Recipe = {"optimizer": {"name": OPTIMIZER}, "schedule": {"name": "cosine", "warmup": 0.05}}
 
@@ -212,16 +214,19 @@ def _settled_set(part: str, values: recipes.Section) -> recipes.Section:
 def _table(section: str) -> dict[str, Any]:
     formats = {name: record.open for name, record in FORMATS.items()}
     tables: dict[str, dict[str, Any]] = {"data": formats, "task": TASKS, "optimizer": OPTIMIZERS,
-                                         "schedule": SCHEDULES}
+                                         "schedule": SCHEDULES, "world": WORLDS, "algorithm": ALGORITHMS}
     return tables.get(section, {})
 
 
 def entry_of(section: str, name: Any, *, trusted: bool) -> Callable[..., Any]:
-    """The function or class that a section names. A backbone may be outside code only if that is `trusted`."""
+    """The function or class that a section names. A backbone or a world may be outside code only if that is
+    `trusted`."""
     if not isinstance(name, str):
         raise UserError(f"section [{section}]: name must be text; got {in_short(name)}")
     if section == "backbone":
         return find_backbone(name, trusted=trusted)
+    if section == "world":
+        return find_world(name, trusted=trusted)
     what = {"data": "data set"}.get(section, section)
     return choose(_table(section), name, what, error=DataError if section == "data" else UserError)
 

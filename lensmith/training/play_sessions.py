@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lensmith.base.device import environment
-from lensmith.base.errors import ModelError, UserError, count
+from lensmith.base.errors import count
 from lensmith.engine.distributed.process_group import ProcessGroup
 from lensmith.engine.plan.plan import plan_from_json
 from lensmith.engine.run_folder import Run
@@ -11,8 +11,9 @@ from lensmith.engine.run_loop import restore
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.assemble_play import AssembledPlay, assemble_play
 from lensmith.recipe.choose_plan import check
+from lensmith.recipe.from_source import anchored
 from lensmith.recipe.open_data import Tell
-from lensmith.recipe.play_sections import anchored_play, resolve_play
+from lensmith.recipe.play_sections import play_recipe_of_run, resolve_play
 from lensmith.training.play_job import PlayJob
 from lensmith.training.run_beginning import create_run, tell_other_machine
 from lensmith.training.same_recipe import check_same_recipe
@@ -28,7 +29,7 @@ def resolve_play_recipe(recipe: recipes.Recipe, *, trusted: bool) -> recipes.Rec
 
 def begin_play(recipe: recipes.Recipe, *, runs: Path, command: str, trusted: bool, tell: Tell) -> Session:
     """The session of a recipe of play, with its run folder made. The parameters are as of `begin_session`."""
-    settled = anchored_play(resolve_play(recipe, trusted=trusted))
+    settled = anchored(resolve_play(recipe, trusted=trusted))
     check(settled["plan"])
     group = ProcessGroup()
     run = create_run(group, runs, name=settled["run"].get("name"), fallback=_label(settled))
@@ -81,17 +82,6 @@ def resume_play(run: Run, *, trusted: bool, tell: Tell) -> Session:
         _write_beginning(run, job)
     tell(f"{in_words}; {_goes_on(job, saved=begun)}")
     return session
-
-
-def play_recipe_of_run(run: Run, *, trusted: bool) -> recipes.Recipe:
-    """The resolved recipe of a run folder of play. Raises ModelError for one that does not fit this version."""
-    recipe = recipes.read_recipe(run.folder / "recipe.toml")
-    try:
-        return resolve_play(recipe, trusted=trusted)
-    except ModelError:
-        raise
-    except UserError as error:
-        raise ModelError(f"{run.folder / 'recipe.toml'} does not fit this version: {error}") from error
 
 
 def understood_play(job: AssembledPlay) -> str:

@@ -1,7 +1,7 @@
 """A network that has learned to play: what it does in a world, how well, and how that looks."""
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from lensmith.engine.plan.plan import Plan, plan_from_json
 from lensmith.engine.run_folder import Run
 from lensmith.models.weights import load_into
 from lensmith.recipe.assemble_play import assemble_play, measuring_world
-from lensmith.recipe.play_sections import is_play, resolve_play
-from lensmith.recipe.schema import Recipe, read_recipe
+from lensmith.recipe.play_sections import play_recipe_of_run, plays
+from lensmith.recipe.schema import Recipe
 from lensmith.rl.algorithms.algorithm import Algorithm
 from lensmith.rl.evaluate import Episodes, play_episodes
 from lensmith.rl.exploration import sampled
@@ -133,12 +133,11 @@ def load_player(folder: str | Path, *, trusted: bool = False) -> Player:
     """The player of a run folder with its best weights. Raises ModelError for a folder that is damaged, or of a run
     that learned from pictures."""
     run = Run.open(folder)
-    recipe = read_recipe(run.folder / "recipe.toml")
-    if not is_play(recipe):
+    if not plays(run.folder):
         raise ModelError(f"{run} learned from pictures, and plays nothing: lensmith predict {run} PICTURE")
-    settled = resolve_play(recipe, trusted=trusted)
+    settled = play_recipe_of_run(run, trusted=trusted)
     settled["algorithm"] = {name: value for name, value in settled["algorithm"].items() if name != "mapped"}
     plan = plan_from_json(run.read_json("plan.json"))
-    job = assemble_play(settled, trusted=trusted, resumed_plan=replace(plan, deterministic=plan.deterministic))
+    job = assemble_play(settled, trusted=trusted, resumed_plan=plan)
     load_into(job.learner.judged, run.read_best()["network"], what=f"{run.folder / 'best.safetensors'}")
     return Player(run, job.recipe, job.learner.judged.eval(), job.learner.algorithm, plan, job.spaces, trusted)

@@ -8,7 +8,8 @@ import pytest
 from lensmith.base.errors import UserError
 from lensmith.recipe import schema as recipes
 from lensmith.recipe.assemble_play import assemble_play
-from lensmith.recipe.play_sections import SECTIONS, anchored_play, is_play, resolve_play
+from lensmith.recipe.from_source import anchored
+from lensmith.recipe.play_sections import SECTIONS, is_play, resolve_play
 
 MAZE = {"world": {"name": "maze"}}
 REFUSED = [
@@ -58,8 +59,11 @@ def test_a_rate_alone_leaves_the_usual_optimizer():
 def test_paths_become_absolute(tmp_path: Path, monkeypatch):
     (tmp_path / "small.txt").write_text("S..\n..G\n")
     monkeypatch.chdir(tmp_path)
-    recipe = anchored_play(resolve_play({"world": {"name": "maze", "file": "small.txt"}}, trusted=False))
+    recipe = anchored(resolve_play({"world": {"name": "maze", "file": "small.txt"}}, trusted=False))
     assert recipe["world"]["file"] == str(tmp_path / "small.txt")
+    (tmp_path / "mine.py").write_text("def net(inputs, size):\n    pass\n")
+    own = anchored(resolve_play({"world": {"name": "catch"}, "backbone": {"name": "mine.py:net"}}, trusted=True))
+    assert own["backbone"]["name"] == f"{tmp_path / 'mine.py'}:net"
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_one_others():
