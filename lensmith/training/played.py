@@ -105,9 +105,9 @@ class Player:
         """One copy of the world, as it is shown."""
         return measuring_world(self.recipe, 1, stream=_SHOWN, trusted=self.trusted)
 
-    def frames(self, episodes: int) -> Iterator[list[Tensor]]:
-        """The pictures of each of so many episodes, uint8 [3, height, width] each."""
-        played = self.episodes(episodes, stream=_SHOWN, frames=range(episodes))
+    def frames(self, episodes: int, *, act: Callable[[Tensor], Tensor] | None = None) -> Iterator[list[Tensor]]:
+        """The pictures of each of so many episodes, uint8 [3, height, width] each, played by `act` as of `episodes`."""
+        played = self.episodes(episodes, stream=_SHOWN, frames=range(episodes), act=act)
         for number in range(episodes):
             yield played.frames[number][:_LONGEST]
 

@@ -4,21 +4,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from lensmith.base.atomic_files import write_atomic
 from lensmith.base.errors import UserError, choose
+from lensmith.base.pictures import to_pil
 from lensmith.models.network import Network
 from lensmith.study.explain.methods import METHODS
 from lensmith.study.explain.overlay import with_map
 from lensmith.study.explain.subject import Subject
+from lensmith.study.report.episode_pictures import evenly, side_by_side
 from lensmith.training.played import Player
 from lensmith.values.drawing import draw_words
 
-_MOMENTS, _LONGEST, _EDGE = 6, 2000, 160
+_MOMENTS = 6
 
 
 @dataclass(frozen=True)
@@ -45,20 +46,20 @@ def explained_moments(player: Player, *, method: str = "saliency", number: int =
         raise UserError(f"{method} is made of the maps of layers, which small pictures hardly have: take "
                         f"{', '.join(others)}")
     seen = _episode(player)
-    chosen = sorted({round(i * (len(seen) - 1) / max(1, number - 1)) for i in range(number)})
-    return [_explained(player, method, step, *seen[step]) for step in chosen]
+    return [_explained(player, method, step, *seen[step]) for step in evenly(len(seen), number)]
 
 
 def _episode(player: Player) -> list[tuple[Tensor, Tensor, int]]:
     """(observation, picture for people, action) of each step of an episode."""
-    world, steps = player.world(), list[tuple[Tensor, Tensor, int]]()
-    observations, over = world.reset(), False
-    while not over and len(steps) < _LONGEST:
+    seen: list[tuple[Tensor, int]] = []
+
+    def act(observations: Tensor) -> Tensor:
         actions = player.act(observations)
-        steps.append((observations[0].clone(), world.frame(0), int(actions[0])))
-        step = world.step(actions)
-        observations, over = step.observations, bool(step.ended[0] or step.truncated[0])
-    return steps
+        seen.append((observations[0].clone(), int(actions[0])))
+        return actions
+
+    (frames,) = player.frames(1, act=act)
+    return [(observation, frame, action) for (observation, action), frame in zip(seen, frames, strict=False)]
 
 
 def _explained(player: Player, method: str, step: int, observation: Tensor, frame: Tensor, action: int) -> Moment:
@@ -71,14 +72,11 @@ def _explained(player: Player, method: str, step: int, observation: Tensor, fram
     assert isinstance(player.network, Network)
     found = METHODS[method].explain(Subject(player.network, evidence, ()), observation.float()).float()
     large = F.interpolate(found[None, None], tuple(frame.shape[1:]), mode="nearest")[0, 0]
-    shown = with_map(Image.fromarray(np.ascontiguousarray(frame.permute(1, 2, 0).numpy())), large)
+    shown = with_map(to_pil(frame), large)
     return Moment(step, player.spaces.actions[action], draw_words(shown, player.spaces.actions[action]))
 
 
 def write_moments(found: list[Moment], path: Path) -> None:
     """The moments side by side as a PNG."""
-    width = max(1, round(found[0].picture.width * _EDGE / found[0].picture.height))
-    strip = Image.new("RGB", (len(found) * (width + 4) - 4, _EDGE), (255, 255, 255))
-    for i, moment in enumerate(found):
-        strip.paste(moment.picture.resize((width, _EDGE), Image.Resampling.LANCZOS), (i * (width + 4), 0))
+    strip = side_by_side([moment.picture for moment in found], Image.Resampling.LANCZOS)
     write_atomic(path, lambda aside: strip.save(aside, "PNG"))

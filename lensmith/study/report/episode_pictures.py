@@ -11,6 +11,7 @@ from torch import Tensor
 from lensmith.base.atomic_files import write_atomic
 from lensmith.base.errors import UserError
 from lensmith.base.opencv import load_opencv
+from lensmith.base.pictures import to_pil
 from lensmith.rl.worlds.maze import Maze
 from lensmith.rl.worlds.maze_map import STEPS
 
@@ -24,12 +25,20 @@ _DURATION = 120    # milliseconds of a frame
 
 def film_strip(frames: Sequence[Tensor]) -> Image.Image:
     """Pictures of a film side by side, evenly from its first to its last; frames are uint8 [3, height, width]."""
-    numbers = sorted({round(i * (len(frames) - 1) / max(1, _FRAMES - 1)) for i in range(_FRAMES)})
-    pictures = [_picture(frames[number]) for number in numbers]
+    return side_by_side([to_pil(frames[number]) for number in evenly(len(frames), _FRAMES)], Image.Resampling.BOX)
+
+
+def evenly(length: int, number: int) -> list[int]:
+    """So many numbers of 0 .. length - 1, or all where there are fewer, evenly from the first to the last."""
+    return sorted({round(i * (length - 1) / max(1, number - 1)) for i in range(number)})
+
+
+def side_by_side(pictures: Sequence[Image.Image], resampling: Image.Resampling) -> Image.Image:
+    """Pictures of one size in a row, each 160 pixels high."""
     width = max(1, round(pictures[0].width * _EDGE / pictures[0].height))
     strip = Image.new("RGB", (len(pictures) * (width + 4) - 4, _EDGE), (255, 255, 255))
     for i, picture in enumerate(pictures):
-        strip.paste(picture.resize((width, _EDGE), Image.Resampling.BOX), (i * (width + 4), 0))
+        strip.paste(picture.resize((width, _EDGE), resampling), (i * (width + 4), 0))
     return strip
 
 
@@ -40,14 +49,10 @@ def write_strip(frames: Sequence[Tensor], path: Path) -> None:
 
 def write_gif(frames: Sequence[Tensor], path: Path, *, milliseconds: int = _DURATION) -> None:
     """Write a film as a GIF that goes round, each picture for so long, the last one for a second."""
-    pictures = [_picture(frame) for frame in frames]
+    pictures = [to_pil(frame) for frame in frames]
     durations = [milliseconds] * (len(pictures) - 1) + [1000]
     write_atomic(path, lambda aside: pictures[0].save(aside, "GIF", save_all=True, append_images=pictures[1:],
                                                       duration=durations, loop=0))
-
-
-def _picture(frame: Tensor) -> Image.Image:
-    return Image.fromarray(frame.permute(1, 2, 0).contiguous().numpy())
 
 
 def policy_in_maze(maze: Maze, actions: Tensor, values: Tensor | None) -> Image.Image:
