@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from typing_extensions import TypedDict  # that of typing does for pydantic from Python 3.12 on
 
-Count = Annotated[int, Field(ge=0, lt=2**53)]     # whole numbers that a float holds too
+from lensmith.engine.schema_types import Count
 
 
 class KeptTarget(TypedDict):

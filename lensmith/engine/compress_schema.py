@@ -5,9 +5,9 @@ from typing import Annotated, Any, Required
 from pydantic import Field
 from typing_extensions import TypedDict  # that of typing does for pydantic from Python 3.12 on
 
-Number = Annotated[float, Field(ge=-1e100, le=1e100, allow_inf_nan=False)]
+from lensmith.engine.schema_types import Maybe, Number
+
 Count = Annotated[int, Field(ge=0, lt=2**63)]    # multiply-adds are many
-Maybe = Number | None
 
 
 class DifferenceFacts(TypedDict):

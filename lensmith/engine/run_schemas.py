@@ -15,13 +15,10 @@ from lensmith.base.pictures import Fit, Interpolation
 from lensmith.engine.compare_schemas import CostFacts, SavedAnswers
 from lensmith.engine.compress_schema import CompressFacts
 from lensmith.engine.explained_schema import ExplainedFacts
+from lensmith.engine.schema_types import EDGE, Count, Maybe, Number
 from lensmith.engine.vitals_schema import VitalFacts
 
-Count = Annotated[int, Field(ge=0, lt=2**53)]     # whole numbers that a float holds too
-Number = Annotated[float, Field(ge=-1e100, le=1e100, allow_inf_nan=False)]    # so that differences are finite
-Maybe = Number | None                             # NaN and infinite numbers are written as null
 _WATCHED = 100                                    # layers that a run is watched in, at most
-_EDGE = 1 << 20                                   # pixels of a picture's edge, which no picture has
 
 
 def _same_lengths(rows: list[list[Any]]) -> list[list[Any]]:
@@ -70,8 +67,8 @@ class BoxStatistics(TypedDict, total=False):
 
 class PictureForm(TypedDict, total=False):
     channels: Required[Annotated[int, Field(ge=1, le=1024)]]
-    height: Required[Annotated[int, Field(ge=1, le=_EDGE)]]
-    width: Required[Annotated[int, Field(ge=1, le=_EDGE)]]
+    height: Required[Annotated[int, Field(ge=1, le=EDGE)]]
+    width: Required[Annotated[int, Field(ge=1, le=EDGE)]]
     fit: Required[Fit]
     bits: Required[Literal[8, 16]]
     interpolation: Interpolation

@@ -5,15 +5,14 @@ from typing import Annotated, Required
 from pydantic import Field
 from typing_extensions import TypedDict  # that of typing does for pydantic from Python 3.12 on
 
-Count = Annotated[int, Field(ge=0, lt=2**53)]
-Maybe = Annotated[float, Field(ge=-1e100, le=1e100, allow_inf_nan=False)] | None
+from lensmith.engine.schema_types import EDGE, Count, Maybe
+
 _WATCHED = 100    # layers that a run is watched in, at most
 Entries = Annotated[list[Maybe], Field(max_length=_WATCHED)]
 Names = Annotated[list[str], Field(max_length=_WATCHED)]
-_EDGE = 1 << 20    # pixels of a picture's edge, which no picture has
 
 # Width and height in pixels.
-Extent = Annotated[list[Annotated[float, Field(ge=0, le=_EDGE)]], Field(min_length=2, max_length=2)]
+Extent = Annotated[list[Annotated[float, Field(ge=0, le=EDGE)]], Field(min_length=2, max_length=2)]
 
 
 class WatchedLayer(TypedDict):
@@ -49,7 +48,7 @@ class VitalFacts(TypedDict, total=False):
     evaluating: Names
     decayed_norms: Names
     probabilities: bool
-    strides: Annotated[list[Annotated[int, Field(ge=1, le=_EDGE)]], Field(max_length=_WATCHED)]
+    strides: Annotated[list[Annotated[int, Field(ge=1, le=EDGE)]], Field(max_length=_WATCHED)]
     anchors: Annotated[list[Extent], Field(max_length=_WATCHED)]
     rows: Annotated[list[VitalRow], Field(max_length=10 * _WATCHED)]
     spent: Maybe    # seconds of the processor that all of it took since the run was last gone on with
